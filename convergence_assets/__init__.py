@@ -1,0 +1,1 @@
+"""Convergence: a multi-tenant cloud-cost data platform on Dagster and BigQuery."""

@@ -1,0 +1,183 @@
+"""Tenants to Dagster assets: one asset a tenant and step, one check an expectation."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from datetime import date
+from functools import lru_cache
+
+import dagster as dg
+
+from convergence_assets.assets.materialize import StepRun, execute
+from convergence_assets.assets.structure import declared_structural
+from convergence_assets.assets.translation import expectations
+from convergence_assets.pipelines.models import BigQueryStep, ColumnSpec
+from convergence_assets.settings import Settings
+from convergence_assets.tenancy.model import Rejection, Source, Step, Tenant, TenantPipeline, TenantRegistry
+
+# One run may cover up to this many partitions; beyond it Dagster makes several runs of a backfill.
+PARTITIONS_PER_RUN = 90
+_RETRIES = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+
+
+def build_assets(registry: TenantRegistry, settings: Settings) -> list[dg.AssetsDefinition | dg.AssetSpec]:
+    """Every asset of every enabled tenant, and the `[tenant, config]` mark of each rejected one."""
+    assets: list[dg.AssetsDefinition | dg.AssetSpec] = []
+    sources: set[dg.AssetKey] = set()
+    with warnings.catch_warnings():
+        # Backfill policies and nonexistent upstream partitions are beta in Dagster 1.13; both are held by tests.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        for tenant in registry.tenants.values():
+            if tenant.enabled:
+                assets += _tenant_assets(tenant, settings, sources)
+    assets += [_rejected(rejection) for rejection in registry.rejected.values()]
+    return assets
+
+
+def asset_key(tenant: Tenant, pipeline: TenantPipeline, table: str) -> dg.AssetKey:
+    """`[tenant, pipeline, table]`."""
+    return dg.AssetKey([tenant.tenant_id, pipeline.name, table])
+
+
+def source_key(source: Source) -> dg.AssetKey:
+    """`[source, dataset, table]`: outside the tenant's own keys, since `key:tenant/*` selects what can be run."""
+    return dg.AssetKey(["source", *source.table.split(".")])
+
+
+def _tenant_assets(tenant: Tenant, settings: Settings, seen: set[dg.AssetKey]) -> Iterator[dg.AssetsDefinition | dg.AssetSpec]:
+    keys = {step.table: asset_key(tenant, pipeline, step.table) for pipeline in tenant.pipelines for step in pipeline.steps}
+    for pipeline in tenant.pipelines:
+        sources = {source.name: source for step in pipeline.steps for source in step.sources.values()}
+        for source in sources.values():
+            if source_key(source) not in seen:
+                seen.add(source_key(source))
+                yield dg.AssetSpec(
+                    key=source_key(source),
+                    group_name=tenant.tenant_id,
+                    description=f"{source.spec.description}\n\nRead from `{source.table}`.",
+                    kinds={"bigquery", "source"},
+                )
+        for step in pipeline.steps:
+            yield _asset(StepRun(settings, tenant, pipeline, step), keys)
+
+
+def _asset(run: StepRun, keys: dict[str, dg.AssetKey]) -> dg.AssetsDefinition:
+    tenant, pipeline, step = run.tenant, run.pipeline, run.step
+    key = keys[step.table]
+    read = [keys[name] for name in step.upstream] + [source_key(source) for source in step.sources.values()]
+
+    @dg.asset(
+        key=key,
+        deps=[
+            dg.AssetDep(k, partition_mapping=_same_day()) if k in keys.values() else dg.AssetDep(k) for k in read if k != key
+        ],
+        partitions_def=_daily(pipeline.start_date, tenant.timezone),
+        check_specs=_check_specs(key, step),
+        group_name=tenant.tenant_id,
+        description=step.spec.description,
+        owners=list(tenant.owners),
+        tags={"tenant": tenant.tenant_id, "pipeline": pipeline.name},
+        kinds={"bigquery" if run.settings.warehouse == "bigquery" else "duckdb", _kind(step)},
+        metadata=_definition_metadata(step),
+        code_version=step.definition_hash,
+        backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=PARTITIONS_PER_RUN),
+        retry_policy=_RETRIES,
+        pool=f"tenant_{tenant.tenant_id}",
+    )
+    def materialize(
+        context: dg.AssetExecutionContext,
+    ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[None]]:
+        yield from execute(run, context)
+
+    return materialize
+
+
+def _check_specs(key: dg.AssetKey, step: Step) -> list[dg.AssetCheckSpec]:
+    specs = [
+        dg.AssetCheckSpec(s.name, asset=key, description=s.description, metadata={"severity": s.severity})
+        for s in declared_structural(step.spec.when_empty)
+    ]
+    specs += [
+        dg.AssetCheckSpec(
+            e.name,
+            asset=key,
+            description=str(e.meta.get("reason") or e.type.replace("_", " ")),
+            metadata={"severity": e.severity, "expectation": e.type, "kwargs": dg.MetadataValue.json(dict(e.kwargs))},
+        )
+        for e in expectations(step.suite)
+    ]
+    return specs
+
+
+def _definition_metadata(step: Step) -> dict[str, object]:
+    spec = step.spec
+    return {
+        "dagster/column_schema": _column_schema(tuple(spec.columns)),
+        "partition_column": spec.partition_column,
+        "clustering": ", ".join(spec.clustering),
+        "when_empty": spec.when_empty,
+    }
+
+
+@lru_cache(maxsize=None)
+def _column_schema(columns: Sequence[ColumnSpec]) -> dg.TableSchema:
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                c.name,
+                c.type,
+                c.description or None,
+                constraints=dg.TableColumnConstraints(nullable=c.mode != "REQUIRED"),
+            )
+            for c in columns
+        ]
+    )
+
+
+@lru_cache(maxsize=None)
+def _daily(start: date, timezone: str) -> dg.DailyPartitionsDefinition:
+    return dg.DailyPartitionsDefinition(start_date=start.isoformat(), timezone=timezone)
+
+
+@lru_cache(maxsize=None)
+def _same_day() -> dg.TimeWindowPartitionMapping:
+    # A pipeline may start before another one that it reads; those days have nothing to wait for.
+    return dg.TimeWindowPartitionMapping(allow_nonexistent_upstream_partitions=True)
+
+
+def _kind(step: Step) -> str:
+    return "sql" if isinstance(step.spec, BigQueryStep) else step.spec.format
+
+
+def _rejected(rejection: Rejection) -> dg.AssetsDefinition:
+    served = (
+        f"The last accepted version ({rejection.last_accepted[:12]}) is served meanwhile."
+        if rejection.last_accepted
+        else "No version of it was ever accepted: it has no assets."
+    )
+    problems = [problem.render() for problem in rejection.problems]
+    listed = "\n".join(f"- `{problem}`" for problem in problems)
+    key = dg.AssetKey([rejection.tenant_id, "config"])
+
+    # An asset that can be run, and harmlessly, so that `key:tenant/*` still selects a tenant on its last good version.
+    @dg.asset(
+        key=key,
+        group_name=rejection.tenant_id,
+        description=f"**Configuration rejected.** {served}\n\n{listed}\n\nNext: correct it, then `convergence validate`.",
+        kinds={"yaml", "rejected"},
+        tags={"rejected": "true"},
+        metadata={"problems": dg.MetadataValue.json(problems)},
+        check_specs=[dg.AssetCheckSpec("configuration_is_accepted", asset=key)],
+    )
+    def config() -> dg.MaterializeResult[None]:
+        return dg.MaterializeResult(
+            check_results=[
+                dg.AssetCheckResult(
+                    check_name="configuration_is_accepted",
+                    passed=False,
+                    severity=dg.AssetCheckSeverity.WARN,
+                    metadata={"problems": dg.MetadataValue.json(problems)},
+                )
+            ]
+        )
+
+    return config

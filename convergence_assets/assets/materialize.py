@@ -1,0 +1,239 @@
+"""One step of one tenant for one run: stage, validate, publish, report."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from convergence_assets.assets.files import source_files
+from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.assets.structure import Structural, structural_checks
+from convergence_assets.assets.translation import (
+    expectations,
+    sensitive_columns,
+    table_names,
+    table_schema,
+    target_table,
+    window_parameters,
+)
+from convergence_assets.pipelines.compile import resolve_tables
+from convergence_assets.pipelines.models import FilesStep
+from convergence_assets.quality.expectations import CheckOutcome, columns_read
+from convergence_assets.settings import Settings
+from convergence_assets.tenancy.model import Step, Tenant, TenantPipeline
+from convergence_assets.warehouse.errors import WarehouseError
+from convergence_assets.warehouse.interface import Job, Staged, Warehouse
+from convergence_assets.warehouse.schema import Query
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+STAGING_KEPT_DAYS = 7
+
+
+@dataclass(frozen=True)
+class Window:
+    """The partitions a run covers, oldest first, and for each its local day as [start, end) in UTC."""
+
+    days: tuple[date, ...]
+    bounds: Mapping[date, tuple[datetime, datetime]]
+
+    @classmethod
+    def of(cls, partitions_def: dg.TimeWindowPartitionsDefinition, keys: Sequence[str]) -> "Window":
+        windows = {date.fromisoformat(k): partitions_def.time_window_for_partition_key(k) for k in sorted(keys)}
+        return cls(tuple(windows), {d: (w.start.astimezone(UTC), w.end.astimezone(UTC)) for d, w in windows.items()})
+
+    @property
+    def start(self) -> datetime:
+        return self.bounds[self.days[0]][0]
+
+    @property
+    def end(self) -> datetime:
+        return self.bounds[self.days[-1]][1]
+
+    def __str__(self) -> str:
+        return str(self.days[0]) if len(self.days) == 1 else f"{self.days[0]}...{self.days[-1]}"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one step did: every check's outcome, the partitions published with their rows, those held back."""
+
+    outcomes: tuple[CheckOutcome, ...]
+    published: Mapping[date, int]
+    stopped: Mapping[date, tuple[str, ...]]
+    staging: str
+
+
+@dataclass(frozen=True)
+class StepRun:
+    """One step bound to a tenant, its pipeline and the settings of the process."""
+
+    settings: Settings
+    tenant: Tenant
+    pipeline: TenantPipeline
+    step: Step
+
+    def run(self, window: Window, run_id: str) -> Report:
+        """Stage, validate and publish the window's partitions; raises `WarehouseError` when nothing was published."""
+        job = Job(
+            run_id=run_id,
+            labels={
+                "tenant": self.tenant.tenant_id,
+                "pipeline": self.pipeline.name,
+                "asset": self.step.table,
+                "partition": str(window),
+                "run_id": run_id,
+            },
+            timeout_seconds=self.pipeline.max_pipeline_duration_minutes * 60,
+        )
+        with open_warehouse(self.settings) as warehouse:
+            warehouse.sweep_staging(STAGING_KEPT_DAYS)
+            schema = table_schema(self.step.spec)
+            target = target_table(self.tenant, self.step.table)
+            warehouse.ensure_table(target, schema)
+            staged = self._stage(warehouse, window, job)
+            outcomes = self._validate(warehouse, staged, window, job)
+            stopped = stopped_partitions(outcomes, window.days)
+            passed = [day for day in window.days if day not in stopped]
+            if passed:
+                warehouse.publish(staged, passed, job)
+            if not stopped:
+                warehouse.discard(staged)
+            rows = {day: staged.rows_per_partition.get(day, 0) for day in passed}
+            return Report(outcomes, rows, stopped, str(staged.table))
+
+    def _stage(self, warehouse: Warehouse, window: Window, job: Job) -> Staged:
+        schema = table_schema(self.step.spec)
+        target = target_table(self.tenant, self.step.table)
+        if isinstance(self.step.spec, FilesStep):
+            with source_files(self.step, window.days) as files:
+                return warehouse.stage_files(target, schema, files, self.step.spec.format, job)
+        assert self.step.sql is not None
+        sql = self.step.sql.resolve(table_names(self.tenant, self.step))
+        once_a_day = "partition_date" in self.step.sql.parameters
+        spans = [(d,) for d in window.days] if once_a_day else [window.days]
+        queries = [Query(sql, self._parameters(window, days, self.step.sql.parameters)) for days in spans]
+        return warehouse.stage_query(target, schema, queries, job)
+
+    def _parameters(self, window: Window, days: tuple[date, ...], used: frozenset[str]) -> dict[str, object]:
+        start, end = window.bounds[days[0]][0], window.bounds[days[-1]][1]
+        values = window_parameters(self.tenant, self.step, days, start, end)
+        return {name: value for name, value in values.items() if name in used}
+
+    def _validate(self, warehouse: Warehouse, staged: Staged, window: Window, job: Job) -> tuple[CheckOutcome, ...]:
+        suite = expectations(self.step.suite)
+        partition_column = self.step.spec.partition_column
+        structural = structural_checks(self.step.spec.when_empty, staged, window.days)
+        if not suite:
+            return structural
+        from convergence_assets.quality.validate import validate
+        from convergence_assets.warehouse.frames import frame_from_arrow
+
+        wanted = columns_read(suite) | {partition_column}
+        frame = frame_from_arrow(warehouse.read_staged(staged, sorted(wanted), job), staged.schema.only(wanted))
+
+        def run_query(sql: str) -> "pa.Table":
+            named = resolve_tables(sql.replace("{batch}", staged.table.quoted), table_names(self.tenant, self.step))
+            values = window_parameters(self.tenant, self.step, window.days, window.start, window.end)
+            return warehouse.read(Query(named, values), job)
+
+        return structural + validate(
+            frame,
+            suite,
+            partition_column=partition_column,
+            partitions=[d.isoformat() for d in window.days],
+            sensitive=sensitive_columns(self.step.spec),
+            run_query=run_query,
+        )
+
+
+def stopped_partitions(outcomes: Sequence[CheckOutcome], days: Sequence[date]) -> dict[date, tuple[str, ...]]:
+    """The partitions that may not be published, each with the names of the critical checks that stop it.
+
+    Fails closed: a failed critical check that names no partition stops all of them.
+    """
+    stopped: dict[date, list[str]] = {}
+    for outcome in outcomes:
+        if outcome.passed or outcome.severity != "critical":
+            continue
+        named = [d for d in days if d.isoformat() in outcome.failed_partitions]
+        for day in named or days:
+            stopped.setdefault(day, []).append(outcome.name)
+    return {day: tuple(stopped[day]) for day in sorted(stopped)}
+
+
+def execute(
+    run: StepRun, context: dg.AssetExecutionContext
+) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[None]]:
+    """The body of an asset: yields one result a check, then the materialisation, or fails naming the next step."""
+    partitions_def = context.assets_def.partitions_def
+    assert isinstance(partitions_def, dg.TimeWindowPartitionsDefinition)
+    window = Window.of(partitions_def, context.partition_keys)
+    where = f"tenant {run.tenant.tenant_id}, pipeline {run.pipeline.name}, table {run.step.table}, partition {window}"
+    try:
+        report = run.run(window, context.run_id)
+    except WarehouseError as error:
+        raise dg.Failure(
+            description=f"{where}: {error}. Next: {error.remedy}",
+            metadata={"error_class": error.error_class, "runbook": error.anchor},
+            allow_retries=error.retryable,
+        ) from error
+    yield from (check_result(o, context.asset_key) for o in report.outcomes)
+    metadata = _metadata(report)
+    if not report.stopped:
+        yield dg.MaterializeResult(asset_key=context.asset_key, metadata=metadata)
+        return
+    for day, rows in report.published.items():
+        context.log_event(
+            dg.AssetMaterialization(
+                context.asset_key, partition=day.isoformat(), metadata={"dagster/partition_row_count": rows}
+            )
+        )
+    reasons = "; ".join(f"{day}: {', '.join(names)}" for day, names in report.stopped.items())
+    raise dg.Failure(
+        description=(
+            f"{where}: not published ({reasons}). The partition published before stays as it was; the staged rows are "
+            f"in {report.staging} for {STAGING_KEPT_DAYS} days. Next: read the failed checks' examples, correct the "
+            "source or the threshold, and run the partition again."
+        ),
+        metadata=metadata,
+        allow_retries=False,
+    )
+
+
+def check_result(outcome: CheckOutcome, asset_key: dg.AssetKey) -> dg.AssetCheckResult:
+    """An outcome as Dagster records it; `info` and `warning` never block."""
+    metadata: dict[str, object] = {
+        "severity": outcome.severity,
+        "expectation": outcome.type,
+        "observed_value": outcome.observed_value,
+        "unexpected_count": outcome.unexpected_count,
+        "unexpected_percent": outcome.unexpected_percent,
+        "examples": list(outcome.examples) or None,
+        "failed_partitions": list(outcome.failed_partitions) or None,
+        "error": outcome.error,
+    }
+    return dg.AssetCheckResult(
+        asset_key=asset_key,
+        check_name=outcome.name,
+        passed=outcome.passed,
+        severity=dg.AssetCheckSeverity.ERROR if outcome.severity == "critical" else dg.AssetCheckSeverity.WARN,
+        metadata={k: v for k, v in metadata.items() if v is not None},  # type: ignore[misc]
+        description=outcome.error,
+    )
+
+
+def _metadata(report: Report) -> dict[str, dg.MetadataValue]:
+    failed = [o for o in report.outcomes if not o.passed]
+    return {
+        "dagster/row_count": dg.MetadataValue.int(sum(report.published.values())),
+        "rows_by_partition": dg.MetadataValue.json({d.isoformat(): n for d, n in report.published.items()}),
+        "checks_passed": dg.MetadataValue.int(len(report.outcomes) - len(failed)),
+        "checks_failed": dg.MetadataValue.json({o.name: o.severity for o in failed}),
+    }
+
+
+__all__ = ["StepRun", "Structural", "Window", "execute"]

@@ -1,0 +1,59 @@
+"""The checks every table has whatever its suite says: it is not empty, its rows lie in their partitions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal
+
+from convergence_assets.quality.expectations import CheckOutcome, PartitionOutcome, Severity
+from convergence_assets.warehouse.interface import Staged
+
+WhenEmpty = Literal["fail", "warn", "publish"]
+
+
+@dataclass(frozen=True)
+class Structural:
+    """The name, severity and sentence of a structural check."""
+
+    name: str
+    severity: Severity
+    description: str
+
+
+def declared_structural(when_empty: WhenEmpty) -> tuple[Structural, ...]:
+    """The structural checks of a table, in the order in which they report."""
+    severity: dict[WhenEmpty, Severity] = {"fail": "critical", "warn": "warning", "publish": "info"}
+    return (
+        Structural("partition_is_not_empty", severity[when_empty], f"The partition has rows (when_empty: {when_empty})"),
+        Structural("rows_lie_in_the_partition", "critical", "Every row's partition column is a day of this run"),
+    )
+
+
+def structural_checks(when_empty: WhenEmpty, staged: Staged, days: Sequence[date]) -> tuple[CheckOutcome, ...]:
+    """Both checks over the staged rows. A row outside every partition of the run stops all of them: it cannot be said
+    whose it is."""
+    empty, outside = declared_structural(when_empty)
+    rows = {day: staged.rows_per_partition.get(day, 0) for day in days}
+    strays = {day: n for day, n in staged.rows_per_partition.items() if day not in rows}
+    return (
+        CheckOutcome(
+            name=empty.name,
+            type="table_row_count",
+            column=None,
+            severity=empty.severity,
+            passed=all(rows.values()),
+            observed_value=sum(rows.values()),
+            partitions={d.isoformat(): PartitionOutcome(passed=n > 0, observed_value=n) for d, n in rows.items()},
+        ),
+        CheckOutcome(
+            name=outside.name,
+            type="partition_bounds",
+            column=staged.schema.partition_column,
+            severity=outside.severity,
+            passed=not strays,
+            observed_value=sum(strays.values()),
+            unexpected_count=sum(strays.values()),
+            examples=tuple(str(day) for day in strays)[:20],
+            partitions={d.isoformat(): PartitionOutcome(passed=not strays) for d in days},
+        ),
+    )

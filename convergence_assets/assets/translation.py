@@ -1,0 +1,75 @@
+"""A tenant's declarations as the warehouse and quality rooms take them."""
+
+from datetime import date, datetime
+from decimal import Decimal
+
+from convergence_assets.pipelines.models import SourceSpec, StepSpec, SuiteSpec
+from convergence_assets.pipelines.suites import check_names
+from convergence_assets.quality.expectations import Expectation
+from convergence_assets.tenancy.model import Step, Tenant
+from convergence_assets.tenancy.portable import column
+from convergence_assets.warehouse.schema import Column, ParameterValue, TableRef, TableSchema
+
+
+def table_schema(spec: StepSpec) -> TableSchema:
+    """A step's declared table."""
+    return TableSchema(
+        columns=tuple(column(c) for c in spec.columns),
+        partition_column=spec.partition_column,
+        clustering=tuple(spec.clustering),
+        partition_expiration_days=spec.partition_expiration_days,
+        require_partition_filter=spec.require_partition_filter,
+        description=spec.description,
+    )
+
+
+def source_schema(spec: SourceSpec) -> TableSchema:
+    """A source's declared table, with the partition column that an ingesting warehouse fills."""
+    columns = tuple(column(c) for c in spec.columns)
+    if spec.partition_column and spec.ingestion_time_from:
+        columns += (Column(spec.partition_column, "TIMESTAMP"),)
+    return TableSchema(
+        columns=columns,
+        partition_column=spec.partition_column,
+        ingestion_time_from=spec.ingestion_time_from,
+        description=spec.description,
+    )
+
+
+def target_table(tenant: Tenant, table: str) -> TableRef:
+    """Where a step's table is published."""
+    return TableRef(tenant.dataset, table, tenant.project)
+
+
+def table_names(tenant: Tenant, step: Step) -> dict[str, str]:
+    """Bare names as a step's SQL writes them (its own table and sources included) to quoted full names."""
+    made = {name: target_table(tenant, name).quoted for name in (*step.upstream, step.table)}
+    return made | {name: TableRef.parse(source.table).quoted for name, source in step.sources.items()}
+
+
+def expectations(suite: SuiteSpec) -> tuple[Expectation, ...]:
+    """A merged suite, each expectation with the name of its check."""
+    return tuple(
+        Expectation(name=name, type=e.type, kwargs=e.kwargs, severity=e.severity, meta=e.meta)
+        for name, e in zip(check_names(suite), suite.expectations, strict=True)
+    )
+
+
+def sensitive_columns(spec: StepSpec) -> frozenset[str]:
+    return frozenset(c.name for c in spec.columns if c.sensitive)
+
+
+def window_parameters(
+    tenant: Tenant, step: Step, partitions: tuple[date, ...], start: datetime, end: datetime
+) -> dict[str, ParameterValue]:
+    """Every value a step's SQL may bind for partitions that cover [start, end)."""
+    values: dict[str, ParameterValue] = {
+        "partition_start": start,
+        "partition_end": end,
+        "first_partition_date": partitions[0],
+        "last_partition_date": partitions[-1],
+        "partition_date": partitions[0],
+        "timezone": tenant.timezone,
+    }
+    own: dict[str, str | int | Decimal | bool | date] = dict(step.parameters)
+    return values | own

@@ -1,0 +1,1 @@
+"""Realistic cloud bills for the demo and the tests."""

@@ -1,0 +1,1 @@
+"""What a pipeline's files say, and the catalog of those that ship."""

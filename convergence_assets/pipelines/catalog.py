@@ -1,0 +1,130 @@
+"""Pipeline templates: a folder's files to a checked template; the library that ships."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+from convergence_assets.pipelines.checking import check
+from convergence_assets.pipelines.models import BigQueryStep, PipelineSpec, SuiteSpec
+from convergence_assets.pipelines.problems import Problem, listing, nearest
+from convergence_assets.pipelines.suites import suite_problems
+from convergence_assets.pipelines.yaml_source import Source, read_yaml
+
+
+@dataclass(frozen=True)
+class PipelineTemplate:
+    """A checked `pipeline.yaml` with its SQL templates and suites by table; `folder` as messages name it."""
+
+    name: str
+    folder: str
+    spec: PipelineSpec
+    source: Source = field(compare=False, hash=False)
+    sql: Mapping[str, str] = field(hash=False)
+    suites: Mapping[str, SuiteSpec] = field(hash=False)
+    suite_sources: Mapping[str, Source] = field(compare=False, hash=False)
+
+    def sql_file(self, step: BigQueryStep) -> str:
+        """The step's SQL file as messages name it."""
+        return f"{self.folder}/{step.sql or f'{step.table}.sql'}"
+
+
+@dataclass(frozen=True)
+class LoadedTemplate:
+    """A folder that was read: its template where it is right, its problems where not."""
+
+    name: str
+    template: PipelineTemplate | None
+    problems: tuple[Problem, ...]
+
+
+def load_template(name: str, folder: str, contents: Mapping[str, bytes]) -> LoadedTemplate:
+    """Check a template folder given as relative path -> bytes; every problem is reported, none raised."""
+    return _load(name, folder, tuple(sorted(contents.items())))
+
+
+@lru_cache(maxsize=2048)
+def _load(name: str, folder: str, items: tuple[tuple[str, bytes], ...]) -> LoadedTemplate:
+    contents = dict(items)
+    if "pipeline.yaml" not in contents:
+        return LoadedTemplate(name, None, (Problem(folder, None, "", "no pipeline.yaml in this folder"),))
+    source = read_yaml(f"{folder}/pipeline.yaml", contents["pipeline.yaml"])
+    spec, problems = check(source, PipelineSpec)
+    if spec is None:
+        return LoadedTemplate(name, None, tuple(problems))
+    problems = list(_spec_problems(name, spec, source))
+    sql: dict[str, str] = {}
+    suites: dict[str, SuiteSpec] = {}
+    suite_sources: dict[str, Source] = {}
+    for i, step in enumerate(spec.steps):
+        if isinstance(step, BigQueryStep):
+            file = step.sql or f"{step.table}.sql"
+            try:
+                sql[step.table] = contents[file].decode("utf-8")
+            except KeyError:
+                written = [f for f in contents if f.endswith(".sql")]
+                problems.append(
+                    Problem(source.file, source.line(("steps", i, "table")), f"steps[{i}].sql", f"there is no {file}",
+                            listing(written), nearest(file, written))
+                )  # fmt: skip
+            except UnicodeDecodeError as error:
+                line = contents[file][: error.start].count(b"\n") + 1
+                problems.append(Problem(f"{folder}/{file}", line, "", "not UTF-8 text", "a UTF-8 file"))
+        found = [f for f in (f"expectations/{step.table}.yaml", f"expectations/{step.table}.json") if f in contents]
+        if len(found) > 1:
+            problems.append(Problem(f"{folder}/{found[1]}", 1, "", f"{found[0]} says the same table's suite", "one of the two"))
+        for file in found[:1]:
+            suite_source = read_yaml(f"{folder}/{file}", contents[file])
+            suite, suite_errors = check(suite_source, SuiteSpec)
+            problems += suite_errors
+            if suite is not None:
+                problems += suite_problems(suite_source, ("expectations",), suite.expectations, step)
+                suites[step.table], suite_sources[step.table] = suite, suite_source
+    problems += _stray_suites(folder, spec, contents)
+    template = None if problems else PipelineTemplate(name, folder, spec, source, sql, suites, suite_sources)
+    return LoadedTemplate(name, template, tuple(problems))
+
+
+def library() -> Mapping[str, LoadedTemplate]:
+    """The templates that ship with the package, by name."""
+    root = files("convergence_assets.pipelines").joinpath("library")
+    return {
+        folder.name: load_template(folder.name, f"library/{folder.name}", dict(_contents(folder)))
+        for folder in sorted(root.iterdir(), key=lambda f: f.name)
+        if folder.is_dir() and not folder.name.startswith(("_", "."))
+    }
+
+
+def _contents(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, bytes]]:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _contents(entry, f"{prefix}{entry.name}/")
+        elif entry.name.endswith((".yaml", ".sql", ".json")):
+            yield f"{prefix}{entry.name}", entry.read_bytes()
+
+
+def _spec_problems(name: str, spec: PipelineSpec, source: Source) -> Iterator[Problem]:
+    if spec.name != name:
+        yield Problem(source.file, source.line(("name",)), "name", f"{spec.name!r} is not the folder's name", f"'{name}'")
+    tables: dict[str, int] = {}
+    for i, step in enumerate(spec.steps):
+        line = source.line(("steps", i, "table"))
+        if step.table.lower() in tables:
+            first = source.line(("steps", tables[step.table.lower()], "table"))
+            yield Problem(source.file, line, f"steps[{i}].table", f"two steps make {step.table} (the other is in line {first})")
+        tables[step.table.lower()] = i
+        if step.table in spec.sources:
+            yield Problem(source.file, line, f"steps[{i}].table", f"{step.table} is also the name of a source")
+    for parameter, said in spec.parameters.items():
+        if said.allowed is not None and said.default is not None and said.default not in said.allowed:
+            at = ("parameters", parameter, "default")
+            yield Problem(source.file, source.line(at), ".".join(at), f"{said.default!r} is not allowed", listing(map(str, said.allowed)))
+
+
+def _stray_suites(folder: str, spec: PipelineSpec, contents: Mapping[str, bytes]) -> Iterator[Problem]:
+    tables = {step.table for step in spec.steps}
+    for file in contents:
+        table = file.removeprefix("expectations/").rsplit(".", 1)[0]
+        if file.startswith("expectations/") and table not in tables:
+            yield Problem(f"{folder}/{file}", 1, "", f"no step makes a table {table!r}", listing(tables), nearest(table, tables))

@@ -1,0 +1,107 @@
+"""A YAML source against a model: every mismatch as a `Problem` at the line of the key that is wrong."""
+
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from convergence_assets.pipelines.problems import Problem, listing, nearest
+from convergence_assets.pipelines.yaml_source import Path, Source, spelled
+
+M = TypeVar("M", bound=BaseModel)
+
+_EXPECTED = {
+    "string_type": "text",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "date_type": "a date like 2026-10-01",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+    "tuple_type": "a list",
+    "list_type": "a list",
+}
+
+
+def check(source: Source, model: type[M]) -> tuple[M | None, list[Problem]]:
+    """The model's value, or every problem of the file."""
+    if source.data is None:
+        return None, source.problems
+    try:
+        return model.model_validate(source.data), []
+    except ValidationError as error:
+        return None, [_problem(source, model, dict(said)) for said in error.errors(include_url=False)]
+
+
+def _problem(source: Source, model: type[BaseModel], said: dict[str, Any]) -> Problem:
+    path = _path(source.data, said["loc"])
+    kind, context = said["type"], said.get("ctx", {})
+    line, key = source.line(path), spelled(path)
+    name = str(path[-1]) if path else ""
+    if kind == "extra_forbidden":
+        known = _keys_beside(model, said["loc"], source.data)
+        return Problem(source.file, line, key, "unknown key", listing(known), nearest(name, known))
+    if kind == "missing":
+        return Problem(source.file, line, key, "missing", "a value for this key")
+    if kind == "literal_error":
+        allowed = [a.strip("'") for a in context["expected"].replace(" or ", ", ").split(", ")]
+        return Problem(source.file, line, key, f"{said['input']!r} is not known", listing(allowed), nearest(str(said["input"]), allowed))
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        allowed = [a.strip("'") for a in str(context.get("expected_tags", "'bigquery', 'files'")).split(", ")]
+        tag = str(context.get("tag", ""))
+        at = (*path, "kind") if (*path, "kind") in source.lines else path
+        return Problem(source.file, source.line(at), spelled((*path, "kind")), f"{tag!r} is not a step kind" if tag else "missing", listing(allowed), nearest(tag, allowed))
+    if kind == "string_pattern_mismatch":
+        return Problem(source.file, line, key, f"{said['input']!r} is not a valid name", f"text matching {context['pattern']}")
+    if kind == "value_error":
+        return Problem(source.file, line, key, str(context["error"]))
+    message = f"{_short(said['input'])}: {said['msg'].lower()}"
+    return Problem(source.file, line, key, message, _EXPECTED.get(kind))
+
+
+def _path(data: Any, location: tuple[str | int, ...]) -> Path:
+    """The part of pydantic's location that stands in the file (union tags and the like do not)."""
+    path: list[str | int] = []
+    for i, part in enumerate(location):
+        if isinstance(data, dict) and part in data:
+            data = data[part]
+        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
+            data = data[part]
+        elif i < len(location) - 1:
+            continue
+        elif part == "[key]":
+            break
+        path.append(part)
+    return tuple(path)
+
+
+def _keys_beside(model: type[BaseModel], location: tuple[str | int, ...], data: Any) -> list[str]:
+    current: Any = model
+    for part in location[:-1]:
+        current = _inside(current, part)
+    return sorted(
+        (field.alias or name) for m in _models(current) for name, field in m.model_fields.items()
+    )
+
+
+def _inside(annotation: Any, part: str | int) -> Any:
+    found = _models(annotation)
+    for m in found:
+        if isinstance(part, str) and len(found) > 1 and "kind" in m.model_fields:
+            if part in getattr(m.model_fields["kind"].annotation, "__args__", ()):
+                return m
+        for name, field in m.model_fields.items():
+            if part in (name, field.alias):
+                return field.annotation
+    return annotation
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [m for inner in getattr(annotation, "__args__", ()) for m in _models(inner)]
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,184 @@
+"""What `pipeline.yaml` and an expectation suite may say."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{2,49}$")]
+TableName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,254}$")]
+ColumnName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,299}$")]
+ColumnType = Literal[
+    "STRING", "INT64", "NUMERIC", "BIGNUMERIC", "FLOAT64", "BOOL", "DATE", "DATETIME", "TIMESTAMP", "TIME",
+    "BYTES", "JSON", "RECORD",
+]  # fmt: skip
+Severity = Literal["critical", "warning", "info"]
+
+# https://cloud.google.com/bigquery/docs/schemas#column_names
+RESERVED_PREFIXES = ("_TABLE_", "_FILE_", "_PARTITION", "_ROW_TIMESTAMP", "__ROOT__", "_COLIDENTIFIER")
+_CLUSTERABLE = ("STRING", "INT64", "NUMERIC", "BIGNUMERIC", "BOOL", "DATE", "DATETIME", "TIMESTAMP")
+
+
+class Model(BaseModel):
+    """A frozen value that knows no key but its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class ColumnSpec(Model):
+    """A column of a table or source."""
+
+    name: ColumnName
+    type: ColumnType = Field(description="BigQuery's standard type; RECORD takes `fields`")
+    mode: Literal["NULLABLE", "REQUIRED", "REPEATED"] = "NULLABLE"
+    description: str = ""
+    sensitive: bool = Field(False, description="Mask its values in examples, alerts, logs and bundles")
+    fields: Annotated[tuple["ColumnSpec", ...], Field(strict=False)] = ()
+
+    @model_validator(mode="after")
+    def _fields_of_a_record(self) -> "ColumnSpec":
+        if self.type == "RECORD" and not self.fields:
+            raise ValueError(f"RECORD column {self.name} has no fields; list at least one under `fields`")
+        if self.type != "RECORD" and self.fields:
+            raise ValueError(f"column {self.name} has fields and is a {self.type}; only a RECORD has fields")
+        return self
+
+
+Columns = Annotated[tuple[ColumnSpec, ...], Field(strict=False, min_length=1)]
+
+
+class ParameterSpec(Model):
+    """A value that a tenant gives under `with:`."""
+
+    type: Literal["table", "identifier", "string", "integer", "number", "boolean", "date"]
+    description: str = ""
+    default: Any = Field(None, description="Absent: the tenant must give it")
+    allowed: Annotated[tuple[Any, ...] | None, Field(strict=False)] = None
+
+
+class SourceSpec(Model):
+    """A table that this project reads and does not make."""
+
+    table: str = Field(description="Jinja over the parameters: dataset.table or project.dataset.table")
+    description: str = ""
+    partition_column: str | None = None
+    ingestion_time_from: str | None = Field(
+        None, description="The TIMESTAMP whose day fills the partition column where the engine has no ingestion time"
+    )
+    columns: Columns
+
+    @model_validator(mode="after")
+    def _columns_exist(self) -> "SourceSpec":
+        _unique(self.columns)
+        names = {c.name for c in self.columns}
+        if self.ingestion_time_from and self.ingestion_time_from not in names:
+            raise ValueError(f"ingestion_time_from names {self.ingestion_time_from}, which is no column of the source")
+        if self.partition_column and not self.ingestion_time_from and self.partition_column not in names:
+            raise ValueError(f"partition_column names {self.partition_column}, which is no column of the source")
+        return self
+
+
+class TableStep(Model):
+    """What every step says of the table it makes."""
+
+    table: TableName = Field(description="The step's and its table's name")
+    description: str = ""
+    when_empty: Literal["fail", "warn", "publish"] = Field(
+        "fail", description="What a partition without rows means: a failure, a warning, or a fact to publish"
+    )
+    partition_column: ColumnName = Field(description="A DATE column: the partition a row belongs to")
+    clustering: Annotated[tuple[str, ...], Field(strict=False, max_length=4)] = ()
+    partition_expiration_days: Annotated[int, Field(gt=0)] | None = None
+    require_partition_filter: bool = True
+    columns: Columns
+
+    @model_validator(mode="after")
+    def _columns_fit(self) -> "TableStep":
+        _unique(self.columns)
+        by_name = {c.name: c for c in self.columns}
+        partition = by_name.get(self.partition_column)
+        if partition is None:
+            raise ValueError(f"partition_column names {self.partition_column}, which is no column of {self.table}")
+        if partition.type != "DATE" or partition.mode == "REPEATED":
+            raise ValueError(f"partition_column {self.partition_column} is {partition.type}; it must be a DATE")
+        for name in self.clustering:
+            if name not in by_name:
+                raise ValueError(f"clustering names {name}, which is no column of {self.table}")
+            if by_name[name].type not in _CLUSTERABLE or by_name[name].mode == "REPEATED":
+                raise ValueError(f"clustering column {name} is {by_name[name].type}; BigQuery cannot cluster by it")
+        for column in self.columns:
+            if column.name.upper().startswith(RESERVED_PREFIXES):
+                raise ValueError(f"column {column.name} has a prefix that BigQuery reserves")
+        return self
+
+
+class BigQueryStep(TableStep):
+    """A table made by one SELECT."""
+
+    kind: Literal["bigquery"]
+    sql: str | None = Field(None, description="The file's name; <table>.sql where not given")
+
+
+class FilesStep(TableStep):
+    """A table loaded from files, one set of files a partition."""
+
+    kind: Literal["files"]
+    path: str = Field(description="Pattern with {date}; Jinja over the parameters; local or any fsspec URL")
+    format: Literal["csv", "jsonl", "parquet"]
+    partition_from_path: bool = Field(False, description="Fill the partition column from {date}")
+
+    @field_validator("path")
+    @classmethod
+    def _has_a_date(cls, path: str) -> str:
+        if "{date}" not in path:
+            raise ValueError("path has no {date}: every partition would read the same files")
+        return path
+
+
+StepSpec = BigQueryStep | FilesStep
+
+
+class PipelineSpec(Model):
+    """`pipeline.yaml`."""
+
+    name: Name
+    description: str = ""
+    max_pipeline_duration_minutes: Annotated[int, Field(gt=0, le=1440)] = 60
+    parameters: dict[Name, ParameterSpec] = {}
+    sources: dict[TableName, SourceSpec] = {}
+    steps: Annotated[
+        tuple[Annotated[StepSpec, Field(discriminator="kind")], ...], Field(strict=False, min_length=1)
+    ]
+
+
+class ExpectationSpec(Model):
+    """One expectation in Great Expectations' own serialised form."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+
+    type: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    kwargs: dict[str, Any]
+    severity: Severity = "critical"
+    meta: dict[str, Any] = {}
+    id: str | None = None
+
+    @field_validator("meta", mode="before")
+    @classmethod
+    def _null_is_empty(cls, meta: Any) -> Any:
+        return {} if meta is None else meta
+
+
+class SuiteSpec(Model):
+    """An expectation suite in Great Expectations' own serialised form; keys that GX adds are kept and not read."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+
+    name: str = ""
+    expectations: Annotated[tuple[ExpectationSpec, ...], Field(strict=False)] = ()
+
+
+def _unique(columns: tuple[ColumnSpec, ...]) -> None:
+    seen: set[str] = set()
+    for column in columns:
+        if column.name.lower() in seen:
+            raise ValueError(f"column {column.name} is declared twice (names do not differ by case)")
+        seen.add(column.name.lower())

@@ -1,0 +1,42 @@
+"""A mistake in a user's file, said in one line that names where, what, what was expected and what was meant."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rapidfuzz import fuzz, process
+
+_NEAR = 70.0
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One mistake. `file` is as the user named it, `line` 1-based (None: the file as a whole), `key` the key's path."""
+
+    file: str
+    line: int | None
+    key: str
+    message: str
+    expected: str | None = None
+    suggestion: str | None = None
+
+    def render(self) -> str:
+        """`file:line: key: message; expected ...; did you mean '...'?`"""
+        where = f"{self.file}:{self.line}" if self.line else self.file
+        text = f"{where}: {self.key}: {self.message}" if self.key else f"{where}: {self.message}"
+        if self.expected:
+            text += f"; expected {self.expected}"
+        if self.suggestion:
+            text += f"; did you mean '{self.suggestion}'?"
+        return text
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known spelling closest to `name`, None where none is close."""
+    found = process.extractOne(name, list(known), scorer=fuzz.ratio, score_cutoff=_NEAR)
+    return found[0] if found else None
+
+
+def listing(names: Iterable[str]) -> str:
+    """`one of a, b, c`, or `nothing` where there are none."""
+    known = sorted(names)
+    return f"one of {', '.join(known)}" if known else "nothing here"

@@ -1,0 +1,79 @@
+"""Environment variables to one frozen `Settings`."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+WarehouseKind = Literal["embedded", "bigquery"]
+
+
+class SettingsError(ValueError):
+    """An environment variable says something that cannot be followed; the message names it and the remedy."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the environment decides, read once.
+
+    `home` holds local state (the embedded warehouse, accepted tenant files); `tenants` is a folder or an
+    fsspec URL; `strict` makes a rejected tenant fail the load of definitions.
+    """
+
+    home: Path
+    tenants: str
+    warehouse: WarehouseKind
+    warehouse_reason: str
+    project: str | None
+    strict: bool
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
+        """Raises `SettingsError` where the warehouse cannot be told or must not be the embedded one."""
+        project = environ.get("GCP_PROJECT_ID") or None
+        warehouse, reason = _warehouse(environ, project)
+        return cls(
+            home=Path(environ.get("CONVERGENCE_HOME") or ".convergence").absolute(),
+            tenants=environ.get("CONVERGENCE_TENANTS") or "tenants",
+            warehouse=warehouse,
+            warehouse_reason=reason,
+            project=project,
+            strict=environ.get("CONVERGENCE_STRICT", "").lower() in ("1", "true", "yes"),
+        )
+
+    @property
+    def accepted_tenants(self) -> Path:
+        """Where the last accepted version of every tenant's files is kept."""
+        return self.home / "accepted"
+
+    @property
+    def warehouse_folder(self) -> Path:
+        """Where the embedded warehouse keeps its files."""
+        return self.home / "warehouse"
+
+    @property
+    def dagster_home(self) -> Path:
+        """The Dagster instance that the `convergence` command uses where DAGSTER_HOME names no other."""
+        return self.home / "dagster"
+
+
+def _warehouse(environ: Mapping[str, str], project: str | None) -> tuple[WarehouseKind, str]:
+    named = environ.get("CONVERGENCE_WAREHOUSE")
+    if named:
+        if named == "embedded":
+            return "embedded", "CONVERGENCE_WAREHOUSE=embedded"
+        if named == "bigquery":
+            if not project:
+                raise SettingsError("CONVERGENCE_WAREHOUSE=bigquery needs GCP_PROJECT_ID: set it to your project's id")
+            return "bigquery", "CONVERGENCE_WAREHOUSE=bigquery"
+        raise SettingsError(f"CONVERGENCE_WAREHOUSE={named!r}: expected 'embedded' or 'bigquery'")
+    if project:
+        return "bigquery", "GCP_PROJECT_ID is set"
+    for variable in ("KUBERNETES_SERVICE_HOST", "K_SERVICE"):
+        if environ.get(variable):
+            raise SettingsError(
+                f"no warehouse is chosen and {variable} is set: the embedded warehouse keeps its data on this pod's "
+                "disk and starts here only by name. Set GCP_PROJECT_ID, or CONVERGENCE_WAREHOUSE=embedded"
+            )
+    return "embedded", "neither CONVERGENCE_WAREHOUSE nor GCP_PROJECT_ID is set"

@@ -1,0 +1,1 @@
+"""What a tenant's files say, and which tenants are served."""

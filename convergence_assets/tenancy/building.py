@@ -1,0 +1,171 @@
+"""A tenant's files to a `Tenant`, or to every problem they have."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from datetime import date
+
+from convergence_assets.pipelines.catalog import LoadedTemplate, load_template
+from convergence_assets.pipelines.checking import check
+from convergence_assets.pipelines.models import ColumnSpec
+from convergence_assets.pipelines.problems import Problem, listing, nearest
+from convergence_assets.pipelines.yaml_source import Source, read_yaml
+from convergence_assets.tenancy import binding as bind
+from convergence_assets.tenancy.model import AlertRoute, Tenant, TenantPipeline
+from convergence_assets.tenancy.models import Alerts, Defaults, TenantSpec
+from convergence_assets.tenancy.secrets import Secret
+
+Files = Mapping[str, bytes]
+
+_DEFAULT_MINUTES = 60
+
+
+def build_tenant(
+    tenant_id: str, folder: str, files: Files, defaults: Defaults, library: Mapping[str, LoadedTemplate], today: date
+) -> tuple[Tenant | None, list[Problem]]:
+    """`files` are the folder's by relative path; the tenant is None where there is any problem."""
+    if "tenant.yaml" not in files:
+        return None, [Problem(folder, None, "", "no tenant.yaml in this folder", "tenant.yaml")]
+    source = read_yaml(f"{folder}/tenant.yaml", files["tenant.yaml"])
+    spec, problems = check(source, TenantSpec)
+    own, own_problems = _own_templates(folder, files)
+    problems += own_problems
+    if spec is None:
+        return None, problems
+    problems += _spec_problems(tenant_id, spec, source, defaults, today)
+    templates = {**library, **own}
+    bindings: list[bind.Binding] = []
+    for i, said in enumerate(spec.pipelines):
+        loaded = templates.get(said.template)
+        at = ("pipelines", i, "template")
+        if loaded is None:
+            problems.append(Problem(source.file, source.line(at), f"pipelines[{i}].template", f"unknown template {said.template!r}", listing(templates), nearest(said.template, templates)))
+        elif loaded.template is None:
+            problems += [p for p in loaded.problems if said.template not in own]
+        else:
+            bindings.append(bind.Binding(loaded.template, said, source, ("pipelines", i)))
+    pipelines, pipeline_problems = _pipelines(bindings, defaults)
+    problems += pipeline_problems
+    if problems:
+        return None, list(dict.fromkeys(problems))
+    return _tenant(spec, defaults, pipelines, _version(files)), []
+
+
+def _pipelines(bindings: list[bind.Binding], defaults: Defaults) -> tuple[tuple[TenantPipeline, ...], list[Problem]]:
+    problems = list(_shared_tables(bindings))
+    made: dict[str, tuple[ColumnSpec, ...]] = {s.table: s.columns for b in bindings for s in b.template.spec.steps}
+    pipelines = []
+    edges: dict[str, set[str]] = {}
+    for binding in bindings:
+        values, found = bind.parameters(binding)
+        suites, suite_problems = bind.merged_suites(binding)
+        found += suite_problems
+        if found:
+            problems += found
+            continue
+        variables = bind.template_variables(binding, values)
+        sources, found = bind.bound_sources(binding, variables)
+        compiled, sql_problems = bind.compiled_steps(binding, variables)
+        order, order_problems = bind.ordered(binding, compiled)
+        found += sql_problems + order_problems
+        if not sql_problems:
+            found += bind.reference_problems(binding, compiled, made, bind.bindable_names(binding))
+        if found:
+            problems += found
+            continue
+        steps, found = bind.steps(binding, order, compiled, suites, sources, values, variables, frozenset(made))
+        problems += found
+        for step in steps:
+            edges[step.table] = {u for u in (step.sql.tables if step.sql else ()) if u in made}
+        template, said = binding.template, binding.said
+        pipelines.append(
+            TenantPipeline(
+                name=template.name,
+                description=template.spec.description,
+                folder=template.folder,
+                steps=steps,
+                start_date=said.start_date,
+                schedule=said.schedule or defaults.schedule,
+                max_pipeline_duration_minutes=said.max_pipeline_duration_minutes
+                or defaults.max_pipeline_duration_minutes
+                or template.spec.max_pipeline_duration_minutes
+                or _DEFAULT_MINUTES,
+            )
+        )
+    if not problems:
+        problems += _cycles(bindings, edges)
+    return tuple(pipelines), problems
+
+
+def _cycles(bindings: list[bind.Binding], edges: Mapping[str, set[str]]) -> Iterator[Problem]:
+    from graphlib import CycleError, TopologicalSorter
+
+    try:
+        tuple(TopologicalSorter(edges).static_order())
+    except CycleError as error:
+        cycle = " -> ".join(reversed(error.args[1]))
+        first = bindings[0]
+        yield first.problem((), f"the pipelines read one another in a circle: {cycle}")
+
+
+def _own_templates(folder: str, files: Files) -> tuple[dict[str, LoadedTemplate], list[Problem]]:
+    contents: dict[str, dict[str, bytes]] = {}
+    for path, raw in files.items():
+        parts = path.split("/", 2)
+        if len(parts) == 3 and parts[0] == "pipelines":
+            contents.setdefault(parts[1], {})[parts[2]] = raw
+    loaded = {name: load_template(name, f"{folder}/pipelines/{name}", found) for name, found in contents.items()}
+    return loaded, [problem for template in loaded.values() for problem in template.problems]
+
+
+def _spec_problems(tenant_id: str, spec: TenantSpec, source: Source, defaults: Defaults, today: date) -> Iterator[Problem]:
+    if spec.tenant_id != tenant_id:
+        yield Problem(source.file, source.line(("tenant_id",)), "tenant_id", f"{spec.tenant_id!r} is not the folder's name", f"'{tenant_id}'")
+    if spec.plan is not None and spec.plan not in defaults.plans:
+        yield Problem(source.file, source.line(("plan",)), "plan", f"unknown plan {spec.plan!r}", listing(defaults.plans), nearest(spec.plan, defaults.plans))
+    seen: dict[str, int] = {}
+    for i, said in enumerate(spec.pipelines):
+        line = source.line(("pipelines", i, "template"))
+        if said.template in seen:
+            yield Problem(source.file, line, f"pipelines[{i}].template", f"pipeline {said.template} is listed twice (first as pipelines[{seen[said.template]}])")
+        seen.setdefault(said.template, i)
+        if said.start_date > today:
+            yield Problem(source.file, source.line(("pipelines", i, "start_date")), f"pipelines[{i}].start_date", f"{said.start_date} is in the future", f"a date up to {today}")
+    for i, route in enumerate(spec.alerts.routes if spec.alerts else ()):
+        if "://" not in route.to and not Secret(route.to).variables:
+            yield Problem(source.file, source.line(("alerts", "routes", i, "to")), f"alerts.routes[{i}].to", "not an address", "a URL like slack://..., or ${env:NAME}")
+
+
+def _shared_tables(bindings: list[bind.Binding]) -> Iterator[Problem]:
+    made: dict[str, bind.Binding] = {}
+    for binding in bindings:
+        for step in binding.template.spec.steps:
+            other = made.setdefault(step.table.lower(), binding)
+            if other is not binding and other.template.name != binding.template.name:
+                yield binding.problem(("template",), f"pipelines {other.template.name} and {binding.template.name} both make table {step.table}")
+
+
+def _tenant(spec: TenantSpec, defaults: Defaults, pipelines: tuple[TenantPipeline, ...], version: str) -> Tenant:
+    alerts: Alerts = spec.alerts if spec.alerts is not None else defaults.alerts
+    return Tenant(
+        tenant_id=spec.tenant_id,
+        display_name=spec.display_name,
+        timezone=spec.timezone,
+        project=spec.bigquery.project,
+        dataset=spec.bigquery.dataset or spec.tenant_id,
+        location=spec.bigquery.location,
+        plan=defaults.plans[spec.plan or defaults.plan],
+        owners=spec.owners,
+        enabled=spec.enabled,
+        pipelines=pipelines,
+        alert_routes=tuple(AlertRoute(r.severities, Secret(r.to)) for r in alerts.routes),
+        config_version=version,
+    )
+
+
+def _version(files: Files) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        digest.update(path.encode() + b"\0" + hashlib.sha256(files[path]).digest())
+    return digest.hexdigest()
+
+

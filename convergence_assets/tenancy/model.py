@@ -1,0 +1,99 @@
+"""A tenant as the rest of the platform sees it: checked, merged with its defaults, its steps compiled and ordered."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+
+from convergence_assets.pipelines.compile import CompiledSql
+from convergence_assets.pipelines.models import BigQueryStep, FilesStep, SourceSpec, SuiteSpec
+from convergence_assets.pipelines.problems import Problem
+from convergence_assets.tenancy.models import Plan
+from convergence_assets.tenancy.secrets import Secret
+
+BoundValue = str | int | Decimal | bool | date
+
+
+@dataclass(frozen=True)
+class Source:
+    """A table that a pipeline reads and nobody here makes; `table` is its full name for this tenant."""
+
+    name: str
+    table: str
+    spec: SourceSpec
+
+
+@dataclass(frozen=True)
+class Step:
+    """One table of one tenant.
+
+    `sql` is None for files, `path` None for SQL; `upstream` are bare names of tables this tenant makes; `parameters`
+    are the values its SQL may bind by name.
+    """
+
+    table: str
+    spec: BigQueryStep | FilesStep
+    suite: SuiteSpec
+    sql: CompiledSql | None
+    path: str | None
+    upstream: tuple[str, ...]
+    sources: Mapping[str, Source]
+    parameters: Mapping[str, BoundValue]
+    definition_hash: str
+
+
+@dataclass(frozen=True)
+class TenantPipeline:
+    """A pipeline of a tenant, its steps in the order in which they run."""
+
+    name: str
+    description: str
+    folder: str
+    steps: tuple[Step, ...]
+    start_date: date
+    schedule: str
+    max_pipeline_duration_minutes: int
+
+
+@dataclass(frozen=True)
+class AlertRoute:
+    """Where alerts of these severities go."""
+
+    severities: tuple[str, ...]
+    to: Secret
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """A customer; `project` and `location` None mean the warehouse's own; `config_version` is a hash of its files."""
+
+    tenant_id: str
+    display_name: str
+    timezone: str
+    project: str | None
+    dataset: str
+    location: str | None
+    plan: Plan
+    owners: tuple[str, ...]
+    enabled: bool
+    pipelines: tuple[TenantPipeline, ...]
+    alert_routes: tuple[AlertRoute, ...]
+    config_version: str
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A tenant whose files are wrong; `last_accepted` is the version that is served meanwhile, None if none is."""
+
+    tenant_id: str
+    problems: tuple[Problem, ...]
+    last_accepted: str | None
+
+
+@dataclass(frozen=True)
+class TenantRegistry:
+    """Every tenant that is served, every one that was rejected, and all problems (also those of shared files)."""
+
+    tenants: Mapping[str, Tenant]
+    rejected: Mapping[str, Rejection]
+    problems: tuple[Problem, ...] = field(default=())

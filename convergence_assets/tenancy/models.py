@@ -1,0 +1,130 @@
+"""What `tenant.yaml` and `_defaults.yaml` may say."""
+
+from datetime import UTC, date, datetime
+from functools import lru_cache
+from typing import Annotated, Any, Literal
+from zoneinfo import available_timezones
+
+from cronsim import CronSim, CronSimError
+from pydantic import Field, field_validator
+
+from convergence_assets.pipelines.models import ExpectationSpec, Model, Name
+from convergence_assets.pipelines.problems import nearest
+
+RESERVED_IDS = ("information_schema", "admin", "_defaults")
+RESERVED_PREFIX = "convergence"
+
+_PROJECT = r"^[a-z][a-z0-9-]{4,28}[a-z0-9]$"
+_DATASET = r"^[A-Za-z][A-Za-z0-9_]{0,1023}$"
+_OWNER = r"^(team:[A-Za-z0-9_.-]+|[^@\s]+@[^@\s]+\.[^@\s]+)$"
+
+
+class Plan(Model):
+    """What a tenant may use; counts of runs."""
+
+    max_concurrent_runs: Annotated[int, Field(gt=0)]
+    daily_runs: Annotated[int, Field(gt=0)]
+    monthly_runs: Annotated[int, Field(gt=0)]
+
+
+class Route(Model):
+    """Where alerts of some severities go; `to` is an Apprise URL, usually `${env:NAME}`."""
+
+    severities: Annotated[tuple[Literal["critical", "warning", "info"], ...], Field(strict=False, min_length=1)]
+    to: Annotated[str, Field(min_length=1)]
+
+
+class Alerts(Model):
+    """Alert routes."""
+
+    routes: Annotated[tuple[Route, ...], Field(strict=False)] = ()
+
+
+class BigQueryPlace(Model):
+    """Where a tenant's tables live."""
+
+    project: Annotated[str, Field(pattern=_PROJECT)] | None = None
+    dataset: Annotated[str, Field(pattern=_DATASET)] | None = Field(None, description="The tenant id where not given")
+    location: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")] | None = None
+
+
+class TenantPipelineSpec(Model):
+    """A pipeline that a tenant runs."""
+
+    template: Name = Field(description="One of the library's, or of the tenant's own pipelines/")
+    with_: dict[str, Any] = Field({}, alias="with", description="Values of the template's parameters")
+    start_date: date = Field(description="The first partition")
+    schedule: str | None = Field(None, description="Cron in the tenant's timezone")
+    max_pipeline_duration_minutes: Annotated[int, Field(gt=0, le=1440)] | None = None
+    thresholds: dict[str, dict[str, dict[str, Any]]] = Field(
+        {}, description="table -> check -> changed arguments, or `severity`"
+    )
+    expectations: dict[str, Annotated[tuple[ExpectationSpec, ...], Field(strict=False)]] = Field(
+        {}, description="table -> further expectations"
+    )
+
+    @field_validator("schedule")
+    @classmethod
+    def _is_cron(cls, schedule: str | None) -> str | None:
+        return None if schedule is None else valid_cron(schedule)
+
+
+class TenantSpec(Model):
+    """`tenant.yaml`."""
+
+    tenant_id: Name
+    display_name: Annotated[str, Field(min_length=1)]
+    timezone: str = Field(description="An IANA name; a partition is a day there")
+    bigquery: BigQueryPlace = BigQueryPlace()
+    plan: str | None = None
+    owners: Annotated[tuple[Annotated[str, Field(pattern=_OWNER)], ...], Field(strict=False)] = ()
+    enabled: bool = True
+    pipelines: Annotated[tuple[TenantPipelineSpec, ...], Field(strict=False, min_length=1)]
+    alerts: Alerts | None = None
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_iana(cls, timezone: str) -> str:
+        if timezone not in _timezones():
+            near = nearest(timezone, _timezones())
+            hint = f"; did you mean '{near}'?" if near else ""
+            raise ValueError(f"{timezone!r} is no IANA timezone; expected a name like Europe/Berlin{hint}")
+        return timezone
+
+    @field_validator("tenant_id")
+    @classmethod
+    def _is_free(cls, tenant_id: str) -> str:
+        if tenant_id in RESERVED_IDS or tenant_id.startswith(RESERVED_PREFIX):
+            raise ValueError(f"{tenant_id!r} is reserved; choose another tenant id")
+        return tenant_id
+
+
+class Defaults(Model):
+    """`_defaults.yaml`: what holds for a tenant that says nothing else."""
+
+    plans: dict[Name, Plan]
+    plan: str
+    schedule: str
+    max_pipeline_duration_minutes: Annotated[int, Field(gt=0, le=1440)] | None = None
+    alerts: Alerts = Alerts()
+
+    @field_validator("schedule")
+    @classmethod
+    def _is_cron(cls, schedule: str) -> str:
+        return valid_cron(schedule)
+
+
+def valid_cron(schedule: str) -> str:
+    """The schedule itself; raises ValueError unless it is five cron fields."""
+    try:
+        if len(schedule.split()) != 5:
+            raise CronSimError("not five fields")
+        CronSim(schedule, datetime(2026, 1, 1, tzinfo=UTC))
+    except CronSimError as error:
+        raise ValueError(f"{schedule!r} is no cron schedule ({error}); expected five fields like '0 6 * * *'") from None
+    return schedule
+
+
+@lru_cache(maxsize=1)
+def _timezones() -> frozenset[str]:
+    return frozenset(available_timezones())

@@ -1,0 +1,1 @@
+"""Everything that touches a warehouse; knows no Dagster and no tenant."""

@@ -1,0 +1,303 @@
+"""`Warehouse` on DuckDB: one file per dataset, one per run for staging, BigQuery SQL transpiled."""
+
+import difflib
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import date
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from sqlglot import exp
+
+from convergence_assets.warehouse.duckdb import tables
+from convergence_assets.warehouse.duckdb.engine import Engine
+from convergence_assets.warehouse.duckdb.files import STAGING_PREFIX, Dataset, DatasetLock, Layout
+from convergence_assets.warehouse.duckdb.loading import load_statement
+from convergence_assets.warehouse.duckdb.rows import check_output, partition_literal
+from convergence_assets.warehouse.duckdb.tables import quoted
+from convergence_assets.warehouse.duckdb.transpile import UnportableSQL, to_sql, transpile_tree
+from convergence_assets.warehouse.errors import InvalidQuery, NotFound, StagingChanged
+from convergence_assets.warehouse.interface import FileFormat, Job, SchemaChange, SourceFile, Staged
+from convergence_assets.warehouse.schema import Column, Query, TableRef, TableSchema
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+LOCK_TIMEOUT_SECONDS = 600.0
+
+
+class DuckDBWarehouse:
+    """The embedded warehouse under a folder; see `Warehouse` for what each method promises.
+
+    A dataset's file is attached only while a statement reads it (shared lock) or a publish writes it (exclusive
+    lock). Staging lives in a file of the run, so a long SELECT never holds another run's publish of other datasets.
+    """
+
+    engine = "duckdb"
+
+    def __init__(self, folder: Path) -> None:
+        self._layout = Layout(folder)
+        self._opened: Engine | None = None
+        self._staging: dict[tuple[Dataset, str], str] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._opened:
+            self._opened.close()
+            self._opened = None
+            self._staging.clear()
+
+    def ensure_table(self, table: TableRef, schema: TableSchema) -> SchemaChange:
+        dataset = Dataset.of(table)
+        with suppress(NotFound), self._attached([dataset], LOCK_TIMEOUT_SECONDS):
+            stands = tables.existing(self._engine, str(dataset)).get(table.table)
+            if stands and stands.schema == schema:
+                return SchemaChange(created=False)
+        with self._writing(dataset, LOCK_TIMEOUT_SECONDS):
+            stands = tables.existing(self._engine, str(dataset)).get(table.table)
+            name = f"{quoted(str(dataset))}.{quoted(table.table)}"
+            with self._transaction():
+                if stands is None:
+                    tables.create(self._engine, name, schema)
+                    return SchemaChange(created=True)
+                added = tables.added_columns(schema, stands.schema, table)
+                tables.add_columns(self._engine, name, added)
+                tables.remember(self._engine, name, schema)
+                return SchemaChange(created=False, added=tuple(c.name for c in added))
+
+    def stage_query(self, target: TableRef, schema: TableSchema, queries: Sequence[Query], job: Job) -> Staged:
+        staging, name, token = self._new_staging(target, schema, job)
+        columns = ", ".join(quoted(c.name) for c in schema.columns)
+        for query in queries:
+            with self._prepared(query, job.timeout_seconds) as (sql, parameters):
+                described = self._engine.run(f"DESCRIBE {sql}", parameters, written_as=query.sql)
+                check_output(target, schema, {row[0]: row[1] for row in described})
+                self._engine.run(
+                    f"INSERT INTO {name} ({columns}) SELECT {columns} FROM ({sql}) AS staged_rows",
+                    parameters,
+                    timeout_seconds=job.timeout_seconds,
+                    written_as=query.sql,
+                )
+        return self._staged(staging, target, schema, token, name)
+
+    def stage_files(
+        self, target: TableRef, schema: TableSchema, files: Sequence[SourceFile], file_format: FileFormat, job: Job
+    ) -> Staged:
+        staging, name, token = self._new_staging(target, schema, job)
+        for file in files:
+            self._engine.run(
+                load_statement(self._engine, name, schema, file, file_format, exact_columns=True),
+                timeout_seconds=job.timeout_seconds,
+            )
+        return self._staged(staging, target, schema, token, name)
+
+    def read_staged(self, staged: Staged, columns: Sequence[str], job: Job) -> "pa.Table":
+        chosen = ", ".join(quoted(c.name) for c in staged.schema.only(columns))
+        sql = f"SELECT {chosen} FROM {self._staging_name(staged.table, job.run_id)}"
+        return self._engine.arrow(sql, timeout_seconds=job.timeout_seconds)
+
+    def read(self, query: Query, job: Job) -> "pa.Table":
+        with self._prepared(query, job.timeout_seconds) as (sql, parameters):
+            return self._engine.arrow(sql, parameters, timeout_seconds=job.timeout_seconds, written_as=query.sql)
+
+    def bind(self, query: Query) -> Mapping[str, str]:
+        with self._prepared(query, LOCK_TIMEOUT_SECONDS) as (sql, parameters):
+            return {r[0]: r[1] for r in self._engine.run(f"DESCRIBE {sql}", parameters, written_as=query.sql)}
+
+    def publish(self, staged: Staged, partitions: Sequence[date], job: Job) -> int:
+        source = self._staging_name(staged.table, job.run_id)
+        stands = tables.existing(self._engine, str(Dataset.of(staged.table))).get(staged.table.table)
+        if stands is None or stands.token != staged.token:
+            raise StagingChanged(f"{staged.table} is not the staging table that was validated for {staged.target}")
+        dataset = Dataset.of(staged.target)
+        columns = ", ".join(quoted(c.name) for c in staged.schema.columns)
+        with self._writing(dataset, job.timeout_seconds):
+            target = f"{quoted(str(dataset))}.{quoted(staged.target.table)}"
+            chosen = _in_partitions(staged.schema, partitions)
+            with self._transaction():
+                self._engine.run(f"DELETE FROM {target} WHERE {chosen}")
+                written = self._engine.run(
+                    f"INSERT INTO {target} ({columns}) SELECT {columns} FROM {source} WHERE {chosen}"
+                )
+            return int(written[0][0])
+
+    def discard(self, staged: Staged) -> None:
+        self._engine.run(f"DROP TABLE IF EXISTS {quoted(str(Dataset.of(staged.table)))}.{quoted(staged.table.table)}")
+
+    def sweep_staging(self, older_than_days: int) -> int:
+        swept = 0
+        before = time.time() - older_than_days * 86_400
+        for file in self._layout.staging_folder.glob("*/*.duckdb"):
+            with suppress(FileNotFoundError):
+                if file.stat().st_mtime < before:
+                    file.unlink()
+                    file.with_name(f"{file.name}.wal").unlink(missing_ok=True)
+                    swept += 1
+        return swept
+
+    def load_files(
+        self, table: TableRef, schema: TableSchema, files: Sequence[SourceFile], file_format: FileFormat, job: Job
+    ) -> int:
+        staging, name, token = self._new_staging(table, schema, job)
+        for file in files:
+            self._engine.run(
+                load_statement(self._engine, name, schema, file, file_format, exact_columns=False),
+                timeout_seconds=job.timeout_seconds,
+            )
+        staged = self._staged(staging, table, schema, token, name)
+        self.ensure_table(table, schema)
+        written = self.publish(staged, [p for p in staged.rows_per_partition if p is not None], job)
+        self.discard(staged)
+        return written
+
+    def tables(self) -> Sequence[TableRef]:
+        found: list[TableRef] = []
+        for dataset in self._layout.datasets():
+            with self._attached([dataset], LOCK_TIMEOUT_SECONDS):
+                names = tables.existing(self._engine, str(dataset))
+                found += [TableRef(dataset.name, name, dataset.project) for name in sorted(names)]
+        return found
+
+    @property
+    def _engine(self) -> Engine:
+        if self._opened is None:
+            self._opened = Engine(self._layout.spill_folder)
+        return self._opened
+
+    def _new_staging(self, target: TableRef, schema: TableSchema, job: Job) -> tuple[TableRef, str, str]:
+        dataset = Dataset(STAGING_PREFIX + target.dataset, target.project)
+        staging = TableRef(dataset.name, f"{target.table}__{job.run_id.replace('-', '_')}", target.project)
+        name = self._staging_name(staging, job.run_id)
+        token = uuid.uuid4().hex
+        with self._transaction():
+            self._engine.run(f"DROP TABLE IF EXISTS {name}")
+            tables.create(self._engine, name, schema, token)
+        return staging, name, token
+
+    def _staging_name(self, staging: TableRef, run_id: str) -> str:
+        dataset = Dataset.of(staging)
+        if (dataset, run_id) not in self._staging:
+            file = self._layout.staging_file(dataset, run_id)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            self._engine.run(f"ATTACH {tables.literal(str(file))} AS {quoted(str(dataset))}")
+            self._staging[dataset, run_id] = str(dataset)
+        return f"{quoted(str(dataset))}.{quoted(staging.table)}"
+
+    def _staged(self, staging: TableRef, target: TableRef, schema: TableSchema, token: str, name: str) -> Staged:
+        day = _partition_day(schema)
+        counts = dict(self._engine.run(f"SELECT {day}, count(*) FROM {name} GROUP BY 1"))
+        return Staged(staging, target, schema, token, sum(counts.values()), counts)
+
+    @contextmanager
+    def _prepared(self, query: Query, timeout_seconds: float) -> Iterator[tuple[str, dict[str, object]]]:
+        """The query as DuckDB runs it, with its datasets attached while the block runs."""
+        named = _table_names(query.sql)
+        datasets = {Dataset.of(t) for t in named}
+        published = [d for d in datasets if not d.name.startswith(STAGING_PREFIX)]
+        with self._attached(published, timeout_seconds):
+            types: dict[str, Mapping[str, Column]] = {}
+            for dataset in datasets:
+                stands = tables.existing(self._engine, str(dataset))
+                for table in (t for t in named if Dataset.of(t) == dataset):
+                    if table.table not in stands:
+                        raise NotFound(_absent(table, stands))
+                    types[table.table] = {c.name: c for c in stands[table.table].schema.columns}
+            try:
+                tree = transpile_tree(query.sql, types)
+            except UnportableSQL as error:
+                first = error.problems[0]
+                raise InvalidQuery(f"{first.message}; {first.remedy}", line=first.line, column=first.column) from None
+            for node in list(tree.find_all(exp.Table)):
+                if node.db:
+                    dataset = Dataset(node.db, node.catalog or None)
+                    node.set("catalog", None)
+                    node.set("db", exp.to_identifier(str(dataset), quoted=True))
+            sql = to_sql(tree)
+            used = {n.name for n in tree.find_all(exp.Parameter)}
+            yield sql, {k: v for k, v in query.parameters.items() if k in used or f"${k}" in sql}
+
+    @contextmanager
+    def _attached(self, datasets: Sequence[Dataset], timeout_seconds: float) -> Iterator[None]:
+        with ExitStack() as stack:
+            for dataset in sorted(datasets, key=str):
+                file = self._layout.dataset_file(dataset)
+                if not file.exists():
+                    raise NotFound(self._absent_dataset(dataset))
+                stack.enter_context(DatasetLock(self._layout, dataset).shared(timeout_seconds))
+                self._engine.run(f"ATTACH {tables.literal(str(file))} AS {quoted(str(dataset))} (READ_ONLY)")
+                stack.callback(self._detach, dataset)
+            yield
+
+    @contextmanager
+    def _writing(self, dataset: Dataset, timeout_seconds: float) -> Iterator[None]:
+        file = self._layout.dataset_file(dataset)
+        with DatasetLock(self._layout, dataset).exclusive(timeout_seconds):
+            self._engine.run(f"ATTACH {tables.literal(str(file))} AS {quoted(str(dataset))}")
+            try:
+                yield
+            finally:
+                self._detach(dataset)
+
+    def _detach(self, dataset: Dataset) -> None:
+        self._engine.run(f"DETACH {quoted(str(dataset))}")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._engine.run("BEGIN TRANSACTION")
+        try:
+            yield
+        except BaseException:
+            self._engine.run("ROLLBACK")
+            raise
+        self._engine.run("COMMIT")
+
+    def _absent_dataset(self, dataset: Dataset) -> str:
+        known = [str(d) for d in self._layout.datasets()]
+        return f"dataset {dataset} does not exist" + _nearest(str(dataset), known)
+
+
+def _partition_day(schema: TableSchema) -> str:
+    return f"CAST({quoted(schema.partition_column)} AS DATE)" if schema.partition_column else "CAST(NULL AS DATE)"
+
+
+def _in_partitions(schema: TableSchema, partitions: Sequence[date]) -> str:
+    # A table without partitions is replaced whole.
+    if schema.partition_column is None:
+        return "true"
+    days = ", ".join(partition_literal(p) for p in partitions)
+    column = schema.column(schema.partition_column)
+    day = quoted(schema.partition_column) if column and column.type == "DATE" else _partition_day(schema)
+    return f"{day} IN ({days})" if partitions else "false"
+
+
+def _table_names(sql: str) -> tuple[TableRef, ...]:
+    import sqlglot
+
+    try:
+        tree = sqlglot.parse_one(sql, read="bigquery")
+    except sqlglot.errors.ParseError as error:
+        at = error.errors[0] if error.errors else {}
+        raise InvalidQuery(
+            str(at.get("description") or error), line=at.get("line"), column=at.get("col")
+        ) from None
+    return tuple(
+        dict.fromkeys(TableRef(t.db, t.name, t.catalog or None) for t in tree.find_all(exp.Table) if t.db)
+    )
+
+
+def _absent(table: TableRef, stands: Mapping[str, object]) -> str:
+    return f"table {table} does not exist" + _nearest(table.table, list(stands))
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    if close:
+        return f"; did you mean {close[0]}?"
+    return f"; there are {', '.join(sorted(known)[:10])}" if known else "; there are none yet"

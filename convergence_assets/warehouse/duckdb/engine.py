@@ -1,0 +1,148 @@
+"""One DuckDB connection: set up, interruptible, with its exceptions turned into the taxonomy."""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from convergence_assets.warehouse.duckdb.transpile import install_functions
+from convergence_assets.warehouse.errors import (
+    AccessDenied,
+    InvalidQuery,
+    JobTimeout,
+    NotFound,
+    ResourcesExceeded,
+    SchemaMismatch,
+    WarehouseError,
+    WarehouseUnavailable,
+)
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+T = TypeVar("T")
+
+DEFAULT_MEMORY_LIMIT = "768MB"
+
+
+def threads_per_connection() -> int:
+    """Half the processors, so that one tenant's long query leaves room for another tenant's day."""
+    return max(1, (os.cpu_count() or 2) // 2)
+
+
+class Engine:
+    """A DuckDB connection over an in-memory catalog, to which dataset files are attached by name.
+
+    A statement runs in a thread of its own: the calling thread stays interruptible, and on any `BaseException`
+    (a signal, a terminate from Dagster) the running statement is cancelled before the exception goes on.
+    """
+
+    def __init__(self, spill_folder: Path) -> None:
+        import duckdb
+
+        spill_folder.mkdir(parents=True, exist_ok=True)
+        self.connection: duckdb.DuckDBPyConnection = duckdb.connect(
+            config={
+                "memory_limit": os.environ.get("CONVERGENCE_MEMORY_LIMIT", DEFAULT_MEMORY_LIMIT),
+                "threads": threads_per_connection(),
+                "temp_directory": str(spill_folder),
+                "preserve_insertion_order": False,
+                "autoinstall_known_extensions": False,
+            }
+        )
+        self.connection.execute("SET TimeZone = 'UTC'")
+        install_functions(self.connection)
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="duckdb")
+
+    def close(self) -> None:
+        self._worker.shutdown(wait=True)
+        self.connection.close()
+
+    def run(
+        self,
+        sql: str,
+        parameters: Mapping[str, object] | None = None,
+        *,
+        timeout_seconds: float | None = None,
+        written_as: str | None = None,
+    ) -> list[tuple[Any, ...]]:
+        """Run one statement and fetch its rows; `written_as` is the BigQuery text that an error is located in."""
+        return self._interruptible(
+            lambda: self.connection.execute(sql, dict(parameters or {})).fetchall(), timeout_seconds, written_as or sql
+        )
+
+    def arrow(
+        self,
+        sql: str,
+        parameters: Mapping[str, object] | None = None,
+        *,
+        timeout_seconds: float | None = None,
+        written_as: str | None = None,
+    ) -> "pa.Table":
+        """Run one SELECT and fetch its rows as Arrow."""
+        return self._interruptible(
+            lambda: self.connection.execute(sql, dict(parameters or {})).to_arrow_table(),
+            timeout_seconds,
+            written_as or sql,
+        )
+
+    def _interruptible(self, work: Callable[[], T], timeout_seconds: float | None, written_as: str) -> T:
+        import duckdb
+
+        future = self._worker.submit(work)
+        try:
+            return future.result(timeout=timeout_seconds)
+        except FutureTimeout:
+            self._cancel(future)
+            raise JobTimeout(f"the statement ran longer than {timeout_seconds:.0f} s and was cancelled") from None
+        except duckdb.Error as error:
+            raise classified(error, written_as) from error
+        except BaseException:
+            self._cancel(future)
+            raise
+
+    def _cancel(self, future: Any) -> None:
+        # An interrupt that comes between two statements of the engine is lost, so it is repeated until the thread is out.
+        while not future.done():
+            self.connection.interrupt()
+            with suppress(BaseException):
+                future.result(timeout=0.05)
+
+
+def classified(error: Exception, sql: str) -> WarehouseError:
+    """A duckdb.Error as its class of the taxonomy, with the position in the BigQuery text where it can be told."""
+    import duckdb
+
+    message = str(error).split("\n\nLINE ")[0].split("\nLINE ")[0].strip()
+    match error:
+        case duckdb.CatalogException():
+            return NotFound(message)
+        case duckdb.IOException() if "Permission denied" in message:
+            return AccessDenied(message)
+        case duckdb.IOException():
+            return WarehouseUnavailable(message)
+        case duckdb.OutOfMemoryException():
+            return ResourcesExceeded(message)
+        case duckdb.ConstraintException():
+            return SchemaMismatch(f"a REQUIRED column holds NULL: {message}")
+        case duckdb.PermissionException():
+            return AccessDenied(message)
+        case duckdb.Error():
+            line, column = _position(message, sql)
+            return InvalidQuery(message, line=line, column=column)
+    return WarehouseUnavailable(message)
+
+
+def _position(message: str, sql: str) -> tuple[int | None, int | None]:
+    # The engine speaks of its own transpiled text; the first quoted name that stands in the author's text is located.
+    for name in re.findall(r'"([^"]+)"', message):
+        found = re.search(rf"\b{re.escape(name)}\b", sql, re.IGNORECASE)
+        if found:
+            before = sql[: found.start()]
+            return before.count("\n") + 1, found.start() - (before.rfind("\n") + 1) + 1
+    return None, None

@@ -1,0 +1,111 @@
+"""Where the embedded warehouse keeps its datasets, and the lock that guards each file across processes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import filelock
+
+from convergence_assets.warehouse.errors import WarehouseBusy
+from convergence_assets.warehouse.schema import TableRef
+
+STAGING_PREFIX = "_staging_"
+_LOCK_POLL_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset's name; `project` None is the warehouse's own project."""
+
+    name: str
+    project: str | None = None
+
+    @classmethod
+    def of(cls, table: TableRef) -> "Dataset":
+        return cls(table.dataset, table.project)
+
+    def __str__(self) -> str:
+        return f"{self.project}.{self.name}" if self.project else self.name
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The folder tree: `<dataset>.duckdb` or `<project>/<dataset>.duckdb`, `staging/<dataset>/<run>.duckdb`."""
+
+    folder: Path
+
+    def dataset_file(self, dataset: Dataset) -> Path:
+        return self._datasets(dataset) / f"{dataset.name}.duckdb"
+
+    def lock_file(self, dataset: Dataset) -> Path:
+        return self._datasets(dataset) / f"{dataset.name}.lock"
+
+    def staging_file(self, dataset: Dataset, run_id: str) -> Path:
+        return self.staging_folder / str(dataset) / f"{run_id}.duckdb"
+
+    @property
+    def staging_folder(self) -> Path:
+        return self.folder / "staging"
+
+    @property
+    def spill_folder(self) -> Path:
+        return self.folder / "spill"
+
+    def datasets(self) -> tuple[Dataset, ...]:
+        """Every dataset that has a file, sorted by name."""
+        root = self.folder / "datasets"
+        own = [Dataset(f.stem) for f in root.glob("*.duckdb")]
+        others = [Dataset(f.stem, f.parent.name) for f in root.glob("*/*.duckdb")]
+        return tuple(sorted(own + others, key=str))
+
+    def _datasets(self, dataset: Dataset) -> Path:
+        root = self.folder / "datasets"
+        return root / dataset.project if dataset.project else root
+
+
+class DatasetLock:
+    """Many readers or one writer of a dataset's file, over all processes; a dead holder's lock is free at once.
+
+    SQLite's file locks underneath (filelock.ReadWriteLock): a waiting writer holds new readers back, so readers
+    that overlap for ever cannot starve a publish.
+    """
+
+    def __init__(self, layout: Layout, dataset: Dataset) -> None:
+        self._dataset = dataset
+        path = layout.lock_file(dataset)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = filelock.ReadWriteLock(str(path), is_singleton=False)
+
+    @contextmanager
+    def shared(self, timeout_seconds: float) -> Iterator[None]:
+        """Raises `WarehouseBusy` after `timeout_seconds`."""
+        self._acquire("read", timeout_seconds)
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    @contextmanager
+    def exclusive(self, timeout_seconds: float) -> Iterator[None]:
+        """Raises `WarehouseBusy` after `timeout_seconds`."""
+        self._acquire("write", timeout_seconds)
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _acquire(self, mode: str, timeout_seconds: float) -> None:
+        # Waits of two seconds in a loop: SQLite's own wait is deaf to signals, and shorter ones lose the writer's turn.
+        acquire = self._lock.acquire_read if mode == "read" else self._lock.acquire_write
+        waited = 0.0
+        while True:
+            try:
+                acquire(timeout=_LOCK_POLL_SECONDS)
+                return
+            except filelock.Timeout:
+                waited += _LOCK_POLL_SECONDS
+                if waited >= timeout_seconds:
+                    raise WarehouseBusy(
+                        f"dataset {self._dataset} stayed locked for {timeout_seconds:.0f} s by other processes"
+                    ) from None

@@ -1,0 +1,145 @@
+"""Whether an expression is NUMERIC, FLOAT64, INT64 or STRING, as far as its text and the declared columns tell."""
+
+from collections.abc import Iterable, Mapping
+
+from sqlglot import exp
+
+from convergence_assets.warehouse.schema import Column
+
+Kind = str  # "numeric" | "float64" | "int64" | "string" | "other"
+
+_DECLARED = {"NUMERIC": "numeric", "FLOAT64": "float64", "INT64": "int64", "STRING": "string"}
+_CAST = {
+    exp.DataType.Type.DECIMAL: "numeric",
+    exp.DataType.Type.DOUBLE: "float64",
+    exp.DataType.Type.FLOAT: "float64",
+    exp.DataType.Type.BIGINT: "int64",
+    exp.DataType.Type.INT: "int64",
+    exp.DataType.Type.TEXT: "string",
+    exp.DataType.Type.VARCHAR: "string",
+}
+_SAME_AS_FIRST = (
+    exp.Sum, exp.Min, exp.Max, exp.AnyValue, exp.Abs, exp.Neg, exp.Paren, exp.Window, exp.Filter, exp.Distinct,
+    exp.Nullif, exp.Lag, exp.Lead, exp.FirstValue, exp.LastValue, exp.IgnoreNulls,
+)  # fmt: skip
+_INTEGERS = (
+    exp.Count, exp.CountIf, exp.Length, exp.Extract, exp.DateDiff, exp.TimestampDiff, exp.RowNumber, exp.Rank,
+    exp.DenseRank, exp.ApproxDistinct, exp.Sign, exp.ArraySize,
+)  # fmt: skip
+_STRINGS = (
+    exp.Concat, exp.DPipe, exp.Lower, exp.Upper, exp.Trim, exp.Substring, exp.RegexpExtract, exp.TimeToStr, exp.Hex,
+)  # fmt: skip
+_OTHERS = (
+    exp.Date, exp.TsOrDsToDate, exp.TimestampTrunc, exp.DateTrunc, exp.DateAdd, exp.DateSub, exp.TimestampAdd,
+    exp.TimestampSub, exp.Timestamp, exp.LogicalOr, exp.LogicalAnd, exp.Boolean, exp.Predicate, exp.CurrentDate,
+    exp.CurrentTimestamp, exp.StrToDate, exp.LastDay, exp.SHA2, exp.SHA2Digest, exp.MD5Digest,
+)  # fmt: skip
+
+
+class Kinds:
+    """Kinds of the expressions of one statement.
+
+    A column is known when every column of that name that the statement could mean (declared ones, members of
+    records, outputs of its subqueries) has one kind: then the real one has it too.
+    """
+
+    def __init__(self, tree: exp.Expression, types: Mapping[str, Mapping[str, Column]]) -> None:
+        self._named: dict[str, list[Kind | exp.Expression]] = {}
+        made = {cte.alias for cte in tree.find_all(exp.CTE)}
+        self._closed = all(table.name in types or table.name in made for table in tree.find_all(exp.Table))
+        for columns in types.values():
+            self._declare(columns.values())
+        for select in tree.find_all(exp.Select):
+            for projection in select.expressions:
+                if isinstance(projection, exp.Alias):
+                    self._named.setdefault(projection.alias.lower(), []).append(projection.this)
+        self._known: dict[str, Kind | None] = {}
+
+    def of(self, node: exp.Expression | None) -> Kind | None:
+        """The kind, None where it cannot be told."""
+        if node is None or isinstance(node, exp.Null):
+            return None
+        if isinstance(node, exp.Literal):
+            if node.is_string:
+                return "string"
+            return "int64" if node.is_int else "float64"
+        if isinstance(node, exp.Cast):
+            return _CAST.get(node.to.this, "other")
+        if isinstance(node, _OTHERS):
+            return "other"
+        if isinstance(node, exp.Column | exp.Dot):
+            return self._column(node.name.lower())
+        if isinstance(node, exp.Identifier):
+            return self._column(node.name.lower())
+        if isinstance(node, exp.Avg):
+            inner = self.of(node.this)
+            return "float64" if inner == "int64" else inner
+        if isinstance(node, exp.Round):
+            inner = self.of(node.this)
+            return "float64" if inner == "int64" else inner
+        if isinstance(node, _SAME_AS_FIRST):
+            return self.of(node.expressions[0] if isinstance(node, exp.Distinct) else node.this)
+        if isinstance(node, _INTEGERS):
+            return "int64"
+        if isinstance(node, _STRINGS):
+            return "string"
+        if isinstance(node, exp.Add | exp.Sub | exp.Mul | exp.Mod):
+            return self.together([node.left, node.right])
+        if isinstance(node, exp.Div | exp.SafeDivide):
+            both = self.together([node.this, node.expression])
+            return "float64" if both == "int64" else both
+        if isinstance(node, exp.IntDiv):
+            return self.together([node.this, node.expression])
+        if isinstance(node, exp.Coalesce | exp.Greatest | exp.Least):
+            return self.together([node.this, *node.expressions])
+        if isinstance(node, exp.If):
+            return self.together([node.args.get("true"), node.args.get("false")])
+        if isinstance(node, exp.Case):
+            return self.together([*(i.args["true"] for i in node.args["ifs"]), node.args.get("default")])
+        if isinstance(node, exp.Subquery):
+            return self.of(node.this)
+        if isinstance(node, exp.Select) and len(node.expressions) == 1:
+            return self.of(node.expressions[0].unalias())
+        return None
+
+    def together(self, nodes: Iterable[exp.Expression | None]) -> Kind | None:
+        """The kind that BigQuery coerces these to; NULL says nothing."""
+        kinds = [self.of(n) for n in nodes if n is not None and not isinstance(n, exp.Null)]
+        if not kinds or None in kinds:
+            return None
+        if len(set(kinds)) == 1:
+            return kinds[0]
+        if set(kinds) <= {"numeric", "int64", "float64"}:
+            return "float64" if "float64" in kinds else "numeric"
+        return "other"
+
+    def _declare(self, columns: Iterable[Column]) -> None:
+        for column in columns:
+            self._named.setdefault(column.name.lower(), []).append(_DECLARED.get(column.type, "other"))
+            self._declare(column.fields)
+
+    def _column(self, name: str) -> Kind | None:
+        if not self._closed or name not in self._named:
+            return None
+        if name not in self._known:
+            # A name that is defined by itself (SUM(x) AS x) is looked at with its other meanings alone.
+            self._known[name] = None
+            said = self._named.pop(name)
+            self._named[name] = [k for k in said if isinstance(k, str)]
+            told = {k if isinstance(k, str) else self._inner(k, name) for k in said}
+            self._named[name] = said
+            told.discard("itself")
+            self._known[name] = told.pop() if len(told) == 1 else None
+        return self._known[name]
+
+    def _inner(self, node: exp.Expression, name: str) -> Kind | None:
+        declared = {k for k in self._named[name] if isinstance(k, str)}
+        mentions = any(c.name.lower() == name for c in node.find_all(exp.Column))
+        if not mentions:
+            return self.of(node)
+        if len(declared) != 1:
+            return None
+        self._known[name] = next(iter(declared))
+        kind = self.of(node)
+        self._known[name] = None
+        return kind

@@ -1,0 +1,107 @@
+"""BigQuery's arithmetic as DuckDB macros: NUMERIC exact, chosen by the operands' types when a statement is bound.
+
+BigQuery's NUMERIC has 38 digits, 9 of them decimals, and rounds each operation half away from zero; here it is
+DECIMAL(38,9). A product beyond 10^20 or an operand of a division beyond 10^20 is an error, never a wrong digit
+(DuckDB's widest integer has 128 bits). https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types#decimal_types
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import duckdb
+
+_N = "DECIMAL(38,9)"
+
+
+def _units(name: str) -> str:
+    return f"CAST({name} * CAST(1000000000 AS DECIMAL(10,0)) AS HUGEINT)"
+
+
+def _by_zero(kind: str) -> str:
+    # Not error(): DuckDB refuses an alias to an expression with side effects in GROUP BY and ORDER BY.
+    return f"CAST('division by zero' || left(CAST(b AS VARCHAR), 0) AS {kind})"
+
+
+def _quotient(a: str, b: str) -> str:
+    # |a| in units of 1e-18 over |b| in units of 1e-9, half of |b| added first: rounds half away from zero at 1e-9.
+    return (
+        f"CAST(CAST(sign({a}) * sign({b}) AS DECIMAL(1,0)) * CAST("
+        f"((abs({_units(a)}) * CAST(1000000000 AS HUGEINT) + abs({_units(b)}) // 2) // abs({_units(b)})) "
+        f"AS DECIMAL(38,0)) * CAST('0.000000001' AS DECIMAL(10,9)) AS {_N})"
+    )
+
+
+def _from_double(name: str, cast: str = "CAST") -> str:
+    # Twenty-five decimals tell every tie of a double apart (its nearest neighbour differs before), so this rounds
+    # the exact binary value, as BigQuery does, and not its shortest spelling.
+    return f"{cast}(format('{{:.25f}}', {name}) AS {_N})"
+
+
+_A, _B = f"CAST(a AS {_N})", f"CAST(b AS {_N})"
+_FLOAT_A, _FLOAT_B = "CAST(a AS DOUBLE)", "CAST(b AS DOUBLE)"
+_BODIES = {
+    "bq_multiply_numeric": f"CAST({_A} * {_B} AS {_N})",
+    "bq_multiply_int64": "CAST(CAST(a AS HUGEINT) * CAST(b AS HUGEINT) AS BIGINT)",
+    "bq_divide_numeric": f"CASE WHEN b = 0 THEN {_by_zero(_N)} ELSE {_quotient(_A, _B)} END",
+    "bq_divide_float64": f"CASE WHEN b = 0 THEN {_by_zero('DOUBLE')} ELSE {_FLOAT_A} / {_FLOAT_B} END",
+    "bq_safe_divide_numeric": f"CASE WHEN b = 0 THEN NULL ELSE {_quotient(_A, _B)} END",
+    "bq_safe_divide_float64": f"CASE WHEN b = 0 THEN NULL ELSE {_FLOAT_A} / {_FLOAT_B} END",
+    "bq_div_numeric": f"CASE WHEN b = 0 THEN {_by_zero(_N)} ELSE CAST({_units(_A)} // {_units(_B)} AS {_N}) END",
+    "bq_div_int64": f"CASE WHEN b = 0 THEN {_by_zero('BIGINT')} ELSE CAST(a // b AS BIGINT) END",
+    "bq_mod_numeric": f"CASE WHEN b = 0 THEN {_by_zero(_N)} ELSE CAST({_A} % {_B} AS {_N}) END",
+    "bq_mod_int64": f"CASE WHEN b = 0 THEN {_by_zero('BIGINT')} ELSE CAST(a % b AS BIGINT) END",
+    "bq_average_numeric": f"CASE WHEN b = 0 THEN NULL ELSE {_quotient(_A, _B)} END",
+    "bq_round_numeric": f"CAST(round({_A}, b) AS {_N})",
+    "bq_round_float64": f"round({_FLOAT_A}, b)",
+    "bq_numeric_numeric": _A,
+    "bq_numeric_int64": _A,
+    "bq_numeric_string": _A,
+    "bq_numeric_float64": _from_double("a"),
+    "bq_safe_numeric_numeric": _A,
+    "bq_safe_numeric_int64": f"TRY_CAST(a AS {_N})",
+    "bq_safe_numeric_string": f"TRY_CAST(a AS {_N})",
+    "bq_safe_numeric_float64": _from_double("a", "TRY_CAST"),
+    "bq_string_numeric": f"rtrim(rtrim(CAST({_A} AS VARCHAR), '0'), '.')",
+    "bq_int64_numeric": "CAST(a AS BIGINT)",
+    "bq_int64_int64": "CAST(a AS BIGINT)",
+    "bq_int64_string": "CAST(a AS BIGINT)",
+    "bq_int64_float64": "CAST(round(a) AS BIGINT)",
+    "bq_safe_int64_numeric": "TRY_CAST(a AS BIGINT)",
+    "bq_safe_int64_int64": "TRY_CAST(a AS BIGINT)",
+    "bq_safe_int64_string": "TRY_CAST(a AS BIGINT)",
+    "bq_safe_int64_float64": "TRY_CAST(round(a) AS BIGINT)",
+}
+_OPERANDS = {"numeric": _N, "float64": "DOUBLE", "int64": "HUGEINT", "string": "VARCHAR"}
+_TWO = ("multiply", "divide", "safe_divide", "div", "mod")
+_ROUNDS = ("round",)
+_INTEGER_AS_FLOAT = ("divide", "safe_divide")
+
+
+def _macros() -> list[str]:
+    """One macro per operation and type, and one overloaded macro per operation that picks by the bound types."""
+    operations: dict[str, list[str]] = {}
+    macros = []
+    for name, body in _BODIES.items():
+        operation, kind = name.removeprefix("bq_").rsplit("_", 1)
+        single = operation not in _TWO and operation not in (*_ROUNDS, "average")
+        macros.append(f"{name}({'a' if single else 'a, b'}) AS {body}")
+        parameters = f"a {_OPERANDS[kind]}"
+        if operation in _TWO:
+            parameters += f", b {_OPERANDS[kind]}"
+        elif not single:
+            parameters += ", b"
+        operations.setdefault(operation, []).append(f"({parameters}) AS {body}")
+    operations["multiply"].append("(a DOUBLE, b DOUBLE) AS a * b")
+    for operation in _INTEGER_AS_FLOAT:
+        operations[operation].append(f"(a HUGEINT, b HUGEINT) AS {_BODIES[f'bq_{operation}_float64']}")
+    del operations["average"]
+    return macros + [f"bq_{operation}{', '.join(overloads)}" for operation, overloads in operations.items()]
+
+
+MACROS = tuple(_macros())
+
+
+def install_functions(connection: "duckdb.DuckDBPyConnection") -> None:
+    """Make the macros that transpiled SQL calls, for this connection alone."""
+    for macro in MACROS:
+        connection.execute(f"CREATE OR REPLACE TEMP MACRO {macro}")

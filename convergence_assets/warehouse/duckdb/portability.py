@@ -1,0 +1,132 @@
+"""What BigQuery SQL the embedded engine answers alike; everything else is refused with its position."""
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import sqlglot
+from sqlglot import exp
+
+
+@dataclass(frozen=True)
+class SqlProblem:
+    """Why a statement is refused; `line` and `column` are 1-based in the given text."""
+
+    line: int
+    column: int
+    message: str
+    remedy: str
+
+
+class UnportableSQL(ValueError):
+    """The statement has no faithful form on the embedded engine."""
+
+    def __init__(self, problems: tuple[SqlProblem, ...]) -> None:
+        super().__init__("; ".join(f"line {p.line}, column {p.column}: {p.message}; {p.remedy}" for p in problems))
+        self.problems = problems
+
+
+# Functions whose answers were compared with BigQuery's documented ones on the embedded engine (the tests name each).
+VERIFIED = frozenset({
+    "ABS", "AND", "ANY_VALUE", "AVG", "CASE", "CAST", "CEIL", "COALESCE", "CONCAT", "COUNT", "COUNT_IF",
+    "CURRENT_DATE", "CURRENT_TIMESTAMP", "DATE", "DATE_ADD", "DATE_DIFF", "DATE_SUB", "DATE_TRUNC", "DENSE_RANK",
+    "DIV", "ENDS_WITH", "EXISTS", "EXTRACT", "FIRST_VALUE", "FLOOR", "GENERATE_DATE_ARRAY", "GREATEST", "HEX",
+    "LOWER_HEX", "IF", "LAG", "LAST_DAY", "LAST_VALUE", "LEAD", "LEAST", "LENGTH", "LOGICAL_AND", "LOGICAL_OR",
+    "LOWER", "LPAD", "MAX", "MD5", "MD5_DIGEST", "MIN", "NULLIF", "OR", "PARSE_DATE", "RANK", "REGEXP_EXTRACT",
+    "REGEXP_LIKE", "REGEXP_REPLACE", "REPLACE", "ROUND", "ROW_NUMBER", "SAFE_DIVIDE", "SHA2", "SHA2_DIGEST", "SIGN",
+    "SPLIT", "STARTS_WITH", "STRING_AGG", "GROUP_CONCAT", "STRUCT", "SUBSTRING", "SUM", "TIMESTAMP", "TIMESTAMP_ADD",
+    "TIMESTAMP_DIFF", "TIMESTAMP_SUB", "TIMESTAMP_TRUNC", "TIME_TO_STR", "STR_TO_DATE", "TRIM", "TRY_CAST", "UNNEST",
+    "UPPER", "ARRAY_SIZE", "ARRAY", "ARRAY_LENGTH", "TS_OR_DS_TO_DATE", "TS_OR_DS_TO_TIMESTAMP", "XOR",
+    "ARRAY_TO_STRING", "DATETIME", "DATE_FROM_PARTS",
+})  # fmt: skip
+
+_COMPACT = frozenset(name.replace("_", "") for name in VERIFIED)
+
+_REFUSED_NODES: tuple[tuple[type[exp.Expression], str, str], ...] = (
+    (exp.Command, "scripting and EXECUTE IMMEDIATE do not run alike", "write one SELECT"),
+    (exp.TableSample, "TABLESAMPLE does not give the same rows", "filter by a column"),
+    (exp.Version, "FOR SYSTEM_TIME AS OF has no form on the embedded engine", "read the table as it is"),
+    (exp.Pivot, "PIVOT and UNPIVOT do not run alike", "write SUM(IF(...)) columns"),
+    (exp.Rand, "RAND gives other values at every run", "derive the value from the row"),
+    (exp.Into, "SELECT INTO is not BigQuery SQL", "write one SELECT"),
+)
+
+
+def parse(sql: str) -> exp.Expression:
+    """The one statement's tree; raises `UnportableSQL` for a syntax error or anything but one SELECT."""
+    try:
+        statements = [s for s in sqlglot.parse(sql, read="bigquery") if s is not None]
+    except sqlglot.errors.SqlglotError as error:
+        raise UnportableSQL((_syntax_problem(error, sql),)) from None
+    if len(statements) != 1 or not isinstance(statements[0], exp.Query):
+        kind = type(statements[0]).__name__.upper() if len(statements) == 1 else f"{len(statements)} statements"
+        raise UnportableSQL((SqlProblem(1, 1, f"expected one SELECT and found {kind}", "write one SELECT"),))
+    return statements[0]
+
+
+def position(node: exp.Expression) -> tuple[int, int]:
+    """Line and column of the first token below a node that knows where it stands; (1, 1) if none does."""
+    for inner in node.walk(bfs=False):
+        if "line" in inner.meta:
+            return inner.meta["line"], inner.meta["col"] - (inner.meta["end"] - inner.meta["start"])
+    return (position(node.parent)) if node.parent is not None else (1, 1)
+
+
+def problems_of(tree: exp.Expression, sql: str) -> Iterator[SqlProblem]:
+    """Every construct of a parsed statement that is refused whatever its operands' types."""
+    for node in tree.walk(bfs=False):
+        found = _problem(node)
+        if found:
+            line, column = position(node)
+            yield SqlProblem(line, column, *found)
+
+
+def _problem(node: exp.Expression) -> tuple[str, str] | None:
+    for kind, message, remedy in _REFUSED_NODES:
+        if isinstance(node, kind):
+            return message, remedy
+    match node:
+        case exp.Unnest() if not node.args.get("alias") and isinstance(node.parent, exp.From | exp.Join):
+            return "an unaliased UNNEST names its fields on one engine alone", (
+                "write UNNEST(...) AS x and name its fields x.field"
+            )
+        case exp.Table() if "*" in node.name:
+            return "wildcard tables have no form on the embedded engine", "name the table"
+        case exp.Cast() if node.to.this == exp.DataType.Type.BIGDECIMAL:
+            return "BIGNUMERIC (76 digits) has no faithful form on the embedded engine", "use NUMERIC"
+        case exp.Cast() if node.to.this == exp.DataType.Type.DECIMAL and node.to.expressions:
+            return "NUMERIC with a precision has no faithful form on the embedded engine", "use NUMERIC and ROUND"
+        case exp.Extract() if isinstance(node.expression, exp.AtTimeZone) and node.name.upper() == "DATE":
+            return "EXTRACT(DATE FROM ... AT TIME ZONE ...) does not run alike", "write DATE(timestamp, timezone)"
+        case exp.Literal() if not node.is_string and not node.is_int and _in_arithmetic(node):
+            return f"{node.this} is a FLOAT64 literal in arithmetic", (
+                f"write NUMERIC '{node.this}' for money, CAST({node.this} AS FLOAT64) otherwise"
+            )
+        case exp.ArrayAgg():
+            return "ARRAY_AGG orders and drops NULLs differently", "use MIN, MAX, ANY_VALUE or STRING_AGG ... ORDER BY"
+        case exp.Anonymous():
+            return _unverified(node.name.upper())
+        case exp.Func() if not isinstance(node, exp.And | exp.Or | exp.Binary | exp.Unary):
+            name = node.sql_name()
+            if not _COMPACT & {n.upper().replace("_", "") for n in (name, *type(node).sql_names())}:
+                return _unverified(name)
+    return None
+
+
+def _unverified(name: str) -> tuple[str, str]:
+    near = difflib.get_close_matches(name, VERIFIED, n=1)
+    remedy = f"did you mean {near[0]}?" if near else "use one of the functions that the pipelines guide lists"
+    return f"function {name} is not verified to answer alike on both engines", remedy
+
+
+def _in_arithmetic(node: exp.Expression) -> bool:
+    parent = node.parent
+    while isinstance(parent, exp.Neg | exp.Paren):
+        parent = parent.parent
+    return isinstance(parent, exp.Add | exp.Sub | exp.Mul | exp.Div | exp.Mod | exp.IntDiv | exp.SafeDivide | exp.Coalesce)
+
+
+def _syntax_problem(error: Exception, sql: str) -> SqlProblem:
+    said = getattr(error, "errors", None) or [{}]
+    line, column = said[0].get("line") or sql.count("\n") + 1, said[0].get("col") or 1
+    return SqlProblem(line, column, f"syntax error: {said[0].get('description') or error}", "correct the SQL")

@@ -1,0 +1,50 @@
+"""What a SELECT gives, held against what its table declares."""
+
+import re
+from collections.abc import Mapping
+from datetime import date
+
+from convergence_assets.warehouse.duckdb.transpile import duckdb_type
+from convergence_assets.warehouse.errors import SchemaMismatch
+from convergence_assets.warehouse.schema import TableRef, TableSchema
+
+# BigQuery coerces these into a wider column without loss; an engine's SUM over integers is a HUGEINT.
+_WIDENS = {
+    "BIGINT": ("INTEGER", "SMALLINT", "TINYINT", "HUGEINT", "UINTEGER", "UBIGINT"),
+    "DOUBLE": ("BIGINT", "INTEGER", "HUGEINT", "FLOAT"),
+    "DECIMAL(38,9)": ("BIGINT", "INTEGER", "HUGEINT"),
+}
+
+
+def check_output(table: TableRef, schema: TableSchema, output: Mapping[str, str]) -> None:
+    """Raises `SchemaMismatch` naming each column that is missing, not declared or of another type."""
+    given = {name.lower(): kind for name, kind in output.items()}
+    wrong: list[str] = []
+    for column in schema.columns:
+        kind = given.pop(column.name.lower(), None)
+        if kind is None:
+            wrong.append(f"column {column.name} is declared and the SQL does not give it")
+        elif not _fits(kind, duckdb_type(column)):
+            wrong.append(f"column {column.name} is declared {column.type} and the SQL gives {kind}")
+    wrong += [f"column {name} is given by the SQL and not declared" for name in given]
+    if wrong:
+        raise SchemaMismatch(f"table {table}: " + "; ".join(wrong))
+
+
+def partition_literal(day: date) -> str:
+    """A date as a DuckDB literal; it compares with DATE and TIMESTAMP columns alike."""
+    return f"DATE '{day.isoformat()}'"
+
+
+def _fits(given: str, declared: str) -> bool:
+    if _normal(given) == _normal(declared):
+        return True
+    scaled = re.fullmatch(r"DECIMAL\((\d+),(\d+)\)", given)
+    wanted = re.fullmatch(r"DECIMAL\((\d+),(\d+)\)", declared)
+    if scaled and wanted:
+        return int(scaled[2]) <= int(wanted[2])
+    return given in _WIDENS.get(declared, ()) or (bool(wanted) and given in _WIDENS["DECIMAL(38,9)"])
+
+
+def _normal(kind: str) -> str:
+    return re.sub(r'\s+|"', "", kind).replace("TIMESTAMPTZ", "TIMESTAMPWITHTIMEZONE").upper()

@@ -1,0 +1,109 @@
+"""Declared schemas in DuckDB: kept as a table's comment, compared, and brought up to date additively."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from convergence_assets.warehouse.duckdb.engine import Engine
+from convergence_assets.warehouse.duckdb.transpile import duckdb_type
+from convergence_assets.warehouse.errors import SchemaMismatch
+from convergence_assets.warehouse.schema import Column, TableRef, TableSchema
+
+
+def quoted(name: str) -> str:
+    """A DuckDB identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A DuckDB string literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def create(engine: Engine, name: str, schema: TableSchema, token: str | None = None) -> None:
+    """Make the table `name` (quoted) with its declaration as comment."""
+    columns = ", ".join(_definition(column) for column in schema.columns)
+    engine.run(f"CREATE TABLE {name} ({columns})")
+    remember(engine, name, schema, token)
+
+
+def remember(engine: Engine, name: str, schema: TableSchema, token: str | None = None) -> None:
+    """Write the declaration (and a staging table's token) into the table's comment."""
+    comment = json.dumps({"schema": asdict(schema), "token": token})
+    engine.run(f"COMMENT ON TABLE {name} IS {literal(comment)}")
+
+
+@dataclass(frozen=True)
+class Existing:
+    """A table as it stands: its declaration and, for staging, its token."""
+
+    schema: TableSchema
+    token: str | None
+
+
+def existing(engine: Engine, catalog: str) -> Mapping[str, Existing]:
+    """Every table of an attached catalog (unquoted name), by table name."""
+    rows = engine.run("SELECT table_name, comment FROM duckdb_tables() WHERE database_name = $catalog", {"catalog": catalog})
+    return {name: _parsed(comment) for name, comment in rows if comment}
+
+
+def added_columns(declared: TableSchema, stands: TableSchema, table: TableRef) -> tuple[Column, ...]:
+    """The NULLABLE or REPEATED columns to add; `SchemaMismatch` naming every other difference."""
+    wrong: list[str] = []
+    added: list[Column] = []
+    for column in declared.columns:
+        old = stands.column(column.name)
+        if old is None:
+            if column.mode == "REQUIRED":
+                wrong.append(f"column {column.name} is new and REQUIRED; only NULLABLE columns can be added")
+            added.append(column)
+        elif _shape(old) != _shape(column):
+            wrong.append(f"column {column.name} is {_spelled(old)} in the table and {_spelled(column)} as declared")
+    wrong += [
+        f"column {old.name} is in the table and no longer declared"
+        for old in stands.columns
+        if declared.column(old.name) is None
+    ]
+    if declared.partition_column != stands.partition_column:
+        wrong.append(f"the partition column is {stands.partition_column} and declared as {declared.partition_column}")
+    if wrong:
+        raise SchemaMismatch(f"table {table}: " + "; ".join(wrong))
+    return tuple(added)
+
+
+def add_columns(engine: Engine, name: str, columns: tuple[Column, ...]) -> None:
+    for column in columns:
+        engine.run(f"ALTER TABLE {name} ADD COLUMN {quoted(column.name)} {duckdb_type(column)}")
+
+
+def _definition(column: Column) -> str:
+    required = " NOT NULL" if column.mode == "REQUIRED" else ""
+    return f"{quoted(column.name)} {duckdb_type(column)}{required}"
+
+
+def _parsed(comment: str) -> Existing:
+    said = json.loads(comment)
+    schema = said["schema"]
+    return Existing(
+        TableSchema(
+            columns=tuple(_column(c) for c in schema.pop("columns")),
+            clustering=tuple(schema.pop("clustering")),
+            **schema,
+        ),
+        said["token"],
+    )
+
+
+def _column(said: dict[str, object]) -> Column:
+    fields = said.pop("fields")
+    assert isinstance(fields, list)
+    return Column(fields=tuple(_column(f) for f in fields), **said)  # type: ignore[arg-type]
+
+
+def _shape(column: Column) -> tuple[object, ...]:
+    return (column.type, column.mode, tuple((f.name.lower(), _shape(f)) for f in column.fields))
+
+
+def _spelled(column: Column) -> str:
+    inner = f"<{', '.join(f'{f.name} {_spelled(f)}' for f in column.fields)}>" if column.fields else ""
+    return f"{column.type}{inner} {column.mode}"

@@ -1,0 +1,183 @@
+"""One BigQuery SELECT to one DuckDB SELECT, faithfully or not at all."""
+
+from collections.abc import Mapping
+
+import sqlglot
+from sqlglot import exp
+
+from convergence_assets.warehouse.duckdb.kinds import Kinds
+from convergence_assets.warehouse.duckdb.numeric import install_functions
+from convergence_assets.warehouse.duckdb.portability import SqlProblem, UnportableSQL, parse, position, problems_of
+from convergence_assets.warehouse.schema import Column
+
+__all__ = ["SqlProblem", "UnportableSQL", "duckdb_type", "install_functions", "portability_problems", "to_sql",
+           "transpile", "transpile_tree"]  # fmt: skip
+
+Types = Mapping[str, Mapping[str, Column]]
+
+_NUMERIC = exp.DataType.Type.DECIMAL
+_TYPES = {
+    "STRING": "VARCHAR",
+    "INT64": "BIGINT",
+    "NUMERIC": "DECIMAL(38,9)",
+    "FLOAT64": "DOUBLE",
+    "BOOL": "BOOLEAN",
+    "DATE": "DATE",
+    "DATETIME": "TIMESTAMP",
+    "TIMESTAMP": "TIMESTAMP WITH TIME ZONE",
+    "TIME": "TIME",
+    "BYTES": "BLOB",
+    "JSON": "JSON",
+}
+
+
+def duckdb_type(column: Column) -> str:
+    """A declared column's DuckDB type; raises ValueError for BIGNUMERIC, which has no faithful one."""
+    if column.type == "BIGNUMERIC":
+        raise ValueError(f"column {column.name}: BIGNUMERIC has no faithful form on the embedded engine; use NUMERIC")
+    if column.type == "RECORD":
+        kind = "STRUCT(" + ", ".join(f'"{f.name}" {duckdb_type(f)}' for f in column.fields) + ")"
+    else:
+        kind = _TYPES[column.type]
+    return f"{kind}[]" if column.mode == "REPEATED" else kind
+
+
+def portability_problems(sql: str, types: Types | None = None) -> tuple[SqlProblem, ...]:
+    """What keeps a SELECT from running alike on both engines; empty when nothing does.
+
+    `types` are the declared columns by bare table name; with them more NUMERIC arithmetic can be told apart.
+    """
+    try:
+        tree = parse(sql)
+    except UnportableSQL as error:
+        return error.problems
+    problems = list(problems_of(tree, sql))
+    if not problems:
+        _rewrite(tree, Kinds(tree, types or {}), problems)
+    return tuple(sorted(problems, key=lambda p: (p.line, p.column)))
+
+
+def transpile_tree(sql: str, types: Types | None = None) -> exp.Expression:
+    """The statement as a tree for DuckDB, tables still named as written. Raises `UnportableSQL`."""
+    tree = parse(sql)
+    problems = list(problems_of(tree, sql))
+    if not problems:
+        tree = _rewrite(tree, Kinds(tree, types or {}), problems)
+    if problems:
+        raise UnportableSQL(tuple(problems))
+    return tree
+
+
+def to_sql(tree: exp.Expression) -> str:
+    """The text of a tree from `transpile_tree`."""
+    return tree.sql(dialect="duckdb", unsupported_level=sqlglot.ErrorLevel.RAISE)
+
+
+def transpile(sql: str, types: Types | None = None) -> str:
+    """BigQuery text to DuckDB text; `@name` becomes `$name`. Raises `UnportableSQL`."""
+    return to_sql(transpile_tree(sql, types))
+
+
+def _rewrite(tree: exp.Expression, kinds: Kinds, problems: list[SqlProblem]) -> exp.Expression:
+    # Kinds are asked of the nodes as written, so all are decided before the first node is replaced.
+    decided = [(node, _decide(node, kinds, problems)) for node in tree.walk(bfs=False)]
+    for node, call in reversed(decided):
+        if call == "average" and isinstance(node.parent, exp.Window):
+            node.parent.replace(_average_in_window(node.parent, node))
+        elif call is not None:
+            node.replace(_replacement(node, call))
+    return tree
+
+
+def _decide(node: exp.Expression, kinds: Kinds, problems: list[SqlProblem]) -> str | None:
+    """The macro that takes a node's place, "literal" for a bare FLOAT64, None to leave it."""
+    match node:
+        case exp.Literal() if not node.is_string and not node.is_int and not isinstance(node.parent, exp.Cast):
+            return "double"
+        case exp.Cast() if _is_number(node.this) and node.to.this == _NUMERIC:
+            return "numeric_literal"
+        case exp.Cast() if node.to.this == _NUMERIC:
+            return _pick("safe_numeric" if isinstance(node, exp.TryCast) else "numeric", kinds.of(node.this), node, problems)
+        case exp.Cast() if node.to.this == exp.DataType.Type.BIGINT:
+            kind = kinds.of(node.this)
+            if kind == "other":
+                return None
+            return _pick("safe_int64" if isinstance(node, exp.TryCast) else "int64", kind, node, problems)
+        case exp.Cast() if node.to.this in (exp.DataType.Type.TEXT, exp.DataType.Type.VARCHAR):
+            kind = kinds.of(node.this)
+            if kind in (None, "float64"):
+                problems.append(_untold(node, "CAST AS STRING"))
+            return "bq_string_numeric" if kind == "numeric" else None
+        case exp.Mul():
+            kind = kinds.together([node.left, node.right])
+            return None if kind == "float64" else _pick("multiply", kind, node, problems)
+        case exp.Div() | exp.SafeDivide():
+            kind = kinds.together([node.this, node.expression])
+            kind = "float64" if kind == "int64" else kind
+            return _pick("divide" if isinstance(node, exp.Div) else "safe_divide", kind, node, problems)
+        case exp.IntDiv() | exp.Mod():
+            kind = kinds.together([node.this, node.expression])
+            return _pick("div" if isinstance(node, exp.IntDiv) else "mod", kind, node, problems)
+        case exp.Round():
+            kind = kinds.of(node.this)
+            return _pick("round", "float64" if kind == "int64" else kind, node, problems)
+        case exp.Avg():
+            kind = kinds.of(node.this)
+            if kind is None:
+                problems.append(_untold(node, "AVG"))
+            return "average" if kind == "numeric" else None
+    return None
+
+
+def _pick(operation: str, kind: str | None, node: exp.Expression, problems: list[SqlProblem]) -> str | None:
+    if kind == "other":
+        problems.append(_untold(node, operation.upper()))
+        return None
+    if kind is not None:
+        return f"bq_{operation}_{kind}"
+    operands = [n for n in (node.this, node.args.get("expression")) if n is not None]
+    if any(o.find(exp.AggFunc, exp.Window) for o in operands):
+        problems.append(_untold(node, operation.upper()))
+    return f"bq_{operation}"
+
+
+def _untold(node: exp.Expression, operation: str) -> SqlProblem:
+    line, column = position(node)
+    return SqlProblem(
+        line,
+        column,
+        f"{operation}: it cannot be told whether an operand is NUMERIC or FLOAT64",
+        "write CAST(... AS NUMERIC) or CAST(... AS FLOAT64) around the operand",
+    )
+
+
+def _replacement(node: exp.Expression, call: str) -> exp.Expression:
+    if call == "double":
+        return exp.cast(exp.Literal.string(node.this), exp.DataType.Type.DOUBLE)
+    if call == "numeric_literal":
+        inner = node.this
+        text = inner.sql(dialect="bigquery").strip("'")
+        return exp.cast(exp.Literal.string(text), exp.DataType.build("DECIMAL(38,9)", dialect="duckdb"))
+    if call == "average":
+        parts = [exp.Sum(this=node.this.copy()), exp.Count(this=node.this.copy())]
+        return exp.Anonymous(this="bq_average_numeric", expressions=parts)
+    operands = [node.this]
+    if isinstance(node, exp.Round):
+        operands.append(node.args.get("decimals") or exp.Literal.number(0))
+    elif not isinstance(node, exp.Cast):
+        operands.append(node.expression)
+    return exp.Anonymous(this=call, expressions=[o.copy() for o in operands])
+
+
+def _average_in_window(window: exp.Window, average: exp.Expression) -> exp.Expression:
+    parts = []
+    for aggregate in (exp.Sum, exp.Count):
+        part = window.copy()
+        part.set("this", aggregate(this=average.this.copy()))
+        parts.append(part)
+    return exp.Anonymous(this="bq_average_numeric", expressions=parts)
+
+
+def _is_number(node: exp.Expression) -> bool:
+    inner = node.this if isinstance(node, exp.Neg) else node
+    return isinstance(inner, exp.Literal)

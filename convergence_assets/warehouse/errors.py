@@ -1,0 +1,95 @@
+"""The one taxonomy of warehouse failures: every adapter raises these, everyone above reads them."""
+
+from typing import ClassVar
+
+
+class WarehouseError(Exception):
+    """A warehouse operation failed.
+
+    `error_class` is the stable name that ledger, alerts and API show; `retryable` says whether the same call may
+    succeed later; `remedy` is the next step for a person; `anchor` the section of the troubleshooting guide.
+    """
+
+    error_class: ClassVar[str] = "warehouse_error"
+    retryable: ClassVar[bool] = False
+    remedy: ClassVar[str] = "Read the message; run the statement with `convergence query`."
+
+    @property
+    def anchor(self) -> str:
+        return self.error_class.replace("_", "-")
+
+
+class AccessDenied(WarehouseError):
+    """The caller may not do this; the message names the permission or the path."""
+
+    error_class = "access_denied"
+    remedy = "Grant the named permission to the named principal (embedded: make the file writable for this user)."
+
+
+class NotFound(WarehouseError):
+    """A dataset, table or file does not exist; the message names it and the nearest one that does."""
+
+    error_class = "not_found"
+    remedy = "Check the name; a source table must exist before its first run, a pipeline's table is made by its run."
+
+
+class InvalidQuery(WarehouseError):
+    """The statement is wrong, or its data cannot be computed; `line` and `column` are 1-based, None if unknown."""
+
+    error_class = "invalid_query"
+    remedy = "Correct the SQL at the named position; `convergence compile` shows it as it runs."
+
+    def __init__(self, message: str, *, line: int | None = None, column: int | None = None) -> None:
+        position = f" at line {line}, column {column}" if line is not None else ""
+        super().__init__(f"{message}{position}")
+        self.line = line
+        self.column = column
+
+
+class SchemaMismatch(WarehouseError):
+    """Rows or a table do not have the declared columns; nothing was written."""
+
+    error_class = "schema_mismatch"
+    remedy = (
+        "Bring the pipeline's columns and its SQL or files together. New NULLABLE columns are added by themselves; "
+        "a removed column or a changed type or mode needs a new table."
+    )
+
+
+class ResourcesExceeded(WarehouseError):
+    """The statement needs more memory or disk than it may use."""
+
+    error_class = "resources_exceeded"
+    remedy = "Narrow the partition range, or raise CONVERGENCE_MEMORY_LIMIT."
+
+
+class JobTimeout(WarehouseError):
+    """The statement ran longer than its pipeline allows and was cancelled."""
+
+    error_class = "timeout"
+    retryable = True
+    remedy = "Look for a missing partition filter; else raise max_pipeline_duration_minutes."
+
+
+class WarehouseBusy(WarehouseError):
+    """Another process kept the dataset locked for longer than this job may wait."""
+
+    error_class = "busy"
+    retryable = True
+    remedy = "Find the long reader or writer of this dataset, or run again later."
+
+
+class StagingChanged(WarehouseError):
+    """The staging table is not the one that was validated; nothing was published."""
+
+    error_class = "staging_changed"
+    retryable = True
+    remedy = "Run the partition again; two processes must not share one run id."
+
+
+class WarehouseUnavailable(WarehouseError):
+    """The warehouse's storage did not answer; the same call may succeed later."""
+
+    error_class = "unavailable"
+    retryable = True
+    remedy = "Check disk and file system (embedded) or network and status page (BigQuery)."

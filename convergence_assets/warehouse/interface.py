@@ -1,0 +1,120 @@
+"""What the platform needs of a warehouse; one Protocol, one adapter per engine."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, Protocol, Self
+
+from convergence_assets.warehouse.schema import Query, TableRef, TableSchema
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FileFormat = Literal["csv", "jsonl", "parquet"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """On whose behalf a statement runs.
+
+    `run_id` names the staging tables; `labels` are tenant, pipeline, asset, partition and run_id;
+    `timeout_seconds` bounds each statement and each wait for a lock.
+    """
+
+    run_id: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    timeout_seconds: float = 3600.0
+
+
+@dataclass(frozen=True)
+class SchemaChange:
+    """What `ensure_table` did: made the table, or added columns to it, or neither."""
+
+    created: bool
+    added: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Staged:
+    """Rows in a run's own staging table; `token` identifies exactly this filling of it."""
+
+    table: TableRef
+    target: TableRef
+    schema: TableSchema
+    token: str
+    rows: int
+    rows_per_partition: Mapping[date | None, int]
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One local file and the partition date its path stands for (None where the rows carry it)."""
+
+    path: str
+    partition: date | None = None
+
+
+class Warehouse(Protocol):
+    """One connection to a warehouse, kept for a step and closed by `with`.
+
+    Every method raises a `WarehouseError`; none leaves a partly written table behind.
+    """
+
+    engine: str
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def ensure_table(self, table: TableRef, schema: TableSchema) -> SchemaChange:
+        """Make the table, or add new NULLABLE columns; `SchemaMismatch`, nothing written, for any other difference."""
+        ...
+
+    def stage_query(self, target: TableRef, schema: TableSchema, queries: Sequence[Query], job: Job) -> Staged:
+        """Run the SELECTs into a staging table of `schema` that belongs to the run alone."""
+        ...
+
+    def stage_files(
+        self, target: TableRef, schema: TableSchema, files: Sequence[SourceFile], file_format: FileFormat, job: Job,
+    ) -> Staged:  # fmt: skip
+        """Load files into a staging table; a file's partition fills the partition column where the path gives it."""
+        ...
+
+    def read_staged(self, staged: Staged, columns: Sequence[str], job: Job) -> "pa.Table":
+        """The staged rows, only the named columns, in declared order."""
+        ...
+
+    def read(self, query: Query, job: Job) -> "pa.Table":
+        """Run one read-only SELECT over published (and this run's staged) tables."""
+        ...
+
+    def bind(self, query: Query) -> Mapping[str, str]:
+        """Check a SELECT without running it; its output columns and their types."""
+        ...
+
+    def publish(self, staged: Staged, partitions: Sequence[date], job: Job) -> int:
+        """Replace these partitions of the target by the staged rows in one atomic step; the rows written.
+
+        Fails closed with `StagingChanged` unless the staging table is the one `staged` describes.
+        """
+        ...
+
+    def discard(self, staged: Staged) -> None:
+        """Drop the staging table."""
+        ...
+
+    def sweep_staging(self, older_than_days: int) -> int:
+        """Drop staging left by failed or killed runs that is older; the number of runs swept."""
+        ...
+
+    def load_files(
+        self, table: TableRef, schema: TableSchema, files: Sequence[SourceFile], file_format: FileFormat, job: Job,
+    ) -> int:  # fmt: skip
+        """Load files into a table outside the pipelines (a source), replacing the partitions that they hold."""
+        ...
+
+    def tables(self) -> Sequence[TableRef]:
+        """Every published table this warehouse can see."""
+        ...

@@ -1,0 +1,85 @@
+"""Tables, columns and query parameters as every warehouse adapter understands them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Literal
+
+ColumnType = Literal[
+    "STRING", "INT64", "NUMERIC", "BIGNUMERIC", "FLOAT64", "BOOL", "DATE", "DATETIME", "TIMESTAMP", "TIME",
+    "BYTES", "JSON", "RECORD",
+]  # fmt: skip
+Mode = Literal["NULLABLE", "REQUIRED", "REPEATED"]
+ParameterValue = str | int | Decimal | bool | date | datetime
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column; `type` is BigQuery's standard name, `fields` the members of a RECORD."""
+
+    name: str
+    type: ColumnType
+    mode: Mode = "NULLABLE"
+    description: str = ""
+    fields: tuple["Column", ...] = ()
+
+
+@dataclass(frozen=True)
+class TableSchema:
+    """What a table is declared to be.
+
+    `partition_column` is a DATE column (daily partitions) or None; `partition_expiration_days` counts from
+    the partition's date; `ingestion_time_from` names the TIMESTAMP column whose day fills the partition
+    column on an engine that has no ingestion-time partitions.
+    """
+
+    columns: tuple[Column, ...]
+    partition_column: str | None = None
+    clustering: tuple[str, ...] = ()
+    partition_expiration_days: int | None = None
+    require_partition_filter: bool = False
+    description: str = ""
+    ingestion_time_from: str | None = None
+
+    def column(self, name: str) -> Column | None:
+        """The column of that name, compared as BigQuery does (case-insensitively)."""
+        return next((c for c in self.columns if c.name.lower() == name.lower()), None)
+
+    def only(self, names: Iterable[str]) -> tuple[Column, ...]:
+        """The columns among `names`, in declared order."""
+        wanted = {name.lower() for name in names}
+        return tuple(c for c in self.columns if c.name.lower() in wanted)
+
+
+@dataclass(frozen=True)
+class TableRef:
+    """A table's full name; `project` None means the warehouse's own."""
+
+    dataset: str
+    table: str
+    project: str | None = None
+
+    @classmethod
+    def parse(cls, name: str) -> "TableRef":
+        """`project.dataset.table` or `dataset.table`; raises ValueError for anything else."""
+        parts = name.strip("`").split(".")
+        if len(parts) not in (2, 3) or not all(parts):
+            raise ValueError(f"{name!r} is not a table name: expected dataset.table or project.dataset.table")
+        return cls(dataset=parts[-2], table=parts[-1], project=parts[0] if len(parts) == 3 else None)
+
+    def __str__(self) -> str:
+        return ".".join(p for p in (self.project, self.dataset, self.table) if p)
+
+    @property
+    def quoted(self) -> str:
+        """The name as BigQuery SQL spells it, in backticks."""
+        return f"`{self}`"
+
+
+@dataclass(frozen=True)
+class Query:
+    """One SELECT in BigQuery SQL with its bound parameters; every table in it is fully named."""
+
+    sql: str
+    parameters: dict[str, ParameterValue] = field(default_factory=dict)
