@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterator, Sequence
 from datetime import date
-from functools import lru_cache
+from functools import cache
 
 import dagster as dg
 
@@ -43,8 +43,12 @@ def source_key(source: Source) -> dg.AssetKey:
     return dg.AssetKey(["source", *source.table.split(".")])
 
 
-def _tenant_assets(tenant: Tenant, settings: Settings, seen: set[dg.AssetKey]) -> Iterator[dg.AssetsDefinition | dg.AssetSpec]:
-    keys = {step.table: asset_key(tenant, pipeline, step.table) for pipeline in tenant.pipelines for step in pipeline.steps}
+def _tenant_assets(
+    tenant: Tenant, settings: Settings, seen: set[dg.AssetKey]
+) -> Iterator[dg.AssetsDefinition | dg.AssetSpec]:
+    keys = {
+        step.table: asset_key(tenant, pipeline, step.table) for pipeline in tenant.pipelines for step in pipeline.steps
+    }
     for pipeline in tenant.pipelines:
         sources = {source.name: source for step in pipeline.steps for source in step.sources.values()}
         for source in sources.values():
@@ -68,7 +72,9 @@ def _asset(run: StepRun, keys: dict[str, dg.AssetKey]) -> dg.AssetsDefinition:
     @dg.asset(
         key=key,
         deps=[
-            dg.AssetDep(k, partition_mapping=_same_day()) if k in keys.values() else dg.AssetDep(k) for k in read if k != key
+            dg.AssetDep(k, partition_mapping=_same_day()) if k in keys.values() else dg.AssetDep(k)
+            for k in read
+            if k != key
         ],
         partitions_def=_daily(pipeline.start_date, tenant.timezone),
         check_specs=_check_specs(key, step),
@@ -118,7 +124,7 @@ def _definition_metadata(step: Step) -> dict[str, object]:
     }
 
 
-@lru_cache(maxsize=None)
+@cache
 def _column_schema(columns: Sequence[ColumnSpec]) -> dg.TableSchema:
     return dg.TableSchema(
         columns=[
@@ -133,12 +139,12 @@ def _column_schema(columns: Sequence[ColumnSpec]) -> dg.TableSchema:
     )
 
 
-@lru_cache(maxsize=None)
+@cache
 def _daily(start: date, timezone: str) -> dg.DailyPartitionsDefinition:
     return dg.DailyPartitionsDefinition(start_date=start.isoformat(), timezone=timezone)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _same_day() -> dg.TimeWindowPartitionMapping:
     # A pipeline may start before another one that it reads; those days have nothing to wait for.
     return dg.TimeWindowPartitionMapping(allow_nonexistent_upstream_partitions=True)
@@ -156,13 +162,14 @@ def _rejected(rejection: Rejection) -> dg.AssetsDefinition:
     )
     problems = [problem.render() for problem in rejection.problems]
     listed = "\n".join(f"- `{problem}`" for problem in problems)
+    description = f"**Configuration rejected.** {served}\n\n{listed}\n\nNext: correct it, then `convergence validate`."
     key = dg.AssetKey([rejection.tenant_id, "config"])
 
     # An asset that can be run, and harmlessly, so that `key:tenant/*` still selects a tenant on its last good version.
     @dg.asset(
         key=key,
         group_name=rejection.tenant_id,
-        description=f"**Configuration rejected.** {served}\n\n{listed}\n\nNext: correct it, then `convergence validate`.",
+        description=description,
         kinds={"yaml", "rejected"},
         tags={"rejected": "true"},
         metadata={"problems": dg.MetadataValue.json(problems)},

@@ -9,7 +9,7 @@ import dagster as dg
 
 from convergence_assets.assets.files import source_files
 from convergence_assets.assets.opening import open_warehouse
-from convergence_assets.assets.structure import Structural, structural_checks
+from convergence_assets.assets.structure import structural_checks
 from convergence_assets.assets.translation import (
     expectations,
     sensitive_columns,
@@ -25,7 +25,7 @@ from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import Step, Tenant, TenantPipeline
 from convergence_assets.warehouse.errors import WarehouseError
 from convergence_assets.warehouse.interface import Job, Staged, Warehouse
-from convergence_assets.warehouse.schema import Query
+from convergence_assets.warehouse.schema import ParameterValue, Query
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -118,7 +118,7 @@ class StepRun:
         queries = [Query(sql, self._parameters(window, days, self.step.sql.parameters)) for days in spans]
         return warehouse.stage_query(target, schema, queries, job)
 
-    def _parameters(self, window: Window, days: tuple[date, ...], used: frozenset[str]) -> dict[str, object]:
+    def _parameters(self, window: Window, days: tuple[date, ...], used: frozenset[str]) -> dict[str, ParameterValue]:
         start, end = window.bounds[days[0]][0], window.bounds[days[-1]][1]
         values = window_parameters(self.tenant, self.step, days, start, end)
         return {name: value for name, value in values.items() if name in used}
@@ -234,6 +234,3 @@ def _metadata(report: Report) -> dict[str, dg.MetadataValue]:
         "checks_passed": dg.MetadataValue.int(len(report.outcomes) - len(failed)),
         "checks_failed": dg.MetadataValue.json({o.name: o.severity for o in failed}),
     }
-
-
-__all__ = ["StepRun", "Structural", "Window", "execute"]

@@ -24,7 +24,9 @@ def declared_structural(when_empty: WhenEmpty) -> tuple[Structural, ...]:
     """The structural checks of a table, in the order in which they report."""
     severity: dict[WhenEmpty, Severity] = {"fail": "critical", "warn": "warning", "publish": "info"}
     return (
-        Structural("partition_is_not_empty", severity[when_empty], f"The partition has rows (when_empty: {when_empty})"),
+        Structural(
+            "partition_is_not_empty", severity[when_empty], f"The partition has rows (when_empty: {when_empty})"
+        ),
         Structural("rows_lie_in_the_partition", "critical", "Every row's partition column is a day of this run"),
     )
 

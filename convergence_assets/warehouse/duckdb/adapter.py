@@ -284,12 +284,8 @@ def _table_names(sql: str) -> tuple[TableRef, ...]:
         tree = sqlglot.parse_one(sql, read="bigquery")
     except sqlglot.errors.ParseError as error:
         at = error.errors[0] if error.errors else {}
-        raise InvalidQuery(
-            str(at.get("description") or error), line=at.get("line"), column=at.get("col")
-        ) from None
-    return tuple(
-        dict.fromkeys(TableRef(t.db, t.name, t.catalog or None) for t in tree.find_all(exp.Table) if t.db)
-    )
+        raise InvalidQuery(str(at.get("description") or error), line=at.get("line"), column=at.get("col")) from None
+    return tuple(dict.fromkeys(TableRef(t.db, t.name, t.catalog or None) for t in tree.find_all(exp.Table) if t.db))
 
 
 def _absent(table: TableRef, stands: Mapping[str, object]) -> str:

@@ -22,7 +22,6 @@ from convergence_assets.warehouse.errors import (
 )
 
 if TYPE_CHECKING:
-    import duckdb
     import pyarrow as pa
 
 T = TypeVar("T")
@@ -107,7 +106,7 @@ class Engine:
             raise
 
     def _cancel(self, future: Any) -> None:
-        # An interrupt that comes between two statements of the engine is lost, so it is repeated until the thread is out.
+        # An interrupt that comes between two statements is lost, so it is repeated until the thread is out.
         while not future.done():
             self.connection.interrupt()
             with suppress(BaseException):

@@ -23,21 +23,22 @@ def load_statement(
     in_file = [c for c in schema.columns if c.name not in filled]
     present = _columns_of(engine, file, file_format)
     if present is not None:
-        if exact_columns and (extra := [name for name in present if name.lower() not in {c.name.lower() for c in in_file}]):
+        if exact_columns and (
+            extra := [name for name in present if name.lower() not in {c.name.lower() for c in in_file}]
+        ):
             raise SchemaMismatch(
                 f"file {file.path}: column {', '.join(extra)} is not declared; "
                 f"expected {', '.join(c.name for c in in_file)}"
             )
-        names = {name.lower() for name in present}
-        if missing := [c.name for c in in_file if c.mode == "REQUIRED" and c.name.lower() not in names]:
+        carried = {name.lower() for name in present}
+        if missing := [c.name for c in in_file if c.mode == "REQUIRED" and c.name.lower() not in carried]:
             raise SchemaMismatch(f"file {file.path}: REQUIRED column {', '.join(missing)} is missing")
-        in_file = [c for c in in_file if c.name.lower() in names]
+        in_file = [c for c in in_file if c.name.lower() in carried]
     targets = [c.name for c in in_file] + list(filled)
     values = [_value(c, file_format) for c in in_file] + list(filled.values())
     source = _reader(file, file_format, in_file, present or [])
-    return (
-        f"INSERT INTO {table} ({', '.join(quoted(t) for t in targets)}) SELECT {', '.join(values)} FROM {source} AS loaded"
-    )
+    names = ", ".join(quoted(t) for t in targets)
+    return f"INSERT INTO {table} ({names}) SELECT {', '.join(values)} FROM {source} AS loaded"
 
 
 def _filled_partition(schema: TableSchema, file: SourceFile) -> dict[str, str]:

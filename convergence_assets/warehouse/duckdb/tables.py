@@ -43,7 +43,9 @@ class Existing:
 
 def existing(engine: Engine, catalog: str) -> Mapping[str, Existing]:
     """Every table of an attached catalog (unquoted name), by table name."""
-    rows = engine.run("SELECT table_name, comment FROM duckdb_tables() WHERE database_name = $catalog", {"catalog": catalog})
+    rows = engine.run(
+        "SELECT table_name, comment FROM duckdb_tables() WHERE database_name = $catalog", {"catalog": catalog}
+    )
     return {name: _parsed(comment) for name, comment in rows if comment}
 
 

@@ -1,0 +1,55 @@
+# `make demo` and `make test` need nothing but python3 (3.11 or newer), pip and make; both set everything up.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export DAGSTER_HOME ?= $(CURDIR)/.convergence/dagster
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo ui test test-fast soak lint types imports docs check clean
+
+help: ## show this help
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}; say make PYTHON=python3.11"'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m compileall -q convergence_assets
+	@touch $(STAMP)
+
+install: $(STAMP) ## make the virtual environment (.venv)
+
+demo: $(STAMP) ## generate a month of bills for three tenants and run their pipelines
+	@mkdir -p $(DAGSTER_HOME) && cp dagster.yaml $(DAGSTER_HOME)/dagster.yaml
+	$(BIN)/convergence demo
+
+ui: $(STAMP) ## open the Dagster UI on http://127.0.0.1:3000
+	@mkdir -p $(DAGSTER_HOME) && cp dagster.yaml $(DAGSTER_HOME)/dagster.yaml
+	$(BIN)/dagster dev -w workspace.yaml
+
+test: $(STAMP) ## run all tests
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+test-fast: $(STAMP) ## run the tests that take less than ten seconds each
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not slow'
+
+soak: $(STAMP) ## run the tests that need minutes of load
+	$(BIN)/python -m pytest -m soak -o addopts='--import-mode=importlib -ra' --timeout 3600
+
+lint: $(STAMP) ## ruff and sqlfluff
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/sqlfluff lint -q convergence_assets tenants
+
+types: $(STAMP) ## mypy --strict
+	$(BIN)/mypy
+
+imports: $(STAMP) ## the rooms and their arrows (import-linter)
+	$(BIN)/lint-imports
+
+docs: $(STAMP) ## every path, command and make target that the documents name exists
+	$(BIN)/python -m pytest -q tests/test_documents.py
+
+check: lint types imports docs test ## everything CI runs
+
+clean: ## remove what the project made (environment, state, caches)
+	rm -rf $(VENV) .convergence .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -1,0 +1,40 @@
+"""The Dagster instance of the `convergence` command: DAGSTER_HOME's, else one under CONVERGENCE_HOME."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from convergence_assets.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+_DEFAULT = "telemetry:\n  enabled: false\n"
+
+
+def dagster_home(settings: Settings) -> Path:
+    """The folder of the instance, made with this project's dagster.yaml where DAGSTER_HOME is not set."""
+    named = os.environ.get("DAGSTER_HOME")
+    if named:
+        if not Path(named).is_dir():
+            raise SettingsError(
+                f"DAGSTER_HOME={named} is no folder; make it, or unset it to use {settings.dagster_home}"
+            )
+        return Path(named)
+    home = settings.dagster_home
+    home.mkdir(parents=True, exist_ok=True)
+    shipped = Path("dagster.yaml")
+    wanted = shipped.read_text() if shipped.exists() else _DEFAULT
+    config = home / "dagster.yaml"
+    if not config.exists() or config.read_text() != wanted:
+        config.write_text(wanted)
+    os.environ["DAGSTER_HOME"] = str(home)
+    return home
+
+
+def open_instance(settings: Settings) -> "dg.DagsterInstance":
+    """The instance, to be used in a `with`."""
+    import dagster as dg
+
+    dagster_home(settings)
+    return dg.DagsterInstance.get()

@@ -1,0 +1,45 @@
+"""The `convergence` command: its subcommands, and how their failures reach a person."""
+
+import sys
+from typing import NoReturn
+
+import typer
+from rich.console import Console
+
+from convergence_assets.cli.demo import demo
+from convergence_assets.cli.load import load
+from convergence_assets.cli.query import query
+from convergence_assets.cli.run import run
+from convergence_assets.cli.schema import schema
+from convergence_assets.cli.validate import validate
+from convergence_assets.settings import SettingsError
+from convergence_assets.tenancy.folder import UnreadableFolder
+from convergence_assets.warehouse.errors import WarehouseError
+
+app = typer.Typer(
+    name="convergence",
+    help="Multi-tenant cloud-cost pipelines on Dagster and BigQuery.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (demo, validate, schema, run, query, load):
+    app.command()(command)
+
+
+def main() -> NoReturn:
+    """Run the command; a user's mistake is one line on stderr and exit code 2, never a stack trace."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    try:
+        app()
+    except (SettingsError, UnreadableFolder) as error:
+        console.print(f"[red]error:[/red] {error}", markup=True)
+    except WarehouseError as error:
+        console.print("[red]error:[/red]", f"{error.error_class}: {error}. Next: {error.remedy}")
+    except BrokenPipeError:
+        sys.exit(141)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""`convergence query`: any table, in BigQuery SQL, on whichever warehouse is active."""
+
+import csv
+import json
+import sys
+import uuid
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.settings import Settings
+from convergence_assets.warehouse.interface import Job
+from convergence_assets.warehouse.schema import Query
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_TIMEOUT_SECONDS = 600.0
+
+
+def query(
+    sql: Annotated[str, typer.Argument(help="One SELECT in BigQuery SQL; tables as dataset.table")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a row")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a header")] = False,
+    limit: Annotated[int, typer.Option(help="Rows shown in the table (not in --json or --csv)", min=1)] = 100,
+) -> None:
+    """Read any table, read-only.
+
+    Example: convergence query "SELECT usage_date, SUM(net_cost) AS net FROM acme.gcp_cost_daily GROUP BY 1 ORDER BY 1"
+    """
+    settings = Settings.from_env()
+    with open_warehouse(settings) as warehouse:
+        rows = warehouse.read(Query(sql), Job(f"query-{uuid.uuid4().hex[:12]}", timeout_seconds=_TIMEOUT_SECONDS))
+    if as_json:
+        for row in rows.to_pylist():
+            sys.stdout.write(json.dumps(row, default=str) + "\n")
+    elif as_csv:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(rows.column_names)
+        writer.writerows([_text(v) for v in row.values()] for row in rows.to_pylist())
+    else:
+        _show(rows, limit, f"{settings.warehouse} warehouse ({settings.warehouse_reason})")
+
+
+def _show(rows: "pa.Table", limit: int, where: str) -> None:
+    table = Table(caption=f"{rows.num_rows} rows, {where}", caption_justify="left")
+    for field in rows.schema:
+        table.add_column(field.name, justify="right" if _is_number(str(field.type)) else "left")
+    for row in rows.slice(0, limit).to_pylist():
+        table.add_row(*(_text(v) for v in row.values()))
+    Console().print(table)
+    if rows.num_rows > limit:
+        Console(stderr=True).print(f"the first {limit} of {rows.num_rows} rows; --limit, --json or --csv show more")
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    return json.dumps(value, default=str) if isinstance(value, list | dict) else str(value)
+
+
+def _is_number(kind: str) -> bool:
+    return kind.startswith(("int", "decimal", "double", "float"))

@@ -1,0 +1,169 @@
+"""`convergence run`: materialise a tenant's pipeline for a day or a range of days, in this process."""
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from convergence_assets.cli.choosing import load_tenants, pipeline_of, tenant_of
+from convergence_assets.cli.instance import open_instance
+from convergence_assets.settings import Settings
+from convergence_assets.tenancy.model import Tenant, TenantPipeline
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check's result in a run; `partitions` are those it failed for (empty: all, or passed)."""
+
+    table: str
+    name: str
+    severity: str
+    passed: bool
+    partitions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run did: rows published by table and partition, every check, the failure's sentence if it failed."""
+
+    run_id: str
+    succeeded: bool
+    published: dict[str, dict[str, int]]
+    checks: tuple[Check, ...]
+    failure: str | None
+
+
+def run(
+    tenant: Annotated[str, typer.Argument(help="Tenant id")],
+    pipeline: Annotated[str, typer.Argument(help="Pipeline name")],
+    partition: Annotated[str | None, typer.Option(help="One day, e.g. 2026-10-01")] = None,
+    first: Annotated[str | None, typer.Option("--from", help="First day of a range")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Last day of a range")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The result as one JSON object")] = False,
+) -> None:
+    """Materialise a pipeline for a day or a range; exit code 1 if a partition was not published.
+
+    Example: convergence run acme gcp_billing --partition 2026-10-01
+    """
+    settings = Settings.from_env()
+    chosen = tenant_of(load_tenants(settings), tenant)
+    wanted = pipeline_of(chosen, pipeline)
+    days = _days(wanted, partition, first, last)
+    definitions = Definitions(settings)
+    with open_instance(settings) as instance:
+        result = definitions.run(instance, chosen, wanted, *days)
+    if as_json:
+        import json
+        from dataclasses import asdict
+
+        typer.echo(json.dumps(asdict(result)))
+    else:
+        show(result)
+    raise typer.Exit(0 if result.succeeded else 1)
+
+
+class Definitions:
+    """The code location, loaded once for any number of runs in this process."""
+
+    def __init__(self, settings: Settings) -> None:
+        import dagster as dg
+
+        from convergence_assets.assets.factory import build_assets
+
+        assets = build_assets(load_tenants(settings), settings)
+        self._job = dg.Definitions(
+            assets=assets, executor=dg.in_process_executor
+        ).resolve_implicit_global_asset_job_def()
+
+    def run(
+        self, instance: "dg.DagsterInstance", tenant: Tenant, pipeline: TenantPipeline, first: date, last: date
+    ) -> RunResult:
+        """Materialise every table of the pipeline for [first, last] in one run."""
+        from convergence_assets.assets.factory import asset_key
+
+        tags = {"tenant": tenant.tenant_id, "pipeline": pipeline.name, "config_version": tenant.config_version[:16]}
+        ranged: dict[str, Any] = {"partition_key": first.isoformat()}
+        if first != last:
+            tags["dagster/asset_partition_range_start"] = first.isoformat()
+            tags["dagster/asset_partition_range_end"] = last.isoformat()
+            ranged = {}
+        result = self._job.execute_in_process(
+            instance=instance,
+            asset_selection=[asset_key(tenant, pipeline, s.table) for s in pipeline.steps],
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            tags=tags,
+            raise_on_error=False,
+            **ranged,
+        )
+        return _result(result)
+
+
+def show(result: RunResult) -> None:
+    """A table of what was published, then what failed and why."""
+    console = Console(soft_wrap=True, highlight=False)
+    table = Table("table", "partitions", "rows", title=f"run {result.run_id}", title_justify="left")
+    for name, partitions in result.published.items():
+        table.add_row(name, str(len(partitions)), f"{sum(partitions.values()):,}")
+    console.print(table)
+    for check in result.checks:
+        if not check.passed:
+            colour = {"critical": "red", "warning": "yellow"}.get(check.severity, "blue")
+            where = f" ({', '.join(check.partitions)})" if check.partitions else ""
+            console.print(f"[{colour}]{check.severity}[/{colour}] {check.table}: {check.name}{where}")
+    if result.failure:
+        console.print("[red]failed:[/red]", result.failure, markup=True)
+
+
+def _result(result: "dg.ExecuteInProcessResult") -> RunResult:
+    published: dict[str, dict[str, int]] = {}
+    checks: list[Check] = []
+    failure = None
+    for event in result.all_events:
+        if event.is_step_materialization:
+            said: Any = event.step_materialization_data.materialization
+            table = published.setdefault(said.asset_key.path[-1], {})
+            if "rows_by_partition" in said.metadata:
+                table.update(said.metadata["rows_by_partition"].value)
+            else:
+                table[said.partition] = said.metadata["dagster/partition_row_count"].value
+        elif event.event_type_value == "ASSET_CHECK_EVALUATION":
+            evaluation: Any = event.event_specific_data
+            said = evaluation.metadata
+            partitions = tuple(said["failed_partitions"].value) if "failed_partitions" in said else ()
+            checks.append(
+                Check(
+                    evaluation.asset_key.path[-1],
+                    evaluation.check_name,
+                    str(said["severity"].value),
+                    evaluation.passed,
+                    partitions,
+                )
+            )
+        elif event.is_step_failure and failure is None:
+            data = event.step_failure_data
+            failure = (data.user_failure_data.description if data.user_failure_data else None) or (
+                data.error.message.strip() if data.error else "the run failed"
+            )
+    return RunResult(result.run_id, result.success, published, tuple(checks), failure)
+
+
+def _days(pipeline: TenantPipeline, partition: str | None, first: str | None, last: str | None) -> tuple[date, date]:
+    if (partition is None) == (first is None or last is None):
+        raise typer.BadParameter("say --partition, or --from and --to")
+    try:
+        start, end = date.fromisoformat(partition or first or ""), date.fromisoformat(partition or last or "")
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}; expected a date like 2026-10-01") from None
+    if end < start:
+        raise typer.BadParameter(f"--to {end} is before --from {start}")
+    if start < pipeline.start_date:
+        raise typer.BadParameter(f"{pipeline.name} starts on {pipeline.start_date}; {start} is no partition of it")
+    if end - start >= timedelta(days=366):
+        raise typer.BadParameter("a run covers at most 366 days; ask for them in pieces")
+    return start, end

@@ -1,0 +1,159 @@
+"""Runs a step again and again in a forked child, kills the child at a given statement, and looks at what is left.
+
+Its own process, so that the libraries are imported once and each child starts warm. Prints one JSON line a kill.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import great_expectations  # noqa: F401 (imported here so that no child pays for it)
+import pandas  # noqa: F401
+from project import Project, hourly
+
+from convergence_assets.warehouse.duckdb.engine import Engine
+
+DAY = date(2026, 3, 10)
+OTHER_DAY = date(2026, 3, 11)
+COSTS = (1.25, 2.5)
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def kill_at(statement: int, delay_seconds: float | None) -> None:
+    """Die before the engine's n-th statement, or `delay_seconds` after it began."""
+    count = 0
+    run = Engine._interruptible
+
+    def counted(self: Engine, *arguments: object) -> object:
+        nonlocal count
+        count += 1
+        if count == statement:
+            if delay_seconds is None:
+                die()
+            threading.Timer(delay_seconds, die).start()
+        return run(self, *arguments)
+
+    Engine._interruptible = counted
+
+
+def count_statements(home: Path) -> int:
+    """How many statements one run of the step takes."""
+    count = 0
+    run = Engine._interruptible
+
+    def counted(self: Engine, *arguments: object) -> object:
+        nonlocal count
+        count += 1
+        return run(self, *arguments)
+
+    Engine._interruptible = counted
+    Project.at(home).run(DAY, run_id="counted", tables=["lines"])
+    return count
+
+
+def in_child(work: object) -> tuple[bool, str]:
+    """Fork, run, wait: whether it was killed, and what it wrote."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            os.close(reading)
+            os.write(writing, (work() or "").encode())
+            code = 0
+        finally:
+            os._exit(code)
+    os.close(writing)
+    said = b""
+    while chunk := os.read(reading, 65536):
+        said += chunk
+    os.close(reading)
+    _, status = os.waitpid(pid, 0)
+    killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+    if not killed and os.waitstatus_to_exitcode(status) != 0:
+        raise SystemExit(f"a child failed: {os.waitstatus_to_exitcode(status)}")
+    return killed, said.decode()
+
+
+def published(home: Path) -> str:
+    rows = Project.at(home).read(
+        "SELECT day, COUNT(*) AS n, SUM(cost) AS cost FROM acme.lines GROUP BY day ORDER BY day"
+    )
+    return json.dumps([[str(r["day"]), r["n"], str(r["cost"])] for r in rows])
+
+
+def readers(home: Path, until: Path) -> int:
+    """A process that reads the whole time; exits 0 if every look was a whole partition."""
+    pid = os.fork()
+    if pid:
+        return pid
+    code, looks = 0, 0
+    whole = {(24, Decimal(24) * Decimal(str(c))) for c in COSTS}
+    project = Project.at(home)
+    while not until.exists():
+        for row in project.read("SELECT day, COUNT(*) AS n, SUM(cost) AS cost FROM acme.lines GROUP BY day"):
+            looks += 1
+            if (row["n"], row["cost"]) not in whole:
+                print(json.dumps({"torn": [str(row["day"]), row["n"], str(row["cost"])]}), flush=True)
+                code = 1
+        time.sleep(0.02)
+    print(json.dumps({"looks": looks}), flush=True)
+    sys.stdout.flush()
+    os._exit(code)
+
+
+def main(home: Path, points: int) -> None:
+    def load(cost: float) -> None:
+        Project.at(home).load_bills(hourly(DAY, "Europe/Berlin", cost) + hourly(OTHER_DAY, "Europe/Berlin", COSTS[0]))
+
+    in_child(lambda: load(COSTS[0]))
+    in_child(lambda: Project.at(home).run(DAY, OTHER_DAY, run_id="first") and "")
+    statements = int(in_child(lambda: str(count_statements(home)))[1])
+    done = home / "done"
+    reader = readers(home, done)
+    kills = 0
+    for point in range(points):
+        cost = COSTS[(point + 1) % 2]
+        in_child(lambda cost=cost: load(cost))
+
+        def work(point: int = point) -> str:
+            # First before every statement, then at moments within and after them.
+            kill_at(point % statements + 1, None if point < statements else 0.0003 * (1 + point % 7))
+            Project.at(home).run(DAY, run_id=f"killed{point}", tables=["lines"])
+            return ""
+
+        killed, _ = in_child(work)
+        kills += killed
+        _, after_kill = in_child(lambda: published(home))
+        in_child(lambda point=point: Project.at(home).run(DAY, run_id=f"again{point}", tables=["lines"]) and "")
+        _, after_again = in_child(lambda: published(home))
+        print(
+            json.dumps(
+                {
+                    "point": point,
+                    "killed": killed,
+                    "cost": cost,
+                    "left": json.loads(after_kill),
+                    "again": json.loads(after_again),
+                }
+            ),
+            flush=True,
+        )
+    done.touch()
+    _, status = os.waitpid(reader, 0)
+    print(json.dumps({"kills": kills, "reader": os.waitstatus_to_exitcode(status)}), flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))

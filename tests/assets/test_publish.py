@@ -1,0 +1,142 @@
+"""Stage, validate, publish on the embedded warehouse: what a reader sees after every kind of end."""
+
+import json
+import subprocess
+import sys
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from project import Project, hourly
+
+from convergence_assets.warehouse.errors import NotFound, SchemaMismatch
+
+BERLIN = "Europe/Berlin"
+DAY = date(2026, 3, 10)
+WEEK = [DAY + timedelta(days=n) for n in range(7)]
+TOTALS = "SELECT day, COUNT(*) AS n, SUM(cost) AS cost FROM acme.lines GROUP BY day ORDER BY day"
+
+
+def bills(days: list[date], cost: float = 1.25) -> list:
+    return [row for day in days for row in hourly(day, BERLIN, cost)]
+
+
+def test_a_partition_run_again_in_any_order_leaves_one_copy_of_its_rows(project: Project) -> None:
+    project.load_bills(bills(WEEK))
+    project.run(*WEEK)
+    once = project.read(TOTALS)
+    for n, day in enumerate(reversed(WEEK)):
+        project.run(day, run_id=f"again{n}")
+    project.run(*WEEK[2:5], run_id="range")
+    assert project.read(TOTALS) == once
+    assert [row["n"] for row in once] == [24] * 7
+
+
+@pytest.mark.parametrize(("day", "hours"), [(date(2026, 3, 29), 23), (date(2026, 10, 25), 25)])
+def test_a_local_day_of_23_or_25_hours_is_whole(project: Project, day: date, hours: int) -> None:
+    days = [day - timedelta(days=1), day, day + timedelta(days=1)]
+    project.load_bills(bills(days))
+    project.run(*days)
+    assert [row["n"] for row in project.read(TOTALS)] == [24, hours, 24]
+
+
+def test_a_failed_critical_check_leaves_the_published_partition_and_keeps_the_staged_rows(project: Project) -> None:
+    project.load_bills(bills([DAY]))
+    project.run(DAY)
+    before = project.read(TOTALS)
+    project.load_bills(bills([DAY], cost=6000.0))
+    (report,) = project.run(DAY, run_id="bad", tables=["lines"])
+    assert report.published == {}
+    assert report.stopped == {DAY: ("cost_is_possible",)}
+    assert project.read(TOTALS) == before
+    assert list((project.settings.warehouse_folder / "staging").glob("*/bad.duckdb"))
+
+
+def test_a_failed_warning_publishes(project: Project) -> None:
+    project.load_bills(bills([DAY], cost=2000.0))
+    (report,) = project.run(DAY, tables=["lines"])
+    assert report.published == {DAY: 24}
+    assert [(o.name, o.severity) for o in report.outcomes if not o.passed] == [("cost_is_plausible", "warning")]
+
+
+def test_a_range_publishes_the_days_that_passed_and_stops_the_one_that_failed(project: Project) -> None:
+    project.load_bills(bills(WEEK[:3]) + bills([WEEK[3]], cost=9000.0) + bills(WEEK[4:]))
+    (report,) = project.run(*WEEK, tables=["lines"])
+    assert set(report.published) == set(WEEK) - {WEEK[3]}
+    assert set(report.stopped) == {WEEK[3]}
+    failed = {o.name: o.failed_partitions for o in report.outcomes if not o.passed}
+    assert failed["cost_is_possible"] == (WEEK[3].isoformat(),)
+
+
+def test_an_empty_partition_fails_by_default_and_stops_that_day_alone(project: Project) -> None:
+    project.load_bills(bills([WEEK[0], WEEK[2]]))
+    (report,) = project.run(*WEEK[:3], tables=["lines"])
+    assert set(report.published) == {WEEK[0], WEEK[2]}
+    assert report.stopped == {WEEK[1]: ("partition_is_not_empty",)}
+
+
+def test_a_source_that_does_not_exist_is_named(project: Project) -> None:
+    with pytest.raises(NotFound, match="acme_export"):
+        project.run(DAY)
+
+
+def test_a_changed_column_type_writes_nothing(project: Project) -> None:
+    project.load_bills(bills([DAY]))
+    project.run(DAY)
+    before = project.read(TOTALS)
+    step = project.tenant.pipelines[0].steps[0]
+    from dataclasses import replace
+
+    from convergence_assets.assets.opening import open_warehouse
+    from convergence_assets.assets.translation import table_schema, target_table
+
+    schema = table_schema(step.spec)
+    changed = replace(
+        schema, columns=tuple(replace(c, type="STRING") if c.name == "cost" else c for c in schema.columns)
+    )
+    with open_warehouse(project.settings) as warehouse, pytest.raises(SchemaMismatch, match="column cost is NUMERIC"):
+        warehouse.ensure_table(target_table(project.tenant, "lines"), changed)
+    assert project.read(TOTALS) == before
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_kill_at_sixty_points_leaves_the_old_or_the_new_partition_and_a_rerun_the_new_one(tmp_path: Path) -> None:
+    harness = Path(__file__).parent / "kill_harness.py"
+    done = subprocess.run([sys.executable, harness, tmp_path, "60"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    *points, looked, end = [json.loads(line) for line in done.stdout.splitlines()]
+    costs = {str(Decimal(24) * Decimal(c)): c for c in ("1.25", "2.5")}
+    whole = {Decimal(c) for c in costs}
+    assert len(points) == 60
+    for point in points:
+        left = {day: (n, Decimal(cost)) for day, n, cost in point["left"]}
+        again = {day: (n, Decimal(cost)) for day, n, cost in point["again"]}
+        assert left["2026-03-10"][0] == 24, point
+        assert left["2026-03-10"][1] in whole, point
+        assert again == {"2026-03-10": (24, 24 * Decimal(str(point["cost"]))), "2026-03-11": (24, Decimal(30))}, point
+    assert end["kills"] >= 55
+    assert end["reader"] == 0
+    assert looked["looks"] > 100
+
+
+@pytest.mark.slow
+def test_two_processes_that_run_the_same_days_at_once_leave_one_copy(project: Project, tmp_path: Path) -> None:
+    project.load_bills(bills(WEEK))
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from project import Project; from pathlib import Path; "
+        "from datetime import date\n"
+        "p = Project.at(Path(sys.argv[2]))\n"
+        "days = [date.fromisoformat(d) for d in sys.argv[4:]]\n"
+        "for i in range(3): [p.run(d, run_id=f'{sys.argv[3]}-{i}-{d}', tables=['lines']) for d in days]\n"
+    )
+    here, home = str(Path(__file__).parent), str(project.settings.home)
+    days = [d.isoformat() for d in WEEK]
+    both = [
+        subprocess.Popen([sys.executable, "-c", script, here, home, name, *order])
+        for name, order in (("one", days), ("two", days[::-1]))
+    ]
+    assert [p.wait() for p in both] == [0, 0]
+    rows = project.read(TOTALS)
+    assert [(r["n"], r["cost"]) for r in rows] == [(24, Decimal(30))] * 7
