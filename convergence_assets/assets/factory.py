@@ -175,16 +175,14 @@ def _rejected(rejection: Rejection) -> dg.AssetsDefinition:
         metadata={"problems": dg.MetadataValue.json(problems)},
         check_specs=[dg.AssetCheckSpec("configuration_is_accepted", asset=key)],
     )
-    def config() -> dg.MaterializeResult[None]:
-        return dg.MaterializeResult(
-            check_results=[
-                dg.AssetCheckResult(
-                    check_name="configuration_is_accepted",
-                    passed=False,
-                    severity=dg.AssetCheckSeverity.WARN,
-                    metadata={"problems": dg.MetadataValue.json(problems)},
-                )
-            ]
+    def config() -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[None]]:
+        yield dg.AssetCheckResult(
+            asset_key=key,
+            check_name="configuration_is_accepted",
+            passed=False,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={"problems": dg.MetadataValue.json(problems)},
         )
+        yield dg.MaterializeResult(asset_key=key)
 
     return config

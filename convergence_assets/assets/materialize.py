@@ -174,7 +174,7 @@ def execute(
     window = Window.of(partitions_def, context.partition_keys)
     where = f"tenant {run.tenant.tenant_id}, pipeline {run.pipeline.name}, table {run.step.table}, partition {window}"
     try:
-        report = run.run(window, context.run_id)
+        report = run.run(window, context.run.run_id)
     except WarehouseError as error:
         raise dg.Failure(
             description=f"{where}: {error}. Next: {error.remedy}",

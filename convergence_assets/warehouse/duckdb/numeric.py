@@ -7,6 +7,8 @@ DECIMAL(38,9). A product beyond 10^20 or an operand of a division beyond 10^20 i
 
 from typing import TYPE_CHECKING
 
+from convergence_assets.warehouse.duckdb import functions
+
 if TYPE_CHECKING:
     import duckdb
 
@@ -103,5 +105,5 @@ MACROS = tuple(_macros())
 
 def install_functions(connection: "duckdb.DuckDBPyConnection") -> None:
     """Make the macros that transpiled SQL calls, for this connection alone."""
-    for macro in MACROS:
+    for macro in (*MACROS, *functions.MACROS):
         connection.execute(f"CREATE OR REPLACE TEMP MACRO {macro}")

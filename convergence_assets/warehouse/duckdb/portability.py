@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import sqlglot
 from sqlglot import exp
 
+from convergence_assets.warehouse.duckdb import functions
+
 
 @dataclass(frozen=True)
 class SqlProblem:
@@ -41,6 +43,19 @@ VERIFIED = frozenset({
 })  # fmt: skip
 
 _COMPACT = frozenset(name.replace("_", "") for name in VERIFIED)
+
+# Syntax that was compared; whatever else sqlglot can parse is refused.
+_SYNTAX = (
+    exp.Add, exp.Alias, exp.Array, exp.AtTimeZone, exp.Between, exp.Boolean, exp.Bracket, exp.CTE, exp.Column,
+    exp.ColumnDef, exp.DPipe, exp.DataType, exp.Distinct, exp.Div, exp.Dot, exp.EQ, exp.Except, exp.From, exp.GT,
+    exp.GTE, exp.Group, exp.Having, exp.Identifier, exp.IgnoreNulls, exp.In, exp.IntDiv, exp.Intersect, exp.Interval,
+    exp.Is, exp.Join, exp.LT, exp.LTE, exp.Like, exp.Limit, exp.Literal, exp.Mod, exp.Mul, exp.NEQ, exp.Neg, exp.Not,
+    exp.Null, exp.Offset, exp.Order, exp.Ordered, exp.Parameter, exp.Paren, exp.Placeholder, exp.PropertyEQ,
+    exp.Qualify, exp.Select, exp.Star, exp.Sub, exp.Subquery, exp.Table, exp.TableAlias, exp.Tuple, exp.Union,
+    exp.Var, exp.WeekStart, exp.Where, exp.Window, exp.WindowSpec, exp.With,
+)  # fmt: skip
+_LARGEST_INT64 = 2**63 - 1
+_WIDE = (exp.DataType.Type.BIGDECIMAL,)
 
 _REFUSED_NODES: tuple[tuple[type[exp.Expression], str, str], ...] = (
     (exp.Command, "scripting and EXECUTE IMMEDIATE do not run alike", "write one SELECT"),
@@ -92,7 +107,9 @@ def _problem(node: exp.Expression) -> tuple[str, str] | None:
             )
         case exp.Table() if "*" in node.name:
             return "wildcard tables have no form on the embedded engine", "name the table"
-        case exp.Cast() if node.to.this == exp.DataType.Type.BIGDECIMAL:
+        case exp.DataType() if node.this in _WIDE and not isinstance(node.parent, exp.Cast):
+            return "BIGNUMERIC (76 digits) has no faithful form on the embedded engine", "use NUMERIC"
+        case exp.Cast() if node.to.this in _WIDE:
             return "BIGNUMERIC (76 digits) has no faithful form on the embedded engine", "use NUMERIC"
         case exp.Cast() if node.to.this == exp.DataType.Type.DECIMAL and node.to.expressions:
             return "NUMERIC with a precision has no faithful form on the embedded engine", "use NUMERIC and ROUND"
@@ -106,11 +123,20 @@ def _problem(node: exp.Expression) -> tuple[str, str] | None:
             return "ARRAY_AGG orders and drops NULLs differently", "use MIN, MAX, ANY_VALUE or STRING_AGG ... ORDER BY"
         case exp.Anonymous():
             return _unverified(node.name.upper())
-        case exp.Func() if not isinstance(node, exp.And | exp.Or | exp.Binary | exp.Unary):
-            name = node.sql_name()
-            if not _COMPACT & {n.upper().replace("_", "") for n in (name, *type(node).sql_names())}:
-                return _unverified(name)
-    return None
+        case exp.With() if node.recursive:
+            return "WITH RECURSIVE is not verified", "write the levels out"
+        case exp.Cast() if node.args.get("format"):
+            return "CAST with FORMAT has no form on the embedded engine", "use FORMAT_DATE or PARSE_DATE"
+        case exp.Literal() if node.is_int and int(node.this, 0) > _LARGEST_INT64 + isinstance(node.parent, exp.Neg):
+            return f"{node.this} is beyond INT64", "write NUMERIC '...'"
+        case exp.Func() if not isinstance(node, exp.And | exp.Or | _SYNTAX):
+            names = {n.upper() for n in (node.sql_name(), *type(node).sql_names())}
+            if not _COMPACT & {n.replace("_", "") for n in names}:
+                return _unverified(node.meta.get("bigquery_name") or node.sql_name())
+        case exp.Expression() if not isinstance(node, _SYNTAX):
+            said = node.key.upper()
+            return f"{said} is not verified to answer alike on both engines", "write it with plain joins and functions"
+    return functions.problem(node)
 
 
 def _unverified(name: str) -> tuple[str, str]:

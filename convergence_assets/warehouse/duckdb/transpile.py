@@ -105,7 +105,7 @@ def _decide(node: exp.Expression, kinds: Kinds, problems: list[SqlProblem]) -> s
             return _pick("safe_int64" if isinstance(node, exp.TryCast) else "int64", kind, node, problems)
         case exp.Cast() if node.to.this in (exp.DataType.Type.TEXT, exp.DataType.Type.VARCHAR):
             kind = kinds.of(node.this)
-            if kind in (None, "float64"):
+            if kind in (None, "float64") and not isinstance(node.this, exp.Null):
                 problems.append(_untold(node, "CAST AS STRING"))
             return "bq_string_numeric" if kind == "numeric" else None
         case exp.Mul():

@@ -1,0 +1,208 @@
+"""Rows of koku-nise in the export's true nested schema, kept as text so that a million variations are cheap."""
+
+import json
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from convergence_assets.demo.tenants import DemoTenant
+
+NANO = 10**9
+_MONTH_SECONDS = 730 * 3600
+_GIBIBYTE = 2**30
+
+# Dollars for a pricing unit, and usage units in one: enough for costs that look like a bill.
+_PRICING = {
+    "hour": ("0.031611000", 3600.0),
+    "gibibyte hour": ("0.004237000", _GIBIBYTE * 3600.0),
+    "gibibyte month": ("0.040000000", float(_GIBIBYTE) * _MONTH_SECONDS),
+    "gibibyte": ("0.085000000", float(_GIBIBYTE)),
+    "month": ("0.200000000", float(_MONTH_SECONDS)),
+}
+_SUSTAINED = ("Sustained Usage Discount", "Sustained Usage Discount", "SUSTAINED_USAGE_DISCOUNT", 200)
+_COMMITTED = ("Committed Usage Discount: CPU", "cud-cpu-1y", "COMMITTED_USAGE_DISCOUNT", 370)
+_SPEND = ("Committed use discount - dollar based", "cud-flex-3y", "COMMITTED_USAGE_DISCOUNT_DOLLAR_BASE", 460)
+_FREE = ("Free tier", "free-tier", "FREE_TIER", 1000)
+_PROMOTION = ("Migration programme", "promo-migration", "PROMOTION", 100)
+_DISCOUNT = ("Reseller margin", "reseller-margin", "RESELLER_MARGIN", 30)
+_CREDITS = ((), (), (), (_SUSTAINED,), (_COMMITTED,), (_SPEND,), (_FREE,), (_PROMOTION,), (_SUSTAINED, _DISCOUNT))
+
+
+@dataclass(frozen=True)
+class RowTemplate:
+    """One SKU of one project in one region.
+
+    Amounts are whole billionths of the tenant's currency; `list_permille` is the list price as a share of the paid
+    one; each credit is its opening text and its share of the cost in thousandths.
+    """
+
+    head: str
+    resource: tuple[str, str]
+    base_cost: int
+    price: float
+    units_per_pricing_unit: float
+    units: tuple[str, str]
+    list_permille: int
+    credits: tuple[tuple[str, int], ...]
+    invoice: str
+    row: dict[str, Any]
+
+
+def compact(value: object) -> str:
+    """JSON as the export's files write it."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def decimal_text(nanos: int) -> str:
+    """Billionths as a decimal number of at most nine places."""
+    sign = "-" if nanos < 0 else ""
+    return f"{sign}{abs(nanos) // NANO}.{abs(nanos) % NANO:09d}"
+
+
+def row_templates(tenant: DemoTenant, seed: int) -> list[RowTemplate]:
+    """Every SKU that nise's generators give this tenant, in an order that depends on the seed alone."""
+    rng = random.Random(f"templates/{seed}/{tenant.tenant_id}")
+    found: dict[tuple[str, str, str, str], RowTemplate] = {}
+    for row in _nise_rows(tenant, rng):
+        key = (row["service"]["id"], row["sku"]["id"], row["project"]["id"], row["location"]["region"])
+        if key not in found:
+            found[key] = _template(tenant, row, rng)
+    templates = list(found.values())
+    rng.shuffle(templates)
+    return templates
+
+
+def account_row(tenant: DemoTenant, service: tuple[str, str], sku: tuple[str, str], **changed: object) -> dict[str, Any]:
+    """A row without a project: support, tax, rounding."""
+    return {
+        "billing_account_id": tenant.billing_account_id,
+        "service": {"id": service[0], "description": service[1]},
+        "sku": {"id": sku[0], "description": sku[1]},
+        "project": None,
+        "labels": [],
+        "system_labels": [],
+        "location": {"location": "global", "country": None, "region": None, "zone": None},
+        "tags": [],
+        "transaction_type": "GOOGLE",
+        "seller_name": None,
+        "currency": tenant.currency,
+        "currency_conversion_rate": float(tenant.usd_rate),
+        "cost_type": "regular",
+        "adjustment_info": None,
+        "subscription": None,
+        "price": None,
+        "resource": None,
+        "usage": {"amount": 0, "unit": "requests", "amount_in_pricing_units": 0, "pricing_unit": "count"},
+        "credits": [],
+        "invoice": {"publisher_type": "GOOGLE"},
+        **changed,
+    }
+
+
+def _nise_rows(tenant: DemoTenant, rng: random.Random) -> Iterator[dict[str, Any]]:
+    from nise.generators.gcp import (
+        JSONLCloudStorageGenerator,
+        JSONLComputeEngineGenerator,
+        JSONLGCPDatabaseGenerator,
+        JSONLGCPNetworkGenerator,
+        JSONLHCSGenerator,
+        JSONLPersistentDiskGenerator,
+    )
+
+    generators = (
+        JSONLComputeEngineGenerator, JSONLCloudStorageGenerator, JSONLPersistentDiskGenerator,
+        JSONLGCPDatabaseGenerator, JSONLGCPNetworkGenerator, JSONLHCSGenerator,
+    )  # fmt: skip
+    # nise draws from the process's own generators: they are seeded for the time of the call and then put back.
+    with _seeded(rng.getrandbits(64)):
+        for number, project in enumerate(tenant.projects):
+            for region in tenant.regions:
+                place = {
+                    "billing_account_id": tenant.billing_account_id,
+                    "project": _project(tenant, project, number),
+                    "location": {
+                        "location": region, "country": tenant.country, "region": region, "zone": f"{region}-{'abc'[number % 3]}",
+                    },
+                }  # fmt: skip
+                for generator in generators:
+                    day = (datetime(2026, 1, 1), datetime(2026, 1, 2))  # noqa: DTZ001 (nise takes naive UTC)
+                    yield from generator(*day, tenant.currency, place, {"resource_level": True}).generate_data()
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    from faker import Faker
+
+    state = random.getstate()
+    random.seed(seed)
+    Faker.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(state)
+
+
+def _project(tenant: DemoTenant, name: str, number: int) -> dict[str, Any]:
+    organisation = int(tenant.billing_account_id.replace("-", "")[:6], 16) + 100_000_000
+    project_id = f"{tenant.tenant_id}-{name}"
+    return {
+        "id": project_id,
+        "number": str(organisation * 1000 + number),
+        "name": name.replace("-", " ").title(),
+        "labels": [{"key": "cost-center", "value": f"cc-{100 + number}"}],
+        "ancestry_numbers": f"/{organisation}/{organisation + 7}/",
+        "ancestors": [
+            {"resource_name": f"projects/{organisation * 1000 + number}", "display_name": project_id},
+            {"resource_name": f"organizations/{organisation}", "display_name": f"{tenant.tenant_id}.example"},
+        ],
+    }
+
+
+def _template(tenant: DemoTenant, row: dict[str, Any], rng: random.Random) -> RowTemplate:
+    pricing_unit = row["usage"]["pricing_unit"]
+    dollars, per_unit = _PRICING.get(pricing_unit, ("0.050000000", 1.0))
+    price = int(dollars.replace(".", "")) * int(tenant.usd_rate * 100) // 100
+    # Most resources cost cents an hour, few cost dollars, some nothing.
+    base = 0 if "Ingress" in row["sku"]["description"] else int(price * 10 ** rng.uniform(0.0, 1.8))
+    red_hat = "OpenShift" in row["service"]["description"]
+    invoice = {"publisher_type": "PARTNER" if red_hat else "GOOGLE"}
+    changed = {
+        "labels": [*row["labels"], {"key": "env", "value": rng.choice(("prod", "staging", "dev"))}],
+        "tags": [],
+        "transaction_type": "THIRD_PARTY_RESELLER" if red_hat else "GOOGLE",
+        "seller_name": "Red Hat, Inc." if red_hat else None,
+        "subscription": None,
+        "adjustment_info": None,
+        "currency_conversion_rate": float(tenant.usd_rate),
+        "price": {
+            "effective_price": float(decimal_text(price)), "tier_start_amount": 0, "unit": pricing_unit, "pricing_unit_quantity": 1,
+        },
+    }  # fmt: skip
+    whole = {**row, **changed}
+    # nise fills neither where the project is nested.
+    places = {"projects/None": f"projects/{row['project']['id']}", "zones/None": f"zones/{row['location']['zone']}"}
+    name, global_name = row["resource"]["name"], row["resource"]["global_name"]
+    for unknown, known in places.items():
+        name, global_name = name.replace(unknown, known), global_name.replace(unknown, known)
+    drawn = ("usage_start_time", "usage_end_time", "export_time", "cost", "usage", "credits", "invoice", "resource")
+    head = compact({k: v for k, v in whole.items() if k not in drawn})
+    credits = rng.choice(_CREDITS) if base and not red_hat else ()
+    return RowTemplate(
+        head=head[:-1],
+        resource=(f"{name}-", global_name),
+        base_cost=base,
+        price=price / NANO,
+        units_per_pricing_unit=per_unit,
+        units=(row["usage"]["unit"], pricing_unit),
+        list_permille=rng.choice((1000, 1000, 1050, 1120)),
+        credits=tuple((_credit_text(*c[:3]), c[3]) for c in credits),
+        invoice=compact(invoice)[1:],
+        row=whole,
+    )
+
+
+def _credit_text(name: str, credit_id: str, kind: str) -> str:
+    return compact({"name": name, "full_name": name, "id": credit_id, "type": kind})[:-1] + ',"amount":-'

@@ -1,0 +1,1 @@
+"""Expectation suites to check results, with Great Expectations inside."""

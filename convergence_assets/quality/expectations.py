@@ -1,0 +1,205 @@
+"""What a check is and what came of it: expectations with readable names, and their outcomes. No engine in here."""
+
+import ast
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, Literal, TypeAlias
+
+Severity = Literal["critical", "warning", "info"]
+Scalar: TypeAlias = str | int | float | bool | None
+
+EXAMPLES_KEPT = 20
+NAME_LENGTH = 100
+
+UNEXPECTED_ROWS = "unexpected_rows_expectation"
+
+TABLE_SHAPE = frozenset({
+    "expect_column_to_exist",
+    "expect_table_column_count_to_be_between",
+    "expect_table_column_count_to_equal",
+    "expect_table_columns_to_match_ordered_list",
+    "expect_table_columns_to_match_set",
+})  # fmt: skip
+"""Types that ask about the declared table and read no rows."""
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """One expectation in Great Expectations' own terms, with the name of its check."""
+
+    name: str
+    type: str
+    kwargs: Mapping[str, Any]
+    severity: Severity = "critical"
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PartitionOutcome:
+    """An expectation judged over one partition. `considered` counts the rows that it judged."""
+
+    passed: bool
+    observed_value: Scalar = None
+    unexpected_count: int | None = None
+    unexpected_percent: float | None = None
+    examples: tuple[str, ...] = ()
+    error: str | None = None
+    considered: int | None = None
+
+
+@dataclass(frozen=True)
+class CheckOutcome:
+    """An expectation judged over a run: passed where every partition passed, counts summed, examples of all."""
+
+    name: str
+    type: str
+    column: str | None
+    severity: Severity
+    passed: bool
+    observed_value: Scalar = None
+    unexpected_count: int | None = None
+    unexpected_percent: float | None = None
+    examples: tuple[str, ...] = ()
+    error: str | None = None
+    partitions: Mapping[str, PartitionOutcome] = field(default_factory=dict)
+
+    @property
+    def failed_partitions(self) -> tuple[str, ...]:
+        """The keys of the partitions that did not pass, in the run's order."""
+        return tuple(key for key, outcome in self.partitions.items() if not outcome.passed)
+
+
+def outcome_over(expectation: Expectation, partitions: Mapping[str, PartitionOutcome]) -> CheckOutcome:
+    """One outcome from those of its partitions; no partition at all is a failed check."""
+    parts = list(partitions.values())
+    failed = [p for p in parts if not p.passed]
+    counts = [p.unexpected_count for p in parts if p.unexpected_count is not None]
+    considered = sum(p.considered or 0 for p in parts)
+    observed = {repr(p.observed_value): p.observed_value for p in failed[:1] or parts}
+    percent = parts[0].unexpected_percent if len(parts) == 1 else None
+    if len(parts) > 1 and counts and considered:
+        percent = 100 * sum(counts) / considered
+    errors = list(dict.fromkeys(p.error for p in failed if p.error))
+    return CheckOutcome(
+        name=expectation.name,
+        type=expectation.type,
+        column=column_named(expectation.kwargs),
+        severity=expectation.severity,
+        passed=bool(parts) and not failed,
+        observed_value=next(iter(observed.values())) if len(observed) == 1 else None,
+        unexpected_count=sum(counts) if counts else None,
+        unexpected_percent=percent,
+        examples=tuple(dict.fromkeys(e for p in parts for e in p.examples))[:EXAMPLES_KEPT],
+        error="; ".join(errors[:3]) or (None if parts else "no partition was judged"),
+        partitions=partitions,
+    )
+
+
+def check_name(type: str, kwargs: Mapping[str, Any], meta: Mapping[str, Any]) -> str:
+    """The name of an expectation's check: `meta.name`, else its column and what is expected of it.
+
+    It holds letters, digits and `_` only and none of the thresholds, because a check's history follows its name.
+    """
+    if meta.get("name"):
+        return _safe(str(meta["name"]))
+    said = type.removeprefix("expect_")
+    columns = "_".join(columns_named(kwargs))
+    if type == UNEXPECTED_ROWS:
+        said = "no_unexpected_rows"
+    elif columns:
+        for prefix in ("column_pair_", "multicolumn_", "compound_columns_", "select_column_", "column_"):
+            if said.startswith(prefix):
+                said = f"{columns}_{said.removeprefix(prefix)}"
+                break
+    return _safe(said)
+
+
+def check_names(expectations: Sequence[tuple[str, Mapping[str, Any], Mapping[str, Any]]]) -> tuple[str, ...]:
+    """One name for each (type, kwargs, meta), all different.
+
+    A name given in `meta` is kept; of the derived names that collide the first keeps its own and the next get `_2`,
+    `_3` in the suite's order, so that an expectation added at the end renames none.
+    """
+    said = [check_name(*one) for one in expectations]
+    given = [bool(meta.get("name")) for _, _, meta in expectations]
+    names: dict[int, str] = {}
+    for position in sorted(range(len(said)), key=lambda i: not given[i]):
+        name, number = said[position], 1
+        while name in names.values():
+            number += 1
+            name = f"{said[position]}_{number}"
+        names[position] = name
+    return tuple(names[position] for position in range(len(said)))
+
+
+def columns_read(expectations: Sequence[Expectation], known: Collection[str] | None = None) -> frozenset[str]:
+    """The columns a frame must hold for these expectations, those of row conditions included.
+
+    With `known`, the table's columns, only these are returned.
+    """
+    names: set[str] = set()
+    for expectation in expectations:
+        if expectation.type == UNEXPECTED_ROWS or expectation.type in TABLE_SHAPE:
+            continue
+        names.update(columns_named(expectation.kwargs))
+        names.update(_condition_columns(expectation.kwargs.get("row_condition")))
+    return frozenset(names if known is None else names & set(known))
+
+
+def columns_named(kwargs: Mapping[str, Any]) -> tuple[str, ...]:
+    """The columns that an expectation's own arguments name, row conditions left out."""
+    names = [kwargs[key] for key in ("column", "column_A", "column_B") if isinstance(kwargs.get(key), str)]
+    listed = kwargs.get("column_list")
+    if isinstance(listed, list | tuple | set | frozenset):
+        names.extend(str(name) for name in listed)
+    return tuple(dict.fromkeys(names))
+
+
+def columns_touched(expectation: Expectation) -> frozenset[str]:
+    """Every column whose values an expectation's result may show, row conditions included."""
+    return frozenset({*columns_named(expectation.kwargs), *_condition_columns(expectation.kwargs.get("row_condition"))})
+
+
+def column_named(kwargs: Mapping[str, Any]) -> str | None:
+    """The column an outcome is filed under; of several, joined by a comma."""
+    return ", ".join(columns_named(kwargs)) or None
+
+
+def _condition_columns(condition: object) -> Iterator[str]:
+    if isinstance(condition, str):
+        yield from _text_columns(condition)
+    elif isinstance(condition, Mapping):
+        column = condition.get("column")
+        if isinstance(column, str):
+            yield column
+        elif isinstance(column, Mapping):
+            yield str(column.get("name"))
+        if isinstance(text := condition.get("pass_through_filter"), str):
+            yield from _condition_columns(text)
+        for value in condition.values():
+            yield from _condition_columns(value if isinstance(value, Mapping | list) else None)
+    elif isinstance(condition, list):
+        for one in condition:
+            yield from _condition_columns(one if isinstance(one, Mapping | list) else None)
+
+
+def _text_columns(condition: str) -> Iterator[str]:
+    """The columns of a condition in pandas' query language: its names, but for the functions it calls."""
+    quoted = re.findall(r"`([^`]+)`", condition)
+    yield from quoted
+    try:
+        tree = ast.parse(re.sub(r"`[^`]+`", "0", condition).strip(), mode="eval")
+    except SyntaxError:
+        yield from re.findall(r"[A-Za-z_]\w*", condition)
+        return
+    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    yield from (node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and id(node) not in called)
+
+
+def _safe(name: str) -> str:
+    safe = re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_") or "check"
+    if len(safe) <= NAME_LENGTH:
+        return safe
+    return f"{safe[: NAME_LENGTH - 9]}_{sha256(safe.encode()).hexdigest()[:8]}"

@@ -1,0 +1,173 @@
+"""Suites written for a warehouse, made to run on a frame: dates, LIKE patterns, BigQuery types, whole numbers."""
+
+import re
+from collections.abc import Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from convergence_assets.quality.expectations import Expectation
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RUNTIME_KEYS = frozenset({"batch_id", "catch_exceptions", "result_format"})
+"""Keys that a suite exported after a validation carries; they say how it was run, not what is expected."""
+
+_LIKE = {
+    "expect_column_values_to_match_like_pattern": "expect_column_values_to_match_regex",
+    "expect_column_values_to_not_match_like_pattern": "expect_column_values_to_not_match_regex",
+    "expect_column_values_to_match_like_pattern_list": "expect_column_values_to_match_regex_list",
+    "expect_column_values_to_not_match_like_pattern_list": "expect_column_values_to_not_match_regex_list",
+}
+_DECLARED_TYPE = {
+    "expect_column_type_to_be",
+    "expect_column_values_to_be_of_type",
+    "expect_column_values_to_be_in_type_list",
+}
+_ALIASES = {
+    "BIGDECIMAL": "BIGNUMERIC", "BIGINT": "INT64", "BOOLEAN": "BOOL", "BYTEINT": "INT64", "DECIMAL": "NUMERIC",
+    "FLOAT": "FLOAT64", "INT": "INT64", "INTEGER": "INT64", "SMALLINT": "INT64", "STRUCT": "RECORD", "TINYINT": "INT64",
+}  # fmt: skip
+_BIGQUERY_TYPES = frozenset({
+    "STRING", "INT64", "NUMERIC", "BIGNUMERIC", "FLOAT64", "BOOL", "DATE", "DATETIME", "TIMESTAMP", "TIME", "BYTES",
+    "JSON", "RECORD",
+})  # fmt: skip
+
+_AS_WRITTEN = re.compile(
+    "regex|like|length|strftime|dateutil|json|type|null|unique|in_set|contain_set|equal_set|most_common|table_"
+)
+_EXACT_AS_FLOAT = 2**53
+
+
+def prepared(expectation: Expectation, frame: "pd.DataFrame") -> tuple[str, dict[str, Any]]:
+    """The type and arguments to run on `frame` in the expectation's place. Raises ValueError for a suite parameter
+    and for a row condition that could run code."""
+    kwargs = {key: _plain(value) for key, value in expectation.kwargs.items() if key not in RUNTIME_KEYS}
+    for key, value in kwargs.items():
+        if isinstance(value, Mapping) and "$PARAMETER" in value:
+            raise ValueError(f"{key} is the suite parameter {value['$PARAMETER']!r}, which has no value here")
+    condition = kwargs.get("row_condition")
+    text = condition.get("pass_through_filter") if isinstance(condition, Mapping) else condition
+    if isinstance(text, str) and ("@" in text or "__" in text):
+        raise ValueError("a row condition may not hold '@' or '__': pandas would run them as code")
+    type_ = expectation.type
+    if type_ in _LIKE:
+        type_ = _LIKE[type_]
+        escape = kwargs.pop("escape", None)
+        if "like_pattern" in kwargs:
+            kwargs["regex"] = like_as_regex(kwargs.pop("like_pattern"), escape)
+        if "like_pattern_list" in kwargs:
+            kwargs["regex_list"] = [like_as_regex(one, escape) for one in kwargs.pop("like_pattern_list")]
+    return type_, _with_moments(type_, kwargs, frame)
+
+
+def like_as_regex(pattern: str, escape: str | None) -> str:
+    """A BigQuery LIKE pattern as a regular expression over the whole value; backslash escapes unless told."""
+    said, position, mark = "", 0, escape or "\\"
+    while position < len(pattern):
+        character = pattern[position]
+        if character == mark and position + 1 < len(pattern):
+            position += 1
+            said += re.escape(pattern[position])
+        else:
+            said += {"%": ".*", "_": "."}.get(character) or re.escape(character)
+        position += 1
+    return rf"(?s)\A{said}\Z"
+
+
+def declared_type_judged(expectation: Expectation, declared: Mapping[str, str]) -> tuple[bool, str] | None:
+    """Whether a column is of the BigQuery type(s) that the expectation names, and which type it is declared.
+
+    None where the expectation is not about types, or names other than BigQuery's types.
+    """
+    if expectation.type not in _DECLARED_TYPE:
+        return None
+    wanted = expectation.kwargs.get("type_list", [expectation.kwargs.get("type_")]) or []
+    names = [_type_name(one) for one in wanted if isinstance(one, str)]
+    found = declared.get(str(expectation.kwargs.get("column")))
+    known = [name for name in names if name in _BIGQUERY_TYPES]
+    if found is None or not known:
+        return None
+    return found in known, found
+
+
+def numeric_view(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """The frame with whole numbers as floats where that is exact, else as Python integers.
+
+    pandas' nullable integers make comparisons of two columns fail on a NULL and those with a bound a hundred times
+    slower.
+    """
+    import pandas as pd
+
+    columns = {}
+    for name, column in frame.items():
+        if not isinstance(column.dtype, pd.Int64Dtype):
+            columns[name] = column
+        elif not column.hasnans:
+            columns[name] = column.astype("int64")
+        elif (column.abs() <= _EXACT_AS_FLOAT).all():
+            columns[name] = column.astype("float64")
+        else:
+            columns[name] = column.astype(object).where(column.notna(), None)
+    return pd.DataFrame(columns, index=frame.index, copy=False)
+
+
+def reads_numbers(type_: str) -> bool:
+    """Whether an expectation of this type is to run on `numeric_view`: it calculates or compares, and does not look
+    at how a value is written."""
+    return type_.startswith("expect_multicolumn") or "_pair_" in type_ or not _AS_WRITTEN.search(type_)
+
+
+def _type_name(said: str) -> str:
+    name = re.split(r"[(<]", said, maxsplit=1)[0].strip()
+    return _ALIASES.get(name, name)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(one) for one in value]
+    return value
+
+
+def _with_moments(type_: str, kwargs: dict[str, Any], frame: "pd.DataFrame") -> dict[str, Any]:
+    column = kwargs.get("column")
+    if column in frame.columns:
+        numpy_form = type_ == "expect_column_most_common_value_to_be_in_set"
+        for key in ("min_value", "max_value", "value_set"):
+            if key in kwargs:
+                kwargs[key] = _moment(kwargs[key], frame[column], numpy_form)
+        ranges = kwargs.get("quantile_ranges")
+        if isinstance(ranges, dict) and isinstance(ranges.get("value_ranges"), list):
+            kwargs["quantile_ranges"] = ranges | {"value_ranges": _moment(ranges["value_ranges"], frame[column])}
+    pairs = kwargs.get("value_pairs_set")
+    two = [kwargs.get("column_A"), kwargs.get("column_B")]
+    if isinstance(pairs, list) and all(name in frame.columns for name in two):
+        kwargs["value_pairs_set"] = [
+            tuple(_moment(v, frame[name]) for v, name in zip(pair, two, strict=True)) for pair in pairs
+        ]
+    return kwargs
+
+
+def _moment(value: Any, column: "pd.Series[Any]", numpy_form: bool = False) -> Any:
+    """Dates and times, as text or not, as the column's own kind; without a zone they are UTC."""
+    import pandas as pd
+
+    if not pd.api.types.is_datetime64_any_dtype(column.dtype):
+        return value
+    if isinstance(value, list | tuple):
+        return [_moment(one, column, numpy_form) for one in value]
+    if not isinstance(value, str | date | datetime):
+        return value
+    try:
+        moment = pd.Timestamp(value)
+    except ValueError:
+        return value
+    zoned = moment.tz_localize("UTC") if moment.tzinfo is None else moment.tz_convert("UTC")
+    if numpy_form:
+        return zoned.tz_localize(None).as_unit(column.dt.unit).to_datetime64()
+    return zoned if isinstance(column.dtype, pd.DatetimeTZDtype) else zoned.tz_localize(None)

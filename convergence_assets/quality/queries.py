@@ -1,0 +1,133 @@
+"""Expectations that are a query: the rows it returns are the unexpected ones, the warehouse runs it."""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from convergence_assets.quality.aggregates import partition_key
+from convergence_assets.quality.engine import EXAMPLES_READ, said
+from convergence_assets.quality.expectations import Expectation, PartitionOutcome
+from convergence_assets.quality.values import ERROR_LENGTH, examples, row_example, shortened
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def judged_by_query(
+    expectation: Expectation,
+    *,
+    partition_column: str,
+    partitions: Sequence[str],
+    sensitive: frozenset[str],
+    known: frozenset[str],
+    run_query: Callable[[str], "pa.Table"] | None,
+) -> dict[str, PartitionOutcome]:
+    """Every partition's outcome. Whatever hinders the query, or leaves a row without a partition, fails all of them.
+
+    `known` are the table's columns: a value under any other name is shown only where no column is sensitive.
+    """
+    sql = expectation.kwargs.get("unexpected_rows_query")
+    if not isinstance(sql, str) or not sql.strip():
+        return _all(partitions, "kwargs.unexpected_rows_query is missing: expected a SELECT over {batch}")
+    if run_query is None:
+        return _all(partitions, "there is no warehouse to run the query on")
+    secrets = frozenset(name.lower() for name in sensitive)
+    try:
+        found = run_query(sql)
+    except Exception as raised:
+        if any(re.search(rf"\b{re.escape(name)}\b", sql, re.IGNORECASE) for name in secrets):
+            text = f"{type(raised).__name__} (its text may hold values of a sensitive column and is not shown)"
+            return _all(partitions, text)
+        return _all(partitions, shortened(said(raised), ERROR_LENGTH))
+    masked = _masked(sql, found.column_names, partition_column, secrets, known)
+    if found.num_rows == 0:
+        return {key: PartitionOutcome(passed=True, unexpected_count=0) for key in partitions}
+    column = next((n for n in found.column_names if n.lower() == partition_column.lower()), None)
+    if column is None:
+        shown = examples(row_example(row, masked) for row in found.slice(0, EXAMPLES_READ).to_pylist())
+        if len(partitions) == 1:
+            return {partitions[0]: _failed(found.num_rows, shown)}
+        error = (
+            f"the query returned {found.num_rows} rows without the partition column {partition_column!r}; select it, "
+            "so that each row's partition is known"
+        )
+        return _all(partitions, error, shown)
+    return _attributed(found, column, partitions, masked)
+
+
+def _attributed(
+    found: "pa.Table", column: str, partitions: Sequence[str], masked: frozenset[str]
+) -> dict[str, PartitionOutcome]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    encoded = pc.dictionary_encode(found.column(column), null_encoding="encode").combine_chunks()
+    keys = [None if v is None else partition_key(v) for v in encoded.dictionary.to_pylist()]
+    outcomes: dict[str, PartitionOutcome] = {}
+    strays: list[str] = []
+    for code, key in enumerate(keys):
+        mine = found.filter(pc.equal(encoded.indices, pa.scalar(code, encoded.indices.type)))
+        shown = examples(row_example(row, masked) for row in mine.slice(0, EXAMPLES_READ).to_pylist())
+        if key in partitions:
+            outcomes[str(key)] = _failed(mine.num_rows, shown)
+        else:
+            strays.append(f"{mine.num_rows} of {key or 'no date'}")
+    if strays:
+        error = f"the query returned rows that lie in no partition of this run: {', '.join(sorted(strays)[:5])}"
+        return {
+            key: PartitionOutcome(
+                passed=False,
+                error=error,
+                unexpected_count=outcomes[key].unexpected_count if key in outcomes else 0,
+                examples=outcomes[key].examples if key in outcomes else (),
+            )
+            for key in partitions
+        }
+    return {key: outcomes.get(key, PartitionOutcome(passed=True, unexpected_count=0)) for key in partitions}
+
+
+def _failed(rows: int, shown: tuple[str, ...]) -> PartitionOutcome:
+    return PartitionOutcome(passed=False, unexpected_count=rows, examples=shown)
+
+
+def _all(partitions: Sequence[str], error: str, shown: tuple[str, ...] = ()) -> dict[str, PartitionOutcome]:
+    return {key: PartitionOutcome(passed=False, error=error, examples=shown) for key in partitions}
+
+
+def _masked(
+    sql: str, names: Sequence[str], partition_column: str, secrets: frozenset[str], known: frozenset[str]
+) -> frozenset[str]:
+    """The result's columns whose values may come from a sensitive column."""
+    if not secrets:
+        return frozenset()
+    tainted = _tainted(sql, secrets)
+    open_names = {name.lower() for name in known} - secrets
+    return frozenset(
+        name
+        for name in names
+        if name.lower() != partition_column.lower()
+        and (tainted is None or name.lower() in tainted or name.lower() not in open_names)
+    )
+
+
+def _tainted(sql: str, secrets: frozenset[str]) -> frozenset[str] | None:
+    """The names under which the query passes sensitive columns on; None where that cannot be told."""
+    import sqlglot
+    from sqlglot import exp
+
+    try:
+        tree = sqlglot.parse_one(sql.replace("{batch}", "batch"), dialect="bigquery")
+    except sqlglot.errors.SqlglotError:
+        return None
+    tainted = set(secrets)
+    if isinstance(tree, exp.SetOperation) or tree.find(exp.SetOperation):
+        mentioned = {column.name.lower() for column in tree.find_all(exp.Column)}
+        return None if mentioned & tainted else frozenset(tainted)
+    grew = True
+    while grew:
+        before = len(tainted)
+        for alias in tree.find_all(exp.Alias):
+            if any(column.name.lower() in tainted for column in alias.this.find_all(exp.Column)):
+                tainted.add(alias.alias.lower())
+        grew = len(tainted) > before
+    return frozenset(tainted)

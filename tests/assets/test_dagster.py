@@ -1,0 +1,195 @@
+"""The assets as plain Dagster runs, shows and backfills them."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from project import TENANTS, Project, hourly
+
+from convergence_assets.cli.run import Definitions, RunResult
+
+BERLIN = "Europe/Berlin"
+DAY = date(2026, 3, 10)
+WEEK = [DAY + timedelta(days=n) for n in range(7)]
+LINES, TOTALS = dg.AssetKey(["acme", "demo_costs", "lines"]), dg.AssetKey(["acme", "demo_costs", "totals"])
+BIN = Path(sys.executable).parent
+
+
+def environment(project: Project, **more: str) -> dict[str, str]:
+    dagster_home = project.settings.home / "dagster"
+    dagster_home.mkdir(parents=True, exist_ok=True)
+    (dagster_home / "dagster.yaml").write_text("telemetry: {enabled: false}\nrun_queue: {max_concurrent_runs: 1}\n")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("CONVERGENCE_", "GCP_", "DAGSTER_"))}
+    return kept | {
+        "CONVERGENCE_HOME": str(project.settings.home),
+        "CONVERGENCE_TENANTS": str(TENANTS),
+        "DAGSTER_HOME": str(dagster_home),
+    } | more  # fmt: skip
+
+
+def run(project: Project, instance: dg.DagsterInstance, first: date, last: date) -> RunResult:
+    return Definitions(project.settings).run(instance, project.tenant, project.tenant.pipelines[0], first, last)
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    (tmp_path / "dagster").mkdir()
+    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as found:
+        yield found
+
+
+def test_a_run_reports_every_check_once_and_materialises_every_table(project: Project, instance: dg.DagsterInstance) -> None:
+    project.load_bills(hourly(DAY, BERLIN, 1.25))
+    result = run(project, instance, DAY, DAY)
+    assert result.succeeded, result.failure
+    names = [(c.table, c.name) for c in result.checks]
+    assert len(names) == len(set(names)) == 5 + 2
+    assert all(c.passed for c in result.checks)
+    assert result.published == {"lines": {"2026-03-10": 24}, "totals": {"2026-03-10": 1}}
+    assert instance.get_materialized_partitions(LINES) == {"2026-03-10"}
+
+
+def test_a_range_with_a_bad_day_records_the_good_days_alone_and_skips_what_is_downstream(
+    project: Project, instance: dg.DagsterInstance
+) -> None:
+    bills = [row for day in WEEK for row in hourly(day, BERLIN, 9000.0 if day == WEEK[3] else 1.25)]
+    project.load_bills(bills)
+    result = run(project, instance, WEEK[0], WEEK[-1])
+    assert not result.succeeded
+    assert result.failure is not None
+    for named in ("tenant acme", "pipeline demo_costs", "2026-03-13: cost_is_possible", "Next:"):
+        assert named in result.failure
+    good = {d.isoformat() for d in WEEK if d != WEEK[3]}
+    assert instance.get_materialized_partitions(LINES) == good
+    assert instance.get_materialized_partitions(TOTALS) == set()
+    failed = [c for c in result.checks if not c.passed and c.severity == "critical"]
+    assert [(c.name, c.partitions) for c in failed] == [("cost_is_possible", ("2026-03-13",))]
+
+
+def test_a_range_with_good_days_materialises_each_of_its_partitions(project: Project, instance: dg.DagsterInstance) -> None:
+    project.load_bills([row for day in WEEK for row in hourly(day, BERLIN, 1.25)])
+    result = run(project, instance, WEEK[0], WEEK[-1])
+    assert result.succeeded, result.failure
+    assert instance.get_materialized_partitions(TOTALS) == {d.isoformat() for d in WEEK}
+
+
+def test_a_failed_warehouse_call_names_its_class_and_remedy(project: Project, instance: dg.DagsterInstance) -> None:
+    result = run(project, instance, DAY, DAY)
+    assert not result.succeeded
+    assert result.failure is not None
+    assert "dataset acme_export does not exist" in result.failure
+    assert "Next: Check the name" in result.failure
+
+
+@pytest.mark.slow
+def test_the_dagster_command_line_materialises_a_tenant_by_its_keys(project: Project) -> None:
+    project.load_bills(hourly(DAY, BERLIN, 1.25))
+    done = subprocess.run(
+        [BIN / "dagster", "asset", "materialize", "-m", "convergence_assets.definitions",
+         "--select", "key:acme/*", "--partition", DAY.isoformat()],
+        env=environment(project), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert [r["n"] for r in project.read("SELECT COUNT(*) AS n FROM acme.totals")] == [1]
+
+
+@pytest.mark.slow
+def test_a_bad_tenant_is_marked_and_the_others_load_and_strict_mode_fails(project: Project, tmp_path: Path) -> None:
+    tenants = tmp_path / "tenants"
+    shutil.copytree(TENANTS, tenants)
+    bad = tenants / "badco"
+    bad.mkdir()
+    (bad / "tenant.yaml").write_text("tenant_id: badco\ndisplay_name: Bad\ntimezon: UTC\npipelines: []\n")
+    code = (
+        "import json, convergence_assets.definitions as d\n"
+        "r = d.defs().get_repository_def() if callable(d.defs) else d.defs.get_repository_def()\n"
+        "print(json.dumps([k.to_user_string() for k in r.asset_graph.get_all_asset_keys()]))\n"
+    )
+    environ = environment(project, CONVERGENCE_TENANTS=str(tenants))
+    listed = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=False)
+    keys = json.loads(listed.stdout.splitlines()[-1]) if listed.returncode == 0 else pytest.fail(listed.stderr[-2000:])
+    assert {"badco/config", "acme/demo_costs/lines", "acme/demo_costs/totals"} <= set(keys)
+    validate = [BIN / "dagster", "definitions", "validate", "-m", "convergence_assets.definitions"]
+    assert subprocess.run(validate, env=environ, capture_output=True, check=False).returncode == 0
+    strict = subprocess.run(
+        validate, env=environ | {"CONVERGENCE_STRICT": "1"}, capture_output=True, text=True, check=False
+    )
+    assert strict.returncode != 0
+    assert "badco/tenant.yaml:3: timezon: unknown key" in strict.stdout + strict.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_a_backfill_from_the_ui_publishes_every_day(project: Project) -> None:
+    project.load_bills([row for day in WEEK for row in hourly(day, BERLIN, 1.25)])
+    with dagster_dev(environment(project)) as ask:
+        launched = ask(
+            """mutation($p: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $p) {
+                 __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }""",
+            p={
+                "assetSelection": [{"path": list(LINES.path)}, {"path": list(TOTALS.path)}],
+                "partitionNames": [d.isoformat() for d in WEEK],
+            },
+        )["launchPartitionBackfill"]
+        assert launched["__typename"] == "LaunchBackfillSuccess", launched
+        status = "REQUESTED"
+        deadline = time.monotonic() + 180
+        while status in ("REQUESTED", "CANCELING") and time.monotonic() < deadline:
+            time.sleep(1)
+            found = ask(
+                "query($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } } }",
+                id=launched["backfillId"],
+            )
+            status = found["partitionBackfillOrError"]["status"]
+    assert status == "COMPLETED_SUCCESS"
+    assert [r["n"] for r in project.read("SELECT COUNT(*) AS n FROM acme.totals")] == [7]
+
+
+@contextmanager
+def dagster_dev(environ: dict[str, str]) -> Iterator:
+    """`dagster dev` on a free loopback port; yields a function that asks its GraphQL."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = Path(environ["DAGSTER_HOME"]) / "dev.log"
+    with log.open("w") as out:
+        server = subprocess.Popen(
+            [BIN / "dagster", "dev", "-m", "convergence_assets.definitions", "-h", "127.0.0.1", "-p", str(port)],
+            env=environ, stdout=out, stderr=subprocess.STDOUT, cwd=environ["DAGSTER_HOME"],
+        )  # fmt: skip
+
+    def ask(query: str, **variables: object) -> dict:
+        body = json.dumps({"query": query, "variables": variables}).encode()
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}/graphql", body, {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=30) as response:
+            said = json.load(response)
+        assert "errors" not in said, said["errors"]
+        return said["data"]
+
+    try:
+        deadline = time.monotonic() + 90
+        while True:
+            try:
+                ask("{ version }")
+                break
+            except OSError:
+                assert server.poll() is None, log.read_text()[-3000:]
+                assert time.monotonic() < deadline, log.read_text()[-3000:]
+                time.sleep(0.5)
+        yield ask
+    finally:
+        server.terminate()
+        server.wait(timeout=60)

@@ -1,0 +1,69 @@
+"""A large partition's frame and its validation, measured in a process of their own."""
+
+import json
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+MEASURED = textwrap.dedent("""
+    import json, resource
+    import numpy as np, pyarrow as pa, pandas
+    from convergence_assets.quality.expectations import Expectation, check_names
+    from convergence_assets.quality.validate import validate
+    from convergence_assets.warehouse.frames import frame_from_arrow
+    from convergence_assets.warehouse.schema import Column
+
+    def resident_mb():
+        with open("/proc/self/status") as status:
+            return int(next(line for line in status if line.startswith("VmRSS")).split()[1]) / 1024
+
+    rows, chance = 1_000_000, np.random.default_rng(0)
+    words = lambda n: pa.array([f"a word, number {i}" for i in range(n)]).take(pa.array(chance.integers(0, n, rows)))
+    money = pa.array(np.round(chance.random(rows) * 100, 6)).cast(pa.string()).cast(pa.decimal128(38, 9))
+    table = pa.table({
+        "day": pa.array(np.full(rows, 20_000, "int32")).cast(pa.date32()),
+        "id": pa.array([f"{i:040d}" for i in range(rows)]),
+        "service": words(50), "sku": words(3000), "project": words(200), "region": words(30), "currency": words(1),
+        "cost": money, "credits": money, "net": money,
+        "usage": pa.array(chance.integers(0, 10**9, rows)),
+        "at": pa.array(chance.integers(1_700_000_000_000_000, 1_710_000_000_000_000, rows)).cast(pa.timestamp("us", "UTC")),
+    })
+    kinds = dict.fromkeys(("id", "service", "sku", "project", "region", "currency"), "STRING")
+    kinds |= dict.fromkeys(("cost", "credits", "net"), "NUMERIC") | {"day": "DATE", "usage": "INT64", "at": "TIMESTAMP"}
+    suite = [
+        ("expect_column_values_to_not_be_null", {"column": "day"}),
+        ("expect_column_values_to_not_be_null", {"column": "id"}),
+        ("expect_column_values_to_be_unique", {"column": "id"}),
+        ("expect_column_values_to_match_regex", {"column": "currency", "regex": "^a word"}),
+        ("expect_column_values_to_be_in_set", {"column": "region", "value_set": ["a word, number 1"], "mostly": 0.5}),
+        ("expect_column_values_to_be_between", {"column": "cost", "min_value": 50}),
+        ("expect_column_values_to_be_between", {"column": "usage", "min_value": 0}),
+        ("expect_column_pair_values_a_to_be_greater_than_b", {"column_A": "cost", "column_B": "net", "or_equal": True}),
+        ("expect_compound_columns_to_be_unique", {"column_list": ["day", "id", "service"]}),
+        ("expect_column_value_lengths_to_equal", {"column": "id", "value": 40}),
+        ("expect_column_sum_to_be_between", {"column": "cost", "min_value": 0}),
+        ("expect_table_row_count_to_be_between", {"min_value": 1}),
+    ]
+    names = check_names([(type_, kwargs, {}) for type_, kwargs in suite])
+    before = resident_mb()
+    frame = frame_from_arrow(table, [Column(name, kinds[name]) for name in table.column_names])
+    frame_mb = resident_mb() - before
+    outcomes = validate(
+        frame, [Expectation(n, *one) for n, one in zip(names, suite)], partition_column="day", partitions=["2024-10-04"]
+    )
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    failed = [o.name for o in outcomes if not o.passed]
+    print(json.dumps({"frame_mb": frame_mb, "peak_mb": peak_mb, "failed": failed, "errors": [o.error for o in outcomes if o.error]}))
+""")
+
+
+@pytest.mark.slow
+def test_a_million_rows_are_validated_in_little_memory() -> None:
+    done = subprocess.run([sys.executable, "-c", MEASURED], capture_output=True, text=True, check=True)
+    measured = json.loads(done.stdout)
+    assert measured["errors"] == []
+    assert measured["failed"] == ["region_values_to_be_in_set", "cost_values_to_be_between"]
+    assert measured["frame_mb"] < 400
+    assert measured["peak_mb"] < 1_300

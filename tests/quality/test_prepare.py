@@ -1,0 +1,74 @@
+import re
+
+import duckdb
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from convergence_assets.quality.expectations import Expectation
+from convergence_assets.quality.prepare import declared_type_judged, like_as_regex, numeric_view, prepared
+
+TEXT = st.text(alphabet="ab%_.*\\\n", max_size=6)
+
+
+@given(value=TEXT, pattern=TEXT.filter(lambda text: "\\" not in text))
+def test_a_like_pattern_matches_what_the_warehouse_matches(value: str, pattern: str) -> None:
+    (matches,) = duckdb.execute("SELECT ? LIKE ?", [value, pattern]).fetchone() or (None,)
+    assert bool(re.search(like_as_regex(pattern, None), value)) is matches
+
+
+def test_an_escaped_wildcard_is_a_character() -> None:
+    assert re.search(like_as_regex(r"50\%", None), "50%")
+    assert not re.search(like_as_regex(r"50\%", None), "500")
+    assert re.search(like_as_regex("50!%", "!"), "50%")
+
+
+@pytest.mark.parametrize("value", ["2026-03-01", "2026-03-01T00:00:00", "2026-03-01T00:00:00Z"])
+def test_dates_given_as_text_become_the_columns_own_kind(value: str) -> None:
+    day = pd.DataFrame({"c": pd.to_datetime(["2026-03-01"])})
+    at = pd.DataFrame({"c": pd.to_datetime(["2026-03-01"], utc=True)})
+    wanted = Expectation("e", "expect_column_values_to_be_between", {"column": "c", "min_value": value})
+    assert prepared(wanted, day)[1]["min_value"] == day["c"][0]
+    assert prepared(wanted, at)[1]["min_value"] == at["c"][0]
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {"row_condition": "@pd.compat.os.system('x') == 0", "condition_parser": "pandas"},
+        {"row_condition": {"type": "pass_through", "pass_through_filter": "c.__class__ == 1"}},
+        {"min_value": {"$PARAMETER": "yesterdays_sum"}},
+    ],
+)
+def test_what_could_run_code_or_has_no_value_is_refused(kwargs: dict[str, object]) -> None:
+    wanted = Expectation("e", "expect_column_values_to_be_between", {"column": "c", "max_value": 1, **kwargs})
+    with pytest.raises(ValueError):
+        prepared(wanted, pd.DataFrame({"c": [1]}))
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "judged"),
+    [
+        ({"type_": "NUMERIC"}, (True, "NUMERIC")),
+        ({"type_": "DECIMAL(10, 2)"}, (True, "NUMERIC")),
+        ({"type_": "STRING"}, (False, "NUMERIC")),
+        ({"type_list": ["INTEGER", "BIGDECIMAL"]}, (False, "NUMERIC")),
+        ({"type_": "float64"}, None),
+    ],
+)
+def test_bigquery_types_are_judged_by_the_declaration(kwargs: dict[str, object], judged: object) -> None:
+    wanted = Expectation("e", "expect_column_values_to_be_of_type", {"column": "c", **kwargs})
+    assert declared_type_judged(wanted, {"c": "NUMERIC"}) == judged
+
+
+def test_the_numeric_view_is_exact_and_leaves_the_frame_alone() -> None:
+    frame = pd.DataFrame({
+        "full": pd.array([1, 2**60 + 1], "Int64"),
+        "small": pd.array([1, None], "Int64"),
+        "large": pd.array([2**60 + 1, None], "Int64"),
+    })  # fmt: skip
+    view = numeric_view(frame)
+    assert [str(kind) for kind in view.dtypes] == ["int64", "float64", "object"]
+    assert view["full"][1] == view["large"][0] == 2**60 + 1
+    assert [str(kind) for kind in frame.dtypes] == ["Int64"] * 3
