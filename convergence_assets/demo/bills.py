@@ -54,7 +54,8 @@ def generate_bills(
 def hours_of(day: date, timezone: str) -> list[datetime]:
     """The whole hours (UTC) that start within a local day: 23, 24 or 25."""
     start, end = (
-        datetime(d.year, d.month, d.day, tzinfo=ZoneInfo(timezone)).astimezone(UTC) for d in (day, day + timedelta(days=1))
+        datetime(d.year, d.month, d.day, tzinfo=ZoneInfo(timezone)).astimezone(UTC)
+        for d in (day, day + timedelta(days=1))
     )
     hour = start.replace(minute=0, second=0)
     hours = []
@@ -136,7 +137,9 @@ def _rare_rows(
     local = ZoneInfo(tenant.timezone)
     rate = int(tenant.usd_rate * 100)
 
-    def dated(row: dict[str, Any], hour: datetime, exported: datetime, cost: int, month: str) -> tuple[dict[str, Any], datetime]:
+    def dated(
+        row: dict[str, Any], hour: datetime, exported: datetime, cost: int, month: str
+    ) -> tuple[dict[str, Any], datetime]:
         whole = {
             **row,
             "usage_start_time": _text(hour),
@@ -160,7 +163,13 @@ def _rare_rows(
         yield dated(rounding, hours[0], _export_time(hours[0], rng), -4_217_000, before)
     if day.day % 5 == 0:
         refund = _adjustment(rng.choice(templates), "GOODWILL", "COMPLETE_NEGATION", "Refund agreed with support", day)
-        yield dated(refund, hours[9], _export_time(hours[9], rng), -rng.randrange(NANO, 9 * NANO) * rate // 100, invoice_month(hours[9]))
+        yield dated(
+            refund,
+            hours[9],
+            _export_time(hours[9], rng),
+            -rng.randrange(NANO, 9 * NANO) * rate // 100,
+            invoice_month(hours[9]),
+        )
     if day.day % 4 == 1:
         late = _adjustment(rng.choice(templates), "USAGE_CORRECTION", "PARTIAL_CORRECTION", "Usage metered late", day)
         exported = _export_time(hours[12], rng) + timedelta(days=_LATE_DAYS)

@@ -33,6 +33,8 @@ def generate_licences(folder: Path, first: date, last: date, *, seed: int, curre
                 for department in _DEPARTMENTS:
                     share = seats // len(_DEPARTMENTS)
                     cost = (Decimal(price) * share).quantize(Decimal("0.01"))
-                    rows.writerow([vendor, product, department, share, share - rng.randrange(share // 3), cost, currency])
+                    rows.writerow(
+                        [vendor, product, department, share, share - rng.randrange(share // 3), cost, currency]
+                    )
         written.append(path)
     return written

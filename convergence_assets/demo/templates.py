@@ -75,7 +75,9 @@ def row_templates(tenant: DemoTenant, seed: int) -> list[RowTemplate]:
     return templates
 
 
-def account_row(tenant: DemoTenant, service: tuple[str, str], sku: tuple[str, str], **changed: object) -> dict[str, Any]:
+def account_row(
+    tenant: DemoTenant, service: tuple[str, str], sku: tuple[str, str], **changed: object
+) -> dict[str, Any]:
     """A row without a project: support, tax, rounding."""
     return {
         "billing_account_id": tenant.billing_account_id,
@@ -113,9 +115,13 @@ def _nise_rows(tenant: DemoTenant, rng: random.Random) -> Iterator[dict[str, Any
     )
 
     generators = (
-        JSONLComputeEngineGenerator, JSONLCloudStorageGenerator, JSONLPersistentDiskGenerator,
-        JSONLGCPDatabaseGenerator, JSONLGCPNetworkGenerator, JSONLHCSGenerator,
-    )  # fmt: skip
+        JSONLComputeEngineGenerator,
+        JSONLCloudStorageGenerator,
+        JSONLPersistentDiskGenerator,
+        JSONLGCPDatabaseGenerator,
+        JSONLGCPNetworkGenerator,
+        JSONLHCSGenerator,
+    )
     # nise draws from the process's own generators: they are seeded for the time of the call and then put back.
     with _seeded(rng.getrandbits(64)):
         for number, project in enumerate(tenant.projects):
@@ -124,9 +130,12 @@ def _nise_rows(tenant: DemoTenant, rng: random.Random) -> Iterator[dict[str, Any
                     "billing_account_id": tenant.billing_account_id,
                     "project": _project(tenant, project, number),
                     "location": {
-                        "location": region, "country": tenant.country, "region": region, "zone": f"{region}-{'abc'[number % 3]}",
+                        "location": region,
+                        "country": tenant.country,
+                        "region": region,
+                        "zone": f"{region}-{'abc'[number % 3]}",
                     },
-                }  # fmt: skip
+                }
                 for generator in generators:
                     day = (datetime(2026, 1, 1), datetime(2026, 1, 2))  # noqa: DTZ001 (nise takes naive UTC)
                     yield from generator(*day, tenant.currency, place, {"resource_level": True}).generate_data()
@@ -178,9 +187,12 @@ def _template(tenant: DemoTenant, row: dict[str, Any], rng: random.Random) -> Ro
         "adjustment_info": None,
         "currency_conversion_rate": float(tenant.usd_rate),
         "price": {
-            "effective_price": float(decimal_text(price)), "tier_start_amount": 0, "unit": pricing_unit, "pricing_unit_quantity": 1,
+            "effective_price": float(decimal_text(price)),
+            "tier_start_amount": 0,
+            "unit": pricing_unit,
+            "pricing_unit_quantity": 1,
         },
-    }  # fmt: skip
+    }
     whole = {**row, **changed}
     # nise fills neither where the project is nested.
     places = {"projects/None": f"projects/{row['project']['id']}", "zones/None": f"zones/{row['location']['zone']}"}

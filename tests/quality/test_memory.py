@@ -19,7 +19,7 @@ MEASURED = textwrap.dedent("""
         with open("/proc/self/status") as status:
             return int(next(line for line in status if line.startswith("VmRSS")).split()[1]) / 1024
 
-    rows, chance = 1_000_000, np.random.default_rng(0)
+    micro, rows, chance = 1_700_000_000_000_000, 1_000_000, np.random.default_rng(0)
     words = lambda n: pa.array([f"a word, number {i}" for i in range(n)]).take(pa.array(chance.integers(0, n, rows)))
     money = pa.array(np.round(chance.random(rows) * 100, 6)).cast(pa.string()).cast(pa.decimal128(38, 9))
     table = pa.table({
@@ -28,7 +28,7 @@ MEASURED = textwrap.dedent("""
         "service": words(50), "sku": words(3000), "project": words(200), "region": words(30), "currency": words(1),
         "cost": money, "credits": money, "net": money,
         "usage": pa.array(chance.integers(0, 10**9, rows)),
-        "at": pa.array(chance.integers(1_700_000_000_000_000, 1_710_000_000_000_000, rows)).cast(pa.timestamp("us", "UTC")),
+        "at": pa.array(micro + chance.integers(0, 10**13, rows)).cast(pa.timestamp("us", "UTC")),
     })
     kinds = dict.fromkeys(("id", "service", "sku", "project", "region", "currency"), "STRING")
     kinds |= dict.fromkeys(("cost", "credits", "net"), "NUMERIC") | {"day": "DATE", "usage": "INT64", "at": "TIMESTAMP"}
@@ -55,7 +55,8 @@ MEASURED = textwrap.dedent("""
     )
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     failed = [o.name for o in outcomes if not o.passed]
-    print(json.dumps({"frame_mb": frame_mb, "peak_mb": peak_mb, "failed": failed, "errors": [o.error for o in outcomes if o.error]}))
+    errors = [o.error for o in outcomes if o.error]
+    print(json.dumps({"frame_mb": frame_mb, "peak_mb": peak_mb, "failed": failed, "errors": errors}))
 """)
 
 

@@ -19,7 +19,7 @@ from convergence_assets.warehouse.duckdb.loading import load_statement
 from convergence_assets.warehouse.duckdb.rows import check_output, partition_literal
 from convergence_assets.warehouse.duckdb.tables import quoted
 from convergence_assets.warehouse.duckdb.transpile import UnportableSQL, to_sql, transpile_tree
-from convergence_assets.warehouse.errors import InvalidQuery, NotFound, StagingChanged
+from convergence_assets.warehouse.errors import InvalidQuery, NotFound, SchemaMismatch, StagingChanged
 from convergence_assets.warehouse.interface import FileFormat, Job, SchemaChange, SourceFile, Staged
 from convergence_assets.warehouse.schema import Column, Query, TableRef, TableSchema
 
@@ -91,11 +91,7 @@ class DuckDBWarehouse:
         self, target: TableRef, schema: TableSchema, files: Sequence[SourceFile], file_format: FileFormat, job: Job
     ) -> Staged:
         staging, name, token = self._new_staging(target, schema, job)
-        for file in files:
-            self._engine.run(
-                load_statement(self._engine, name, schema, file, file_format, exact_columns=True),
-                timeout_seconds=job.timeout_seconds,
-            )
+        self._load(name, schema, files, file_format, job, exact_columns=True)
         return self._staged(staging, target, schema, token, name)
 
     def read_staged(self, staged: Staged, columns: Sequence[str], job: Job) -> "pa.Table":
@@ -146,11 +142,7 @@ class DuckDBWarehouse:
         self, table: TableRef, schema: TableSchema, files: Sequence[SourceFile], file_format: FileFormat, job: Job
     ) -> int:
         staging, name, token = self._new_staging(table, schema, job)
-        for file in files:
-            self._engine.run(
-                load_statement(self._engine, name, schema, file, file_format, exact_columns=False),
-                timeout_seconds=job.timeout_seconds,
-            )
+        self._load(name, schema, files, file_format, job, exact_columns=False)
         staged = self._staged(staging, table, schema, token, name)
         self.ensure_table(table, schema)
         written = self.publish(staged, [p for p in staged.rows_per_partition if p is not None], job)
@@ -194,6 +186,17 @@ class DuckDBWarehouse:
         day = _partition_day(schema)
         counts = dict(self._engine.run(f"SELECT {day}, count(*) FROM {name} GROUP BY 1"))
         return Staged(staging, target, schema, token, sum(counts.values()), counts)
+
+    def _load(
+        self, name: str, schema: TableSchema, files: Sequence[SourceFile], file_format: FileFormat, job: Job, *,
+        exact_columns: bool,
+    ) -> None:  # fmt: skip
+        for file in files:
+            try:
+                statement = load_statement(self._engine, name, schema, file, file_format, exact_columns=exact_columns)
+                self._engine.run(statement, timeout_seconds=job.timeout_seconds)
+            except InvalidQuery as error:
+                raise SchemaMismatch(f"file {file.path} does not fit the declared columns: {error}") from error
 
     @contextmanager
     def _prepared(self, query: Query, timeout_seconds: float) -> Iterator[tuple[str, dict[str, object]]]:

@@ -22,7 +22,6 @@ _INSTANT = (
     "CASE WHEN (((a AT TIME ZONE z) - INTERVAL 1 HOUR) AT TIME ZONE z) = a"
     " THEN (a AT TIME ZONE z) - INTERVAL 1 HOUR ELSE a AT TIME ZONE z END"
 )
-_MICROSECONDS = "rtrim(strftime(a, '.%f'), '0')"
 _FRACTION = (
     "CASE WHEN date_part('microsecond', a) % 1000000 = 0 THEN ''"
     " WHEN date_part('microsecond', a) % 1000 = 0 THEN left(strftime(a, '.%f'), 4) ELSE strftime(a, '.%f') END"
@@ -38,8 +37,7 @@ MACROS = (
     "bq_timestamp_trunc(unit, a TIMESTAMPTZ) AS date_trunc(unit, a)",
     f"bq_instant(a TIMESTAMP, z) AS {_INSTANT}",
     "bq_local(a TIMESTAMPTZ, z) AS a AT TIME ZONE z",
-    "bq_format(a DATE, f) AS strftime(a, f), (a TIMESTAMP, f) AS strftime(a, f),"
-    " (a TIMESTAMPTZ, f) AS strftime(CAST(a AS TIMESTAMP), f)",
+    "bq_format(a, f) AS strftime(CAST(a AS TIMESTAMP), f)",
     "bq_day_of_week(a) AS date_part('dayofweek', a) + 1",
     "bq_week_from_sunday(a) AS CAST(strftime(a, '%U') AS BIGINT)",
     "bq_date_of(a) AS CAST(a AS DATE)",
@@ -47,7 +45,7 @@ MACROS = (
     " (a VARCHAR, p, n) AS CASE WHEN n < 0 THEN CAST('negative length of SUBSTR' || left(a, 0) AS INTEGER)::VARCHAR"
     " ELSE substring(a, CASE WHEN p = 0 OR p < -length(a) THEN 1 ELSE p END, n) END",
     "bq_text(a VARCHAR) AS a, (a BOOLEAN) AS CAST(a AS VARCHAR), (a BIGINT) AS CAST(a AS VARCHAR),"
-    " (a DATE) AS CAST(a AS VARCHAR), (a DECIMAL(38,9)) AS bq_string_numeric(a),"
+    " (a DATE) AS CAST(a AS VARCHAR), (a DOUBLE) AS CAST(CAST('FLOAT64 has no portable text: ' || a AS BIGINT) AS VARCHAR), (a DECIMAL(38,9)) AS bq_string_numeric(a),"
     f" (a TIMESTAMP) AS strftime(a, '%Y-%m-%d %H:%M:%S') || {_FRACTION},"
     f" (a TIMESTAMPTZ) AS strftime(CAST(a AS TIMESTAMP), '%Y-%m-%d %H:%M:%S') || {_FRACTION.replace('(a,', '(CAST(a AS TIMESTAMP),')} || '+00'",
 )  # fmt: skip
@@ -139,7 +137,7 @@ def _engine_unit(unit: str) -> exp.Expression:
 
 
 def _text(node: exp.Expression | None) -> bool:
-    return isinstance(node, exp.Literal) and node.is_string
+    return isinstance(node, exp.RawString) or (isinstance(node, exp.Literal) and node.is_string)
 
 
 def _unit_problem(node: exp.Expression, unit: str, allowed: tuple[str, ...]) -> tuple[str, str]:
@@ -188,11 +186,11 @@ def _added(name: str, sign: int) -> Callable[[exp.Expression], exp.Expression]:
         amount = node.expression
         count = exp.Literal.number(amount.name) if isinstance(amount, exp.Literal) else amount.copy()
         signed = exp.Neg(this=exp.Paren(this=count)) if sign < 0 else count
-        unit = "QUARTER" if _unit(node) == "QUARTER" else _unit(node)
+        unit = _unit(node)
         if unit == "QUARTER":
             signed, unit = exp.Mul(this=exp.Literal.number(3), expression=exp.Paren(this=signed)), "MONTH"
-        step = _call(f"to_{'weeks' if unit == 'ISOWEEK' else unit.lower() + 's'}", exp.cast(signed, "BIGINT" if unit in _ELAPSED_UNITS[:-1] else "INT"))
-        return _call(name, node.this, step)
+        count = exp.cast(signed, "BIGINT" if unit in _ELAPSED_UNITS[:-1] else "INT")
+        return _call(name, node.this, _call("to_weeks" if unit == "ISOWEEK" else f"to_{unit.lower()}s", count))
 
     return build
 
@@ -248,15 +246,10 @@ def _trim(node: exp.Expression) -> exp.Expression:
 
 
 def _concat(node: exp.Expression) -> exp.Expression:
-    parts = [exp.Paren(this=_as_text(part)) for part in node.expressions]
-    joined: exp.Expression = parts[0]
-    for part in parts[1:]:
-        joined = exp.DPipe(this=joined, expression=part, safe=False)
+    joined: exp.Expression = exp.Paren(this=node.expressions[0].copy())
+    for part in node.expressions[1:]:
+        joined = exp.DPipe(this=joined, expression=exp.Paren(this=part.copy()), safe=False)
     return exp.Paren(this=joined)
-
-
-def _as_text(part: exp.Expression) -> exp.Expression:
-    return part.copy() if _text(part) else _call("bq_text", part)
 
 
 def _substring(node: exp.Expression) -> exp.Expression:

@@ -21,10 +21,11 @@ _CAST = {
 _SAME_AS_FIRST = (
     exp.Sum, exp.Min, exp.Max, exp.AnyValue, exp.Abs, exp.Neg, exp.Paren, exp.Window, exp.Filter, exp.Distinct,
     exp.Nullif, exp.Lag, exp.Lead, exp.FirstValue, exp.LastValue, exp.IgnoreNulls,
+    exp.Sign,
 )  # fmt: skip
 _INTEGERS = (
     exp.Count, exp.CountIf, exp.Length, exp.Extract, exp.DateDiff, exp.TimestampDiff, exp.RowNumber, exp.Rank,
-    exp.DenseRank, exp.ApproxDistinct, exp.Sign, exp.ArraySize,
+    exp.DenseRank, exp.ApproxDistinct, exp.ArraySize,
 )  # fmt: skip
 _STRINGS = (
     exp.Concat, exp.DPipe, exp.Lower, exp.Upper, exp.Trim, exp.Substring, exp.RegexpExtract, exp.TimeToStr, exp.Hex,
@@ -74,7 +75,7 @@ class Kinds:
         if isinstance(node, exp.Avg):
             inner = self.of(node.this)
             return "float64" if inner == "int64" else inner
-        if isinstance(node, exp.Round):
+        if isinstance(node, exp.Round | exp.Ceil | exp.Floor):
             inner = self.of(node.this)
             return "float64" if inner == "int64" else inner
         if isinstance(node, _SAME_AS_FIRST):

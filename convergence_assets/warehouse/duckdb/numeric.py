@@ -39,6 +39,13 @@ def _from_double(name: str, cast: str = "CAST") -> str:
     return f"{cast}(format('{{:.25f}}', {name}) AS {_N})"
 
 
+def _bad(kind: str, cast: str) -> str:
+    return f"CAST('not a text of {kind}: ' || a AS {cast})"
+
+
+# DuckDB casts '1.5' to an integer and takes digits grouped by underscores; BigQuery does neither.
+_INTEGER_TEXT = r"regexp_full_match(a, '\s*[+-]?([0-9]+|0[xX][0-9a-fA-F]+)\s*')"
+_DECIMAL_TEXT = r"regexp_full_match(a, '\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*')"
 _A, _B = f"CAST(a AS {_N})", f"CAST(b AS {_N})"
 _FLOAT_A, _FLOAT_B = "CAST(a AS DOUBLE)", "CAST(b AS DOUBLE)"
 _BODIES = {
@@ -55,28 +62,39 @@ _BODIES = {
     "bq_average_numeric": f"CASE WHEN b = 0 THEN NULL ELSE {_quotient(_A, _B)} END",
     "bq_round_numeric": f"CAST(round({_A}, b) AS {_N})",
     "bq_round_float64": f"round({_FLOAT_A}, b)",
+    "bq_ceil_numeric": f"CAST(ceil({_A}) AS {_N})",
+    "bq_ceil_float64": f"ceil({_FLOAT_A})",
+    "bq_floor_numeric": f"CAST(floor({_A}) AS {_N})",
+    "bq_floor_float64": f"floor({_FLOAT_A})",
+    "bq_sign_numeric": f"CAST(sign({_A}) AS {_N})",
+    "bq_sign_float64": f"CAST(sign({_FLOAT_A}) AS DOUBLE)",
+    "bq_sign_int64": "CAST(sign(a) AS BIGINT)",
+    "bq_total_float64": "a",
+    "bq_total_int64": "CAST(a AS BIGINT)",
+    # DuckDB's SUM goes on above 38 digits; its addition does not.
+    "bq_total_numeric": f"{_A} + CAST(0 AS {_N})",
     "bq_numeric_numeric": _A,
     "bq_numeric_int64": _A,
-    "bq_numeric_string": _A,
+    "bq_numeric_string": f"CASE WHEN {_DECIMAL_TEXT} THEN {_A} ELSE {_bad('NUMERIC', _N)} END",
     "bq_numeric_float64": _from_double("a"),
     "bq_safe_numeric_numeric": _A,
     "bq_safe_numeric_int64": f"TRY_CAST(a AS {_N})",
-    "bq_safe_numeric_string": f"TRY_CAST(a AS {_N})",
+    "bq_safe_numeric_string": f"CASE WHEN {_DECIMAL_TEXT} THEN TRY_CAST(a AS {_N}) END",
     "bq_safe_numeric_float64": _from_double("a", "TRY_CAST"),
     "bq_string_numeric": f"rtrim(rtrim(CAST({_A} AS VARCHAR), '0'), '.')",
     "bq_int64_numeric": "CAST(a AS BIGINT)",
     "bq_int64_int64": "CAST(a AS BIGINT)",
-    "bq_int64_string": "CAST(a AS BIGINT)",
+    "bq_int64_string": f"CASE WHEN {_INTEGER_TEXT} THEN CAST(a AS BIGINT) ELSE {_bad('INT64', 'BIGINT')} END",
     "bq_int64_float64": "CAST(round(a) AS BIGINT)",
     "bq_safe_int64_numeric": "TRY_CAST(a AS BIGINT)",
     "bq_safe_int64_int64": "TRY_CAST(a AS BIGINT)",
-    "bq_safe_int64_string": "TRY_CAST(a AS BIGINT)",
+    "bq_safe_int64_string": f"CASE WHEN {_INTEGER_TEXT} THEN TRY_CAST(a AS BIGINT) END",
     "bq_safe_int64_float64": "TRY_CAST(round(a) AS BIGINT)",
 }
 _OPERANDS = {"numeric": _N, "float64": "DOUBLE", "int64": "HUGEINT", "string": "VARCHAR"}
 _TWO = ("multiply", "divide", "safe_divide", "div", "mod")
 _ROUNDS = ("round",)
-_INTEGER_AS_FLOAT = ("divide", "safe_divide")
+_INTEGER_AS_FLOAT = ("divide", "safe_divide", "ceil", "floor")
 
 
 def _macros() -> list[str]:
@@ -95,8 +113,10 @@ def _macros() -> list[str]:
         operations.setdefault(operation, []).append(f"({parameters}) AS {body}")
     operations["multiply"].append("(a DOUBLE, b DOUBLE) AS a * b")
     for operation in _INTEGER_AS_FLOAT:
-        operations[operation].append(f"(a HUGEINT, b HUGEINT) AS {_BODIES[f'bq_{operation}_float64']}")
-    del operations["average"]
+        taken = "(a HUGEINT, b HUGEINT)" if operation in _TWO else "(a HUGEINT)"
+        operations[operation].append(f"{taken} AS {_BODIES[f'bq_{operation}_float64']}")
+    del operations["average"], operations["total"]
+    macros.append("bq_total(a) AS a + 0")
     return macros + [f"bq_{operation}{', '.join(overloads)}" for operation, overloads in operations.items()]
 
 

@@ -34,7 +34,7 @@ VERIFIED = frozenset({
     "CURRENT_DATE", "CURRENT_TIMESTAMP", "DATE", "DATE_ADD", "DATE_DIFF", "DATE_SUB", "DATE_TRUNC", "DENSE_RANK",
     "DIV", "ENDS_WITH", "EXISTS", "EXTRACT", "FIRST_VALUE", "FLOOR", "GENERATE_DATE_ARRAY", "GREATEST", "HEX",
     "LOWER_HEX", "IF", "LAG", "LAST_DAY", "LAST_VALUE", "LEAD", "LEAST", "LENGTH", "LOGICAL_AND", "LOGICAL_OR",
-    "LOWER", "LPAD", "MAX", "MD5", "MD5_DIGEST", "MIN", "NULLIF", "OR", "PARSE_DATE", "RANK", "REGEXP_EXTRACT",
+    "LOWER", "MAX", "MD5", "MD5_DIGEST", "MIN", "NULLIF", "OR", "PARSE_DATE", "RANK", "REGEXP_EXTRACT",
     "REGEXP_LIKE", "REGEXP_REPLACE", "REPLACE", "ROUND", "ROW_NUMBER", "SAFE_DIVIDE", "SHA2", "SHA2_DIGEST", "SIGN",
     "SPLIT", "STARTS_WITH", "STRING_AGG", "GROUP_CONCAT", "STRUCT", "SUBSTRING", "SUM", "TIMESTAMP", "TIMESTAMP_ADD",
     "TIMESTAMP_DIFF", "TIMESTAMP_SUB", "TIMESTAMP_TRUNC", "TIME_TO_STR", "STR_TO_DATE", "TRIM", "TRY_CAST", "UNNEST",
@@ -46,12 +46,12 @@ _COMPACT = frozenset(name.replace("_", "") for name in VERIFIED)
 
 # Syntax that was compared; whatever else sqlglot can parse is refused.
 _SYNTAX = (
-    exp.Add, exp.Alias, exp.Array, exp.AtTimeZone, exp.Between, exp.Boolean, exp.Bracket, exp.CTE, exp.Column,
+    exp.Add, exp.Alias, exp.And, exp.Array, exp.AtTimeZone, exp.Between, exp.Boolean, exp.Bracket, exp.CTE, exp.Column,
     exp.ColumnDef, exp.DPipe, exp.DataType, exp.Distinct, exp.Div, exp.Dot, exp.EQ, exp.Except, exp.From, exp.GT,
     exp.GTE, exp.Group, exp.Having, exp.Identifier, exp.IgnoreNulls, exp.In, exp.IntDiv, exp.Intersect, exp.Interval,
     exp.Is, exp.Join, exp.LT, exp.LTE, exp.Like, exp.Limit, exp.Literal, exp.Mod, exp.Mul, exp.NEQ, exp.Neg, exp.Not,
-    exp.Null, exp.Offset, exp.Order, exp.Ordered, exp.Parameter, exp.Paren, exp.Placeholder, exp.PropertyEQ,
-    exp.Qualify, exp.Select, exp.Star, exp.Sub, exp.Subquery, exp.Table, exp.TableAlias, exp.Tuple, exp.Union,
+    exp.Null, exp.Offset, exp.Or, exp.Order, exp.Ordered, exp.Parameter, exp.Paren, exp.Placeholder, exp.PropertyEQ,
+    exp.Qualify, exp.RawString, exp.Select, exp.Star, exp.Sub, exp.Subquery, exp.Table, exp.TableAlias, exp.Tuple, exp.Union,
     exp.Var, exp.WeekStart, exp.Where, exp.Window, exp.WindowSpec, exp.With,
 )  # fmt: skip
 _LARGEST_INT64 = 2**63 - 1
@@ -87,13 +87,14 @@ def position(node: exp.Expression) -> tuple[int, int]:
     return (position(node.parent)) if node.parent is not None else (1, 1)
 
 
-def problems_of(tree: exp.Expression, sql: str) -> Iterator[SqlProblem]:
-    """Every construct of a parsed statement that is refused whatever its operands' types."""
+def problems_of(tree: exp.Expression) -> Iterator[SqlProblem]:
+    """Every construct of a parsed statement that is refused whatever its operands' types, one for each position."""
+    named: set[tuple[int, int]] = set()
     for node in tree.walk(bfs=False):
         found = _problem(node)
-        if found:
-            line, column = position(node)
-            yield SqlProblem(line, column, *found)
+        if found and position(node) not in named:
+            named.add(position(node))
+            yield SqlProblem(*position(node), *found)
 
 
 def _problem(node: exp.Expression) -> tuple[str, str] | None:
@@ -129,7 +130,7 @@ def _problem(node: exp.Expression) -> tuple[str, str] | None:
             return "CAST with FORMAT has no form on the embedded engine", "use FORMAT_DATE or PARSE_DATE"
         case exp.Literal() if node.is_int and int(node.this, 0) > _LARGEST_INT64 + isinstance(node.parent, exp.Neg):
             return f"{node.this} is beyond INT64", "write NUMERIC '...'"
-        case exp.Func() if not isinstance(node, exp.And | exp.Or | _SYNTAX):
+        case exp.Func() if not isinstance(node, _SYNTAX):
             names = {n.upper() for n in (node.sql_name(), *type(node).sql_names())}
             if not _COMPACT & {n.replace("_", "") for n in names}:
                 return _unverified(node.meta.get("bigquery_name") or node.sql_name())
@@ -140,7 +141,7 @@ def _problem(node: exp.Expression) -> tuple[str, str] | None:
 
 
 def _unverified(name: str) -> tuple[str, str]:
-    near = difflib.get_close_matches(name, VERIFIED, n=1)
+    near = difflib.get_close_matches(name, VERIFIED - {name}, n=1)
     remedy = f"did you mean {near[0]}?" if near else "use one of the functions that the pipelines guide lists"
     return f"function {name} is not verified to answer alike on both engines", remedy
 
@@ -149,7 +150,10 @@ def _in_arithmetic(node: exp.Expression) -> bool:
     parent = node.parent
     while isinstance(parent, exp.Neg | exp.Paren):
         parent = parent.parent
-    return isinstance(parent, exp.Add | exp.Sub | exp.Mul | exp.Div | exp.Mod | exp.IntDiv | exp.SafeDivide | exp.Coalesce)
+    return isinstance(
+        parent, exp.Add | exp.Sub | exp.Mul | exp.Div | exp.Mod | exp.IntDiv | exp.SafeDivide
+        | exp.Coalesce | exp.If | exp.Case | exp.Greatest | exp.Least | exp.Nullif
+    )
 
 
 def _syntax_problem(error: Exception, sql: str) -> SqlProblem:

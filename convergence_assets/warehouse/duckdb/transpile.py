@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import sqlglot
 from sqlglot import exp
 
+from convergence_assets.warehouse.duckdb import functions
 from convergence_assets.warehouse.duckdb.kinds import Kinds
 from convergence_assets.warehouse.duckdb.numeric import install_functions
 from convergence_assets.warehouse.duckdb.portability import SqlProblem, UnportableSQL, parse, position, problems_of
@@ -51,7 +52,7 @@ def portability_problems(sql: str, types: Types | None = None) -> tuple[SqlProbl
         tree = parse(sql)
     except UnportableSQL as error:
         return error.problems
-    problems = list(problems_of(tree, sql))
+    problems = list(problems_of(tree))
     if not problems:
         _rewrite(tree, Kinds(tree, types or {}), problems)
     return tuple(sorted(problems, key=lambda p: (p.line, p.column)))
@@ -60,7 +61,7 @@ def portability_problems(sql: str, types: Types | None = None) -> tuple[SqlProbl
 def transpile_tree(sql: str, types: Types | None = None) -> exp.Expression:
     """The statement as a tree for DuckDB, tables still named as written. Raises `UnportableSQL`."""
     tree = parse(sql)
-    problems = list(problems_of(tree, sql))
+    problems = list(problems_of(tree))
     if not problems:
         tree = _rewrite(tree, Kinds(tree, types or {}), problems)
     if problems:
@@ -79,12 +80,23 @@ def transpile(sql: str, types: Types | None = None) -> str:
 
 
 def _rewrite(tree: exp.Expression, kinds: Kinds, problems: list[SqlProblem]) -> exp.Expression:
+    for joined in list(tree.find_all(exp.Concat, exp.DPipe)):
+        for part in joined.expressions if isinstance(joined, exp.Concat) else (joined.left, joined.right):
+            if kinds.of(part) != "string" and not isinstance(part, exp.Null):
+                part.replace(exp.cast(part.copy(), exp.DataType.Type.TEXT))
     # Kinds are asked of the nodes as written, so all are decided before the first node is replaced.
     decided = [(node, _decide(node, kinds, problems)) for node in tree.walk(bfs=False)]
     for node, call in reversed(decided):
-        if call == "average" and isinstance(node.parent, exp.Window):
+        if call is None:
+            made = functions.replacement(node)
+            if made is not None:
+                node.replace(made)
+        elif call.startswith("bq_total"):
+            whole = node.parent if isinstance(node.parent, exp.Window) and node.arg_key == "this" else node
+            whole.replace(exp.Anonymous(this=call, expressions=[whole.copy()]))
+        elif call == "average" and isinstance(node.parent, exp.Window):
             node.parent.replace(_average_in_window(node.parent, node))
-        elif call is not None:
+        else:
             node.replace(_replacement(node, call))
     return tree
 
@@ -104,10 +116,9 @@ def _decide(node: exp.Expression, kinds: Kinds, problems: list[SqlProblem]) -> s
                 return None
             return _pick("safe_int64" if isinstance(node, exp.TryCast) else "int64", kind, node, problems)
         case exp.Cast() if node.to.this in (exp.DataType.Type.TEXT, exp.DataType.Type.VARCHAR):
-            kind = kinds.of(node.this)
-            if kind in (None, "float64") and not isinstance(node.this, exp.Null):
-                problems.append(_untold(node, "CAST AS STRING"))
-            return "bq_string_numeric" if kind == "numeric" else None
+            return _text(node, kinds.of(node.this), problems)
+        case exp.Cast() if node.to.this == exp.DataType.Type.BOOLEAN and kinds.of(node.this) != "int64":
+            problems.append(_problem(node, "CAST AS BOOL takes more spellings on the embedded engine", "compare with 'true'"))
         case exp.Mul():
             kind = kinds.together([node.left, node.right])
             return None if kind == "float64" else _pick("multiply", kind, node, problems)
@@ -121,12 +132,31 @@ def _decide(node: exp.Expression, kinds: Kinds, problems: list[SqlProblem]) -> s
         case exp.Round():
             kind = kinds.of(node.this)
             return _pick("round", "float64" if kind == "int64" else kind, node, problems)
+        case exp.Ceil() | exp.Floor() | exp.Sign():
+            kind = kinds.of(node.this)
+            name = node.key
+            return _pick(name, "float64" if kind == "int64" and name != "sign" else kind, node, problems)
+        case exp.Sum():
+            kind = kinds.of(node.this)
+            return f"bq_total_{kind}" if kind in ("numeric", "int64", "float64") else "bq_total"
+        case exp.Literal() if node.is_int and isinstance(node.parent, exp.Add | exp.Sub):
+            return "int64_literal" if kinds.together([node.parent.left, node.parent.right]) == "int64" else None
         case exp.Avg():
             kind = kinds.of(node.this)
             if kind is None:
                 problems.append(_untold(node, "AVG"))
             return "average" if kind == "numeric" else None
     return None
+
+
+def _text(node: exp.Expression, kind: str | None, problems: list[SqlProblem]) -> str | None:
+    if isinstance(node.this, exp.Null) or kind == "string":
+        return None
+    if kind == "float64":
+        problems.append(_problem(node, "a FLOAT64 as text is spelled differently", "write CAST(... AS NUMERIC) in it"))
+    elif kind not in ("numeric", "int64") and node.this.find(exp.AggFunc, exp.Window):
+        problems.append(_problem(node, "the type of an aggregate made text cannot be told", "use FORMAT_DATE or MAX(CAST(... AS STRING))"))
+    return "bq_string_numeric" if kind == "numeric" else "bq_text"
 
 
 def _pick(operation: str, kind: str | None, node: exp.Expression, problems: list[SqlProblem]) -> str | None:
@@ -141,11 +171,14 @@ def _pick(operation: str, kind: str | None, node: exp.Expression, problems: list
     return f"bq_{operation}"
 
 
-def _untold(node: exp.Expression, operation: str) -> SqlProblem:
+def _problem(node: exp.Expression, message: str, remedy: str) -> SqlProblem:
     line, column = position(node)
-    return SqlProblem(
-        line,
-        column,
+    return SqlProblem(line, column, message, remedy)
+
+
+def _untold(node: exp.Expression, operation: str) -> SqlProblem:
+    return _problem(
+        node,
         f"{operation}: it cannot be told whether an operand is NUMERIC or FLOAT64",
         "write CAST(... AS NUMERIC) or CAST(... AS FLOAT64) around the operand",
     )
@@ -154,6 +187,8 @@ def _untold(node: exp.Expression, operation: str) -> SqlProblem:
 def _replacement(node: exp.Expression, call: str) -> exp.Expression:
     if call == "double":
         return exp.cast(exp.Literal.string(node.this), exp.DataType.Type.DOUBLE)
+    if call == "int64_literal":
+        return exp.cast(node.copy(), exp.DataType.Type.BIGINT)
     if call == "numeric_literal":
         inner = node.this
         text = inner.sql(dialect="bigquery").strip("'")
@@ -164,7 +199,7 @@ def _replacement(node: exp.Expression, call: str) -> exp.Expression:
     operands = [node.this]
     if isinstance(node, exp.Round):
         operands.append(node.args.get("decimals") or exp.Literal.number(0))
-    elif not isinstance(node, exp.Cast):
+    elif node.args.get("expression") is not None:
         operands.append(node.expression)
     return exp.Anonymous(this=call, expressions=[o.copy() for o in operands])
 

@@ -1,0 +1,239 @@
+"""`convergence demo`: a month of bills for the demo tenants, their pipelines run on it, and what came out."""
+
+import json
+import shutil
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.assets.translation import source_schema
+from convergence_assets.cli.choosing import load_tenants, pipeline_of
+from convergence_assets.cli.instance import open_instance
+from convergence_assets.cli.run import Definitions, RunResult
+from convergence_assets.settings import Settings, SettingsError
+from convergence_assets.tenancy.model import Tenant, TenantPipeline, TenantRegistry
+from convergence_assets.warehouse.interface import Job, SourceFile
+from convergence_assets.warehouse.schema import Query, TableRef
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+FIRST, LAST = date(2026, 10, 1), date(2026, 10, 31)
+# Rows exported up to this day are loaded first; what the provider corrects later arrives in a second load.
+FIRST_LOAD_UNTIL = date(2026, 10, 11)
+CORRECTED_DAY = date(2026, 10, 9)
+BAD_TENANT, BAD_DAY, BAD_DAY_FAULT = "globex", date(2026, 10, 6), "duplicated_export_rows"
+PIPELINE = "gcp_billing"
+
+
+@dataclass
+class TenantDay:
+    """What the demo tells of one tenant."""
+
+    tenant: Tenant
+    runs: list[RunResult] = field(default_factory=list)
+    before: str | None = None
+    after: str | None = None
+
+    def checks(self) -> dict[str, int]:
+        """How many check results passed, warned and failed over the tenant's runs."""
+        counts = {"passed": 0, "warned": 0, "failed": 0}
+        for check in (c for run in self.runs for c in run.checks):
+            counts["passed" if check.passed else "failed" if check.severity == "critical" else "warned"] += 1
+        return counts
+
+    def published(self) -> dict[str, dict[str, int]]:
+        """Rows by table and partition, the last run's where several wrote one."""
+        found: dict[str, dict[str, int]] = {}
+        for run in self.runs:
+            for table, partitions in run.published.items():
+                found.setdefault(table, {}).update(partitions)
+        return found
+
+    def stopped(self) -> list[dict[str, Any]]:
+        """Each stopped partition with its table and the critical checks that stopped it."""
+        failed = [c for run in self.runs for c in run.checks if not c.passed and c.severity == "critical"]
+        found: dict[tuple[str, str], list[str]] = {}
+        for check in failed:
+            for day in check.partitions:
+                names = found.setdefault((day, check.table), [])
+                if check.name not in names:
+                    names.append(check.name)
+        return [{"partition": d, "table": t, "checks": names} for (d, t), names in sorted(found.items())]
+
+
+def demo(
+    days: Annotated[int, typer.Option(min=7, max=28, help="Days materialised for each tenant")] = 10,
+    rows_per_day: Annotated[int, typer.Option(min=100, help="Bill rows a tenant and day, about")] = 1000,
+    seed: Annotated[int, typer.Option(help="Another seed, other bills")] = 7,
+    as_json: Annotated[bool, typer.Option("--json", help="The summary as one JSON object")] = False,
+) -> None:
+    """Generate a month of GCP bills for three tenants, run their pipelines, and show what was published and why not.
+
+    Example: convergence demo --days 14
+    """
+    settings = Settings.from_env()
+    if settings.warehouse != "embedded":
+        raise SettingsError("the demo writes made-up bills and runs on the embedded warehouse alone: unset GCP_PROJECT_ID")
+    registry = load_tenants(settings)
+    console = Console(stderr=as_json, highlight=False, soft_wrap=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description:<42}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        exports = _generate(settings, registry, seed, rows_per_day, progress)
+        _load(settings, registry, exports, progress, until=FIRST_LOAD_UNTIL)
+        told = _run(settings, registry, days, exports, progress)
+    if as_json:
+        typer.echo(json.dumps([_as_json(settings, t) for t in told]))
+        return
+    _show(console, settings, told)
+
+
+def _generate(
+    settings: Settings, registry: TenantRegistry, seed: int, rows_per_day: int, progress: Progress
+) -> dict[str, list[Path]]:
+    from convergence_assets.demo.bills import generate_bills
+    from convergence_assets.demo.faults import FAULTS
+    from convergence_assets.demo.licences import generate_licences
+    from convergence_assets.demo.tenants import DEMO_TENANTS
+
+    folder = settings.home / "demo"
+    shutil.rmtree(folder, ignore_errors=True)
+    bar = progress.add_task("bills of a month", total=len(DEMO_TENANTS) * ((LAST - FIRST).days + 1))
+    exports: dict[str, list[Path]] = {}
+    for tenant in DEMO_TENANTS:
+        if tenant.tenant_id not in registry.tenants:
+            continue
+        exports[tenant.tenant_id] = generate_bills(
+            folder / "exports", tenant, FIRST, LAST, seed=seed, rows_per_day=rows_per_day,
+            progress=lambda: progress.advance(bar),
+        )  # fmt: skip
+        if tenant.tenant_id == BAD_TENANT:
+            fault = next(f for f in FAULTS if f.name == BAD_DAY_FAULT)
+            fault.apply(exports[tenant.tenant_id], tenant, BAD_DAY)
+    if not exports:
+        raise SettingsError(f"{settings.tenants} has none of the demo's tenants; `convergence validate` says why")
+    generate_licences(folder / "licences", FIRST, LAST, seed=seed)
+    return exports
+
+
+def _load(
+    settings: Settings, registry: TenantRegistry, exports: dict[str, list[Path]], progress: Progress, *, until: date
+) -> None:
+    bar = progress.add_task(f"exports up to {until} loaded", total=len(exports))
+    for tenant_id, files in exports.items():
+        source = next(
+            source
+            for step in pipeline_of(registry.tenants[tenant_id], PIPELINE).steps
+            for source in step.sources.values()
+        )
+        chosen = [SourceFile(str(f)) for f in files if date.fromisoformat(f.stem) <= until]
+        with open_warehouse(settings) as warehouse:
+            table = TableRef.parse(source.table)
+            warehouse.load_files(table, source_schema(source.spec), chosen, "jsonl", Job(f"demo-{tenant_id}-{until}"))
+        progress.advance(bar)
+
+
+def _run(
+    settings: Settings, registry: TenantRegistry, days: int, exports: dict[str, list[Path]], progress: Progress
+) -> list[TenantDay]:
+    last = FIRST + timedelta(days=days - 1)
+    tenants = [registry.tenants[tenant_id] for tenant_id in exports]
+    bar = progress.add_task("loading Dagster", total=len(tenants) + 1)
+    told = [TenantDay(tenant) for tenant in tenants]
+    with open_instance(settings) as instance:
+        definitions = Definitions(settings)
+        progress.advance(bar)
+        for one in told:
+            progress.update(bar, description=f"{one.tenant.tenant_id}: {FIRST} to {last}")
+            for pipeline in one.tenant.pipelines:
+                one.runs += _published_range(definitions, instance, one.tenant, pipeline, FIRST, last)
+            progress.advance(bar)
+        _load(settings, registry, exports, progress, until=LAST + timedelta(days=30))
+        bar = progress.add_task(f"late corrections of {CORRECTED_DAY}", total=len(told))
+        for one in told:
+            one.before = _net(settings, one.tenant, CORRECTED_DAY)
+            for pipeline in one.tenant.pipelines:
+                one.runs.append(definitions.run(instance, one.tenant, pipeline, CORRECTED_DAY, CORRECTED_DAY))
+            one.after = _net(settings, one.tenant, CORRECTED_DAY)
+            progress.advance(bar)
+    return told
+
+
+def _published_range(
+    definitions: Definitions, instance: "dg.DagsterInstance", tenant: Tenant, pipeline: TenantPipeline, first: date, last: date,
+) -> list[RunResult]:  # fmt: skip
+    """Run the range; where a day was stopped, run the stretches around it so that their downstream tables follow."""
+    runs = [definitions.run(instance, tenant, pipeline, first, last)]
+    if runs[0].succeeded:
+        return runs
+    stopped = {day for c in runs[0].checks if not c.passed and c.severity == "critical" for day in c.partitions}
+    stretch: list[date] = []
+    for offset in range((last - first).days + 2):
+        day = first + timedelta(days=offset)
+        if day <= last and day.isoformat() not in stopped:
+            stretch.append(day)
+        elif stretch and stopped:
+            runs.append(definitions.run(instance, tenant, pipeline, stretch[0], stretch[-1]))
+            stretch = []
+    return runs
+
+
+def _net(settings: Settings, tenant: Tenant, day: date | None = None) -> str | None:
+    table = TableRef(tenant.dataset, "gcp_cost_daily", tenant.project).quoted
+    where = "usage_date = @day" if day else "usage_date >= @day"
+    sql = f"SELECT SUM(net_cost) AS net, MIN(currency) AS currency FROM {table} WHERE {where}"
+    with open_warehouse(settings) as warehouse:
+        row = warehouse.read(Query(sql, {"day": day or FIRST}), Job("demo-net")).to_pylist()[0]
+    return None if row["net"] is None else f"{row['net']:,.2f} {row['currency']}"
+
+
+def _as_json(settings: Settings, told: TenantDay) -> dict[str, Any]:
+    return {
+        "tenant": told.tenant.tenant_id,
+        "published": told.published(),
+        "net_cost": _net(settings, told.tenant),
+        "checks": told.checks(),
+        "stopped": told.stopped(),
+        "late_correction": {"day": CORRECTED_DAY.isoformat(), "before": told.before, "after": told.after},
+        "failures": [run.failure for run in told.runs if run.failure],
+    }
+
+
+def _show(console: Console, settings: Settings, told: list[TenantDay]) -> None:
+    table = Table(title="Published", title_justify="left")
+    for name in ("tenant", "timezone", "table"):
+        table.add_column(name)
+    for name in ("partitions", "rows", "net cost", "passed", "warned", "failed"):
+        table.add_column(name, justify="right")
+    for one in told:
+        checks = one.checks()
+        for n, (name, partitions) in enumerate(one.published().items()):
+            own = (one.tenant.tenant_id, one.tenant.timezone) if n == 0 else ("", "")
+            net = (_net(settings, one.tenant) or "") if name == "gcp_cost_daily" else ""
+            counts = [str(checks[k]) for k in ("passed", "warned", "failed")] if n == 0 else [""] * 3
+            table.add_row(*own, name, str(len(partitions)), f"{sum(partitions.values()):,}", net, *counts)
+        table.add_section()
+    console.print(table)
+    for one in told:
+        for stop in one.stopped():
+            console.print(
+                f"[red]stopped[/red] {one.tenant.tenant_id} {stop['table']} {stop['partition']}: "
+                f"{', '.join(stop['checks'])} (critical; nothing of that day was published)"
+            )
+        if one.before != one.after:
+            console.print(
+                f"[cyan]corrected[/cyan] {one.tenant.tenant_id} {CORRECTED_DAY}: net {one.before} became {one.after} "
+                "when the provider's late rows were loaded and the day was run again"
+            )
+    console.print(
+        "\nLook at a table:  [bold].venv/bin/convergence query[/bold] "
+        "'SELECT usage_date, SUM(net_cost) AS net FROM acme.gcp_cost_daily GROUP BY 1 ORDER BY 1'\n"
+        "Open the UI:      [bold]make ui[/bold], then http://127.0.0.1:3000 (assets, checks, runs and partitions are all there)"
+    )
