@@ -132,7 +132,8 @@ class StepRun:
         from convergence_assets.quality.validate import validate
         from convergence_assets.warehouse.frames import frame_from_arrow
 
-        wanted = columns_read(suite) | {partition_column}
+        declared = {c.name: c.type for c in self.step.spec.columns}
+        wanted = columns_read(suite, declared) | {partition_column}
         frame = frame_from_arrow(warehouse.read_staged(staged, sorted(wanted), job), staged.schema.only(wanted))
 
         def run_query(sql: str) -> "pa.Table":
@@ -147,6 +148,7 @@ class StepRun:
             partitions=[d.isoformat() for d in window.days],
             sensitive=sensitive_columns(self.step.spec),
             run_query=run_query,
+            columns=declared,
         )
 
 

@@ -81,10 +81,18 @@ def demo(
     """
     settings = Settings.from_env()
     if settings.warehouse != "embedded":
-        raise SettingsError("the demo writes made-up bills and runs on the embedded warehouse alone: unset GCP_PROJECT_ID")
+        raise SettingsError(
+            "the demo writes made-up bills and runs on the embedded warehouse alone: unset GCP_PROJECT_ID"
+        )
     registry = load_tenants(settings)
     console = Console(stderr=as_json, highlight=False, soft_wrap=True)
-    columns = (SpinnerColumn(), TextColumn("{task.description:<42}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description:<42}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console) as progress:
         exports = _generate(settings, registry, seed, rows_per_day, progress)
         _load(settings, registry, exports, progress, until=FIRST_LOAD_UNTIL)

@@ -2,6 +2,8 @@
 
 import json
 import random
+import re
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -175,7 +177,8 @@ def _template(tenant: DemoTenant, row: dict[str, Any], rng: random.Random) -> Ro
     dollars, per_unit = _PRICING.get(pricing_unit, ("0.050000000", 1.0))
     price = int(dollars.replace(".", "")) * int(tenant.usd_rate * 100) // 100
     # Most resources cost cents an hour, few cost dollars, some nothing.
-    base = 0 if "Ingress" in row["sku"]["description"] else int(price * 10 ** rng.uniform(0.0, 1.8))
+    free = any(word in row["sku"]["description"] for word in ("Ingress", "Transfer In "))
+    base = 0 if free else int(price * 10 ** rng.uniform(0.0, 1.8))
     red_hat = "OpenShift" in row["service"]["description"]
     invoice = {"publisher_type": "PARTNER" if red_hat else "GOOGLE"}
     changed = {
@@ -194,17 +197,13 @@ def _template(tenant: DemoTenant, row: dict[str, Any], rng: random.Random) -> Ro
         },
     }
     whole = {**row, **changed}
-    # nise fills neither where the project is nested.
-    places = {"projects/None": f"projects/{row['project']['id']}", "zones/None": f"zones/{row['location']['zone']}"}
-    name, global_name = row["resource"]["name"], row["resource"]["global_name"]
-    for unknown, known in places.items():
-        name, global_name = name.replace(unknown, known), global_name.replace(unknown, known)
+    resource = {key: _placed(row["resource"][key], row, rng) for key in ("name", "global_name")}
     drawn = ("usage_start_time", "usage_end_time", "export_time", "cost", "usage", "credits", "invoice", "resource")
     head = compact({k: v for k, v in whole.items() if k not in drawn})
     credits = rng.choice(_CREDITS) if base and not red_hat else ()
     return RowTemplate(
         head=head[:-1],
-        resource=(f"{name}-", global_name),
+        resource=(f"{resource['name']}-", resource["global_name"]),
         base_cost=base,
         price=price / NANO,
         units_per_pricing_unit=per_unit,
@@ -212,8 +211,16 @@ def _template(tenant: DemoTenant, row: dict[str, Any], rng: random.Random) -> Ro
         list_permille=rng.choice((1000, 1000, 1050, 1120)),
         credits=tuple((_credit_text(*c[:3]), c[3]) for c in credits),
         invoice=compact(invoice)[1:],
-        row=whole,
+        row={**whole, "resource": resource},
     )
+
+
+def _placed(resource: str, row: dict[str, Any], rng: random.Random) -> str:
+    """A resource's name in its row's project and zone: nise puts it elsewhere, and ends disks in a UUID of no seed."""
+    named = re.sub(r"projects/[^/]+", f"projects/{row['project']['id']}", resource)
+    named = re.sub(r"zones/[^/]+", f"zones/{row['location']['zone']}", named)
+    named = re.sub(r"pvc-[0-9a-f-]{36}", f"pvc-{uuid.UUID(int=rng.getrandbits(128), version=4)}", named)
+    return re.sub(r"^/(?=[^/])", "//", named)
 
 
 def _credit_text(name: str, credit_id: str, kind: str) -> str:

@@ -73,7 +73,9 @@ def _load(name: str, folder: str, items: tuple[tuple[str, bytes], ...]) -> Loade
                 problems.append(Problem(f"{folder}/{file}", line, "", "not UTF-8 text", "a UTF-8 file"))
         found = [f for f in (f"expectations/{step.table}.yaml", f"expectations/{step.table}.json") if f in contents]
         if len(found) > 1:
-            problems.append(Problem(f"{folder}/{found[1]}", 1, "", f"{found[0]} says the same table's suite", "one of the two"))
+            problems.append(
+                Problem(f"{folder}/{found[1]}", 1, "", f"{found[0]} says the same table's suite", "one of the two")
+            )
         for file in found[:1]:
             suite_source = read_yaml(f"{folder}/{file}", contents[file])
             suite, suite_errors = check(suite_source, SuiteSpec)
@@ -106,20 +108,30 @@ def _contents(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, byte
 
 def _spec_problems(name: str, spec: PipelineSpec, source: Source) -> Iterator[Problem]:
     if spec.name != name:
-        yield Problem(source.file, source.line(("name",)), "name", f"{spec.name!r} is not the folder's name", f"'{name}'")
+        yield Problem(
+            source.file, source.line(("name",)), "name", f"{spec.name!r} is not the folder's name", f"'{name}'"
+        )
     tables: dict[str, int] = {}
     for i, step in enumerate(spec.steps):
         line = source.line(("steps", i, "table"))
         if step.table.lower() in tables:
             first = source.line(("steps", tables[step.table.lower()], "table"))
-            yield Problem(source.file, line, f"steps[{i}].table", f"two steps make {step.table} (the other is in line {first})")
+            yield Problem(
+                source.file, line, f"steps[{i}].table", f"two steps make {step.table} (the other is in line {first})"
+            )
         tables[step.table.lower()] = i
         if step.table in spec.sources:
             yield Problem(source.file, line, f"steps[{i}].table", f"{step.table} is also the name of a source")
     for parameter, said in spec.parameters.items():
         if said.allowed is not None and said.default is not None and said.default not in said.allowed:
             at = ("parameters", parameter, "default")
-            yield Problem(source.file, source.line(at), ".".join(at), f"{said.default!r} is not allowed", listing(map(str, said.allowed)))
+            yield Problem(
+                source.file,
+                source.line(at),
+                ".".join(at),
+                f"{said.default!r} is not allowed",
+                listing(map(str, said.allowed)),
+            )
 
 
 def _stray_suites(folder: str, spec: PipelineSpec, contents: Mapping[str, bytes]) -> Iterator[Problem]:
@@ -127,4 +139,6 @@ def _stray_suites(folder: str, spec: PipelineSpec, contents: Mapping[str, bytes]
     for file in contents:
         table = file.removeprefix("expectations/").rsplit(".", 1)[0]
         if file.startswith("expectations/") and table not in tables:
-            yield Problem(f"{folder}/{file}", 1, "", f"no step makes a table {table!r}", listing(tables), nearest(table, tables))
+            yield Problem(
+                f"{folder}/{file}", 1, "", f"no step makes a table {table!r}", listing(tables), nearest(table, tables)
+            )

@@ -39,33 +39,67 @@ def _problem(source: Source, model: type[BaseModel], said: dict[str, Any]) -> Pr
     line, key = source.line(path), spelled(path)
     name = str(path[-1]) if path else ""
     if kind == "extra_forbidden":
-        known = _keys_beside(model, said["loc"], source.data)
+        known = [str(k) for k in _fields(model, said["loc"])]
         return Problem(source.file, line, key, "unknown key", listing(known), nearest(name, known))
     if kind == "missing":
-        return Problem(source.file, line, key, "missing", "a value for this key")
+        return Problem(
+            source.file, _place_of_missing(source, model, said["loc"], path), key, "missing", "a value for this key"
+        )
     if kind == "literal_error":
         allowed = [a.strip("'") for a in context["expected"].replace(" or ", ", ").split(", ")]
-        return Problem(source.file, line, key, f"{said['input']!r} is not known", listing(allowed), nearest(str(said["input"]), allowed))
+        return Problem(
+            source.file,
+            line,
+            key,
+            f"{said['input']!r} is not known",
+            listing(allowed),
+            nearest(str(said["input"]), allowed),
+        )
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         allowed = [a.strip("'") for a in str(context.get("expected_tags", "'bigquery', 'files'")).split(", ")]
         tag = str(context.get("tag", ""))
         at = (*path, "kind") if (*path, "kind") in source.lines else path
-        return Problem(source.file, source.line(at), spelled((*path, "kind")), f"{tag!r} is not a step kind" if tag else "missing", listing(allowed), nearest(tag, allowed))
+        return Problem(
+            source.file,
+            source.line(at),
+            spelled((*path, "kind")),
+            f"{tag!r} is not a step kind" if tag else "missing",
+            listing(allowed),
+            nearest(tag, allowed),
+        )
     if kind == "string_pattern_mismatch":
-        return Problem(source.file, line, key, f"{said['input']!r} is not a valid name", f"text matching {context['pattern']}")
+        return Problem(
+            source.file, line, key, f"{said['input']!r} is not a valid name", f"text matching {context['pattern']}"
+        )
     if kind == "value_error":
-        return Problem(source.file, line, key, str(context["error"]))
+        if path and path not in source.lines:
+            path = path[:-1]
+        path = (*path, *getattr(context["error"], "path", ()))
+        return Problem(source.file, source.line(path), spelled(path), str(context["error"]))
     message = f"{_short(said['input'])}: {said['msg'].lower()}"
     return Problem(source.file, line, key, message, _EXPECTED.get(kind))
+
+
+def _place_of_missing(
+    source: Source, model: type[BaseModel], location: tuple[str | int, ...], path: Path
+) -> int | None:
+    """The last line of what usually stands before the key: where a person would write it."""
+    order = _fields(model, location)
+    name = location[-1]
+    earlier = order[: order.index(name)] if name in order else []
+    for sibling in reversed(earlier):
+        at = (*path[:-1], sibling)
+        if at in source.lines:
+            return source.end(at)
+    return source.line(path[:-1])
 
 
 def _path(data: Any, location: tuple[str | int, ...]) -> Path:
     """The part of pydantic's location that stands in the file (union tags and the like do not)."""
     path: list[str | int] = []
     for i, part in enumerate(location):
-        if isinstance(data, dict) and part in data:
-            data = data[part]
-        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
+        is_item = isinstance(data, list) and isinstance(part, int) and part < len(data)
+        if is_item or (isinstance(data, dict) and part in data):
             data = data[part]
         elif i < len(location) - 1:
             continue
@@ -75,25 +109,27 @@ def _path(data: Any, location: tuple[str | int, ...]) -> Path:
     return tuple(path)
 
 
-def _keys_beside(model: type[BaseModel], location: tuple[str | int, ...], data: Any) -> list[str]:
+def _fields(model: type[BaseModel], location: tuple[str | int, ...]) -> list[str | int]:
+    """The keys of the mapping that holds the location's last part, in the order in which the model says them."""
     current: Any = model
     for part in location[:-1]:
         current = _inside(current, part)
-    return sorted(
-        (field.alias or name) for m in _models(current) for name, field in m.model_fields.items()
-    )
+    return [field.alias or name for m in _models(current) for name, field in m.model_fields.items()]
 
 
 def _inside(annotation: Any, part: str | int) -> Any:
     found = _models(annotation)
     for m in found:
-        if isinstance(part, str) and len(found) > 1 and "kind" in m.model_fields:
-            if part in getattr(m.model_fields["kind"].annotation, "__args__", ()):
-                return m
+        if len(found) > 1 and "kind" in m.model_fields and part in _literals(m.model_fields["kind"].annotation):
+            return m
         for name, field in m.model_fields.items():
             if part in (name, field.alias):
                 return field.annotation
     return annotation
+
+
+def _literals(annotation: Any) -> tuple[Any, ...]:
+    return getattr(annotation, "__args__", ())
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import jinja2
@@ -85,7 +85,11 @@ def render(file: str, template: str, variables: Mapping[str, object]) -> str:
         line = _line_of(template, name[1]) if name else 1
         unknown = name[1] if name else str(error)
         raise TemplateError(
-            (Problem(file, line, unknown, "unknown template variable", listing(variables), nearest(unknown, variables)),)
+            (
+                Problem(
+                    file, line, unknown, "unknown template variable", listing(variables), nearest(unknown, variables)
+                ),
+            )
         ) from None
     except Exception as error:
         raise TemplateError((Problem(file, 1, "", f"template: {error}"),)) from None
@@ -101,12 +105,24 @@ def resolve_tables(sql: str, names: Mapping[str, str]) -> str:
 
 
 def compile_query(file: str, line: int, query: str) -> CompiledSql:
-    """An `unexpected_rows_query` of a suite, `{batch}` standing as a table; every line of it is said as `line`."""
+    """An `unexpected_rows_query` of a suite, `{batch}` standing as a table; `line` is where its text begins."""
+    lines = tuple(range(line, line + query.count("\n") + 1))
+    try:
+        read = _read_query(query)
+    except TemplateError as error:
+        placed = (replace(p, file=file, line=lines[min((p.line or 1), len(lines)) - 1]) for p in error.problems)
+        raise TemplateError(tuple(placed)) from None
+    return replace(read, file=file, source_lines=lines)
+
+
+@lru_cache(maxsize=4096)
+def _read_query(query: str) -> CompiledSql:
+    # Tenants share their templates' queries, so that each text is parsed once whatever file it stands in.
     text = query.replace("{batch}", _BATCH)
-    lines = (line,) * (text.count("\n") + 1)
-    tree = _parsed(file, text, lines)
+    lines = tuple(range(1, text.count("\n") + 2))
+    tree = _parsed("", text, lines)
     references = tuple(r for r in _references(text, tree) if r.name != _BATCH)
-    return CompiledSql(file, text, references, frozenset(p.name for p in tree.find_all(exp.Parameter)), lines)
+    return CompiledSql("", text, references, frozenset(p.name for p in tree.find_all(exp.Parameter)), lines)
 
 
 @lru_cache(maxsize=1024)
@@ -114,22 +130,46 @@ def _compiled_template(template: str) -> jinja2.Template:
     return _JINJA.from_string(template)
 
 
-def _parsed(file: str, text: str, lines: tuple[int, ...]) -> exp.Expression:
+def _parsed(file: str, text: str, lines: tuple[int, ...]) -> exp.Expr:
     try:
         statements = [s for s in sqlglot.parse(text, read="bigquery") if s is not None]
     except sqlglot.errors.SqlglotError as error:
         said = (getattr(error, "errors", None) or [{}])[0]
-        at = said.get("line") or 1
+        at = said.get("line") or _odd_quotes(text)
         message = f"SQL syntax: {said.get('description') or str(error).splitlines()[0]}"
         line = lines[min(at, len(lines)) - 1] if lines else 1
         raise TemplateError((Problem(file, line, "", message),)) from None
+    except Exception as error:  # sqlglot 30 lets a function's builder fail with what it likes on wrong arguments
+        message = f"SQL syntax: {type(error).__name__}: {error}"
+        raise TemplateError((Problem(file, _failing_line(text, lines), "", message),)) from None
     if len(statements) != 1 or not isinstance(statements[0], exp.Query):
         found = f"{len(statements)} statements" if len(statements) != 1 else type(statements[0]).__name__.upper()
         raise TemplateError((Problem(file, lines[0] if lines else 1, "", f"found {found}", "one SELECT"),))
     return statements[0]
 
 
-def _references(text: str, tree: exp.Expression) -> tuple[TableReference, ...]:
+def _odd_quotes(text: str) -> int:
+    """The first line that opens a string and does not close it: a tokenizer notices only at the text's end."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if any(line.count(quote) % 2 for quote in "'\"`"):
+            return number
+    return 1
+
+
+def _failing_line(text: str, lines: tuple[int, ...]) -> int:
+    """Where a text begins to fail for another reason than being cut off: its shortest failing beginning's last line."""
+    written = text.splitlines()
+    for n in range(1, len(written) + 1):
+        try:
+            sqlglot.parse("\n".join(written[:n]), read="bigquery")
+        except sqlglot.errors.SqlglotError:
+            continue
+        except Exception:
+            return lines[min(n, len(lines)) - 1]
+    return lines[0] if lines else 1
+
+
+def _references(text: str, tree: exp.Expr) -> tuple[TableReference, ...]:
     made = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
     found = []
     for table in tree.find_all(exp.Table):
@@ -148,7 +188,9 @@ def _references(text: str, tree: exp.Expression) -> tuple[TableReference, ...]:
 def _is_a_column_of_its_query(table: exp.Table) -> bool:
     """BigQuery reads `FROM t, t.items` as an unnest; with a bare alias it is a correlated array, not a table."""
     select = table.find_ancestor(exp.Select)
-    return bool(select) and table.name in {t.alias for t in select.find_all(exp.Table) if t is not table and t.alias}
+    if select is None:
+        return False
+    return table.name in {t.alias for t in select.find_all(exp.Table) if t is not table and t.alias}
 
 
 def _source_lines(template: str, text: str) -> tuple[int, ...]:

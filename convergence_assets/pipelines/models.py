@@ -18,6 +18,14 @@ RESERVED_PREFIXES = ("_TABLE_", "_FILE_", "_PARTITION", "_ROW_TIMESTAMP", "__ROO
 _CLUSTERABLE = ("STRING", "INT64", "NUMERIC", "BIGNUMERIC", "BOOL", "DATE", "DATETIME", "TIMESTAMP")
 
 
+class Misplaced(ValueError):
+    """A value that does not fit its surroundings; `path` leads from the model to the key that says it."""
+
+    def __init__(self, message: str, *path: str | int) -> None:
+        super().__init__(message)
+        self.path = path
+
+
 class Model(BaseModel):
     """A frozen value that knows no key but its own."""
 
@@ -37,9 +45,9 @@ class ColumnSpec(Model):
     @model_validator(mode="after")
     def _fields_of_a_record(self) -> "ColumnSpec":
         if self.type == "RECORD" and not self.fields:
-            raise ValueError(f"RECORD column {self.name} has no fields; list at least one under `fields`")
+            raise Misplaced(f"RECORD column {self.name} has no fields; list at least one under `fields`", "type")
         if self.type != "RECORD" and self.fields:
-            raise ValueError(f"column {self.name} has fields and is a {self.type}; only a RECORD has fields")
+            raise Misplaced(f"column {self.name} has fields and is a {self.type}; only a RECORD has fields", "type")
         return self
 
 
@@ -71,9 +79,9 @@ class SourceSpec(Model):
         _unique(self.columns)
         names = {c.name for c in self.columns}
         if self.ingestion_time_from and self.ingestion_time_from not in names:
-            raise ValueError(f"ingestion_time_from names {self.ingestion_time_from}, which is no column of the source")
+            raise Misplaced(f"{self.ingestion_time_from} is no column of the source", "ingestion_time_from")
         if self.partition_column and not self.ingestion_time_from and self.partition_column not in names:
-            raise ValueError(f"partition_column names {self.partition_column}, which is no column of the source")
+            raise Misplaced(f"{self.partition_column} is no column of the source", "partition_column")
         return self
 
 
@@ -97,17 +105,18 @@ class TableStep(Model):
         by_name = {c.name: c for c in self.columns}
         partition = by_name.get(self.partition_column)
         if partition is None:
-            raise ValueError(f"partition_column names {self.partition_column}, which is no column of {self.table}")
+            raise Misplaced(f"{self.partition_column} is no column of {self.table}", "partition_column")
         if partition.type != "DATE" or partition.mode == "REPEATED":
-            raise ValueError(f"partition_column {self.partition_column} is {partition.type}; it must be a DATE")
+            index = self.columns.index(partition)
+            raise Misplaced(f"the partition column is {partition.type}; it must be a DATE", "columns", index, "type")
         for name in self.clustering:
             if name not in by_name:
-                raise ValueError(f"clustering names {name}, which is no column of {self.table}")
+                raise Misplaced(f"{name} is no column of {self.table}", "clustering")
             if by_name[name].type not in _CLUSTERABLE or by_name[name].mode == "REPEATED":
-                raise ValueError(f"clustering column {name} is {by_name[name].type}; BigQuery cannot cluster by it")
-        for column in self.columns:
+                raise Misplaced(f"{name} is {by_name[name].type}; BigQuery cannot cluster by it", "clustering")
+        for i, column in enumerate(self.columns):
             if column.name.upper().startswith(RESERVED_PREFIXES):
-                raise ValueError(f"column {column.name} has a prefix that BigQuery reserves")
+                raise Misplaced(f"{column.name} has a prefix that BigQuery reserves", "columns", i, "name")
         return self
 
 
@@ -145,12 +154,10 @@ class PipelineSpec(Model):
     max_pipeline_duration_minutes: Annotated[int, Field(gt=0, le=1440)] = 60
     parameters: dict[Name, ParameterSpec] = {}
     sources: dict[TableName, SourceSpec] = {}
-    steps: Annotated[
-        tuple[Annotated[StepSpec, Field(discriminator="kind")], ...], Field(strict=False, min_length=1)
-    ]
+    steps: Annotated[tuple[Annotated[StepSpec, Field(discriminator="kind")], ...], Field(strict=False, min_length=1)]
 
 
-class ExpectationSpec(Model):
+class ExpectationSpec(Model):  # type: ignore[no-redef]  # pydantic's plugin adds a `kwargs` for extra=allow
     """One expectation in Great Expectations' own serialised form."""
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True)
@@ -178,7 +185,8 @@ class SuiteSpec(Model):
 
 def _unique(columns: tuple[ColumnSpec, ...]) -> None:
     seen: set[str] = set()
-    for column in columns:
+    for i, column in enumerate(columns):
         if column.name.lower() in seen:
-            raise ValueError(f"column {column.name} is declared twice (names do not differ by case)")
+            message = f"column {column.name} is declared twice (names do not differ by case)"
+            raise Misplaced(message, "columns", i, "name")
         seen.add(column.name.lower())

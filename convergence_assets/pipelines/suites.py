@@ -29,7 +29,9 @@ def check_name(spec: ExpectationSpec) -> str:
     if given:
         return str(given)
     column = spec.kwargs.get("column") or "_".join(
-        str(c) for c in (spec.kwargs.get("column_A"), spec.kwargs.get("column_B"), *spec.kwargs.get("column_list", ())) if c
+        str(c)
+        for c in (spec.kwargs.get("column_A"), spec.kwargs.get("column_B"), *spec.kwargs.get("column_list", ()))
+        if c
     )
     what = spec.type.removeprefix("expect_").removeprefix("column_").removesuffix("_expectation")
     return f"{column}_{what}" if column else what
@@ -46,7 +48,9 @@ def check_names(suite: SuiteSpec) -> tuple[str, ...]:
     return tuple(names)
 
 
-def changed(suite: SuiteSpec, thresholds: Mapping[str, Mapping[str, Any]], extra: tuple[ExpectationSpec, ...]) -> SuiteSpec:
+def changed(
+    suite: SuiteSpec, thresholds: Mapping[str, Mapping[str, Any]], extra: tuple[ExpectationSpec, ...]
+) -> SuiteSpec:
     """The suite with a tenant's changed arguments and its own expectations."""
     merged = []
     for name, spec in zip(check_names(suite), suite.expectations, strict=True):
@@ -65,7 +69,9 @@ def suite_problems(
     for i, spec in enumerate(expectations):
         at = (*path, i)
 
-        def problem(key: Path, message: str, expected: str | None = None, suggestion: str | None = None, at: Path = at) -> Problem:
+        def problem(
+            key: Path, message: str, expected: str | None = None, suggestion: str | None = None, at: Path = at
+        ) -> Problem:
             return Problem(source.file, source.line((*at, *key)), spelled((*at, *key)), message, expected, suggestion)
 
         if spec.type not in types:
@@ -75,17 +81,24 @@ def suite_problems(
         for key in sorted(required - set(spec.kwargs)):
             yield problem(("kwargs",), f"argument {key!r} is missing", listing(required | optional))
         for key in sorted(set(spec.kwargs) - required - optional):
-            yield problem(("kwargs", key), "unknown argument", listing(required | optional), nearest(key, required | optional))
+            yield problem(
+                ("kwargs", key), "unknown argument", listing(required | optional), nearest(key, required | optional)
+            )
         for key, column in _columns_named(spec):
             if column not in columns:
-                yield problem(("kwargs", key), f"{column!r} is no column of {step.table}", listing(columns), nearest(str(column), columns))
+                yield problem(
+                    ("kwargs", key),
+                    f"{column!r} is no column of {step.table}",
+                    listing(columns),
+                    nearest(str(column), columns),
+                )
         mostly = spec.kwargs.get("mostly", 1)
         if not isinstance(mostly, int | float) or not 0 <= mostly <= 1:
             yield problem(("kwargs", "mostly"), f"{mostly!r} is not a share", "a number from 0 to 1")
         if spec.type == UNEXPECTED_ROWS and "unexpected_rows_query" in spec.kwargs:
-            line = source.line((*at, "kwargs", "unexpected_rows_query")) or 1
+            where = (*at, "kwargs", "unexpected_rows_query")
             try:
-                compile_query(source.file, line, str(spec.kwargs["unexpected_rows_query"]))
+                compile_query(source.file, *source.written(where, str(spec.kwargs["unexpected_rows_query"])))
             except TemplateError as error:
                 yield from error.problems
 

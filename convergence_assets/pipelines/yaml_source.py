@@ -34,12 +34,23 @@ class Source:
     lines: dict[Path, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     seen: set[int] = field(default_factory=set, repr=False)
+    ends: dict[Path, int] = field(default_factory=dict, repr=False)
+    blocks: dict[Path, tuple[int, str]] = field(default_factory=dict, repr=False)
+    text: list[str] = field(default_factory=list, repr=False)
 
     def line(self, path: Path) -> int | None:
         """The line of a key, or of the nearest key above it."""
         while path not in self.lines and path:
             path = path[:-1]
         return self.lines.get(path)
+
+    def end(self, path: Path) -> int | None:
+        """The last line of a key's value."""
+        return self.ends.get(path) or self.line(path)
+
+    def written(self, path: Path, value: str) -> tuple[int, str]:
+        """A text value as it stands in the file, with the line it begins in; a folded block keeps its lines."""
+        return self.blocks.get(path) or (self.line(path) or 1, value)
 
 
 def read_yaml(file: str, raw: bytes) -> Source:
@@ -51,6 +62,7 @@ def read_yaml(file: str, raw: bytes) -> Source:
         line = raw[: error.start].count(b"\n") + 1
         source.problems.append(Problem(file, line, "", "not UTF-8 text", "a UTF-8 file"))
         return source
+    source.text = text.splitlines()
     try:
         node = yaml.compose(text, Loader=yaml.CSafeLoader)
         if node is None:
@@ -62,7 +74,7 @@ def read_yaml(file: str, raw: bytes) -> Source:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         said = getattr(error, "problem", None) or str(error).splitlines()[0]
-        line = mark.line + 1 if mark else _line_of_bad_character(error, text)
+        line = _bad_indentation(source.text, mark.line + 1) if mark else _line_of_bad_character(error, text)
         source.problems.append(Problem(file, line, "", f"not YAML: {said}", "indented keys and values"))
     except RecursionError:
         source.problems.append(Problem(file, 1, "", "nested too deeply", f"at most {_DEEPEST} levels"))
@@ -75,14 +87,20 @@ def _value(node: yaml.Node, path: Path, source: Source) -> Any:
     if len(path) > _DEEPEST:
         raise RecursionError
     source.lines.setdefault(path, node.start_mark.line + 1)
+    if isinstance(node, yaml.ScalarNode):
+        _place(node, path, source)
     if node.tag and not node.tag.startswith("tag:yaml.org,2002:"):
-        source.problems.append(Problem(source.file, node.start_mark.line + 1, spelled(path), f"tag {node.tag} is not known"))
+        source.problems.append(
+            Problem(source.file, node.start_mark.line + 1, spelled(path), f"tag {node.tag} is not known")
+        )
         return None
     if isinstance(node, yaml.ScalarNode):
         return _scalar(node)
     if id(node) in source.seen:
         line = source.line(path)
-        source.problems.append(Problem(source.file, line, spelled(path), "anchors and aliases are not read here", "the value itself"))
+        source.problems.append(
+            Problem(source.file, line, spelled(path), "anchors and aliases are not read here", "the value itself")
+        )
         return None
     source.seen.add(id(node))
     if isinstance(node, yaml.SequenceNode):
@@ -96,11 +114,40 @@ def _value(node: yaml.Node, path: Path, source: Source) -> Any:
         key = key_node.value
         if key in values:
             first = source.lines[(*path, key)]
-            source.problems.append(Problem(source.file, line, spelled((*path, key)), f"key given twice (first in line {first})"))
+            source.problems.append(
+                Problem(source.file, line, spelled((*path, key)), f"key given twice (first in line {first})")
+            )
             continue
         source.lines[(*path, key)] = line
         values[key] = _value(value_node, (*path, key), source)
     return values
+
+
+def _place(node: yaml.ScalarNode, path: Path, source: Source) -> None:
+    first, last = node.start_mark.line + 1, node.end_mark.line + 1
+    if node.style in ("|", ">"):
+        last = min(last - 1, len(source.text)) if node.end_mark.column == 0 else last
+        source.blocks[path] = (first + 1, "\n".join(source.text[first:last]))
+    for depth in range(len(path), -1, -1):
+        above = path[:depth]
+        source.ends[above] = max(source.ends.get(above, 0), last)
+
+
+def _bad_indentation(text: list[str], problem_line: int) -> int:
+    """The line that is likely meant where the parser gave up: the nearest one above that is indented for no reason."""
+    before = ""
+    found = problem_line
+    for number, line in enumerate(text[:problem_line], 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        deeper = len(line) - len(line.lstrip()) > len(before) - len(before.lstrip())
+        opens = before.rstrip().endswith((":", "|", ">", "-", "|-", ">-", ",", "{", "[")) or before.lstrip().startswith(
+            "- "
+        )
+        if "\t" in line[: len(line) - len(line.lstrip())] or (deeper and before and not opens):
+            found = number
+        before = line
+    return found
 
 
 def _scalar(node: yaml.ScalarNode) -> Any:

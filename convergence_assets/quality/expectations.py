@@ -4,14 +4,12 @@ import ast
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
 from typing import Any, Literal, TypeAlias
 
 Severity = Literal["critical", "warning", "info"]
 Scalar: TypeAlias = str | int | float | bool | None
 
 EXAMPLES_KEPT = 20
-NAME_LENGTH = 100
 
 UNEXPECTED_ROWS = "unexpected_rows_expectation"
 
@@ -97,43 +95,6 @@ def outcome_over(expectation: Expectation, partitions: Mapping[str, PartitionOut
     )
 
 
-def check_name(type: str, kwargs: Mapping[str, Any], meta: Mapping[str, Any]) -> str:
-    """The name of an expectation's check: `meta.name`, else its column and what is expected of it.
-
-    It holds letters, digits and `_` only and none of the thresholds, because a check's history follows its name.
-    """
-    if meta.get("name"):
-        return _safe(str(meta["name"]))
-    said = type.removeprefix("expect_")
-    columns = "_".join(columns_named(kwargs))
-    if type == UNEXPECTED_ROWS:
-        said = "no_unexpected_rows"
-    elif columns:
-        for prefix in ("column_pair_", "multicolumn_", "compound_columns_", "select_column_", "column_"):
-            if said.startswith(prefix):
-                said = f"{columns}_{said.removeprefix(prefix)}"
-                break
-    return _safe(said)
-
-
-def check_names(expectations: Sequence[tuple[str, Mapping[str, Any], Mapping[str, Any]]]) -> tuple[str, ...]:
-    """One name for each (type, kwargs, meta), all different.
-
-    A name given in `meta` is kept; of the derived names that collide the first keeps its own and the next get `_2`,
-    `_3` in the suite's order, so that an expectation added at the end renames none.
-    """
-    said = [check_name(*one) for one in expectations]
-    given = [bool(meta.get("name")) for _, _, meta in expectations]
-    names: dict[int, str] = {}
-    for position in sorted(range(len(said)), key=lambda i: not given[i]):
-        name, number = said[position], 1
-        while name in names.values():
-            number += 1
-            name = f"{said[position]}_{number}"
-        names[position] = name
-    return tuple(names[position] for position in range(len(said)))
-
-
 def columns_read(expectations: Sequence[Expectation], known: Collection[str] | None = None) -> frozenset[str]:
     """The columns a frame must hold for these expectations, those of row conditions included.
 
@@ -196,10 +157,3 @@ def _text_columns(condition: str) -> Iterator[str]:
         return
     called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     yield from (node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and id(node) not in called)
-
-
-def _safe(name: str) -> str:
-    safe = re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_") or "check"
-    if len(safe) <= NAME_LENGTH:
-        return safe
-    return f"{safe[: NAME_LENGTH - 9]}_{sha256(safe.encode()).hexdigest()[:8]}"

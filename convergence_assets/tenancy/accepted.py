@@ -29,7 +29,11 @@ class AcceptedStore:
     def files(self, name: str) -> Mapping[str, bytes]:
         """The kept files by relative path; empty if there are none."""
         root = self._folder / name
-        return {str(f.relative_to(root)): f.read_bytes() for f in sorted(root.rglob("*")) if f.is_file()} if root.exists() else {}
+        return (
+            {str(f.relative_to(root)): f.read_bytes() for f in sorted(root.rglob("*")) if f.is_file()}
+            if root.exists()
+            else {}
+        )
 
     def keep(self, name: str, version: str, files: Mapping[str, bytes]) -> None:
         """Make `files` the accepted version; nothing is written when they already are."""

@@ -79,17 +79,18 @@ def parameters(binding: Binding) -> tuple[dict[str, Any], list[Problem]]:
             continue
         if spec.allowed is not None and given not in spec.allowed:
             allowed = [str(a) for a in spec.allowed]
-            problems.append(binding.problem(("with", name), f"{given!r} is not allowed", listing(allowed), nearest(str(given), allowed)))
+            problems.append(
+                binding.problem(
+                    ("with", name), f"{given!r} is not allowed", listing(allowed), nearest(str(given), allowed)
+                )
+            )
     return values, problems
 
 
 def template_variables(binding: Binding, values: Mapping[str, Any]) -> dict[str, object]:
     """What Jinja sees: identifiers and switches as they are, other values for comparison alone."""
     declared = binding.template.spec.parameters
-    return {
-        name: value if declared[name].type in _STRUCTURAL else BoundOnly(value)
-        for name, value in values.items()
-    }
+    return {name: value if declared[name].type in _STRUCTURAL else BoundOnly(value) for name, value in values.items()}
 
 
 def bound_sources(binding: Binding, variables: Mapping[str, object]) -> tuple[dict[str, BoundSource], list[Problem]]:
@@ -102,10 +103,21 @@ def bound_sources(binding: Binding, variables: Mapping[str, object]) -> tuple[di
         try:
             table = render(template.source.file, spec.table, variables)
         except TemplateError as error:
-            problems += [Problem(p.file, line, f"sources.{name}.table", p.message, p.expected, p.suggestion) for p in error.problems]
+            problems += [
+                Problem(p.file, line, f"sources.{name}.table", p.message, p.expected, p.suggestion)
+                for p in error.problems
+            ]
             continue
         if not _TABLE.fullmatch(table):
-            problems.append(Problem(template.source.file, line, f"sources.{name}.table", f"{table!r} is no table name", "dataset.table or project.dataset.table"))
+            problems.append(
+                Problem(
+                    template.source.file,
+                    line,
+                    f"sources.{name}.table",
+                    f"{table!r} is no table name",
+                    "dataset.table or project.dataset.table",
+                )
+            )
         found[name] = BoundSource(name, table, spec)
     return found, problems
 
@@ -127,9 +139,13 @@ def compiled_steps(binding: Binding, variables: Mapping[str, object]) -> tuple[d
 
 
 def reference_problems(
-    binding: Binding, compiled: Mapping[str, CompiledSql], made: Mapping[str, tuple[ColumnSpec, ...]], bindable: frozenset[str]
-) -> Iterator[Problem]:
-    """Tables nobody makes, parameters nobody binds, SQL the embedded engine cannot answer alike."""
+    binding: Binding, compiled: Mapping[str, CompiledSql], made: Mapping[str, tuple[ColumnSpec, ...]],
+    bindable: frozenset[str], *, all_made: bool,
+) -> Iterator[Problem]:  # fmt: skip
+    """Tables nobody makes, parameters nobody binds, SQL the embedded engine cannot answer alike.
+
+    With `all_made` false another pipeline of the tenant could not be read, and an unknown table may be its.
+    """
     sources = {name: spec.columns for name, spec in binding.template.spec.sources.items()}
     readable = {**made, **sources}
     suites = binding.template.suite_sources
@@ -144,12 +160,34 @@ def reference_problems(
         for reference in sql.references:
             if reference.name not in readable:
                 unknown = True
-                yield Problem(sql.file, sql.line(reference.line), reference.name, "no step makes this table and no source declares it", listing(readable), nearest(reference.name, readable))
+                if not all_made:
+                    continue
+                yield Problem(
+                    sql.file,
+                    sql.line(reference.line),
+                    reference.name,
+                    "no step makes this table and no source declares it",
+                    listing(readable),
+                    nearest(reference.name, readable),
+                )
             elif is_step and reference.name == table:
-                yield Problem(sql.file, sql.line(reference.line), reference.name, "the step reads the table it makes", "an earlier table or a source")
+                yield Problem(
+                    sql.file,
+                    sql.line(reference.line),
+                    reference.name,
+                    "the step reads the table it makes",
+                    "an earlier table or a source",
+                )
         for parameter in sorted(sql.parameters - bindable):
             line = next((i for i, text in enumerate(sql.text.splitlines(), 1) if f"@{parameter}" in text), 1)
-            yield Problem(sql.file, sql.line(line), f"@{parameter}", "unknown query parameter", listing(bindable), nearest(parameter, bindable))
+            yield Problem(
+                sql.file,
+                sql.line(line),
+                f"@{parameter}",
+                "unknown query parameter",
+                listing(bindable),
+                nearest(parameter, bindable),
+            )
         if not unknown:
             types = {name: readable[name] for name in sql.tables} | ({} if is_step else {"__batch__": made[table]})
             yield from portability(sql, types)
@@ -164,7 +202,9 @@ def ordered(binding: Binding, compiled: Mapping[str, CompiledSql]) -> tuple[tupl
     except CycleError as error:
         cycle = " -> ".join(reversed(error.args[1]))
         line = binding.template.source.line(("steps",))
-        return (), [Problem(binding.template.source.file, line, "steps", f"the steps read one another in a circle: {cycle}")]
+        return (), [
+            Problem(binding.template.source.file, line, "steps", f"the steps read one another in a circle: {cycle}")
+        ]
 
 
 def merged_suites(binding: Binding) -> tuple[dict[str, SuiteSpec], list[Problem]]:
@@ -174,7 +214,8 @@ def merged_suites(binding: Binding) -> tuple[dict[str, SuiteSpec], list[Problem]
     for key in ("thresholds", "expectations"):
         for table in getattr(binding.said, key):
             if table not in steps:
-                problems.append(binding.problem((key, table), "no step makes this table", listing(steps), nearest(table, steps)))
+                said = ("no step makes this table", listing(steps), nearest(table, steps))
+                problems += [binding.problem((key, table), *said)]
     for table, extra in binding.said.expectations.items():
         if table in steps:
             problems += suite_problems(binding.file, (*binding.path, "expectations", table), extra, steps[table])
@@ -185,7 +226,11 @@ def merged_suites(binding: Binding) -> tuple[dict[str, SuiteSpec], list[Problem]
         by_name = dict(zip(check_names(suite), suite.expectations, strict=True))
         for name, change in thresholds.items():
             if name not in by_name:
-                problems.append(binding.problem(("thresholds", table, name), "no such check", listing(by_name), nearest(name, by_name)))
+                problems.append(
+                    binding.problem(
+                        ("thresholds", table, name), "no such check", listing(by_name), nearest(name, by_name)
+                    )
+                )
                 continue
             required, optional = expectation_types()[by_name[name].type]
             known = required | optional | {"severity"}
@@ -206,7 +251,9 @@ def steps(
     """The bound steps in order."""
     by_table = {step.table: step for step in binding.template.spec.steps}
     declared = binding.template.spec.parameters
-    bindable: dict[str, BoundValue] = {n: v for n, v in values.items() if declared[n].type not in ("table", "identifier")}
+    bindable: dict[str, BoundValue] = {
+        n: v for n, v in values.items() if declared[n].type not in ("table", "identifier")
+    }
     bound: list[Step] = []
     problems: list[Problem] = []
     for table in order:
@@ -222,7 +269,15 @@ def steps(
         read = (sql.tables if sql else frozenset()).union(*(q.tables for q in queries))
         own = {name: source for name, source in sources.items() if name in read}
         upstream = tuple(sorted(name for name in read & made if name not in own and name != table))
-        said = repr((sql.text if sql else path, spec, suite, sorted(bindable.items()), sorted((s.name, s.table) for s in own.values())))
+        said = repr(
+            (
+                sql.text if sql else path,
+                spec,
+                suite,
+                sorted(bindable.items()),
+                sorted((s.name, s.table) for s in own.values()),
+            )
+        )
         digest = hashlib.sha256(said.encode()).hexdigest()[:16]
         bound.append(Step(table, spec, suite, sql, path, upstream, own, bindable, digest))
     return tuple(bound), problems
@@ -238,8 +293,10 @@ def _queries(suite: SuiteSpec, source: Source, path: Path) -> list[CompiledSql]:
     found = []
     for i, spec in enumerate(suite.expectations):
         if spec.type == UNEXPECTED_ROWS:
-            line = source.line((*path, i, "kwargs", "unexpected_rows_query")) or 1
-            found.append(compile_query(source.file, line, str(spec.kwargs.get("unexpected_rows_query", ""))))
+            query = str(spec.kwargs.get("unexpected_rows_query", ""))
+            found.append(
+                compile_query(source.file, *source.written((*path, i, "kwargs", "unexpected_rows_query"), query))
+            )
     return found
 
 
@@ -251,23 +308,23 @@ def _variables(template: str) -> frozenset[str]:
         return frozenset()
 
 
-def _typed(spec: ParameterSpec, given: Any) -> Any:
+def _typed(spec: ParameterSpec, given: Any) -> BoundValue:
     kinds: dict[str, tuple[type, ...]] = {
         "table": (str,), "identifier": (str,), "string": (str,), "integer": (int,), "number": (int, float, str),
         "boolean": (bool,), "date": (date,),
     }  # fmt: skip
     if not isinstance(given, kinds[spec.type]) or (isinstance(given, bool) and spec.type != "boolean"):
         raise ValueError(f"{given!r} is not a {spec.type}")
-    if spec.type == "table" and not _TABLE.fullmatch(given):
+    if spec.type == "table" and not _TABLE.fullmatch(str(given)):
         raise ValueError(f"{given!r} is no table name")
-    if spec.type == "identifier" and not _IDENTIFIER.fullmatch(given):
+    if spec.type == "identifier" and not _IDENTIFIER.fullmatch(str(given)):
         raise ValueError(f"{given!r} is no identifier")
     if spec.type == "number":
         try:
             return Decimal(str(given))
         except ArithmeticError:
             raise ValueError(f"{given!r} is not a number") from None
-    return given
+    return given  # type: ignore[no-any-return]
 
 
 def _expected(spec: ParameterSpec) -> str:

@@ -38,19 +38,30 @@ def build_tenant(
         loaded = templates.get(said.template)
         at = ("pipelines", i, "template")
         if loaded is None:
-            problems.append(Problem(source.file, source.line(at), f"pipelines[{i}].template", f"unknown template {said.template!r}", listing(templates), nearest(said.template, templates)))
+            problems.append(
+                Problem(
+                    source.file,
+                    source.line(at),
+                    f"pipelines[{i}].template",
+                    f"unknown template {said.template!r}",
+                    listing(templates),
+                    nearest(said.template, templates),
+                )
+            )
         elif loaded.template is None:
             problems += [p for p in loaded.problems if said.template not in own]
         else:
             bindings.append(bind.Binding(loaded.template, said, source, ("pipelines", i)))
-    pipelines, pipeline_problems = _pipelines(bindings, defaults)
+    pipelines, pipeline_problems = _pipelines(bindings, defaults, all_made=len(bindings) == len(spec.pipelines))
     problems += pipeline_problems
     if problems:
         return None, list(dict.fromkeys(problems))
     return _tenant(spec, defaults, pipelines, _version(files)), []
 
 
-def _pipelines(bindings: list[bind.Binding], defaults: Defaults) -> tuple[tuple[TenantPipeline, ...], list[Problem]]:
+def _pipelines(
+    bindings: list[bind.Binding], defaults: Defaults, *, all_made: bool
+) -> tuple[tuple[TenantPipeline, ...], list[Problem]]:
     problems = list(_shared_tables(bindings))
     made: dict[str, tuple[ColumnSpec, ...]] = {s.table: s.columns for b in bindings for s in b.template.spec.steps}
     pipelines = []
@@ -68,7 +79,7 @@ def _pipelines(bindings: list[bind.Binding], defaults: Defaults) -> tuple[tuple[
         order, order_problems = bind.ordered(binding, compiled)
         found += sql_problems + order_problems
         if not sql_problems:
-            found += bind.reference_problems(binding, compiled, made, bind.bindable_names(binding))
+            found += bind.reference_problems(binding, compiled, made, bind.bindable_names(binding), all_made=all_made)
         if found:
             problems += found
             continue
@@ -117,22 +128,54 @@ def _own_templates(folder: str, files: Files) -> tuple[dict[str, LoadedTemplate]
     return loaded, [problem for template in loaded.values() for problem in template.problems]
 
 
-def _spec_problems(tenant_id: str, spec: TenantSpec, source: Source, defaults: Defaults, today: date) -> Iterator[Problem]:
+def _spec_problems(
+    tenant_id: str, spec: TenantSpec, source: Source, defaults: Defaults, today: date
+) -> Iterator[Problem]:
     if spec.tenant_id != tenant_id:
-        yield Problem(source.file, source.line(("tenant_id",)), "tenant_id", f"{spec.tenant_id!r} is not the folder's name", f"'{tenant_id}'")
+        yield Problem(
+            source.file,
+            source.line(("tenant_id",)),
+            "tenant_id",
+            f"{spec.tenant_id!r} is not the folder's name",
+            f"'{tenant_id}'",
+        )
     if spec.plan is not None and spec.plan not in defaults.plans:
-        yield Problem(source.file, source.line(("plan",)), "plan", f"unknown plan {spec.plan!r}", listing(defaults.plans), nearest(spec.plan, defaults.plans))
+        yield Problem(
+            source.file,
+            source.line(("plan",)),
+            "plan",
+            f"unknown plan {spec.plan!r}",
+            listing(defaults.plans),
+            nearest(spec.plan, defaults.plans),
+        )
     seen: dict[str, int] = {}
     for i, said in enumerate(spec.pipelines):
         line = source.line(("pipelines", i, "template"))
         if said.template in seen:
-            yield Problem(source.file, line, f"pipelines[{i}].template", f"pipeline {said.template} is listed twice (first as pipelines[{seen[said.template]}])")
+            yield Problem(
+                source.file,
+                line,
+                f"pipelines[{i}].template",
+                f"pipeline {said.template} is listed twice (first as pipelines[{seen[said.template]}])",
+            )
         seen.setdefault(said.template, i)
         if said.start_date > today:
-            yield Problem(source.file, source.line(("pipelines", i, "start_date")), f"pipelines[{i}].start_date", f"{said.start_date} is in the future", f"a date up to {today}")
+            yield Problem(
+                source.file,
+                source.line(("pipelines", i, "start_date")),
+                f"pipelines[{i}].start_date",
+                f"{said.start_date} is in the future",
+                f"a date up to {today}",
+            )
     for i, route in enumerate(spec.alerts.routes if spec.alerts else ()):
         if "://" not in route.to and not Secret(route.to).variables:
-            yield Problem(source.file, source.line(("alerts", "routes", i, "to")), f"alerts.routes[{i}].to", "not an address", "a URL like slack://..., or ${env:NAME}")
+            yield Problem(
+                source.file,
+                source.line(("alerts", "routes", i, "to")),
+                f"alerts.routes[{i}].to",
+                "not an address",
+                "a URL like slack://..., or ${env:NAME}",
+            )
 
 
 def _shared_tables(bindings: list[bind.Binding]) -> Iterator[Problem]:
@@ -141,7 +184,10 @@ def _shared_tables(bindings: list[bind.Binding]) -> Iterator[Problem]:
         for step in binding.template.spec.steps:
             other = made.setdefault(step.table.lower(), binding)
             if other is not binding and other.template.name != binding.template.name:
-                yield binding.problem(("template",), f"pipelines {other.template.name} and {binding.template.name} both make table {step.table}")
+                yield binding.problem(
+                    ("template",),
+                    f"pipelines {other.template.name} and {binding.template.name} both make table {step.table}",
+                )
 
 
 def _tenant(spec: TenantSpec, defaults: Defaults, pipelines: tuple[TenantPipeline, ...], version: str) -> Tenant:
@@ -167,5 +213,3 @@ def _version(files: Files) -> str:
     for path in sorted(files):
         digest.update(path.encode() + b"\0" + hashlib.sha256(files[path]).digest())
     return digest.hexdigest()
-
-

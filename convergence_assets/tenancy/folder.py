@@ -29,9 +29,13 @@ def read_folder(tenants: str) -> dict[str, dict[str, bytes]]:
 
 def _local(root: Path) -> dict[str, bytes]:
     if not root.is_dir():
-        raise UnreadableFolder(f"tenants folder {root} does not exist; set CONVERGENCE_TENANTS or run from the project's folder")
+        raise UnreadableFolder(
+            f"tenants folder {root} does not exist; set CONVERGENCE_TENANTS or run from the project's folder"
+        )
     try:
-        files = {f.relative_to(root).as_posix(): f for f in sorted(root.rglob("*")) if f.suffix in _READ and f.is_file()}
+        files = {
+            f.relative_to(root).as_posix(): f for f in sorted(root.rglob("*")) if f.suffix in _READ and f.is_file()
+        }
         # A tenant folder without any file is an unfinished onboarding, and is reported as one.
         empty = {f"{d.name}/.empty": b"" for d in root.iterdir() if d.is_dir() and not d.name.startswith(".")}
         return {**empty, **{path: f.read_bytes() for path, f in files.items()}}

@@ -60,7 +60,9 @@ def load_registry(
         _serve_accepted(built, rejected, store, shown, defaults, shared, today)
     problems += [p for rejection in rejected.values() for p in rejection.problems]
     return TenantRegistry(
-        dict(sorted(built.items())), dict(sorted(rejected.items())), tuple(sorted(dict.fromkeys(problems), key=_by_place))
+        dict(sorted(built.items())),
+        dict(sorted(rejected.items())),
+        tuple(sorted(dict.fromkeys(problems), key=_by_place)),
     )
 
 
@@ -73,7 +75,11 @@ def _defaults(shown: str, beside: Files, store: AcceptedStore | None) -> tuple[D
         source = read_yaml(file, raw)
         defaults, problems = check(source, Defaults)
         if defaults is not None and defaults.plan not in defaults.plans:
-            problems = [Problem(file, source.line(("plan",)), "plan", f"unknown plan {defaults.plan!r}", ", ".join(defaults.plans))]
+            problems = [
+                Problem(
+                    file, source.line(("plan",)), "plan", f"unknown plan {defaults.plan!r}", ", ".join(defaults.plans)
+                )
+            ]
         if defaults is not None and not problems:
             if store:
                 store.keep(_DEFAULTS, _digest(raw), {DEFAULTS_FILE: raw})
@@ -98,32 +104,22 @@ def _serve_accepted(
             rejected[tenant_id] = replace(rejection, last_accepted=tenant.config_version)
 
 
-def _dataset_conflicts(
-    tenants: Iterable[Tenant], shown: str, store: AcceptedStore | None
-) -> list[tuple[str, Problem]]:
-    """Who loses a dataset that two name: it belongs to the tenant of its name, else to who had it, else to the first."""
+def _dataset_conflicts(tenants: Iterable[Tenant], shown: str, store: AcceptedStore | None) -> list[tuple[str, Problem]]:
+    """Who loses a dataset that two name. It belongs to the tenant of its name, else to who had it, else to the first."""
     by_dataset: dict[tuple[str | None, str], list[Tenant]] = {}
     for tenant in tenants:
         by_dataset.setdefault((tenant.project, tenant.dataset.lower()), []).append(tenant)
     lost: list[tuple[str, Problem]] = []
     for (_, dataset), sharing in by_dataset.items():
-        ranked = sorted(
+        first, *others = sorted(
             sharing,
             key=lambda t: (t.tenant_id != dataset, not (store and store.version(t.tenant_id)), t.tenant_id),
         )
-        for tenant in ranked[1:]:
-            lost.append(
-                (
-                    tenant.tenant_id,
-                    Problem(
-                        f"{shown}/{tenant.tenant_id}/tenant.yaml",
-                        None,
-                        "bigquery.dataset",
-                        f"tenants {ranked[0].tenant_id} and {tenant.tenant_id} share dataset {dataset}",
-                        "a dataset of its own (the tenant id by default)",
-                    ),
-                )
-            )
+        for tenant in others:
+            file = f"{shown}/{tenant.tenant_id}/tenant.yaml"
+            message = f"tenants {first.tenant_id} and {tenant.tenant_id} share dataset {dataset}"
+            expected = "a dataset of its own (the tenant id by default)"
+            lost += [(tenant.tenant_id, Problem(file, None, "bigquery.dataset", message, expected))]
     return lost
 
 

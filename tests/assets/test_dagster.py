@@ -49,7 +49,9 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
         yield found
 
 
-def test_a_run_reports_every_check_once_and_materialises_every_table(project: Project, instance: dg.DagsterInstance) -> None:
+def test_a_run_reports_every_check_once_and_materialises_every_table(
+    project: Project, instance: dg.DagsterInstance
+) -> None:
     project.load_bills(hourly(DAY, BERLIN, 1.25))
     result = run(project, instance, DAY, DAY)
     assert result.succeeded, result.failure
@@ -77,7 +79,9 @@ def test_a_range_with_a_bad_day_records_the_good_days_alone_and_skips_what_is_do
     assert [(c.name, c.partitions) for c in failed] == [("cost_is_possible", ("2026-03-13",))]
 
 
-def test_a_range_with_good_days_materialises_each_of_its_partitions(project: Project, instance: dg.DagsterInstance) -> None:
+def test_a_range_with_good_days_materialises_each_of_its_partitions(
+    project: Project, instance: dg.DagsterInstance
+) -> None:
     project.load_bills([row for day in WEEK for row in hourly(day, BERLIN, 1.25)])
     result = run(project, instance, WEEK[0], WEEK[-1])
     assert result.succeeded, result.failure
@@ -171,9 +175,7 @@ def dagster_dev(environ: dict[str, str]) -> Iterator:
 
     def ask(query: str, **variables: object) -> dict:
         body = json.dumps({"query": query, "variables": variables}).encode()
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{port}/graphql", body, {"Content-Type": "application/json"}
-        )
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/graphql", body, {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=30) as response:
             said = json.load(response)
         assert "errors" not in said, said["errors"]

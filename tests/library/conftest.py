@@ -27,7 +27,7 @@ class Platform:
 
     settings: Settings
     registry: TenantRegistry
-    _runs: itertools.count[int] = field(default_factory=itertools.count)
+    _runs: "itertools.count[int]" = field(default_factory=itertools.count)
 
     def load_bills(self, tenant_id: str, files: Sequence[Path]) -> int:
         """Bring export files into the tenant's export table; the rows loaded."""

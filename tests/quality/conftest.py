@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from convergence_assets.quality.expectations import CheckOutcome, Expectation, check_names
+from convergence_assets.quality.expectations import CheckOutcome, Expectation
 from convergence_assets.warehouse.duckdb.transpile import install_functions, transpile
 from convergence_assets.warehouse.frames import frame_from_arrow
 from convergence_assets.warehouse.schema import Column
@@ -212,10 +212,9 @@ def suite_of() -> Callable[..., list[Expectation]]:
     """A suite from (type, kwargs) pairs."""
 
     def make(*pairs: tuple[str, Mapping[str, Any]], severity: Any = "critical") -> list[Expectation]:
-        names = check_names([(type_, kwargs, {}) for type_, kwargs in pairs])
         return [
-            Expectation(name=name, type=type_, kwargs=dict(kwargs), severity=severity)
-            for name, (type_, kwargs) in zip(names, pairs, strict=True)
+            Expectation(name=f"{type_}_{number}", type=type_, kwargs=dict(kwargs), severity=severity)
+            for number, (type_, kwargs) in enumerate(pairs)
         ]
 
     return make
@@ -225,3 +224,33 @@ def suite_of() -> Callable[..., list[Expectation]]:
 def every_type(suite_of: Callable[..., list[Expectation]]) -> list[Expectation]:
     """One expectation of every type that Great Expectations 1.24's core exports."""
     return suite_of(*EVERY_TYPE.items())
+
+
+@pytest.fixture(scope="session")
+def day(week: Any) -> Any:
+    return week.only(str(FIRST_DAY))
+
+
+@pytest.fixture
+def one(suite_of: Any) -> Callable[..., CheckOutcome]:
+    """One expectation over a small frame of one partition: columns as {name: (type, values)}."""
+
+    def judge(type_: str, kwargs: dict[str, Any], columns: dict[str, tuple[str, list[Any]]], **changed: Any) -> Any:
+        from convergence_assets.quality.validate import validate
+
+        kinds = {
+            "STRING": pa.string(), "INT64": pa.int64(), "NUMERIC": pa.decimal128(38, 9), "DATE": pa.date32(),
+            "TIMESTAMP": pa.timestamp("us", "UTC"), "BOOL": pa.bool_(),
+        }  # fmt: skip
+        rows = len(next(iter(columns.values()))[1])
+        table = {"day": pa.array([FIRST_DAY] * rows, pa.date32())}
+        for name, (kind, values) in columns.items():
+            plain = pa.array([None if v is None else str(v) for v in values]) if kind == "NUMERIC" else values
+            table[name] = plain.cast(kinds[kind]) if kind == "NUMERIC" else pa.array(plain, kinds[kind])
+        schema = [Column("day", "DATE", "REQUIRED"), *(Column(n, k) for n, (k, _) in columns.items())]  # type: ignore[arg-type]
+        frame = frame_from_arrow(pa.table(table), schema)
+        arguments: dict[str, Any] = {"partition_column": "day", "partitions": [str(FIRST_DAY)]}
+        (outcome,) = validate(frame, suite_of((type_, kwargs)), **(arguments | changed))
+        return outcome
+
+    return judge

@@ -1,4 +1,3 @@
-import re
 import subprocess
 import sys
 
@@ -7,52 +6,12 @@ import pytest
 from convergence_assets.quality.expectations import (
     Expectation,
     PartitionOutcome,
-    check_name,
-    check_names,
     columns_read,
     outcome_over,
 )
 
 NOT_NULL = "expect_column_values_to_not_be_null"
 BETWEEN = "expect_column_values_to_be_between"
-
-
-@pytest.mark.parametrize(
-    ("type_", "kwargs", "name"),
-    [
-        (NOT_NULL, {"column": "cost", "mostly": 0.9}, "cost_values_to_not_be_null"),
-        ("expect_table_row_count_to_be_between", {"min_value": 1}, "table_row_count_to_be_between"),
-        ("expect_column_pair_values_to_be_equal", {"column_A": "a", "column_B": "b"}, "a_b_values_to_be_equal"),
-        ("expect_compound_columns_to_be_unique", {"column_list": ["a", "b"]}, "a_b_to_be_unique"),
-        ("expect_multicolumn_sum_to_equal", {"column_list": ["a", "b"], "sum_total": 3}, "a_b_sum_to_equal"),
-        ("unexpected_rows_expectation", {"unexpected_rows_query": "SELECT 1"}, "no_unexpected_rows"),
-    ],
-)
-def test_a_check_is_named_after_its_column_and_what_is_expected(
-    type_: str, kwargs: dict[str, object], name: str
-) -> None:
-    assert check_name(type_, kwargs, {}) == name
-
-
-def test_a_given_name_wins_and_holds_safe_characters_only() -> None:
-    assert check_name(NOT_NULL, {"column": "cost"}, {"name": "cost is known!"}) == "cost_is_known"
-    assert re.fullmatch(r"\w{1,100}", check_name(BETWEEN, {"column": "long" * 60}, {}))
-
-
-def test_a_changed_threshold_does_not_rename_the_check() -> None:
-    names = {check_name(BETWEEN, {"column": "c", "min_value": n, "mostly": n / 10}, {}) for n in range(5)}
-    assert names == {"c_values_to_be_between"}
-
-
-def test_names_that_collide_get_a_number_and_a_given_name_is_kept() -> None:
-    one = (BETWEEN, {"column": "c"}, {})
-    given = (NOT_NULL, {"column": "c"}, {"name": "c_values_to_be_between_2"})
-    assert check_names([one, one, given]) == (
-        "c_values_to_be_between",
-        "c_values_to_be_between_3",
-        "c_values_to_be_between_2",
-    )
-    assert check_names([one, one, given, one])[:3] == check_names([one, one, given])
 
 
 def test_the_columns_read_include_pairs_lists_and_row_conditions() -> None:
@@ -73,7 +32,22 @@ def test_the_columns_read_include_pairs_lists_and_row_conditions() -> None:
     ]
     known = {"cost", "kind", "region", "a", "b", "x", "y", "c", "service", "day", "disk_size"}
     assert columns_read(suite, known) == known - {"disk_size"}
-    assert columns_read(suite) >= known - {"disk_size"}
+    assert columns_read(suite) == known - {"disk_size"}
+
+
+@pytest.mark.parametrize(
+    ("condition", "columns"),
+    [
+        ('kind == "not a column" and cost > 3', {"kind", "cost"}),
+        ("kind.notnull() & abs(cost) > 3", {"kind", "cost"}),
+        ("kind in ['a', 'b'] and not open", {"kind", "open"}),
+        ("`unit price` > 1", {"unit price"}),
+        ("cost >", {"cost"}),
+    ],
+)
+def test_a_row_condition_in_text_names_its_columns_and_nothing_else(condition: str, columns: set[str]) -> None:
+    for written in (condition, {"type": "pass_through", "pass_through_filter": condition}):
+        assert columns_read([Expectation("e", NOT_NULL, {"column": "c", "row_condition": written})]) == columns | {"c"}
 
 
 def test_an_outcome_over_partitions_is_the_worst_and_names_the_failed() -> None:

@@ -1,6 +1,5 @@
 import logging
 import random
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
@@ -11,9 +10,7 @@ import pyarrow as pa
 import pytest
 
 from convergence_assets.quality import engine
-from convergence_assets.quality.expectations import CheckOutcome, Expectation
-from convergence_assets.warehouse.frames import frame_from_arrow
-from convergence_assets.warehouse.schema import Column
+from convergence_assets.quality.expectations import Expectation
 
 pytestmark = pytest.mark.xdist_group("great_expectations")
 
@@ -22,36 +19,6 @@ NOT_NULL = "expect_column_values_to_not_be_null"
 BETWEEN = "expect_column_values_to_be_between"
 IN_SET = "expect_column_values_to_be_in_set"
 NOT_ON_FRAMES = {"expect_query_results_to_match_comparison", "expect_table_row_count_to_equal_other_table"}
-
-
-@pytest.fixture(scope="module")
-def day(week: Any) -> Any:
-    return week.only(DAY)
-
-
-@pytest.fixture
-def one(suite_of: Any) -> Callable[..., CheckOutcome]:
-    """One expectation over a small frame of one partition: columns as {name: (type, values)}."""
-
-    def judge(type_: str, kwargs: dict[str, Any], columns: dict[str, tuple[str, list[Any]]], **changed: Any) -> Any:
-        from convergence_assets.quality.validate import validate
-
-        kinds = {
-            "STRING": pa.string(), "INT64": pa.int64(), "NUMERIC": pa.decimal128(38, 9), "DATE": pa.date32(),
-            "TIMESTAMP": pa.timestamp("us", "UTC"), "BOOL": pa.bool_(),
-        }  # fmt: skip
-        rows = len(next(iter(columns.values()))[1])
-        table = {"day": pa.array([date.fromisoformat(DAY)] * rows, pa.date32())}
-        for name, (kind, values) in columns.items():
-            plain = pa.array([None if v is None else str(v) for v in values]) if kind == "NUMERIC" else values
-            table[name] = plain.cast(kinds[kind]) if kind == "NUMERIC" else pa.array(plain, kinds[kind])
-        schema = [Column("day", "DATE", "REQUIRED"), *(Column(n, k) for n, (k, _) in columns.items())]  # type: ignore[arg-type]
-        frame = frame_from_arrow(pa.table(table), schema)
-        arguments: dict[str, Any] = {"partition_column": "day", "partitions": [DAY]}
-        (outcome,) = validate(frame, suite_of((type_, kwargs)), **(arguments | changed))
-        return outcome
-
-    return judge
 
 
 def test_every_type_is_covered(every_type: list[Expectation]) -> None:
@@ -217,98 +184,6 @@ def test_examples_differ_and_are_at_most_twenty(one: Any) -> None:
     outcome = one(BETWEEN, {"column": "c", "min_value": 1000}, columns)
     assert outcome.unexpected_count == 90
     assert outcome.examples == tuple(str(n) for n in (1, 0, *range(2, 20)))
-
-
-# Failing closed
-
-
-@pytest.mark.parametrize(
-    ("type_", "kwargs", "error"),
-    [
-        (NOT_NULL, {"column": "cots"}, "no column 'cots'"),
-        (BETWEEN, {"column": "name", "min_value": 1}, "same type"),
-        (BETWEEN, {"column": "name"}, "cannot both be None"),
-        (NOT_NULL, {}, "column"),
-        (NOT_NULL, {"column": "cost", "surprise": 1}, "surprise"),
-        ("expect_the_unexpected", {"column": "cost"}, "expect_the_unexpected"),
-        ("expect_column_mean_to_be_between", {"column": "name", "min_value": 0}, "to numeric"),
-        (NOT_NULL, {"column": "cost", "row_condition": "nowhere > 1", "condition_parser": "pandas"}, "nowhere"),
-        ("expect_column_to_exist", {"column": "cost"}, "declared columns are not known"),
-    ],
-)
-def test_an_expectation_that_cannot_be_judged_is_a_failed_check_with_its_error(
-    one: Any, type_: str, kwargs: dict[str, Any], error: str
-) -> None:
-    outcome = one(type_, kwargs, {"cost": ("NUMERIC", ["1"]), "name": ("STRING", ["a"])})
-    assert outcome.failed_partitions == (DAY,)
-    assert error in str(outcome.error)
-    assert outcome.observed_value is None
-
-
-def test_one_expectation_that_raises_does_not_fail_its_neighbours(day: Any, suite_of: Any) -> None:
-    suite = suite_of(
-        (BETWEEN, {"column": "currency", "min_value": 1}),
-        (NOT_NULL, {"column": "currency"}),
-        ("expect_column_values_to_match_regex", {"column": "currency", "regex": "("}),
-        (IN_SET, {"column": "currency", "value_set": ["EUR", "USD"]}),
-    )
-    outcomes = day.validate(suite)
-    assert [bool(o.error) for o in outcomes] == [True, False, True, False]
-    assert [o.passed for o in outcomes] == [False, True, False, True]
-
-
-@pytest.fixture
-def custom_expectations() -> tuple[str, str]:
-    """Expectations of a plug-in: one raises while GX plans the validation, one leaves no result."""
-    from great_expectations.expectations.expectation import BatchExpectation
-
-    class ExpectPlanToFail(BatchExpectation):
-        column: str
-
-        def get_validation_dependencies(self, *_: Any, **__: Any) -> Any:
-            raise RuntimeError("no plan")
-
-        def _validate(self, *_: Any, **__: Any) -> Any:
-            raise AssertionError
-
-    class ExpectSilence(BatchExpectation):
-        column: str
-
-        def _validate(self, *_: Any, **__: Any) -> Any:
-            return {"success": True, "result": {}}
-
-    return ExpectPlanToFail.expectation_type, ExpectSilence.expectation_type
-
-
-def test_a_validation_that_fails_whole_fails_only_the_guilty(
-    week: Any, suite_of: Any, custom_expectations: tuple[str, str]
-) -> None:
-    guilty, silent = custom_expectations
-    suite = suite_of(
-        (guilty, {"column": "currency"}),
-        (NOT_NULL, {"column": "currency"}),
-        (silent, {"column": "currency"}),
-    )
-    for staged in (week.only(DAY), week):
-        raised, fine, no_result = staged.validate(suite)
-        assert (raised.passed, "no plan" in str(raised.error)) == (False, True)
-        assert (fine.passed, fine.error) == (True, None)
-        assert (no_result.passed, "gave no result" in str(no_result.error)) == (False, True)
-
-
-def test_a_result_that_great_expectations_drops_is_a_failed_check(
-    day: Any, suite_of: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from great_expectations.validator.validator import Validator
-
-    whole = Validator.graph_validate
-    monkeypatch.setattr(Validator, "graph_validate", lambda *a, **k: whole(*a, **k)[1:])
-    outcomes = day.validate(suite_of((NOT_NULL, {"column": "id"}), (NOT_NULL, {"column": "currency"})))
-    assert [(o.passed, o.error) for o in outcomes] == [(False, "Great Expectations gave no result")] * 2
-
-
-def test_an_empty_suite_has_no_outcomes(day: Any) -> None:
-    assert day.validate([]) == ()
 
 
 # Emptiness

@@ -32,7 +32,8 @@ MACROS = (
     "bq_date_trunc(unit, a DATE) AS CAST(date_trunc(unit, a) AS DATE)",
     "bq_date_trunc_week(a DATE) AS CAST(date_trunc('week', a + 1) AS DATE) - 1",
     "bq_date_diff(unit, a DATE, b DATE) AS date_diff(unit, b, a)",
-    "bq_date_diff_week(a DATE, b DATE) AS date_diff('week', b + 1, a + 1)",
+    "bq_date_diff_isoweek(a DATE, b DATE) AS date_diff('day', date_trunc('week', b), date_trunc('week', a)) // 7",
+    "bq_date_diff_week(a DATE, b DATE) AS date_diff('day', date_trunc('week', b + 1), date_trunc('week', a + 1)) // 7",
     "bq_elapsed(unit, a TIMESTAMPTZ, b TIMESTAMPTZ) AS date_sub(unit, b, a)",
     "bq_timestamp_trunc(unit, a TIMESTAMPTZ) AS date_trunc(unit, a)",
     f"bq_instant(a TIMESTAMP, z) AS {_INSTANT}",
@@ -204,8 +205,8 @@ def _date_trunc(node: exp.Expression) -> exp.Expression:
 
 def _date_diff(node: exp.Expression) -> exp.Expression:
     unit = _unit(node)
-    if unit == "WEEK":
-        return _call("bq_date_diff_week", node.this, node.expression)
+    if unit in ("WEEK", "ISOWEEK"):
+        return _call(f"bq_date_diff_{unit.lower()}", node.this, node.expression)
     return _call("bq_date_diff", _engine_unit(unit), node.this, node.expression)
 
 

@@ -28,7 +28,7 @@ _INTEGERS = (
     exp.DenseRank, exp.ApproxDistinct, exp.ArraySize,
 )  # fmt: skip
 _STRINGS = (
-    exp.Concat, exp.DPipe, exp.Lower, exp.Upper, exp.Trim, exp.Substring, exp.RegexpExtract, exp.TimeToStr, exp.Hex,
+    exp.Concat, exp.GroupConcat, exp.DPipe, exp.Lower, exp.Upper, exp.Trim, exp.Substring, exp.RegexpExtract, exp.TimeToStr, exp.Hex,
 )  # fmt: skip
 _OTHERS = (
     exp.Date, exp.TsOrDsToDate, exp.TimestampTrunc, exp.DateTrunc, exp.DateAdd, exp.DateSub, exp.TimestampAdd,

@@ -1,11 +1,12 @@
 """One BigQuery SELECT to one DuckDB SELECT, faithfully or not at all."""
 
+import re
 from collections.abc import Mapping
 
 import sqlglot
 from sqlglot import exp
 
-from convergence_assets.warehouse.duckdb import functions
+from convergence_assets.warehouse.duckdb import arrays, functions
 from convergence_assets.warehouse.duckdb.kinds import Kinds
 from convergence_assets.warehouse.duckdb.numeric import install_functions
 from convergence_assets.warehouse.duckdb.portability import SqlProblem, UnportableSQL, parse, position, problems_of
@@ -66,6 +67,7 @@ def transpile_tree(sql: str, types: Types | None = None) -> exp.Expression:
         tree = _rewrite(tree, Kinds(tree, types or {}), problems)
     if problems:
         raise UnportableSQL(tuple(problems))
+    arrays.fold(tree)
     return tree
 
 
@@ -104,9 +106,9 @@ def _rewrite(tree: exp.Expression, kinds: Kinds, problems: list[SqlProblem]) -> 
 def _decide(node: exp.Expression, kinds: Kinds, problems: list[SqlProblem]) -> str | None:
     """The macro that takes a node's place, "literal" for a bare FLOAT64, None to leave it."""
     match node:
-        case exp.Literal() if not node.is_string and not node.is_int and not isinstance(node.parent, exp.Cast):
+        case exp.Literal() if not node.is_string and not node.is_int and not _made_numeric(node):
             return "double"
-        case exp.Cast() if _is_number(node.this) and node.to.this == _NUMERIC:
+        case exp.Cast() if node.to.this == _NUMERIC and _is_number(node.this) and not isinstance(node, exp.TryCast):
             return "numeric_literal"
         case exp.Cast() if node.to.this == _NUMERIC:
             return _pick("safe_numeric" if isinstance(node, exp.TryCast) else "numeric", kinds.of(node.this), node, problems)
@@ -215,4 +217,10 @@ def _average_in_window(window: exp.Window, average: exp.Expression) -> exp.Expre
 
 def _is_number(node: exp.Expression) -> bool:
     inner = node.this if isinstance(node, exp.Neg) else node
-    return isinstance(inner, exp.Literal)
+    return isinstance(inner, exp.Literal) and re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", inner.name) is not None
+
+
+def _made_numeric(literal: exp.Expression) -> bool:
+    parent = literal.parent
+    cast = parent.parent if isinstance(parent, exp.Neg) else parent
+    return isinstance(cast, exp.Cast) and not isinstance(cast, exp.TryCast) and cast.to.this == _NUMERIC

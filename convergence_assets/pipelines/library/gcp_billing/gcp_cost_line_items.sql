@@ -68,17 +68,29 @@ WITH exported AS (
             FROM UNNEST(e.credits) AS c
             WHERE STARTS_WITH(c.type, 'COMMITTED_USAGE_DISCOUNT')
         ) AS committed_use_credit,
-        (
-            SELECT STRING_AGG(CONCAT(COALESCE(l.key, ''), '=', COALESCE(l.value, '')), ',' ORDER BY l.key, l.value)
-            FROM UNNEST(e.labels) AS l
+        ARRAY_TO_STRING(
+            ARRAY(
+                SELECT CONCAT(COALESCE(l.key, ''), '=', COALESCE(l.value, '')) AS pair
+                FROM UNNEST(e.labels) AS l
+                ORDER BY pair
+            ),
+            ','
         ) AS label_text,
-        (
-            SELECT STRING_AGG(CONCAT(COALESCE(l.key, ''), '=', COALESCE(l.value, '')), ',' ORDER BY l.key, l.value)
-            FROM UNNEST(e.system_labels) AS l
+        ARRAY_TO_STRING(
+            ARRAY(
+                SELECT CONCAT(COALESCE(l.key, ''), '=', COALESCE(l.value, '')) AS pair
+                FROM UNNEST(e.system_labels) AS l
+                ORDER BY pair
+            ),
+            ','
         ) AS system_label_text,
-        (
-            SELECT STRING_AGG(CONCAT(COALESCE(t.key, ''), '=', COALESCE(t.value, '')), ',' ORDER BY t.key, t.value)
-            FROM UNNEST(e.tags) AS t
+        ARRAY_TO_STRING(
+            ARRAY(
+                SELECT CONCAT(COALESCE(t.key, ''), '=', COALESCE(t.value, '')) AS pair
+                FROM UNNEST(e.tags) AS t
+                ORDER BY pair
+            ),
+            ','
         ) AS tag_text
     FROM billing_export AS e
     -- No upper bound on the export's day: corrections for these usage days arrive later.

@@ -183,19 +183,18 @@ SELECT
     IF(project_id IS NULL, NULL, 'Project') AS SubAccountType,
     CONCAT(
         '{',
-        COALESCE(
-            (
+        ARRAY_TO_STRING(
+            ARRAY(
                 SELECT
-                    STRING_AGG(
-                        CONCAT(
-                            '"', REPLACE(REPLACE(l.key, '\\', '\\\\'), '"', '\\"'), '":"',
-                            REPLACE(REPLACE(COALESCE(l.value, ''), '\\', '\\\\'), '"', '\\"'), '"'
-                        ),
-                        ',' ORDER BY l.key, l.value
-                    )
+                    CONCAT(
+                        '"', REPLACE(REPLACE(l.key, '\\', '\\\\'), '"', '\\"'), '":"',
+                        REPLACE(REPLACE(COALESCE(l.value, ''), '\\', '\\\\'), '"', '\\"'), '"'
+                    ) AS pair
                 FROM UNNEST(labels) AS l
+                WHERE l.key IS NOT NULL
+                ORDER BY pair
             ),
-            ''
+            ','
         ),
         '}'
     ) AS Tags,

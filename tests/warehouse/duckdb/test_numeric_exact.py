@@ -1,0 +1,276 @@
+"""NUMERIC arithmetic on DuckDB is Python's Decimal, digit for digit, or an error."""
+
+from collections.abc import Callable, Iterator, Sequence
+from decimal import ROUND_HALF_UP, Context, Decimal, localcontext
+from typing import Any
+
+import duckdb
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from convergence_assets.warehouse.duckdb.transpile import install_functions, transpile
+from convergence_assets.warehouse.schema import Column
+
+D = Decimal
+WIDE = Context(prec=120, rounding=ROUND_HALF_UP)
+NINTH = D("0.000000001")
+LARGEST = D("9" * 29 + "." + "9" * 9)
+TYPES = {
+    "pairs": {
+        "i": Column("i", "INT64"),
+        "a": Column("a", "NUMERIC"),
+        "b": Column("b", "NUMERIC"),
+        "f": Column("f", "FLOAT64"),
+        "n": Column("n", "INT64"),
+        "m": Column("m", "INT64"),
+        "s": Column("s", "STRING"),
+    }
+}
+Row = tuple[Decimal | None, Decimal | None, float | None, int | None, int | None, str | None]
+RUN = settings(deadline=None, max_examples=12, suppress_health_check=list(HealthCheck))
+
+small = st.decimals(min_value=-10000, max_value=10000, places=9)
+money = st.decimals(min_value=D(-(10**15)), max_value=D(10**15), places=9)
+vast = st.decimals(min_value=-LARGEST, max_value=LARGEST, places=9)
+# k + 0.5 units in the tenth place come out of products and quotients of these.
+halves = st.builds(lambda k, p: D(k).scaleb(-p), st.integers(-(10**6), 10**6), st.integers(0, 9)).map(
+    lambda d: d.quantize(NINTH, context=WIDE)
+)
+chosen = st.sampled_from([D(0), D("0.5"), D("-0.5"), NINTH, -NINTH, D("0.00005"), D(3), D(-7), LARGEST, -LARGEST, D(10**20)])
+numerics = st.one_of(small, money, vast, halves, chosen)
+doubles = st.one_of(
+    st.floats(-1e6, 1e6),
+    st.floats(-1e28, 1e28),
+    st.floats(-1e-6, 1e-6),
+    st.sampled_from([0.0, -0.0, 0.5, 2.5, -2.5, 0.1, 2**-10, 1e-9, 5e-10, 1.5e-9, -2.5e-9, 2**-30 * 3, 1e15 + 0.3]),
+    st.integers(-(10**8), 10**8).map(lambda k: k / 2**10),
+)
+integers = st.one_of(st.integers(-1000, 1000), st.integers(-(2**63), 2**63 - 1))
+texts = st.one_of(
+    numerics.map(lambda d: format(d, "f")),
+    st.decimals(min_value=-1000, max_value=1000, places=12).map(lambda d: format(d, "f")),
+    st.integers(-(10**6), 10**6).map(lambda k: f"{k}5e-10"),
+)
+optional: Callable[[st.SearchStrategy[Any]], st.SearchStrategy[Any]] = lambda s: st.one_of(s, s, s, s, st.none())  # noqa: E731
+rows = st.lists(
+    st.tuples(optional(numerics), optional(numerics), optional(doubles), optional(integers), optional(integers),
+              optional(texts)),
+    min_size=20, max_size=60,
+)  # fmt: skip
+
+
+def numeric(value: Decimal) -> Decimal | None:
+    """As BigQuery stores it; None stands for an overflow error."""
+    with localcontext(WIDE):
+        rounded = value.quantize(NINTH, rounding=ROUND_HALF_UP)
+    return rounded if abs(rounded) <= LARGEST else None
+
+
+def rounded(value: Decimal, places: int) -> Decimal | None:
+    with localcontext(WIDE):
+        return numeric(value.quantize(D(1).scaleb(-places), rounding=ROUND_HALF_UP))
+
+
+def text(value: Decimal) -> str:
+    plain = format(value, "f")
+    plain = plain.rstrip("0").rstrip(".") if "." in plain else plain
+    return "0" if plain in ("-0", "") else plain
+
+
+def int64(value: Decimal) -> int | None:
+    with localcontext(WIDE):
+        whole = int(value.to_integral_value(rounding=ROUND_HALF_UP))
+    return whole if -(2**63) <= whole < 2**63 else None
+
+
+def quotient(a: Decimal, b: Decimal) -> Decimal | None:
+    with localcontext(WIDE):
+        return numeric(a / b) if b else None
+
+
+def with_wide(work: Callable[..., Decimal]) -> Callable[..., Decimal | None]:
+    def wrapped(*operands: Any) -> Decimal | None:
+        with localcontext(WIDE):
+            return numeric(work(*operands))
+
+    return wrapped
+
+
+# Expression over columns a, b (NUMERIC), f (FLOAT64), n, m (INT64), s (STRING); its operands; the exact answer.
+EXPRESSIONS: dict[str, tuple[str, Callable[..., object]]] = {
+    "a + b": ("ab", with_wide(lambda a, b: a + b)),
+    "a - b": ("ab", with_wide(lambda a, b: a - b)),
+    "-a": ("a", lambda a: -a),
+    "a * b": ("ab", with_wide(lambda a, b: a * b)),
+    "a * n": ("an", with_wide(lambda a, n: a * n)),
+    "a + n": ("an", with_wide(lambda a, n: a + n)),
+    "a / b": ("ab", quotient),
+    "a / n": ("an", lambda a, n: quotient(a, D(n))),
+    "n / a": ("na", lambda n, a: quotient(D(n), a)),
+    "a * b / b": ("ab", lambda a, b: None if (p := with_wide(lambda x, y: x * y)(a, b)) is None else quotient(p, b)),
+    "SAFE_DIVIDE(a, b)": ("ab", quotient),
+    "DIV(a, b)": ("ab", lambda a, b: numeric(D(int(WIDE.divide(a, b)))) if b else None),
+    "MOD(a, b)": ("ab", lambda a, b: numeric(WIDE.remainder(a, b)) if b else None),
+    "ROUND(a)": ("a", lambda a: rounded(a, 0)),
+    "ROUND(a, 2)": ("a", lambda a: rounded(a, 2)),
+    "ROUND(a, 8)": ("a", lambda a: rounded(a, 8)),
+    "ROUND(a, -2)": ("a", lambda a: rounded(a, -2)),
+    "ABS(a)": ("a", abs),
+    "CEIL(a)": ("a", with_wide(lambda a: a.to_integral_value(rounding="ROUND_CEILING"))),
+    "FLOOR(a)": ("a", with_wide(lambda a: a.to_integral_value(rounding="ROUND_FLOOR"))),
+    "CAST(f AS NUMERIC)": ("f", lambda f: numeric(D(f))),
+    "CAST(n AS NUMERIC)": ("n", lambda n: D(n)),
+    "CAST(s AS NUMERIC)": ("s", lambda s: numeric(D(s))),
+    "SAFE_CAST(f AS NUMERIC)": ("f", lambda f: numeric(D(f))),
+    "SAFE_CAST(s AS NUMERIC)": ("s", lambda s: numeric(D(s))),
+    "CAST(a AS INT64)": ("a", int64),
+    "CAST(f AS INT64)": ("f", lambda f: int64(D(f))),
+    "CAST(a AS STRING)": ("a", text),
+    "a > b": ("ab", lambda a, b: a > b),
+    "COALESCE(a, 0) = a": ("a", lambda a: True),
+    "GREATEST(a, b)": ("ab", max),
+    "DIV(n, m)": ("nm", lambda n, m: int64(D(int(WIDE.divide(D(n), D(m))))) if m else None),
+    "MOD(n, m)": ("nm", lambda n, m: int(WIDE.remainder(D(n), D(m))) if m else None),
+    "n * m": ("nm", lambda n, m: int64(WIDE.multiply(D(n), D(m)))),
+    "n + m": ("nm", lambda n, m: int64(D(n + m))),
+}  # fmt: skip
+NAMES = "abfnms"
+
+
+@pytest.fixture(scope="module")
+def connection() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as opened:
+        opened.execute("SET TimeZone = 'UTC'")
+        opened.execute("SET threads = 1")
+        install_functions(opened)
+        opened.execute(
+            "CREATE TABLE pairs (i BIGINT, a DECIMAL(38,9), b DECIMAL(38,9), f DOUBLE, n BIGINT, m BIGINT, s VARCHAR)"
+        )
+        yield opened
+
+
+def fill(connection: duckdb.DuckDBPyConnection, made: Sequence[Row]) -> None:
+    connection.execute("DELETE FROM pairs")
+    held = [(i, *(format(v, "f") if isinstance(v, Decimal) else v for v in row)) for i, row in enumerate(made)]
+    connection.execute("BEGIN")
+    connection.executemany("INSERT INTO pairs VALUES (?, ?, ?, ?, ?, ?, ?)", held)
+    connection.execute("COMMIT")
+
+
+def same(answer: object, expected: object) -> bool:
+    return answer == expected and (answer is None) == (expected is None) and not isinstance(answer, float)
+
+
+def answers(connection: duckdb.DuckDBPyConnection, sql: str, made: Sequence[Row]) -> dict[int, object]:
+    """Answers by row; all rows at once, and one by one where one of them is an error."""
+    try:
+        return dict(connection.execute(sql).fetchall())
+    except duckdb.Error:
+        found: dict[int, object] = {}
+        for i in range(len(made)):
+            try:
+                found |= dict(connection.execute(f"SELECT * FROM ({sql.replace('pairs', f'(FROM pairs WHERE i = {i})')})").fetchall())
+            except duckdb.Error:
+                continue
+        return found
+
+
+SHAPES = {
+    "column": "SELECT i, {e} AS answer FROM pairs",
+    "cte": "WITH q AS (SELECT i, a, b, f, n, m, s FROM pairs) SELECT i, {e} AS answer FROM q",
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@given(made=rows)
+@RUN
+def test_an_operation_gives_decimals_answer_or_an_error(
+    connection: duckdb.DuckDBPyConnection, shape: str, made: Sequence[Row]
+) -> None:
+    fill(connection, made)
+    for expression, (operands, exact) in EXPRESSIONS.items():
+        types = TYPES if shape == "column" else None
+        if types is None and expression.startswith("CAST(a AS STRING"):
+            types = TYPES
+        found = answers(connection, transpile(SHAPES[shape].format(e=expression), types), made)
+        for i, answer in found.items():
+            row = dict(zip(NAMES, made[i], strict=True))
+            values = [row[o] for o in operands]
+            expected = None if None in values else exact(*values)
+            if isinstance(answer, str):
+                assert answer == expected, (expression, row)
+            else:
+                assert same(answer, expected), (expression, row, answer, expected)
+
+
+@given(pairs=st.lists(st.tuples(st.one_of(small, halves), st.one_of(small, halves)), min_size=10, max_size=30))
+@RUN
+def test_bound_parameters_give_decimals_answer_or_an_error(
+    connection: duckdb.DuckDBPyConnection, pairs: Sequence[tuple[Decimal, Decimal]]
+) -> None:
+    for expression in ("a + b", "a - b", "a * b", "a / b", "SAFE_DIVIDE(a, b)", "DIV(a, b)", "MOD(a, b)", "ROUND(a, 2)"):
+        sql = transpile("SELECT " + expression.replace("(a", "(@a").replace("a ", "@a ").replace("@@", "@").replace("b", "@b"))
+        operands, exact = EXPRESSIONS[expression]
+        for a, b in pairs:
+            bound = {k: v for k, v in (("a", a), ("b", b)) if k in operands}
+            try:
+                answer = connection.execute(sql, bound).fetchall()[0][0]
+            except duckdb.Error:
+                assert b == 0, (expression, a, b)
+                continue
+            assert same(answer, exact(*bound.values())), (expression, a, b, answer)
+
+
+@pytest.mark.parametrize("value", [numerics], ids=["any"])
+@given(data=st.data())
+@RUN
+def test_sum_and_avg_are_exact_in_groups_and_windows(
+    connection: duckdb.DuckDBPyConnection, value: st.SearchStrategy[Decimal], data: st.DataObject
+) -> None:
+    made = data.draw(st.lists(st.tuples(st.integers(0, 3), optional(st.one_of(money, halves, value))), min_size=1, max_size=40))
+    fill(connection, [(a, None, None, g, None, None) for g, a in made])
+    groups: dict[int, list[Decimal]] = {}
+    for g, a in made:
+        groups.setdefault(g, []).extend([a] if a is not None else [])
+    for sql in (
+        "SELECT n, SUM(a) AS s, AVG(a) AS v FROM pairs GROUP BY n",
+        "SELECT DISTINCT n, SUM(a) OVER (PARTITION BY n) AS s, AVG(a) OVER (PARTITION BY n) AS v FROM pairs",
+        "WITH q AS (SELECT n AS g, a AS c FROM pairs) SELECT g, SUM(c) AS s, AVG(c) AS v FROM q GROUP BY g",
+    ):
+        try:
+            found = connection.execute(transpile(sql, TYPES)).fetchall()
+        except duckdb.Error:
+            # A sum beyond 10^20 cannot be divided here.
+            assert any(abs(sum(v, D(0))) >= 10**19 or any(abs(x) > 10**19 for x in v) for v in groups.values())
+            continue
+        for g, total, average in found:
+            values = groups[g]
+            with localcontext(WIDE):
+                exact_sum = sum(values, D(0))
+            assert same(total, numeric(exact_sum) if values else None), (sql, g, values)
+            assert same(average, numeric(WIDE.divide(exact_sum, D(len(values)))) if values else None), (sql, g, values)
+
+
+def test_sum_beyond_38_digits_is_an_error(connection: duckdb.DuckDBPyConnection) -> None:
+    fill(connection, [(LARGEST, NINTH, None, 1, None, None), (NINTH, None, None, 1, None, None)])
+    for sql in ("SELECT SUM(a) AS s FROM pairs", "SELECT SUM(a) OVER () AS s FROM pairs", "SELECT SUM(a) FROM pairs"):
+        with pytest.raises(duckdb.Error):
+            connection.execute(transpile(sql, TYPES)).fetchall()
+        with pytest.raises(duckdb.Error):
+            connection.execute(transpile(sql)).fetchall()
+
+
+def test_names_of_the_macros_parameters_are_free_to_columns(connection: duckdb.DuckDBPyConnection) -> None:
+    fill(connection, [(D(1), D(8), None, None, None, None)])
+    assert connection.execute(transpile("SELECT b / a, a / b, MOD(b, a + 2) FROM pairs", TYPES)).fetchall() == [
+        (D(8), D("0.125"), D(2))
+    ]
+
+
+@pytest.mark.parametrize("typed", [True, False])
+def test_literals_keep_all_nine_decimals(connection: duckdb.DuckDBPyConnection, typed: bool) -> None:
+    sql = "SELECT NUMERIC '1.123456789' AS x, CAST('-0.0000000005' AS NUMERIC) AS y, CAST(0.1 AS NUMERIC) * 3 AS z"
+    assert connection.execute(transpile(sql, TYPES if typed else None)).fetchall() == [
+        (D("1.123456789"), -NINTH, D("0.3"))
+    ]
