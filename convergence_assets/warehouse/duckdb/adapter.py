@@ -41,7 +41,7 @@ class DuckDBWarehouse:
     def __init__(self, folder: Path) -> None:
         self._layout = Layout(folder)
         self._opened: Engine | None = None
-        self._staging: dict[tuple[Dataset, str], str] = {}
+        self._staging: dict[Dataset, str] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -125,7 +125,12 @@ class DuckDBWarehouse:
             return int(written[0][0])
 
     def discard(self, staged: Staged) -> None:
-        self._engine.run(f"DROP TABLE IF EXISTS {quoted(str(Dataset.of(staged.table)))}.{quoted(staged.table.table)}")
+        dataset = Dataset.of(staged.table)
+        self._engine.run(f"DROP TABLE IF EXISTS {quoted(str(dataset))}.{quoted(staged.table.table)}")
+        if not tables.existing(self._engine, str(dataset)):
+            file = self._layout.staging_file(dataset, self._staging.pop(dataset))
+            self._detach(dataset)
+            file.unlink(missing_ok=True)
 
     def sweep_staging(self, older_than_days: int) -> int:
         swept = 0
@@ -175,11 +180,13 @@ class DuckDBWarehouse:
 
     def _staging_name(self, staging: TableRef, run_id: str) -> str:
         dataset = Dataset.of(staging)
-        if (dataset, run_id) not in self._staging:
+        if self._staging.get(dataset) != run_id:
+            if self._staging.pop(dataset, None):
+                self._detach(dataset)
             file = self._layout.staging_file(dataset, run_id)
             file.parent.mkdir(parents=True, exist_ok=True)
             self._engine.run(f"ATTACH {tables.literal(str(file))} AS {quoted(str(dataset))}")
-            self._staging[dataset, run_id] = str(dataset)
+            self._staging[dataset] = run_id
         return f"{quoted(str(dataset))}.{quoted(staging.table)}"
 
     def _staged(self, staging: TableRef, target: TableRef, schema: TableSchema, token: str, name: str) -> Staged:
@@ -288,6 +295,8 @@ def _table_names(sql: str) -> tuple[TableRef, ...]:
     except sqlglot.errors.ParseError as error:
         at = error.errors[0] if error.errors else {}
         raise InvalidQuery(str(at.get("description") or error), line=at.get("line"), column=at.get("col")) from None
+    except Exception as error:  # sqlglot 30 lets a function's builder fail with what it likes on wrong arguments
+        raise InvalidQuery(f"not a query: {error}", line=1, column=1) from None
     return tuple(dict.fromkeys(TableRef(t.db, t.name, t.catalog or None) for t in tree.find_all(exp.Table) if t.db))
 
 

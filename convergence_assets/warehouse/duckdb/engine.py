@@ -72,7 +72,7 @@ class Engine:
     ) -> list[tuple[Any, ...]]:
         """Run one statement and fetch its rows; `written_as` is the BigQuery text that an error is located in."""
         return self._interruptible(
-            lambda: self.connection.execute(sql, dict(parameters or {})).fetchall(), timeout_seconds, written_as or sql
+            lambda: self.connection.execute(sql, dict(parameters or {})).fetchall(), timeout_seconds, written_as or ""
         )
 
     def arrow(
@@ -87,7 +87,7 @@ class Engine:
         return self._interruptible(
             lambda: self.connection.execute(sql, dict(parameters or {})).to_arrow_table(),
             timeout_seconds,
-            written_as or sql,
+            written_as or "",
         )
 
     def _interruptible(self, work: Callable[[], T], timeout_seconds: float | None, written_as: str) -> T:

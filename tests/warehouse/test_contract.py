@@ -1,0 +1,271 @@
+"""What every warehouse adapter promises; an adapter joins by a line in `WAREHOUSES`."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from convergence_assets.warehouse.duckdb.adapter import DuckDBWarehouse
+from convergence_assets.warehouse.errors import InvalidQuery, JobTimeout, NotFound, SchemaMismatch, StagingChanged
+from convergence_assets.warehouse.interface import Job, SourceFile, Staged, Warehouse
+from convergence_assets.warehouse.schema import Column, Query, TableRef, TableSchema
+
+Open = Callable[[], Warehouse]
+WAREHOUSES: dict[str, Callable[[Path], Open]] = {"embedded": lambda folder: lambda: DuckDBWarehouse(folder)}
+
+DAY, NEXT = date(2026, 3, 1), date(2026, 3, 2)
+TABLE = TableRef("acme", "costs")
+SCHEMA = TableSchema(
+    columns=(
+        Column("day", "DATE", "REQUIRED"),
+        Column("name", "STRING"),
+        Column("cost", "NUMERIC"),
+        Column("labels", "RECORD", "REPEATED", "", (Column("key", "STRING"), Column("value", "STRING"))),
+    ),
+    partition_column="day",
+)
+JOB = Job("run-1", {"tenant": "acme"})
+
+
+@pytest.fixture(params=WAREHOUSES)
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
+    return WAREHOUSES[request.param](tmp_path)
+
+
+def rows(day: date, cost: str, n: int = 2) -> Query:
+    return Query(
+        f"SELECT @day AS day, CONCAT('n', CAST(i AS STRING)) AS name, NUMERIC '{cost}' AS cost, "
+        "[STRUCT('team' AS key, 'a' AS value)] AS labels "
+        f"FROM UNNEST([{', '.join(str(i) for i in range(n))}]) AS i",
+        {"day": day},
+    )
+
+
+def stage(warehouse: Warehouse, *queries: Query, job: Job = JOB, schema: TableSchema = SCHEMA) -> Staged:
+    return warehouse.stage_query(TABLE, schema, queries, job)
+
+
+def published(warehouse: Warehouse, sql: str = "SELECT day, name, cost FROM acme.costs ORDER BY day, name") -> list[tuple]:
+    return [tuple(row.values()) for row in warehouse.read(Query(sql), JOB).to_pylist()]
+
+
+def test_staged_rows_are_invisible_until_they_are_published(opened: Open) -> None:
+    with opened() as warehouse:
+        assert warehouse.ensure_table(TABLE, SCHEMA).created
+        staged = stage(warehouse, rows(DAY, "1.123456789"), rows(NEXT, "2", n=1))
+        assert (staged.rows, staged.rows_per_partition) == (3, {DAY: 2, NEXT: 1})
+        assert published(warehouse) == []
+        assert warehouse.publish(staged, [DAY], JOB) == 2
+        assert published(warehouse) == [(DAY, "n0", Decimal("1.123456789")), (DAY, "n1", Decimal("1.123456789"))]
+        warehouse.discard(staged)
+
+
+def test_publishing_a_partition_replaces_it_and_no_other(opened: Open) -> None:
+    with opened() as warehouse:
+        warehouse.ensure_table(TABLE, SCHEMA)
+        warehouse.publish(stage(warehouse, rows(DAY, "1"), rows(NEXT, "2")), [DAY, NEXT], JOB)
+        other = Job("run-2")
+        warehouse.publish(stage(warehouse, rows(DAY, "5", n=1), job=other), [DAY], other)
+        assert [r[2] for r in published(warehouse)] == [Decimal(5), Decimal(2), Decimal(2)]
+
+
+def test_publishing_an_empty_partition_empties_it(opened: Open) -> None:
+    with opened() as warehouse:
+        warehouse.ensure_table(TABLE, SCHEMA)
+        warehouse.publish(stage(warehouse, rows(DAY, "1"), rows(NEXT, "2")), [DAY, NEXT], JOB)
+        warehouse.publish(stage(warehouse, rows(NEXT, "2")), [DAY], JOB)
+        assert {r[0] for r in published(warehouse)} == {NEXT}
+
+
+def test_rows_that_were_staged_again_cannot_be_published_as_the_validated_ones(opened: Open) -> None:
+    with opened() as warehouse:
+        warehouse.ensure_table(TABLE, SCHEMA)
+        validated = stage(warehouse, rows(DAY, "1"))
+        stage(warehouse, rows(DAY, "999"))
+        with pytest.raises(StagingChanged):
+            warehouse.publish(validated, [DAY], JOB)
+        assert published(warehouse) == []
+
+
+def test_a_new_nullable_column_is_added_and_old_rows_have_null_in_it(opened: Open) -> None:
+    wider = replace(SCHEMA, columns=(*SCHEMA.columns, Column("team", "STRING")))
+    with opened() as warehouse:
+        warehouse.ensure_table(TABLE, SCHEMA)
+        warehouse.publish(stage(warehouse, rows(DAY, "1", n=1)), [DAY], JOB)
+        assert warehouse.ensure_table(TABLE, wider).added == ("team",)
+        assert warehouse.ensure_table(TABLE, wider).added == ()
+        assert published(warehouse, "SELECT name, team FROM acme.costs") == [("n0", None)]
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        (SCHEMA.columns[:-1], "labels is in the table and no longer declared"),
+        ((*SCHEMA.columns[:2], Column("cost", "FLOAT64"), SCHEMA.columns[3]), "cost is NUMERIC NULLABLE in the table and FLOAT64"),
+        ((*SCHEMA.columns[:2], Column("cost", "NUMERIC", "REQUIRED"), SCHEMA.columns[3]), "NUMERIC REQUIRED as declared"),
+        ((*SCHEMA.columns, Column("new", "STRING", "REQUIRED")), "new and REQUIRED"),
+    ],
+)  # fmt: skip
+def test_a_change_that_is_not_additive_is_refused_and_writes_nothing(
+    opened: Open, columns: tuple[Column, ...], said: str
+) -> None:
+    with opened() as warehouse:
+        warehouse.ensure_table(TABLE, SCHEMA)
+        warehouse.publish(stage(warehouse, rows(DAY, "1")), [DAY], JOB)
+        before = published(warehouse)
+        with pytest.raises(SchemaMismatch, match=said):
+            warehouse.ensure_table(TABLE, replace(SCHEMA, columns=columns))
+        assert published(warehouse) == before
+
+
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        ("SELECT @day AS day, 'a' AS name, NUMERIC '1' AS cost", "labels is declared and the SQL does not give it"),
+        (rows(DAY, "1").sql.replace("SELECT", "SELECT 1 AS extra,", 1), "extra is given by the SQL and not declared"),
+        (rows(DAY, "1").sql.replace("NUMERIC '1'", "'1'"), "cost is declared NUMERIC and the SQL gives"),
+        (rows(DAY, "1").sql.replace("@day AS day", "CAST(NULL AS DATE) AS day"), "REQUIRED"),
+    ],
+)
+def test_rows_that_do_not_fit_the_declared_columns_are_refused(opened: Open, sql: str, said: str) -> None:
+    with opened() as warehouse, pytest.raises(SchemaMismatch, match=said):
+        stage(warehouse, Query(sql, {"day": DAY} if "@day" in sql else {}))
+
+
+def test_a_table_that_does_not_exist_is_named_with_the_nearest(opened: Open) -> None:
+    with opened() as warehouse:
+        warehouse.ensure_table(TABLE, SCHEMA)
+        with pytest.raises(NotFound, match=r"acme.cost does not exist; did you mean costs\?"):
+            published(warehouse, "SELECT 1 AS one FROM acme.cost")
+        with pytest.raises(NotFound, match="dataset nobody does not exist"):
+            published(warehouse, "SELECT 1 AS one FROM nobody.costs")
+
+
+def test_a_wrong_query_says_where(opened: Open) -> None:
+    with opened() as warehouse:
+        warehouse.ensure_table(TABLE, SCHEMA)
+        with pytest.raises(InvalidQuery) as caught:
+            published(warehouse, "SELECT\n  day,\n  coost\nFROM acme.costs")
+        assert (caught.value.line, caught.value.column) == (3, 3)
+        with pytest.raises(InvalidQuery, match="line 1"):
+            published(warehouse, "SELECT FROM WHERE")
+
+
+@pytest.mark.parametrize("sql", ["DROP TABLE acme.costs", "DELETE FROM acme.costs WHERE TRUE", "SELECT 1; SELECT 2"])
+def test_a_query_cannot_write(opened: Open, sql: str) -> None:
+    with opened() as warehouse:
+        warehouse.ensure_table(TABLE, SCHEMA)
+        with pytest.raises(InvalidQuery):
+            warehouse.read(Query(sql), JOB)
+        assert published(warehouse) == []
+
+
+def test_a_statement_that_runs_too_long_is_cancelled(opened: Open) -> None:
+    numbers = "SELECT i FROM UNNEST(GENERATE_DATE_ARRAY(DATE '1900-01-01', DATE '2100-01-01')) AS i"
+    sql = f"SELECT COUNT(*) AS n FROM ({numbers}) AS a CROSS JOIN ({numbers}) AS b CROSS JOIN ({numbers}) AS c"
+    with opened() as warehouse:
+        began = time.monotonic()
+        with pytest.raises(JobTimeout):
+            warehouse.read(Query(sql), Job("slow", timeout_seconds=0.5))
+        assert time.monotonic() - began < 20
+        assert warehouse.read(Query("SELECT 1 AS one"), JOB).to_pylist() == [{"one": 1}]
+
+
+def test_files_of_every_format_are_staged_alike(opened: Open, tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = TableSchema(columns=(Column("day", "DATE"), Column("name", "STRING"), Column("cost", "NUMERIC")), partition_column="day")
+    (tmp_path / "a.csv").write_text('name,cost\n"x, y",1.5\n,2.25\n')
+    (tmp_path / "a.jsonl").write_text('{"name": "x, y", "cost": 1.5}\n{"cost": 2.25}\n')
+    pq.write_table(pa.table({"name": ["x, y", None], "cost": [Decimal("1.5"), Decimal("2.25")]}), tmp_path / "a.parquet")
+    with opened() as warehouse:
+        found = []
+        for kind in ("csv", "jsonl", "parquet"):
+            staged = warehouse.stage_files(TABLE, schema, [SourceFile(str(tmp_path / f"a.{kind}"), DAY)], kind, JOB)  # type: ignore[arg-type]
+            read = warehouse.read_staged(staged, ["day", "name", "cost"], JOB)
+            found.append(sorted(read.to_pylist(), key=lambda r: r["cost"]))
+        expected = [
+            {"day": DAY, "name": "x, y", "cost": Decimal("1.5")},
+            {"day": DAY, "name": None, "cost": Decimal("2.25")},
+        ]
+        assert found == [expected] * 3
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name,cost,extra\na,1,2\n", "extra is not declared"),
+        ("name,cost\na,expensive\n", "does not fit the declared columns"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_named(opened: Open, tmp_path: Path, text: str, said: str) -> None:
+    schema = TableSchema(columns=(Column("day", "DATE"), Column("name", "STRING"), Column("cost", "NUMERIC")), partition_column="day")
+    file = tmp_path / "bad.csv"
+    file.write_text(text)
+    with opened() as warehouse, pytest.raises(SchemaMismatch, match=said) as caught:
+        warehouse.stage_files(TABLE, schema, [SourceFile(str(file), DAY)], "csv", JOB)
+    assert str(file) in str(caught.value)
+
+
+def test_loading_a_source_twice_leaves_one_copy_of_each_day(opened: Open, tmp_path: Path) -> None:
+    schema = TableSchema(
+        columns=(Column("at", "TIMESTAMP"), Column("cost", "FLOAT64"), Column("_PARTITIONTIME", "TIMESTAMP")),
+        partition_column="_PARTITIONTIME",
+        ingestion_time_from="at",
+    )
+    source = TableRef("exports", "bills")
+    file = tmp_path / "bills.jsonl"
+    file.write_text('{"at": "2026-03-01T05:00:00Z", "cost": 1}\n{"at": "2026-03-02T23:59:59Z", "cost": 2}\n')
+    with opened() as warehouse:
+        for _ in range(2):
+            assert warehouse.load_files(source, schema, [SourceFile(str(file))], "jsonl", JOB) == 2
+        sql = "SELECT at, _PARTITIONTIME AS day FROM exports.bills ORDER BY at"
+        assert published(warehouse, sql)[1] == (
+            datetime(2026, 3, 2, 23, 59, 59, tzinfo=UTC),
+            datetime(2026, 3, 2, tzinfo=UTC),
+        )
+        assert len(published(warehouse, sql)) == 2
+        assert source in warehouse.tables()
+
+
+def test_a_long_read_of_one_dataset_does_not_hold_another_ones_publish(opened: Open) -> None:
+    numbers = "SELECT i FROM UNNEST(GENERATE_DATE_ARRAY(DATE '1900-01-01', DATE '2100-01-01')) AS i"
+    with opened() as warehouse:
+        warehouse.ensure_table(TABLE, SCHEMA)
+        warehouse.ensure_table(TableRef("globex", "costs"), SCHEMA)
+    with reading(opened, f"SELECT COUNT(*) AS n FROM acme.costs CROSS JOIN ({numbers}) AS a CROSS JOIN ({numbers}) AS b "
+                 f"CROSS JOIN ({numbers}) AS c RIGHT JOIN ({numbers}) AS d ON a.i < d.i AND b.i < c.i"):  # fmt: skip
+        with opened() as warehouse:
+            began = time.monotonic()
+            staged = warehouse.stage_query(TableRef("globex", "costs"), SCHEMA, [rows(DAY, "1")], Job("run-9"))
+            warehouse.publish(staged, [DAY], Job("run-9"))
+            assert time.monotonic() - began < 10
+
+
+@contextmanager
+def reading(opened: Open, sql: str) -> Iterator[None]:
+    """A thread that reads until the block ends."""
+    stop = threading.Event()
+
+    def read() -> None:
+        while not stop.is_set():
+            with opened() as warehouse:
+                try:
+                    warehouse.read(Query(sql), Job("reader", timeout_seconds=3))
+                except JobTimeout:
+                    return
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
