@@ -175,7 +175,8 @@ def _run(
 
 
 def _published_range(
-    definitions: Definitions, instance: "dg.DagsterInstance", tenant: Tenant, pipeline: TenantPipeline, first: date, last: date,
+    definitions: Definitions, instance: "dg.DagsterInstance", tenant: Tenant, pipeline: TenantPipeline, first: date,
+    last: date,
 ) -> list[RunResult]:  # fmt: skip
     """Run the range; where a day was stopped, run the stretches around it so that their downstream tables follow."""
     runs = [definitions.run(instance, tenant, pipeline, first, last)]
@@ -216,17 +217,17 @@ def _as_json(settings: Settings, told: TenantDay) -> dict[str, Any]:
 
 def _show(console: Console, settings: Settings, told: list[TenantDay]) -> None:
     table = Table(title="Published", title_justify="left")
-    for name in ("tenant", "timezone", "table"):
-        table.add_column(name)
-    for name in ("partitions", "rows", "net cost", "passed", "warned", "failed"):
-        table.add_column(name, justify="right")
+    for name in ("tenant", "table"):
+        table.add_column(name, no_wrap=True)
+    for name in ("days", "rows", "net cost", "passed", "warned", "failed"):
+        table.add_column(name, justify="right", no_wrap=True)
     for one in told:
         checks = one.checks()
         for n, (name, partitions) in enumerate(one.published().items()):
-            own = (one.tenant.tenant_id, one.tenant.timezone) if n == 0 else ("", "")
             net = (_net(settings, one.tenant) or "") if name == "gcp_cost_daily" else ""
             counts = [str(checks[k]) for k in ("passed", "warned", "failed")] if n == 0 else [""] * 3
-            table.add_row(*own, name, str(len(partitions)), f"{sum(partitions.values()):,}", net, *counts)
+            tenant = one.tenant.tenant_id if n == 0 else one.tenant.timezone if n == 1 else ""
+            table.add_row(tenant, name, str(len(partitions)), f"{sum(partitions.values()):,}", net, *counts)
         table.add_section()
     console.print(table)
     for one in told:
@@ -243,5 +244,5 @@ def _show(console: Console, settings: Settings, told: list[TenantDay]) -> None:
     console.print(
         "\nLook at a table:  [bold].venv/bin/convergence query[/bold] "
         "'SELECT usage_date, SUM(net_cost) AS net FROM acme.gcp_cost_daily GROUP BY 1 ORDER BY 1'\n"
-        "Open the UI:      [bold]make ui[/bold], then http://127.0.0.1:3000 (assets, checks, runs and partitions are all there)"
+        "Open the UI:      [bold]make ui[/bold], then http://127.0.0.1:3000"
     )

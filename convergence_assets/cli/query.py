@@ -46,12 +46,14 @@ def query(
 
 
 def _show(rows: "pa.Table", limit: int, where: str) -> None:
-    table = Table(caption=f"{rows.num_rows} rows, {where}", caption_justify="left")
+    table = Table()
     for field in rows.schema:
         table.add_column(field.name, justify="right" if _is_number(str(field.type)) else "left")
     for row in rows.slice(0, limit).to_pylist():
         table.add_row(*(_text(v) for v in row.values()))
-    Console().print(table)
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(table)
+    console.print(f"{rows.num_rows} rows, {where}", style="dim")
     if rows.num_rows > limit:
         Console(stderr=True).print(f"the first {limit} of {rows.num_rows} rows; --limit, --json or --csv show more")
 

@@ -51,7 +51,9 @@ def stage(warehouse: Warehouse, *queries: Query, job: Job = JOB, schema: TableSc
     return warehouse.stage_query(TABLE, schema, queries, job)
 
 
-def published(warehouse: Warehouse, sql: str = "SELECT day, name, cost FROM acme.costs ORDER BY day, name") -> list[tuple]:
+def published(
+    warehouse: Warehouse, sql: str = "SELECT day, name, cost FROM acme.costs ORDER BY day, name"
+) -> list[tuple]:
     return [tuple(row.values()) for row in warehouse.read(Query(sql), JOB).to_pylist()]
 
 
@@ -181,10 +183,14 @@ def test_files_of_every_format_are_staged_alike(opened: Open, tmp_path: Path) ->
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = TableSchema(columns=(Column("day", "DATE"), Column("name", "STRING"), Column("cost", "NUMERIC")), partition_column="day")
+    schema = TableSchema(
+        columns=(Column("day", "DATE"), Column("name", "STRING"), Column("cost", "NUMERIC")), partition_column="day"
+    )
     (tmp_path / "a.csv").write_text('name,cost\n"x, y",1.5\n,2.25\n')
     (tmp_path / "a.jsonl").write_text('{"name": "x, y", "cost": 1.5}\n{"cost": 2.25}\n')
-    pq.write_table(pa.table({"name": ["x, y", None], "cost": [Decimal("1.5"), Decimal("2.25")]}), tmp_path / "a.parquet")
+    pq.write_table(
+        pa.table({"name": ["x, y", None], "cost": [Decimal("1.5"), Decimal("2.25")]}), tmp_path / "a.parquet"
+    )
     with opened() as warehouse:
         found = []
         for kind in ("csv", "jsonl", "parquet"):
@@ -206,7 +212,9 @@ def test_files_of_every_format_are_staged_alike(opened: Open, tmp_path: Path) ->
     ],
 )
 def test_a_file_that_does_not_fit_is_named(opened: Open, tmp_path: Path, text: str, said: str) -> None:
-    schema = TableSchema(columns=(Column("day", "DATE"), Column("name", "STRING"), Column("cost", "NUMERIC")), partition_column="day")
+    schema = TableSchema(
+        columns=(Column("day", "DATE"), Column("name", "STRING"), Column("cost", "NUMERIC")), partition_column="day"
+    )
     file = tmp_path / "bad.csv"
     file.write_text(text)
     with opened() as warehouse, pytest.raises(SchemaMismatch, match=said) as caught:

@@ -1,0 +1,101 @@
+"""The `convergence` command as a person and a machine use it."""
+
+import csv
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def tenants(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(ROOT / "tenants", tmp_path / "tenants"))
+
+
+def convergence(home: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("CONVERGENCE_", "GCP_", "DAGSTER_"))}
+    return subprocess.run(
+        [sys.executable, "-m", "convergence_assets.cli.main", *words],
+        env=kept | {"CONVERGENCE_HOME": str(home), "COLUMNS": "160"} | environ,
+        capture_output=True, text=True, check=False, cwd=ROOT,
+    )  # fmt: skip
+
+
+def test_validate_prints_every_problem_and_exits_with_one(tenants: Path, tmp_path: Path) -> None:
+    fine = convergence(tmp_path, "validate", CONVERGENCE_TENANTS=str(tenants))
+    assert fine.returncode == 0, fine.stdout + fine.stderr
+    assert "3 tenants" in fine.stdout
+    (tenants / "acme" / "tenant.yaml").write_text("tenant_id: acme\ntimezon: UTC\n")
+    (tenants / "globex" / "tenant.yaml").write_text("- nothing\n")
+    wrong = convergence(tmp_path, "validate", "--json", CONVERGENCE_TENANTS=str(tenants))
+    assert wrong.returncode == 1
+    said = json.loads(wrong.stdout)
+    assert {Path(p["file"]).parent.name for p in said["problems"]} == {"acme", "globex"}
+    assert all(p["line"] for p in said["problems"])
+    assert [t["tenant_id"] for t in said["tenants"]] == ["initech"]
+    assert not (tmp_path / "accepted").exists()
+
+
+def test_schema_prints_json_schema_with_the_keys_as_files_spell_them(tmp_path: Path) -> None:
+    said = json.loads(convergence(tmp_path, "schema", "tenant").stdout)
+    assert "with" in said["$defs"]["TenantPipelineSpec"]["properties"]
+
+
+@pytest.mark.parametrize(
+    ("words", "environ", "said"),
+    [
+        (("query", "SELECT 1 AS one FROM nobody.t"), {}, "dataset nobody does not exist"),
+        (("query", "SELEC 1"), {}, "error: invalid_query"),
+        (("query", "SELECT 1.5 * 2 AS x"), {}, "NUMERIC '1.5'"),
+        (("run", "akme", "gcp_billing", "--partition", "2026-10-01"), {}, "did you mean 'acme'"),
+        (("run", "acme", "gcp_biling", "--partition", "2026-10-01"), {}, "did you mean 'gcp_billing'"),
+        (("run", "acme", "gcp_billing", "--partition", "yesterday"), {}, "a date like 2026-10-01"),
+        (("run", "acme", "gcp_billing", "--partition", "2026-09-01"), {}, "starts on 2026-10-01"),
+        (("run", "acme", "gcp_billing"), {}, "say --partition, or --from and --to"),
+        (("validate",), {"CONVERGENCE_TENANTS": "/nowhere"}, "does not exist; set CONVERGENCE_TENANTS"),
+        (("validate",), {"CONVERGENCE_WAREHOUSE": "duck"}, "expected 'embedded' or 'bigquery'"),
+        (("query", "SELECT 1 AS one"), {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, "starts here only by name"),
+        (("query", "SELECT 1 AS one"), {"GCP_PROJECT_ID": "a-project"}, "set CONVERGENCE_WAREHOUSE=embedded"),
+        (
+            ("load", "acme", "gcp_billing", "billing_export", "no-such-file.jsonl"),
+            {},
+            "no-such-file.jsonl does not exist",
+        ),
+    ],
+)
+def test_a_users_mistake_is_one_clear_message_and_never_a_stack_trace(
+    tmp_path: Path, words: tuple[str, ...], environ: dict[str, str], said: str
+) -> None:
+    done = convergence(tmp_path, *words, **environ)
+    assert done.returncode == 2
+    text = " ".join((done.stdout + done.stderr).replace("│", " ").split())
+    assert said in text, text
+    assert "Traceback" not in text
+
+
+@pytest.mark.slow
+def test_the_demo_publishes_stops_the_bad_day_and_shows_the_correction(tmp_path: Path) -> None:
+    done = convergence(tmp_path, "demo", "--rows-per-day", "300", "--days", "7", "--seed", "11", "--json")
+    assert done.returncode == 0, done.stderr[-3000:]
+    told = {t["tenant"]: t for t in json.loads(done.stdout)}
+    assert set(told) == {"acme", "globex", "initech"}
+    days = {t: set(told[t]["published"]["gcp_focus"]) for t in told}
+    week = {f"2026-10-{d:02d}" for d in range(1, 8)} | {"2026-10-09"}
+    assert days["acme"] == days["initech"] == week
+    assert days["globex"] == week - {"2026-10-06"}
+    assert [(s["partition"], s["checks"]) for s in told["globex"]["stopped"]] == [
+        ("2026-10-06", ["no_row_was_exported_twice"])
+    ]
+    assert told["acme"]["checks"]["failed"] == told["acme"]["checks"]["warned"] == 0
+    asked = convergence(tmp_path, "query", "SELECT usage_date, net_cost FROM acme.gcp_cost_daily", "--csv")
+    rows = list(csv.DictReader(io.StringIO(asked.stdout)))
+    assert {r["usage_date"] for r in rows} == week
+    table = convergence(tmp_path, "query", "SELECT COUNT(*) AS n FROM globex.gcp_cost_daily")
+    assert "embedded warehouse" in " ".join(table.stdout.split())
