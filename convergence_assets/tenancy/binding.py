@@ -246,7 +246,7 @@ def merged_suites(binding: Binding) -> tuple[dict[str, SuiteSpec], list[Problem]
 
 def steps(
     binding: Binding, order: tuple[str, ...], compiled: Mapping[str, CompiledSql], suites: Mapping[str, SuiteSpec],
-    sources: Mapping[str, BoundSource], values: Mapping[str, Any], variables: Mapping[str, object], made: frozenset[str],
+    sources: Mapping[str, BoundSource], values: Mapping[str, Any], made: frozenset[str],
 ) -> tuple[tuple[Step, ...], list[Problem]]:  # fmt: skip
     """The bound steps in order."""
     by_table = {step.table: step for step in binding.template.spec.steps}
@@ -324,7 +324,8 @@ def _typed(spec: ParameterSpec, given: Any) -> BoundValue:
             return Decimal(str(given))
         except ArithmeticError:
             raise ValueError(f"{given!r} is not a number") from None
-    return given  # type: ignore[no-any-return]
+    assert isinstance(given, str | int | date)
+    return given
 
 
 def _expected(spec: ParameterSpec) -> str:

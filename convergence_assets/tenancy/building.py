@@ -83,7 +83,7 @@ def _pipelines(
         if found:
             problems += found
             continue
-        steps, found = bind.steps(binding, order, compiled, suites, sources, values, variables, frozenset(made))
+        steps, found = bind.steps(binding, order, compiled, suites, sources, values, frozenset(made))
         problems += found
         for step in steps:
             edges[step.table] = {u for u in (step.sql.tables if step.sql else ()) if u in made}

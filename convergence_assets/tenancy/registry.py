@@ -105,7 +105,7 @@ def _serve_accepted(
 
 
 def _dataset_conflicts(tenants: Iterable[Tenant], shown: str, store: AcceptedStore | None) -> list[tuple[str, Problem]]:
-    """Who loses a dataset that two name. It belongs to the tenant of its name, else to who had it, else to the first."""
+    """Who loses a dataset that two name: all but the tenant of its name, else the one that had it, else the first."""
     by_dataset: dict[tuple[str | None, str], list[Tenant]] = {}
     for tenant in tenants:
         by_dataset.setdefault((tenant.project, tenant.dataset.lower()), []).append(tenant)

@@ -15,7 +15,9 @@ _EXTRACT_PARTS = {
 }  # fmt: skip
 _FORMAT_ELEMENTS = frozenset("AaBbdFGHIjMmpSTuVwYy%")
 _PARSE_ELEMENTS = frozenset("dmY%")
-_SPACES = "".join(map(chr, (*range(9, 14), 32, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000)))
+_SPACES = "".join(
+    map(chr, (*range(9, 14), 32, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000))
+)
 
 # A local time that occurs twice is the first of the two, as in BigQuery; DuckDB's AT TIME ZONE takes the second.
 _INSTANT = (
@@ -52,13 +54,13 @@ MACROS = (
 )  # fmt: skip
 
 
-def replacement(node: exp.Expression) -> exp.Expression | None:
+def replacement(node: exp.Expr) -> exp.Expr | None:
     """What takes the place of a node whose operands are already DuckDB's; None leaves it to sqlglot."""
     build = _BUILDERS.get(type(node))
     return build(node) if build else None
 
 
-def problem(node: exp.Expression) -> tuple[str, str] | None:
+def problem(node: exp.Expr) -> tuple[str, str] | None:
     """Message and remedy for arguments of a verified function that have no faithful form."""
     unit = _unit(node)
     match node:
@@ -89,7 +91,9 @@ def problem(node: exp.Expression) -> tuple[str, str] | None:
             return found
         case exp.RegexpExtract():
             return _extraction_problem(node)
-        case exp.RegexpReplace() if not _text(node.args.get("replacement")) or len([v for v in node.args.values() if v]) > 3:
+        case exp.RegexpReplace() if (
+            not _text(node.args.get("replacement")) or len([v for v in node.args.values() if v]) > 3
+        ):
             return "REGEXP_REPLACE with this replacement does not run alike", "write the replacement as a literal"
         case exp.Round() if node.args.get("truncate"):
             return "ROUND with a rounding mode has no form on the embedded engine", "write ROUND(x, n)"
@@ -120,11 +124,11 @@ def problem(node: exp.Expression) -> tuple[str, str] | None:
     return None
 
 
-def _unit(node: exp.Expression) -> str:
+def _unit(node: exp.Expr) -> str:
     unit = node.args.get("unit")
     if isinstance(unit, exp.WeekStart):
         return {"SUNDAY": "WEEK", "MONDAY": "ISOWEEK"}.get(unit.name.upper(), f"WEEK({unit.name})")
-    return unit.name.upper() if isinstance(unit, exp.Expression) else ""
+    return unit.name.upper() if isinstance(unit, exp.Expr) else ""
 
 
 def _part(node: exp.Extract) -> str:
@@ -133,20 +137,20 @@ def _part(node: exp.Extract) -> str:
     return str(node.this.name).upper()
 
 
-def _engine_unit(unit: str) -> exp.Expression:
+def _engine_unit(unit: str) -> exp.Expr:
     return exp.Literal.string("week" if unit == "ISOWEEK" else unit.lower())
 
 
-def _text(node: exp.Expression | None) -> bool:
+def _text(node: exp.Expr | None) -> bool:
     return isinstance(node, exp.RawString) or (isinstance(node, exp.Literal) and node.is_string)
 
 
-def _unit_problem(node: exp.Expression, unit: str, allowed: tuple[str, ...]) -> tuple[str, str]:
+def _unit_problem(node: exp.Expr, unit: str, allowed: tuple[str, ...]) -> tuple[str, str]:
     name = node.meta.get("bigquery_name") or type(node).__name__.upper()
     return f"{name} by {unit or 'this unit'} is not verified to answer alike", f"use one of {', '.join(allowed)}"
 
 
-def _format_problem(pattern: exp.Expression | None, elements: frozenset[str]) -> tuple[str, str] | None:
+def _format_problem(pattern: exp.Expr | None, elements: frozenset[str]) -> tuple[str, str] | None:
     remedy = "use " + ", ".join(f"%{e}" for e in sorted(elements))
     if pattern is None or not _text(pattern):
         return "a format that is not a literal is not verified", "write the format as a literal"
@@ -178,12 +182,12 @@ def _bracket_problem(node: exp.Bracket) -> tuple[str, str] | None:
     return None
 
 
-def _call(name: str, *operands: exp.Expression) -> exp.Expression:
+def _call(name: str, *operands: exp.Expr) -> exp.Expr:
     return exp.Anonymous(this=name, expressions=[o.copy() for o in operands])
 
 
-def _added(name: str, sign: int) -> Callable[[exp.Expression], exp.Expression]:
-    def build(node: exp.Expression) -> exp.Expression:
+def _added(name: str, sign: int) -> Callable[[exp.Expr], exp.Expr]:
+    def build(node: exp.Expr) -> exp.Expr:
         amount = node.expression
         count = exp.Literal.number(amount.name) if isinstance(amount, exp.Literal) else amount.copy()
         signed = exp.Neg(this=exp.Paren(this=count)) if sign < 0 else count
@@ -196,69 +200,73 @@ def _added(name: str, sign: int) -> Callable[[exp.Expression], exp.Expression]:
     return build
 
 
-def _date_trunc(node: exp.Expression) -> exp.Expression:
+def _date_trunc(node: exp.Expr) -> exp.Expr:
     unit = _unit(node)
     if unit == "WEEK":
         return _call("bq_date_trunc_week", node.this)
     return _call("bq_date_trunc", _engine_unit(unit), node.this)
 
 
-def _date_diff(node: exp.Expression) -> exp.Expression:
+def _date_diff(node: exp.Expr) -> exp.Expr:
     unit = _unit(node)
     if unit in ("WEEK", "ISOWEEK"):
         return _call(f"bq_date_diff_{unit.lower()}", node.this, node.expression)
     return _call("bq_date_diff", _engine_unit(unit), node.this, node.expression)
 
 
-def _timestamp_trunc(node: exp.Expression) -> exp.Expression:
+def _timestamp_trunc(node: exp.Expr) -> exp.Expr:
     zone, unit = node.args.get("zone"), _engine_unit(_unit(node))
     if zone is None:
         return _call("bq_timestamp_trunc", unit, node.this)
     return _call("bq_instant", _call("date_trunc", unit, _call("bq_local", node.this, zone)), zone)
 
 
-def _extract(node: exp.Expression) -> exp.Expression:
+def _extract(node: exp.Expr) -> exp.Expr:
     what, of = _EXTRACT_PARTS[_part(node)], node.expression  # type: ignore[arg-type]
     if isinstance(of, exp.AtTimeZone):
         of = _call("bq_local", of.this, of.args["zone"])
     return _call(what, of) if what.startswith("bq_") else _call("date_part", exp.Literal.string(what), of)
 
 
-def _time_to_str(node: exp.Expression) -> exp.Expression:
+def _time_to_str(node: exp.Expr) -> exp.Expr:
     of, zone = node.this, node.args.get("zone")
     if isinstance(of, exp.TsOrDsToTimestamp | exp.TsOrDsToDate):
         of = of.this
     return _call("bq_format", _call("bq_local", of, zone) if zone else of, node.args["format"])
 
 
-def _date(node: exp.Expression) -> exp.Expression | None:
+def _date(node: exp.Expr) -> exp.Expr | None:
     zone = node.args.get("zone")
     return exp.cast(_call("bq_local", node.this, zone), "DATE") if zone else None
 
 
-def _timestamp(node: exp.Expression) -> exp.Expression | None:
+def _timestamp(node: exp.Expr) -> exp.Expr | None:
     zone = node.args.get("zone")
-    return _call("bq_instant", exp.cast(node.this.copy(), exp.DataType.build("TIMESTAMP", dialect="duckdb")), zone) if zone else None
+    return (
+        _call("bq_instant", exp.cast(node.this.copy(), exp.DataType.build("TIMESTAMP", dialect="duckdb")), zone)
+        if zone
+        else None
+    )
 
 
-def _trim(node: exp.Expression) -> exp.Expression:
+def _trim(node: exp.Expr) -> exp.Expr:
     name = {"LEADING": "ltrim", "TRAILING": "rtrim"}.get(str(node.args.get("position") or ""), "trim")
     return _call(name, node.this, node.expression or exp.Literal.string(_SPACES))
 
 
-def _concat(node: exp.Expression) -> exp.Expression:
-    joined: exp.Expression = exp.Paren(this=node.expressions[0].copy())
+def _concat(node: exp.Expr) -> exp.Expr:
+    joined: exp.Expr = exp.Paren(this=node.expressions[0].copy())
     for part in node.expressions[1:]:
         joined = exp.DPipe(this=joined, expression=exp.Paren(this=part.copy()), safe=False)
     return exp.Paren(this=joined)
 
 
-def _substring(node: exp.Expression) -> exp.Expression:
+def _substring(node: exp.Expr) -> exp.Expr:
     operands = [node.this, node.args.get("start"), node.args.get("length")]
     return _call("bq_substr", *(o for o in operands if o is not None))
 
 
-_BUILDERS: dict[type[exp.Expression], Callable[..., exp.Expression | None]] = {
+_BUILDERS: dict[type[exp.Expr], Callable[..., exp.Expr | None]] = {
     exp.DateAdd: _added("bq_add_to_date", 1),
     exp.DateSub: _added("bq_add_to_date", -1),
     exp.TimestampAdd: _added("bq_add_to_timestamp", 1),

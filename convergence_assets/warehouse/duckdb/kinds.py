@@ -28,7 +28,8 @@ _INTEGERS = (
     exp.DenseRank, exp.ApproxDistinct, exp.ArraySize,
 )  # fmt: skip
 _STRINGS = (
-    exp.Concat, exp.GroupConcat, exp.DPipe, exp.Lower, exp.Upper, exp.Trim, exp.Substring, exp.RegexpExtract, exp.TimeToStr, exp.Hex,
+    exp.Concat, exp.GroupConcat, exp.DPipe, exp.Lower, exp.Upper, exp.Trim, exp.Substring, exp.RegexpExtract,
+    exp.TimeToStr, exp.Hex,
 )  # fmt: skip
 _OTHERS = (
     exp.Date, exp.TsOrDsToDate, exp.TimestampTrunc, exp.DateTrunc, exp.DateAdd, exp.DateSub, exp.TimestampAdd,
@@ -44,8 +45,8 @@ class Kinds:
     records, outputs of its subqueries) has one kind: then the real one has it too.
     """
 
-    def __init__(self, tree: exp.Expression, types: Mapping[str, Mapping[str, Column]]) -> None:
-        self._named: dict[str, list[Kind | exp.Expression]] = {}
+    def __init__(self, tree: exp.Expr, types: Mapping[str, Mapping[str, Column]]) -> None:
+        self._named: dict[str, list[Kind | exp.Expr]] = {}
         made = {cte.alias for cte in tree.find_all(exp.CTE)}
         self._closed = all(table.name in types or table.name in made for table in tree.find_all(exp.Table))
         for columns in types.values():
@@ -56,7 +57,7 @@ class Kinds:
                     self._named.setdefault(projection.alias.lower(), []).append(projection.this)
         self._known: dict[str, Kind | None] = {}
 
-    def of(self, node: exp.Expression | None) -> Kind | None:
+    def of(self, node: exp.Expr | None) -> Kind | None:
         """The kind, None where it cannot be told."""
         if node is None or isinstance(node, exp.Null):
             return None
@@ -103,7 +104,7 @@ class Kinds:
             return self.of(node.expressions[0].unalias())
         return None
 
-    def together(self, nodes: Iterable[exp.Expression | None]) -> Kind | None:
+    def together(self, nodes: Iterable[exp.Expr | None]) -> Kind | None:
         """The kind that BigQuery coerces these to; NULL says nothing."""
         kinds = [self.of(n) for n in nodes if n is not None and not isinstance(n, exp.Null)]
         if not kinds or None in kinds:
@@ -133,7 +134,7 @@ class Kinds:
             self._known[name] = told.pop() if len(told) == 1 else None
         return self._known[name]
 
-    def _inner(self, node: exp.Expression, name: str) -> Kind | None:
+    def _inner(self, node: exp.Expr, name: str) -> Kind | None:
         declared = {k for k in self._named[name] if isinstance(k, str)}
         mentions = any(c.name.lower() == name for c in node.find_all(exp.Column))
         if not mentions:

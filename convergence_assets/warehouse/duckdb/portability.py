@@ -51,13 +51,14 @@ _SYNTAX = (
     exp.GTE, exp.Group, exp.Having, exp.Identifier, exp.IgnoreNulls, exp.In, exp.IntDiv, exp.Intersect, exp.Interval,
     exp.Is, exp.Join, exp.LT, exp.LTE, exp.Like, exp.Limit, exp.Literal, exp.Mod, exp.Mul, exp.NEQ, exp.Neg, exp.Not,
     exp.Null, exp.Offset, exp.Or, exp.Order, exp.Ordered, exp.Parameter, exp.Paren, exp.Placeholder, exp.PropertyEQ,
-    exp.Qualify, exp.RawString, exp.Select, exp.Star, exp.Sub, exp.Subquery, exp.Table, exp.TableAlias, exp.Tuple, exp.Union,
+    exp.Qualify, exp.RawString, exp.Select, exp.Star, exp.Sub, exp.Subquery, exp.Table, exp.TableAlias, exp.Tuple,
+    exp.Union,
     exp.Var, exp.WeekStart, exp.Where, exp.Window, exp.WindowSpec, exp.With,
 )  # fmt: skip
 _LARGEST_INT64 = 2**63 - 1
 _WIDE = (exp.DataType.Type.BIGDECIMAL,)
 
-_REFUSED_NODES: tuple[tuple[type[exp.Expression], str, str], ...] = (
+_REFUSED_NODES: tuple[tuple[type[exp.Expr], str, str], ...] = (
     (exp.Command, "scripting and EXECUTE IMMEDIATE do not run alike", "write one SELECT"),
     (exp.TableSample, "TABLESAMPLE does not give the same rows", "filter by a column"),
     (exp.Version, "FOR SYSTEM_TIME AS OF has no form on the embedded engine", "read the table as it is"),
@@ -67,7 +68,7 @@ _REFUSED_NODES: tuple[tuple[type[exp.Expression], str, str], ...] = (
 )
 
 
-def parse(sql: str) -> exp.Expression:
+def parse(sql: str) -> exp.Expr:
     """The one statement's tree; raises `UnportableSQL` for a syntax error or anything but one SELECT."""
     try:
         statements = [s for s in sqlglot.parse(sql, read="bigquery") if s is not None]
@@ -79,7 +80,7 @@ def parse(sql: str) -> exp.Expression:
     return statements[0]
 
 
-def position(node: exp.Expression) -> tuple[int, int]:
+def position(node: exp.Expr) -> tuple[int, int]:
     """Line and column of the first token below a node that knows where it stands; (1, 1) if none does."""
     for inner in node.walk(bfs=False):
         if "line" in inner.meta:
@@ -87,7 +88,7 @@ def position(node: exp.Expression) -> tuple[int, int]:
     return (position(node.parent)) if node.parent is not None else (1, 1)
 
 
-def problems_of(tree: exp.Expression) -> Iterator[SqlProblem]:
+def problems_of(tree: exp.Expr) -> Iterator[SqlProblem]:
     """Every construct of a parsed statement that is refused whatever its operands' types, one for each position."""
     named: set[tuple[int, int]] = set()
     for node in tree.walk(bfs=False):
@@ -97,7 +98,7 @@ def problems_of(tree: exp.Expression) -> Iterator[SqlProblem]:
             yield SqlProblem(*position(node), *found)
 
 
-def _problem(node: exp.Expression) -> tuple[str, str] | None:
+def _problem(node: exp.Expr) -> tuple[str, str] | None:
     for kind, message, remedy in _REFUSED_NODES:
         if isinstance(node, kind):
             return message, remedy
@@ -134,7 +135,7 @@ def _problem(node: exp.Expression) -> tuple[str, str] | None:
             names = {n.upper() for n in (node.sql_name(), *type(node).sql_names())}
             if not _COMPACT & {n.replace("_", "") for n in names}:
                 return _unverified(node.meta.get("bigquery_name") or node.sql_name())
-        case exp.Expression() if not isinstance(node, _SYNTAX):
+        case exp.Expr() if not isinstance(node, _SYNTAX):
             said = node.key.upper()
             return f"{said} is not verified to answer alike on both engines", "write it with plain joins and functions"
     return functions.problem(node)
@@ -146,13 +147,25 @@ def _unverified(name: str) -> tuple[str, str]:
     return f"function {name} is not verified to answer alike on both engines", remedy
 
 
-def _in_arithmetic(node: exp.Expression) -> bool:
+def _in_arithmetic(node: exp.Expr) -> bool:
     parent = node.parent
     while isinstance(parent, exp.Neg | exp.Paren):
         parent = parent.parent
     return isinstance(
-        parent, exp.Add | exp.Sub | exp.Mul | exp.Div | exp.Mod | exp.IntDiv | exp.SafeDivide
-        | exp.Coalesce | exp.If | exp.Case | exp.Greatest | exp.Least | exp.Nullif
+        parent,
+        exp.Add
+        | exp.Sub
+        | exp.Mul
+        | exp.Div
+        | exp.Mod
+        | exp.IntDiv
+        | exp.SafeDivide
+        | exp.Coalesce
+        | exp.If
+        | exp.Case
+        | exp.Greatest
+        | exp.Least
+        | exp.Nullif,
     )
 
 

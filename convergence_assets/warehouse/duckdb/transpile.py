@@ -59,7 +59,7 @@ def portability_problems(sql: str, types: Types | None = None) -> tuple[SqlProbl
     return tuple(sorted(problems, key=lambda p: (p.line, p.column)))
 
 
-def transpile_tree(sql: str, types: Types | None = None) -> exp.Expression:
+def transpile_tree(sql: str, types: Types | None = None) -> exp.Expr:
     """The statement as a tree for DuckDB, tables still named as written. Raises `UnportableSQL`."""
     tree = parse(sql)
     problems = list(problems_of(tree))
@@ -71,7 +71,7 @@ def transpile_tree(sql: str, types: Types | None = None) -> exp.Expression:
     return tree
 
 
-def to_sql(tree: exp.Expression) -> str:
+def to_sql(tree: exp.Expr) -> str:
     """The text of a tree from `transpile_tree`."""
     return tree.sql(dialect="duckdb", unsupported_level=sqlglot.ErrorLevel.RAISE)
 
@@ -81,9 +81,9 @@ def transpile(sql: str, types: Types | None = None) -> str:
     return to_sql(transpile_tree(sql, types))
 
 
-def _rewrite(tree: exp.Expression, kinds: Kinds, problems: list[SqlProblem]) -> exp.Expression:
+def _rewrite(tree: exp.Expr, kinds: Kinds, problems: list[SqlProblem]) -> exp.Expr:
     for joined in list(tree.find_all(exp.Concat, exp.DPipe)):
-        for part in joined.expressions if isinstance(joined, exp.Concat) else (joined.left, joined.right):
+        for part in joined.expressions if isinstance(joined, exp.Concat) else (joined.this, joined.expression):
             if kinds.of(part) != "string" and not isinstance(part, exp.Null):
                 part.replace(exp.cast(part.copy(), exp.DataType.Type.TEXT))
     # Kinds are asked of the nodes as written, so all are decided before the first node is replaced.
@@ -103,7 +103,7 @@ def _rewrite(tree: exp.Expression, kinds: Kinds, problems: list[SqlProblem]) -> 
     return tree
 
 
-def _decide(node: exp.Expression, kinds: Kinds, problems: list[SqlProblem]) -> str | None:
+def _decide(node: exp.Expr, kinds: Kinds, problems: list[SqlProblem]) -> str | None:
     """The macro that takes a node's place, "literal" for a bare FLOAT64, None to leave it."""
     match node:
         case exp.Literal() if not node.is_string and not node.is_int and not _made_numeric(node):
@@ -111,7 +111,8 @@ def _decide(node: exp.Expression, kinds: Kinds, problems: list[SqlProblem]) -> s
         case exp.Cast() if node.to.this == _NUMERIC and _is_number(node.this) and not isinstance(node, exp.TryCast):
             return "numeric_literal"
         case exp.Cast() if node.to.this == _NUMERIC:
-            return _pick("safe_numeric" if isinstance(node, exp.TryCast) else "numeric", kinds.of(node.this), node, problems)
+            operation = "safe_numeric" if isinstance(node, exp.TryCast) else "numeric"
+            return _pick(operation, kinds.of(node.this), node, problems)
         case exp.Cast() if node.to.this == exp.DataType.Type.BIGINT:
             kind = kinds.of(node.this)
             if kind == "other":
@@ -120,7 +121,8 @@ def _decide(node: exp.Expression, kinds: Kinds, problems: list[SqlProblem]) -> s
         case exp.Cast() if node.to.this in (exp.DataType.Type.TEXT, exp.DataType.Type.VARCHAR):
             return _text(node, kinds.of(node.this), problems)
         case exp.Cast() if node.to.this == exp.DataType.Type.BOOLEAN and kinds.of(node.this) != "int64":
-            problems.append(_problem(node, "CAST AS BOOL takes more spellings on the embedded engine", "compare with 'true'"))
+            message = "CAST AS BOOL takes more spellings on the embedded engine"
+            problems.append(_problem(node, message, "compare with 'true'"))
         case exp.Mul():
             kind = kinds.together([node.left, node.right])
             return None if kind == "float64" else _pick("multiply", kind, node, problems)
@@ -151,17 +153,18 @@ def _decide(node: exp.Expression, kinds: Kinds, problems: list[SqlProblem]) -> s
     return None
 
 
-def _text(node: exp.Expression, kind: str | None, problems: list[SqlProblem]) -> str | None:
+def _text(node: exp.Expr, kind: str | None, problems: list[SqlProblem]) -> str | None:
     if isinstance(node.this, exp.Null) or kind == "string":
         return None
     if kind == "float64":
         problems.append(_problem(node, "a FLOAT64 as text is spelled differently", "write CAST(... AS NUMERIC) in it"))
     elif kind not in ("numeric", "int64") and node.this.find(exp.AggFunc, exp.Window):
-        problems.append(_problem(node, "the type of an aggregate made text cannot be told", "use FORMAT_DATE or MAX(CAST(... AS STRING))"))
+        message = "the type of an aggregate made text cannot be told"
+        problems.append(_problem(node, message, "use FORMAT_DATE or MAX(CAST(... AS STRING))"))
     return "bq_string_numeric" if kind == "numeric" else "bq_text"
 
 
-def _pick(operation: str, kind: str | None, node: exp.Expression, problems: list[SqlProblem]) -> str | None:
+def _pick(operation: str, kind: str | None, node: exp.Expr, problems: list[SqlProblem]) -> str | None:
     if kind == "other":
         problems.append(_untold(node, operation.upper()))
         return None
@@ -173,12 +176,12 @@ def _pick(operation: str, kind: str | None, node: exp.Expression, problems: list
     return f"bq_{operation}"
 
 
-def _problem(node: exp.Expression, message: str, remedy: str) -> SqlProblem:
+def _problem(node: exp.Expr, message: str, remedy: str) -> SqlProblem:
     line, column = position(node)
     return SqlProblem(line, column, message, remedy)
 
 
-def _untold(node: exp.Expression, operation: str) -> SqlProblem:
+def _untold(node: exp.Expr, operation: str) -> SqlProblem:
     return _problem(
         node,
         f"{operation}: it cannot be told whether an operand is NUMERIC or FLOAT64",
@@ -186,7 +189,7 @@ def _untold(node: exp.Expression, operation: str) -> SqlProblem:
     )
 
 
-def _replacement(node: exp.Expression, call: str) -> exp.Expression:
+def _replacement(node: exp.Expr, call: str) -> exp.Expr:
     if call == "double":
         return exp.cast(exp.Literal.string(node.this), exp.DataType.Type.DOUBLE)
     if call == "int64_literal":
@@ -206,7 +209,7 @@ def _replacement(node: exp.Expression, call: str) -> exp.Expression:
     return exp.Anonymous(this=call, expressions=[o.copy() for o in operands])
 
 
-def _average_in_window(window: exp.Window, average: exp.Expression) -> exp.Expression:
+def _average_in_window(window: exp.Window, average: exp.Expr) -> exp.Expr:
     parts = []
     for aggregate in (exp.Sum, exp.Count):
         part = window.copy()
@@ -215,12 +218,12 @@ def _average_in_window(window: exp.Window, average: exp.Expression) -> exp.Expre
     return exp.Anonymous(this="bq_average_numeric", expressions=parts)
 
 
-def _is_number(node: exp.Expression) -> bool:
+def _is_number(node: exp.Expr) -> bool:
     inner = node.this if isinstance(node, exp.Neg) else node
-    return isinstance(inner, exp.Literal) and re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", inner.name) is not None
+    return isinstance(inner, exp.Literal) and bool(re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", inner.name))
 
 
-def _made_numeric(literal: exp.Expression) -> bool:
+def _made_numeric(literal: exp.Expr) -> bool:
     parent = literal.parent
     cast = parent.parent if isinstance(parent, exp.Neg) else parent
     return isinstance(cast, exp.Cast) and not isinstance(cast, exp.TryCast) and cast.to.this == _NUMERIC

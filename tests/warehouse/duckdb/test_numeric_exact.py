@@ -37,7 +37,9 @@ vast = st.decimals(min_value=-LARGEST, max_value=LARGEST, places=9)
 halves = st.builds(lambda k, p: D(k).scaleb(-p), st.integers(-(10**6), 10**6), st.integers(0, 9)).map(
     lambda d: d.quantize(NINTH, context=WIDE)
 )
-chosen = st.sampled_from([D(0), D("0.5"), D("-0.5"), NINTH, -NINTH, D("0.00005"), D(3), D(-7), LARGEST, -LARGEST, D(10**20)])
+chosen = st.sampled_from(
+    [D(0), D("0.5"), D("-0.5"), NINTH, -NINTH, D("0.00005"), D(3), D(-7), LARGEST, -LARGEST, D(10**20)]
+)
 numerics = st.one_of(small, money, vast, halves, chosen)
 doubles = st.one_of(
     st.floats(-1e6, 1e6),
@@ -170,7 +172,11 @@ def answers(connection: duckdb.DuckDBPyConnection, sql: str, made: Sequence[Row]
         found: dict[int, object] = {}
         for i in range(len(made)):
             try:
-                found |= dict(connection.execute(f"SELECT * FROM ({sql.replace('pairs', f'(FROM pairs WHERE i = {i})')})").fetchall())
+                found |= dict(
+                    connection.execute(
+                        f"SELECT * FROM ({sql.replace('pairs', f'(FROM pairs WHERE i = {i})')})"
+                    ).fetchall()
+                )
             except duckdb.Error:
                 continue
         return found
@@ -209,8 +215,19 @@ def test_an_operation_gives_decimals_answer_or_an_error(
 def test_bound_parameters_give_decimals_answer_or_an_error(
     connection: duckdb.DuckDBPyConnection, pairs: Sequence[tuple[Decimal, Decimal]]
 ) -> None:
-    for expression in ("a + b", "a - b", "a * b", "a / b", "SAFE_DIVIDE(a, b)", "DIV(a, b)", "MOD(a, b)", "ROUND(a, 2)"):
-        sql = transpile("SELECT " + expression.replace("(a", "(@a").replace("a ", "@a ").replace("@@", "@").replace("b", "@b"))
+    for expression in (
+        "a + b",
+        "a - b",
+        "a * b",
+        "a / b",
+        "SAFE_DIVIDE(a, b)",
+        "DIV(a, b)",
+        "MOD(a, b)",
+        "ROUND(a, 2)",
+    ):
+        sql = transpile(
+            "SELECT " + expression.replace("(a", "(@a").replace("a ", "@a ").replace("@@", "@").replace("b", "@b")
+        )
         operands, exact = EXPRESSIONS[expression]
         for a, b in pairs:
             bound = {k: v for k, v in (("a", a), ("b", b)) if k in operands}
@@ -228,7 +245,9 @@ def test_bound_parameters_give_decimals_answer_or_an_error(
 def test_sum_and_avg_are_exact_in_groups_and_windows(
     connection: duckdb.DuckDBPyConnection, value: st.SearchStrategy[Decimal], data: st.DataObject
 ) -> None:
-    made = data.draw(st.lists(st.tuples(st.integers(0, 3), optional(st.one_of(money, halves, value))), min_size=1, max_size=40))
+    made = data.draw(
+        st.lists(st.tuples(st.integers(0, 3), optional(st.one_of(money, halves, value))), min_size=1, max_size=40)
+    )
     fill(connection, [(a, None, None, g, None, None) for g, a in made])
     groups: dict[int, list[Decimal]] = {}
     for g, a in made:
