@@ -219,21 +219,25 @@ def _show(console: Console, settings: Settings, told: list[TenantDay]) -> None:
     table = Table(title="Published", title_justify="left")
     for name in ("tenant", "table"):
         table.add_column(name, no_wrap=True)
-    for name in ("days", "rows", "net cost", "passed", "warned", "failed"):
+    for name in ("days", "rows", "net cost"):
         table.add_column(name, justify="right", no_wrap=True)
     for one in told:
-        checks = one.checks()
         for n, (name, partitions) in enumerate(one.published().items()):
             net = (_net(settings, one.tenant) or "") if name == "gcp_cost_daily" else ""
-            counts = [str(checks[k]) for k in ("passed", "warned", "failed")] if n == 0 else [""] * 3
             tenant = one.tenant.tenant_id if n == 0 else one.tenant.timezone if n == 1 else ""
-            table.add_row(tenant, name, str(len(partitions)), f"{sum(partitions.values()):,}", net, *counts)
+            table.add_row(tenant, name, str(len(partitions)), f"{sum(partitions.values()):,}", net)
         table.add_section()
     console.print(table)
     for one in told:
+        counts = one.checks()
+        failed = f"[red]{counts['failed']} failed[/red]" if counts["failed"] else "0 failed"
+        console.print(
+            f"checks    {one.tenant.tenant_id}: {counts['passed']} passed, {counts['warned']} warned, {failed}"
+        )
+    for one in told:
         for stop in one.stopped():
             console.print(
-                f"[red]stopped[/red] {one.tenant.tenant_id} {stop['table']} {stop['partition']}: "
+                f"[red]stopped[/red]   {one.tenant.tenant_id} {stop['table']} {stop['partition']}: "
                 f"{', '.join(stop['checks'])} (critical; nothing of that day was published)"
             )
         if one.before != one.after:

@@ -136,6 +136,7 @@ def _rare_rows(
     hours = hours_of(day, tenant.timezone)
     local = ZoneInfo(tenant.timezone)
     rate = int(tenant.usd_rate * 100)
+    paid = [template for template in templates if template.base_cost]
 
     def dated(
         row: dict[str, Any], hour: datetime, exported: datetime, cost: int, month: str
@@ -162,7 +163,7 @@ def _rare_rows(
         rounding = account_row(tenant, invoice, ("ROUN-DING-0000", "Rounding error"), cost_type="rounding_error")
         yield dated(rounding, hours[0], _export_time(hours[0], rng), -4_217_000, before)
     if day.day % 5 == 0:
-        refund = _adjustment(rng.choice(templates), "GOODWILL", "COMPLETE_NEGATION", "Refund agreed with support", day)
+        refund = _adjustment(rng.choice(paid), "GOODWILL", "COMPLETE_NEGATION", "Refund agreed with support", day)
         yield dated(
             refund,
             hours[9],
@@ -171,7 +172,7 @@ def _rare_rows(
             invoice_month(hours[9]),
         )
     if day.day % 4 == 1:
-        late = _adjustment(rng.choice(templates), "USAGE_CORRECTION", "PARTIAL_CORRECTION", "Usage metered late", day)
+        late = _adjustment(rng.choice(paid), "USAGE_CORRECTION", "PARTIAL_CORRECTION", "Usage metered late", day)
         exported = _export_time(hours[12], rng) + timedelta(days=_LATE_DAYS)
         yield dated(late, hours[12], exported, rng.randrange(-NANO, NANO) * rate // 100, invoice_month(exported))
 

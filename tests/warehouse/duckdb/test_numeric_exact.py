@@ -32,7 +32,7 @@ RUN = settings(deadline=None, max_examples=12, suppress_health_check=list(Health
 
 small = st.decimals(min_value=-10000, max_value=10000, places=9)
 money = st.decimals(min_value=D(-(10**15)), max_value=D(10**15), places=9)
-vast = st.decimals(min_value=-LARGEST, max_value=LARGEST, places=9)
+vast = st.integers(-(10**38 - 1), 10**38 - 1).map(lambda units: D(units).scaleb(-9, context=WIDE))
 # k + 0.5 units in the tenth place come out of products and quotients of these.
 halves = st.builds(lambda k, p: D(k).scaleb(-p), st.integers(-(10**6), 10**6), st.integers(0, 9)).map(
     lambda d: d.quantize(NINTH, context=WIDE)

@@ -39,7 +39,11 @@ WITH charges AS (
         LOWER(COALESCE(service_description, '')) AS service,
         -- A billing month of Google begins at midnight in Los Angeles.
         DATE_TRUNC(DATE(usage_start_time, 'America/Los_Angeles'), MONTH) AS usage_month,
-        PARSE_DATE('%Y%m%d', CONCAT(invoice_month, '01')) AS billing_month,
+        IF(
+            REGEXP_CONTAINS(invoice_month, '^[0-9]{4}(0[1-9]|1[0-2])$'),
+            PARSE_DATE('%Y%m%d', CONCAT(invoice_month, '01')),
+            DATE_TRUNC(DATE(usage_start_time, 'America/Los_Angeles'), MONTH)
+        ) AS billing_month,
         CASE
             WHEN cost_type = 'tax' THEN 'Tax'
             WHEN cost_type IN ('adjustment', 'rounding_error') THEN 'Adjustment'
