@@ -38,7 +38,7 @@ halves = st.builds(lambda k, p: D(k).scaleb(-p), st.integers(-(10**6), 10**6), s
     lambda d: d.quantize(NINTH, context=WIDE)
 )
 chosen = st.sampled_from(
-    [D(0), D("0.5"), D("-0.5"), NINTH, -NINTH, D("0.00005"), D(3), D(-7), LARGEST, -LARGEST, D(10**20)]
+    [D(0), D("0.5"), D("-0.5"), NINTH, -NINTH, D("0.00005"), D(3), D(-7), LARGEST, LARGEST.copy_negate(), D(10**20)]
 )
 numerics = st.one_of(small, money, vast, halves, chosen)
 doubles = st.one_of(
@@ -66,7 +66,7 @@ def numeric(value: Decimal) -> Decimal | None:
     """As BigQuery stores it; None stands for an overflow error."""
     with localcontext(WIDE):
         rounded = value.quantize(NINTH, rounding=ROUND_HALF_UP)
-    return rounded if abs(rounded) <= LARGEST else None
+    return rounded if rounded.copy_abs() <= LARGEST else None
 
 
 def rounded(value: Decimal, places: int) -> Decimal | None:
@@ -103,7 +103,7 @@ def with_wide(work: Callable[..., Decimal]) -> Callable[..., Decimal | None]:
 EXPRESSIONS: dict[str, tuple[str, Callable[..., object]]] = {
     "a + b": ("ab", with_wide(lambda a, b: a + b)),
     "a - b": ("ab", with_wide(lambda a, b: a - b)),
-    "-a": ("a", lambda a: -a),
+    "-a": ("a", Decimal.copy_negate),
     "a * b": ("ab", with_wide(lambda a, b: a * b)),
     "a * n": ("an", with_wide(lambda a, n: a * n)),
     "a + n": ("an", with_wide(lambda a, n: a + n)),
@@ -118,7 +118,7 @@ EXPRESSIONS: dict[str, tuple[str, Callable[..., object]]] = {
     "ROUND(a, 2)": ("a", lambda a: rounded(a, 2)),
     "ROUND(a, 8)": ("a", lambda a: rounded(a, 8)),
     "ROUND(a, -2)": ("a", lambda a: rounded(a, -2)),
-    "ABS(a)": ("a", abs),
+    "ABS(a)": ("a", Decimal.copy_abs),
     "CEIL(a)": ("a", with_wide(lambda a: a.to_integral_value(rounding="ROUND_CEILING"))),
     "FLOOR(a)": ("a", with_wide(lambda a: a.to_integral_value(rounding="ROUND_FLOOR"))),
     "CAST(f AS NUMERIC)": ("f", lambda f: numeric(D(f))),
