@@ -1,5 +1,6 @@
 """Tenants to Dagster assets: one asset a tenant and step, one check an expectation."""
 
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from datetime import date
@@ -168,7 +169,7 @@ def _rejected(rejection: Rejection) -> dg.AssetsDefinition:
     # An asset that can be run, and harmlessly, so that `key:tenant/*` still selects a tenant on its last good version.
     @dg.asset(
         key=key,
-        group_name=rejection.tenant_id,
+        group_name=re.sub(r"[^A-Za-z0-9_]", "_", rejection.tenant_id),
         description=description,
         kinds={"yaml", "rejected"},
         tags={"rejected": "true"},

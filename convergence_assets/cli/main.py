@@ -5,6 +5,7 @@ from typing import NoReturn
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from convergence_assets.cli.demo import demo
 from convergence_assets.cli.load import load
@@ -33,9 +34,9 @@ def main() -> NoReturn:
     try:
         app()
     except (SettingsError, UnreadableFolder) as error:
-        console.print(f"[red]error:[/red] {error}", markup=True)
+        console.print(Text("error:", "red"), Text(str(error)))
     except WarehouseError as error:
-        console.print("[red]error:[/red]", f"{error.error_class}: {error}. Next: {error.remedy}")
+        console.print(Text("error:", "red"), Text(f"{error.error_class}: {error}. Next: {error.remedy}"))
     except BrokenPipeError:
         sys.exit(141)
     sys.exit(2)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from convergence_assets.cli.choosing import load_tenants, pipeline_of, tenant_of
 from convergence_assets.cli.instance import open_instance
@@ -117,7 +118,7 @@ def show(result: RunResult) -> None:
             where = f" ({', '.join(check.partitions)})" if check.partitions else ""
             console.print(f"[{colour}]{check.severity}[/{colour}] {check.table}: {check.name}{where}")
     if result.failure:
-        console.print("[red]failed:[/red]", result.failure, markup=True)
+        console.print(Text("failed:", "red"), Text(result.failure))
 
 
 def _result(result: "dg.ExecuteInProcessResult") -> RunResult:

@@ -1,16 +1,19 @@
 """`convergence validate`: every mistake in every file at once, and what is fine."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
-from convergence_assets.pipelines.problems import Problem
+from convergence_assets.pipelines.problems import Problem, nearest
+from convergence_assets.pipelines.suites import RESERVED_CHECKS
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy.model import TenantRegistry
+from convergence_assets.tenancy.model import Tenant, TenantRegistry
 from convergence_assets.tenancy.registry import load_registry
 
 
@@ -24,26 +27,43 @@ def validate(
     """
     settings = Settings.from_env()
     registry = load_registry(settings.tenants, None, today=datetime.now(UTC).date())
-    if tenant and tenant not in registry.tenants and tenant not in registry.rejected:
-        raise typer.BadParameter(f"{settings.tenants} has no tenant {tenant!r}")
+    known = {*registry.tenants, *registry.rejected}
+    if tenant and tenant not in known:
+        near = nearest(tenant, known)
+        hint = f"; did you mean '{near}'?" if near else ""
+        raise typer.BadParameter(f"{settings.tenants} has no tenant {tenant!r}{hint}")
     problems = _chosen(registry, tenant)
     served = [t for t in registry.tenants.values() if tenant in (None, t.tenant_id)]
     if as_json:
         tenants = [{"tenant_id": t.tenant_id, "config_version": t.config_version} for t in served]
         typer.echo(json.dumps({"problems": [asdict(p) for p in problems], "tenants": tenants}))
     else:
-        console = Console(soft_wrap=True, highlight=False)
-        for problem in problems:
-            where = f"{problem.file}:{problem.line}" if problem.line else problem.file
-            console.print(f"[bold]{where}[/bold]", problem.render().removeprefix(where), sep="")
-        steps = [s for t in served for p in t.pipelines for s in p.steps]
-        checks = sum(len(s.suite.expectations) + 2 for s in steps)
-        pipelines = sum(len(t.pipelines) for t in served)
-        fine = f"{len(served)} tenants, {pipelines} pipelines, {len(steps)} tables, {checks} checks"
-        console.print(
-            f"[red]{len(problems)} problems[/red]; fine: {fine}" if problems else f"[green]fine[/green]: {fine}"
-        )
+        _print(problems, served)
     raise typer.Exit(1 if problems else 0)
+
+
+def _print(problems: Sequence[Problem], served: Sequence[Tenant]) -> None:
+    console = Console(soft_wrap=True, highlight=False)
+    for problem in problems:
+        where = f"{problem.file}:{problem.line}" if problem.line else problem.file
+        # As Text, not as markup: a file may say "[/red]".
+        console.print(Text.assemble((where, "bold"), problem.render().removeprefix(where)))
+    steps = [s for t in served for p in t.pipelines for s in p.steps]
+    counts = (
+        (len(served), "tenant"),
+        (sum(len(t.pipelines) for t in served), "pipeline"),
+        (len(steps), "table"),
+        (sum(len(s.suite.expectations) + len(RESERVED_CHECKS) for s in steps), "check"),
+    )
+    fine = f"fine: {', '.join(_counted(*c) for c in counts)}"
+    if problems:
+        console.print(Text.assemble((_counted(len(problems), "problem"), "red"), f"; {fine}"))
+    else:
+        console.print(Text.assemble((fine[:4], "green"), fine[4:]))
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _chosen(registry: TenantRegistry, tenant: str | None) -> tuple[Problem, ...]:

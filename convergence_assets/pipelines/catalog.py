@@ -1,5 +1,7 @@
 """Pipeline templates: a folder's files to a checked template; the library that ships."""
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -7,10 +9,12 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 
 from convergence_assets.pipelines.checking import check
-from convergence_assets.pipelines.models import BigQueryStep, PipelineSpec, SuiteSpec
+from convergence_assets.pipelines.compile import RUN_PARAMETERS
+from convergence_assets.pipelines.models import BigQueryStep, ParameterSpec, PipelineSpec, SuiteSpec, TableStep
+from convergence_assets.pipelines.parameters import expected, typed
 from convergence_assets.pipelines.problems import Problem, listing, nearest
 from convergence_assets.pipelines.suites import suite_problems
-from convergence_assets.pipelines.yaml_source import Source, read_yaml
+from convergence_assets.pipelines.yaml_source import Source, read_yaml, spelled
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,8 @@ class PipelineTemplate:
     sql: Mapping[str, str] = field(hash=False)
     suites: Mapping[str, SuiteSpec] = field(hash=False)
     suite_sources: Mapping[str, Source] = field(compare=False, hash=False)
+    digests: Mapping[str, str] = field(hash=False)
+    """By table a hash of its declaration and its suite."""
 
     def sql_file(self, step: BigQueryStep) -> str:
         """The step's SQL file as messages name it."""
@@ -52,7 +58,7 @@ def _load(name: str, folder: str, items: tuple[tuple[str, bytes], ...]) -> Loade
     source = read_yaml(f"{folder}/pipeline.yaml", contents["pipeline.yaml"])
     spec, problems = check(source, PipelineSpec)
     if spec is None:
-        return LoadedTemplate(name, None, tuple(problems))
+        return LoadedTemplate(name, None, (*problems, *_unreadable_suites(folder, contents)))
     problems = list(_spec_problems(name, spec, source))
     sql: dict[str, str] = {}
     suites: dict[str, SuiteSpec] = {}
@@ -84,8 +90,9 @@ def _load(name: str, folder: str, items: tuple[tuple[str, bytes], ...]) -> Loade
                 problems += suite_problems(suite_source, ("expectations",), suite.expectations, step)
                 suites[step.table], suite_sources[step.table] = suite, suite_source
     problems += _stray_suites(folder, spec, contents)
-    template = None if problems else PipelineTemplate(name, folder, spec, source, sql, suites, suite_sources)
-    return LoadedTemplate(name, template, tuple(problems))
+    digests = {step.table: _digest(step, suites.get(step.table)) for step in spec.steps}
+    template = PipelineTemplate(name, folder, spec, source, sql, suites, suite_sources, digests)
+    return LoadedTemplate(name, None if problems else template, tuple(problems))
 
 
 def library() -> Mapping[str, LoadedTemplate]:
@@ -120,18 +127,45 @@ def _spec_problems(name: str, spec: PipelineSpec, source: Source) -> Iterator[Pr
                 source.file, line, f"steps[{i}].table", f"two steps make {step.table} (the other is in line {first})"
             )
         tables[step.table.lower()] = i
-        if step.table in spec.sources:
+        if step.table.lower() in {name.lower() for name in spec.sources}:
             yield Problem(source.file, line, f"steps[{i}].table", f"{step.table} is also the name of a source")
     for parameter, said in spec.parameters.items():
-        if said.allowed is not None and said.default is not None and said.default not in said.allowed:
-            at = ("parameters", parameter, "default")
-            yield Problem(
-                source.file,
-                source.line(at),
-                ".".join(at),
-                f"{said.default!r} is not allowed",
-                listing(map(str, said.allowed)),
-            )
+        yield from _parameter_problems(parameter, said, source)
+
+
+def _parameter_problems(name: str, spec: ParameterSpec, source: Source) -> Iterator[Problem]:
+    def problem(*key: str | int, message: str, meant: str) -> Problem:
+        at = ("parameters", name, *key)
+        return Problem(source.file, source.line(at), spelled(at), message, meant)
+
+    if name in RUN_PARAMETERS:
+        yield problem(message=f"@{name} is bound by every run", meant="another name")
+    allowed = []
+    for i, value in enumerate(spec.allowed or ()):
+        try:
+            allowed.append(typed(spec, value))
+        except ValueError as error:
+            yield problem("allowed", i, message=str(error), meant=expected(spec))
+    if spec.default is None:
+        return
+    try:
+        if typed(spec, spec.default) not in allowed and spec.allowed is not None:
+            yield problem("default", message=f"{spec.default!r} is not allowed", meant=listing(map(str, allowed)))
+    except ValueError as error:
+        yield problem("default", message=str(error), meant=expected(spec))
+
+
+def _unreadable_suites(folder: str, contents: Mapping[str, bytes]) -> Iterator[Problem]:
+    for file, raw in contents.items():
+        if file.startswith("expectations/"):
+            yield from check(read_yaml(f"{folder}/{file}", raw), SuiteSpec)[1]
+
+
+def _digest(step: TableStep, suite: SuiteSpec | None) -> str:
+    read = {"type", "kwargs", "severity", "meta"}
+    checks = [e.model_dump(mode="json", include=read) for e in suite.expectations] if suite else []
+    said = json.dumps([step.model_dump(mode="json"), checks], sort_keys=True)
+    return hashlib.sha256(said.encode()).hexdigest()
 
 
 def _stray_suites(folder: str, spec: PipelineSpec, contents: Mapping[str, bytes]) -> Iterator[Problem]:

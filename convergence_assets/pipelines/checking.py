@@ -4,10 +4,11 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from convergence_assets.pipelines.models import Model
 from convergence_assets.pipelines.problems import Problem, listing, nearest
 from convergence_assets.pipelines.yaml_source import Path, Source, spelled
 
-M = TypeVar("M", bound=BaseModel)
+M = TypeVar("M", bound=Model)
 
 _EXPECTED = {
     "string_type": "text",
@@ -30,13 +31,20 @@ def check(source: Source, model: type[M]) -> tuple[M | None, list[Problem]]:
     try:
         return model.model_validate(source.data), []
     except ValidationError as error:
-        return None, [_problem(source, model, dict(said)) for said in error.errors(include_url=False)]
+        said = [e for e in error.errors(include_url=False) if not _only_follows(dict(e))]
+        return None, [_problem(source, model, dict(e)) for e in said]
 
 
-def _problem(source: Source, model: type[BaseModel], said: dict[str, Any]) -> Problem:
+def _only_follows(said: dict[str, Any]) -> bool:
+    """pydantic counts only the items that are right: a list can be too short because of a problem said elsewhere."""
+    return bool(said["type"] == "too_short" and len(said["input"]) >= said["ctx"]["min_length"])
+
+
+def _problem(source: Source, model: type[Model], said: dict[str, Any]) -> Problem:
     path = _path(source.data, said["loc"])
     kind, context = said["type"], said.get("ctx", {})
-    line, key = source.line(path), spelled(path)
+    shown = _shown(said["input"], hidden=bool(model.never_shown.intersection(map(str, path))))
+    line, key = source.after(path) if said["input"] is None else source.line(path), spelled(path)
     name = str(path[-1]) if path else ""
     if kind == "extra_forbidden":
         known = [str(k) for k in _fields(model, said["loc"])]
@@ -51,7 +59,7 @@ def _problem(source: Source, model: type[BaseModel], said: dict[str, Any]) -> Pr
             source.file,
             line,
             key,
-            f"{said['input']!r} is not known",
+            f"{shown} is not known",
             listing(allowed),
             nearest(str(said["input"]), allowed),
         )
@@ -68,15 +76,17 @@ def _problem(source: Source, model: type[BaseModel], said: dict[str, Any]) -> Pr
             nearest(tag, allowed),
         )
     if kind == "string_pattern_mismatch":
-        return Problem(
-            source.file, line, key, f"{said['input']!r} is not a valid name", f"text matching {context['pattern']}"
-        )
+        meant = model.meant.get(context["pattern"], f"text matching {context['pattern']}")
+        return Problem(source.file, line, key, f"{shown} is not valid here", meant)
     if kind == "value_error":
         if path and path not in source.lines:
             path = path[:-1]
         path = (*path, *getattr(context["error"], "path", ()))
         return Problem(source.file, source.line(path), spelled(path), str(context["error"]))
-    message = f"{_short(said['input'])}: {said['msg'].lower()}"
+    if kind in ("too_short", "too_long"):
+        count, which = (context.get("min_length"), "least") if kind == "too_short" else (context["max_length"], "most")
+        return Problem(source.file, line, key, f"{context['actual_length']} items", f"at {which} {count}")
+    message = f"{shown}: {said['msg'].lower()}"
     return Problem(source.file, line, key, message, _EXPECTED.get(kind))
 
 
@@ -90,7 +100,7 @@ def _place_of_missing(
     for sibling in reversed(earlier):
         at = (*path[:-1], sibling)
         if at in source.lines:
-            return source.end(at)
+            return source.after(at)
     return source.line(path[:-1])
 
 
@@ -138,6 +148,6 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
     return [m for inner in getattr(annotation, "__args__", ()) for m in _models(inner)]
 
 
-def _short(value: Any) -> str:
-    text = repr(value)
+def _shown(value: Any, *, hidden: bool) -> str:
+    text = "the value" if hidden else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,6 +1,7 @@
 """Step SQL from template to text: Jinja for structure, table names by position, parameters left bound."""
 
 import re
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -10,14 +11,25 @@ import sqlglot
 from jinja2.sandbox import SandboxedEnvironment
 from sqlglot import exp
 
+from convergence_assets.pipelines.parameters import PrintedValue
 from convergence_assets.pipelines.problems import Problem, listing, nearest
+from convergence_assets.pipelines.sql_names import (
+    ColumnName,
+    TableReference,
+    needed_columns,
+    qualified_tables,
+    returned_columns,
+    table_references,
+    unread_names,
+)
 
 RUN_PARAMETERS = frozenset({
     "partition_start", "partition_end", "first_partition_date", "last_partition_date", "partition_date", "timezone",
 })  # fmt: skip
 
 _JINJA = SandboxedEnvironment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
-_BATCH = "__batch__"
+BATCH = "__batch__"
+"""What `{batch}` of a suite's query is called while its text is read."""
 
 
 class TemplateError(ValueError):
@@ -29,23 +41,19 @@ class TemplateError(ValueError):
 
 
 @dataclass(frozen=True)
-class TableReference:
-    """A bare table name in a text: [start, end) in characters, `line` 1-based."""
-
-    name: str
-    start: int
-    end: int
-    line: int
-
-
-@dataclass(frozen=True)
 class CompiledSql:
-    """Rendered SQL: the tables it reads by bare name and the query parameters it binds."""
+    """Rendered SQL: the tables it reads by bare name, the columns it needs of them, the parameters it binds.
+
+    `returns` are its columns in order, None where a `*` leaves them open; `unread` are names it gives and never uses.
+    """
 
     file: str
     text: str
     references: tuple[TableReference, ...]
     parameters: frozenset[str]
+    needs: tuple[ColumnName, ...]
+    returns: tuple[ColumnName, ...] | None
+    unread: tuple[ColumnName, ...]
     source_lines: tuple[int, ...]
 
     @property
@@ -69,9 +77,7 @@ def compile_sql(file: str, template: str, variables: frozenset[tuple[str, object
     """Render and parse one template; raises `TemplateError` with file and line."""
     text = render(file, template, dict(variables))
     lines = _source_lines(template, text)
-    tree = _parsed(file, text, lines)
-    parameters = frozenset(p.name for p in tree.find_all(exp.Parameter))
-    return CompiledSql(file, text, _references(text, tree), parameters, lines)
+    return _compiled(file, text, lines)
 
 
 def render(file: str, template: str, variables: Mapping[str, object]) -> str:
@@ -79,26 +85,32 @@ def render(file: str, template: str, variables: Mapping[str, object]) -> str:
     try:
         return _compiled_template(template).render(variables)
     except jinja2.TemplateSyntaxError as error:
-        raise TemplateError((Problem(file, error.lineno, "", f"template: {error.message}"),)) from None
+        problem = Problem(file, error.lineno, "", f"template: {error.message}")
     except jinja2.UndefinedError as error:
-        name = re.search(r"'([^']+)' is undefined", str(error))
-        line = _line_of(template, name[1]) if name else 1
-        unknown = name[1] if name else str(error)
-        raise TemplateError(
-            (
-                Problem(
-                    file, line, unknown, "unknown template variable", listing(variables), nearest(unknown, variables)
-                ),
-            )
-        ) from None
+        found = re.fullmatch(r"'([^']+)' is undefined", str(error))
+        if found:
+            unknown, known = found[1], listing(variables)
+            near = nearest(unknown, variables)
+            problem = Problem(file, _failed_at(error), unknown, "unknown template variable", known, near)
+        else:
+            problem = Problem(file, _failed_at(error), "", f"template: {error}")
+    except PrintedValue as error:
+        problem = Problem(file, _failed_at(error), "", f"template: {error}", "@name in its place")
     except Exception as error:
-        raise TemplateError((Problem(file, 1, "", f"template: {error}"),)) from None
+        problem = Problem(file, _failed_at(error), "", f"template: {error or type(error).__name__}")
+    raise TemplateError((problem,))
+
+
+def _failed_at(error: BaseException) -> int:
+    """The template's line that raised: Jinja maps its own code's lines back to the template's."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return max([1, *(line for frame, line in frames if frame.f_code.co_filename == "<template>")])
 
 
 def resolve_tables(sql: str, names: Mapping[str, str]) -> str:
     """A query of a suite with its bare table names replaced; names it does not know stay."""
     tree = sqlglot.parse_one(sql, read="bigquery")
-    for reference in reversed(_references(sql, tree)):
+    for reference in reversed(table_references(sql, tree)):
         if reference.name in names:
             sql = sql[: reference.start] + names[reference.name] + sql[reference.end :]
     return sql
@@ -118,11 +130,31 @@ def compile_query(file: str, line: int, query: str) -> CompiledSql:
 @lru_cache(maxsize=4096)
 def _read_query(query: str) -> CompiledSql:
     # Tenants share their templates' queries, so that each text is parsed once whatever file it stands in.
-    text = query.replace("{batch}", _BATCH)
+    text = query.replace("{batch}", BATCH)
     lines = tuple(range(1, text.count("\n") + 2))
-    tree = _parsed("", text, lines)
-    references = tuple(r for r in _references(text, tree) if r.name != _BATCH)
-    return CompiledSql("", text, references, frozenset(p.name for p in tree.find_all(exp.Parameter)), lines)
+    read = _compiled("", text, lines)
+    return replace(read, references=tuple(r for r in read.references if r.name != BATCH))
+
+
+def _compiled(file: str, text: str, lines: tuple[int, ...]) -> CompiledSql:
+    tree = _parsed(file, text, lines)
+    qualified = [
+        Problem(
+            file,
+            lines[min(table.line, len(lines)) - 1],
+            table.name,
+            "tables are written bare",
+            "a step's table, or a source's name",
+        )
+        for table in qualified_tables(tree)
+    ]
+    if qualified:
+        raise TemplateError(tuple(qualified))
+    parameters = frozenset(p.name for p in tree.find_all(exp.Parameter))
+    references = table_references(text, tree)
+    return CompiledSql(
+        file, text, references, parameters, needed_columns(tree), returned_columns(tree), unread_names(tree), lines
+    )
 
 
 @lru_cache(maxsize=1024)
@@ -130,15 +162,16 @@ def _compiled_template(template: str) -> jinja2.Template:
     return _JINJA.from_string(template)
 
 
-def _parsed(file: str, text: str, lines: tuple[int, ...]) -> exp.Expr:
+def _parsed(file: str, text: str, lines: tuple[int, ...]) -> exp.Query:
     try:
         statements = [s for s in sqlglot.parse(text, read="bigquery") if s is not None]
     except sqlglot.errors.SqlglotError as error:
         said = (getattr(error, "errors", None) or [{}])[0]
-        at = said.get("line") or _odd_quotes(text)
-        message = f"SQL syntax: {said.get('description') or str(error).splitlines()[0]}"
+        described = said.get("description") or str(error).splitlines()[0]
+        at = min(_odd_quotes(text) or said.get("line") or _quoted(text, described), said.get("line") or len(lines))
         line = lines[min(at, len(lines)) - 1] if lines else 1
-        raise TemplateError((Problem(file, line, "", message),)) from None
+        described = re.sub(r"<class '[\w.]*?(\w+)'>", r"\1", described)
+        raise TemplateError((Problem(file, line, "", f"SQL syntax: {described}"),)) from None
     except Exception as error:  # sqlglot 30 lets a function's builder fail with what it likes on wrong arguments
         message = f"SQL syntax: {type(error).__name__}: {error}"
         raise TemplateError((Problem(file, _failing_line(text, lines), "", message),)) from None
@@ -148,49 +181,46 @@ def _parsed(file: str, text: str, lines: tuple[int, ...]) -> exp.Expr:
     return statements[0]
 
 
-def _odd_quotes(text: str) -> int:
-    """The first line that opens a string and does not close it: a tokenizer notices only at the text's end."""
+def _odd_quotes(text: str) -> int | None:
+    """The first line that opens a string and does not close it: the text fails only where the string ends."""
+    if '"""' in text or "'''" in text:
+        return None
     for number, line in enumerate(text.splitlines(), 1):
-        if any(line.count(quote) % 2 for quote in "'\"`"):
+        code = next((line[: m.start()] for m in re.finditer("--", line) if _are_even(line[: m.start()])), line)
+        if not _are_even(code):
             return number
+    return None
+
+
+def _are_even(code: str) -> bool:
+    bare = re.sub(r"\\.", "", re.sub(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|`[^`]*`", "", code))
+    return not any(quote in bare for quote in "'\"`")
+
+
+def _quoted(text: str, description: str) -> int:
+    """The line of the word that a message without a place quotes."""
+    for word in re.findall(r"'(\w+)'", description):
+        found = re.search(rf"\b{word}\b", text)
+        if found:
+            return text[: found.start()].count("\n") + 1
     return 1
 
 
 def _failing_line(text: str, lines: tuple[int, ...]) -> int:
-    """Where a text begins to fail for another reason than being cut off: its shortest failing beginning's last line."""
+    """Where a text begins to fail for another reason than being cut off: the last line of such a beginning."""
     written = text.splitlines()
-    for n in range(1, len(written) + 1):
+    low, high = 1, len(written)
+    while low < high:
+        middle = (low + high) // 2
         try:
-            sqlglot.parse("\n".join(written[:n]), read="bigquery")
+            sqlglot.parse("\n".join(written[:middle]), read="bigquery")
+            fails = False
         except sqlglot.errors.SqlglotError:
-            continue
+            fails = False
         except Exception:
-            return lines[min(n, len(lines)) - 1]
-    return lines[0] if lines else 1
-
-
-def _references(text: str, tree: exp.Expr) -> tuple[TableReference, ...]:
-    made = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
-    found = []
-    for table in tree.find_all(exp.Table):
-        if table.db or not isinstance(table.this, exp.Identifier) or table.name.lower() in made:
-            continue
-        if _is_a_column_of_its_query(table):
-            continue
-        meta = table.this.meta
-        start, end = meta["start"], meta["end"] + 1
-        if text[start - 1 : start] == "`":
-            start, end = start - 1, end + 1
-        found.append(TableReference(table.name, start, end, text[:start].count("\n") + 1))
-    return tuple(sorted(found, key=lambda r: r.start))
-
-
-def _is_a_column_of_its_query(table: exp.Table) -> bool:
-    """BigQuery reads `FROM t, t.items` as an unnest; with a bare alias it is a correlated array, not a table."""
-    select = table.find_ancestor(exp.Select)
-    if select is None:
-        return False
-    return table.name in {t.alias for t in select.find_all(exp.Table) if t is not table and t.alias}
+            fails = True
+        low, high = (low, middle) if fails else (middle + 1, high)
+    return lines[min(low, len(lines)) - 1] if lines else 1
 
 
 def _source_lines(template: str, text: str) -> tuple[int, ...]:
@@ -205,11 +235,3 @@ def _source_lines(template: str, text: str) -> tuple[int, ...]:
         lines.append(at + 1)
         at = min(at + 1, len(written) - 1)
     return tuple(lines)
-
-
-def _line_of(template: str, name: str) -> int:
-    found = re.search(rf"\b{re.escape(name)}\b", template)
-    return template[: found.start()].count("\n") + 1 if found else 1
-
-
-__all__ = ["CompiledSql", "TableReference", "TemplateError", "compile_query", "compile_sql", "render", "resolve_tables"]

@@ -1,12 +1,22 @@
 """What `pipeline.yaml` and an expectation suite may say."""
 
-from typing import Annotated, Any, Literal
+import re
+from collections.abc import Mapping
+from datetime import date
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{2,49}$")]
-TableName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,254}$")]
-ColumnName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,299}$")]
+from convergence_assets.pipelines.problems import nearest
+
+_NAME = r"^[a-z][a-z0-9_]{2,49}$"
+_TABLE = r"^[A-Za-z][A-Za-z0-9_]{0,254}$"
+_COLUMN = r"^[A-Za-z_][A-Za-z0-9_]{0,299}$"
+_TYPE = r"^[a-z][a-z0-9_]*$"
+
+Name = Annotated[str, Field(pattern=_NAME)]
+TableName = Annotated[str, Field(pattern=_TABLE)]
+ColumnName = Annotated[str, Field(pattern=_COLUMN)]
 ColumnType = Literal[
     "STRING", "INT64", "NUMERIC", "BIGNUMERIC", "FLOAT64", "BOOL", "DATE", "DATETIME", "TIMESTAMP", "TIME",
     "BYTES", "JSON", "RECORD",
@@ -14,7 +24,8 @@ ColumnType = Literal[
 Severity = Literal["critical", "warning", "info"]
 
 # https://cloud.google.com/bigquery/docs/schemas#column_names
-RESERVED_PREFIXES = ("_TABLE_", "_FILE_", "_PARTITION", "_ROW_TIMESTAMP", "__ROOT__", "_COLIDENTIFIER")
+RESERVED_COLUMN_PREFIXES = ("_TABLE_", "_FILE_", "_PARTITION", "_ROW_TIMESTAMP", "__ROOT__", "_COLIDENTIFIER")
+LEDGER_PREFIX = "x_meta_"
 _CLUSTERABLE = ("STRING", "INT64", "NUMERIC", "BIGNUMERIC", "BOOL", "DATE", "DATETIME", "TIMESTAMP")
 
 
@@ -29,7 +40,18 @@ class Misplaced(ValueError):
 class Model(BaseModel):
     """A frozen value that knows no key but its own."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+    never_shown: ClassVar[frozenset[str]] = frozenset()
+    """Keys below which a wrong value is not repeated in messages, since it may be a secret."""
+
+    meant: ClassVar[Mapping[str, str]] = {
+        _NAME: "a lower-case letter, then 2 to 49 lower-case letters, digits or _",
+        _TABLE: "a letter, then letters, digits or _",
+        _COLUMN: "a letter or _, then letters, digits or _",
+        _TYPE: "a name like expect_column_values_to_not_be_null",
+    }
+    """What the patterns of the model's texts say, in words."""
 
 
 class ColumnSpec(Model):
@@ -48,6 +70,7 @@ class ColumnSpec(Model):
             raise Misplaced(f"RECORD column {self.name} has no fields; list at least one under `fields`", "type")
         if self.type != "RECORD" and self.fields:
             raise Misplaced(f"column {self.name} has fields and is a {self.type}; only a RECORD has fields", "type")
+        _unique(self.fields, "fields")
         return self
 
 
@@ -76,7 +99,7 @@ class SourceSpec(Model):
 
     @model_validator(mode="after")
     def _columns_exist(self) -> "SourceSpec":
-        _unique(self.columns)
+        _unique(self.columns, "columns")
         names = {c.name for c in self.columns}
         if self.ingestion_time_from and self.ingestion_time_from not in names:
             raise Misplaced(f"{self.ingestion_time_from} is no column of the source", "ingestion_time_from")
@@ -101,21 +124,29 @@ class TableStep(Model):
 
     @model_validator(mode="after")
     def _columns_fit(self) -> "TableStep":
-        _unique(self.columns)
+        _unique(self.columns, "columns")
         by_name = {c.name: c for c in self.columns}
         partition = by_name.get(self.partition_column)
         if partition is None:
             raise Misplaced(f"{self.partition_column} is no column of {self.table}", "partition_column")
-        if partition.type != "DATE" or partition.mode == "REPEATED":
-            index = self.columns.index(partition)
+        index = self.columns.index(partition)
+        if partition.type != "DATE":
             raise Misplaced(f"the partition column is {partition.type}; it must be a DATE", "columns", index, "type")
-        for name in self.clustering:
+        if partition.mode == "REPEATED":
+            raise Misplaced("the partition column is REPEATED; it must be one DATE", "columns", index, "mode")
+        for i, name in enumerate(self.clustering):
             if name not in by_name:
-                raise Misplaced(f"{name} is no column of {self.table}", "clustering")
+                near = nearest(name, by_name)
+                hint = f"; did you mean '{near}'?" if near else ""
+                raise Misplaced(f"{name} is no column of {self.table}{hint}", "clustering", i)
             if by_name[name].type not in _CLUSTERABLE or by_name[name].mode == "REPEATED":
-                raise Misplaced(f"{name} is {by_name[name].type}; BigQuery cannot cluster by it", "clustering")
+                raise Misplaced(f"{name} is {by_name[name].type}; BigQuery cannot cluster by it", "clustering", i)
+            if name in self.clustering[:i]:
+                raise Misplaced(f"{name} stands twice", "clustering", i)
+        if self.table.lower().startswith(LEDGER_PREFIX):
+            raise Misplaced(f"{self.table}: names that begin with {LEDGER_PREFIX} are the run ledger's", "table")
         for i, column in enumerate(self.columns):
-            if column.name.upper().startswith(RESERVED_PREFIXES):
+            if column.name.upper().startswith(RESERVED_COLUMN_PREFIXES):
                 raise Misplaced(f"{column.name} has a prefix that BigQuery reserves", "columns", i, "name")
         return self
 
@@ -140,6 +171,9 @@ class FilesStep(TableStep):
     def _has_a_date(cls, path: str) -> str:
         if "{date}" not in path:
             raise ValueError("path has no {date}: every partition would read the same files")
+        for placeholder in re.findall(r"\{[^{}]*\}", re.sub(r"\{\{.*?\}\}|\{%.*?%\}", "", path)):
+            if placeholder != "{date}":
+                raise ValueError(f"path has {placeholder}; only {{date}} and {{{{ parameter }}}} are filled in")
         return path
 
 
@@ -157,16 +191,23 @@ class PipelineSpec(Model):
     steps: Annotated[tuple[Annotated[StepSpec, Field(discriminator="kind")], ...], Field(strict=False, min_length=1)]
 
 
-class ExpectationSpec(Model):  # type: ignore[no-redef]  # pydantic's plugin adds a `kwargs` for extra=allow
-    """One expectation in Great Expectations' own serialised form."""
+class ExpectationSpec(Model):
+    """One expectation in Great Expectations' own serialised form; the keys after `meta` are kept and not read."""
 
-    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
-
-    type: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    type: str = Field(pattern=_TYPE)
     kwargs: dict[str, Any]
     severity: Severity = "critical"
-    meta: dict[str, Any] = {}
+    meta: dict[str, Any] = Field({}, description="`name` is the check's name, `reason` its description")
     id: str | None = None
+    notes: Any = None
+    description: str | None = None
+    expectation_context: Any = None
+    rendered_content: Any = None
+
+    @field_validator("kwargs", "meta")
+    @classmethod
+    def _as_json(cls, said: dict[str, Any]) -> dict[str, Any]:
+        return {key: plain(value) for key, value in said.items()}
 
     @field_validator("meta", mode="before")
     @classmethod
@@ -175,18 +216,29 @@ class ExpectationSpec(Model):  # type: ignore[no-redef]  # pydantic's plugin add
 
 
 class SuiteSpec(Model):
-    """An expectation suite in Great Expectations' own serialised form; keys that GX adds are kept and not read."""
-
-    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+    """An expectation suite in Great Expectations' own serialised form; all but `expectations` is kept and not read."""
 
     name: str = ""
-    expectations: Annotated[tuple[ExpectationSpec, ...], Field(strict=False)] = ()
+    expectations: Annotated[tuple[ExpectationSpec, ...], Field(strict=False)]
+    id: str | None = None
+    suite_parameters: dict[str, Any] | None = None
+    meta: Any = None
+    notes: Any = None
 
 
-def _unique(columns: tuple[ColumnSpec, ...]) -> None:
+def plain(said: Any) -> Any:
+    """The value as JSON has it: YAML's dates become the text that a suite exported as JSON holds."""
+    if isinstance(said, dict):
+        return {key: plain(value) for key, value in said.items()}
+    if isinstance(said, list):
+        return [plain(value) for value in said]
+    return said.isoformat() if isinstance(said, date) else said
+
+
+def _unique(columns: tuple[ColumnSpec, ...], key: str) -> None:
     seen: set[str] = set()
     for i, column in enumerate(columns):
         if column.name.lower() in seen:
             message = f"column {column.name} is declared twice (names do not differ by case)"
-            raise Misplaced(message, "columns", i, "name")
+            raise Misplaced(message, key, i, "name")
         seen.add(column.name.lower())

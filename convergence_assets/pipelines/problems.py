@@ -1,11 +1,13 @@
 """A mistake in a user's file, said in one line that names where, what, what was expected and what was meant."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rapidfuzz import fuzz, process
 
-_NEAR = 70.0
+_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*://)[^\s'\"]+")
+_NEAR = 60.0
 
 
 @dataclass(frozen=True, order=True)
@@ -18,6 +20,10 @@ class Problem:
     message: str
     expected: str | None = None
     suggestion: str | None = None
+
+    def __post_init__(self) -> None:
+        # An address may carry a token, wherever in a file it was put by mistake.
+        object.__setattr__(self, "message", _ADDRESS.sub(r"\1...", self.message))
 
     def render(self) -> str:
         """`file:line: key: message; expected ...; did you mean '...'?`"""

@@ -1,19 +1,23 @@
 """Expectation suites held against their table: names of checks, known types and arguments, a tenant's changes."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from importlib.resources import files
+from itertools import chain, count
 from typing import Any
 
+from convergence_assets.pipelines.arguments import argument_mistakes
 from convergence_assets.pipelines.compile import TemplateError, compile_query
-from convergence_assets.pipelines.models import ExpectationSpec, SuiteSpec, TableStep
-from convergence_assets.pipelines.problems import Problem, listing, nearest
+from convergence_assets.pipelines.models import ExpectationSpec, SuiteSpec, TableStep, plain
+from convergence_assets.pipelines.problems import Problem, nearest
+from convergence_assets.pipelines.sql_checks import partition_not_returned
 from convergence_assets.pipelines.yaml_source import Path, Source, spelled
 
 UNEXPECTED_ROWS = "unexpected_rows_expectation"
-_COLUMN_KEYS = ("column", "column_A", "column_B")
-_COLUMN_LIST_KEYS = ("column_list",)
+RESERVED_CHECKS = frozenset({"partition_is_not_empty", "rows_lie_in_the_partition"})
+_CHECK_NAME = re.compile(r"[A-Za-z0-9_]+")
 
 
 @lru_cache(maxsize=1)
@@ -39,81 +43,56 @@ def check_name(spec: ExpectationSpec) -> str:
 
 def check_names(suite: SuiteSpec) -> tuple[str, ...]:
     """One name an expectation, in order; a repeated one gets `_2`, `_3`."""
-    names: list[str] = []
-    counts: dict[str, int] = {}
+    names: dict[str, None] = {}
     for spec in suite.expectations:
         name = check_name(spec)
-        counts[name] = counts.get(name, 0) + 1
-        names.append(name if counts[name] == 1 else f"{name}_{counts[name]}")
+        candidates = chain([name], (f"{name}_{i}" for i in count(2)))
+        names[next(n for n in candidates if n not in names)] = None
     return tuple(names)
 
 
-def changed(
-    suite: SuiteSpec, thresholds: Mapping[str, Mapping[str, Any]], extra: tuple[ExpectationSpec, ...]
-) -> SuiteSpec:
-    """The suite with a tenant's changed arguments and its own expectations."""
-    merged = []
-    for name, spec in zip(check_names(suite), suite.expectations, strict=True):
-        change = dict(thresholds.get(name, {}))
-        severity = change.pop("severity", spec.severity)
-        merged.append(spec.model_copy(update={"kwargs": {**spec.kwargs, **change}, "severity": severity}))
-    return suite.model_copy(update={"expectations": (*merged, *extra)})
+def changed(spec: ExpectationSpec, change: Mapping[str, Any]) -> ExpectationSpec:
+    """The expectation with a tenant's arguments, and its `severity`, in place of the template's."""
+    arguments = {key: value for key, value in plain(change).items() if key != "severity"}
+    severity = change.get("severity", spec.severity)
+    return spec.model_copy(update={"kwargs": {**spec.kwargs, **arguments}, "severity": severity})
 
 
 def suite_problems(
     source: Source, path: Path, expectations: tuple[ExpectationSpec, ...], step: TableStep
 ) -> Iterator[Problem]:
     """What is wrong with expectations that stand at `path` in a file, for the table of `step`."""
-    types = expectation_types()
-    columns = {c.name for c in step.columns}
     for i, spec in enumerate(expectations):
-        at = (*path, i)
-
-        def problem(
-            key: Path, message: str, expected: str | None = None, suggestion: str | None = None, at: Path = at
-        ) -> Problem:
-            return Problem(source.file, source.line((*at, *key)), spelled((*at, *key)), message, expected, suggestion)
-
-        if spec.type not in types:
-            yield problem(("type",), f"Great Expectations knows no {spec.type!r}", None, nearest(spec.type, types))
-            continue
-        required, optional = types[spec.type]
-        for key in sorted(required - set(spec.kwargs)):
-            yield problem(("kwargs",), f"argument {key!r} is missing", listing(required | optional))
-        for key in sorted(set(spec.kwargs) - required - optional):
-            yield problem(
-                ("kwargs", key), "unknown argument", listing(required | optional), nearest(key, required | optional)
-            )
-        for key, column in _columns_named(spec):
-            if column not in columns:
-                yield problem(
-                    ("kwargs", key),
-                    f"{column!r} is no column of {step.table}",
-                    listing(columns),
-                    nearest(str(column), columns),
-                )
-        mostly = spec.kwargs.get("mostly", 1)
-        if not isinstance(mostly, int | float) or not 0 <= mostly <= 1:
-            yield problem(("kwargs", "mostly"), f"{mostly!r} is not a share", "a number from 0 to 1")
-        if spec.type == UNEXPECTED_ROWS and "unexpected_rows_query" in spec.kwargs:
-            where = (*at, "kwargs", "unexpected_rows_query")
-            try:
-                compile_query(source.file, *source.written(where, str(spec.kwargs["unexpected_rows_query"])))
-            except TemplateError as error:
-                yield from error.problems
+        yield from expectation_problems(source, (*path, i), (*path, i, "kwargs"), spec, step)
 
 
-def rows_queries(suite: SuiteSpec) -> Iterator[tuple[int, str]]:
-    """The index and text of every `unexpected_rows_query`."""
-    for i, spec in enumerate(suite.expectations):
-        if spec.type == UNEXPECTED_ROWS:
-            yield i, str(spec.kwargs.get("unexpected_rows_query", ""))
-
-
-def _columns_named(spec: ExpectationSpec) -> Iterator[tuple[str, str]]:
-    for key in _COLUMN_KEYS:
-        if key in spec.kwargs:
-            yield key, spec.kwargs[key]
-    for key in _COLUMN_LIST_KEYS:
-        if isinstance(spec.kwargs.get(key), list):
-            yield from ((key, column) for column in spec.kwargs[key])
+def expectation_problems(
+    source: Source, path: Path, arguments: Path, spec: ExpectationSpec, step: TableStep
+) -> Iterator[Problem]:
+    """What is wrong with one expectation at `path`, whose arguments stand at `arguments`."""
+    types = expectation_types()
+    if spec.type not in types:
+        at = (*path, "type")
+        message = f"Great Expectations knows no {spec.type!r}"
+        yield Problem(source.file, source.line(at), spelled(at), message, None, nearest(spec.type, types))
+        return
+    wrong = False
+    for key, message, expected, suggestion in argument_mistakes(spec, step, *types[spec.type]):
+        wrong = True
+        at = arguments if key is None else (*arguments, key)
+        yield Problem(source.file, source.line(at), spelled(at), message, expected, suggestion)
+    if wrong:
+        return
+    name, at = check_name(spec), (*path, "meta", "name")
+    if not _CHECK_NAME.fullmatch(name):
+        yield Problem(source.file, source.line(at), spelled(at), f"{name!r} is no check name", "letters, digits and _")
+    elif name in RESERVED_CHECKS:
+        message = f"{name!r} is the name of a check that every table has"
+        yield Problem(source.file, source.line(at), spelled(at), message, "another name")
+    if spec.type == UNEXPECTED_ROWS:
+        where = (*arguments, "unexpected_rows_query")
+        try:
+            sql = compile_query(source.file, *source.written(where, spec.kwargs["unexpected_rows_query"]))
+            yield from partition_not_returned(sql, step)
+        except TemplateError as error:
+            yield from error.problems

@@ -12,17 +12,23 @@ from typing import Any
 import yaml
 
 from convergence_assets.pipelines.problems import Problem
+from convergence_assets.pipelines.yaml_damage import culprit
 
 Path = tuple[str | int, ...]
 
 _INT = re.compile(r"[-+]?[0-9]{1,18}")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_INDENT = re.compile(r"^[ \-?:]*", re.MULTILINE)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _WORDS: dict[str, bool | None] = {
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
     "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
 }  # fmt: skip
 _DEEPEST = 30
+_LOOK_BACK = 3
+_LARGEST_BYTES = 1_000_000
+# The C composer recurses without a limit and ends the process some thousand levels down; this many are safe.
+_SAFE_DEPTH = 500
 
 
 @dataclass
@@ -48,6 +54,13 @@ class Source:
         """The last line of a key's value."""
         return self.ends.get(path) or self.line(path)
 
+    def after(self, path: Path) -> int | None:
+        """The last line of a key's value and of the comments below it: where the next key would be written."""
+        line = self.end(path)
+        while line and line < len(self.text) and self.text[line].lstrip().startswith("#"):
+            line += 1
+        return line
+
     def written(self, path: Path, value: str) -> tuple[int, str]:
         """A text value as it stands in the file, with the line it begins in; a folded block keeps its lines."""
         return self.blocks.get(path) or (self.line(path) or 1, value)
@@ -56,6 +69,10 @@ class Source:
 def read_yaml(file: str, raw: bytes) -> Source:
     """Parse a file; what is wrong with it is in `problems`, and `data` is then None."""
     source = Source(file, None)
+    if len(raw) > _LARGEST_BYTES:
+        size = f"at most {_LARGEST_BYTES // 1000} kB"
+        source.problems.append(Problem(file, 1, "", f"the file has {len(raw) // 1000} kB", size))
+        return source
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -64,6 +81,7 @@ def read_yaml(file: str, raw: bytes) -> Source:
         return source
     source.text = text.splitlines()
     try:
+        _refuse_depth(text)
         node = yaml.compose(text, Loader=yaml.CSafeLoader)
         if node is None:
             source.problems.append(Problem(file, 1, "", "the file is empty", "a mapping of keys to values"))
@@ -72,20 +90,42 @@ def read_yaml(file: str, raw: bytes) -> Source:
         else:
             source.data = _value(node, (), source)
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         said = getattr(error, "problem", None) or str(error).splitlines()[0]
-        line = _bad_indentation(source.text, mark.line + 1) if mark else _line_of_bad_character(error, text)
+        line = culprit(error, text)
         source.problems.append(Problem(file, line, "", f"not YAML: {said}", "indented keys and values"))
-    except RecursionError:
-        source.problems.append(Problem(file, 1, "", "nested too deeply", f"at most {_DEEPEST} levels"))
+    except TooDeep as error:
+        source.problems.append(Problem(file, error.line, "", "nested too deeply", f"at most {_DEEPEST} levels"))
     if source.problems:
         source.data = None
     return source
 
 
+class TooDeep(Exception):
+    """A value below more levels than any of our files has."""
+
+    def __init__(self, line: int) -> None:
+        super().__init__(line)
+        self.line = line
+
+
+def _refuse_depth(text: str) -> None:
+    """Raises `TooDeep` before the composer would end the process; the parser's events come without recursion."""
+    indents = max((len(found) for found in _INDENT.findall(text)), default=0)
+    if text.count("[") + text.count("{") + indents <= _SAFE_DEPTH:
+        return
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > _DEEPEST:
+                raise TooDeep(event.start_mark.line + 1 if event.start_mark else 1)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+
+
 def _value(node: yaml.Node, path: Path, source: Source) -> Any:
     if len(path) > _DEEPEST:
-        raise RecursionError
+        raise TooDeep(node.start_mark.line + 1)
     source.lines.setdefault(path, node.start_mark.line + 1)
     if isinstance(node, yaml.ScalarNode):
         _place(node, path, source)
@@ -94,8 +134,6 @@ def _value(node: yaml.Node, path: Path, source: Source) -> Any:
             Problem(source.file, node.start_mark.line + 1, spelled(path), f"tag {node.tag} is not known")
         )
         return None
-    if isinstance(node, yaml.ScalarNode):
-        return _scalar(node)
     if id(node) in source.seen:
         line = source.line(path)
         source.problems.append(
@@ -103,6 +141,8 @@ def _value(node: yaml.Node, path: Path, source: Source) -> Any:
         )
         return None
     source.seen.add(id(node))
+    if isinstance(node, yaml.ScalarNode):
+        return _scalar(node)
     if isinstance(node, yaml.SequenceNode):
         return [_value(item, (*path, i), source) for i, item in enumerate(node.value)]
     values: dict[str, Any] = {}
@@ -114,9 +154,9 @@ def _value(node: yaml.Node, path: Path, source: Source) -> Any:
         key = key_node.value
         if key in values:
             first = source.lines[(*path, key)]
-            source.problems.append(
-                Problem(source.file, line, spelled((*path, key)), f"key given twice (first in line {first})")
-            )
+            said = spelled((*path, key))
+            source.problems.append(Problem(source.file, line, said, f"key given twice (first in line {first})"))
+            source.problems.append(Problem(source.file, first, said, f"key given again in line {line}"))
             continue
         source.lines[(*path, key)] = line
         values[key] = _value(value_node, (*path, key), source)
@@ -131,23 +171,6 @@ def _place(node: yaml.ScalarNode, path: Path, source: Source) -> None:
     for depth in range(len(path), -1, -1):
         above = path[:depth]
         source.ends[above] = max(source.ends.get(above, 0), last)
-
-
-def _bad_indentation(text: list[str], problem_line: int) -> int:
-    """The line that is likely meant where the parser gave up: the nearest one above that is indented for no reason."""
-    before = ""
-    found = problem_line
-    for number, line in enumerate(text[:problem_line], 1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        deeper = len(line) - len(line.lstrip()) > len(before) - len(before.lstrip())
-        opens = before.rstrip().endswith((":", "|", ">", "-", "|-", ">-", ",", "{", "[")) or before.lstrip().startswith(
-            "- "
-        )
-        if "\t" in line[: len(line) - len(line.lstrip())] or (deeper and before and not opens):
-            found = number
-        before = line
-    return found
 
 
 def _scalar(node: yaml.ScalarNode) -> Any:
@@ -166,11 +189,6 @@ def _scalar(node: yaml.ScalarNode) -> Any:
         except ValueError:
             return text
     return text
-
-
-def _line_of_bad_character(error: yaml.YAMLError, text: str) -> int:
-    at = getattr(error, "position", None)
-    return text[:at].count("\n") + 1 if isinstance(at, int) else 1
 
 
 def spelled(path: Path) -> str:

@@ -1,6 +1,5 @@
 """The last accepted version of every tenant's files, so that a bad edit leaves the tenant on it."""
 
-import os
 import shutil
 import tempfile
 import uuid
@@ -8,13 +7,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-_VERSION = ".version"
+_VERSIONS = ".versions"
 
 
 class AcceptedStore:
-    """A folder with one folder a name; several processes may write the same version at once.
+    """A folder with a link for each name to its version's folder; several processes may write at once.
 
-    A version is written beside and renamed into place: a reader sees the old or the new one, whole.
+    A version is written beside and renamed into place, then the link is replaced: a reader sees the old or the new
+    one, whole.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -22,23 +22,20 @@ class AcceptedStore:
 
     def version(self, name: str) -> str | None:
         """The version that is kept, None if none ever was."""
-        with suppress(OSError):
-            return os.readlink(self._folder / name)
-        return None
+        kept = self._kept(name)
+        return kept.name if kept else None
 
     def files(self, name: str) -> Mapping[str, bytes]:
         """The kept files by relative path; empty if there are none."""
-        root = self._folder / name
-        return (
-            {str(f.relative_to(root)): f.read_bytes() for f in sorted(root.rglob("*")) if f.is_file()}
-            if root.exists()
-            else {}
-        )
+        root = self._kept(name)
+        if root is None:
+            return {}
+        return {f.relative_to(root).as_posix(): f.read_bytes() for f in sorted(root.rglob("*")) if f.is_file()}
 
     def keep(self, name: str, version: str, files: Mapping[str, bytes]) -> None:
-        """Make `files` the accepted version; nothing is written when they already are."""
-        link, target = self._folder / name, f"{_VERSION}s/{name}/{version}"
-        if self.version(name) == target:
+        """Make `files` the accepted version; nothing is written when they already are. Raises OSError."""
+        target = Path(_VERSIONS) / name / version
+        if self._kept(name) == self._folder / target:
             return
         final = self._folder / target
         if not final.exists():
@@ -50,8 +47,17 @@ class AcceptedStore:
                 file.write_bytes(raw)
             try:
                 scratch.rename(final)
-            except OSError:  # another process was first with the same content
-                shutil.rmtree(scratch)
+            except OSError:
+                shutil.rmtree(scratch, ignore_errors=True)
+                if not final.exists():
+                    raise
+                # Another process was first with the same content.
         pointer = self._folder / f".link-{uuid.uuid4().hex}"
         pointer.symlink_to(target)
-        pointer.replace(link)
+        pointer.replace(self._folder / name)
+
+    def _kept(self, name: str) -> Path | None:
+        # The link is followed once: a version that is replaced meanwhile stays where it is.
+        with suppress(OSError):
+            return self._folder / (self._folder / name).readlink()
+        return None

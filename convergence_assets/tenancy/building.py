@@ -6,17 +6,16 @@ from datetime import date
 
 from convergence_assets.pipelines.catalog import LoadedTemplate, load_template
 from convergence_assets.pipelines.checking import check
-from convergence_assets.pipelines.models import ColumnSpec
+from convergence_assets.pipelines.parameters import template_variables
 from convergence_assets.pipelines.problems import Problem, listing, nearest
 from convergence_assets.pipelines.yaml_source import Source, read_yaml
 from convergence_assets.tenancy import binding as bind
-from convergence_assets.tenancy.model import AlertRoute, Tenant, TenantPipeline
+from convergence_assets.tenancy import reading
+from convergence_assets.tenancy.binding import Binding
+from convergence_assets.tenancy.folder import Files
+from convergence_assets.tenancy.model import AlertRoute, Step, Tenant, TenantPipeline
 from convergence_assets.tenancy.models import Alerts, Defaults, TenantSpec
 from convergence_assets.tenancy.secrets import Secret
-
-Files = Mapping[str, bytes]
-
-_DEFAULT_MINUTES = 60
 
 
 def build_tenant(
@@ -33,7 +32,7 @@ def build_tenant(
         return None, problems
     problems += _spec_problems(tenant_id, spec, source, defaults, today)
     templates = {**library, **own}
-    bindings: list[bind.Binding] = []
+    bindings: list[Binding] = []
     for i, said in enumerate(spec.pipelines):
         loaded = templates.get(said.template)
         at = ("pipelines", i, "template")
@@ -51,7 +50,7 @@ def build_tenant(
         elif loaded.template is None:
             problems += [p for p in loaded.problems if said.template not in own]
         else:
-            bindings.append(bind.Binding(loaded.template, said, source, ("pipelines", i)))
+            bindings.append(Binding(loaded.template, said, source, ("pipelines", i)))
     pipelines, pipeline_problems = _pipelines(bindings, defaults, all_made=len(bindings) == len(spec.pipelines))
     problems += pipeline_problems
     if problems:
@@ -60,33 +59,14 @@ def build_tenant(
 
 
 def _pipelines(
-    bindings: list[bind.Binding], defaults: Defaults, *, all_made: bool
+    bindings: list[Binding], defaults: Defaults, *, all_made: bool
 ) -> tuple[tuple[TenantPipeline, ...], list[Problem]]:
     problems = list(_shared_tables(bindings))
-    made: dict[str, tuple[ColumnSpec, ...]] = {s.table: s.columns for b in bindings for s in b.template.spec.steps}
+    made = {s.table: s.columns for b in bindings for s in b.template.spec.steps}
     pipelines = []
-    edges: dict[str, set[str]] = {}
     for binding in bindings:
-        values, found = bind.parameters(binding)
-        suites, suite_problems = bind.merged_suites(binding)
-        found += suite_problems
-        if found:
-            problems += found
-            continue
-        variables = bind.template_variables(binding, values)
-        sources, found = bind.bound_sources(binding, variables)
-        compiled, sql_problems = bind.compiled_steps(binding, variables)
-        order, order_problems = bind.ordered(binding, compiled)
-        found += sql_problems + order_problems
-        if not sql_problems:
-            found += bind.reference_problems(binding, compiled, made, bind.bindable_names(binding), all_made=all_made)
-        if found:
-            problems += found
-            continue
-        steps, found = bind.steps(binding, order, compiled, suites, sources, values, frozenset(made))
+        steps, found = _steps(binding, made, all_made=all_made)
         problems += found
-        for step in steps:
-            edges[step.table] = {u for u in (step.sql.tables if step.sql else ()) if u in made}
         template, said = binding.template, binding.said
         pipelines.append(
             TenantPipeline(
@@ -98,24 +78,35 @@ def _pipelines(
                 schedule=said.schedule or defaults.schedule,
                 max_pipeline_duration_minutes=said.max_pipeline_duration_minutes
                 or defaults.max_pipeline_duration_minutes
-                or template.spec.max_pipeline_duration_minutes
-                or _DEFAULT_MINUTES,
+                or template.spec.max_pipeline_duration_minutes,
             )
         )
     if not problems:
-        problems += _cycles(bindings, edges)
+        cycle = reading.circle({step.table: step.upstream for pipeline in pipelines for step in pipeline.steps})
+        if cycle:
+            reader = next(b for b in bindings if any(step.table == cycle[0] for step in b.template.spec.steps))
+            said_so = f"pipelines read one another in a circle: {' -> '.join(cycle)}"
+            problems.append(reader.problem(("template",), said_so))
     return tuple(pipelines), problems
 
 
-def _cycles(bindings: list[bind.Binding], edges: Mapping[str, set[str]]) -> Iterator[Problem]:
-    from graphlib import CycleError, TopologicalSorter
-
-    try:
-        tuple(TopologicalSorter(edges).static_order())
-    except CycleError as error:
-        cycle = " -> ".join(reversed(error.args[1]))
-        first = bindings[0]
-        yield first.problem((), f"the pipelines read one another in a circle: {cycle}")
+def _steps(binding: Binding, made: reading.Made, *, all_made: bool) -> tuple[tuple[Step, ...], list[Problem]]:
+    values, problems = bind.parameters(binding)
+    suites, found = bind.merged_suites(binding)
+    problems += found
+    if problems:
+        return (), problems
+    variables = template_variables(binding.template.spec.parameters, values)
+    sources, problems = bind.bound_sources(binding, variables)
+    paths, found = bind.bound_paths(binding, values)
+    problems += found
+    compiled, found = bind.compiled_steps(binding, variables)
+    problems += found or reading.reading_problems(binding, compiled, suites, made, all_made=all_made)
+    tables, found = reading.order(binding, compiled, suites)
+    problems += found
+    if problems:
+        return (), problems
+    return bind.bound_steps(binding, tables, compiled, paths, suites, sources, values, frozenset(made)), []
 
 
 def _own_templates(folder: str, files: Files) -> tuple[dict[str, LoadedTemplate], list[Problem]]:
@@ -167,19 +158,10 @@ def _spec_problems(
                 f"{said.start_date} is in the future",
                 f"a date up to {today}",
             )
-    for i, route in enumerate(spec.alerts.routes if spec.alerts else ()):
-        if "://" not in route.to and not Secret(route.to).variables:
-            yield Problem(
-                source.file,
-                source.line(("alerts", "routes", i, "to")),
-                f"alerts.routes[{i}].to",
-                "not an address",
-                "a URL like slack://..., or ${env:NAME}",
-            )
 
 
-def _shared_tables(bindings: list[bind.Binding]) -> Iterator[Problem]:
-    made: dict[str, bind.Binding] = {}
+def _shared_tables(bindings: list[Binding]) -> Iterator[Problem]:
+    made: dict[str, Binding] = {}
     for binding in bindings:
         for step in binding.template.spec.steps:
             other = made.setdefault(step.table.lower(), binding)
@@ -203,7 +185,7 @@ def _tenant(spec: TenantSpec, defaults: Defaults, pipelines: tuple[TenantPipelin
         owners=spec.owners,
         enabled=spec.enabled,
         pipelines=pipelines,
-        alert_routes=tuple(AlertRoute(r.severities, Secret(r.to)) for r in alerts.routes),
+        alert_routes=tuple(AlertRoute(r.severities, Secret(r.to.get_secret_value())) for r in alerts.routes),
         config_version=version,
     )
 

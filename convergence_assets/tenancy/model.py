@@ -3,15 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from decimal import Decimal
 
 from convergence_assets.pipelines.compile import CompiledSql
 from convergence_assets.pipelines.models import BigQueryStep, FilesStep, SourceSpec, SuiteSpec
+from convergence_assets.pipelines.parameters import BoundValue
 from convergence_assets.pipelines.problems import Problem
 from convergence_assets.tenancy.models import Plan
 from convergence_assets.tenancy.secrets import Secret
-
-BoundValue = str | int | Decimal | bool | date
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,32 @@
 """What `tenant.yaml` and `_defaults.yaml` may say."""
 
+import re
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from functools import lru_cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from zoneinfo import available_timezones
 
 from cronsim import CronSim, CronSimError
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 
 from convergence_assets.pipelines.models import ExpectationSpec, Model, Name
 from convergence_assets.pipelines.problems import nearest
+from convergence_assets.tenancy.secrets import Secret
 
-RESERVED_IDS = ("information_schema", "admin", "_defaults")
+RESERVED_IDS = ("information_schema", "admin")
 RESERVED_PREFIX = "convergence"
+EARLIEST_START = date(2000, 1, 1)
 
+_CRON_NAMES = re.compile(
+    r"\b(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|mon|tue|wed|thu|fri|sat|sun)\b", re.IGNORECASE
+)
+_PLAIN_CRON = re.compile(r"[0-9*,/ -]+")
 _PROJECT = r"^[a-z][a-z0-9-]{4,28}[a-z0-9]$"
+_LOCATION = r"^[A-Za-z0-9-]+$"
 _DATASET = r"^[A-Za-z][A-Za-z0-9_]{0,1023}$"
-_OWNER = r"^(team:[A-Za-z0-9_.-]+|[^@\s]+@[^@\s]+\.[^@\s]+)$"
+# Dagster's own rule for an owner: one that it refuses would stop the whole code location.
+_OWNER = r"^(team:[A-Za-z0-9_.-]+|[A-Za-z0-9_][A-Za-z0-9._%+-]*@[A-Za-z0-9.-]+\.[A-Za-z]{2,7})$"
 
 
 class Plan(Model):
@@ -31,7 +41,14 @@ class Route(Model):
     """Where alerts of some severities go; `to` is an Apprise URL, usually `${env:NAME}`."""
 
     severities: Annotated[tuple[Literal["critical", "warning", "info"], ...], Field(strict=False, min_length=1)]
-    to: Annotated[str, Field(min_length=1)]
+    to: SecretStr
+
+    @field_validator("to")
+    @classmethod
+    def _is_an_address(cls, to: SecretStr) -> SecretStr:
+        if not Secret(to.get_secret_value()).is_address:
+            raise ValueError("not an address; expected a URL like slack://..., or ${env:NAME}")
+        return to
 
 
 class Alerts(Model):
@@ -45,7 +62,14 @@ class BigQueryPlace(Model):
 
     project: Annotated[str, Field(pattern=_PROJECT)] | None = None
     dataset: Annotated[str, Field(pattern=_DATASET)] | None = Field(None, description="The tenant id where not given")
-    location: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")] | None = None
+    location: Annotated[str, Field(pattern=_LOCATION)] | None = None
+
+    @field_validator("dataset")
+    @classmethod
+    def _is_free(cls, dataset: str | None) -> str | None:
+        if dataset is not None and _is_reserved(dataset):
+            raise ValueError(f"{dataset!r} is reserved; choose another dataset")
+        return dataset
 
 
 class TenantPipelineSpec(Model):
@@ -63,6 +87,13 @@ class TenantPipelineSpec(Model):
         {}, description="table -> further expectations"
     )
 
+    @field_validator("start_date")
+    @classmethod
+    def _is_of_our_time(cls, start_date: date) -> date:
+        if start_date < EARLIEST_START:
+            raise ValueError(f"{start_date} is long past; expected a date from {EARLIEST_START} on")
+        return start_date
+
     @field_validator("schedule")
     @classmethod
     def _is_cron(cls, schedule: str | None) -> str | None:
@@ -71,6 +102,15 @@ class TenantPipelineSpec(Model):
 
 class TenantSpec(Model):
     """`tenant.yaml`."""
+
+    never_shown: ClassVar[frozenset[str]] = frozenset({"alerts"})
+    meant: ClassVar[Mapping[str, str]] = {
+        **Model.meant,
+        _PROJECT: "a Google Cloud project id: 6 to 30 lower-case letters, digits or -",
+        _DATASET: "a letter, then letters, digits or _",
+        _LOCATION: "a BigQuery location like EU or europe-west3",
+        _OWNER: "an e-mail address or team:name",
+    }
 
     tenant_id: Name
     display_name: Annotated[str, Field(min_length=1)]
@@ -94,13 +134,15 @@ class TenantSpec(Model):
     @field_validator("tenant_id")
     @classmethod
     def _is_free(cls, tenant_id: str) -> str:
-        if tenant_id in RESERVED_IDS or tenant_id.startswith(RESERVED_PREFIX):
+        if _is_reserved(tenant_id):
             raise ValueError(f"{tenant_id!r} is reserved; choose another tenant id")
         return tenant_id
 
 
 class Defaults(Model):
     """`_defaults.yaml`: what holds for a tenant that says nothing else."""
+
+    never_shown: ClassVar[frozenset[str]] = frozenset({"alerts"})
 
     plans: dict[Name, Plan]
     plan: str
@@ -114,11 +156,20 @@ class Defaults(Model):
         return valid_cron(schedule)
 
 
+def _is_reserved(name: str) -> bool:
+    return name.lower() in RESERVED_IDS or name.lower().startswith(RESERVED_PREFIX)
+
+
 def valid_cron(schedule: str) -> str:
-    """The schedule itself; raises ValueError unless it is five cron fields."""
+    """The schedule itself; raises ValueError unless it is five cron fields.
+
+    `L`, `W` and `#` are refused: cronsim and Dagster do not agree on them.
+    """
     try:
         if len(schedule.split()) != 5:
             raise CronSimError("not five fields")
+        if not _PLAIN_CRON.fullmatch(_CRON_NAMES.sub("1", schedule)):
+            raise CronSimError("only numbers, names of days and months, and * , - /")
         CronSim(schedule, datetime(2026, 1, 1, tzinfo=UTC))
     except CronSimError as error:
         raise ValueError(f"{schedule!r} is no cron schedule ({error}); expected five fields like '0 6 * * *'") from None

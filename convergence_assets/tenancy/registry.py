@@ -1,23 +1,29 @@
 """Which tenants are served: every folder built, the bad ones set aside, the last accepted version in their place."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
 from convergence_assets.pipelines.catalog import LoadedTemplate, library
 from convergence_assets.pipelines.checking import check
-from convergence_assets.pipelines.problems import Problem
+from convergence_assets.pipelines.problems import Problem, listing, nearest
 from convergence_assets.pipelines.yaml_source import read_yaml
 from convergence_assets.tenancy.accepted import AcceptedStore
 from convergence_assets.tenancy.building import build_tenant
-from convergence_assets.tenancy.folder import Files, read_folder
+from convergence_assets.tenancy.datasets import conflicts, share
+from convergence_assets.tenancy.folder import Files, Folder, read_folder
 from convergence_assets.tenancy.model import Rejection, Tenant, TenantRegistry
 from convergence_assets.tenancy.models import Defaults
 
 DEFAULTS_FILE = "_defaults.yaml"
 _DEFAULTS = "_defaults"
+# Kept with a tenant's files: what it was accepted with. The folder reader leaves hidden files out.
+_KEPT_DEFAULTS = ".defaults.yaml"
+
+_log = logging.getLogger(__name__)
 
 
 def load_registry(
@@ -32,95 +38,154 @@ def load_registry(
     `accepted` is where last accepted versions are kept; None neither reads nor writes any. `templates` are the shared
     pipelines, the library's where not given. Raises `UnreadableFolder` alone: every other mistake is in `problems`.
     """
-    folders = read_folder(tenants)
-    store = AcceptedStore(accepted) if accepted else None
+    folder = read_folder(tenants)
     shared = library() if templates is None else templates
-    problems = [p for loaded in shared.values() for p in loaded.problems]
-    shown = tenants.rstrip("/")
-    defaults, found = _defaults(shown, folders.pop(""), store)
-    problems += found
-    if defaults is None:
-        wrong = tuple(found)
-        return TenantRegistry({}, {t: Rejection(t, wrong, None) for t in folders}, tuple(problems))
-    built: dict[str, Tenant] = {}
-    rejected: dict[str, Rejection] = {}
-    for tenant_id, files in sorted(folders.items()):
-        files.pop(".empty", None)
-        tenant, wrong_here = build_tenant(tenant_id, f"{shown}/{tenant_id}", files, defaults, shared, today)
-        if tenant is not None:
-            built[tenant_id] = tenant
+    store = AcceptedStore(accepted) if accepted else None
+    loading = _Loading(tenants.rstrip("/"), folder, shared, store, today)
+    loading.problems += [p for loaded in shared.values() for p in loaded.problems]
+    return loading.registry()
+
+
+@dataclass
+class _Loading:
+    """One load: `built` are the tenants whose files are right, `served` those on their last accepted version."""
+
+    shown: str
+    folder: Folder
+    shared: Mapping[str, LoadedTemplate]
+    store: AcceptedStore | None
+    today: date
+    problems: list[Problem] = field(default_factory=list)
+    built: dict[str, Tenant] = field(default_factory=dict)
+    rejected: dict[str, tuple[Problem, ...]] = field(default_factory=dict)
+    served: dict[str, Tenant] = field(default_factory=dict)
+    _accepted: dict[str, Tenant | None] = field(default_factory=dict)
+
+    def registry(self) -> TenantRegistry:
+        raw, defaults = self._defaults()
+        if defaults is None:
+            self.rejected = {tenant_id: tuple(self.problems) for tenant_id in self.folder.tenants}
         else:
-            rejected[tenant_id] = Rejection(tenant_id, tuple(sorted(wrong_here, key=_by_place)), None)
-    for tenant_id, problem in _dataset_conflicts(built.values(), shown, store):
-        del built[tenant_id]
-        rejected[tenant_id] = Rejection(tenant_id, (problem,), None)
-    if store:
-        for tenant_id, tenant in built.items():
-            store.keep(tenant_id, tenant.config_version, folders[tenant_id])
-        _serve_accepted(built, rejected, store, shown, defaults, shared, today)
-    problems += [p for rejection in rejected.values() for p in rejection.problems]
-    return TenantRegistry(
-        dict(sorted(built.items())),
-        dict(sorted(rejected.items())),
-        tuple(sorted(dict.fromkeys(problems), key=_by_place)),
-    )
-
-
-def _defaults(shown: str, beside: Files, store: AcceptedStore | None) -> tuple[Defaults | None, list[Problem]]:
-    file = f"{shown}/{DEFAULTS_FILE}"
-    if DEFAULTS_FILE not in beside:
-        problems = [Problem(file, None, "", "missing", "a file with `plans`, `plan` and `schedule`")]
-    else:
-        raw = beside[DEFAULTS_FILE]
-        source = read_yaml(file, raw)
-        defaults, problems = check(source, Defaults)
-        if defaults is not None and defaults.plan not in defaults.plans:
-            problems = [
-                Problem(
-                    file, source.line(("plan",)), "plan", f"unknown plan {defaults.plan!r}", ", ".join(defaults.plans)
-                )
-            ]
-        if defaults is not None and not problems:
-            if store:
-                store.keep(_DEFAULTS, _digest(raw), {DEFAULTS_FILE: raw})
-            return defaults, []
-    if store and (kept := store.files(_DEFAULTS).get(DEFAULTS_FILE)):
-        return check(read_yaml(file, kept), Defaults)[0], problems
-    return None, problems
-
-
-def _serve_accepted(
-    built: dict[str, Tenant], rejected: dict[str, Rejection], store: AcceptedStore, shown: str, defaults: Defaults,
-    shared: Mapping[str, LoadedTemplate], today: date,
-) -> None:  # fmt: skip
-    taken = {t.dataset: t.tenant_id for t in built.values()}
-    for tenant_id, rejection in rejected.items():
-        kept = store.files(tenant_id)
-        if not kept:
-            continue
-        tenant, _ = build_tenant(tenant_id, f"{shown}/{tenant_id}", kept, defaults, shared, today)
-        if tenant is not None and tenant.dataset not in taken:
-            built[tenant_id] = tenant
-            rejected[tenant_id] = replace(rejection, last_accepted=tenant.config_version)
-
-
-def _dataset_conflicts(tenants: Iterable[Tenant], shown: str, store: AcceptedStore | None) -> list[tuple[str, Problem]]:
-    """Who loses a dataset that two name: all but the tenant of its name, else the one that had it, else the first."""
-    by_dataset: dict[tuple[str | None, str], list[Tenant]] = {}
-    for tenant in tenants:
-        by_dataset.setdefault((tenant.project, tenant.dataset.lower()), []).append(tenant)
-    lost: list[tuple[str, Problem]] = []
-    for (_, dataset), sharing in by_dataset.items():
-        first, *others = sorted(
-            sharing,
-            key=lambda t: (t.tenant_id != dataset, not (store and store.version(t.tenant_id)), t.tenant_id),
+            for tenant_id, files in sorted(self.folder.tenants.items()):
+                self._build(tenant_id, files, defaults)
+            self._settle_datasets(raw, defaults)
+            self._keep(raw)
+        rejected = {
+            t: Rejection(t, tuple(sorted(problems, key=_by_place)), _version_of(self.served.get(t)))
+            for t, problems in sorted(self.rejected.items())
+        }
+        problems = dict.fromkeys([*self.problems, *(p for found in self.rejected.values() for p in found)])
+        return TenantRegistry(
+            dict(sorted({**self.served, **self.built}.items())), rejected, tuple(sorted(problems, key=_by_place))
         )
-        for tenant in others:
-            file = f"{shown}/{tenant.tenant_id}/tenant.yaml"
-            message = f"tenants {first.tenant_id} and {tenant.tenant_id} share dataset {dataset}"
-            expected = "a dataset of its own (the tenant id by default)"
-            lost += [(tenant.tenant_id, Problem(file, None, "bigquery.dataset", message, expected))]
-    return lost
+
+    def _defaults(self) -> tuple[bytes, Defaults | None]:
+        """The shared defaults and their text: as they stand, or where they are wrong the last accepted ones."""
+        file = f"{self.shown}/{DEFAULTS_FILE}"
+        raw = self.folder.beside.get(DEFAULTS_FILE)
+        found = self.folder.unreadable.get(DEFAULTS_FILE, [])
+        if raw is not None:
+            defaults, found = _checked_defaults(file, raw)
+            if defaults is not None:
+                return raw, defaults
+        elif not found:
+            found = [Problem(file, None, "", "missing", "a file with `plans`, `plan` and `schedule`")]
+        self.problems += found
+        kept = self.store.files(_DEFAULTS).get(DEFAULTS_FILE, b"") if self.store else b""
+        return kept, _checked_defaults(file, kept)[0]
+
+    def _build(self, tenant_id: str, files: Files, defaults: Defaults) -> None:
+        tenant, wrong = None, self.folder.unreadable.get(tenant_id, [])
+        if not wrong:
+            tenant, wrong = self._checked(tenant_id, files, defaults)
+        if tenant is not None:
+            self.built[tenant_id] = tenant
+        else:
+            self.rejected[tenant_id] = tuple(wrong)
+
+    def _checked(self, tenant_id: str, files: Files, defaults: Defaults) -> tuple[Tenant | None, list[Problem]]:
+        place = f"{self.shown}/{tenant_id}"
+        try:
+            return build_tenant(tenant_id, place, files, defaults, self.shared, self.today)
+        except Exception as error:  # a fault of ours in one tenant's files must not take down the others
+            _log.exception("checking %s failed", place)
+            said = f"checking it failed with {type(error).__name__}, a fault of Convergence; the log has the details"
+            return None, [Problem(place, None, "", said)]
+
+    def _settle_datasets(self, raw: bytes, defaults: Defaults) -> None:
+        def accepted(tenant_id: str) -> Tenant | None:
+            if tenant_id not in self._accepted:
+                self._accepted[tenant_id] = self._last_accepted(tenant_id, raw, defaults)
+            return self._accepted[tenant_id]
+
+        falling_back = set(self.rejected)
+        while True:
+            for tenant_id in sorted(falling_back):
+                tenant = accepted(tenant_id)
+                if tenant is not None and not any(share(tenant, other) for other in self.served.values()):
+                    self.served[tenant_id] = tenant
+            lost = conflicts(self.built.values(), self.served, accepted)
+            if not lost:
+                return
+            for tenant_id, winner in lost.items():
+                self.rejected[tenant_id] = (self._conflict(self.built.pop(tenant_id), winner),)
+            falling_back = set(lost)
+
+    def _last_accepted(self, tenant_id: str, raw: bytes, defaults: Defaults) -> Tenant | None:
+        if self.store is None:
+            return None
+        if tenant_id in self.built and self.store.version(tenant_id) == self._stored_version(tenant_id, raw):
+            return self.built[tenant_id]
+        try:
+            kept = dict(self.store.files(tenant_id))
+        except OSError as error:
+            self.problems.append(_unusable_store(error))
+            return None
+        own = kept.pop(_KEPT_DEFAULTS, None)
+        if own is not None:
+            defaults = _checked_defaults(DEFAULTS_FILE, own)[0] or defaults
+        return self._checked(tenant_id, kept, defaults)[0] if kept else None
+
+    def _conflict(self, tenant: Tenant, winner: Tenant) -> Problem:
+        file = f"{self.shown}/{tenant.tenant_id}/tenant.yaml"
+        source = read_yaml(file, self.folder.tenants[tenant.tenant_id]["tenant.yaml"])
+        at = ("bigquery", "dataset") if ("bigquery", "dataset") in source.lines else ("tenant_id",)
+        message = f"tenants {winner.tenant_id} and {tenant.tenant_id} share dataset {tenant.dataset}"
+        expected = "a dataset of its own (the tenant id by default)"
+        return Problem(file, source.line(at), "bigquery.dataset", message, expected)
+
+    def _keep(self, raw: bytes) -> None:
+        if self.store is None:
+            return
+        try:
+            self.store.keep(_DEFAULTS, _digest(raw), {DEFAULTS_FILE: raw})
+            for tenant_id in self.built:
+                files = {**self.folder.tenants[tenant_id], _KEPT_DEFAULTS: raw}
+                self.store.keep(tenant_id, self._stored_version(tenant_id, raw), files)
+        except OSError as error:
+            self.problems.append(_unusable_store(error))
+
+    def _stored_version(self, tenant_id: str, raw: bytes) -> str:
+        return _digest(self.built[tenant_id].config_version.encode() + raw)
+
+
+def _checked_defaults(file: str, raw: bytes) -> tuple[Defaults | None, list[Problem]]:
+    source = read_yaml(file, raw)
+    defaults, problems = check(source, Defaults)
+    if defaults is not None and defaults.plan not in defaults.plans:
+        said, near = f"unknown plan {defaults.plan!r}", nearest(defaults.plan, defaults.plans)
+        return None, [Problem(file, source.line(("plan",)), "plan", said, listing(defaults.plans), near)]
+    return defaults, problems
+
+
+def _unusable_store(error: OSError) -> Problem:
+    place = str(error.filename or "the store of accepted tenants")
+    said = f"last accepted tenant files cannot be kept or read: {error.strerror or type(error).__name__}"
+    return Problem(place, None, "", said, "a CONVERGENCE_HOME that can be written")
+
+
+def _version_of(tenant: Tenant | None) -> str | None:
+    return tenant.config_version if tenant else None
 
 
 def _by_place(problem: Problem) -> tuple[str, int, str]:

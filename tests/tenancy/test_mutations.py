@@ -4,6 +4,7 @@ import random
 import shutil
 from collections.abc import Callable
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -101,19 +102,50 @@ def renamed_word(lines: Lines, rng: random.Random) -> int:
     return at
 
 
+def swapped_letters(lines: Lines, rng: random.Random) -> int:
+    at = pick(lines, rng, lambda line: any(a.isalpha() and b.isalpha() and a != b for a, b in pairwise(line)))
+    pairs = [i for i, (a, b) in enumerate(pairwise(lines[at])) if a.isalpha() and b.isalpha() and a != b]
+    if pairs:
+        i = rng.choice(pairs)
+        lines[at] = lines[at][:i] + lines[at][i + 1] + lines[at][i] + lines[at][i + 2 :]
+    return at
+
+
+def truncated_line(lines: Lines, rng: random.Random) -> int:
+    at = pick(lines, rng)
+    lines[at] = lines[at][: rng.randrange(len(lines[at]))]
+    return at
+
+
+def joined_lines(lines: Lines, rng: random.Random) -> int:
+    at = pick(lines[:-1], rng)
+    lines[at : at + 2] = [lines[at] + lines[at + 1]]
+    return at
+
+
+def duplicated_key(lines: Lines, rng: random.Random) -> int:
+    at = pick(lines, rng, lambda line: ": " in line and not line.lstrip().startswith("-"))
+    lines.insert(at + 1, lines[at].partition(": ")[0] + ": again")
+    return at
+
+
 YAML = (
     delete_line,
     duplicate_line,
+    duplicated_key,
     typo,
     typo_in_key,
+    swapped_letters,
     other_value,
     indentation,
     lost_character,
     strange_bytes,
     swap,
     renamed_word,
+    truncated_line,
+    joined_lines,
 )
-SQL = (typo, lost_character, strange_bytes, renamed_word, delete_line)
+SQL = (typo, swapped_letters, lost_character, strange_bytes, renamed_word, delete_line, truncated_line, joined_lines)
 
 
 def problems_of(folder: Path, mutated: Path) -> tuple[tuple[Problem, ...], bool]:
@@ -156,12 +188,11 @@ def test_a_thousand_mutations_are_accepted_or_rejected_at_their_line(tmp_path: P
             silent.append((target.name, mutation.__name__, lines[at] if at < len(lines) else ""))
             continue
         rejected += 1
-        assert all(p.message and "Traceback" not in p.render() for p in problems)
-        near = {at, at + 1, at + 2}
+        assert all(p.message and "a fault of Convergence" not in p.message for p in problems), problems
+        near = {at, at + 1, at + 2} | ({at + 3} if mutation is swap else set())
         if any(p.line in near for p in problems):
             named += 1
         else:
             missed.append((target.name, mutation.__name__, at + 1, [p.render() for p in problems][:3]))
-    assert rejected >= MUTATIONS / 2, (rejected, silent[:40])
-    assert named >= 0.95 * rejected, (named, rejected, missed[:30])
-    print(f"{rejected} of {MUTATIONS} rejected, {named / rejected:.1%} of them at their line")
+    assert rejected >= 0.75 * MUTATIONS, (rejected, silent[:40])
+    assert named >= 0.965 * rejected, (named, rejected, missed[:30])

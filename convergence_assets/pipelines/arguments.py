@@ -1,0 +1,79 @@
+"""The arguments of an expectation: known ones, of the right kind, with columns that exist."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from convergence_assets.pipelines.models import ExpectationSpec, TableStep
+from convergence_assets.pipelines.problems import listing, nearest
+
+Said = tuple[str | None, str, str | None, str | None]
+"""The argument's key (None: all of them), what is wrong, what was expected, the nearest spelling."""
+
+_COLUMNS = ("column", "column_A", "column_B")
+_COLUMN_LISTS = ("column_list",)
+_TEXTS = ("regex", "like_pattern", "strftime_format", "type_", "unexpected_rows_query", *_COLUMNS)
+_LISTS = ("value_set", "value_pairs_set", "regex_list", "like_pattern_list", "column_set", "type_list", *_COLUMN_LISTS)
+_SWITCHES = ("strict_min", "strict_max", "or_equal", "double_sided", "ties_okay", "exact_match", "strictly")
+_BOUNDS = ("min_value", "max_value")
+
+
+def argument_mistakes(
+    spec: ExpectationSpec, step: TableStep, required: frozenset[str], optional: frozenset[str]
+) -> Iterator[Said]:
+    """What is wrong with `spec.kwargs` for the table of `step`."""
+    known = required | optional
+    for key in sorted(required - set(spec.kwargs)):
+        yield None, f"argument {key!r} is missing", listing(known), None
+    for key in sorted(set(spec.kwargs) - known):
+        yield key, "unknown argument", listing(known), nearest(key, known)
+    for key, value in spec.kwargs.items():
+        if value is None and key not in required:
+            continue
+        for kinds, (fits, meant) in _KINDS.items():
+            if key in kinds and not fits(value):
+                yield key, f"{_short(value)} is not {meant}", meant, None
+                break
+        else:
+            yield from _mistakes_of_value(key, value, {c.name for c in step.columns})
+    if spec.type.endswith("_between") and set(_BOUNDS) <= known:
+        yield from _mistakes_of_bounds(spec.kwargs)
+
+
+def _mistakes_of_value(key: str, value: Any, columns: set[str]) -> Iterator[Said]:
+    if key in _COLUMNS or key in _COLUMN_LISTS:
+        for column in value if key in _COLUMN_LISTS else [value]:
+            if str(column) not in columns:
+                yield key, f"{column!r} is no column of the table", listing(columns), nearest(str(column), columns)
+    if key in ("regex", "regex_list"):
+        for pattern in value if key == "regex_list" else [value]:
+            try:
+                re.compile(str(pattern))
+            except re.error as error:
+                yield key, f"{pattern!r} is no regular expression: {error}", None, None
+
+
+def _mistakes_of_bounds(kwargs: Mapping[str, Any]) -> Iterator[Said]:
+    low, high = kwargs.get("min_value"), kwargs.get("max_value")
+    if low is None and high is None:
+        yield None, "neither min_value nor max_value is given", "at least one of them", None
+    if isinstance(low, int | float) and isinstance(high, int | float) and low > high:
+        yield "min_value", f"{low} is above max_value {high}", f"at most {high}", None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+_KINDS: dict[tuple[str, ...], tuple[Callable[[Any], bool], str]] = {
+    _TEXTS: (lambda v: isinstance(v, str), "text"),
+    _LISTS: (lambda v: isinstance(v, list), "a list"),
+    _SWITCHES: (lambda v: isinstance(v, bool), "true or false"),
+    _BOUNDS: (lambda v: _is_number(v) or isinstance(v, str), "a number or a date"),
+    ("mostly",): (lambda v: _is_number(v) and 0 <= v <= 1, "a share, a number from 0 to 1"),
+}
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,142 @@
+"""The names in a parsed SELECT: tables it reads, columns it needs from them, columns it returns."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+# Words that sqlglot reads as columns where BigQuery takes a part of a date.
+_DATE_PARTS = frozenset({
+    "microsecond", "millisecond", "second", "minute", "hour", "day", "dayofweek", "dayofyear", "week", "isoweek",
+    "month", "quarter", "year", "isoyear", "date", "time", "monday", "tuesday", "wednesday", "thursday", "friday",
+    "saturday", "sunday",
+})  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TableReference:
+    """A bare table name in a text: [start, end) in characters, `line` 1-based."""
+
+    name: str
+    start: int
+    end: int
+    line: int
+
+
+@dataclass(frozen=True)
+class ColumnName:
+    """A column as a text writes it, and the line where it does."""
+
+    name: str
+    line: int
+
+
+def table_references(text: str, tree: exp.Expr) -> tuple[TableReference, ...]:
+    """The bare names that are no CTE and no array of another table, in the text's order."""
+    found = []
+    for table in tree.find_all(exp.Table):
+        if table.db or not isinstance(table.this, exp.Identifier) or "start" not in table.this.meta:
+            continue
+        if _is_a_cte(table) or table.name in _names_beside(table):
+            continue
+        start, end = table.this.meta["start"], table.this.meta["end"] + 1
+        if text[start - 1 : start] == "`":
+            start, end = start - 1, end + 1
+        found.append(TableReference(table.name, start, end, text[:start].count("\n") + 1))
+    return tuple(sorted(found, key=lambda r: r.start))
+
+
+def qualified_tables(tree: exp.Expr) -> Iterator[ColumnName]:
+    """Tables written with their dataset, which hides them from the tenant's graph and from its sources."""
+    for table in tree.find_all(exp.Table):
+        first = table.catalog or table.db
+        if first and first not in _names_beside(table) and not _is_a_cte(table, first):
+            yield ColumnName(".".join(p.name for p in table.parts), _line(table))
+
+
+def needed_columns(tree: exp.Expr) -> tuple[ColumnName, ...]:
+    """Names of columns and fields that the statement itself does not define.
+
+    Scopes are not told apart: a name that is defined anywhere in the statement counts as defined everywhere.
+    """
+    defined = set(_DATE_PARTS)
+    for node in tree.walk():
+        if isinstance(node, exp.Alias | exp.Subquery | exp.Table | exp.CTE | exp.Unnest):
+            defined.update((node.alias.lower(), *(c.lower() for c in node.alias_column_names)))
+        elif isinstance(node, exp.PropertyEQ | exp.Window):
+            defined.add(node.this.name.lower() if isinstance(node, exp.PropertyEQ) else node.alias.lower())
+        if isinstance(node, exp.Table):
+            defined.add(node.name.lower())
+        if isinstance(node, exp.Unnest) and isinstance(node.args.get("offset"), exp.Expr):
+            defined.add(node.args["offset"].name.lower())
+    needed: dict[str, ColumnName] = {}
+    for column in tree.find_all(exp.Column):
+        for part in column.parts:
+            if isinstance(part, exp.Identifier) and part.name.lower() not in defined:
+                needed.setdefault(part.name.lower(), ColumnName(part.name, _line(part)))
+    return tuple(needed.values())
+
+
+def unread_names(tree: exp.Query) -> tuple[ColumnName, ...]:
+    """Names that the statement gives to a table, a CTE or an inner column and never uses."""
+    used = {part.name.lower() for column in tree.find_all(exp.Column) for part in column.parts}
+    used |= {part.name.lower() for table in tree.find_all(exp.Table) for part in table.parts}
+    outer = {id(projection) for projection in tree.selects}
+    return tuple(
+        ColumnName(node.alias, _line(node.args["alias"]))
+        for node in tree.find_all(exp.CTE, exp.Alias, exp.Subquery, exp.Table)
+        if node.alias and node.alias.lower() not in used and id(node) not in outer
+    )
+
+
+def returned_columns(tree: exp.Query) -> tuple[ColumnName, ...] | None:
+    """The columns that the statement returns, in order; None where a `*` leaves them open."""
+    select = tree
+    while isinstance(select, exp.SetOperation | exp.Subquery):
+        select = select.this
+    if not isinstance(select, exp.Select) or select.args.get("kind") or select.is_star:
+        return None
+    found = []
+    for projection in select.expressions:
+        name = projection.args.get("alias") if isinstance(projection, exp.Alias) else projection
+        found.append(ColumnName(projection.alias_or_name, _line(name if isinstance(name, exp.Expr) else projection)))
+    return tuple(found)
+
+
+def _line(node: exp.Expr) -> int:
+    return next((n.meta["line"] for n in node.walk(bfs=False) if "line" in n.meta), 1)
+
+
+def _is_a_cte(table: exp.Table, name: str | None = None) -> bool:
+    """Whether a CTE of that name can be seen from where the table stands: a later one, or its own, cannot."""
+    name = (name or table.name).lower()
+    below: exp.Expr = table
+    above = table.parent
+    while above is not None:
+        visible: list[exp.CTE] = []
+        if isinstance(above, exp.With):
+            at = next(i for i, cte in enumerate(above.expressions) if cte is below)
+            visible = above.expressions[: at + bool(above.recursive)]
+        elif isinstance(above, exp.Query) and not isinstance(below, exp.With):
+            visible = above.ctes
+        if any(cte.alias.lower() == name for cte in visible):
+            return True
+        below, above = above, above.parent
+    return False
+
+
+def _names_beside(table: exp.Table) -> set[str]:
+    """Names of what the same query, or one around it, reads: BigQuery takes `FROM t, t.items` as an unnest."""
+    names: set[str] = set()
+    select = table.find_ancestor(exp.Select)
+    while select is not None:
+        beside = [*(j.this for j in select.args.get("joins") or ())]
+        start = select.args.get("from_")
+        beside += [start.this] if start is not None else []
+        for other in beside:
+            if other is not table:
+                names.add(other.alias)
+                if isinstance(other, exp.Table) and not other.alias and table.db:
+                    names.add(other.name)
+        select = select.find_ancestor(exp.Select)
+    return names - {""}

@@ -1,0 +1,100 @@
+"""Who reads whom: the tables, columns and parameters that a bound pipeline's SQL names, and the order they give."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
+
+from convergence_assets.pipelines.compile import BATCH, RUN_PARAMETERS, CompiledSql
+from convergence_assets.pipelines.models import ColumnSpec
+from convergence_assets.pipelines.parameters import is_bindable
+from convergence_assets.pipelines.problems import Problem, listing, nearest
+from convergence_assets.pipelines.sql_checks import misfitting_result, misnamed, unknown_columns
+from convergence_assets.tenancy.binding import Binding, BoundSuite
+from convergence_assets.tenancy.portable import portability
+
+Made = Mapping[str, tuple[ColumnSpec, ...]]
+
+
+def reading_problems(
+    binding: Binding, compiled: Mapping[str, CompiledSql], suites: Mapping[str, BoundSuite], made: Made,
+    *, all_made: bool,
+) -> Iterator[Problem]:  # fmt: skip
+    """Tables nobody makes, columns no table has, parameters nobody binds, SQL that engines do not answer alike.
+
+    `made` are the tables of the tenant's pipelines; with `all_made` false another pipeline of the tenant could not be
+    read, and an unknown table may be its.
+    """
+    declared = binding.template.spec
+    bindable = RUN_PARAMETERS | {name for name, spec in declared.parameters.items() if is_bindable(spec)}
+    sources = {name: spec.columns for name, spec in declared.sources.items()}
+    pseudo = frozenset(s.partition_column for s in declared.sources.values() if s.partition_column)
+    readable = {**made, **sources}
+    steps = {step.table: step for step in declared.steps}
+    index = {step.table: i for i, step in enumerate(declared.steps)}
+    for table, sql in compiled.items():
+        yield from _misread_tables(sql, readable, table, all_made=all_made)
+        yield from misfitting_result(sql, steps[table], binding.template.source, ("steps", index[table]))
+        yield from _unbound(sql, bindable)
+        if sql.tables <= set(readable):
+            read = {name: readable[name] for name in sql.tables}
+            yield from unknown_columns(sql, read, pseudo)
+            yield from portability(sql, read)
+    for table, suite in suites.items():
+        for sql in suite.queries:
+            yield from _misread_tables(sql, readable, None, all_made=all_made)
+            yield from _unbound(sql, bindable)
+            if sql.tables <= set(readable):
+                read = {name: readable[name] for name in sql.tables} | {BATCH: steps[table].columns}
+                yield from unknown_columns(sql, read, pseudo)
+                yield from portability(sql, read)
+
+
+def order(
+    binding: Binding, compiled: Mapping[str, CompiledSql], suites: Mapping[str, BoundSuite]
+) -> tuple[tuple[str, ...], list[Problem]]:
+    """The pipeline's tables in the order of their reading one another; a cycle is a problem that names it."""
+    tables = [step.table for step in binding.template.spec.steps]
+    texts = {t: readers(compiled.get(t), suites[t]) for t in tables}
+    graph = {t: {name for text in texts[t] for name in text.tables if name in tables and name != t} for t in tables}
+    cycle = circle(graph)
+    if not cycle:
+        return tuple(TopologicalSorter(graph).static_order()), []
+    reader, read = cycle[:2]
+    sql, line = next((s, s.line(r.line)) for s in texts[reader] for r in s.references if r.name == read)
+    message = f"tables read one another in a circle: {' -> '.join(cycle)}"
+    return (), [Problem(sql.file, line, read, message, "an earlier table or a source")]
+
+
+def circle(graph: Mapping[str, Iterable[str]]) -> Sequence[str]:
+    """Tables that read one another in a circle, each followed by one that it reads; empty if there are none."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return tuple(reversed(error.args[1]))
+    return ()
+
+
+def readers(sql: CompiledSql | None, suite: BoundSuite) -> tuple[CompiledSql, ...]:
+    """All texts that are run for a table."""
+    return ((sql,) if sql else ()) + suite.queries
+
+
+def _misread_tables(
+    sql: CompiledSql, readable: Mapping[str, object], own: str | None, *, all_made: bool
+) -> Iterator[Problem]:
+    for reference in sql.references:
+        line = sql.line(reference.line)
+        if reference.name == own:
+            said = "the step reads the table it makes"
+            yield Problem(sql.file, line, reference.name, said, "an earlier table or a source")
+        elif reference.name not in readable and all_made:
+            said = "no step makes this table and no source declares it"
+            near = nearest(reference.name, readable)
+            yield Problem(sql.file, line, reference.name, said, listing(readable), near)
+            yield from misnamed(sql, reference.name, reference.line)
+
+
+def _unbound(sql: CompiledSql, bindable: frozenset[str]) -> Iterator[Problem]:
+    for name in sorted(sql.parameters - bindable):
+        line = next((i for i, text in enumerate(sql.text.splitlines(), 1) if f"@{name}" in text), 1)
+        near = nearest(name, bindable)
+        yield Problem(sql.file, sql.line(line), f"@{name}", "unknown query parameter", listing(bindable), near)
