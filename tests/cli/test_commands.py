@@ -60,6 +60,7 @@ def test_schema_prints_json_schema_with_the_keys_as_files_spell_them(tmp_path: P
         (("run", "acme", "gcp_billing", "--partition", "2026-09-01"), {}, "starts on 2026-10-01"),
         (("run", "acme", "gcp_billing"), {}, "say --partition, or --from and --to"),
         (("validate",), {"CONVERGENCE_TENANTS": "/nowhere"}, "does not exist; set CONVERGENCE_TENANTS"),
+        (("validate",), {"CONVERGENCE_TENANTS": "/tmp/[/x]"}, "tenants folder /tmp/[/x] does not exist"),
         (("validate",), {"CONVERGENCE_WAREHOUSE": "duck"}, "expected 'embedded' or 'bigquery'"),
         (("query", "SELECT 1 AS one"), {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, "starts here only by name"),
         (("query", "SELECT 1 AS one"), {"GCP_PROJECT_ID": "a-project"}, "set CONVERGENCE_WAREHOUSE=embedded"),
