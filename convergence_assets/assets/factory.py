@@ -1,5 +1,6 @@
 """Tenants to Dagster assets: one asset a tenant and step, one check an expectation."""
 
+import hashlib
 import re
 import warnings
 from collections.abc import Iterator, Sequence
@@ -164,12 +165,16 @@ def _rejected(rejection: Rejection) -> dg.AssetsDefinition:
     problems = [problem.render() for problem in rejection.problems]
     listed = "\n".join(f"- `{problem}`" for problem in problems)
     description = f"**Configuration rejected.** {served}\n\n{listed}\n\nNext: correct it, then `convergence validate`."
-    key = dg.AssetKey([rejection.tenant_id, "config"])
+    # A rejected folder may have any name; Dagster's keys and groups may not.
+    name = re.sub(r"[^A-Za-z0-9_]", "_", rejection.tenant_id)
+    if name != rejection.tenant_id:
+        name += "_" + hashlib.sha256(rejection.tenant_id.encode()).hexdigest()[:8]
+    key = dg.AssetKey([name, "config"])
 
     # An asset that can be run, and harmlessly, so that `key:tenant/*` still selects a tenant on its last good version.
     @dg.asset(
         key=key,
-        group_name=re.sub(r"[^A-Za-z0-9_]", "_", rejection.tenant_id),
+        group_name=name,
         description=description,
         kinds={"yaml", "rejected"},
         tags={"rejected": "true"},

@@ -116,7 +116,8 @@ def test_a_bad_tenant_is_marked_and_the_others_load_and_strict_mode_fails(projec
     bad.mkdir()
     (bad / "tenant.yaml").write_text("tenant_id: badco\ndisplay_name: Bad\ntimezon: UTC\npipelines: []\n")
     # A file manager's copy of a folder has a name that Dagster allows for no group.
-    shutil.copytree(tenants / "acme", tenants / "acme (copy)")
+    for name in ("acme (copy)", "acme [copy]"):
+        shutil.copytree(tenants / "acme", tenants / name)
     code = (
         "import json, convergence_assets.definitions as d\n"
         "r = d.defs().get_repository_def() if callable(d.defs) else d.defs.get_repository_def()\n"
