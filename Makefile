@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export DAGSTER_HOME ?= $(CURDIR)/.convergence/dagster
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui test test-fast soak lint types imports docs check clean
+.PHONY: help install demo ui test test-fast soak bench lint types imports docs check clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -36,6 +36,11 @@ test-fast: $(STAMP) ## run the tests that take less than ten seconds each
 
 soak: $(STAMP) ## run the tests that need minutes of load
 	$(BIN)/python -m pytest -m soak -o addopts='--import-mode=importlib -ra' --timeout 3600
+
+bench: $(STAMP) ## load of 100 tenants, a day of a million bills, a tenant beside another's long query
+	$(BIN)/python -m benchmarks.load
+	$(BIN)/python -m benchmarks.large_day
+	$(BIN)/python -m benchmarks.neighbour
 
 lint: $(STAMP) ## ruff and sqlfluff
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/sqlfluff lint -q convergence_assets tenants

@@ -70,10 +70,33 @@ def _warehouse(environ: Mapping[str, str], project: str | None) -> tuple[Warehou
         raise SettingsError(f"CONVERGENCE_WAREHOUSE={named!r}: expected 'embedded' or 'bigquery'")
     if project:
         return "bigquery", "GCP_PROJECT_ID is set"
+    by_name = "starts here only by name. Set GCP_PROJECT_ID, or CONVERGENCE_WAREHOUSE=embedded"
     for variable in ("KUBERNETES_SERVICE_HOST", "K_SERVICE"):
         if environ.get(variable):
             raise SettingsError(
                 f"no warehouse is chosen and {variable} is set: the embedded warehouse keeps its data on this pod's "
-                "disk and starts here only by name. Set GCP_PROJECT_ID, or CONVERGENCE_WAREHOUSE=embedded"
+                f"disk and {by_name}"
             )
+    if environ.get("DAGSTER_HOME") and _on_postgres(Path(environ["DAGSTER_HOME"], "dagster.yaml")):
+        raise SettingsError(
+            f"no warehouse is chosen and Dagster runs on Postgres ({environ['DAGSTER_HOME']}/dagster.yaml): the "
+            f"embedded warehouse keeps its data on this machine's disk and {by_name}"
+        )
     return "embedded", "neither CONVERGENCE_WAREHOUSE nor GCP_PROJECT_ID is set"
+
+
+def _on_postgres(config: Path) -> bool:
+    try:
+        text = config.read_text()
+    except OSError:
+        return False
+    if "postgres" not in text:
+        return False
+    import yaml
+
+    try:
+        said = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return False  # Dagster itself names the mistake.
+    parts = ("storage", "run_storage", "event_log_storage", "schedule_storage")
+    return isinstance(said, dict) and any("postgres" in str(said.get(part)) for part in parts)
