@@ -3,10 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PEER := $(CURDIR)/.peer
+PEER_STAMP := $(PEER)/.installed
 export DAGSTER_HOME ?= $(CURDIR)/.convergence/dagster
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui test test-fast soak bench lint types imports docs check clean
+.PHONY: help install demo ui test test-fast test-bigquery soak bench lint types imports docs check clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -32,10 +34,17 @@ test: $(STAMP) ## run all tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 test-fast: $(STAMP) ## run the tests that take less than ten seconds each
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not slow'
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not slow and not peer and not soak'
+
+$(PEER_STAMP): tests/peer/requirements.txt tests/peer/environment.py $(STAMP)
+	$(BIN)/python tests/peer/environment.py $(PEER)
+	@touch $(PEER_STAMP)
+
+test-bigquery: $(STAMP) $(PEER_STAMP) ## run the BigQuery tests against a local server (needs a Python 3.13 beside)
+	CONVERGENCE_PEER_ENVIRONMENT=$(PEER) $(BIN)/python -m pytest -m peer
 
 soak: $(STAMP) ## run the tests that need minutes of load
-	$(BIN)/python -m pytest -m soak -o addopts='--import-mode=importlib -ra' --timeout 3600
+	$(BIN)/python -m pytest -m soak --timeout 3600
 
 bench: $(STAMP) ## load of 100 tenants, a day of a million bills, a tenant beside another's long query
 	$(BIN)/python -m benchmarks.load
@@ -57,4 +66,4 @@ docs: $(STAMP) ## every path, command and make target that the documents name ex
 check: lint types imports docs test ## everything CI runs
 
 clean: ## remove what the project made (environment, state, caches)
-	rm -rf $(VENV) .convergence .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(PEER) .convergence .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -18,7 +18,8 @@ class Settings:
     """What the environment decides, read once.
 
     `home` holds local state (the embedded warehouse, accepted tenant files); `tenants` is a folder or an
-    fsspec URL; `strict` makes a rejected tenant fail the load of definitions.
+    fsspec URL; `strict` makes a rejected tenant fail the load of definitions; `emulator` is the URL of a local
+    BigQuery server, `storage_emulator` its Storage API as host:port (None: rows come over REST).
     """
 
     home: Path
@@ -27,6 +28,8 @@ class Settings:
     warehouse_reason: str
     project: str | None
     strict: bool
+    emulator: str | None = None
+    storage_emulator: str | None = None
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
@@ -40,6 +43,8 @@ class Settings:
             warehouse_reason=reason,
             project=project,
             strict=environ.get("CONVERGENCE_STRICT", "").lower() in ("1", "true", "yes"),
+            emulator=_url(environ.get("BIGQUERY_EMULATOR_HOST")),
+            storage_emulator=environ.get("BIGQUERY_STORAGE_EMULATOR_HOST") or None,
         )
 
     @property
@@ -83,6 +88,10 @@ def _warehouse(environ: Mapping[str, str], project: str | None) -> tuple[Warehou
             f"embedded warehouse keeps its data on this machine's disk and {by_name}"
         )
     return "embedded", "neither CONVERGENCE_WAREHOUSE nor GCP_PROJECT_ID is set"
+
+
+def _url(host: str | None) -> str | None:
+    return host if not host or "://" in host else f"http://{host}"
 
 
 def _on_postgres(config: Path) -> bool:

@@ -1,16 +1,77 @@
 """Settings to an open warehouse: the one place that chooses the adapter."""
 
-from convergence_assets.settings import Settings, SettingsError
+from typing import TYPE_CHECKING, Any
+
+from convergence_assets.settings import Settings
+from convergence_assets.warehouse.errors import AccessDenied
 from convergence_assets.warehouse.interface import Warehouse
 
+if TYPE_CHECKING:
+    from google.cloud import bigquery
 
-def open_warehouse(settings: Settings) -> Warehouse:
-    """The active warehouse, to be closed by `with`; raises `SettingsError` where there is no adapter for it."""
+
+def open_warehouse(settings: Settings, location: str | None = None) -> Warehouse:
+    """The active warehouse, to be closed by `with`; `location` is where BigQuery makes datasets and runs jobs.
+
+    Raises `AccessDenied` where BigQuery is chosen and there are no Google credentials.
+    """
     if settings.warehouse == "embedded":
         from convergence_assets.warehouse.duckdb.adapter import DuckDBWarehouse
 
         return DuckDBWarehouse(settings.warehouse_folder)
-    raise SettingsError(
-        f"the BigQuery warehouse was chosen ({settings.warehouse_reason}) and this version runs on the embedded one: "
-        "set CONVERGENCE_WAREHOUSE=embedded"
+    from convergence_assets.warehouse.bigquery.adapter import BigQueryWarehouse
+
+    if settings.emulator:
+        return BigQueryWarehouse(
+            _emulated(settings, location), location=location, storage=_emulated_storage(settings), decorators=False
+        )
+    client = _google(settings, location)
+    return BigQueryWarehouse(client, location=location, storage=_storage(client), principal=_principal(client))
+
+
+def _google(settings: Settings, location: str | None) -> "bigquery.Client":
+    """Application Default Credentials, with the impersonation and quota project that they name."""
+    from dagster_gcp import BigQueryResource
+    from google.auth.exceptions import DefaultCredentialsError
+
+    try:
+        with BigQueryResource(project=settings.project, location=location).get_client() as client:
+            return client
+    except DefaultCredentialsError as error:
+        raise AccessDenied(
+            f"BigQuery was chosen ({settings.warehouse_reason}) and there are no Google credentials: {error}"
+        ) from error
+
+
+def _emulated(settings: Settings, location: str | None) -> "bigquery.Client":
+    from google.api_core.client_options import ClientOptions
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud import bigquery
+
+    return bigquery.Client(
+        settings.project,
+        AnonymousCredentials(),  # type: ignore[no-untyped-call]
+        location=location,
+        client_options=ClientOptions(api_endpoint=settings.emulator),
     )
+
+
+def _storage(client: "bigquery.Client") -> Any:
+    from google.cloud import bigquery_storage
+
+    return bigquery_storage.BigQueryReadClient(credentials=client._credentials)
+
+
+def _emulated_storage(settings: Settings) -> Any:
+    if not settings.storage_emulator:
+        return None
+    import grpc
+    from google.cloud import bigquery_storage
+    from google.cloud.bigquery_storage_v1.services.big_query_read.transports import BigQueryReadGrpcTransport
+
+    channel = grpc.insecure_channel(settings.storage_emulator)
+    return bigquery_storage.BigQueryReadClient(transport=BigQueryReadGrpcTransport(channel=channel))
+
+
+def _principal(client: "bigquery.Client") -> str | None:
+    return getattr(client._credentials, "service_account_email", None)

@@ -37,7 +37,7 @@ class InvalidQuery(WarehouseError):
     """The statement is wrong, or its data cannot be computed; `line` and `column` are 1-based, None if unknown."""
 
     error_class = "invalid_query"
-    remedy = "Correct the SQL at the named position; `convergence compile` shows it as it runs."
+    remedy = "Correct the SQL at the named position; `convergence validate --dry-run` checks it without running."
 
     def __init__(self, message: str, *, line: int | None = None, column: int | None = None) -> None:
         position = f" at line {line}, column {column}" if line is not None else ""
@@ -93,3 +93,52 @@ class WarehouseUnavailable(WarehouseError):
     error_class = "unavailable"
     retryable = True
     remedy = "Check disk and file system (embedded) or network and status page (BigQuery)."
+
+
+class QuotaExceeded(WarehouseError):
+    """A quota of the project is used up for now; the message names it."""
+
+    error_class = "quota_exceeded"
+    retryable = True
+    remedy = "Wait for the quota's next period, spread the runs, or ask for a higher quota of the named kind."
+
+
+class RateLimited(WarehouseError):
+    """Too many requests in a short time; slower ones pass."""
+
+    error_class = "rate_limited"
+    retryable = True
+    remedy = "Nothing at once: it is sent again with growing waits. If it stays, lower the runs at a time."
+
+
+class BytesCapExceeded(WarehouseError):
+    """The statement would read more than its pipeline may be billed for; nothing was read or billed."""
+
+    error_class = "bytes_cap_exceeded"
+    remedy = "Filter on the partition column and name the columns; else raise maximum_gigabytes_billed."
+
+
+class PartitionConflict(WarehouseError):
+    """Another job changed the same table at the same time; nothing was written by this one."""
+
+    error_class = "partition_conflict"
+    retryable = True
+    remedy = "Nothing at once: it is sent again. If it stays, find the other writer with `convergence jobs --running`."
+
+
+class JobCancelled(WarehouseError):
+    """Someone ended the job on the warehouse."""
+
+    error_class = "job_cancelled"
+    remedy = "Find who ended it in the warehouse's audit log; run the partition again if it was not on purpose."
+
+
+ERROR_CLASSES: dict[str, type[WarehouseError]] = {
+    kind.error_class: kind
+    for kind in (
+        WarehouseError, AccessDenied, NotFound, InvalidQuery, SchemaMismatch, ResourcesExceeded, JobTimeout,
+        WarehouseBusy, StagingChanged, WarehouseUnavailable, QuotaExceeded, RateLimited, BytesCapExceeded,
+        PartitionConflict, JobCancelled,
+    )
+}  # fmt: skip
+"""Every class by its stable name: what ledger, alerts, API and docs/TROUBLESHOOTING.md speak of."""

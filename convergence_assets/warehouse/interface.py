@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Protocol, Self
 
@@ -18,13 +18,52 @@ FileFormat = Literal["csv", "jsonl", "parquet"]
 class Job:
     """On whose behalf a statement runs.
 
-    `run_id` names the staging tables; `labels` are tenant, pipeline, asset, partition and run_id;
-    `timeout_seconds` bounds each statement and each wait for a lock.
+    `run_id` names the staging tables: a run shares it with its automatic retries and with no other run. `labels` are
+    tenant, pipeline, asset, partition and run_id; `timeout_seconds` bounds each statement and each wait for a lock;
+    `maximum_bytes_billed` is what one statement may cost where statements are billed (None: no cap).
     """
 
     run_id: str
     labels: Mapping[str, str] = field(default_factory=dict)
     timeout_seconds: float = 3600.0
+    maximum_bytes_billed: int | None = None
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What one finished job of the warehouse cost; `attached` says that an earlier attempt had sent it.
+
+    Bytes and slot milliseconds are None where the engine does not count them.
+    """
+
+    job_id: str
+    kind: str
+    seconds: float
+    sql: str = ""
+    link: str | None = None
+    bytes_processed: int | None = None
+    bytes_billed: int | None = None
+    slot_ms: int | None = None
+    cache_hit: bool = False
+    attached: bool = False
+
+
+@dataclass(frozen=True)
+class RunningJob:
+    """A job of this platform that runs on the warehouse now, with the labels it was sent with."""
+
+    job_id: str
+    labels: Mapping[str, str]
+    started: datetime | None
+    location: str | None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a SELECT would give and read: its output columns with their types, and bytes (None: not counted)."""
+
+    columns: Mapping[str, str]
+    bytes_processed: int | None
 
 
 @dataclass(frozen=True)
@@ -62,6 +101,8 @@ class Warehouse(Protocol):
     """
 
     engine: str
+    statements: Sequence[Statement]
+    """What this connection ran so far, where the engine accounts for jobs."""
 
     def __enter__(self) -> Self: ...
     def __exit__(
@@ -90,8 +131,8 @@ class Warehouse(Protocol):
         """Run one read-only SELECT over published (and this run's staged) tables."""
         ...
 
-    def bind(self, query: Query) -> Mapping[str, str]:
-        """Check a SELECT without running it; its output columns and their types."""
+    def dry_run(self, query: Query) -> Estimate:
+        """Check a SELECT without running it: syntax, tables, columns, types, bytes."""
         ...
 
     def publish(self, staged: Staged, partitions: Sequence[date], job: Job) -> int:
@@ -113,6 +154,14 @@ class Warehouse(Protocol):
         self, table: TableRef, schema: TableSchema, files: Sequence[SourceFile], file_format: FileFormat, job: Job,
     ) -> int:  # fmt: skip
         """Load files into a table outside the pipelines (a source), replacing the partitions that they hold."""
+        ...
+
+    def running_jobs(self) -> Sequence[RunningJob]:
+        """Jobs of this platform that run on the warehouse now, whoever sent them."""
+        ...
+
+    def cancel_jobs(self, jobs: Sequence[RunningJob]) -> None:
+        """Ask the warehouse to end these jobs."""
         ...
 
     def tables(self) -> Sequence[TableRef]:

@@ -1,4 +1,4 @@
-"""What every warehouse adapter promises; an adapter joins by a line in `WAREHOUSES`."""
+"""What every warehouse adapter promises: the embedded one, and BigQuery's against a local server."""
 
 import threading
 import time
@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.warehouse.duckdb.adapter import DuckDBWarehouse
 from convergence_assets.warehouse.errors import InvalidQuery, JobTimeout, NotFound, SchemaMismatch, StagingChanged
 from convergence_assets.warehouse.interface import Job, SourceFile, Staged, Warehouse
 from convergence_assets.warehouse.schema import Column, Query, TableRef, TableSchema
 
 Open = Callable[[], Warehouse]
-WAREHOUSES: dict[str, Callable[[Path], Open]] = {"embedded": lambda folder: lambda: DuckDBWarehouse(folder)}
+WAREHOUSES = ["embedded", pytest.param("bigquery", marks=pytest.mark.peer)]
 
 DAY, NEXT = date(2026, 3, 1), date(2026, 3, 2)
 TABLE = TableRef("acme", "costs")
@@ -35,7 +36,10 @@ JOB = Job("run-1", {"tenant": "acme"})
 
 @pytest.fixture(params=WAREHOUSES)
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
-    return WAREHOUSES[request.param](tmp_path)
+    if request.param == "embedded":
+        return lambda: DuckDBWarehouse(tmp_path / "warehouse")
+    settings = request.getfixturevalue("peer").settings(tmp_path)
+    return lambda: open_warehouse(settings)
 
 
 def rows(day: date, cost: str, n: int = 2) -> Query:

@@ -1,6 +1,5 @@
 """`Warehouse` on DuckDB: one file per dataset, one per run for staging, BigQuery SQL transpiled."""
 
-import difflib
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 from sqlglot import exp
 
+from convergence_assets.warehouse.changes import added_columns
 from convergence_assets.warehouse.duckdb import tables
 from convergence_assets.warehouse.duckdb.engine import Engine
 from convergence_assets.warehouse.duckdb.files import STAGING_PREFIX, Dataset, DatasetLock, Layout
@@ -20,8 +20,18 @@ from convergence_assets.warehouse.duckdb.rows import check_output, partition_lit
 from convergence_assets.warehouse.duckdb.tables import quoted
 from convergence_assets.warehouse.duckdb.transpile import UnportableSQL, to_sql, transpile_tree
 from convergence_assets.warehouse.errors import InvalidQuery, NotFound, SchemaMismatch, StagingChanged
-from convergence_assets.warehouse.interface import FileFormat, Job, SchemaChange, SourceFile, Staged
+from convergence_assets.warehouse.interface import (
+    Estimate,
+    FileFormat,
+    Job,
+    RunningJob,
+    SchemaChange,
+    SourceFile,
+    Staged,
+    Statement,
+)
 from convergence_assets.warehouse.schema import Column, Query, TableRef, TableSchema
+from convergence_assets.warehouse.statements import absent, absent_dataset, table_names
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,6 +47,7 @@ class DuckDBWarehouse:
     """
 
     engine = "duckdb"
+    statements: Sequence[Statement] = ()
 
     def __init__(self, folder: Path) -> None:
         self._layout = Layout(folder)
@@ -67,7 +78,7 @@ class DuckDBWarehouse:
                 if stands is None:
                     tables.create(self._engine, name, schema)
                     return SchemaChange(created=True)
-                added = tables.added_columns(schema, stands.schema, table)
+                added = added_columns(schema, stands.schema, table)
                 tables.add_columns(self._engine, name, added)
                 tables.remember(self._engine, name, schema)
                 return SchemaChange(created=False, added=tuple(c.name for c in added))
@@ -103,9 +114,10 @@ class DuckDBWarehouse:
         with self._prepared(query, job.timeout_seconds) as (sql, parameters):
             return self._engine.arrow(sql, parameters, timeout_seconds=job.timeout_seconds, written_as=query.sql)
 
-    def bind(self, query: Query) -> Mapping[str, str]:
+    def dry_run(self, query: Query) -> Estimate:
         with self._prepared(query, LOCK_TIMEOUT_SECONDS) as (sql, parameters):
-            return {r[0]: r[1] for r in self._engine.run(f"DESCRIBE {sql}", parameters, written_as=query.sql)}
+            described = self._engine.run(f"DESCRIBE {sql}", parameters, written_as=query.sql)
+            return Estimate({row[0]: row[1] for row in described}, None)
 
     def publish(self, staged: Staged, partitions: Sequence[date], job: Job) -> int:
         source = self._staging_name(staged.table, job.run_id)
@@ -153,6 +165,12 @@ class DuckDBWarehouse:
         written = self.publish(staged, [p for p in staged.rows_per_partition if p is not None], job)
         self.discard(staged)
         return written
+
+    def running_jobs(self) -> Sequence[RunningJob]:
+        return ()  # A statement lives and dies with the process that runs it.
+
+    def cancel_jobs(self, jobs: Sequence[RunningJob]) -> None:
+        assert not jobs, "the embedded warehouse has no jobs of its own"
 
     def tables(self) -> Sequence[TableRef]:
         found: list[TableRef] = []
@@ -208,7 +226,7 @@ class DuckDBWarehouse:
     @contextmanager
     def _prepared(self, query: Query, timeout_seconds: float) -> Iterator[tuple[str, dict[str, object]]]:
         """The query as DuckDB runs it, with its datasets attached while the block runs."""
-        named = _table_names(query.sql)
+        named = table_names(query.sql)
         datasets = {Dataset.of(t) for t in named}
         published = [d for d in datasets if not d.name.startswith(STAGING_PREFIX)]
         with self._attached(published, timeout_seconds):
@@ -217,7 +235,7 @@ class DuckDBWarehouse:
                 stands = tables.existing(self._engine, str(dataset))
                 for table in (t for t in named if Dataset.of(t) == dataset):
                     if table.table not in stands:
-                        raise NotFound(_absent(table, stands))
+                        raise NotFound(absent(table, stands))
                     types[table.table] = {c.name: c for c in stands[table.table].schema.columns}
             try:
                 tree = transpile_tree(query.sql, types)
@@ -270,7 +288,7 @@ class DuckDBWarehouse:
 
     def _absent_dataset(self, dataset: Dataset) -> str:
         known = [str(d) for d in self._layout.datasets()]
-        return f"dataset {dataset} does not exist" + _nearest(str(dataset), known)
+        return absent_dataset(str(dataset), known)
 
 
 def _partition_day(schema: TableSchema) -> str:
@@ -285,27 +303,3 @@ def _in_partitions(schema: TableSchema, partitions: Sequence[date]) -> str:
     column = schema.column(schema.partition_column)
     day = quoted(schema.partition_column) if column and column.type == "DATE" else _partition_day(schema)
     return f"{day} IN ({days})" if partitions else "false"
-
-
-def _table_names(sql: str) -> tuple[TableRef, ...]:
-    import sqlglot
-
-    try:
-        tree = sqlglot.parse_one(sql, read="bigquery")
-    except sqlglot.errors.ParseError as error:
-        at = error.errors[0] if error.errors else {}
-        raise InvalidQuery(str(at.get("description") or error), line=at.get("line"), column=at.get("col")) from None
-    except Exception as error:  # sqlglot 30 lets a function's builder fail with what it likes on wrong arguments
-        raise InvalidQuery(f"not a query: {error}", line=1, column=1) from None
-    return tuple(dict.fromkeys(TableRef(t.db, t.name, t.catalog or None) for t in tree.find_all(exp.Table) if t.db))
-
-
-def _absent(table: TableRef, stands: Mapping[str, object]) -> str:
-    return f"table {table} does not exist" + _nearest(table.table, list(stands))
-
-
-def _nearest(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    if close:
-        return f"; did you mean {close[0]}?"
-    return f"; there are {', '.join(sorted(known)[:10])}" if known else "; there are none yet"

@@ -6,8 +6,7 @@ from dataclasses import asdict, dataclass
 
 from convergence_assets.warehouse.duckdb.engine import Engine
 from convergence_assets.warehouse.duckdb.transpile import duckdb_type
-from convergence_assets.warehouse.errors import SchemaMismatch
-from convergence_assets.warehouse.schema import Column, TableRef, TableSchema
+from convergence_assets.warehouse.schema import Column, TableSchema
 
 
 def quoted(name: str) -> str:
@@ -49,30 +48,6 @@ def existing(engine: Engine, catalog: str) -> Mapping[str, Existing]:
     return {name: _parsed(comment) for name, comment in rows if comment}
 
 
-def added_columns(declared: TableSchema, stands: TableSchema, table: TableRef) -> tuple[Column, ...]:
-    """The NULLABLE or REPEATED columns to add; `SchemaMismatch` naming every other difference."""
-    wrong: list[str] = []
-    added: list[Column] = []
-    for column in declared.columns:
-        old = stands.column(column.name)
-        if old is None:
-            if column.mode == "REQUIRED":
-                wrong.append(f"column {column.name} is new and REQUIRED; only NULLABLE columns can be added")
-            added.append(column)
-        elif _shape(old) != _shape(column):
-            wrong.append(f"column {column.name} is {_spelled(old)} in the table and {_spelled(column)} as declared")
-    wrong += [
-        f"column {old.name} is in the table and no longer declared"
-        for old in stands.columns
-        if declared.column(old.name) is None
-    ]
-    if declared.partition_column != stands.partition_column:
-        wrong.append(f"the partition column is {stands.partition_column} and declared as {declared.partition_column}")
-    if wrong:
-        raise SchemaMismatch(f"table {table}: " + "; ".join(wrong))
-    return tuple(added)
-
-
 def add_columns(engine: Engine, name: str, columns: tuple[Column, ...]) -> None:
     for column in columns:
         engine.run(f"ALTER TABLE {name} ADD COLUMN {quoted(column.name)} {duckdb_type(column)}")
@@ -100,12 +75,3 @@ def _column(said: dict[str, object]) -> Column:
     fields = said.pop("fields")
     assert isinstance(fields, list)
     return Column(fields=tuple(_column(f) for f in fields), **said)  # type: ignore[arg-type]
-
-
-def _shape(column: Column) -> tuple[object, ...]:
-    return (column.type, column.mode, tuple((f.name.lower(), _shape(f)) for f in column.fields))
-
-
-def _spelled(column: Column) -> str:
-    inner = f"<{', '.join(f'{f.name} {_spelled(f)}' for f in column.fields)}>" if column.fields else ""
-    return f"{column.type}{inner} {column.mode}"

@@ -1,0 +1,1 @@
+"""Google BigQuery, through google-cloud-bigquery."""

@@ -1,0 +1,32 @@
+"""Files of a declared schema to one Parquet file, read as the embedded warehouse reads them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from convergence_assets.warehouse.duckdb import tables
+from convergence_assets.warehouse.duckdb.engine import Engine
+from convergence_assets.warehouse.duckdb.loading import load_statement
+from convergence_assets.warehouse.errors import InvalidQuery, SchemaMismatch
+from convergence_assets.warehouse.interface import FileFormat, SourceFile
+from convergence_assets.warehouse.schema import TableSchema
+
+
+def files_to_parquet(
+    into: Path, schema: TableSchema, files: Sequence[SourceFile], file_format: FileFormat, *, exact_columns: bool
+) -> None:
+    """Write every row of `files` into one file of the declared columns; raises `SchemaMismatch` naming the file."""
+    engine = Engine(into.parent / "spill")
+    try:
+        # A file of its own: rows in memory would count against the engine's limit.
+        engine.run(f"ATTACH {tables.literal(str(into.with_suffix('.duckdb')))} AS loaded")
+        tables.create(engine, "loaded.rows", schema)
+        for file in files:
+            try:
+                engine.run(
+                    load_statement(engine, "loaded.rows", schema, file, file_format, exact_columns=exact_columns)
+                )
+            except InvalidQuery as error:
+                raise SchemaMismatch(f"file {file.path} does not fit the declared columns: {error}") from error
+        engine.run(f"COPY loaded.rows TO {tables.literal(str(into))} (FORMAT parquet)")
+    finally:
+        engine.close()

@@ -1,0 +1,30 @@
+"""What tests of several rooms share: the local BigQuery server."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent / "peer"))
+
+from peer_server import Peer
+
+ENVIRONMENT = Path(os.environ.get("CONVERGENCE_PEER_ENVIRONMENT", Path(__file__).parents[1] / ".peer"))
+
+
+@pytest.fixture(scope="session")
+def peer_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peer]:
+    assert (ENVIRONMENT / "bin" / "local-bigquery").exists(), f"{ENVIRONMENT} has no server: run `make test-bigquery`"
+    peer = Peer(ENVIRONMENT, tmp_path_factory.mktemp("peer"))
+    peer.start()
+    yield peer
+    peer.stop()
+
+
+@pytest.fixture
+def peer(peer_server: Peer) -> Peer:
+    """The running server, without datasets."""
+    peer_server.drop_everything()
+    return peer_server
