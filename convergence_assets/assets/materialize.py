@@ -9,6 +9,7 @@ import dagster as dg
 
 from convergence_assets.assets.files import source_files
 from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.assets.statements import statement_metadata
 from convergence_assets.assets.structure import structural_checks
 from convergence_assets.assets.translation import (
     expectations,
@@ -24,13 +25,15 @@ from convergence_assets.quality.expectations import CheckOutcome, columns_read
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import Step, Tenant, TenantPipeline
 from convergence_assets.warehouse.errors import WarehouseError
-from convergence_assets.warehouse.interface import Job, Staged, Warehouse
+from convergence_assets.warehouse.interface import Job, Staged, Statement, Warehouse
 from convergence_assets.warehouse.schema import ParameterValue, Query
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 STAGING_KEPT_DAYS = 7
+GIGABYTE = 10**9
+_RETRY_NUMBER_TAG = "dagster/retry_number"  # on automatic retries alone: a person's re-execution drops it
 
 
 @dataclass(frozen=True)
@@ -59,12 +62,13 @@ class Window:
 
 @dataclass(frozen=True)
 class Report:
-    """What one step did: every check's outcome, the partitions published with their rows, those held back."""
+    """What one step did: every check's outcome, the partitions published with their rows, those held back, its jobs."""
 
     outcomes: tuple[CheckOutcome, ...]
     published: Mapping[date, int]
     stopped: Mapping[date, tuple[str, ...]]
     staging: str
+    statements: tuple[Statement, ...]
 
 
 @dataclass(frozen=True)
@@ -76,10 +80,13 @@ class StepRun:
     pipeline: TenantPipeline
     step: Step
 
-    def run(self, window: Window, run_id: str) -> Report:
-        """Stage, validate and publish the window's partitions; raises `WarehouseError` when nothing was published."""
+    def run(self, window: Window, run_id: str, origin: str | None = None) -> Report:
+        """Stage, validate and publish the window's partitions; raises `WarehouseError` when nothing was published.
+
+        `origin` is the run that `run_id` automatically retries: they share staging tables and jobs.
+        """
         job = Job(
-            run_id=run_id,
+            run_id=origin or run_id,
             labels={
                 "tenant": self.tenant.tenant_id,
                 "pipeline": self.pipeline.name,
@@ -88,8 +95,9 @@ class StepRun:
                 "run_id": run_id,
             },
             timeout_seconds=self.pipeline.max_pipeline_duration_minutes * 60,
+            maximum_bytes_billed=self.pipeline.maximum_gigabytes_billed * GIGABYTE,
         )
-        with open_warehouse(self.settings) as warehouse:
+        with open_warehouse(self.settings, self.tenant.location) as warehouse:
             warehouse.sweep_staging(STAGING_KEPT_DAYS)
             schema = table_schema(self.step.spec)
             target = target_table(self.tenant, self.step.table)
@@ -103,7 +111,7 @@ class StepRun:
             if not stopped:
                 warehouse.discard(staged)
             rows = {day: staged.rows_per_partition.get(day, 0) for day in passed}
-            return Report(outcomes, rows, stopped, str(staged.table))
+            return Report(outcomes, rows, stopped, str(staged.table), tuple(warehouse.statements))
 
     def _stage(self, warehouse: Warehouse, window: Window, job: Job) -> Staged:
         schema = table_schema(self.step.spec)
@@ -176,7 +184,7 @@ def execute(
     window = Window.of(partitions_def, context.partition_keys)
     where = f"tenant {run.tenant.tenant_id}, pipeline {run.pipeline.name}, table {run.step.table}, partition {window}"
     try:
-        report = run.run(window, context.run.run_id)
+        report = run.run(window, context.run.run_id, origin_run_id(context.instance, context.run))
     except WarehouseError as error:
         raise dg.Failure(
             description=f"{where}: {error}. Next: {error.remedy}",
@@ -184,7 +192,7 @@ def execute(
             allow_retries=error.retryable,
         ) from error
     yield from (check_result(o, context.asset_key) for o in report.outcomes)
-    metadata = _metadata(report)
+    metadata = _metadata(report) | statement_metadata(run.tenant, run.pipeline, run.step, report.statements)
     if not report.stopped:
         yield dg.MaterializeResult(asset_key=context.asset_key, metadata=metadata)
         return
@@ -204,6 +212,16 @@ def execute(
         metadata=metadata,
         allow_retries=False,
     )
+
+
+def origin_run_id(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
+    """The run that this one retries, over any number of automatic retries; its own id where nobody retried."""
+    while _RETRY_NUMBER_TAG in run.tags and run.parent_run_id:
+        parent = instance.get_run_by_id(run.parent_run_id)
+        if parent is None:
+            return run.parent_run_id
+        run = parent
+    return run.run_id
 
 
 def check_result(outcome: CheckOutcome, asset_key: dg.AssetKey) -> dg.AssetCheckResult:

@@ -59,7 +59,7 @@ def _emulated(settings: Settings, location: str | None) -> "bigquery.Client":
 def _storage(client: "bigquery.Client") -> Any:
     from google.cloud import bigquery_storage
 
-    return bigquery_storage.BigQueryReadClient(credentials=client._credentials)
+    return bigquery_storage.BigQueryReadClient(credentials=client._credentials)  # type: ignore[no-untyped-call]
 
 
 def _emulated_storage(settings: Settings) -> Any:
@@ -70,7 +70,8 @@ def _emulated_storage(settings: Settings) -> Any:
     from google.cloud.bigquery_storage_v1.services.big_query_read.transports import BigQueryReadGrpcTransport
 
     channel = grpc.insecure_channel(settings.storage_emulator)
-    return bigquery_storage.BigQueryReadClient(transport=BigQueryReadGrpcTransport(channel=channel))
+    transport = BigQueryReadGrpcTransport(channel=channel)
+    return bigquery_storage.BigQueryReadClient(transport=transport)  # type: ignore[no-untyped-call]
 
 
 def _principal(client: "bigquery.Client") -> str | None:

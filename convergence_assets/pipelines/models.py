@@ -186,6 +186,11 @@ class PipelineSpec(Model):
     name: Name
     description: str = ""
     max_pipeline_duration_minutes: Annotated[int, Field(gt=0, le=1440)] = 60
+    maximum_gigabytes_billed: Annotated[int, Field(gt=0)] = Field(
+        100, description="What one statement may be billed for on BigQuery; it fails before it reads more"
+    )
+    slow_seconds: Annotated[int, Field(gt=0)] = Field(30, description="A longer statement leaves a warning")
+    heavy_gigabytes: Annotated[int, Field(gt=0)] = Field(10, description="One that reads more leaves a warning")
     parameters: dict[Name, ParameterSpec] = {}
     sources: dict[TableName, SourceSpec] = {}
     steps: Annotated[tuple[Annotated[StepSpec, Field(discriminator="kind")], ...], Field(strict=False, min_length=1)]

@@ -79,6 +79,9 @@ def _pipelines(
                 max_pipeline_duration_minutes=said.max_pipeline_duration_minutes
                 or defaults.max_pipeline_duration_minutes
                 or template.spec.max_pipeline_duration_minutes,
+                maximum_gigabytes_billed=template.spec.maximum_gigabytes_billed,
+                slow_seconds=template.spec.slow_seconds,
+                heavy_gigabytes=template.spec.heavy_gigabytes,
             )
         )
     if not problems:

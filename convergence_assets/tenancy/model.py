@@ -51,6 +51,9 @@ class TenantPipeline:
     start_date: date
     schedule: str
     max_pipeline_duration_minutes: int
+    maximum_gigabytes_billed: int
+    slow_seconds: int
+    heavy_gigabytes: int
 
 
 @dataclass(frozen=True)

@@ -101,8 +101,11 @@ class Warehouse(Protocol):
     """
 
     engine: str
-    statements: Sequence[Statement]
-    """What this connection ran so far, where the engine accounts for jobs."""
+
+    @property
+    def statements(self) -> Sequence[Statement]:
+        """What this connection ran so far, where the engine accounts for jobs."""
+        ...
 
     def __enter__(self) -> Self: ...
     def __exit__(

@@ -50,15 +50,16 @@ class Peer:
                 env=os.environ | {"HOME": str(self.environment)},
             )
         deadline = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                list(self.client().query_and_wait("SELECT 1 AS one", retry=None, job_retry=None))
-                return
-            except Exception as error:
-                log_tail = (self.data / "server.log").read_text()[-2000:]
-                assert self.process.poll() is None, f"the server ended: {log_tail}"
-                assert time.monotonic() < deadline, f"the server answers no query: {error}\n{log_tail}"
-                time.sleep(0.2)
+        while not self._answers():
+            log_tail = (self.data / "server.log").read_text()[-2000:]
+            assert self.process.poll() is None, f"the server ended: {log_tail}"
+            assert time.monotonic() < deadline, f"the server answers no query: {log_tail}"
+            time.sleep(0.2)
+
+    def _answers(self) -> bool:
+        with suppress(Exception), self.client() as client:
+            return len(list(client.query_and_wait("SELECT 1 AS one", retry=None, job_retry=None))) == 1
+        return False
 
     def stop(self, kind: signal.Signals = signal.SIGTERM) -> None:
         if self.process and self.process.poll() is None:

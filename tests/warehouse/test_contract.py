@@ -72,6 +72,14 @@ def test_staged_rows_are_invisible_until_they_are_published(opened: Open) -> Non
         warehouse.discard(staged)
 
 
+def test_a_null_array_is_kept_as_an_empty_one(opened: Open) -> None:
+    nothing = Query("SELECT @day AS day, 'n' AS name, NUMERIC '1' AS cost, CAST(NULL AS ARRAY<STRUCT<key STRING, value STRING>>) AS labels", {"day": DAY})
+    with opened() as warehouse:
+        warehouse.ensure_table(TABLE, SCHEMA)
+        warehouse.publish(stage(warehouse, nothing), [DAY], JOB)
+        assert published(warehouse, "SELECT labels FROM acme.costs") == [([],)]
+
+
 def test_publishing_a_partition_replaces_it_and_no_other(opened: Open) -> None:
     with opened() as warehouse:
         warehouse.ensure_table(TABLE, SCHEMA)

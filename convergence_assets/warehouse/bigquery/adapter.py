@@ -106,22 +106,15 @@ class BigQueryWarehouse:
         return self._stage_files(target, schema, files, file_format, job, exact_columns=True)
 
     def read_staged(self, staged: Staged, columns: Sequence[str], job: Job) -> "pa.Table":
-        import pyarrow as pa
-
         chosen = [tables.field(c) for c in staged.schema.only(columns)]
-        rows = self._jobs.call(
-            lambda retry: self._client.list_rows(self._reference(staged.table), selected_fields=chosen, retry=retry)
-        )
-        batches = list(self._jobs.call(lambda retry: rows.to_arrow_iterable(bqstorage_client=self._storage)))
-        return pa.Table.from_batches(batches) if batches else rows.to_arrow(bqstorage_client=self._storage)
+        list_rows = functools.partial(self._client.list_rows, self._reference(staged.table), selected_fields=chosen)
+        return self._jobs.call(lambda retry: self._arrow(list_rows(retry=retry)))
 
     def read(self, query: Query, job: Job) -> "pa.Table":
         only_reads(query.sql)
         with self._naming_absent(query):
             done = self._jobs.run(self._query("read", query, job), job)
-        return self._jobs.call(
-            lambda retry: done.to_arrow(bqstorage_client=self._storage, create_bqstorage_client=False)
-        )
+        return self._jobs.call(lambda retry: self._arrow(done))
 
     def dry_run(self, query: Query) -> Estimate:
         planned = self._plan(query, Job("dry-run"))
@@ -374,6 +367,10 @@ class BigQueryWarehouse:
     def _table_names(self, project: str, dataset: str) -> list[str]:
         name = f"{project}.{dataset}"
         return [t.table_id for t in self._jobs.call(lambda retry: list(self._client.list_tables(name, retry=retry)))]
+
+    def _arrow(self, rows: Any) -> "pa.Table":
+        """Record batches of the Storage Read API as one table; over REST where there is no such client."""
+        return rows.to_arrow(bqstorage_client=self._storage, create_bqstorage_client=False)
 
     def _table(self, table: TableRef) -> "bigquery.Table":
         made: bigquery.Table = self._jobs.call(

@@ -86,12 +86,16 @@ class DuckDBWarehouse:
     def stage_query(self, target: TableRef, schema: TableSchema, queries: Sequence[Query], job: Job) -> Staged:
         staging, name, token = self._new_staging(target, schema, job)
         columns = ", ".join(quoted(c.name) for c in schema.columns)
+        # A table of BigQuery keeps a NULL array as an empty one.
+        values = ", ".join(
+            f"coalesce({quoted(c.name)}, [])" if c.mode == "REPEATED" else quoted(c.name) for c in schema.columns
+        )
         for query in queries:
             with self._prepared(query, job.timeout_seconds) as (sql, parameters):
                 described = self._engine.run(f"DESCRIBE {sql}", parameters, written_as=query.sql)
                 check_output(target, schema, {row[0]: row[1] for row in described})
                 self._engine.run(
-                    f"INSERT INTO {name} ({columns}) SELECT {columns} FROM ({sql}) AS staged_rows",
+                    f"INSERT INTO {name} ({columns}) SELECT {values} FROM ({sql}) AS staged_rows",
                     parameters,
                     timeout_seconds=job.timeout_seconds,
                     written_as=query.sql,

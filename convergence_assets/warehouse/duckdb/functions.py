@@ -117,10 +117,12 @@ def problem(node: exp.Expr) -> tuple[str, str] | None:
             return "WITH OFFSET counts from 1 on the embedded engine", "unnest without WITH OFFSET"
         case exp.Lag() | exp.Lead() if node.args.get("offset") and not isinstance(node.args["offset"], exp.Literal):
             return "LAG and LEAD with an offset that is not a literal are not verified", "write the offset as a literal"
-        case exp.Interval() if not isinstance(node.parent, exp.GenerateDateArray):
+        case exp.Interval() if not isinstance(node.parent, exp.GenerateDateArray | exp.GenerateTimestampArray):
             return "INTERVAL arithmetic does not run alike", "write DATE_ADD, DATE_SUB, TIMESTAMP_ADD or TIMESTAMP_SUB"
         case exp.GenerateDateArray() if _unit(node.args.get("step") or node) not in ("", *_DATE_UNITS[:3]):
             return "GENERATE_DATE_ARRAY with months clips the last day differently", "step by DAY or WEEK"
+        case exp.GenerateTimestampArray() if _unit(node.args["step"]) not in ("DAY", "HOUR", "MINUTE", "SECOND"):
+            return "GENERATE_TIMESTAMP_ARRAY with this step is not verified", "step by DAY, HOUR, MINUTE or SECOND"
     return None
 
 

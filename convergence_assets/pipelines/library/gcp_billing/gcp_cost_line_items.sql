@@ -102,7 +102,8 @@ WITH exported AS (
 
 SELECT
     usage_date,
-    -- Two exported rows that agree in all of this are one row exported twice.
+    -- Two exported rows that agree in all of this are one row exported twice. Amounts enter as whole units and
+    -- billionths: a hash must not hang on how an engine prints a NUMERIC.
     TO_HEX(
         SHA256(
             CONCAT(
@@ -128,11 +129,40 @@ SELECT
                 COALESCE(subscription_instance_id, ''), '|',
                 COALESCE(invoice_month, ''), '|',
                 COALESCE(currency, ''), '|',
-                COALESCE(CAST(gross_amount AS STRING), ''), '|',
-                COALESCE(CAST(credit_amount AS STRING), ''), '|',
-                COALESCE(CAST(CAST(usage_amount AS NUMERIC) AS STRING), ''), '|',
+                COALESCE(
+                    CONCAT(
+                        CAST(CAST(gross_amount AS INT64) AS STRING), '.',
+                        CAST(CAST((gross_amount - CAST(gross_amount AS INT64)) * 1000000000 AS INT64) AS STRING)
+                    ),
+                    ''
+                ), '|',
+                COALESCE(
+                    CONCAT(
+                        CAST(CAST(credit_amount AS INT64) AS STRING), '.',
+                        CAST(CAST((credit_amount - CAST(credit_amount AS INT64)) * 1000000000 AS INT64) AS STRING)
+                    ),
+                    ''
+                ), '|',
+                COALESCE(
+                    CONCAT(
+                        CAST(CAST(CAST(usage_amount AS NUMERIC) AS INT64) AS STRING), '.',
+                        CAST(
+                            CAST(
+                                (CAST(usage_amount AS NUMERIC) - CAST(CAST(usage_amount AS NUMERIC) AS INT64))
+                                * 1000000000 AS INT64
+                            ) AS STRING
+                        )
+                    ),
+                    ''
+                ), '|',
                 COALESCE(usage_unit, ''), '|',
-                COALESCE(CAST(price_tier_start AS STRING), ''), '|',
+                COALESCE(
+                    CONCAT(
+                        CAST(CAST(price_tier_start AS INT64) AS STRING), '.',
+                        CAST(CAST((price_tier_start - CAST(price_tier_start AS INT64)) * 1000000000 AS INT64) AS STRING)
+                    ),
+                    ''
+                ), '|',
                 COALESCE(label_text, ''), '|',
                 COALESCE(system_label_text, ''), '|',
                 COALESCE(tag_text, '')

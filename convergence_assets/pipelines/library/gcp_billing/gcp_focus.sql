@@ -36,6 +36,8 @@ WITH charges AS (
         CAST(usage_amount AS NUMERIC) AS consumed_amount,
         CAST(pricing_amount AS NUMERIC) AS priced_amount,
         COALESCE(list_cost, cost) AS list_cost,
+        COALESCE(list_cost, cost) / NULLIF(CAST(pricing_amount AS NUMERIC), 0) AS list_unit_price,
+        effective_price / NULLIF(COALESCE(pricing_unit_quantity, NUMERIC '1'), 0) AS contracted_unit_price,
         LOWER(COALESCE(service_description, '')) AS service,
         -- A billing month of Google begins at midnight in Los Angeles.
         DATE_TRUNC(DATE(usage_start_time, 'America/Los_Angeles'), MONTH) AS usage_month,
@@ -137,13 +139,12 @@ SELECT
     IF(category = 'Usage', consumed_amount, NULL) AS ConsumedQuantity,
     IF(category = 'Usage' AND consumed_amount IS NOT NULL, usage_unit, NULL) AS ConsumedUnit,
     cost AS ContractedCost,
-    IF(is_priced, SAFE_DIVIDE(effective_price, COALESCE(pricing_unit_quantity, NUMERIC '1')), NULL)
-        AS ContractedUnitPrice,
+    IF(is_priced, contracted_unit_price, NULL) AS ContractedUnitPrice,
     net_cost AS EffectiveCost,
     CAST(NULL AS STRING) AS InvoiceId,
     COALESCE(seller_name, 'Google Cloud') AS InvoiceIssuerName,
     list_cost AS ListCost,
-    IF(is_priced, SAFE_DIVIDE(list_cost, priced_amount), NULL) AS ListUnitPrice,
+    IF(is_priced, list_unit_price, NULL) AS ListUnitPrice,
     CASE
         WHEN NOT is_priced THEN NULL
         WHEN is_committed OR category = 'Purchase' THEN 'Committed'
@@ -151,10 +152,9 @@ SELECT
         ELSE 'Standard'
     END AS PricingCategory,
     currency AS PricingCurrency,
-    IF(is_priced, SAFE_DIVIDE(effective_price, COALESCE(pricing_unit_quantity, NUMERIC '1')), NULL)
-        AS PricingCurrencyContractedUnitPrice,
+    IF(is_priced, contracted_unit_price, NULL) AS PricingCurrencyContractedUnitPrice,
     net_cost AS PricingCurrencyEffectiveCost,
-    IF(is_priced, SAFE_DIVIDE(list_cost, priced_amount), NULL) AS PricingCurrencyListUnitPrice,
+    IF(is_priced, list_unit_price, NULL) AS PricingCurrencyListUnitPrice,
     IF(is_priced, priced_amount, NULL) AS PricingQuantity,
     IF(is_priced AND priced_amount IS NOT NULL, pricing_unit, NULL) AS PricingUnit,
     'Google Cloud' AS ProviderName,
