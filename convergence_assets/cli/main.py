@@ -1,5 +1,6 @@
 """The `convergence` command: its subcommands, and how their failures reach a person."""
 
+import signal
 import sys
 from typing import NoReturn
 
@@ -8,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from convergence_assets.cli.demo import demo
+from convergence_assets.cli.jobs import jobs
 from convergence_assets.cli.load import load
 from convergence_assets.cli.query import query
 from convergence_assets.cli.run import run
@@ -24,13 +26,15 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, validate, schema, run, query, load):
+for command in (demo, validate, schema, run, query, load, jobs):
     app.command()(command)
 
 
 def main() -> NoReturn:
     """Run the command; a user's mistake is one line on stderr and exit code 2, never a stack trace."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
+    # A terminated command ends as an interrupted one does: it cancels its jobs and closes its run.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
     except (SettingsError, UnreadableFolder) as error:

@@ -4,10 +4,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.table import Column, Table
 from rich.text import Text
 
 from convergence_assets.pipelines.problems import Problem, nearest
@@ -16,9 +17,18 @@ from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import Tenant, TenantRegistry
 from convergence_assets.tenancy.registry import load_registry
 
+if TYPE_CHECKING:
+    from convergence_assets.assets.dry_run import StepEstimate
+
+# https://cloud.google.com/bigquery/pricing, on-demand queries in the US
+DOLLARS_PER_TIBIBYTE = 6.25
+
 
 def validate(
     tenant: Annotated[str | None, typer.Option(help="Only this tenant's problems and the shared ones")] = None,
+    with_dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Let the warehouse check every query, and say what a day would read")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object with `problems` and `tenants`")] = False,
 ) -> None:
     """Check all tenant and pipeline files; exit code 1 if anything is wrong. Nothing is written.
@@ -34,12 +44,45 @@ def validate(
         raise typer.BadParameter(f"{settings.tenants} has no tenant {tenant!r}{hint}")
     problems = _chosen(registry, tenant)
     served = [t for t in registry.tenants.values() if tenant in (None, t.tenant_id)]
+    estimates = _dry_run(served, settings) if with_dry_run else []
+    problems += tuple(e.problem for e in estimates if e.problem)
     if as_json:
         tenants = [{"tenant_id": t.tenant_id, "config_version": t.config_version} for t in served]
-        typer.echo(json.dumps({"problems": [asdict(p) for p in problems], "tenants": tenants}))
+        said: dict[str, object] = {"problems": [asdict(p) for p in problems], "tenants": tenants}
+        if with_dry_run:
+            said["estimates"] = [asdict(e) for e in estimates]
+        typer.echo(json.dumps(said))
     else:
         _print(problems, served)
+        if estimates:
+            _print_estimates(estimates)
     raise typer.Exit(1 if problems else 0)
+
+
+def _dry_run(tenants: Sequence[Tenant], settings: Settings) -> "list[StepEstimate]":
+    from rich.progress import Progress
+
+    from convergence_assets.assets.dry_run import dry_run
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("dry runs", total=len(tenants))
+        return dry_run(tenants, settings, now=datetime.now(UTC), progress=lambda: progress.advance(task))
+
+
+def _print_estimates(estimates: "Sequence[StepEstimate]") -> None:
+    from convergence_assets.assets.dry_run import bytes_by_tenant
+
+    console = Console(soft_wrap=True, highlight=False)
+    table = Table("tenant", "pipeline", "table", Column("bytes a day", justify="right"), "advice")
+    for estimate in estimates:
+        read = "not counted" if estimate.bytes_processed is None else f"{estimate.bytes_processed:,}"
+        advice = "; ".join(a.message for a in estimate.advice)
+        shown = "failed" if estimate.problem else advice
+        table.add_row(estimate.tenant_id, estimate.pipeline, estimate.table, read, shown)
+    console.print(table)
+    for tenant, total in bytes_by_tenant(estimates).items():
+        dollars = total / 2**40 * DOLLARS_PER_TIBIBYTE
+        console.print(f"{tenant}: {total / 1e9:.3f} GB a day, {dollars:.4f} USD on demand")
 
 
 def _print(problems: Sequence[Problem], served: Sequence[Tenant]) -> None:

@@ -50,12 +50,16 @@ class Statement:
 
 @dataclass(frozen=True)
 class RunningJob:
-    """A job of this platform that runs on the warehouse now, with the labels it was sent with."""
+    """A job of this platform that runs on the warehouse now, with the labels it was sent with.
+
+    `owner_is_gone` says whether the process that sent it has ended (None: it ran on another host).
+    """
 
     job_id: str
     labels: Mapping[str, str]
     started: datetime | None
     location: str | None
+    owner_is_gone: bool | None
 
 
 @dataclass(frozen=True)

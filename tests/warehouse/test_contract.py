@@ -73,7 +73,10 @@ def test_staged_rows_are_invisible_until_they_are_published(opened: Open) -> Non
 
 
 def test_a_null_array_is_kept_as_an_empty_one(opened: Open) -> None:
-    nothing = Query("SELECT @day AS day, 'n' AS name, NUMERIC '1' AS cost, CAST(NULL AS ARRAY<STRUCT<key STRING, value STRING>>) AS labels", {"day": DAY})
+    nothing = Query(
+        "SELECT @day AS day, 'n' AS name, NUMERIC '1' AS cost, CAST(NULL AS ARRAY<STRUCT<key STRING, value STRING>>) AS labels",
+        {"day": DAY},
+    )
     with opened() as warehouse:
         warehouse.ensure_table(TABLE, SCHEMA)
         warehouse.publish(stage(warehouse, nothing), [DAY], JOB)

@@ -4,6 +4,7 @@ import functools
 import hashlib
 import json
 import tempfile
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -17,6 +18,7 @@ from convergence_assets.warehouse.bigquery import tables
 from convergence_assets.warehouse.bigquery.jobs import RETRY_BUDGET_SECONDS, Jobs, Request
 from convergence_assets.warehouse.bigquery.labels import MANAGED, sanitised
 from convergence_assets.warehouse.bigquery.output import check_output
+from convergence_assets.warehouse.bigquery.owner import owner_labels
 from convergence_assets.warehouse.changes import added_columns
 from convergence_assets.warehouse.errors import NotFound, StagingChanged
 from convergence_assets.warehouse.interface import (
@@ -247,7 +249,7 @@ class BigQueryWarehouse:
             source_format=bigquery.SourceFormat.PARQUET,
             write_disposition=bigquery.WriteDisposition.WRITE_TRUNCATE,
             parquet_options=options,
-            labels=sanitised(job.labels),
+            labels=sanitised(job.labels) | owner_labels(),
             job_timeout_ms=int(job.timeout_seconds * 1000),
         )
         reference = self._reference(into)
@@ -259,7 +261,7 @@ class BigQueryWarehouse:
                     file, reference, job_id=job_id, location=self._location, job_config=config
                 )
 
-        return Request("load", submit)
+        return Request("load", submit, (content, str(into)))
 
     def _copy(self, staged: Staged, partitions: Sequence[date], job: Job) -> None:
         """Partition by partition, each in one atomic job that bills nothing and conflicts with no other partition."""
@@ -280,7 +282,7 @@ class BigQueryWarehouse:
         config = bigquery.CopyJobConfig(
             write_disposition=bigquery.WriteDisposition.WRITE_TRUNCATE,
             create_disposition=bigquery.CreateDisposition.CREATE_NEVER,
-            labels=sanitised(job.labels),
+            labels=sanitised(job.labels) | owner_labels(),
             job_timeout_ms=int(job.timeout_seconds * 1000),
         )
         decorator = day.strftime("$%Y%m%d")
@@ -319,13 +321,13 @@ class BigQueryWarehouse:
                 text, job_config=config, job_id=job_id, location=self._location, retry=retry, job_retry=None
             )
 
-        return Request(kind, submit, identity, sql=query.sql)
+        return Request(kind, submit, identity or (uuid.uuid4().hex,), sql=query.sql)
 
     def _config(self, query: Query, job: Job) -> "bigquery.QueryJobConfig":
         from google.cloud import bigquery
 
         return bigquery.QueryJobConfig(
-            labels=sanitised(job.labels),
+            labels=sanitised(job.labels) | owner_labels(),
             job_timeout_ms=int(job.timeout_seconds * 1000),
             query_parameters=[_parameter(name, value) for name, value in query.parameters.items()],
         )

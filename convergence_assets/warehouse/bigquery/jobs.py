@@ -5,14 +5,13 @@ import hashlib
 import random
 import re
 import time
-import uuid
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from convergence_assets.warehouse.bigquery.classify import classified
 from convergence_assets.warehouse.bigquery.labels import MANAGED, value_of
+from convergence_assets.warehouse.bigquery.owner import is_gone
 from convergence_assets.warehouse.errors import JobTimeout, WarehouseError
 from convergence_assets.warehouse.interface import Job, RunningJob, Statement
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 RETRY_BUDGET_SECONDS = 300.0
 REQUEST_TIMEOUT_SECONDS = 60.0
 CANCEL_TIMEOUT_SECONDS = 5.0
-CANCEL_BUDGET_SECONDS = 30.0
+CANCEL_BUDGET_SECONDS = 10.0
 ATTEMPTS = 5
 _ID_PREFIX = "convergence"
 
@@ -32,13 +31,13 @@ _ID_PREFIX = "convergence"
 class Request:
     """One job to send: `submit(job_id, retry)` sends it once and gives the client's job.
 
-    Requests of equal `identity` within a run and its automatic retries are one job; None: never another's.
+    Requests of equal `identity` within a run and its automatic retries are one job.
     `lines_before` counts the lines that the adapter put before the author's `sql`.
     """
 
     kind: str
     submit: Callable[[str, "Retry"], Any]
-    identity: tuple[str, ...] | None = None
+    identity: tuple[str, ...]
     sql: str = ""
     lines_before: int = 0
 
@@ -95,7 +94,7 @@ class Jobs:
         for state in ("running", "pending"):
             listed = functools.partial(self.client.list_jobs, project, state_filter=state, all_users=True)
             found += [
-                RunningJob(job.job_id, dict(job.labels), job.started, job.location)
+                RunningJob(job.job_id, dict(job.labels), job.started, job.location, is_gone(job.labels))
                 for job in self.call(lambda retry, listed=listed: list(listed(retry=retry)))  # type: ignore[misc]
                 if job.labels.get("managed_by") == MANAGED["managed_by"]
             ]
@@ -164,12 +163,25 @@ class Jobs:
         return classified(error, request.sql, lines_before=request.lines_before, principal=self.principal)
 
     def _cancel_all(self, job_ids: Sequence[str]) -> None:
+        """Ask until each has ended: a request that meets a job just being made may be lost."""
         end = time.monotonic() + CANCEL_BUDGET_SECONDS
-        for job_id in job_ids:
-            if time.monotonic() > end:
-                return
-            with suppress(Exception):
-                self.client.cancel_job(job_id, location=self.location, retry=None, timeout=CANCEL_TIMEOUT_SECONDS)  # type: ignore[arg-type]
+        left = list(job_ids)
+        while left and time.monotonic() < end:
+            left = [job_id for job_id in left if not self._has_ended(job_id)]
+            if left:
+                time.sleep(0.3)
+
+    def _has_ended(self, job_id: str) -> bool:
+        from google.api_core.exceptions import NotFound
+
+        asked: dict[str, Any] = {"location": self.location, "retry": None, "timeout": CANCEL_TIMEOUT_SECONDS}
+        try:
+            self.client.cancel_job(job_id, **asked)
+            return bool(self.client.get_job(job_id, **asked).state == "DONE")
+        except NotFound:
+            return True
+        except Exception:
+            return False
 
 
 def _worth_sending_again(error: Exception) -> bool:
@@ -181,8 +193,7 @@ def _worth_sending_again(error: Exception) -> bool:
 
 def _job_id(request: Request, job: Job, attempt: int) -> str:
     """Readable in the console, equal for equal work of one run, and legal: letters, digits, `_` and `-`."""
-    identity = request.identity or (uuid.uuid4().hex,)
-    digest = hashlib.sha256("\0".join((job.run_id, request.kind, *identity)).encode()).hexdigest()[:32]
+    digest = hashlib.sha256("\0".join((job.run_id, request.kind, *request.identity)).encode()).hexdigest()[:32]
     named = (value_of(job.labels[key]) for key in ("tenant", "asset", "partition") if job.labels.get(key))
     readable = re.sub(r"[^A-Za-z0-9_-]", "_", "_".join((_ID_PREFIX, *named, request.kind)))
     return f"{readable}_{digest}_{attempt}"
