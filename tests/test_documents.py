@@ -13,6 +13,7 @@ from convergence_assets.pipelines.checking import check
 from convergence_assets.pipelines.models import PipelineSpec, SuiteSpec
 from convergence_assets.pipelines.yaml_source import read_yaml
 from convergence_assets.tenancy.models import TenantSpec
+from convergence_assets.warehouse.errors import ERROR_CLASSES
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -36,7 +37,7 @@ def test_every_make_target_exists(document: Path) -> None:
 def commands() -> list[str]:
     found = set()
     for text in TEXT.values():
-        found |= {f"{c} --help" for c in re.findall(r"convergence (demo|validate|schema|run|query|load)\b", text)}
+        found |= {f"{c} --help" for c in re.findall(r"convergence (demo|validate|schema|run|query|load|jobs)\b", text)}
     return sorted(found)
 
 
@@ -72,3 +73,8 @@ def test_the_files_shown_in_the_documents_are_accepted() -> None:
             assert value is not None, [p.render() for p in problems]
             shown += 1
     assert shown == 3
+
+
+def test_every_class_of_failure_has_its_section_in_the_troubleshooting_guide() -> None:
+    sections = set(re.findall(r"^## (.+)$", TEXT[ROOT / "docs" / "TROUBLESHOOTING.md"], re.MULTILINE))
+    assert sections == {kind("").anchor for kind in ERROR_CLASSES.values()}

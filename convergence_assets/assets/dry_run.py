@@ -92,11 +92,12 @@ def _with_declared_tables(tenant: Tenant, step: Step) -> str:
         other.table: table_schema(other.spec) for pipeline in tenant.pipelines for other in pipeline.steps
     }
     declared |= {name: source_schema(source.spec) for name, source in step.sources.items()}
-    empty = (
-        f"`{name}` AS (SELECT {', '.join(f'CAST(NULL AS {_spelled(c)}) AS `{c.name}`' for c in declared[name].columns)})"
-        for name in sorted(step.sql.tables)
-    )
+    empty = (f"`{name}` AS (SELECT {_nulls(declared[name])})" for name in sorted(step.sql.tables))
     return f"WITH {', '.join(empty)} SELECT * FROM ({step.sql.text}\n)"
+
+
+def _nulls(schema: TableSchema) -> str:
+    return ", ".join(f"CAST(NULL AS {_spelled(c)}) AS `{c.name}`" for c in schema.columns)
 
 
 def _spelled(column: Column) -> str:

@@ -55,7 +55,7 @@ def test_a_type_that_only_the_warehouse_knows_is_wrong_is_a_problem_with_its_fil
     sql = tenants / "initech" / "pipelines" / "total_cost" / "total_cost_daily.sql"
     text = sql.read_text()
     lines = text.splitlines()
-    sql.write_text(text.replace("usage_date BETWEEN", "usage_date = 5 AND usage_date BETWEEN", 1))
+    sql.write_text(text.replace("usage_date BETWEEN", "usage_date + usage_date = usage_date AND usage_date BETWEEN", 1))
     code, said = run("--tenant", "initech")
     assert code == 1
     (problem,) = said["problems"]

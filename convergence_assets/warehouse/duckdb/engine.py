@@ -117,7 +117,7 @@ def classified(error: Exception, sql: str) -> WarehouseError:
     """A duckdb.Error as its class of the taxonomy, with the position in the BigQuery text where it can be told."""
     import duckdb
 
-    message = str(error).split("\n\nLINE ")[0].split("\nLINE ")[0].strip()
+    message = re.split(r"\n+(?:LINE |\s*Candidate )", str(error))[0].strip()
     match error:
         case duckdb.CatalogException():
             return NotFound(message)
