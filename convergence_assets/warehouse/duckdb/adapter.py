@@ -16,7 +16,8 @@ from convergence_assets.warehouse.duckdb import tables
 from convergence_assets.warehouse.duckdb.engine import Engine
 from convergence_assets.warehouse.duckdb.files import STAGING_PREFIX, Dataset, DatasetLock, Layout
 from convergence_assets.warehouse.duckdb.loading import load_statement
-from convergence_assets.warehouse.duckdb.rows import check_output, partition_literal
+from convergence_assets.warehouse.duckdb.parameters import bound
+from convergence_assets.warehouse.duckdb.rows import check_output, inserted, partition_literal, spelled
 from convergence_assets.warehouse.duckdb.tables import quoted
 from convergence_assets.warehouse.duckdb.transpile import UnportableSQL, to_sql, transpile_tree
 from convergence_assets.warehouse.errors import InvalidQuery, NotFound, SchemaMismatch, StagingChanged
@@ -86,16 +87,13 @@ class DuckDBWarehouse:
     def stage_query(self, target: TableRef, schema: TableSchema, queries: Sequence[Query], job: Job) -> Staged:
         staging, name, token = self._new_staging(target, schema, job)
         columns = ", ".join(quoted(c.name) for c in schema.columns)
-        # A table of BigQuery keeps a NULL array as an empty one.
-        values = ", ".join(
-            f"coalesce({quoted(c.name)}, [])" if c.mode == "REPEATED" else quoted(c.name) for c in schema.columns
-        )
         for query in queries:
             with self._prepared(query, job.timeout_seconds) as (sql, parameters):
                 described = self._engine.run(f"DESCRIBE {sql}", parameters, written_as=query.sql)
-                check_output(target, schema, {row[0]: row[1] for row in described})
+                output = {row[0]: row[1] for row in described}
+                check_output(target, schema, output)
                 self._engine.run(
-                    f"INSERT INTO {name} ({columns}) SELECT {values} FROM ({sql}) AS staged_rows",
+                    f"INSERT INTO {name} ({columns}) SELECT {inserted(schema, output)} FROM ({sql}) AS staged_rows",
                     parameters,
                     timeout_seconds=job.timeout_seconds,
                     written_as=query.sql,
@@ -121,7 +119,7 @@ class DuckDBWarehouse:
     def dry_run(self, query: Query) -> Estimate:
         with self._prepared(query, LOCK_TIMEOUT_SECONDS) as (sql, parameters):
             described = self._engine.run(f"DESCRIBE {sql}", parameters, written_as=query.sql)
-            return Estimate({row[0]: row[1] for row in described}, None)
+            return Estimate({row[0]: spelled(row[1]) for row in described}, None)
 
     def publish(self, staged: Staged, partitions: Sequence[date], job: Job) -> int:
         source = self._staging_name(staged.table, job.run_id)
@@ -253,7 +251,7 @@ class DuckDBWarehouse:
                     node.set("db", exp.to_identifier(str(dataset), quoted=True))
             sql = to_sql(tree)
             used = {n.name for n in tree.find_all(exp.Parameter)}
-            yield sql, {k: v for k, v in query.parameters.items() if k in used or f"${k}" in sql}
+            yield sql, {k: bound(k, v) for k, v in query.parameters.items() if k in used or f"${k}" in sql}
 
     @contextmanager
     def _attached(self, datasets: Sequence[Dataset], timeout_seconds: float) -> Iterator[None]:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from convergence_assets.warehouse.duckdb import limbs
 from convergence_assets.warehouse.duckdb.transpile import install_functions
 from convergence_assets.warehouse.errors import (
     AccessDenied,
@@ -25,6 +26,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 T = TypeVar("T")
+
+# What a function of `bignumeric` or `limbs` says, between DuckDB's words and a stack of Python's calls.
+_OF_PYTHON = re.compile(
+    r"Python exception occurred while executing the UDF: \w+: (?P<called>.*?)\n\nAt:.*"
+    r"|arrow_scan: get_next failed\(\): (?:Invalid: )*(?P<read>.*?)\. Detail: Python exception:.*",
+    re.DOTALL,
+)
 
 DEFAULT_MEMORY_LIMIT = "768MB"
 
@@ -83,9 +91,9 @@ class Engine:
         timeout_seconds: float | None = None,
         written_as: str | None = None,
     ) -> "pa.Table":
-        """Run one SELECT and fetch its rows as Arrow."""
+        """Run one SELECT and fetch its rows as Arrow, a BIGNUMERIC as decimal256(76, 38)."""
         return self._interruptible(
-            lambda: self.connection.execute(sql, dict(parameters or {})).to_arrow_table(),
+            lambda: limbs.with_decimals(self.connection.execute(sql, dict(parameters or {})).to_arrow_table()),
             timeout_seconds,
             written_as or "",
         )
@@ -101,6 +109,8 @@ class Engine:
             raise JobTimeout(f"the statement ran longer than {timeout_seconds:.0f} s and was cancelled") from None
         except duckdb.Error as error:
             raise classified(error, written_as) from error
+        except OverflowError as error:
+            raise InvalidQuery(str(error)) from None
         except BaseException:
             self._cancel(future)
             raise
@@ -118,6 +128,7 @@ def classified(error: Exception, sql: str) -> WarehouseError:
     import duckdb
 
     message = re.split(r"\n+(?:LINE |\s*Candidate )", str(error))[0].strip()
+    message = _OF_PYTHON.sub(lambda found: found["called"] or found["read"], message)
     match error:
         case duckdb.CatalogException():
             return NotFound(message)

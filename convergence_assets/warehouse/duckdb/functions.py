@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 from sqlglot import exp
 
+from convergence_assets.warehouse.duckdb import limbs
+
 _DATE_UNITS = ("DAY", "WEEK", "ISOWEEK", "MONTH", "QUARTER", "YEAR")
 _TRUNC_UNITS = (*_DATE_UNITS, "ISOYEAR")
 _ELAPSED_UNITS = ("MICROSECOND", "MILLISECOND", "SECOND", "MINUTE", "HOUR", "DAY")
@@ -47,7 +49,7 @@ MACROS = (
     "bq_substr(a VARCHAR, p) AS substring(a, CASE WHEN p = 0 OR p < -length(a) THEN 1 ELSE p END),"
     " (a VARCHAR, p, n) AS CASE WHEN n < 0 THEN CAST('negative length of SUBSTR' || left(a, 0) AS INTEGER)::VARCHAR"
     " ELSE substring(a, CASE WHEN p = 0 OR p < -length(a) THEN 1 ELSE p END, n) END",
-    "bq_text(a VARCHAR) AS a, (a BOOLEAN) AS CAST(a AS VARCHAR), (a BIGINT) AS CAST(a AS VARCHAR),"
+    f"bq_text(a VARCHAR) AS a, (a {limbs.TYPE}) AS bignumeric_text(a), (a BOOLEAN) AS CAST(a AS VARCHAR), (a BIGINT) AS CAST(a AS VARCHAR),"
     " (a DATE) AS CAST(a AS VARCHAR), (a DOUBLE) AS CAST(CAST('FLOAT64 has no portable text: ' || a AS BIGINT) AS VARCHAR), (a DECIMAL(38,9)) AS bq_string_numeric(a),"
     f" (a TIMESTAMP) AS strftime(a, '%Y-%m-%d %H:%M:%S') || {_FRACTION},"
     f" (a TIMESTAMPTZ) AS strftime(CAST(a AS TIMESTAMP), '%Y-%m-%d %H:%M:%S') || {_FRACTION.replace('(a,', '(CAST(a AS TIMESTAMP),')} || '+00'",

@@ -1,4 +1,4 @@
-"""Whether an expression is NUMERIC, FLOAT64, INT64 or STRING, as far as its text and the declared columns tell."""
+"""Which number an expression is, or a STRING, as far as its text and the declared columns tell."""
 
 from collections.abc import Iterable, Mapping
 
@@ -6,10 +6,13 @@ from sqlglot import exp
 
 from convergence_assets.warehouse.schema import Column
 
-Kind = str  # "numeric" | "float64" | "int64" | "string" | "other"
+Kind = str  # "bignumeric" | "numeric" | "float64" | "int64" | "string" | "other"
 
-_DECLARED = {"NUMERIC": "numeric", "FLOAT64": "float64", "INT64": "int64", "STRING": "string"}
+_DECLARED = {
+    "BIGNUMERIC": "bignumeric", "NUMERIC": "numeric", "FLOAT64": "float64", "INT64": "int64", "STRING": "string",
+}  # fmt: skip
 _CAST = {
+    exp.DataType.Type.BIGDECIMAL: "bignumeric",
     exp.DataType.Type.DECIMAL: "numeric",
     exp.DataType.Type.DOUBLE: "float64",
     exp.DataType.Type.FLOAT: "float64",
@@ -36,6 +39,12 @@ _OTHERS = (
     exp.TimestampSub, exp.Timestamp, exp.LogicalOr, exp.LogicalAnd, exp.Boolean, exp.Predicate, exp.CurrentDate,
     exp.CurrentTimestamp, exp.StrToDate, exp.LastDay, exp.SHA2, exp.SHA2Digest, exp.MD5Digest,
 )  # fmt: skip
+# What may hand a value on to its result; a value under anything else (a comparison, a STRUCT) stays there.
+_HANDS_ON = (
+    *_SAME_AS_FIRST, exp.Avg, exp.Round, exp.Ceil, exp.Floor, exp.Add, exp.Sub, exp.Mul, exp.Mod, exp.Div,
+    exp.SafeDivide, exp.IntDiv, exp.Coalesce, exp.Greatest, exp.Least, exp.If, exp.Case, exp.Subquery, exp.Select,
+    exp.Alias, exp.Array, exp.Bracket,
+)  # fmt: skip
 
 
 class Kinds:
@@ -55,7 +64,13 @@ class Kinds:
             for projection in select.expressions:
                 if isinstance(projection, exp.Alias):
                     self._named.setdefault(projection.alias.lower(), []).append(projection.this)
+        for named in tree.find_all(exp.PropertyEQ):
+            self._named.setdefault(named.name.lower(), []).append(named.expression)
+        for unnest in tree.find_all(exp.Unnest):
+            self._name_elements(unnest)
         self._known: dict[str, Kind | None] = {}
+        cast = any(kind.this == exp.DataType.Type.BIGDECIMAL for kind in tree.find_all(exp.DataType))
+        self.has_bignumeric = cast or any("bignumeric" in said for said in self._named.values())
 
     def of(self, node: exp.Expr | None) -> Kind | None:
         """The kind, None where it cannot be told."""
@@ -79,8 +94,10 @@ class Kinds:
         if isinstance(node, exp.Round | exp.Ceil | exp.Floor):
             inner = self.of(node.this)
             return "float64" if inner == "int64" else inner
+        if isinstance(node, exp.Nullif) and "bignumeric" in (self.of(node.this), self.of(node.expression)):
+            return self.together([node.this, node.expression])
         if isinstance(node, _SAME_AS_FIRST):
-            return self.of(node.expressions[0] if isinstance(node, exp.Distinct) else node.this)
+            return self.of(next(iter(node.expressions), None) if isinstance(node, exp.Distinct) else node.this)
         if isinstance(node, _INTEGERS):
             return "int64"
         if isinstance(node, _STRINGS):
@@ -111,9 +128,32 @@ class Kinds:
             return None
         if len(set(kinds)) == 1:
             return kinds[0]
-        if set(kinds) <= {"numeric", "int64", "float64"}:
-            return "float64" if "float64" in kinds else "numeric"
-        return "other"
+        widest = next((k for k in ("float64", "bignumeric", "numeric") if k in kinds), "other")
+        return widest if set(kinds) <= {"bignumeric", "numeric", "int64", "float64"} else "other"
+
+    def may_be_bignumeric(self, node: exp.Expr) -> bool:
+        """Whether it is one, or cannot be told and comes of a column of that kind."""
+        if not self.has_bignumeric:
+            return False
+        kind = self.of(node)
+        if kind is not None:
+            return kind == "bignumeric"
+        if isinstance(node, exp.Column | exp.Dot):
+            return self._may_name(node.name.lower())
+        return isinstance(node, _HANDS_ON) and any(map(self.may_be_bignumeric, node.iter_expressions()))
+
+    def _may_name(self, name: str) -> bool:
+        said = self._named.pop(name, [])
+        may = any(k == "bignumeric" if isinstance(k, str) else self.may_be_bignumeric(k) for k in said)
+        self._named[name] = said
+        return may
+
+    def _name_elements(self, unnest: exp.Unnest) -> None:
+        alias = unnest.args.get("alias")
+        for name in alias.args.get("columns") or [] if alias else []:
+            for array in unnest.expressions:
+                elements = array.expressions if isinstance(array, exp.Array) else [array]
+                self._named.setdefault(name.name.lower(), []).extend(elements)
 
     def _declare(self, columns: Iterable[Column]) -> None:
         for column in columns:

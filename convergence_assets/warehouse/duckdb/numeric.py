@@ -7,7 +7,7 @@ DECIMAL(38,9). A product beyond 10^20 or an operand of a division beyond 10^20 i
 
 from typing import TYPE_CHECKING
 
-from convergence_assets.warehouse.duckdb import functions
+from convergence_assets.warehouse.duckdb import bignumeric, functions, limbs
 
 if TYPE_CHECKING:
     import duckdb
@@ -96,9 +96,40 @@ _BODIES = {
     "bq_safe_int64_int64": "TRY_CAST(a AS BIGINT)",
     "bq_safe_int64_string": f"CASE WHEN {_INTEGER_TEXT} THEN TRY_CAST(a AS BIGINT) END",
     "bq_safe_int64_float64": "TRY_CAST(round(a) AS BIGINT)",
+    "bq_add_bignumeric": "bignumeric_add(a, b)",
+    "bq_sub_bignumeric": "bignumeric_subtract(a, b)",
+    "bq_multiply_bignumeric": "bignumeric_multiply(a, b)",
+    "bq_divide_bignumeric": "bignumeric_divide(a, b)",
+    "bq_safe_divide_bignumeric": "bignumeric_safe_divide(a, b)",
+    "bq_div_bignumeric": "bignumeric_div(a, b)",
+    "bq_mod_bignumeric": "bignumeric_mod(a, b)",
+    "bq_round_bignumeric": "bignumeric_round(a, b)",
+    "bq_ceil_bignumeric": "bignumeric_ceil(a)",
+    "bq_floor_bignumeric": "bignumeric_floor(a)",
+    "bq_sign_bignumeric": "bignumeric_sign(a)",
+    "bq_abs_bignumeric": "bignumeric_abs(a)",
+    "bq_neg_bignumeric": "bignumeric_negate(a)",
+    "bq_bignumeric_bignumeric": "a",
+    "bq_bignumeric_numeric": "bignumeric_from_text(CAST(a AS VARCHAR))",
+    "bq_bignumeric_int64": "bignumeric_from_text(CAST(a AS VARCHAR))",
+    "bq_bignumeric_string": "bignumeric_from_text(a)",
+    "bq_bignumeric_float64": "bignumeric_from_float64(a)",
+    "bq_safe_bignumeric_bignumeric": "a",
+    "bq_safe_bignumeric_numeric": "bignumeric_from_text(CAST(a AS VARCHAR))",
+    "bq_safe_bignumeric_int64": "bignumeric_from_text(CAST(a AS VARCHAR))",
+    "bq_safe_bignumeric_string": "bignumeric_safe_from_text(a)",
+    "bq_safe_bignumeric_float64": "bignumeric_safe_from_float64(a)",
+    "bq_numeric_bignumeric": f"CAST(bignumeric_numeric(a) AS {_N})",
+    "bq_safe_numeric_bignumeric": f"CAST(bignumeric_safe_numeric(a) AS {_N})",
+    "bq_int64_bignumeric": "bignumeric_int64(a)",
+    "bq_safe_int64_bignumeric": "bignumeric_safe_int64(a)",
+    "bq_string_bignumeric": "bignumeric_text(a)",
+    "bq_float64_bignumeric": "bignumeric_float64(a)",
+    "bq_float64_float64": _FLOAT_A,
+    "bq_float64_string": _FLOAT_A,
 }
-_OPERANDS = {"numeric": _N, "float64": "DOUBLE", "int64": "HUGEINT", "string": "VARCHAR"}
-_TWO = ("multiply", "divide", "safe_divide", "div", "mod")
+_OPERANDS = {"bignumeric": limbs.TYPE, "numeric": _N, "float64": "DOUBLE", "int64": "HUGEINT", "string": "VARCHAR"}
+_TWO = ("multiply", "divide", "safe_divide", "div", "mod", "add", "sub")
 _ROUNDS = ("round",)
 _INTEGER_AS_FLOAT = ("divide", "safe_divide", "ceil", "floor")
 
@@ -123,6 +154,9 @@ def _macros() -> list[str]:
         operations[operation].append(f"{taken} AS {_BODIES[f'bq_{operation}_float64']}")
     del operations["average"], operations["total"]
     macros.append("bq_total(a) AS a + 0")
+    sums = ", ".join(f"CAST({word} AS VARCHAR)" for word in limbs.WORDS)
+    macros.append(f"bq_total_bignumeric({', '.join(limbs.WORDS)}) AS bignumeric_total({sums})")
+    macros.append(f"bq_average_bignumeric({', '.join(limbs.WORDS)}, n) AS bignumeric_average({sums}, n)")
     return macros + [f"bq_{operation}{', '.join(overloads)}" for operation, overloads in operations.items()]
 
 
@@ -130,6 +164,7 @@ MACROS = tuple(_macros())
 
 
 def install_functions(connection: "duckdb.DuckDBPyConnection") -> None:
-    """Make the macros that transpiled SQL calls, for this connection alone."""
+    """Make the functions and macros that transpiled SQL calls, for this connection alone."""
+    bignumeric.install_functions(connection)
     for macro in (*MACROS, *functions.MACROS):
         connection.execute(f"CREATE OR REPLACE TEMP MACRO {macro}")

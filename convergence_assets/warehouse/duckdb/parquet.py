@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from convergence_assets.warehouse.duckdb import tables
+from convergence_assets.warehouse.duckdb import limbs, tables
 from convergence_assets.warehouse.duckdb.engine import Engine
 from convergence_assets.warehouse.duckdb.loading import load_statement
+from convergence_assets.warehouse.duckdb.transpile import duckdb_type
 from convergence_assets.warehouse.errors import InvalidQuery, SchemaMismatch
 from convergence_assets.warehouse.interface import FileFormat, SourceFile
 from convergence_assets.warehouse.schema import TableSchema
+
+_ROWS_AT_ONCE = 100_000
 
 
 def files_to_parquet(
@@ -27,6 +30,22 @@ def files_to_parquet(
                 )
             except InvalidQuery as error:
                 raise SchemaMismatch(f"file {file.path} does not fit the declared columns: {error}") from error
-        engine.run(f"COPY loaded.rows TO {tables.literal(str(into))} (FORMAT parquet)")
+        if any(limbs.TYPE in duckdb_type(column) for column in schema.columns):
+            _write_with_decimals(engine, into)
+        else:
+            engine.run(f"COPY loaded.rows TO {tables.literal(str(into))} (FORMAT parquet)")
     finally:
         engine.close()
+
+
+def _write_with_decimals(engine: Engine, into: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    reader = engine.connection.execute("SELECT * FROM loaded.rows").to_arrow_reader(_ROWS_AT_ONCE)
+    with pq.ParquetWriter(into, limbs.with_decimals(reader.schema.empty_table()).schema) as writer:
+        for batch in reader:
+            try:
+                writer.write_table(limbs.with_decimals(pa.Table.from_batches([batch])))
+            except OverflowError as error:
+                raise SchemaMismatch(f"{into.name}: {error}") from None

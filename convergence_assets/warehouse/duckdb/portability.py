@@ -56,7 +56,7 @@ _SYNTAX = (
     exp.Var, exp.WeekStart, exp.Where, exp.Window, exp.WindowSpec, exp.With,
 )  # fmt: skip
 _LARGEST_INT64 = 2**63 - 1
-_WIDE = (exp.DataType.Type.BIGDECIMAL,)
+_DECIMALS = (exp.DataType.Type.DECIMAL, exp.DataType.Type.BIGDECIMAL)
 
 _REFUSED_NODES: tuple[tuple[type[exp.Expr], str, str], ...] = (
     (exp.Command, "scripting and EXECUTE IMMEDIATE do not run alike", "write one SELECT"),
@@ -109,12 +109,10 @@ def _problem(node: exp.Expr) -> tuple[str, str] | None:
             )
         case exp.Table() if "*" in node.name:
             return "wildcard tables have no form on the embedded engine", "name the table"
-        case exp.DataType() if node.this in _WIDE and not isinstance(node.parent, exp.Cast):
-            return "BIGNUMERIC (76 digits) has no faithful form on the embedded engine", "use NUMERIC"
-        case exp.Cast() if node.to.this in _WIDE:
-            return "BIGNUMERIC (76 digits) has no faithful form on the embedded engine", "use NUMERIC"
-        case exp.Cast() if node.to.this == exp.DataType.Type.DECIMAL and node.to.expressions:
-            return "NUMERIC with a precision has no faithful form on the embedded engine", "use NUMERIC and ROUND"
+        case exp.DataType() if node.this == exp.DataType.Type.BIGDECIMAL and not isinstance(node.parent, exp.Cast):
+            return "an ARRAY or STRUCT of BIGNUMERIC by its type has no form on the embedded engine", "CAST its members"
+        case exp.Cast() if node.to.this in _DECIMALS and node.to.expressions:
+            return "a NUMERIC with a precision has no faithful form on the embedded engine", "use NUMERIC and ROUND"
         case exp.Extract() if isinstance(node.expression, exp.AtTimeZone) and node.name.upper() == "DATE":
             return "EXTRACT(DATE FROM ... AT TIME ZONE ...) does not run alike", "write DATE(timestamp, timezone)"
         case exp.Literal() if not node.is_string and not node.is_int and _in_arithmetic(node):

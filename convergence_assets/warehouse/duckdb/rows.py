@@ -4,15 +4,18 @@ import re
 from collections.abc import Mapping
 from datetime import date
 
+from convergence_assets.warehouse.duckdb import limbs
+from convergence_assets.warehouse.duckdb.tables import quoted
 from convergence_assets.warehouse.duckdb.transpile import duckdb_type
 from convergence_assets.warehouse.errors import SchemaMismatch
-from convergence_assets.warehouse.schema import TableRef, TableSchema
+from convergence_assets.warehouse.schema import Column, TableRef, TableSchema
 
 # BigQuery coerces these into a wider column without loss; an engine's SUM over integers is a HUGEINT.
 _WIDENS = {
     "BIGINT": ("INTEGER", "SMALLINT", "TINYINT", "HUGEINT", "UINTEGER", "UBIGINT"),
     "DOUBLE": ("BIGINT", "INTEGER", "HUGEINT", "FLOAT"),
     "DECIMAL(38,9)": ("BIGINT", "INTEGER", "HUGEINT"),
+    limbs.TYPE: ("BIGINT", "INTEGER", "HUGEINT"),
 }
 
 
@@ -25,10 +28,32 @@ def check_output(table: TableRef, schema: TableSchema, output: Mapping[str, str]
         if kind is None:
             wrong.append(f"column {column.name} is declared and the SQL does not give it")
         elif not _fits(kind, duckdb_type(column)):
-            wrong.append(f"column {column.name} is declared {column.type} and the SQL gives {kind}")
+            wrong.append(f"column {column.name} is declared {column.type} and the SQL gives {spelled(kind)}")
     wrong += [f"column {name} is given by the SQL and not declared" for name in given]
     if wrong:
         raise SchemaMismatch(f"table {table}: " + "; ".join(wrong))
+
+
+def inserted(schema: TableSchema, output: Mapping[str, str]) -> str:
+    """The SELECT list that gives each declared column from a checked output as BigQuery stores it.
+
+    A narrower number becomes BIGNUMERIC, a NULL array an empty one.
+    """
+    given = {name.lower(): kind for name, kind in output.items()}
+    return ", ".join(_inserted(column, given[column.name.lower()]) for column in schema.columns)
+
+
+def _inserted(column: Column, given: str) -> str:
+    if column.mode == "REPEATED":
+        return f"coalesce({quoted(column.name)}, [])"
+    if duckdb_type(column) == limbs.TYPE != given:
+        return f"bq_bignumeric_numeric({quoted(column.name)})"
+    return quoted(column.name)
+
+
+def spelled(kind: str) -> str:
+    """A DuckDB type as a reader knows it."""
+    return kind.replace(limbs.TYPE, "BIGNUMERIC")
 
 
 def partition_literal(day: date) -> str:
@@ -37,14 +62,17 @@ def partition_literal(day: date) -> str:
 
 
 def _fits(given: str, declared: str) -> bool:
-    if _normal(given) == _normal(declared):
+    if normal(given) == normal(declared):
         return True
     scaled = re.fullmatch(r"DECIMAL\((\d+),(\d+)\)", given)
     wanted = re.fullmatch(r"DECIMAL\((\d+),(\d+)\)", declared)
+    if scaled and declared == limbs.TYPE:
+        return True
     if scaled and wanted:
         return int(scaled[2]) <= int(wanted[2])
     return given in _WIDENS.get(declared, ()) or (bool(wanted) and given in _WIDENS["DECIMAL(38,9)"])
 
 
-def _normal(kind: str) -> str:
+def normal(kind: str) -> str:
+    """A type's name less what DuckDB spells now so, now so: spaces, quotes, an alias."""
     return re.sub(r'\s+|"', "", kind).replace("TIMESTAMPTZ", "TIMESTAMPWITHTIMEZONE").upper()

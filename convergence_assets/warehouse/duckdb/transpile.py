@@ -1,12 +1,12 @@
 """One BigQuery SELECT to one DuckDB SELECT, faithfully or not at all."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import sqlglot
 from sqlglot import exp
 
-from convergence_assets.warehouse.duckdb import arrays, functions
+from convergence_assets.warehouse.duckdb import arrays, coercion, functions, limbs
 from convergence_assets.warehouse.duckdb.kinds import Kinds
 from convergence_assets.warehouse.duckdb.numeric import install_functions
 from convergence_assets.warehouse.duckdb.portability import SqlProblem, UnportableSQL, parse, position, problems_of
@@ -17,11 +17,12 @@ __all__ = ["SqlProblem", "UnportableSQL", "duckdb_type", "install_functions", "p
 
 Types = Mapping[str, Mapping[str, Column]]
 
-_NUMERIC = exp.DataType.Type.DECIMAL
+_DECIMALS = {exp.DataType.Type.DECIMAL: "numeric", exp.DataType.Type.BIGDECIMAL: "bignumeric"}
 _TYPES = {
     "STRING": "VARCHAR",
     "INT64": "BIGINT",
     "NUMERIC": "DECIMAL(38,9)",
+    "BIGNUMERIC": limbs.TYPE,
     "FLOAT64": "DOUBLE",
     "BOOL": "BOOLEAN",
     "DATE": "DATE",
@@ -34,9 +35,7 @@ _TYPES = {
 
 
 def duckdb_type(column: Column) -> str:
-    """A declared column's DuckDB type; raises ValueError for BIGNUMERIC, which has no faithful one."""
-    if column.type == "BIGNUMERIC":
-        raise ValueError(f"column {column.name}: BIGNUMERIC has no faithful form on the embedded engine; use NUMERIC")
+    """A declared column's DuckDB type."""
     if column.type == "RECORD":
         kind = "STRUCT(" + ", ".join(f'"{f.name}" {duckdb_type(f)}' for f in column.fields) + ")"
     else:
@@ -55,7 +54,7 @@ def portability_problems(sql: str, types: Types | None = None) -> tuple[SqlProbl
         return error.problems
     problems = list(problems_of(tree))
     if not problems:
-        _rewrite(tree, Kinds(tree, types or {}), problems)
+        _rewrite(tree, types or {}, problems)
     return tuple(sorted(problems, key=lambda p: (p.line, p.column)))
 
 
@@ -64,7 +63,7 @@ def transpile_tree(sql: str, types: Types | None = None) -> exp.Expr:
     tree = parse(sql)
     problems = list(problems_of(tree))
     if not problems:
-        tree = _rewrite(tree, Kinds(tree, types or {}), problems)
+        tree = _rewrite(tree, types or {}, problems)
     if problems:
         raise UnportableSQL(tuple(problems))
     arrays.fold(tree)
@@ -81,7 +80,11 @@ def transpile(sql: str, types: Types | None = None) -> str:
     return to_sql(transpile_tree(sql, types))
 
 
-def _rewrite(tree: exp.Expr, kinds: Kinds, problems: list[SqlProblem]) -> exp.Expr:
+def _rewrite(tree: exp.Expr, types: Types, problems: list[SqlProblem]) -> exp.Expr:
+    kinds = Kinds(tree, types)
+    if kinds.has_bignumeric:
+        problems += coercion.write_out(tree, kinds)
+        kinds = Kinds(tree, types)
     for joined in list(tree.find_all(exp.Concat, exp.DPipe)):
         for part in joined.expressions if isinstance(joined, exp.Concat) else (joined.this, joined.expression):
             if kinds.of(part) != "string" and not isinstance(part, exp.Null):
@@ -93,11 +96,8 @@ def _rewrite(tree: exp.Expr, kinds: Kinds, problems: list[SqlProblem]) -> exp.Ex
             made = functions.replacement(node)
             if made is not None:
                 node.replace(made)
-        elif call.startswith("bq_total"):
-            whole = node.parent if isinstance(node.parent, exp.Window) and node.arg_key == "this" else node
-            whole.replace(exp.Anonymous(this=call, expressions=[whole.copy()]))
-        elif call == "average" and isinstance(node.parent, exp.Window):
-            node.parent.replace(_average_in_window(node.parent, node))
+        elif call in _OF_PARTS or call.startswith("bq_total"):
+            _replace_aggregate(node, call)
         else:
             node.replace(_replacement(node, call))
     return tree
@@ -108,11 +108,14 @@ def _decide(node: exp.Expr, kinds: Kinds, problems: list[SqlProblem]) -> str | N
     match node:
         case exp.Literal() if not node.is_string and not node.is_int and not _made_numeric(node):
             return "double"
-        case exp.Cast() if node.to.this == _NUMERIC and _is_number(node.this) and not isinstance(node, exp.TryCast):
-            return "numeric_literal"
-        case exp.Cast() if node.to.this == _NUMERIC:
-            operation = "safe_numeric" if isinstance(node, exp.TryCast) else "numeric"
-            return _pick(operation, kinds.of(node.this), node, problems)
+        case exp.Cast() if node.to.this in _DECIMALS and _is_number(node.this) and not isinstance(node, exp.TryCast):
+            return f"{_DECIMALS[node.to.this]}_literal"
+        case exp.Cast() if node.to.this in _DECIMALS:
+            operation = _DECIMALS[node.to.this]
+            safe = "safe_" if isinstance(node, exp.TryCast) else ""
+            return _pick(f"{safe}{operation}", kinds.of(node.this), node, problems)
+        case exp.Cast() if node.to.this == exp.DataType.Type.DOUBLE and kinds.may_be_bignumeric(node.this):
+            return _pick("float64", kinds.of(node.this), node, problems)
         case exp.Cast() if node.to.this == exp.DataType.Type.BIGINT:
             kind = kinds.of(node.this)
             if kind == "other":
@@ -130,6 +133,10 @@ def _decide(node: exp.Expr, kinds: Kinds, problems: list[SqlProblem]) -> str | N
             kind = kinds.together([node.this, node.expression])
             kind = "float64" if kind == "int64" else kind
             return _pick("divide" if isinstance(node, exp.Div) else "safe_divide", kind, node, problems)
+        case exp.Add() | exp.Sub() | exp.Neg() | exp.Abs() if kinds.of(node) == "bignumeric":
+            return f"bq_{node.key}_bignumeric"
+        case exp.Between() if kinds.of(node.this) == "bignumeric":
+            return "between"
         case exp.IntDiv() | exp.Mod():
             kind = kinds.together([node.this, node.expression])
             return _pick("div" if isinstance(node, exp.IntDiv) else "mod", kind, node, problems)
@@ -142,14 +149,14 @@ def _decide(node: exp.Expr, kinds: Kinds, problems: list[SqlProblem]) -> str | N
             return _pick(name, "float64" if kind == "int64" and name != "sign" else kind, node, problems)
         case exp.Sum():
             kind = kinds.of(node.this)
-            return f"bq_total_{kind}" if kind in ("numeric", "int64", "float64") else "bq_total"
+            return f"bq_total_{kind}" if kind in ("bignumeric", "numeric", "int64", "float64") else "bq_total"
         case exp.Literal() if node.is_int and isinstance(node.parent, exp.Add | exp.Sub):
             return "int64_literal" if kinds.together([node.parent.left, node.parent.right]) == "int64" else None
         case exp.Avg():
             kind = kinds.of(node.this)
             if kind is None:
                 problems.append(_untold(node, "AVG"))
-            return "average" if kind == "numeric" else None
+            return f"bq_average_{kind}" if kind in ("bignumeric", "numeric") else None
     return None
 
 
@@ -158,10 +165,10 @@ def _text(node: exp.Expr, kind: str | None, problems: list[SqlProblem]) -> str |
         return None
     if kind == "float64":
         problems.append(_problem(node, "a FLOAT64 as text is spelled differently", "write CAST(... AS NUMERIC) in it"))
-    elif kind not in ("numeric", "int64") and node.this.find(exp.AggFunc, exp.Window):
+    elif kind not in ("bignumeric", "numeric", "int64") and node.this.find(exp.AggFunc, exp.Window):
         message = "the type of an aggregate made text cannot be told"
         problems.append(_problem(node, message, "use FORMAT_DATE or MAX(CAST(... AS STRING))"))
-    return "bq_string_numeric" if kind == "numeric" else "bq_text"
+    return f"bq_string_{kind}" if kind in ("bignumeric", "numeric") else "bq_text"
 
 
 def _pick(operation: str, kind: str | None, node: exp.Expr, problems: list[SqlProblem]) -> str | None:
@@ -194,13 +201,15 @@ def _replacement(node: exp.Expr, call: str) -> exp.Expr:
         return exp.cast(exp.Literal.string(node.this), exp.DataType.Type.DOUBLE)
     if call == "int64_literal":
         return exp.cast(node.copy(), exp.DataType.Type.BIGINT)
-    if call == "numeric_literal":
-        inner = node.this
-        text = inner.sql(dialect="bigquery").strip("'")
-        return exp.cast(exp.Literal.string(text), exp.DataType.build("DECIMAL(38,9)", dialect="duckdb"))
-    if call == "average":
-        parts = [exp.Sum(this=node.this.copy()), exp.Count(this=node.this.copy())]
-        return exp.Anonymous(this="bq_average_numeric", expressions=parts)
+    if call in ("numeric_literal", "bignumeric_literal"):
+        text = exp.Literal.string(node.this.sql(dialect="bigquery").strip("'"))
+        if call == "bignumeric_literal":
+            return exp.Anonymous(this="bq_bignumeric_string", expressions=[text])
+        return exp.cast(text, exp.DataType.build("DECIMAL(38,9)", dialect="duckdb"))
+    if call == "between":
+        # DuckDB has no BETWEEN of a STRUCT.
+        bounds = ((exp.GTE, node.args["low"]), (exp.LTE, node.args["high"]))
+        return exp.paren(exp.and_(*(test(this=node.this.copy(), expression=bound.copy()) for test, bound in bounds)))
     operands = [node.this]
     if isinstance(node, exp.Round):
         operands.append(node.args.get("decimals") or exp.Literal.number(0))
@@ -209,13 +218,32 @@ def _replacement(node: exp.Expr, call: str) -> exp.Expr:
     return exp.Anonymous(this=call, expressions=[o.copy() for o in operands])
 
 
-def _average_in_window(window: exp.Window, average: exp.Expr) -> exp.Expr:
-    parts = []
-    for aggregate in (exp.Sum, exp.Count):
-        part = window.copy()
-        part.set("this", aggregate(this=average.this.copy()))
-        parts.append(part)
-    return exp.Anonymous(this="bq_average_numeric", expressions=parts)
+def _replace_aggregate(node: exp.Expr, call: str) -> None:
+    """Put the call over an aggregate's parts, each in the aggregate's window where it has one."""
+    window = node.parent if isinstance(node.parent, exp.Window) and node.arg_key == "this" else None
+    parts = _OF_PARTS[call](node.this) if call in _OF_PARTS else [node.copy()]
+    if window is not None:
+        parts = [_in_window(window, part) for part in parts]
+    (node if window is None else window).replace(exp.Anonymous(this=call, expressions=parts))
+
+
+def _in_window(window: exp.Expr, part: exp.Expr) -> exp.Expr:
+    placed = window.copy()
+    placed.set("this", part)
+    return placed
+
+
+def _sums_of_words(value: exp.Expr) -> list[exp.Expr]:
+    names = map(exp.Literal.string, limbs.WORDS)
+    words = (exp.Anonymous(this="struct_extract", expressions=[value.copy(), name]) for name in names)
+    return [exp.Sum(this=word) for word in words]
+
+
+_OF_PARTS: dict[str, Callable[[exp.Expr], list[exp.Expr]]] = {
+    "bq_total_bignumeric": _sums_of_words,
+    "bq_average_bignumeric": lambda value: [*_sums_of_words(value), exp.Count(this=value.copy())],
+    "bq_average_numeric": lambda value: [exp.Sum(this=value.copy()), exp.Count(this=value.copy())],
+}
 
 
 def _is_number(node: exp.Expr) -> bool:
@@ -226,4 +254,4 @@ def _is_number(node: exp.Expr) -> bool:
 def _made_numeric(literal: exp.Expr) -> bool:
     parent = literal.parent
     cast = parent.parent if isinstance(parent, exp.Neg) else parent
-    return isinstance(cast, exp.Cast) and not isinstance(cast, exp.TryCast) and cast.to.this == _NUMERIC
+    return isinstance(cast, exp.Cast) and not isinstance(cast, exp.TryCast) and cast.to.this in _DECIMALS
