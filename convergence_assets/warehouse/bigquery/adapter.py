@@ -232,14 +232,14 @@ class BigQueryWarehouse:
             parquet = Path(folder, "rows.parquet")
             files_to_parquet(parquet, schema, files, file_format, exact_columns=exact_columns)
             content = hashlib.sha256(parquet.read_bytes()).hexdigest()
-            self._jobs.run(self._load(parquet, loaded, schema, job, content), job)
+            self._jobs.run(self._load(parquet, loaded, schema, job), job)
         columns = ", ".join(f"`{c.name}`" for c in schema.columns)
         query = Query(f"SELECT {columns} FROM {self._quoted(loaded)} -- {content}")
         staged = self._fill(target, schema, [query], job)
         self._drop(loaded)
         return staged
 
-    def _load(self, parquet: Path, into: TableRef, schema: TableSchema, job: Job, content: str) -> Request:
+    def _load(self, parquet: Path, into: TableRef, schema: TableSchema, job: Job) -> Request:
         from google.cloud import bigquery
 
         options = bigquery.ParquetOptions()  # type: ignore[no-untyped-call]
@@ -261,7 +261,8 @@ class BigQueryWarehouse:
                     file, reference, job_id=job_id, location=self._location, job_config=config
                 )
 
-        return Request("load", submit, (content, str(into)))
+        # Never attached to: a retry may find the table that an earlier attempt filled dropped.
+        return Request("load", submit, (uuid.uuid4().hex,))
 
     def _copy(self, staged: Staged, partitions: Sequence[date], job: Job) -> None:
         """Partition by partition, each in one atomic job that bills nothing and conflicts with no other partition."""
