@@ -39,7 +39,8 @@ def _google(settings: Settings, location: str | None) -> "bigquery.Client":
             return client
     except DefaultCredentialsError as error:
         raise AccessDenied(
-            f"BigQuery was chosen ({settings.warehouse_reason}) and there are no Google credentials: {error}"
+            f"BigQuery was chosen ({settings.warehouse_reason}) and there are no Google credentials "
+            f"({str(error).rstrip('.')}); set CONVERGENCE_WAREHOUSE=embedded to run without BigQuery"
         ) from error
 
 
