@@ -29,6 +29,7 @@ from convergence_assets.warehouse.interface import Job, Staged, Statement, Wareh
 from convergence_assets.warehouse.schema import ParameterValue, Query
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
 STAGING_KEPT_DAYS = 7
@@ -137,24 +138,43 @@ class StepRun:
         structural = structural_checks(self.step.spec.when_empty, staged, window.days)
         if not suite:
             return structural
-        from convergence_assets.quality.validate import validate
-        from convergence_assets.warehouse.frames import frame_from_arrow
+        from convergence_assets.quality.pushdown import Batch
+        from convergence_assets.quality.validate import validate, validate_in_warehouse
+        from convergence_assets.warehouse.frames import empty_frame, frame_from_arrow
 
-        declared = {c.name: c.type for c in self.step.spec.columns}
-        wanted = columns_read(suite, declared) | {partition_column}
-        frame = frame_from_arrow(warehouse.read_staged(staged, sorted(wanted), job), staged.schema.only(wanted))
+        columns = staged.schema.columns
+        declared = {c.name: c.type for c in columns}
 
         def run_query(sql: str) -> "pa.Table":
             named = resolve_tables(sql.replace("{batch}", staged.table.quoted), table_names(self.tenant, self.step))
             values = window_parameters(self.tenant, self.step, window.days, window.start, window.end)
             return warehouse.read(Query(named, values), job)
 
+        def read_frame(names: frozenset[str]) -> "pd.DataFrame":
+            return frame_from_arrow(warehouse.read_staged(staged, sorted(names), job), staged.schema.only(names))
+
+        def typed(table: "pa.Table") -> "pd.DataFrame":
+            return frame_from_arrow(table, staged.schema.only(table.column_names))
+
+        partitions = [d.isoformat() for d in window.days]
+        sensitive = sensitive_columns(self.step.spec)
+        if staged.rows > self.pipeline.validate_in_warehouse_above_rows:
+            scalar = {c.name: c.type for c in columns if c.mode != "REPEATED"}
+            return structural + validate_in_warehouse(
+                Batch(run_query, typed, empty_frame(columns), scalar),
+                read_frame,
+                suite,
+                partition_column=partition_column,
+                partitions=partitions,
+                sensitive=sensitive,
+                columns=declared,
+            )
         return structural + validate(
-            frame,
+            read_frame(columns_read(suite, declared) | {partition_column}),
             suite,
             partition_column=partition_column,
-            partitions=[d.isoformat() for d in window.days],
-            sensitive=sensitive_columns(self.step.spec),
+            partitions=partitions,
+            sensitive=sensitive,
             run_query=run_query,
             columns=declared,
         )

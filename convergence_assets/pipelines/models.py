@@ -190,6 +190,9 @@ class PipelineSpec(Model):
         100, description="What one statement may be billed for on BigQuery; it fails before it reads more"
     )
     slow_seconds: Annotated[int, Field(gt=0)] = Field(30, description="A longer statement leaves a warning")
+    validate_in_warehouse_above_rows: Annotated[int, Field(ge=0)] = Field(
+        250_000, description="With more staged rows the warehouse counts what expectations ask, and no frame is read"
+    )
     heavy_gigabytes: Annotated[int, Field(gt=0)] = Field(10, description="One that reads more leaves a warning")
     parameters: dict[Name, ParameterSpec] = {}
     sources: dict[TableName, SourceSpec] = {}

@@ -94,10 +94,10 @@ def query_for(expectations: Sequence[Expectation], partition_column: str, in_fra
 
     The columns `in_frame` are left out: SQL would not say of them what GX says.
     """
-    wanted = _wanted(expectations, in_frame)
+    wanted = wanted_of(expectations, in_frame)
     if not wanted:
         return None
-    selected = [f"{_expression(column, function)} AS m{i}" for i, (column, function) in enumerate(wanted)]
+    selected = [f"{expression(column, function)} AS m{i}" for i, (column, function) in enumerate(wanted)]
     return (
         f"SELECT `{partition_column}` AS partition_key, {', '.join(selected)}\n"
         f"FROM {{batch}}\nGROUP BY `{partition_column}`"
@@ -117,7 +117,7 @@ def aggregated(
     sql = query_for(expectations, partition_column, in_frame)
     if sql is None or run_query is None:
         return Aggregates(rows, counts, {})
-    wanted = _wanted(expectations, in_frame)
+    wanted = wanted_of(expectations, in_frame)
     try:
         found = run_query(sql).to_pylist()
     except Exception:
@@ -126,6 +126,12 @@ def aggregated(
     for row in found:
         values[partition_key(row["partition_key"])] = {one: row[f"m{i}"] for i, one in enumerate(wanted)}
     return Aggregates(rows, counts, values)
+
+
+def wholly_in_sql(expectation: Expectation, in_frame: Collection[str]) -> bool:
+    """Whether no part of an expectation that `can_aggregate` needs the frame's rows."""
+    parts = _PARTS.get(_METRICS[expectation.type], ())
+    return not parts or (expectation.kwargs["column"] not in in_frame and not _NOT_SQL & set(parts))
 
 
 def judged(found: Aggregates, key: str, expectation: Expectation, built: Any) -> Raw:
@@ -146,12 +152,14 @@ def partition_key(value: object) -> str:
     return value.isoformat() if isinstance(value, date) else str(value)
 
 
-def _wanted(expectations: Sequence[Expectation], in_frame: Collection[str]) -> list[tuple[str, str]]:
+def wanted_of(expectations: Sequence[Expectation], in_frame: Collection[str]) -> list[tuple[str, str]]:
+    """The (column, function) pairs that SQL is asked for, each once."""
     pairs = [(e.kwargs["column"], function) for e in expectations for function in _PARTS.get(_METRICS[e.type], ())]
     return [one for one in dict.fromkeys(pairs) if one[0] not in in_frame and one[1] not in _NOT_SQL]
 
 
-def _expression(column: str, function: str) -> str:
+def expression(column: str, function: str) -> str:
+    """One of `wanted_of` as a BigQuery aggregate."""
     return f"COUNT(DISTINCT `{column}`)" if function == "DISTINCT" else f"{function}(`{column}`)"
 
 

@@ -106,25 +106,52 @@ def judged_once(
         total, considered, unexpected = _conditions(engine, built, rows)
     except Exception:
         return None
-    outcomes: dict[str, PartitionOutcome] = {}
-    all_rows, judged, bad = rows.count(total), rows.count(considered), rows.count(unexpected)
+    counted = Counted(rows.count(total), rows.count(considered), rows.count(unexpected))
     listed = _first_of_each(rows, unexpected)
-    for position in range(len(rows.keys) + 1):
+    shown = {position: unexpected_values(frame, built, positions) for position, positions in listed.items()}
+    return judged_counts(expectation, built, engine, rows.keys, counted, shown, sensitive)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Rows of each partition, of these those judged and those unexpected; the last number counts rows of none."""
+
+    rows: "Sequence[int] | np.ndarray[Any, Any]"
+    considered: "Sequence[int] | np.ndarray[Any, Any]"
+    unexpected: "Sequence[int] | np.ndarray[Any, Any]"
+
+
+def judged_counts(
+    expectation: Expectation,
+    built: Any,
+    engine: Any,
+    keys: Sequence[str],
+    counted: Counted,
+    shown: Mapping[int, list[object]],
+    sensitive: frozenset[str],
+) -> dict[str, PartitionOutcome]:
+    """Every partition's counts judged by the expectation itself; `shown` are unexpected values by partition position.
+
+    Unexpected rows of no partition fail all of them.
+    """
+    outcomes: dict[str, PartitionOutcome] = {}
+    for position in range(len(keys) + 1):
         metric = built.map_metric
+        total, judged, bad = (int(n[position]) for n in (counted.rows, counted.considered, counted.unexpected))
         counts = {
-            "table.row_count": int(all_rows[position]),
-            "column_values.nonnull.unexpected_count": int(all_rows[position] - judged[position]),
-            f"{metric}.filtered_row_count": int(judged[position]),
-            f"{metric}.unexpected_count": int(bad[position]),
+            "table.row_count": total,
+            "column_values.nonnull.unexpected_count": total - judged,
+            f"{metric}.filtered_row_count": judged,
+            f"{metric}.unexpected_count": bad,
         }
         answer = built._validate(counts, {"result_format": dict(RESULT_FORMAT)}, engine)
         raw = Raw(bool(answer["success"]), answer.get("result", {}))
-        shown = _values(frame, built, listed.get(position))
-        if position < len(rows.keys):
-            outcomes[rows.keys[position]] = partition_outcome(expectation, raw, sensitive, shown)
+        values = shown.get(position, [])
+        if position < len(keys):
+            outcomes[keys[position]] = partition_outcome(expectation, raw, sensitive, values)
         elif not raw.success:
-            stray = partition_outcome(expectation, raw, sensitive, shown)
-            error = f"{bad[position]} unexpected rows lie in no partition of this run"
+            stray = partition_outcome(expectation, raw, sensitive, values)
+            error = f"{bad} unexpected rows lie in no partition of this run"
             return {
                 key: PartitionOutcome(
                     passed=False,
@@ -180,9 +207,8 @@ def _first_of_each(rows: Rows, unexpected: "pd.Index[Any]") -> Mapping[int, "np.
     return {int(code): positions[codes == code][:EXAMPLES_READ] for code in np.unique(codes)}
 
 
-def _values(frame: "pd.DataFrame", built: Any, positions: "np.ndarray[Any, Any] | None") -> list[object]:
-    if positions is None:
-        return []
+def unexpected_values(frame: "pd.DataFrame", built: Any, positions: Any) -> list[object]:
+    """The values (of several columns: the rows as mappings) that a row-level expectation judges, at these positions."""
     column = getattr(built, "column", None)
     if column is not None:
         return list(frame[column].iloc[positions])

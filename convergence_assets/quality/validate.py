@@ -17,7 +17,8 @@ from convergence_assets.quality.expectations import (
 )
 from convergence_assets.quality.prepare import declared_type_judged
 from convergence_assets.quality.presentation import partition_outcome
-from convergence_assets.quality.queries import judged_by_query
+from convergence_assets.quality.pushdown import Batch, pushed_down
+from convergence_assets.quality.queries import counted_together, judged_by_query
 from convergence_assets.quality.rows import Rows, judged_once, runs_once
 
 if TYPE_CHECKING:
@@ -53,6 +54,37 @@ def validate(
     return _Validation(frame, partition_column, tuple(partitions), sensitive, run_query, columns).outcomes(expectations)
 
 
+def validate_in_warehouse(
+    batch: Batch,
+    read_frame: Callable[[frozenset[str]], "pd.DataFrame"],
+    expectations: Sequence[Expectation],
+    *,
+    partition_column: str,
+    partitions: Sequence[str],
+    sensitive: frozenset[str] = frozenset(),
+    columns: Mapping[str, str],
+) -> tuple[CheckOutcome, ...]:
+    """What `validate` says, without a frame of all rows: what SQL can count, the warehouse counts.
+
+    For the other expectations, `read_frame` gives the staged rows of the columns that they read.
+    """
+    numbered = dict(enumerate(expectations))
+    judged = pushed_down(batch, numbered, partition_column, partitions, sensitive)
+    left = [expectation for position, expectation in numbered.items() if position not in judged]
+    read = columns_read(left, columns)
+    rest = validate(
+        read_frame(read | {partition_column}) if read else batch.empty,
+        left,
+        partition_column=partition_column,
+        partitions=partitions,
+        sensitive=sensitive,
+        run_query=batch.run_query,
+        columns=columns,
+    )
+    framed = iter(rest)
+    return tuple(outcome_over(e, judged[n]) if n in judged else next(framed) for n, e in numbered.items())
+
+
 class _Validation:
     def __init__(
         self,
@@ -73,6 +105,9 @@ class _Validation:
     def outcomes(self, expectations: Sequence[Expectation]) -> tuple[CheckOutcome, ...]:
         answers: dict[int, Judged] = {}
         framed: dict[int, Expectation] = {}
+        if self.run_query is not None:
+            asked = [e.kwargs.get("unexpected_rows_query") for e in expectations if e.type == UNEXPECTED_ROWS]
+            self.run_query = counted_together(self.run_query, [sql for sql in asked if isinstance(sql, str)])
         for position, expectation in enumerate(expectations):
             if expectation.type == UNEXPECTED_ROWS:
                 answers[position] = self._by_query(expectation)

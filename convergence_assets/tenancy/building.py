@@ -82,6 +82,7 @@ def _pipelines(
                 maximum_gigabytes_billed=template.spec.maximum_gigabytes_billed,
                 slow_seconds=template.spec.slow_seconds,
                 heavy_gigabytes=template.spec.heavy_gigabytes,
+                validate_in_warehouse_above_rows=template.spec.validate_in_warehouse_above_rows,
             )
         )
     if not problems:

@@ -54,6 +54,7 @@ class TenantPipeline:
     maximum_gigabytes_billed: int
     slow_seconds: int
     heavy_gigabytes: int
+    validate_in_warehouse_above_rows: int
 
 
 @dataclass(frozen=True)

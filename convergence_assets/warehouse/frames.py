@@ -55,6 +55,19 @@ def frame_from_arrow(table: "pa.Table", columns: Sequence[Column]) -> "pd.DataFr
     return pd.DataFrame(series, index=pd.RangeIndex(table.num_rows), copy=False)
 
 
+def empty_frame(columns: Sequence[Column]) -> "pd.DataFrame":
+    """A frame of `columns` without rows, typed as `frame_from_arrow` types them."""
+    import pyarrow as pa
+
+    kinds = {
+        "INT64": pa.int64(), "NUMERIC": pa.decimal128(38, 9), "BIGNUMERIC": pa.decimal256(76, 38),
+        "FLOAT64": pa.float64(), "BOOL": pa.bool_(), "DATE": pa.date32(), "DATETIME": pa.timestamp("us"),
+        "TIMESTAMP": pa.timestamp("us", "UTC"), "TIME": pa.time64("us"), "BYTES": pa.binary(),
+    }  # fmt: skip
+    typed = [(c.name, kinds.get(c.type, pa.string()) if c.mode != "REPEATED" else pa.string()) for c in columns]
+    return frame_from_arrow(pa.schema(typed).empty_table(), columns)
+
+
 def _converted(values: "pa.ChunkedArray", column: Column) -> Any:
     import pyarrow as pa
 

@@ -254,3 +254,37 @@ def one(suite_of: Any) -> Callable[..., CheckOutcome]:
         return outcome
 
     return judge
+
+
+@pytest.fixture(scope="session")
+def in_warehouse() -> Callable[..., Any]:
+    """Validates staged rows where they are: the outcomes, the queries sent, and the columns read as a frame."""
+
+    def judge(staged: Staged, suite: Sequence[Expectation], **changed: Any) -> Any:
+        from convergence_assets.quality.pushdown import Batch
+        from convergence_assets.quality.validate import validate_in_warehouse
+
+        sent: list[str] = []
+        framed: set[str] = set()
+
+        def run_query(sql: str) -> pa.Table:
+            sent.append(sql)
+            return staged.run_query(sql)
+
+        def typed(table: pa.Table) -> Any:
+            return frame_from_arrow(table, [c for c in COLUMNS if c.name in table.column_names])
+
+        def read_frame(names: frozenset[str]) -> Any:
+            framed.update(names)
+            return typed(staged.table.select([c.name for c in COLUMNS if c.name in names]))
+
+        types = {column.name: column.type for column in COLUMNS}
+        batch = Batch(run_query, typed, typed(staged.table.slice(0, 0)), types)
+        arguments: dict[str, Any] = {
+            "partition_column": "usage_date",
+            "partitions": staged.partitions,
+            "columns": types,
+        }
+        return validate_in_warehouse(batch, read_frame, suite, **(arguments | changed)), sent, framed
+
+    return judge
