@@ -9,6 +9,8 @@ import dagster as dg
 
 from convergence_assets.settings import Settings
 
+_RETRY_RUN_TAG = "dagster/retry_on_asset_or_op_failure"
+
 
 @contextmanager
 def locked(
@@ -30,6 +32,8 @@ def locked(
         lock = held.hold(claim, context.run.run_id, lambda run_id: _is_over(context.instance, run_id))
         yield partial(held.locks.confirm, lock)
     except (Refused, LockLost) as error:
+        # Retries of whole runs look at this tag alone. It is public; setting it here is not (Dagster 1.13).
+        context.instance.add_run_tags(context.run.run_id, {_RETRY_RUN_TAG: "false"})
         metadata = {"error_class": "locked"} | ({"holder_run_id": error.holder.run_id} if error.holder else {})
         raise dg.Failure(str(error), metadata, allow_retries=False) from error
     except ControlError as error:

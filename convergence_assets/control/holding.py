@@ -31,12 +31,12 @@ class Holding:
     def hold(self, claim: Claim, run_id: str, is_over: Callable[[str], bool] = lambda run_id: False) -> Lock:
         """The run's lock on these days: the one it has, else a new one, kept until `release_run` or the process's end.
 
-        Raises `Refused` where another run has it, `LockLost` where this run had it and another one took it.
+        Raises `Refused` where another run has it. A lock that the run has lost since is given all the same, never a
+        new one in its place: `Locks.confirm` says so before anything is published.
         """
         with self._mutex:
             for lock in self._held:
                 if lock.run_id == run_id and lock.claim.covers(claim):
-                    self.locks.confirm(lock)
                     return lock
             lock = self.locks.acquire(claim, run_id, is_over)
             self._held.append(lock)

@@ -151,10 +151,9 @@ def test_a_holder_in_another_container_of_this_host_is_believed_until_it_is_sile
 def test_a_lock_released_by_hand_is_lost_to_its_run_for_good(store: ControlStore, holding: Holding) -> None:
     held = holding.hold(claim(10), "one")
     assert Locks(store).release([held.fence]) == 1
-    # Also at a later step of the run, though the days are free.
-    for _ in range(2):
+    for _ in range(2):  # also at a later step of the run, though the days are free
         with pytest.raises(LockLost, match=r"now it is free.*Next: run the partition again"):
-            holding.hold(claim(10), "one")
+            holding.locks.confirm(holding.hold(claim(10), "one"))
 
 
 def test_the_steps_of_a_run_share_its_lock(store: ControlStore, holding: Holding) -> None:

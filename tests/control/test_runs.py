@@ -12,12 +12,15 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+import sqlalchemy as sa
+from postgres_server import Postgres
 from project import TENANTS, Project, hourly
 
 from convergence_assets.cli.run import Definitions, RunResult
 from convergence_assets.control.locks import Claim, Locks
 from convergence_assets.control.owner import Owner
 from convergence_assets.control.store import ControlStore
+from convergence_assets.settings import Settings
 from convergence_assets.warehouse.duckdb.files import Dataset, DatasetLock, Layout
 
 DAY = date(2026, 3, 10)
@@ -27,8 +30,10 @@ BIN = Path(sys.executable).parent
 
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    """One that tries failed runs again."""
     (tmp_path / "dagster").mkdir()
-    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as found:
+    retries = {"run_retries": {"enabled": True, "max_retries": 2}}
+    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster"), overrides=retries) as found:
         yield found
 
 
@@ -51,12 +56,12 @@ def run(project: Project, instance: dg.DagsterInstance) -> RunResult:
     return Definitions(project.settings).run(instance, project.tenant, project.tenant.pipelines[0], DAY, DAY)
 
 
-def start(project: Project, *words: str | Path) -> subprocess.Popen[str]:
+def start(project: Project, *words: str | Path, **environ: str) -> subprocess.Popen[str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("CONVERGENCE_", "GCP_", "DAGSTER_"))}
     home = project.settings.home
     (home / "dagster").mkdir(parents=True, exist_ok=True)
     own = {"CONVERGENCE_HOME": str(home), "CONVERGENCE_TENANTS": str(TENANTS), "DAGSTER_HOME": str(home / "dagster")}
-    return subprocess.Popen(words, env=kept | own, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(words, env=kept | own | environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def published(project: Project) -> int:
@@ -87,6 +92,7 @@ def test_a_second_run_ends_at_once_naming_the_first_and_is_not_tried_again(
     events = [e.event_type_value for e in (r.dagster_event for r in instance.all_logs(refused.run_id)) if e]
     assert events.count("STEP_START") == 1
     assert "STEP_UP_FOR_RETRY" not in events
+    assert instance.get_run_by_id(refused.run_id).tags["dagster/will_retry"] == "false"
     assert Locks(store).all() == [first]
     Locks(store).release([first.fence])
     assert run(project, instance).succeeded
@@ -147,6 +153,33 @@ def test_a_killed_dagster_command_line_does_not_lock_for_ever(
     result = run(project, instance)
     assert result.succeeded, result.failure
     assert published(project) == 24
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("postgres")
+def test_a_dagster_on_postgres_and_the_locks_share_a_database(
+    project: Project, store: ControlStore, postgres: Postgres
+) -> None:
+    url = postgres.url(postgres.database())
+    (project.settings.home / "dagster").mkdir()
+    (project.settings.home / "dagster" / "dagster.yaml").write_text(
+        "telemetry: {enabled: false}\nstorage:\n  postgres:\n    postgres_url: {env: PG_URL}\n"
+    )
+    said = start(
+        project, BIN / "dagster", "asset", "materialize", "-m", "convergence_assets.definitions",
+        "--select", "key:acme/*", "--partition", DAY.isoformat(),
+        PG_URL=url.replace("postgresql", "postgresql+psycopg2"), CONVERGENCE_WAREHOUSE="embedded",
+    )  # fmt: skip
+    errors = said.communicate(timeout=120)[1]
+    assert said.returncode == 0, errors[-3000:]
+    shared = ControlStore.open(Settings.from_env({"CONVERGENCE_CONTROL_URL": url}), {})
+    with shared.read() as connection:
+        assert connection.scalar(sa.text("SELECT count(*) FROM runs WHERE status = 'SUCCESS'")) == 1
+        taken = connection.scalar(sa.text("SELECT last_value FROM convergence_locks_fence_seq"))
+    assert taken == 1
+    assert Locks(shared).all() == []
+    with store.read() as connection:
+        assert not connection.execute(sa.text("SELECT 1 FROM sqlite_sequence")).all()
 
 
 def test_the_command_lists_locks_and_releases_a_living_ones_only_by_force(
