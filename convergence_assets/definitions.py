@@ -11,9 +11,13 @@ from convergence_assets.tenancy.registry import load_registry
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """Definitions of every tenant; with CONVERGENCE_STRICT=1 any rejected file fails the load."""
+    """Definitions of every tenant, or of CONVERGENCE_ONLY_TENANTS alone.
+
+    With CONVERGENCE_STRICT=1 any rejected file fails the load.
+    """
     settings = Settings.from_env()
-    registry = load_registry(settings.tenants, settings.accepted_tenants, today=datetime.now(UTC).date())
+    today = datetime.now(UTC).date()
+    registry = load_registry(settings.tenants, settings.accepted_tenants, today=today, only=settings.only_tenants)
     if settings.strict and registry.problems:
         raise dg.DagsterInvalidDefinitionError("\n".join(problem.render() for problem in registry.problems))
     return dg.Definitions(assets=build_assets(registry, settings), executor=dg.in_process_executor)

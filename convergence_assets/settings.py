@@ -19,7 +19,8 @@ class Settings:
 
     `home` holds local state (the embedded warehouse, accepted tenant files); `tenants` is a folder or an
     fsspec URL; `strict` makes a rejected tenant fail the load of definitions; `emulator` is the URL of a local
-    BigQuery server, `storage_emulator` its Storage API as host:port (None: rows come over REST).
+    BigQuery server, `storage_emulator` its Storage API as host:port (None: rows come over REST); `control_url`
+    names a control store other than the default one; `only_tenants` are the tenants to load (None: all).
     """
 
     home: Path
@@ -30,6 +31,8 @@ class Settings:
     strict: bool
     emulator: str | None = None
     storage_emulator: str | None = None
+    control_url: str | None = None
+    only_tenants: frozenset[str] | None = None
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
@@ -45,6 +48,8 @@ class Settings:
             strict=environ.get("CONVERGENCE_STRICT", "").lower() in ("1", "true", "yes"),
             emulator=_url(environ.get("BIGQUERY_EMULATOR_HOST")),
             storage_emulator=environ.get("BIGQUERY_STORAGE_EMULATOR_HOST") or None,
+            control_url=environ.get("CONVERGENCE_CONTROL_URL") or None,
+            only_tenants=_names(environ.get("CONVERGENCE_ONLY_TENANTS")),
         )
 
     @property
@@ -88,6 +93,10 @@ def _warehouse(environ: Mapping[str, str], project: str | None) -> tuple[Warehou
             f"embedded warehouse keeps its data on this machine's disk and {by_name}"
         )
     return "embedded", "neither CONVERGENCE_WAREHOUSE nor GCP_PROJECT_ID is set"
+
+
+def _names(listed: str | None) -> frozenset[str] | None:
+    return frozenset(name.strip() for name in (listed or "").split(",") if name.strip()) or None
 
 
 def _url(host: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""What tests of several rooms share: the local BigQuery server."""
+"""What tests of several rooms share: the local BigQuery server, and a Postgres."""
 
 import os
 import sys
@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "peer"))
+sys.path.insert(0, str(Path(__file__).parent / "postgres"))
 
 from peer_server import Peer
+from postgres_server import Postgres
 
 ENVIRONMENT = Path(os.environ.get("CONVERGENCE_PEER_ENVIRONMENT", Path(__file__).parents[1] / ".peer"))
 
@@ -28,3 +30,12 @@ def peer(peer_server: Peer) -> Peer:
     """The running server, without datasets."""
     peer_server.drop_everything()
     return peer_server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A running Postgres. Mark the test `xdist_group("postgres")`, so that one worker alone starts one."""
+    server = Postgres()
+    server.start()
+    yield server
+    server.stop()

@@ -34,10 +34,22 @@ def test_every_make_target_exists(document: Path) -> None:
     assert {a or b for a, b in named} <= targets
 
 
+def known_commands() -> set[str]:
+    """Every command as it is typed, with its group's name before it."""
+    own = {c.name or c.callback.__name__ for c in app.registered_commands if c.callback}
+    return own | {
+        f"{group.typer_instance.info.name} {c.name or c.callback.__name__}"
+        for group in app.registered_groups
+        if group.typer_instance
+        for c in group.typer_instance.registered_commands
+        if c.callback
+    }
+
+
 def commands() -> list[str]:
     found = set()
     for text in TEXT.values():
-        found |= {f"{c} --help" for c in re.findall(r"convergence (demo|validate|schema|run|query|load|jobs)\b", text)}
+        found |= {f"{c} --help" for c in re.findall(rf"convergence ({'|'.join(sorted(known_commands()))})\b", text)}
     return sorted(found)
 
 
@@ -49,7 +61,7 @@ def test_every_command_exists_and_shows_an_example(command: str) -> None:
 
 
 def test_no_document_names_a_command_that_does_not_exist() -> None:
-    known = {c.name or c.callback.__name__ for c in app.registered_commands if c.callback}
+    known = known_commands() | {name.partition(" ")[0] for name in known_commands()}
     for document, text in TEXT.items():
         for name in re.findall(r"(?:`|bin/)convergence ([a-z-]+)", text):
             assert name in known, (document.name, name)

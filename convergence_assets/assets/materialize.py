@@ -1,6 +1,6 @@
 """One step of one tenant for one run: stage, validate, publish, report."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from convergence_assets.assets.files import source_files
+from convergence_assets.assets.locking import locked
 from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.assets.statements import statement_metadata
 from convergence_assets.assets.structure import structural_checks
@@ -81,10 +82,17 @@ class StepRun:
     pipeline: TenantPipeline
     step: Step
 
-    def run(self, window: Window, run_id: str, origin: str | None = None) -> Report:
+    def run(
+        self,
+        window: Window,
+        run_id: str,
+        origin: str | None = None,
+        before_publish: Callable[[], None] = lambda: None,
+    ) -> Report:
         """Stage, validate and publish the window's partitions; raises `WarehouseError` when nothing was published.
 
-        `origin` is the run that `run_id` automatically retries: they share staging tables and jobs.
+        `origin` is the run that `run_id` automatically retries: they share staging tables and jobs. Whatever
+        `before_publish` raises stops the step with nothing published.
         """
         job = Job(
             run_id=origin or run_id,
@@ -108,6 +116,7 @@ class StepRun:
             stopped = stopped_partitions(outcomes, window.days)
             passed = [day for day in window.days if day not in stopped]
             if passed:
+                before_publish()
                 warehouse.publish(staged, passed, job)
             if not stopped:
                 warehouse.discard(staged)
@@ -203,8 +212,10 @@ def execute(
     assert isinstance(partitions_def, dg.TimeWindowPartitionsDefinition)
     window = Window.of(partitions_def, context.partition_keys)
     where = f"tenant {run.tenant.tenant_id}, pipeline {run.pipeline.name}, table {run.step.table}, partition {window}"
+    origin = origin_run_id(context.instance, context.run)
     try:
-        report = run.run(window, context.run.run_id, origin_run_id(context.instance, context.run))
+        with locked(run.settings, run.tenant.tenant_id, run.pipeline.name, window.days, context) as before_publish:
+            report = run.run(window, context.run.run_id, origin, before_publish)
     except WarehouseError as error:
         raise dg.Failure(
             description=f"{where}: {error}. Next: {error.remedy}",

@@ -12,7 +12,8 @@ from convergence_assets.tenancy.registry import load_registry
 
 def load_tenants(settings: Settings) -> TenantRegistry:
     """The registry as a running deployment sees it."""
-    return load_registry(settings.tenants, settings.accepted_tenants, today=datetime.now(UTC).date())
+    today = datetime.now(UTC).date()
+    return load_registry(settings.tenants, settings.accepted_tenants, today=today, only=settings.only_tenants)
 
 
 def tenant_of(registry: TenantRegistry, tenant_id: str) -> Tenant:

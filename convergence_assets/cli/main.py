@@ -11,10 +11,12 @@ from rich.text import Text
 from convergence_assets.cli.demo import demo
 from convergence_assets.cli.jobs import jobs
 from convergence_assets.cli.load import load
+from convergence_assets.cli.locks import locks
 from convergence_assets.cli.query import query
 from convergence_assets.cli.run import run
 from convergence_assets.cli.schema import schema
 from convergence_assets.cli.validate import validate
+from convergence_assets.control.errors import ControlError
 from convergence_assets.settings import SettingsError
 from convergence_assets.tenancy.folder import UnreadableFolder
 from convergence_assets.warehouse.errors import WarehouseError
@@ -28,6 +30,7 @@ app = typer.Typer(
 )
 for command in (demo, validate, schema, run, query, load, jobs):
     app.command()(command)
+app.add_typer(locks)
 
 
 def main() -> NoReturn:
@@ -37,7 +40,7 @@ def main() -> NoReturn:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
-    except (SettingsError, UnreadableFolder) as error:
+    except (SettingsError, UnreadableFolder, ControlError) as error:
         console.print(Text("error:", "red"), Text(str(error)))
     except WarehouseError as error:
         console.print(Text("error:", "red"), Text(f"{error.error_class}: {error}. Next: {error.remedy}"))

@@ -1,6 +1,7 @@
 """`convergence run`: materialise a tenant's pipeline for a day or a range of days, in this process."""
 
-from dataclasses import dataclass
+import uuid
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -52,7 +53,7 @@ def run(
 
     Example: convergence run acme gcp_billing --partition 2026-10-01
     """
-    settings = Settings.from_env()
+    settings = replace(Settings.from_env(), only_tenants=frozenset({tenant}))
     chosen = tenant_of(load_tenants(settings), tenant)
     wanted = pipeline_of(chosen, pipeline)
     days = _days(wanted, partition, first, last)
@@ -78,6 +79,7 @@ class Definitions:
         from convergence_assets.assets.factory import build_assets
 
         assets = build_assets(load_tenants(settings), settings)
+        self._settings = settings
         self._job = dg.Definitions(
             assets=assets, executor=dg.in_process_executor
         ).resolve_implicit_global_asset_job_def()
@@ -85,8 +87,9 @@ class Definitions:
     def run(
         self, instance: "dg.DagsterInstance", tenant: Tenant, pipeline: TenantPipeline, first: date, last: date
     ) -> RunResult:
-        """Materialise every table of the pipeline for [first, last] in one run."""
+        """Materialise every table of the pipeline for [first, last] in one run, which holds its lock to the end."""
         from convergence_assets.assets.factory import asset_key
+        from convergence_assets.control.holding import release_run
 
         tags = {"tenant": tenant.tenant_id, "pipeline": pipeline.name, "config_version": tenant.config_version[:16]}
         ranged: dict[str, Any] = {"partition_key": first.isoformat()}
@@ -94,14 +97,19 @@ class Definitions:
             tags["dagster/asset_partition_range_start"] = first.isoformat()
             tags["dagster/asset_partition_range_end"] = last.isoformat()
             ranged = {}
-        result = self._job.execute_in_process(
-            instance=instance,
-            asset_selection=[asset_key(tenant, pipeline, s.table) for s in pipeline.steps],
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            tags=tags,
-            raise_on_error=False,
-            **ranged,
-        )
+        run_id = str(uuid.uuid4())
+        try:
+            result = self._job.execute_in_process(
+                instance=instance,
+                run_id=run_id,
+                asset_selection=[asset_key(tenant, pipeline, s.table) for s in pipeline.steps],
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                tags=tags,
+                raise_on_error=False,
+                **ranged,
+            )
+        finally:
+            release_run(self._settings, run_id)
         return _result(result)
 
 

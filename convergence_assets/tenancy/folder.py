@@ -1,10 +1,10 @@
 """The tenants folder, local or behind an fsspec URL, as bytes by relative path."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from convergence_assets.pipelines.problems import Problem
+from convergence_assets.pipelines.problems import Problem, nearest
 
 Files = Mapping[str, bytes]
 
@@ -12,7 +12,7 @@ _READ = (".yaml", ".sql", ".json")
 
 
 class UnreadableFolder(OSError):
-    """The tenants folder cannot be listed; the message says which and why."""
+    """The tenants folder cannot be listed, or lacks a tenant asked for; the message says which and why."""
 
 
 @dataclass
@@ -27,10 +27,13 @@ class Folder:
     unreadable: dict[str, list[Problem]] = field(default_factory=dict)
 
 
-def read_folder(tenants: str) -> Folder:
-    """Every YAML, SQL and JSON file below `tenants`, hidden ones left out. Raises `UnreadableFolder`."""
+def read_folder(tenants: str, only: Collection[str] | None = None) -> Folder:
+    """Every YAML, SQL and JSON file below `tenants`, hidden ones left out; of no tenant but `only`, where given.
+
+    Raises `UnreadableFolder`, also for one of `only` that has no folder.
+    """
     folder = Folder()
-    for path, raw in _remote(tenants) if "://" in tenants else _local(Path(tenants)):
+    for path, raw in _remote(tenants, only) if "://" in tenants else _local(Path(tenants), only):
         first, _, rest = path.partition("/")
         if any(part.startswith(".") for part in path.split("/")):
             continue
@@ -46,17 +49,21 @@ def read_folder(tenants: str) -> Folder:
     return folder
 
 
-def _local(root: Path) -> Iterator[tuple[str, bytes | OSError | None]]:
+def _local(root: Path, only: Collection[str] | None) -> Iterator[tuple[str, bytes | OSError | None]]:
     """Path and content; None is a folder, an error a file that cannot be read."""
     if not root.is_dir():
         raise UnreadableFolder(
             f"tenants folder {root} does not exist; set CONVERGENCE_TENANTS or run from the project's folder"
         )
     try:
-        found = sorted(root.rglob("*"))
-        folders = [entry for entry in root.iterdir() if entry.is_dir()]
+        entries = list(root.iterdir())
+        folders = [entry for entry in entries if entry.is_dir() and (only is None or entry.name in only)]
+        beside = [entry for entry in entries if not entry.is_dir()]
+        found = sorted([*beside, *(file for folder in folders for file in folder.rglob("*"))])
     except OSError as error:
         raise UnreadableFolder(f"tenants folder {root}: {error}") from error
+    if only is not None:
+        _all_there(str(root), only, {entry.name for entry in entries if entry.is_dir()})
     yield from ((folder.name, None) for folder in folders)
     for file in found:
         if file.suffix in _READ:
@@ -67,18 +74,31 @@ def _local(root: Path) -> Iterator[tuple[str, bytes | OSError | None]]:
                 yield path, error
 
 
-def _remote(url: str) -> Iterator[tuple[str, bytes]]:
+def _remote(url: str, only: Collection[str] | None) -> Iterator[tuple[str, bytes]]:
     import fsspec
 
     try:
         filesystem, root = fsspec.core.url_to_fs(url)
         filesystem.invalidate_cache()
-        paths = [p for p in filesystem.find(root) if p.endswith(_READ)]
-        contents = filesystem.cat(paths) if paths else {}
+        prefix = root.rstrip("/") + "/"
+        paths = {p: p.removeprefix(prefix).lstrip("/") for p in filesystem.find(root) if p.endswith(_READ)}
+        known = {path.partition("/")[0] for path in paths.values() if "/" in path}
+        if only is not None:
+            paths = {p: path for p, path in paths.items() if "/" not in path or path.partition("/")[0] in only}
+        contents = filesystem.cat(list(paths)) if paths else {}
     except Exception as error:  # each kind of store raises errors of its own
         raise UnreadableFolder(f"tenants folder {url}: {error or type(error).__name__}") from error
     if not contents:
         raise UnreadableFolder(f"tenants folder {url} is empty or does not exist; set CONVERGENCE_TENANTS")
-    prefix = root.rstrip("/") + "/"
+    if only is not None:
+        _all_there(url, only, known)
     for path, raw in sorted(contents.items()):
-        yield path.removeprefix(prefix).lstrip("/"), raw
+        yield paths[path], raw
+
+
+def _all_there(shown: str, only: Collection[str], known: Collection[str]) -> None:
+    for name in sorted(only):
+        if name not in known:
+            near = nearest(name, known)
+            hint = f"did you mean {near!r}?" if near else "CONVERGENCE_ONLY_TENANTS or the command names it"
+            raise UnreadableFolder(f"there is no tenant {name!r} in {shown}; {hint}")

@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -32,16 +32,20 @@ def load_registry(
     *,
     today: date,
     templates: Mapping[str, LoadedTemplate] | None = None,
+    only: Collection[str] | None = None,
 ) -> TenantRegistry:
     """Every tenant under `tenants` (a folder or fsspec URL), built as of `today`.
 
     `accepted` is where last accepted versions are kept; None neither reads nor writes any. `templates` are the shared
     pipelines, the library's where not given. Raises `UnreadableFolder` alone: every other mistake is in `problems`.
+
+    With `only`, no other tenant's file is read, so nothing that holds between tenants is checked against the others
+    (two that share a dataset). Such a load therefore accepts nothing: it falls back on versions that a whole load kept.
     """
-    folder = read_folder(tenants)
+    folder = read_folder(tenants, only)
     shared = library() if templates is None else templates
     store = AcceptedStore(accepted) if accepted else None
-    loading = _Loading(tenants.rstrip("/"), folder, shared, store, today)
+    loading = _Loading(tenants.rstrip("/"), folder, shared, store, today, keeps=only is None)
     loading.problems += [p for loaded in shared.values() for p in loaded.problems]
     return loading.registry()
 
@@ -55,6 +59,7 @@ class _Loading:
     shared: Mapping[str, LoadedTemplate]
     store: AcceptedStore | None
     today: date
+    keeps: bool = True
     problems: list[Problem] = field(default_factory=list)
     built: dict[str, Tenant] = field(default_factory=dict)
     rejected: dict[str, tuple[Problem, ...]] = field(default_factory=dict)
@@ -155,7 +160,7 @@ class _Loading:
         return Problem(file, source.line(at), "bigquery.dataset", message, expected)
 
     def _keep(self, raw: bytes) -> None:
-        if self.store is None:
+        if self.store is None or not self.keeps:
             return
         try:
             self.store.keep(_DEFAULTS, _digest(raw), {DEFAULTS_FILE: raw})

@@ -1,0 +1,94 @@
+"""`convergence locks`: which runs hold which days, and freeing what nobody works on any more."""
+
+import json
+from datetime import date
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from convergence_assets.settings import Settings
+
+locks = typer.Typer(name="locks", help="Which runs hold which days of which pipeline.", no_args_is_help=True)
+
+
+@locks.command("list")
+def show(as_json: Annotated[bool, typer.Option("--json", help="One JSON object a lock")] = False) -> None:
+    """Every lock: who holds it, since when, and whether the next run may take it.
+
+    Example: convergence locks list
+    """
+    from convergence_assets.control.locks import Locks
+    from convergence_assets.control.store import ControlStore
+
+    store = ControlStore.open(Settings.from_env())
+    found = Locks(store)
+    table = Table("tenant", "pipeline", "partition", "since", "last sign of life", "held by", "", "run")
+    for lock in found.all():
+        claim, free = lock.claim, found.free_because(lock)
+        if as_json:
+            said = {
+                "tenant": claim.tenant_id,
+                "pipeline": claim.pipeline,
+                "first": str(claim.first),
+                "last": str(claim.last),
+                "run_id": lock.run_id,
+                "host": lock.owner.host,
+                "process": lock.owner.process,
+                "fence": lock.fence,
+                "acquired_at": lock.acquired_at.isoformat(),
+                "heartbeat_at": lock.heartbeat_at.isoformat(),
+                "free_because": free,
+            }
+            typer.echo(json.dumps(said))
+        silent = f"{(store.now() - lock.heartbeat_at).total_seconds():.0f} s ago"
+        state = f"free: {free}" if free else "held"
+        since = f"{lock.acquired_at:%Y-%m-%dT%H:%M:%SZ}"
+        table.add_row(
+            claim.tenant_id, claim.pipeline, claim.partition, since, silent, str(lock.owner), state, lock.run_id
+        )
+    if not as_json:
+        Console(soft_wrap=True, highlight=False).print(table if table.row_count else "no run holds a lock")
+
+
+@locks.command()
+def release(
+    tenant: Annotated[str, typer.Argument(help="Tenant id")],
+    pipeline: Annotated[str, typer.Argument(help="Pipeline name")],
+    partition: Annotated[
+        str | None, typer.Option(metavar="DAY", help="Only the locks that hold this day, e.g. 2026-10-01")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Also from a run that seems to be alive")] = False,
+) -> None:
+    """Free a pipeline's locks; a run that still works then ends before it publishes anything more.
+
+    Example: convergence locks release acme gcp_billing --partition 2026-10-01
+    """
+    from convergence_assets.control.locks import Locks
+    from convergence_assets.control.store import ControlStore
+
+    day = _day(partition)
+    found = Locks(ControlStore.open(Settings.from_env()))
+    wanted = [lock for lock in found.all(tenant, pipeline) if day is None or lock.claim.first <= day <= lock.claim.last]
+    ending = [lock for lock in wanted if force or found.free_because(lock)]
+    found.release([lock.fence for lock in ending])
+    for lock in ending:
+        typer.echo(f"released: {lock.claim}, run {lock.run_id}")
+    kept = [lock for lock in wanted if lock not in ending]
+    for lock in kept:
+        typer.echo(
+            f"kept: {lock.claim}: run {lock.run_id} ({lock.owner}) is alive. Next: wait for it, end it, or say --force",
+            err=True,
+        )
+    if not wanted:
+        on = f" on {day}" if day else ""
+        typer.echo(f"no run holds a lock of tenant {tenant}, pipeline {pipeline}{on}")
+    raise typer.Exit(1 if kept else 0)
+
+
+def _day(partition: str | None) -> date | None:
+    try:
+        return date.fromisoformat(partition) if partition is not None else None
+    except ValueError as error:
+        raise typer.BadParameter(f"--partition: {error}; expected a date like 2026-10-01") from None

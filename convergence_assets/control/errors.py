@@ -1,0 +1,5 @@
+"""The one failure of the control store that people meet; light to import."""
+
+
+class ControlError(Exception):
+    """The control store cannot be used, or refuses; the message says why and what to do next."""

@@ -1,0 +1,107 @@
+"""Where the control store is: named by the environment, in Dagster's Postgres, else a file under CONVERGENCE_HOME."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from convergence_assets.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
+
+FILE = "control.db"
+# SQLAlchemy 2.1 reads a bare `postgresql://` as psycopg 3; Dagster brings psycopg2.
+_POSTGRES = "postgresql+psycopg2"
+
+
+def control_url(settings: Settings, environ: Mapping[str, str] = os.environ) -> "URL":
+    """CONVERGENCE_CONTROL_URL, else the Postgres of Dagster's `dagster.yaml`, else a SQLite file in `settings.home`.
+
+    Raises `SettingsError` for a URL of another database, or where `dagster.yaml` names a variable that is not set.
+    """
+    from sqlalchemy import URL
+
+    if settings.control_url:
+        return _named(settings.control_url, "CONVERGENCE_CONTROL_URL")
+    config = Path(environ.get("DAGSTER_HOME") or settings.dagster_home) / "dagster.yaml"
+    storage = _postgres_storage(config)
+    if storage:
+        said = _resolved(storage, config, environ)
+        return _named(str(said["postgres_url"]), str(config)) if "postgres_url" in said else _parts(said, config)
+    return URL.create("sqlite", database=str(settings.home / FILE))
+
+
+def _named(text: str, where: str) -> "URL":
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        url = make_url(text)
+        backend = "postgresql" if url.drivername == "postgres" else url.get_backend_name()
+    except (ArgumentError, ValueError):
+        raise SettingsError(f"{where}: the control store's URL cannot be read; expected {_EXPECTED}") from None
+    if backend == "postgresql":
+        return url.set(drivername=_POSTGRES)
+    if backend == "sqlite" and url.database and url.database != ":memory:":
+        return url.set(drivername="sqlite")
+    shown = url.render_as_string(hide_password=True)
+    raise SettingsError(f"{where}: the control store cannot be {shown}; expected {_EXPECTED}")
+
+
+_EXPECTED = "postgresql://user:password@host:5432/database, or sqlite:////folder/control.db"
+
+
+def _postgres_storage(config: Path) -> Mapping[str, Any] | None:
+    """The Postgres section of dagster.yaml, in its present form or as the Helm chart writes it."""
+    try:
+        text = config.read_text()
+    except OSError:
+        return None
+    if "postgres" not in text:
+        return None
+    import yaml
+
+    try:
+        said = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return None  # Dagster itself names the mistake.
+    if not isinstance(said, dict):
+        return None
+    storage = said.get("storage")
+    if isinstance(storage, dict) and isinstance(storage.get("postgres"), dict):
+        return dict(storage["postgres"])
+    runs = said.get("run_storage")
+    if isinstance(runs, dict) and "postgres" in str(runs.get("module")) and isinstance(runs.get("config"), dict):
+        return dict(runs["config"])
+    return None
+
+
+def _resolved(value: Any, config: Path, environ: Mapping[str, str]) -> Any:
+    """The section with every `{env: NAME}` replaced by the variable's value."""
+    if not isinstance(value, Mapping):
+        return value
+    if set(value) == {"env"}:
+        name = str(value["env"])
+        if name not in environ:
+            raise SettingsError(f"{config} reads its Postgres from the variable {name}, which is not set; set it")
+        return environ[name]
+    return {key: _resolved(item, config, environ) for key, item in value.items()}
+
+
+def _parts(storage: Mapping[str, Any], config: Path) -> "URL":
+    from sqlalchemy import URL
+
+    said = storage.get("postgres_db")
+    if not isinstance(said, Mapping) or not said.get("hostname") or not said.get("db_name"):
+        raise SettingsError(f"{config}: its Postgres names no hostname and db_name; name them, or a postgres_url")
+    params = said.get("params")
+    return URL.create(
+        _POSTGRES,
+        username=str(said["username"]) if said.get("username") else None,
+        password=str(said["password"]) if said.get("password") else None,
+        host=str(said["hostname"]),
+        port=int(said.get("port") or 5432),
+        database=str(said["db_name"]),
+        query={str(k): str(v) for k, v in params.items()} if isinstance(params, Mapping) else {},
+    )

@@ -1,0 +1,86 @@
+"""Which process holds something, and whether it has provably ended: host, boot, process id and start."""
+
+import os
+import socket
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+_PROC = Path("/proc")
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A process, told apart from every other one that ever was.
+
+    `space` is the kernel's process-id namespace: two containers may share a host's name and boot, and count their
+    processes each for itself. `started` is opaque; it differs between two processes of one id.
+    """
+
+    host: str
+    boot_id: str
+    space: str
+    process: int
+    started: str
+
+    def __str__(self) -> str:
+        return f"host {self.host}, process {self.process}"
+
+
+def this_process() -> Owner:
+    """The calling process."""
+    process = os.getpid()
+    return Owner(socket.gethostname(), _boot_id(), _space(), process, _started(process) or "")
+
+
+def is_gone(owner: Owner) -> bool | None:
+    """Whether the process has ended; None where this host cannot know (another host or container has it)."""
+    if owner.host != socket.gethostname():
+        return None
+    if owner.boot_id != _boot_id():
+        return True
+    if owner.space != _space():
+        return None
+    return _started(owner.process) != owner.started
+
+
+@cache
+def _boot_id() -> str:
+    try:
+        return (_PROC / "sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        import psutil
+
+        return str(int(psutil.boot_time()))
+
+
+@cache
+def _space() -> str:
+    try:
+        return os.readlink(_PROC / "self/ns/pid")
+    except OSError:
+        return ""
+
+
+def _started(process: int) -> str | None:
+    """None for a process that is not there or only waits for its parent to notice its end."""
+    if not (_PROC / "self/stat").exists():
+        return _started_elsewhere(process)
+    try:
+        stat = (_PROC / str(process) / "stat").read_text()
+    except OSError:
+        return None
+    # After the name, which may hold anything: state is field 3, start in ticks since boot field 22 (man proc_pid_stat).
+    # Seconds since 1970, which psutil gives, move when the clock is set.
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in "ZX" else fields[19]
+
+
+def _started_elsewhere(process: int) -> str | None:
+    import psutil
+
+    try:
+        found = psutil.Process(process)
+        return None if found.status() == psutil.STATUS_ZOMBIE else f"{found.create_time():.0f}"
+    except psutil.NoSuchProcess:
+        return None

@@ -1,0 +1,155 @@
+"""One open control store: its transactions, and its tables brought up to date when it is opened."""
+
+import hashlib
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from filelock import FileLock, Timeout
+from sqlalchemy.exc import InterfaceError, NoSuchModuleError, OperationalError, ProgrammingError
+
+from convergence_assets.control.errors import ControlError
+from convergence_assets.control.location import control_url
+from convergence_assets.control.tables import HEAD, VERSION_TABLE
+from convergence_assets.settings import Settings
+
+BUSY_TIMEOUT_SECONDS = 30
+_WRITES = "convergence_writes"
+
+
+def utc_now() -> datetime:
+    """The present moment, aware."""
+    return datetime.now(UTC)
+
+
+class ControlStore:
+    """Transactions over the control store. Holds no connection between them, so it may be carried over a fork.
+
+    `now` is the clock for every moment that is written or compared (UTC, aware).
+    """
+
+    def __init__(self, url: sa.URL, now: Callable[[], datetime] = utc_now) -> None:
+        """Open the store and migrate it where its tables are older than this code. Raises `ControlError`."""
+        self.now = now
+        self.shown = url.render_as_string(hide_password=True)
+        self._url = url
+        self._engine = _engine(url)
+        with self._errors():
+            found = self._revision()
+            if found != HEAD:
+                self._migrate()
+
+    @classmethod
+    def open(
+        cls, settings: Settings, environ: Mapping[str, str] = os.environ, now: Callable[[], datetime] = utc_now
+    ) -> "ControlStore":
+        """The store of these settings. Raises `ControlError`, and `SettingsError` for a location it cannot have."""
+        return cls(control_url(settings, environ), now)
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """A transaction that only reads."""
+        with self._errors(), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self, key: str | None = None) -> Iterator[sa.Connection]:
+        """A transaction, committed at the end; those with the same `key` run one after the other.
+
+        On SQLite all of them do. Raises `ControlError` where it waited longer than `BUSY_TIMEOUT_SECONDS`.
+        """
+        options = {_WRITES: True}
+        with self._errors(), self._engine.connect().execution_options(**options) as connection, connection.begin():
+            if key is not None and self._on_postgres:
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_number(key))))
+            yield connection
+
+    @property
+    def _on_postgres(self) -> bool:
+        return self._url.get_backend_name() == "postgresql"
+
+    def _revision(self) -> str | None:
+        if not self._on_postgres and not Path(str(self._url.database)).exists():
+            return None
+        try:
+            with self._engine.connect() as connection:
+                found: str | None = connection.scalar(sa.text(f"SELECT version_num FROM {VERSION_TABLE}"))
+                return found
+        except (OperationalError, ProgrammingError) as error:
+            # No such table; where the database itself fails, `_migrate` meets the same failure and it is told.
+            if isinstance(error, OperationalError) and self._on_postgres:
+                raise
+            return None
+
+    def _migrate(self) -> None:
+        if self._on_postgres:
+            with self.write("migrate") as connection:
+                self._upgrade(connection)
+            return
+        file = Path(str(self._url.database))
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ControlError(f"control store {self.shown}: {error}. Next: make that folder writable") from None
+        with FileLock(f"{file}.lock", timeout=BUSY_TIMEOUT_SECONDS):
+            with closing(sqlite3.connect(file)) as plain:  # SQLAlchemy's would already be in a transaction
+                plain.execute("PRAGMA journal_mode = WAL")
+            with self.write() as connection:
+                self._upgrade(connection)
+
+    def _upgrade(self, connection: sa.Connection) -> None:
+        from alembic import command
+        from alembic.config import Config
+        from alembic.util import CommandError
+
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", "convergence_assets.control:migrations")
+        try:
+            command.upgrade(config, "head")
+        except CommandError as error:
+            raise ControlError(
+                f"control store {self.shown} was made by a newer version of Convergence ({error}). "
+                "Next: bring this installation to that version"
+            ) from error
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (OperationalError, InterfaceError, sqlite3.Error, Timeout) as error:
+            said = " ".join(str(getattr(error, "orig", None) or error).split())
+            raise ControlError(
+                f"control store {self.shown}: {said}. Next: see that it can be reached and written"
+            ) from error
+
+
+def _engine(url: sa.URL) -> sa.Engine:
+    try:
+        if url.get_backend_name() == "postgresql":
+            return sa.create_engine(
+                url, poolclass=sa.NullPool, connect_args={"connect_timeout": 10, "application_name": "convergence"}
+            )
+        engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
+    except (NoSuchModuleError, ModuleNotFoundError) as error:
+        raise ControlError(f"{error}. Next: pip install 'convergence-assets[postgres]'") from error
+
+    @sa.event.listens_for(engine, "connect")
+    def _plain(connection: Any, record: object) -> None:
+        connection.isolation_level = None  # sqlite3 would begin by itself, and too late
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        writes = connection.get_execution_options().get(_WRITES)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _number(key: str) -> int:
+    """A key as Postgres's advisory locks take it: 64 bits, signed."""
+    return int.from_bytes(hashlib.blake2b(f"convergence:{key}".encode(), digest_size=8).digest(), signed=True)

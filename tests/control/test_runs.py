@@ -1,0 +1,212 @@
+"""Runs that meet on a day: the second ends at once, a killed one's day is free, one that lost its lock publishes nothing."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import date
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import sqlalchemy as sa
+from postgres_server import Postgres
+from project import TENANTS, Project, hourly
+
+from convergence_assets.cli.run import Definitions, RunResult
+from convergence_assets.control.locks import Claim, Locks
+from convergence_assets.control.owner import Owner
+from convergence_assets.control.store import ControlStore
+from convergence_assets.settings import Settings
+from convergence_assets.warehouse.duckdb.files import Dataset, DatasetLock, Layout
+
+DAY = date(2026, 3, 10)
+CLAIM = Claim("acme", "demo_costs", DAY, DAY)
+BIN = Path(sys.executable).parent
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    """One that tries failed runs again."""
+    (tmp_path / "dagster").mkdir()
+    retries = {"run_retries": {"enabled": True, "max_retries": 2}}
+    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster"), overrides=retries) as found:
+        yield found
+
+
+@pytest.fixture
+def store(project: Project) -> ControlStore:
+    project.load_bills(hourly(DAY, "Europe/Berlin", 1.25))
+    return ControlStore.open(project.settings, {})
+
+
+@pytest.fixture
+def source_is_locked(project: Project, store: ControlStore) -> Iterator[ExitStack]:
+    """The export is closed to readers, so that a run waits in staging until the test closes the stack."""
+    lock = DatasetLock(Layout(project.settings.warehouse_folder), Dataset("acme_export"))
+    with ExitStack() as locked:
+        locked.enter_context(lock.exclusive(10))
+        yield locked
+
+
+def run(project: Project, instance: dg.DagsterInstance) -> RunResult:
+    return Definitions(project.settings).run(instance, project.tenant, project.tenant.pipelines[0], DAY, DAY)
+
+
+def start(project: Project, *words: str | Path, **environ: str) -> subprocess.Popen[str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("CONVERGENCE_", "GCP_", "DAGSTER_"))}
+    home = project.settings.home
+    (home / "dagster").mkdir(parents=True, exist_ok=True)
+    own = {"CONVERGENCE_HOME": str(home), "CONVERGENCE_TENANTS": str(TENANTS), "DAGSTER_HOME": str(home / "dagster")}
+    return subprocess.Popen(words, env=kept | own | environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def published(project: Project) -> int:
+    return int(project.read("SELECT COUNT(*) AS n FROM acme.lines")[0]["n"])
+
+
+def wait_until(true: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 60
+    while not true():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_second_run_ends_at_once_naming_the_first_and_is_not_tried_again(
+    project: Project, instance: dg.DagsterInstance, store: ControlStore
+) -> None:
+    first = Locks(store).acquire(CLAIM, "the-first-run")
+    began = time.monotonic()
+    refused = run(project, instance)
+    assert time.monotonic() - began < 5
+    assert not refused.succeeded
+    assert refused.failure is not None
+    for named in ("tenant acme, pipeline demo_costs, partition 2026-03-10", "run the-first-run (host ", "holds the lock",
+                  "Next: wait for that run", "convergence locks release acme demo_costs --partition 2026-03-10"):  # fmt: skip
+        assert named in refused.failure
+    assert "Traceback" not in refused.failure
+    events = [e.event_type_value for e in (r.dagster_event for r in instance.all_logs(refused.run_id)) if e]
+    assert events.count("STEP_START") == 1
+    assert "STEP_UP_FOR_RETRY" not in events
+    assert instance.get_run_by_id(refused.run_id).tags["dagster/will_retry"] == "false"
+    assert Locks(store).all() == [first]
+    Locks(store).release([first.fence])
+    assert run(project, instance).succeeded
+
+
+def test_a_run_gives_its_lock_back_though_its_process_goes_on(
+    project: Project, instance: dg.DagsterInstance, store: ControlStore
+) -> None:
+    assert run(project, instance).succeeded
+    assert Locks(store).all() == []
+
+
+def test_a_run_that_dagster_knows_to_be_over_blocks_nobody(
+    project: Project, instance: dg.DagsterInstance, store: ControlStore
+) -> None:
+    over = instance.create_run_for_job(dg.job(name="nothing")(lambda: None), status=dg.DagsterRunStatus.FAILURE)
+    Locks(store).acquire(CLAIM, over.run_id)
+    assert run(project, instance).succeeded
+
+
+@pytest.mark.slow
+def test_a_run_whose_lock_another_took_over_publishes_nothing_and_names_it(
+    project: Project, store: ControlStore, source_is_locked: ExitStack
+) -> None:
+    first = start(project, BIN / "convergence", "run", "acme", "demo_costs", "--partition", DAY.isoformat(), "--json")
+    locks = Locks(store)
+    wait_until(lambda: bool(locks.all()), first)
+    (held,) = locks.all()
+    locks.release([held.fence])
+    second = locks.acquire(CLAIM, "the-second-run")
+    source_is_locked.close()
+    said, errors = first.communicate(timeout=60)
+    assert first.returncode == 1, errors
+    failure = json.loads(said)["failure"]
+    assert f"run {held.run_id} lost its lock" in failure
+    assert "now run the-second-run holds it" in failure
+    assert published(project) == 0
+    assert locks.all() == [second]
+
+
+@pytest.mark.slow
+def test_a_killed_dagster_command_line_does_not_lock_for_ever(
+    project: Project, instance: dg.DagsterInstance, store: ControlStore, source_is_locked: ExitStack
+) -> None:
+    killed = start(
+        project, BIN / "dagster", "asset", "materialize", "-m", "convergence_assets.definitions",
+        "--select", "key:acme/*", "--partition", DAY.isoformat(),
+    )  # fmt: skip
+    locks = Locks(store)
+    wait_until(lambda: bool(locks.all()), killed)
+    (held,) = locks.all()
+    assert held.owner.process == killed.pid
+    assert locks.free_because(held) is None
+    killed.kill()
+    killed.communicate()
+    assert locks.free_because(held) == "its process has ended"
+    source_is_locked.close()
+    result = run(project, instance)
+    assert result.succeeded, result.failure
+    assert published(project) == 24
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("postgres")
+def test_a_dagster_on_postgres_and_the_locks_share_a_database(
+    project: Project, store: ControlStore, postgres: Postgres
+) -> None:
+    url = postgres.url(postgres.database())
+    (project.settings.home / "dagster").mkdir()
+    (project.settings.home / "dagster" / "dagster.yaml").write_text(
+        "telemetry: {enabled: false}\nstorage:\n  postgres:\n    postgres_url: {env: PG_URL}\n"
+    )
+    said = start(
+        project, BIN / "dagster", "asset", "materialize", "-m", "convergence_assets.definitions",
+        "--select", "key:acme/*", "--partition", DAY.isoformat(),
+        PG_URL=url.replace("postgresql", "postgresql+psycopg2"), CONVERGENCE_WAREHOUSE="embedded",
+    )  # fmt: skip
+    errors = said.communicate(timeout=120)[1]
+    assert said.returncode == 0, errors[-3000:]
+    shared = ControlStore.open(Settings.from_env({"CONVERGENCE_CONTROL_URL": url}), {})
+    with shared.read() as connection:
+        assert connection.scalar(sa.text("SELECT count(*) FROM runs WHERE status = 'SUCCESS'")) == 1
+        taken = connection.scalar(sa.text("SELECT last_value FROM convergence_locks_fence_seq"))
+    assert taken == 1
+    assert Locks(shared).all() == []
+    with store.read() as connection:
+        assert not connection.execute(sa.text("SELECT 1 FROM sqlite_sequence")).all()
+
+
+def test_the_command_lists_locks_and_releases_a_living_ones_only_by_force(
+    project: Project, store: ControlStore
+) -> None:
+    def convergence(*words: str) -> tuple[int, str]:
+        done = start(project, BIN / "convergence", *words)
+        said, errors = done.communicate(timeout=60)
+        return done.returncode, said + errors
+
+    locks = Locks(store)
+    living = locks.acquire(CLAIM, "living")
+    dead = Locks(store, Owner(living.owner.host, living.owner.boot_id, living.owner.space, 2**22 + 1, "0"))
+    dead.acquire(Claim("acme", "other", DAY, DAY), "dead")
+    code, said = convergence("locks", "list", "--json")
+    shown = {row["run_id"]: row["free_because"] for row in map(json.loads, said.splitlines())}
+    assert (code, shown) == (0, {"living": None, "dead": "its process has ended"})
+    assert convergence("locks", "release", "acme", "other") == (
+        0, "released: tenant acme, pipeline other, partition 2026-03-10, run dead\n",
+    )  # fmt: skip
+    code, said = convergence("locks", "release", "acme", "demo_costs")
+    assert code == 1
+    assert "is alive. Next: wait for it, end it, or say --force" in said
+    code, said = convergence("locks", "release", "acme", "demo_costs", "--partition", "2026-03-11", "--force")
+    assert "no run holds a lock of tenant acme, pipeline demo_costs on 2026-03-11" in said
+    assert convergence("locks", "release", "acme", "demo_costs", "--partition", "2026-03-10", "--force")[0] == 0
+    assert convergence("locks", "list") == (0, "no run holds a lock\n")
+    code, said = convergence("locks", "release", "acme", "demo_costs", "--partition", "soon")
+    assert code == 2
+    assert "--partition: " in said

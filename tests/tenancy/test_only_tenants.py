@@ -1,0 +1,117 @@
+"""A load of some tenants opens their files alone, and builds their assets alone."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from convergence_assets.cli.run import Definitions
+from convergence_assets.settings import Settings
+from convergence_assets.tenancy.folder import UnreadableFolder
+from convergence_assets.tenancy.registry import load_registry
+
+ROOT = Path(__file__).parents[2]
+TODAY = date(2026, 11, 23)
+SMALL = ROOT / "tests" / "assets" / "project" / "tenants"
+
+# What a process opened and read below a folder, and which assets it then has.
+COUNTING = """
+import json, sys
+opened = set()
+def watch(event, arguments):
+    if event == "open" and isinstance(arguments[0], str) and arguments[0].startswith(sys.argv[1] + "/"):
+        opened.add(arguments[0])
+sys.addaudithook(watch)
+import convergence_assets.definitions as d
+found = d.defs().get_repository_def() if callable(d.defs) else d.defs.get_repository_def()
+keys = [k.to_user_string() for k in found.asset_graph.get_all_asset_keys()]
+print(json.dumps({"opened": sorted(opened), "keys": keys}))
+"""
+
+
+@pytest.fixture
+def fifty(tmp_path: Path) -> Path:
+    """Fifty tenants with the small project's pipeline, named t00 to t49."""
+    tenants = tmp_path / "tenants"
+    tenants.mkdir()
+    shutil.copy(SMALL / "_defaults.yaml", tenants)
+    for number in range(50):
+        own = Path(shutil.copytree(SMALL / "acme", tenants / f"t{number:02d}"))
+        said = (own / "tenant.yaml").read_text()
+        (own / "tenant.yaml").write_text(said.replace("tenant_id: acme", f"tenant_id: {own.name}"))
+    return tenants
+
+
+@pytest.fixture
+def count(fifty: Path, tmp_path: Path) -> Callable[[str | None], dict[str, list[str]]]:
+    def counted(only: str | None) -> dict[str, list[str]]:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("CONVERGENCE_", "GCP_", "DAGSTER_"))}
+        own = {"CONVERGENCE_HOME": str(tmp_path / "home"), "CONVERGENCE_TENANTS": str(fifty)}
+        if only:
+            own["CONVERGENCE_ONLY_TENANTS"] = only
+        done = subprocess.run(
+            [sys.executable, "-c", COUNTING, str(fifty)], env=kept | own, capture_output=True, text=True, check=False
+        )
+        return json.loads(done.stdout) if done.returncode == 0 else {"error": [done.stderr]}
+
+    return counted
+
+
+def test_definitions_open_the_files_and_build_the_assets_of_the_named_tenants_alone(
+    fifty: Path, count: Callable[[str | None], dict[str, list[str]]]
+) -> None:
+    everything, some = count(None), count("t07, t31")
+    of = {name: {key for key in everything["keys"] if key.startswith(f"{name}/")} for name in ("t07", "t31")}
+    assert len(everything["opened"]) == 1 + 50 * 5
+    assert len(some["opened"]) == 1 + 2 * 5
+    assert {Path(f).relative_to(fifty).parts[0] for f in some["opened"]} == {"_defaults.yaml", "t07", "t31"}
+    assert {key for key in some["keys"] if not key.startswith("source/")} == of["t07"] | of["t31"]
+    assert len(of["t07"]) == 2
+
+
+def test_a_name_without_a_folder_is_an_error_with_the_nearest_one(
+    count: Callable[[str | None], dict[str, list[str]]],
+) -> None:
+    (said,) = count("t07,tt31")["error"]
+    assert "there is no tenant 'tt31'" in said
+    assert "did you mean 't31'" in said
+
+
+@pytest.mark.parametrize("name", ["../tenants/t01", ".", "..", "_defaults.yaml", "t01/pipelines"])
+def test_a_name_is_a_folder_of_the_tenants_folder_and_nothing_else(fifty: Path, name: str) -> None:
+    with pytest.raises(UnreadableFolder, match="there is no tenant"):
+        load_registry(str(fifty), None, today=TODAY, only={name})
+
+
+def test_a_folder_in_a_bucket_is_read_for_the_named_tenants_alone(fifty: Path) -> None:
+    bucket = fsspec.filesystem("memory")
+    bucket.put(str(fifty), "/only/tenants", recursive=True)
+    (read,) = load_registry("memory://only/tenants", None, today=TODAY, only={"t07"}).tenants
+    assert read == "t07"
+    with pytest.raises(UnreadableFolder, match="there is no tenant 't99'"):
+        load_registry("memory://only/tenants", None, today=TODAY, only={"t99"})
+
+
+def test_a_load_of_some_tenants_accepts_nothing_and_falls_back_on_what_a_whole_load_kept(
+    fifty: Path, tmp_path: Path
+) -> None:
+    store, config = tmp_path / "accepted", fifty / "t07" / "tenant.yaml"
+    assert load_registry(str(fifty), store, today=TODAY, only={"t07"}).tenants
+    assert not store.exists()
+    load_registry(str(fifty), store, today=TODAY)
+    config.write_text(config.read_text() + "timezon: UTC\n")
+    registry = load_registry(str(fifty), store, today=TODAY, only={"t07"})
+    assert set(registry.tenants) == set(registry.rejected) == {"t07"}
+
+
+def test_a_command_of_one_tenant_builds_that_tenants_assets_alone(fifty: Path, tmp_path: Path) -> None:
+    environ = {"CONVERGENCE_HOME": str(tmp_path), "CONVERGENCE_TENANTS": str(fifty), "CONVERGENCE_ONLY_TENANTS": "t07"}
+    definitions = Definitions(Settings.from_env(environ))
+    assert {key.path[0] for key in definitions._job.asset_layer.executable_asset_keys} == {"t07"}
