@@ -41,10 +41,10 @@ $(PEER_STAMP): tests/peer/requirements.txt tests/peer/environment.py $(STAMP)
 	@touch $(PEER_STAMP)
 
 test-bigquery: $(STAMP) $(PEER_STAMP) ## run the BigQuery tests against a local server (needs a Python 3.13 beside)
-	CONVERGENCE_PEER_ENVIRONMENT=$(PEER) $(BIN)/python -m pytest -m peer
+	CONVERGENCE_PEER_ENVIRONMENT=$(PEER) $(BIN)/python -m pytest -m "peer and not soak"
 
-soak: $(STAMP) ## run the tests that need minutes of load
-	$(BIN)/python -m pytest -m soak --timeout 3600
+soak: $(STAMP) $(PEER_STAMP) ## run the tests that need minutes of load or outage
+	CONVERGENCE_PEER_ENVIRONMENT=$(PEER) $(BIN)/python -m pytest -m soak --timeout 3600
 
 bench: $(STAMP) ## load of 100 tenants, a day of a million bills, a tenant beside another's long query
 	$(BIN)/python -m benchmarks.load

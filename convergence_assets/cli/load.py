@@ -37,7 +37,8 @@ def load(
     """
     settings = Settings.from_env()
     chosen = tenant_of(load_tenants(settings), tenant)
-    sources = {s.name: s for step in pipeline_of(chosen, pipeline).steps for s in step.sources.values()}
+    reading = pipeline_of(chosen, pipeline)
+    sources = {s.name: s for step in reading.steps for s in step.sources.values()}
     if source not in sources:
         raise typer.BadParameter(
             f"pipeline {pipeline} reads {', '.join(sorted(sources)) or 'no source'}, not {source!r}"
@@ -51,7 +52,9 @@ def load(
     table = TableRef.parse(sources[source].table)
     with open_warehouse(settings) as warehouse:
         schema = source_schema(sources[source].spec)
-        job = Job(f"load-{uuid.uuid4().hex[:12]}")
+        run_id = f"load-{uuid.uuid4().hex[:12]}"
+        labels = {"tenant": tenant, "pipeline": pipeline, "asset": source, "run_id": run_id}
+        job = Job(run_id, labels, maximum_bytes_billed=reading.maximum_gigabytes_billed * 10**9)
         rows = 0
         for kind in sorted({_FORMATS[Path(p).suffix] for p in paths}):
             of_kind = [SourceFile(p) for p in paths if _FORMATS[Path(p).suffix] == kind]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _TIMEOUT_SECONDS = 600.0
+_GIGABYTE = 10**9
 
 
 def query(
@@ -26,14 +27,17 @@ def query(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a row")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a header")] = False,
     limit: Annotated[int, typer.Option(help="Rows shown in the table (not in --json or --csv)", min=1)] = 100,
+    maximum_gigabytes_billed: Annotated[int, typer.Option(help="Refused on BigQuery if it reads more", min=1)] = 10,
 ) -> None:
     """Read any table, read-only.
 
     Example: convergence query "SELECT usage_date, SUM(net_cost) AS net FROM acme.gcp_cost_daily GROUP BY 1 ORDER BY 1"
     """
     settings = Settings.from_env()
+    run_id = f"query-{uuid.uuid4().hex[:12]}"
+    job = Job(run_id, {"asset": "query", "run_id": run_id}, _TIMEOUT_SECONDS, maximum_gigabytes_billed * _GIGABYTE)
     with open_warehouse(settings) as warehouse:
-        rows = warehouse.read(Query(sql), Job(f"query-{uuid.uuid4().hex[:12]}", timeout_seconds=_TIMEOUT_SECONDS))
+        rows = warehouse.read(Query(sql), job)
     if as_json:
         for row in rows.to_pylist():
             sys.stdout.write(json.dumps(row, default=str) + "\n")

@@ -7,9 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 
 import pytest
+from peer_server import Peer
+
+from convergence_assets.demo.bills import generate_bills
+from convergence_assets.demo.tenants import DEMO_TENANTS
 
 ROOT = Path(__file__).parents[2]
 
@@ -100,3 +105,34 @@ def test_the_demo_publishes_stops_the_bad_day_and_shows_the_correction(tmp_path:
     assert {r["usage_date"] for r in rows} == week
     table = convergence(tmp_path, "query", "SELECT COUNT(*) AS n FROM globex.gcp_cost_daily")
     assert "embedded warehouse" in " ".join(table.stdout.split())
+
+
+@pytest.mark.peer
+@pytest.mark.slow
+def test_every_job_of_the_commands_has_labels_and_a_time_limit_and_every_query_a_byte_cap(
+    tmp_path: Path, peer: Peer
+) -> None:
+    acme = next(tenant for tenant in DEMO_TENANTS if tenant.tenant_id == "acme")
+    day = date(2026, 10, 10)
+    bills = [str(f) for f in generate_bills(tmp_path / "bills", acme, day, day, seed=5, rows_per_day=60)]
+    # The server remembers the jobs of other tests, and the client's own questions whether it lives.
+    with peer.client() as client:
+        before = {job.job_id for job in client.list_jobs(all_users=True)}
+        for words in (
+            ("load", "acme", "gcp_billing", "billing_export", *bills),
+            (
+                "query",
+                "SELECT COUNT(*) AS n FROM acme_billing.gcp_billing_export_resource_v1 WHERE _PARTITIONTIME IS NULL",
+            ),
+            ("run", "acme", "gcp_billing", "--partition", str(day)),
+        ):
+            done = convergence(tmp_path, *words, **peer.variables)
+            assert "Traceback" not in done.stdout + done.stderr
+        sent = [job for job in client.list_jobs(all_users=True) if job.job_id not in before]
+        assert len(sent) > 5
+        for job in sent:
+            assert {"asset", "run_id"} <= set(job.labels), job.job_id
+            configuration = job._properties["configuration"]
+            assert configuration.get("jobTimeoutMs"), (job.job_id, configuration)
+            if job.job_type == "query":
+                assert job.maximum_bytes_billed, (job.job_id, configuration)

@@ -7,6 +7,7 @@ copy jobs to partition decorators.
 import json
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -31,7 +32,10 @@ class Refusal:
 
 @dataclass
 class FakeBigQuery:
-    """`refusals` are given to the next job inserts, one each; `job_errors` to the jobs that are accepted then."""
+    """`refusals` are given to the next job inserts, one each; `job_errors` to the jobs that are accepted then.
+
+    Dry runs take `dry_run_seconds` each; `dry_runs_at_once` is how many were answered at the same time at most.
+    """
 
     refusals: list[Refusal] = field(default_factory=list)
     job_errors: list[Refusal] = field(default_factory=list)
@@ -40,13 +44,36 @@ class FakeBigQuery:
     cancelled: list[str] = field(default_factory=list)
     jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
     url: str = ""
+    dry_run_seconds: float = 0.0
+    dry_runs: list[dict[str, Any]] = field(default_factory=list)
+    dry_runs_at_once: int = 0
+    _answering: int = 0
+    _counting: threading.Lock = field(default_factory=threading.Lock)
 
     def client(self) -> bigquery.Client:
         return bigquery.Client(
             PROJECT, AnonymousCredentials(), location="EU", client_options=ClientOptions(api_endpoint=self.url)
         )
 
+    def dry_run(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        with self._counting:
+            self.dry_runs.append(body)
+            self._answering += 1
+            self.dry_runs_at_once = max(self.dry_runs_at_once, self._answering)
+        time.sleep(self.dry_run_seconds)  # what the service takes for a plan
+        with self._counting:
+            self._answering -= 1
+        planned = {"totalBytesProcessed": "1000", "schema": {"fields": []}}
+        body["configuration"]["jobType"] = "QUERY"
+        return 200, {
+            **body,
+            "status": {"state": "DONE"},
+            "statistics": {"totalBytesProcessed": "1000", "query": planned},
+        }
+
     def insert(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        if body["configuration"].get("dryRun"):
+            return self.dry_run(body)
         self.inserted.append(body)
         if self.refusals:
             return refused(self.refusals.pop(0))

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.cli.main import app
 from convergence_assets.warehouse.bigquery.adapter import BigQueryWarehouse
-from convergence_assets.warehouse.errors import WarehouseUnavailable
+from convergence_assets.warehouse.errors import WarehouseError, WarehouseUnavailable
 from convergence_assets.warehouse.interface import Job, RunningJob, Warehouse
 from convergence_assets.warehouse.schema import Query
 
@@ -133,11 +133,14 @@ def test_another_run_after_the_source_changed_has_the_new_rows(peer: Peer, tmp_p
         assert rows(warehouse) == [{"day": DAY, "n": 6}]
 
 
-def test_a_run_waits_for_a_server_that_is_away_and_finishes(peer_server: Peer, peer: Peer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("seconds", [12, pytest.param(120, marks=pytest.mark.soak)])
+def test_a_run_waits_for_a_server_that_is_away_and_finishes(
+    peer_server: Peer, peer: Peer, tmp_path: Path, seconds: int
+) -> None:
     with open_warehouse(peer.settings(tmp_path)) as warehouse:
         warehouse.ensure_table(TABLE, SCHEMA)
         peer_server.stop()
-        back = threading.Timer(12.0, peer_server.start)
+        back = threading.Timer(seconds, peer_server.start)
         back.start()
         try:
             staged = warehouse.stage_query(TABLE, SCHEMA, [Query(SHORT)], Job("run-away"))
@@ -145,6 +148,36 @@ def test_a_run_waits_for_a_server_that_is_away_and_finishes(peer_server: Peer, p
         finally:
             back.join()
         assert rows(warehouse) == [{"day": DAY, "n": 7}]
+
+
+@pytest.mark.parametrize("seconds", [12, pytest.param(120, marks=pytest.mark.soak)])
+def test_a_server_that_dies_within_a_query_leaves_the_old_partition_or_the_new_one(
+    peer_server: Peer, peer: Peer, tmp_path: Path, seconds: int
+) -> None:
+    slow = f"SELECT DATE '2026-03-01' AS day, COUNT(*) AS n FROM ({NUMBERS}) AS a CROSS JOIN ({NUMBERS}) AS b"
+    with open_warehouse(peer.settings(tmp_path)) as warehouse, open_warehouse(peer.settings(tmp_path)) as other:
+        warehouse.ensure_table(TABLE, SCHEMA)
+        before = warehouse.stage_query(TABLE, SCHEMA, [Query(SHORT)], Job("run-before"))
+        warehouse.publish(before, [DAY], Job("run-before"))
+
+        def die_within_the_query() -> None:
+            until(other.running_jobs, True)
+            peer_server.stop(signal.SIGKILL)
+            threading.Event().wait(seconds)
+            peer_server.start()
+
+        death = threading.Thread(target=die_within_the_query)
+        death.start()
+        try:
+            staged = warehouse.stage_query(TABLE, SCHEMA, [Query(slow)], Job("run-cut"))
+            warehouse.publish(staged, [DAY], Job("run-cut"))
+            failure = None
+        except WarehouseError as error:
+            failure = error
+        finally:
+            death.join()
+        assert rows(warehouse) == [{"day": DAY, "n": 7 if failure else 73_050**2}]
+        assert failure is None or failure.error_class == "unavailable"
 
 
 def test_a_run_gives_up_on_a_server_that_stays_away_and_publishes_nothing(
