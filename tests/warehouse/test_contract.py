@@ -183,6 +183,12 @@ def test_a_query_cannot_write(opened: Open, sql: str) -> None:
         assert published(warehouse) == []
 
 
+def test_a_column_without_a_name_is_called_f0_and_the_next_one_f1_(opened: Open) -> None:
+    sql = "SELECT COUNT(*), x.a, MAX(x.a) + 1, x.a AS named FROM (SELECT 1 AS a) AS x GROUP BY x.a UNION ALL SELECT 1, 2, 3, 4"
+    with opened() as warehouse:
+        assert warehouse.read(Query(sql), JOB).column_names == ["f0_", "a", "f1_", "named"]
+
+
 def test_a_statement_that_runs_too_long_is_cancelled(opened: Open) -> None:
     numbers = "SELECT i FROM UNNEST(GENERATE_DATE_ARRAY(DATE '1900-01-01', DATE '2100-01-01')) AS i"
     sql = f"SELECT COUNT(*) AS n FROM ({numbers}) AS a CROSS JOIN ({numbers}) AS b CROSS JOIN ({numbers}) AS c"

@@ -67,7 +67,18 @@ def transpile_tree(sql: str, types: Types | None = None) -> exp.Expr:
     if problems:
         raise UnportableSQL(tuple(problems))
     arrays.fold(tree)
+    _name_columns(tree)
     return tree
+
+
+def _name_columns(tree: exp.Expr) -> None:
+    """Give the result's unnamed columns the names that BigQuery gives them: f0_, f1_ and so on."""
+    while isinstance(tree, exp.SetOperation | exp.Subquery):
+        tree = tree.this
+    selected = tree.args.get("expressions") or []
+    unnamed = [one for one in selected if not isinstance(one, exp.Alias | exp.Column | exp.Dot | exp.Star)]
+    for number, one in enumerate(unnamed):
+        one.replace(exp.alias_(one.copy(), f"f{number}_"))
 
 
 def to_sql(tree: exp.Expr) -> str:
