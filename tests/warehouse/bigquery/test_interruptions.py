@@ -169,15 +169,17 @@ def test_a_server_that_dies_within_a_query_leaves_the_old_partition_or_the_new_o
         death = threading.Thread(target=die_within_the_query)
         death.start()
         try:
-            staged = warehouse.stage_query(TABLE, SCHEMA, [Query(slow)], Job("run-cut"))
-            warehouse.publish(staged, [DAY], Job("run-cut"))
+            # The local server may forget a job that it died in and let the client wait: then the time limit ends it.
+            cut = Job("run-cut", timeout_seconds=2 * seconds + 10)
+            staged = warehouse.stage_query(TABLE, SCHEMA, [Query(slow)], cut)
+            warehouse.publish(staged, [DAY], cut)
             failure = None
         except WarehouseError as error:
             failure = error
         finally:
             death.join()
         assert rows(warehouse) == [{"day": DAY, "n": 7 if failure else 73_050**2}]
-        assert failure is None or failure.error_class == "unavailable"
+        assert failure is None or failure.error_class in ("unavailable", "timeout")
 
 
 def test_a_run_gives_up_on_a_server_that_stays_away_and_publishes_nothing(
