@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from convergence_assets.cli.backfill import backfill
 from convergence_assets.cli.demo import demo
 from convergence_assets.cli.jobs import jobs
 from convergence_assets.cli.load import load
@@ -28,7 +29,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, validate, schema, run, query, load, jobs):
+for command in (demo, validate, schema, run, backfill, query, load, jobs):
     app.command()(command)
 app.add_typer(locks)
 

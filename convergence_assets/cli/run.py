@@ -1,6 +1,7 @@
 """`convergence run`: materialise a tenant's pipeline for a day or a range of days, in this process."""
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
@@ -110,7 +111,9 @@ class Definitions:
             )
         finally:
             release_run(self._settings, run_id)
-        return _result(result)
+        keys = [asset_key(tenant, pipeline, s.table) for s in pipeline.steps]
+        days = [(first + timedelta(days=n)).isoformat() for n in range((last - first).days + 1)]
+        return _result(result, _published(instance, run_id, keys, days))
 
 
 def show(result: RunResult) -> None:
@@ -129,21 +132,32 @@ def show(result: RunResult) -> None:
         console.print(Text("failed:", "red"), Text(result.failure))
 
 
-def _result(result: "dg.ExecuteInProcessResult") -> RunResult:
+def _published(
+    instance: "dg.DagsterInstance", run_id: str, keys: "Sequence[dg.AssetKey]", days: Sequence[str]
+) -> dict[str, dict[str, int]]:
+    """Rows by table and day as the instance recorded them: the result of a failed run does not hold them all."""
+    import dagster as dg
+
     published: dict[str, dict[str, int]] = {}
+    for key in keys:
+        asked = dg.AssetRecordsFilter(asset_key=key, asset_partitions=list(days))
+        for record in instance.fetch_materializations(asked, limit=len(days)).records:
+            said = record.asset_materialization
+            if record.run_id != run_id or said is None or said.partition is None:
+                continue
+            rows: Any = said.metadata.get("rows_by_partition")
+            count: Any = rows.value[said.partition] if rows else said.metadata["dagster/partition_row_count"].value
+            published.setdefault(key.path[-1], {})[said.partition] = count
+    return {table: dict(sorted(rows.items())) for table, rows in published.items()}
+
+
+def _result(result: "dg.ExecuteInProcessResult", published: dict[str, dict[str, int]]) -> RunResult:
     checks: list[Check] = []
     failure = None
     for event in result.all_events:
-        if event.is_step_materialization:
-            said: Any = event.step_materialization_data.materialization
-            table = published.setdefault(said.asset_key.path[-1], {})
-            if "rows_by_partition" in said.metadata:
-                table.update(said.metadata["rows_by_partition"].value)
-            else:
-                table[said.partition] = said.metadata["dagster/partition_row_count"].value
-        elif event.event_type_value == "ASSET_CHECK_EVALUATION":
+        if event.event_type_value == "ASSET_CHECK_EVALUATION":
             evaluation: Any = event.event_specific_data
-            said = evaluation.metadata
+            said: Any = evaluation.metadata
             partitions = tuple(said["failed_partitions"].value) if "failed_partitions" in said else ()
             checks.append(
                 Check(
@@ -165,14 +179,20 @@ def _result(result: "dg.ExecuteInProcessResult") -> RunResult:
 def _days(pipeline: TenantPipeline, partition: str | None, first: str | None, last: str | None) -> tuple[date, date]:
     if (partition is None) == (first is None or last is None):
         raise typer.BadParameter("say --partition, or --from and --to")
+    start, end = days_between(pipeline, partition or first or "", partition or last or "")
+    if end - start >= timedelta(days=366):
+        raise typer.BadParameter("a run covers at most 366 days; `convergence backfill` covers any number")
+    return start, end
+
+
+def days_between(pipeline: TenantPipeline, first: str, last: str) -> tuple[date, date]:
+    """Two dates as a person writes them; raises `BadParameter` unless they are partitions in order."""
     try:
-        start, end = date.fromisoformat(partition or first or ""), date.fromisoformat(partition or last or "")
+        start, end = date.fromisoformat(first), date.fromisoformat(last)
     except ValueError as error:
         raise typer.BadParameter(f"{error}; expected a date like 2026-10-01") from None
     if end < start:
         raise typer.BadParameter(f"--to {end} is before --from {start}")
     if start < pipeline.start_date:
         raise typer.BadParameter(f"{pipeline.name} starts on {pipeline.start_date}; {start} is no partition of it")
-    if end - start >= timedelta(days=366):
-        raise typer.BadParameter("a run covers at most 366 days; ask for them in pieces")
     return start, end

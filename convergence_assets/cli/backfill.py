@@ -1,0 +1,123 @@
+"""`convergence backfill`: every day of a range that is not published yet, in runs of many days each."""
+
+import json
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from rich.text import Text
+
+from convergence_assets.cli.choosing import load_tenants, pipeline_of, tenant_of
+from convergence_assets.cli.instance import open_instance
+from convergence_assets.cli.run import Definitions, RunResult, days_between
+from convergence_assets.settings import Settings
+from convergence_assets.tenancy.model import Tenant, TenantPipeline
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+Span = tuple[date, date]
+
+
+def backfill(
+    tenant: Annotated[str, typer.Argument(help="Tenant id")],
+    pipeline: Annotated[str, typer.Argument(help="Pipeline name")],
+    first: Annotated[str, typer.Option("--from", help="First day, e.g. 2026-01-01")],
+    last: Annotated[str, typer.Option("--to", help="Last day")],
+    again: Annotated[bool, typer.Option("--again", help="Also the days that are published already")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a run")] = False,
+) -> None:
+    """Materialise a range of days, oldest first; started again, it goes on with those that are not published.
+
+    A run that fails does not stop the next one; exit code 1 if a day was not published.
+
+    Example: convergence backfill acme gcp_billing --from 2026-10-01 --to 2026-10-31
+    """
+    settings = replace(Settings.from_env(), only_tenants=frozenset({tenant}))
+    chosen = tenant_of(load_tenants(settings), tenant)
+    wanted = pipeline_of(chosen, pipeline)
+    start, end = days_between(wanted, first, last)
+    days = [start + timedelta(days=n) for n in range((end - start).days + 1)]
+    definitions = Definitions(settings)
+    missing: set[date] = set()
+    with open_instance(settings) as instance, _progress(as_json) as progress:
+        left = days if again else [d for d in days if d not in published_days(instance, chosen, wanted)]
+        bar = progress.add_task(f"{tenant} {pipeline}", total=len(days), completed=len(days) - len(left))
+        waiting = deque(spans(left))
+        while waiting:
+            span = waiting.popleft()
+            result = definitions.run(instance, chosen, wanted, *span)
+            done, begun = _published_by(result, wanted, span)
+            # A bad day stops its own table's later ones for all days of the run: the good days go on without it.
+            good = sorted(begun - done) if begun < set(_days_of(span)) else []
+            waiting.extendleft(reversed(list(spans(good))))
+            missing |= set(_days_of(span)) - done
+            missing -= done
+            progress.advance(bar, len(_days_of(span)) - len(good))
+            _say(progress.console, result, span, len(done), as_json)
+    if not as_json:
+        _summary(len(days), len(left), sorted(missing))
+    raise typer.Exit(1 if missing else 0)
+
+
+def published_days(instance: "dg.DagsterInstance", tenant: Tenant, pipeline: TenantPipeline) -> set[date]:
+    """The days of which every table of the pipeline was published."""
+    from convergence_assets.assets.factory import asset_key
+
+    found = [instance.get_materialized_partitions(asset_key(tenant, pipeline, s.table)) for s in pipeline.steps]
+    return {date.fromisoformat(key) for key in set.intersection(*found)}
+
+
+def spans(days: Sequence[date]) -> Iterator[Span]:
+    """Ascending days as runs of neighbours, none longer than a run may be."""
+    from convergence_assets.assets.factory import PARTITIONS_PER_RUN
+
+    start = 0
+    for position in range(1, len(days) + 1):
+        goes_on = position < len(days) and days[position] - days[position - 1] == timedelta(days=1)
+        if not goes_on or position - start == PARTITIONS_PER_RUN:
+            yield days[start], days[position - 1]
+            start = position
+
+
+def _days_of(span: Span) -> list[date]:
+    return [span[0] + timedelta(days=n) for n in range((span[1] - span[0]).days + 1)]
+
+
+def _published_by(result: RunResult, pipeline: TenantPipeline, span: Span) -> tuple[set[date], set[date]]:
+    """The days of which the run published every table, and those of which it published any."""
+    tables = [{date.fromisoformat(key) for key in result.published.get(s.table, {})} for s in pipeline.steps]
+    days = set(_days_of(span))
+    return set.intersection(*tables) & days, set.union(*tables) & days
+
+
+def _progress(as_json: bool) -> Progress:
+    return Progress(console=Console(stderr=as_json, soft_wrap=True, highlight=False), transient=True)
+
+
+def _say(console: Console, result: RunResult, span: Span, published: int, as_json: bool) -> None:
+    if as_json:
+        rows = {table: sum(days.values()) for table, days in result.published.items()}
+        said = {"first": str(span[0]), "last": str(span[1]), "run_id": result.run_id, "succeeded": result.succeeded}
+        typer.echo(json.dumps(said | {"days_published": published, "rows": rows, "failure": result.failure}))
+    elif result.failure:
+        console.print(Text(f"{span[0]}...{span[1]} run {result.run_id}:", "red"), Text(result.failure))
+
+
+def _summary(asked: int, left: int, missing: Sequence[date]) -> None:
+    table = Table("days", "count")
+    table.add_row("asked for", str(asked))
+    table.add_row("published before", str(asked - left))
+    table.add_row("published now", str(left - len(missing)))
+    table.add_row("not published", str(len(missing)), style="red" if missing else None)
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(table)
+    if missing:
+        named = ", ".join(map(str, missing[:10])) + (" ..." if len(missing) > 10 else "")
+        console.print(f"not published: {named}. Next: read the reasons above, then give the same command again")

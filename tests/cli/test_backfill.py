@@ -1,0 +1,64 @@
+"""A backfill runs the days that are missing, in runs of neighbours, and goes on where it was left."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import date, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from convergence_assets.cli.backfill import spans
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "assets"))
+from project import TENANTS, Project, hourly
+
+FIRST = date(2026, 3, 27)
+DAYS = [FIRST + timedelta(days=n) for n in range(5)]  # the third has 23 hours in Berlin
+
+
+@given(st.sets(st.dates(date(2026, 1, 1), date(2026, 12, 31))))
+def test_runs_cover_every_day_once_and_no_other(days: set[date]) -> None:
+    made = list(spans(sorted(days)))
+    covered = [first + timedelta(days=n) for first, last in made for n in range((last - first).days + 1)]
+    assert covered == sorted(days)
+    assert all((last - first).days < 90 for first, last in made)
+    joined = [(a, b) for a, b in pairwise(made) if b[0] - a[1] == timedelta(days=1)]
+    assert all((a[1] - a[0]).days == 89 for a, _ in joined), "neighbours share a run while it has room"
+
+
+def backfill(project: Project, *words: str) -> tuple[int, list[dict[str, object]]]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("CONVERGENCE_", "GCP_", "DAGSTER_"))}
+    place = {"CONVERGENCE_HOME": str(project.settings.home), "CONVERGENCE_TENANTS": str(TENANTS)}
+    name = project.tenant.pipelines[0].name
+    days = ["--from", str(DAYS[0]), "--to", str(DAYS[-1]), "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "convergence_assets.cli.main", "backfill", "acme", name, *days, *words],
+        env=kept | place, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.slow
+def test_a_backfill_skips_what_is_published_and_goes_on_with_what_failed(tmp_path: Path) -> None:
+    project = Project.at(tmp_path / "home")
+    without_fourth = [row for day in DAYS if day != DAYS[3] for row in hourly(day, "Europe/Berlin", 1.25)]
+    project.load_bills(without_fourth)
+    code, runs = backfill(project)
+    # The bad day holds back its own later tables alone: the days before and after it go on by themselves.
+    assert (code, [r["days_published"] for r in runs]) == (1, [0, 3, 1])
+    assert str(DAYS[3]) in str(runs[0]["failure"])
+    project.load_bills(hourly(DAYS[3], "Europe/Berlin", 1.25))
+    code, runs = backfill(project)
+    assert (code, [(r["first"], r["last"], r["days_published"]) for r in runs]) == (
+        0,
+        [(str(DAYS[3]), str(DAYS[3]), 1)],
+    )
+    assert backfill(project) == (0, [])
+    code, runs = backfill(project, "--again")
+    assert (code, [r["days_published"] for r in runs]) == (0, [5])
