@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -35,6 +35,15 @@ SHORT = "SELECT DATE '2026-03-01' AS day, 7 AS n"
 @pytest.fixture
 def environment(peer: Peer, tmp_path: Path) -> dict[str, str]:
     return os.environ | peer.variables | {"CONVERGENCE_HOME": str(tmp_path / "home")}
+
+
+@pytest.fixture
+def own_server(peer_server: Peer, tmp_path: Path) -> Iterator[Peer]:
+    """A server of the test's own: one that died within a job lists it as running ever after."""
+    server = Peer(peer_server.environment, tmp_path / "own-server")
+    server.start()
+    yield server
+    server.stop()
 
 
 def staging(environment: dict[str, str], sql: str, run_id: str) -> "subprocess.Popen[str]":
@@ -152,19 +161,22 @@ def test_a_run_waits_for_a_server_that_is_away_and_finishes(
 
 @pytest.mark.parametrize("seconds", [12, pytest.param(120, marks=pytest.mark.soak)])
 def test_a_server_that_dies_within_a_query_leaves_the_old_partition_or_the_new_one(
-    peer_server: Peer, peer: Peer, tmp_path: Path, seconds: int
+    own_server: Peer, tmp_path: Path, seconds: int
 ) -> None:
     slow = f"SELECT DATE '2026-03-01' AS day, COUNT(*) AS n FROM ({NUMBERS}) AS a CROSS JOIN ({NUMBERS}) AS b"
-    with open_warehouse(peer.settings(tmp_path)) as warehouse, open_warehouse(peer.settings(tmp_path)) as other:
+    with (
+        open_warehouse(own_server.settings(tmp_path)) as warehouse,
+        open_warehouse(own_server.settings(tmp_path)) as other,
+    ):
         warehouse.ensure_table(TABLE, SCHEMA)
         before = warehouse.stage_query(TABLE, SCHEMA, [Query(SHORT)], Job("run-before"))
         warehouse.publish(before, [DAY], Job("run-before"))
 
         def die_within_the_query() -> None:
             until(other.running_jobs, True)
-            peer_server.stop(signal.SIGKILL)
+            own_server.stop(signal.SIGKILL)
             threading.Event().wait(seconds)
-            peer_server.start()
+            own_server.start()
 
         death = threading.Thread(target=die_within_the_query)
         death.start()
