@@ -8,8 +8,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from convergence_assets.quality.engine import RESULT_FORMAT, Raw, said
-from convergence_assets.quality.expectations import Expectation
+from convergence_assets.quality.expectations import Expectation, PartitionOutcome, columns_named
 from convergence_assets.quality.prepare import numeric_view
+from convergence_assets.quality.presentation import nothing_to_judge, partition_outcome
 from convergence_assets.quality.rows import Rows
 
 if TYPE_CHECKING:
@@ -134,8 +135,20 @@ def wholly_in_sql(expectation: Expectation, in_frame: Collection[str]) -> bool:
     return not parts or (expectation.kwargs["column"] not in in_frame and not _NOT_SQL & set(parts))
 
 
-def judged(found: Aggregates, key: str, expectation: Expectation, built: Any) -> Raw:
-    """One partition's metric judged by the expectation itself, so that bounds mean what they mean in GX."""
+def judged_over(
+    found: Aggregates, expectation: Expectation, built: Any, sensitive: frozenset[str]
+) -> dict[str, PartitionOutcome]:
+    """Every partition's metric judged by the expectation itself, so that bounds mean what they mean in GX."""
+    outcomes = {}
+    for key in found.rows.keys:
+        if found.counts[key] == 0 and columns_named(expectation.kwargs):
+            outcomes[key] = nothing_to_judge(built)
+        else:
+            outcomes[key] = partition_outcome(expectation, _judged(found, key, expectation, built), sensitive)
+    return outcomes
+
+
+def _judged(found: Aggregates, key: str, expectation: Expectation, built: Any) -> Raw:
     metric = _METRICS[expectation.type]
     try:
         value = _value(metric, expectation, found, key)

@@ -100,13 +100,19 @@ def _run(frame: "pd.DataFrame", built: Mapping[int, Any]) -> dict[int, Raw]:
     return answers
 
 
-def _validated(frame: "pd.DataFrame", expectations: Sequence[Any]) -> dict[int, Raw]:
+def over(frame: "pd.DataFrame") -> Any:
+    """GX's execution engine with the frame as its one batch."""
     from great_expectations.execution_engine.pandas_execution_engine import PandasExecutionEngine
+
+    return PandasExecutionEngine(batch_data_dict={"partition": frame})
+
+
+def _validated(frame: "pd.DataFrame", expectations: Sequence[Any]) -> dict[int, Raw]:
     from great_expectations.validator.validator import Validator
 
     # Without a data context: nothing is shared with another validation, and the frame is not hashed, which took
     # longer than validating it.
-    validator = Validator(execution_engine=PandasExecutionEngine(batch_data_dict={"partition": frame}))
+    validator = Validator(execution_engine=over(frame))
     validator.metrics_calculator.show_progress_bars = False
     results = validator.graph_validate(
         configurations=[expectation.configuration for expectation in expectations],

@@ -46,6 +46,12 @@ def partition_outcome(
     )
 
 
+def nothing_to_judge(built: Any) -> PartitionOutcome:
+    """The outcome of a built expectation of values in a partition without rows."""
+    none_of_none = 0 if getattr(built, "map_metric", None) is not None else None
+    return PartitionOutcome(passed=True, unexpected_count=none_of_none, considered=none_of_none)
+
+
 def error_text(expectation: Expectation, error: str, sensitive: frozenset[str]) -> str:
     """An error as it may be shown: the libraries' messages quote values, so a sensitive column's is not passed on."""
     hidden = touched_in_secret(expectation, sensitive)

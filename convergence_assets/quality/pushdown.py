@@ -5,7 +5,7 @@ regular expressions and missing values otherwise than on a frame. Here one query
 partitions at once, and a second one, where something was unexpected, fetches examples.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +17,7 @@ from convergence_assets.quality.expectations import (
     UNEXPECTED_ROWS,
     Expectation,
     PartitionOutcome,
-    columns_named,
 )
-from convergence_assets.quality.presentation import partition_outcome
 from convergence_assets.quality.rows import Counted, Rows, judged_counts, unexpected_values
 
 if TYPE_CHECKING:
@@ -56,27 +54,30 @@ def pushed_down(
     An expectation that is not in the answer needs a frame. Raises what `run_query` raises.
     """
     with engine.great_expectations():
-        found = _Found(batch, partition_column, tuple(partitions))
-        for position, expectation in expectations.items():
-            if expectation.type not in TABLE_SHAPE and expectation.type != UNEXPECTED_ROWS:
-                found.plan(position, expectation)
-        return found.judged(sensitive)
+        planned = _Planned(batch, expectations, partition_column, tuple(partitions))
+        return planned.judged(sensitive) if planned.built else {}
 
 
-class _Found:
-    def __init__(self, batch: Batch, partition_column: str, partitions: tuple[str, ...]) -> None:
+class _Planned:
+    """The expectations that SQL can count: GX's objects in `built`, those about single rows also in `conditions`."""
+
+    def __init__(
+        self, batch: Batch, expectations: Mapping[int, Expectation], partition_column: str, partitions: tuple[str, ...]
+    ) -> None:
         self.batch = batch
+        self.expectations = expectations
         self.partition_column = partition_column
         self.partitions = partitions
         self.built: dict[int, Any] = {}
         self.conditions: dict[int, RowCondition] = {}
-        self.tables: dict[int, Expectation] = {}
-        self.rowwise: dict[int, Expectation] = {}
         self.in_frame = frozenset(
             n for n in batch.empty.columns if batch.types.get(n) in (None, *aggregates.UNLIKE_SQL)
         )
+        for position, expectation in expectations.items():
+            if expectation.type not in TABLE_SHAPE and expectation.type != UNEXPECTED_ROWS:
+                self._plan(position, expectation)
 
-    def plan(self, position: int, expectation: Expectation) -> None:
+    def _plan(self, position: int, expectation: Expectation) -> None:
         if engine.missing_columns(expectation, self.batch.empty):
             return
         try:
@@ -85,38 +86,37 @@ class _Found:
             return  # The frame's way says why.
         if aggregates.can_aggregate(expectation, self.batch.empty):
             if aggregates.wholly_in_sql(expectation, self.in_frame):
-                self.tables[position], self.built[position] = expectation, built
+                self.built[position] = built
         elif (condition := row_condition(expectation, built, self.batch.types)) is not None:
-            self.rowwise[position], self.built[position] = expectation, built
-            self.conditions[position] = condition
+            self.built[position], self.conditions[position] = built, condition
 
     def judged(self, sensitive: frozenset[str]) -> dict[int, Judged]:
-        if not self.built:
-            return {}
-        wanted = aggregates.wanted_of(list(self.tables.values()), self.in_frame)
+        tables = [position for position in self.built if position not in self.conditions]
+        wanted = aggregates.wanted_of([self.expectations[p] for p in tables], self.in_frame)
         groups = self.batch.run_query(self._counting(wanted)).to_pylist()
         keyed = [(self._place(group[f"{_PREFIX}partition"]), group) for group in groups]
-        answers = {position: self._aggregated(keyed, wanted, position, sensitive) for position in self.tables}
-        counted = {position: self._counted(keyed, position) for position in self.rowwise}
+        found = self._aggregates(keyed, wanted)
+        answers = {p: aggregates.judged_over(found, self.expectations[p], self.built[p], sensitive) for p in tables}
+        counted = {position: self._counted(keyed, position) for position in self.conditions}
         shown = self._examples({p: counts for p, counts in counted.items() if sum(counts.unexpected)})
-        pandas = _pandas_engine(self.batch.empty)
-        for position, expectation in self.rowwise.items():
-            built, counts = self.built[position], counted[position]
-            examples = shown.get(position, {})
-            answers[position] = judged_counts(expectation, built, pandas, self.partitions, counts, examples, sensitive)
+        no_rows = engine.over(self.batch.empty)
+        for p, counts in counted.items():
+            answers[p] = judged_counts(
+                self.expectations[p], self.built[p], no_rows, self.partitions, counts, shown.get(p, {}), sensitive
+            )
         return answers
 
     def _counting(self, wanted: Sequence[tuple[str, str]]) -> str:
         selected = [f"`{self.partition_column}` AS {_PREFIX}partition", f"COUNT(*) AS {_PREFIX}rows"]
-        for position in self.rowwise:
+        for position in self.conditions:
             selected.append(f"COUNTIF({self.conditions[position].considered}) AS {_PREFIX}judged_{position}")
             selected.append(f"COUNTIF({self._unexpected(position)}) AS {_PREFIX}unexpected_{position}")
         selected += [f"{aggregates.expression(*one)} AS {_PREFIX}m_{i}" for i, one in enumerate(wanted)]
         columns = [column for column, _ in wanted]
-        source = self._source(self.rowwise, columns)
+        source = self._source(self.conditions, columns)
         return f"SELECT {', '.join(selected)}\nFROM {source}\nGROUP BY `{self.partition_column}`"
 
-    def _source(self, positions: Sequence[int] | Mapping[int, Any], columns: Sequence[str]) -> str:
+    def _source(self, positions: Collection[int], columns: Sequence[str]) -> str:
         """The batch, with how often a value occurs in its partition for what may not repeat."""
         repeats = {p: self.conditions[p] for p in positions if self.conditions[p].repeats}
         if not repeats:
@@ -152,27 +152,14 @@ class _Found:
             unexpected[place] += group[f"{_PREFIX}unexpected_{position}"]
         return Counted(rows, judged, unexpected)
 
-    def _aggregated(
-        self,
-        keyed: Sequence[tuple[int, Mapping[str, Any]]],
-        wanted: Sequence[tuple[str, str]],
-        position: int,
-        sensitive: frozenset[str],
-    ) -> Judged:
+    def _aggregates(
+        self, keyed: Sequence[tuple[int, Mapping[str, Any]]], wanted: Sequence[tuple[str, str]]
+    ) -> aggregates.Aggregates:
         mine = {self.partitions[place]: group for place, group in keyed if place < len(self.partitions)}
         counts = {key: int(mine[key][f"{_PREFIX}rows"]) if key in mine else 0 for key in self.partitions}
         queried = {key: {one: g[f"{_PREFIX}m_{i}"] for i, one in enumerate(wanted)} for key, g in mine.items()}
         rows = Rows.of(self.batch.empty, self.partition_column, self.partitions)
-        found = aggregates.Aggregates(rows, counts, queried)
-        expectation, built = self.tables[position], self.built[position]
-        judged: Judged = {}
-        for key in self.partitions:
-            if counts[key] == 0 and columns_named(expectation.kwargs):
-                judged[key] = PartitionOutcome(passed=True)
-            else:
-                raw = aggregates.judged(found, key, expectation, built)
-                judged[key] = partition_outcome(expectation, raw, sensitive)
-        return judged
+        return aggregates.Aggregates(rows, counts, queried)
 
     def _examples(self, failed: Mapping[int, Counted]) -> dict[int, dict[int, list[object]]]:
         """By expectation and place of the partition, the first unexpected values that differ, in their order."""
@@ -215,9 +202,3 @@ class _Found:
             f"SELECT `{self.partition_column}` AS {_PREFIX}partition, {plain}, {', '.join(flags)}\n"
             f"FROM {self._source(positions, [])}\n) AS flagged\n) AS ranked\nWHERE {' OR '.join(kept)}"
         )
-
-
-def _pandas_engine(frame: "pd.DataFrame") -> Any:
-    from great_expectations.execution_engine.pandas_execution_engine import PandasExecutionEngine
-
-    return PandasExecutionEngine(batch_data_dict={"partition": frame})

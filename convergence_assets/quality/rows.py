@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from convergence_assets.quality.engine import EXAMPLES_READ, RESULT_FORMAT, Raw, view
+from convergence_assets.quality.engine import EXAMPLES_READ, RESULT_FORMAT, Raw, over, view
 from convergence_assets.quality.expectations import Expectation, PartitionOutcome
 from convergence_assets.quality.presentation import partition_outcome
 
@@ -98,10 +98,8 @@ def judged_once(
 
     Unexpected rows of no partition fail all of them, for it cannot be said whose they are.
     """
-    from great_expectations.execution_engine.pandas_execution_engine import PandasExecutionEngine
-
     frame = view(rows.frame, expectation, built)
-    engine = PandasExecutionEngine(batch_data_dict={"partition": frame})
+    engine = over(frame)
     try:
         total, considered, unexpected = _conditions(engine, built, rows)
     except Exception:

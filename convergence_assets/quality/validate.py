@@ -16,7 +16,7 @@ from convergence_assets.quality.expectations import (
     outcome_over,
 )
 from convergence_assets.quality.prepare import declared_type_judged
-from convergence_assets.quality.presentation import partition_outcome
+from convergence_assets.quality.presentation import nothing_to_judge, partition_outcome
 from convergence_assets.quality.pushdown import Batch, pushed_down
 from convergence_assets.quality.queries import counted_together, judged_by_query
 from convergence_assets.quality.rows import Rows, judged_once, runs_once
@@ -173,7 +173,7 @@ class _Validation:
         answers: dict[int, Judged] = {}
         with engine.great_expectations():
             for position in by_sql:
-                answers[position] = self._from_aggregates(found, framed[position], built[position])
+                answers[position] = aggregates.judged_over(found, framed[position], built[position], self.sensitive)
             for position, expectation in built.items():
                 if position not in answers and runs_once(expectation):
                     judged = judged_once(rows, framed[position], expectation, self.sensitive)
@@ -191,16 +191,6 @@ class _Validation:
             in_frame = frozenset(name for name, type_ in self.columns.items() if type_ in aggregates.UNLIKE_SQL)
         return aggregates.aggregated(rows, expectations, self.partition_column, in_frame, self.run_query)
 
-    def _from_aggregates(self, found: aggregates.Aggregates, expectation: Expectation, built: Any) -> Judged:
-        judged: Judged = {}
-        for key in self.partitions:
-            if found.counts[key] == 0 and columns_named(expectation.kwargs):
-                judged[key] = _nothing_to_judge(built)
-            else:
-                raw = aggregates.judged(found, key, expectation, built)
-                judged[key] = partition_outcome(expectation, raw, self.sensitive)
-        return judged
-
     def _slices(
         self, framed: Mapping[int, Expectation], built: Mapping[int, Any], slices: Iterable[tuple[str, "pd.DataFrame"]]
     ) -> dict[int, Judged]:
@@ -209,15 +199,10 @@ class _Validation:
             vacuous = [p for p in built if not len(part) and columns_named(framed[p].kwargs)]
             asked = {p: b for p, b in built.items() if p not in vacuous}
             for position in vacuous:
-                answers[position][key] = _nothing_to_judge(built[position])
+                answers[position][key] = nothing_to_judge(built[position])
             for position, raw in engine.run(part, asked, framed).items():
                 answers[position][key] = partition_outcome(framed[position], raw, self.sensitive)
         return answers
 
     def _everywhere(self, expectation: Expectation, raw: Raw) -> Judged:
         return {key: partition_outcome(expectation, raw, self.sensitive) for key in self.partitions}
-
-
-def _nothing_to_judge(built: Any) -> PartitionOutcome:
-    none_of_none = 0 if getattr(built, "map_metric", None) is not None else None
-    return PartitionOutcome(passed=True, unexpected_count=none_of_none, considered=none_of_none)

@@ -13,6 +13,7 @@ PATTERNS = st.text(alphabet="ab1-^$.*+?|()[]\\dn\n{2,}é", max_size=12)
 TEXTS = st.lists(st.text(alphabet="ab1-\n$é٣.", max_size=6), min_size=5, max_size=8)
 
 
+@pytest.mark.filterwarnings("ignore:Possible (set|nested set):FutureWarning")
 @settings(max_examples=800, deadline=None)
 @given(PATTERNS, TEXTS)
 def test_re2_finds_what_python_finds(pattern: str, texts: list[str]) -> None:
