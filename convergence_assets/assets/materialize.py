@@ -26,7 +26,7 @@ from convergence_assets.quality.expectations import CheckOutcome, columns_read
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import Step, Tenant, TenantPipeline
 from convergence_assets.warehouse.errors import WarehouseError
-from convergence_assets.warehouse.interface import Job, Staged, Statement, Warehouse
+from convergence_assets.warehouse.interface import GIGABYTE, Job, Staged, Statement, Warehouse
 from convergence_assets.warehouse.schema import ParameterValue, Query
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 STAGING_KEPT_DAYS = 7
-GIGABYTE = 10**9
 _RETRY_NUMBER_TAG = "dagster/retry_number"  # on automatic retries alone: a person's re-execution drops it
 
 

@@ -6,9 +6,8 @@ import dagster as dg
 
 from convergence_assets.pipelines.advice import Advice, advise
 from convergence_assets.tenancy.model import Step, Tenant, TenantPipeline
-from convergence_assets.warehouse.interface import Statement
+from convergence_assets.warehouse.interface import GIGABYTE, Statement
 
-_GIGABYTE = 10**9
 _NO_ADVICE = "look at the job's plan for its longest stage"
 
 
@@ -66,11 +65,11 @@ def _is_slow(pipeline: TenantPipeline, statement: Statement) -> bool:
 
 
 def _is_heavy(pipeline: TenantPipeline, statement: Statement) -> bool:
-    return (statement.bytes_processed or 0) > pipeline.heavy_gigabytes * _GIGABYTE
+    return (statement.bytes_processed or 0) > pipeline.heavy_gigabytes * GIGABYTE
 
 
 def _warning(pipeline: TenantPipeline, statement: Statement) -> str:
-    read = (statement.bytes_processed or 0) / _GIGABYTE
+    read = (statement.bytes_processed or 0) / GIGABYTE
     return (
         f"`{statement.job_id}` ({statement.kind}) took {statement.seconds:.0f} s and read {read:.1f} GB "
         f"(warned above {pipeline.slow_seconds} s or {pipeline.heavy_gigabytes} GB)"

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from convergence_assets.cli.choosing import load_tenants, pipeline_of, tenant_of
 from convergence_assets.cli.instance import open_instance
-from convergence_assets.cli.run import Definitions, RunResult, days_between
+from convergence_assets.cli.run import Definitions, RunResult, days_between, days_of
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import Tenant, TenantPipeline
 
@@ -43,23 +43,23 @@ def backfill(
     chosen = tenant_of(load_tenants(settings), tenant)
     wanted = pipeline_of(chosen, pipeline)
     start, end = days_between(wanted, first, last)
-    days = [start + timedelta(days=n) for n in range((end - start).days + 1)]
+    days = days_of(start, end)
     definitions = Definitions(settings)
-    missing: set[date] = set()
     with open_instance(settings) as instance, _progress(as_json) as progress:
-        left = days if again else [d for d in days if d not in published_days(instance, chosen, wanted)]
+        before = set() if again else published_days(instance, chosen, wanted)
+        left = [day for day in days if day not in before]
+        missing = set(left)
         bar = progress.add_task(f"{tenant} {pipeline}", total=len(days), completed=len(days) - len(left))
         waiting = deque(spans(left))
         while waiting:
             span = waiting.popleft()
             result = definitions.run(instance, chosen, wanted, *span)
-            done, begun = _published_by(result, wanted, span)
+            done, begun = _published_by(result, wanted)
             # A bad day stops its own table's later ones for all days of the run: the good days go on without it.
-            good = sorted(begun - done) if begun < set(_days_of(span)) else []
+            good = sorted(begun - done) if begun < set(days_of(*span)) else []
             waiting.extendleft(reversed(list(spans(good))))
-            missing |= set(_days_of(span)) - done
             missing -= done
-            progress.advance(bar, len(_days_of(span)) - len(good))
+            progress.advance(bar, len(days_of(*span)) - len(good))
             _say(progress.console, result, span, len(done), as_json)
     if not as_json:
         _summary(len(days), len(left), sorted(missing))
@@ -86,15 +86,10 @@ def spans(days: Sequence[date]) -> Iterator[Span]:
             start = position
 
 
-def _days_of(span: Span) -> list[date]:
-    return [span[0] + timedelta(days=n) for n in range((span[1] - span[0]).days + 1)]
-
-
-def _published_by(result: RunResult, pipeline: TenantPipeline, span: Span) -> tuple[set[date], set[date]]:
+def _published_by(result: RunResult, pipeline: TenantPipeline) -> tuple[set[date], set[date]]:
     """The days of which the run published every table, and those of which it published any."""
     tables = [{date.fromisoformat(key) for key in result.published.get(s.table, {})} for s in pipeline.steps]
-    days = set(_days_of(span))
-    return set.intersection(*tables) & days, set.union(*tables) & days
+    return set.intersection(*tables), set.union(*tables)
 
 
 def _progress(as_json: bool) -> Progress:

@@ -13,7 +13,7 @@ from convergence_assets.assets.translation import source_schema
 from convergence_assets.cli.choosing import load_tenants, pipeline_of, tenant_of
 from convergence_assets.settings import Settings
 from convergence_assets.warehouse.errors import NotFound
-from convergence_assets.warehouse.interface import FileFormat, Job, SourceFile
+from convergence_assets.warehouse.interface import GIGABYTE, FileFormat, Job, SourceFile
 from convergence_assets.warehouse.schema import TableRef
 
 _FORMATS: dict[str, FileFormat] = {
@@ -54,7 +54,7 @@ def load(
         schema = source_schema(sources[source].spec)
         run_id = f"load-{uuid.uuid4().hex[:12]}"
         labels = {"tenant": tenant, "pipeline": pipeline, "asset": source, "run_id": run_id}
-        job = Job(run_id, labels, maximum_bytes_billed=reading.maximum_gigabytes_billed * 10**9)
+        job = Job(run_id, labels, maximum_bytes_billed=reading.maximum_gigabytes_billed * GIGABYTE)
         rows = 0
         for kind in sorted({_FORMATS[Path(p).suffix] for p in paths}):
             of_kind = [SourceFile(p) for p in paths if _FORMATS[Path(p).suffix] == kind]

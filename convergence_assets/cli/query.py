@@ -12,14 +12,13 @@ from rich.table import Table
 
 from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.settings import Settings
-from convergence_assets.warehouse.interface import Job
+from convergence_assets.warehouse.interface import GIGABYTE, Job
 from convergence_assets.warehouse.schema import Query
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _TIMEOUT_SECONDS = 600.0
-_GIGABYTE = 10**9
 
 
 def query(
@@ -35,7 +34,7 @@ def query(
     """
     settings = Settings.from_env()
     run_id = f"query-{uuid.uuid4().hex[:12]}"
-    job = Job(run_id, {"asset": "query", "run_id": run_id}, _TIMEOUT_SECONDS, maximum_gigabytes_billed * _GIGABYTE)
+    job = Job(run_id, {"asset": "query", "run_id": run_id}, _TIMEOUT_SECONDS, maximum_gigabytes_billed * GIGABYTE)
     with open_warehouse(settings) as warehouse:
         rows = warehouse.read(Query(sql), job)
     if as_json:

@@ -99,11 +99,12 @@ class Definitions:
             tags["dagster/asset_partition_range_end"] = last.isoformat()
             ranged = {}
         run_id = str(uuid.uuid4())
+        keys = [asset_key(tenant, pipeline, s.table) for s in pipeline.steps]
         try:
             result = self._job.execute_in_process(
                 instance=instance,
                 run_id=run_id,
-                asset_selection=[asset_key(tenant, pipeline, s.table) for s in pipeline.steps],
+                asset_selection=keys,
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
                 tags=tags,
                 raise_on_error=False,
@@ -111,8 +112,7 @@ class Definitions:
             )
         finally:
             release_run(self._settings, run_id)
-        keys = [asset_key(tenant, pipeline, s.table) for s in pipeline.steps]
-        days = [(first + timedelta(days=n)).isoformat() for n in range((last - first).days + 1)]
+        days = [day.isoformat() for day in days_of(first, last)]
         return _result(result, _published(instance, run_id, keys, days))
 
 
@@ -133,14 +133,14 @@ def show(result: RunResult) -> None:
 
 
 def _published(
-    instance: "dg.DagsterInstance", run_id: str, keys: "Sequence[dg.AssetKey]", days: Sequence[str]
+    instance: "dg.DagsterInstance", run_id: str, keys: "Sequence[dg.AssetKey]", days: list[str]
 ) -> dict[str, dict[str, int]]:
     """Rows by table and day as the instance recorded them: the result of a failed run does not hold them all."""
     import dagster as dg
 
     published: dict[str, dict[str, int]] = {}
     for key in keys:
-        asked = dg.AssetRecordsFilter(asset_key=key, asset_partitions=list(days))
+        asked = dg.AssetRecordsFilter(asset_key=key, asset_partitions=days)
         for record in instance.fetch_materializations(asked, limit=len(days)).records:
             said = record.asset_materialization
             if record.run_id != run_id or said is None or said.partition is None:
@@ -196,3 +196,8 @@ def days_between(pipeline: TenantPipeline, first: str, last: str) -> tuple[date,
     if start < pipeline.start_date:
         raise typer.BadParameter(f"{pipeline.name} starts on {pipeline.start_date}; {start} is no partition of it")
     return start, end
+
+
+def days_of(first: date, last: date) -> list[date]:
+    """The days [first, last]."""
+    return [first + timedelta(days=n) for n in range((last - first).days + 1)]

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 FileFormat = Literal["csv", "jsonl", "parquet"]
 
+GIGABYTE = 10**9
+"""Bytes, as budgets and warnings count them."""
+
 
 @dataclass(frozen=True)
 class Job:
