@@ -1,12 +1,10 @@
 """Where all rooms meet: what `dagster dev`, the daemon and every run load."""
 
-from datetime import UTC, datetime
-
 import dagster as dg
 
 from convergence_assets.assets.factory import build_assets
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy.registry import load_registry
+from convergence_assets.tenancy.registry import load_tenants
 
 
 @dg.definitions
@@ -16,8 +14,7 @@ def defs() -> dg.Definitions:
     With CONVERGENCE_STRICT=1 any rejected file fails the load.
     """
     settings = Settings.from_env()
-    today = datetime.now(UTC).date()
-    registry = load_registry(settings.tenants, settings.accepted_tenants, today=today, only=settings.only_tenants)
+    registry = load_tenants(settings)
     if settings.strict and registry.problems:
         raise dg.DagsterInvalidDefinitionError("\n".join(problem.render() for problem in registry.problems))
     return dg.Definitions(assets=build_assets(registry, settings), executor=dg.in_process_executor)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 WarehouseKind = Literal["embedded", "bigquery"]
 
@@ -104,17 +104,23 @@ def _url(host: str | None) -> str | None:
 
 
 def _on_postgres(config: Path) -> bool:
+    said = dagster_yaml_with_postgres(config)
+    parts = ("storage", "run_storage", "event_log_storage", "schedule_storage")
+    return any("postgres" in str(said.get(part)) for part in parts)
+
+
+def dagster_yaml_with_postgres(config: Path) -> Mapping[str, Any]:
+    """What a `dagster.yaml` says; empty where it names no Postgres, is not there, or is no YAML."""
     try:
         text = config.read_text()
     except OSError:
-        return False
+        return {}
     if "postgres" not in text:
-        return False
+        return {}
     import yaml
 
     try:
         said = yaml.safe_load(text)
     except yaml.YAMLError:
-        return False  # Dagster itself names the mistake.
-    parts = ("storage", "run_storage", "event_log_storage", "schedule_storage")
-    return isinstance(said, dict) and any("postgres" in str(said.get(part)) for part in parts)
+        return {}  # Dagster itself names the mistake.
+    return said if isinstance(said, dict) else {}

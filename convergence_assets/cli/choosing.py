@@ -1,19 +1,9 @@
 """A tenant and a pipeline by the names a person typed, or a one-line answer with the nearest right ones."""
 
-from datetime import UTC, datetime
-
 import typer
 
 from convergence_assets.pipelines.problems import listing, nearest
-from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import Tenant, TenantPipeline, TenantRegistry
-from convergence_assets.tenancy.registry import load_registry
-
-
-def load_tenants(settings: Settings) -> TenantRegistry:
-    """The registry as a running deployment sees it."""
-    today = datetime.now(UTC).date()
-    return load_registry(settings.tenants, settings.accepted_tenants, today=today, only=settings.only_tenants)
 
 
 def tenant_of(registry: TenantRegistry, tenant_id: str) -> Tenant:

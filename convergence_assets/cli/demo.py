@@ -14,11 +14,12 @@ from rich.table import Table
 
 from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.assets.translation import source_schema
-from convergence_assets.cli.choosing import load_tenants, pipeline_of
+from convergence_assets.cli.choosing import pipeline_of
 from convergence_assets.cli.instance import open_instance
 from convergence_assets.cli.run import Definitions, RunResult
 from convergence_assets.settings import Settings, SettingsError
 from convergence_assets.tenancy.model import Tenant, TenantPipeline, TenantRegistry
+from convergence_assets.tenancy.registry import load_tenants
 from convergence_assets.warehouse.interface import Job, SourceFile
 from convergence_assets.warehouse.schema import Query, TableRef
 

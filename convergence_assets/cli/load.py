@@ -10,8 +10,9 @@ from rich.console import Console
 
 from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.assets.translation import source_schema
-from convergence_assets.cli.choosing import load_tenants, pipeline_of, tenant_of
+from convergence_assets.cli.choosing import pipeline_of, tenant_of
 from convergence_assets.settings import Settings
+from convergence_assets.tenancy.registry import load_tenants
 from convergence_assets.warehouse.errors import NotFound
 from convergence_assets.warehouse.interface import GIGABYTE, FileFormat, Job, SourceFile
 from convergence_assets.warehouse.schema import TableRef

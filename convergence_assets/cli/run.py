@@ -11,10 +11,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from convergence_assets.cli.choosing import load_tenants, pipeline_of, tenant_of
+from convergence_assets.cli.choosing import pipeline_of, tenant_of
 from convergence_assets.cli.instance import open_instance
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import Tenant, TenantPipeline
+from convergence_assets.tenancy.registry import load_tenants
 
 if TYPE_CHECKING:
     import dagster as dg

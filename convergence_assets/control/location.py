@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convergence_assets.settings import Settings, SettingsError
+from convergence_assets.settings import Settings, SettingsError, dagster_yaml_with_postgres
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
@@ -54,20 +54,7 @@ _EXPECTED = "postgresql://user:password@host:5432/database, or sqlite:////folder
 
 def _postgres_storage(config: Path) -> Mapping[str, Any] | None:
     """The Postgres section of dagster.yaml, in its present form or as the Helm chart writes it."""
-    try:
-        text = config.read_text()
-    except OSError:
-        return None
-    if "postgres" not in text:
-        return None
-    import yaml
-
-    try:
-        said = yaml.safe_load(text)
-    except yaml.YAMLError:
-        return None  # Dagster itself names the mistake.
-    if not isinstance(said, dict):
-        return None
+    said = dagster_yaml_with_postgres(config)
     storage = said.get("storage")
     if isinstance(storage, dict) and isinstance(storage.get("postgres"), dict):
         return dict(storage["postgres"])

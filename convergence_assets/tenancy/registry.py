@@ -4,13 +4,14 @@ import hashlib
 import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from convergence_assets.pipelines.catalog import LoadedTemplate, library
 from convergence_assets.pipelines.checking import check
 from convergence_assets.pipelines.problems import Problem, listing, nearest
 from convergence_assets.pipelines.yaml_source import read_yaml
+from convergence_assets.settings import Settings
 from convergence_assets.tenancy.accepted import AcceptedStore
 from convergence_assets.tenancy.building import build_tenant
 from convergence_assets.tenancy.datasets import conflicts, share
@@ -24,6 +25,12 @@ _DEFAULTS = "_defaults"
 _KEPT_DEFAULTS = ".defaults.yaml"
 
 _log = logging.getLogger(__name__)
+
+
+def load_tenants(settings: Settings) -> TenantRegistry:
+    """The registry as a running deployment sees it: as of today, with the last accepted versions to fall back on."""
+    today = datetime.now(UTC).date()
+    return load_registry(settings.tenants, settings.accepted_tenants, today=today, only=settings.only_tenants)
 
 
 def load_registry(
