@@ -6,9 +6,9 @@ from datetime import date, datetime, timedelta
 
 import sqlalchemy as sa
 
-from convergence_assets.control.owner import Owner, is_gone, this_process
 from convergence_assets.control.store import ControlStore
 from convergence_assets.control.tables import locks as table
+from convergence_assets.process import Owner, is_gone, this_process
 
 HEARTBEAT_SECONDS = 10
 STALE_AFTER = timedelta(seconds=60)

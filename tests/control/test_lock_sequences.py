@@ -11,8 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from sqlalchemy import make_url
 
 from convergence_assets.control.locks import Claim, Lock, LockLost, Locks, Refused
-from convergence_assets.control.owner import Owner
 from convergence_assets.control.store import ControlStore
+from convergence_assets.process import Owner
 
 FIRST = date(2026, 3, 1)
 RUNS = st.sampled_from([f"run{n}" for n in range(5)])

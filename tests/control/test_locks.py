@@ -8,8 +8,8 @@ import pytest
 
 from convergence_assets.control.holding import Holding
 from convergence_assets.control.locks import STALE_AFTER, Claim, Lock, LockLost, Locks, Refused
-from convergence_assets.control.owner import Owner, is_gone, this_process
 from convergence_assets.control.store import ControlStore
+from convergence_assets.process import Owner, is_gone, this_process
 from convergence_assets.settings import Settings
 
 DAYS = [date(2026, 3, 1) + timedelta(days=n) for n in range(31)]

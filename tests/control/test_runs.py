@@ -18,8 +18,8 @@ from project import TENANTS, Project, hourly
 
 from convergence_assets.cli.run import Definitions, RunResult
 from convergence_assets.control.locks import Claim, Locks
-from convergence_assets.control.owner import Owner
 from convergence_assets.control.store import ControlStore
+from convergence_assets.process import Owner
 from convergence_assets.settings import Settings
 from convergence_assets.warehouse.duckdb.files import Dataset, DatasetLock, Layout
 

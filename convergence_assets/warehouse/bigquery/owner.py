@@ -1,35 +1,25 @@
 """Which process sent a job, as labels of the job: how a sweep tells a killed worker's job from a living one's."""
 
-import os
-import socket
 from collections.abc import Mapping
+from dataclasses import asdict, fields
 
+from convergence_assets import process
+from convergence_assets.process import Owner, this_process
 from convergence_assets.warehouse.bigquery.labels import value_of
 
-_HOST, _PROCESS, _STARTED = "owner_host", "owner_process", "owner_started"
+_PREFIX = "owner_"
 
 
 def owner_labels() -> dict[str, str]:
-    """This process: host, process id, start time in seconds since 1970 (an id alone is given to others later)."""
-    return {_HOST: _host(), _PROCESS: str(os.getpid()), _STARTED: str(_started(os.getpid()))}
+    """This process."""
+    return {_PREFIX + name: value_of(str(value)) for name, value in asdict(this_process()).items()}
 
 
 def is_gone(labels: Mapping[str, str]) -> bool | None:
-    """Whether the process that sent a job has ended; None where another host would have to say."""
-    if labels.get(_HOST) != _host() or not labels.get(_PROCESS, "").isdigit():
-        return None
-    started = _started(int(labels[_PROCESS]))
-    return started is None or str(started) != labels.get(_STARTED)
-
-
-def _host() -> str:
-    return value_of(socket.gethostname())
-
-
-def _started(process: int) -> int | None:
-    import psutil
-
+    """Whether the process that sent a job has ended; None where the labels or this host cannot tell."""
     try:
-        return int(psutil.Process(process).create_time())
-    except psutil.NoSuchProcess:
+        said = {field.name: labels[_PREFIX + field.name] for field in fields(Owner)}
+        owner = Owner(said["host"], said["boot_id"], said["space"], int(said["process"]), said["started"])
+    except (KeyError, ValueError):
         return None
+    return process.is_gone(owner, spelled=value_of)

@@ -29,11 +29,14 @@ SENT_LABELS = {
 
 
 def without_owner(labels: dict[str, str]) -> dict[str, str]:
-    """The labels less those of the process, all three of which must be there."""
+    """The labels less those of the process, which must be there."""
     assert labels["owner_process"] == str(os.getpid())
     assert is_gone(labels) is False
     assert is_gone(labels | {"owner_started": "1"}) is True
     assert is_gone(labels | {"owner_host": "elsewhere"}) is None
+    assert is_gone(labels | {"owner_boot_id": "an-earlier-one"}) is True
+    assert is_gone(labels | {"owner_space": "another-container"}) is None
+    assert is_gone({k: v for k, v in labels.items() if k != "owner_started"}) is None
     return {k: v for k, v in labels.items() if not k.startswith("owner_")}
 
 

@@ -2,6 +2,7 @@
 
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -33,15 +34,19 @@ def this_process() -> Owner:
     return Owner(socket.gethostname(), _boot_id(), _space(), process, _started(process) or "")
 
 
-def is_gone(owner: Owner) -> bool | None:
-    """Whether the process has ended; None where this host cannot know (another host or container has it)."""
-    if owner.host != socket.gethostname():
+def is_gone(owner: Owner, spelled: Callable[[str], str] = str) -> bool | None:
+    """Whether the process has ended; None where this host cannot know (another host or container has it).
+
+    `spelled` is how the owner's texts were written down, where that changed them.
+    """
+    if owner.host != spelled(socket.gethostname()):
         return None
-    if owner.boot_id != _boot_id():
+    if owner.boot_id != spelled(_boot_id()):
         return True
-    if owner.space != _space():
+    if owner.space != spelled(_space()):
         return None
-    return _started(owner.process) != owner.started
+    started = _started(owner.process)
+    return started is None or owner.started != spelled(started)
 
 
 @cache
