@@ -1,7 +1,6 @@
 """The assets as plain Dagster runs, shows and backfills them."""
 
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from clean_environment import clean_environment
 from project import TENANTS, Project, hourly
 
 from convergence_assets.cli.run import Definitions, RunResult
@@ -30,8 +30,7 @@ def environment(project: Project, **more: str) -> dict[str, str]:
     dagster_home = project.settings.home / "dagster"
     dagster_home.mkdir(parents=True, exist_ok=True)
     (dagster_home / "dagster.yaml").write_text("telemetry: {enabled: false}\nrun_queue: {max_concurrent_runs: 1}\n")
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("CONVERGENCE_", "GCP_", "DAGSTER_"))}
-    return kept | {
+    return clean_environment() | {
         "CONVERGENCE_HOME": str(project.settings.home),
         "CONVERGENCE_TENANTS": str(TENANTS),
         "DAGSTER_HOME": str(dagster_home),

@@ -1,7 +1,6 @@
 """A backfill runs the days that are missing, in runs of neighbours, and goes on where it was left."""
 
 import json
-import os
 import subprocess
 import sys
 from datetime import date, timedelta
@@ -9,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from clean_environment import clean_environment
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,13 +32,12 @@ def test_runs_cover_every_day_once_and_no_other(days: set[date]) -> None:
 
 
 def backfill(project: Project, *words: str) -> tuple[int, list[dict[str, object]]]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("CONVERGENCE_", "GCP_", "DAGSTER_"))}
     place = {"CONVERGENCE_HOME": str(project.settings.home), "CONVERGENCE_TENANTS": str(TENANTS)}
     name = project.tenant.pipelines[0].name
     days = ["--from", str(DAYS[0]), "--to", str(DAYS[-1]), "--json"]
     done = subprocess.run(
         [sys.executable, "-m", "convergence_assets.cli.main", "backfill", "acme", name, *days, *words],
-        env=kept | place, capture_output=True, text=True, check=False,
+        env=clean_environment() | place, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert "Traceback" not in done.stderr, done.stderr
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from clean_environment import clean_environment
 from peer_server import Peer
 
 from convergence_assets.demo.bills import generate_bills
@@ -25,10 +25,9 @@ def tenants(tmp_path: Path) -> Path:
 
 
 def convergence(home: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("CONVERGENCE_", "GCP_", "DAGSTER_"))}
     return subprocess.run(
         [sys.executable, "-m", "convergence_assets.cli.main", *words],
-        env=kept | {"CONVERGENCE_HOME": str(home), "COLUMNS": "160"} | environ,
+        env=clean_environment() | {"CONVERGENCE_HOME": str(home), "COLUMNS": "160"} | environ,
         capture_output=True, text=True, check=False, cwd=ROOT,
     )  # fmt: skip
 

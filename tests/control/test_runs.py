@@ -1,7 +1,6 @@
 """Runs that meet on a day: the second ends at once, a killed one's day is free, one that lost its lock publishes nothing."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import sqlalchemy as sa
+from clean_environment import clean_environment
 from postgres_server import Postgres
 from project import TENANTS, Project, hourly
 
@@ -57,11 +57,12 @@ def run(project: Project, instance: dg.DagsterInstance) -> RunResult:
 
 
 def start(project: Project, *words: str | Path, **environ: str) -> subprocess.Popen[str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("CONVERGENCE_", "GCP_", "DAGSTER_"))}
     home = project.settings.home
     (home / "dagster").mkdir(parents=True, exist_ok=True)
     own = {"CONVERGENCE_HOME": str(home), "CONVERGENCE_TENANTS": str(TENANTS), "DAGSTER_HOME": str(home / "dagster")}
-    return subprocess.Popen(words, env=kept | own | environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        words, env=clean_environment() | own | environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def published(project: Project) -> int:

@@ -1,7 +1,6 @@
 """A load of some tenants opens their files alone, and builds their assets alone."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import fsspec
 import pytest
+from clean_environment import clean_environment
 
 from convergence_assets.cli.run import Definitions
 from convergence_assets.settings import Settings
@@ -52,12 +52,15 @@ def fifty(tmp_path: Path) -> Path:
 @pytest.fixture
 def count(fifty: Path, tmp_path: Path) -> Callable[[str | None], dict[str, list[str]]]:
     def counted(only: str | None) -> dict[str, list[str]]:
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("CONVERGENCE_", "GCP_", "DAGSTER_"))}
         own = {"CONVERGENCE_HOME": str(tmp_path / "home"), "CONVERGENCE_TENANTS": str(fifty)}
         if only:
             own["CONVERGENCE_ONLY_TENANTS"] = only
         done = subprocess.run(
-            [sys.executable, "-c", COUNTING, str(fifty)], env=kept | own, capture_output=True, text=True, check=False
+            [sys.executable, "-c", COUNTING, str(fifty)],
+            env=clean_environment() | own,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         return json.loads(done.stdout) if done.returncode == 0 else {"error": [done.stderr]}
 
