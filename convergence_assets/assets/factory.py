@@ -79,7 +79,7 @@ def _asset(run: StepRun, keys: dict[str, dg.AssetKey]) -> dg.AssetsDefinition:
             if k != key
         ],
         partitions_def=_daily(pipeline.start_date, tenant.timezone),
-        check_specs=_check_specs(key, step),
+        check_specs=_check_specs(key, run),
         group_name=tenant.tenant_id,
         description=step.spec.description,
         owners=list(tenant.owners),
@@ -99,10 +99,11 @@ def _asset(run: StepRun, keys: dict[str, dg.AssetKey]) -> dg.AssetsDefinition:
     return materialize
 
 
-def _check_specs(key: dg.AssetKey, step: Step) -> list[dg.AssetCheckSpec]:
+def _check_specs(key: dg.AssetKey, run: StepRun) -> list[dg.AssetCheckSpec]:
+    step = run.step
     specs = [
         dg.AssetCheckSpec(s.name, asset=key, description=s.description, metadata={"severity": s.severity})
-        for s in declared_structural(step.spec.when_empty)
+        for s in declared_structural(step.spec.when_empty, reads_pipelines=bool(run.upstream_pipelines))
     ]
     specs += [
         dg.AssetCheckSpec(

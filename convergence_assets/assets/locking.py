@@ -1,46 +1,131 @@
-"""The lock of a run on its tenant's pipeline and days, as a Dagster step takes it and fails without it."""
+"""A step's leave to work on its tenant's pipeline and days: the lock, the plan, and what was published said at once."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from convergence_assets.settings import Settings
+from convergence_assets.tenancy.model import Tenant, TenantPipeline
+
+if TYPE_CHECKING:
+    from convergence_assets.control.locks import Claim, LockLost, Refused
+    from convergence_assets.control.requests import Duplicate, Outcome, OverLimit, Quota, Requests
+
+REQUEST_TAG = "convergence/request"
+"""The key of the request that a run was launched for."""
+TRIGGER_TAG = "convergence/trigger"
+"""What made somebody ask for a run: schedule, catch_up, backfill; absent, a person did."""
 
 _RETRY_RUN_TAG = "dagster/retry_on_asset_or_op_failure"
+_BACKFILL_TAG = "dagster/backfill"
+
+
+@dataclass(frozen=True)
+class Leave:
+    """What a step calls before and after it publishes (rows and late-data markers by day), and where it fails.
+
+    `missing` are, by day, the tables of other pipelines that it reads and that are not published.
+    """
+
+    before_publish: Callable[[], None] = lambda: None
+    published: Callable[[Mapping[date, int], Mapping[date, str]], None] = lambda rows, markers: None
+    failed: Callable[[], None] = lambda: None
+    missing: Mapping[date, tuple[str, ...]] = field(default_factory=dict)
+
+
+def quota_of(tenant: Tenant) -> "Quota":
+    """What the tenant's plan allows."""
+    from convergence_assets.control.requests import Quota
+
+    plan = tenant.plan
+    return Quota(tenant.tenant_id, tenant.timezone, plan.max_concurrent_runs, plan.daily_runs, plan.monthly_runs)
 
 
 @contextmanager
 def locked(
-    settings: Settings, tenant_id: str, pipeline: str, days: Sequence[date], context: dg.AssetExecutionContext
-) -> Iterator[Callable[[], None]]:
-    """Hold the days for the step's run, until the run ends; yields what every publish has to call first.
+    settings: Settings,
+    tenant: Tenant,
+    pipeline: TenantPipeline,
+    table: str,
+    upstream: Mapping[str, date],
+    days: Sequence[date],
+    context: dg.AssetExecutionContext,
+) -> Iterator[Leave]:
+    """Hold the days for the step's run, until the run ends; `upstream` are the tables of other pipelines that `table`
+    reads, each with its first day.
 
-    Raises `dg.Failure`: not to be retried where another run holds or took one of the days, to be retried where the
-    control store cannot be reached.
+    Raises `dg.Failure`: not to be retried where another run holds or took one of the days, was launched for the same
+    request, or the plan allows no further run; to be retried where the control store cannot be reached.
     """
     # Dagster has imported SQLAlchemy by the time a step runs; loading definitions does not.
     from convergence_assets.control.errors import ControlError
     from convergence_assets.control.holding import holding
     from convergence_assets.control.locks import Claim, LockLost, Refused
+    from convergence_assets.control.publications import Publications, Tables
+    from convergence_assets.control.requests import Duplicate, OverLimit, Requests
 
-    claim = Claim(tenant_id, pipeline, days[0], days[-1])
+    claim = Claim(tenant.tenant_id, pipeline.name, days[0], days[-1])
+    run_id = context.run.run_id
     try:
         held = holding(settings)
-        lock = held.hold(claim, context.run.run_id, lambda run_id: _is_over(context.instance, run_id))
-        yield partial(held.locks.confirm, lock)
-    except (Refused, LockLost) as error:
+        publications, requests = Publications(held.store), Requests(held.store)
+        lock = held.hold(claim, run_id, lambda other: outcome_of(context.instance, other) is not None)
+        key = _begin(requests, claim, tenant, context)
+        read_through = publications.newest_version()
+        found = publications.between(tenant.tenant_id, upstream, days[0], days[-1]) if upstream else {}
+        reading = Tables({table: upstream})
+
+        def published(rows: Mapping[date, int], markers: Mapping[date, str]) -> None:
+            publications.record(
+                tenant.tenant_id, pipeline.name, table, rows,
+                run_id=run_id, read_through=read_through, markers=markers,
+            )  # fmt: skip
+
+        def failed() -> None:
+            # Without this the plan counts the run until somebody asks what became of it.
+            with suppress(ControlError):
+                requests.ended(key, "failed")
+
+        missing = {day: tables for day in days if (tables := reading.missing(day, found))}
+        try:
+            yield Leave(partial(held.locks.confirm, lock), published, failed, missing)
+        except BaseException:
+            failed()
+            raise
+    except (Refused, LockLost, Duplicate, OverLimit) as error:
         # Retries of whole runs look at this tag alone. It is public; setting it here is not (Dagster 1.13).
-        context.instance.add_run_tags(context.run.run_id, {_RETRY_RUN_TAG: "false"})
-        metadata = {"error_class": "locked"} | ({"holder_run_id": error.holder.run_id} if error.holder else {})
-        raise dg.Failure(str(error), metadata, allow_retries=False) from error
+        context.instance.add_run_tags(run_id, {_RETRY_RUN_TAG: "false"})
+        raise dg.Failure(str(error), _metadata(error), allow_retries=False) from error
     except ControlError as error:
         raise dg.Failure(f"{claim}: {error}", {"error_class": "control_store"}) from error
 
 
-def _is_over(instance: dg.DagsterInstance, run_id: str) -> bool:
+def outcome_of(instance: dg.DagsterInstance, run_id: str) -> "Outcome | None":
+    """What became of a run. One that this instance does not know may be another instance's: None."""
     run = instance.get_run_by_id(run_id)
-    # A run that this instance does not know may be another instance's: no proof.
-    return run is not None and run.is_finished
+    if run is None or not run.is_finished:
+        return None
+    return "succeeded" if run.status == dg.DagsterRunStatus.SUCCESS else "failed"
+
+
+def _begin(requests: "Requests", claim: "Claim", tenant: Tenant, context: dg.AssetExecutionContext) -> str:
+    run, quota, of = context.run, quota_of(tenant), partial(outcome_of, context.instance)
+    if REQUEST_TAG in run.tags:
+        return requests.take(run.tags[REQUEST_TAG], claim, run.run_id, run.root_run_id, quota, of)
+    trigger = run.tags.get(TRIGGER_TAG) or ("backfill" if _BACKFILL_TAG in run.tags else "manual")
+    return requests.begin(claim, run.run_id, trigger, quota, of)
+
+
+def _metadata(error: "Refused | LockLost | Duplicate | OverLimit") -> dict[str, str]:
+    from convergence_assets.control.requests import Duplicate, OverLimit
+
+    if isinstance(error, OverLimit):
+        return {"error_class": "over_limit"} | ({"retry_at": error.retry_at.isoformat()} if error.retry_at else {})
+    if isinstance(error, Duplicate):
+        return {"error_class": "duplicate_request", "holder_run_id": error.holder}
+    return {"error_class": "locked"} | ({"holder_run_id": error.holder.run_id} if error.holder else {})

@@ -1,6 +1,6 @@
 """One step of one tenant for one run: stage, validate, publish, report."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from convergence_assets.assets.files import source_files
-from convergence_assets.assets.locking import locked
+from convergence_assets.assets.locking import Leave, locked
 from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.assets.statements import statement_metadata
-from convergence_assets.assets.structure import structural_checks
+from convergence_assets.assets.structure import structural_checks, upstream_check
 from convergence_assets.assets.translation import (
     expectations,
     sensitive_columns,
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 STAGING_KEPT_DAYS = 7
+_UNWATCHED = Leave()
 _RETRY_NUMBER_TAG = "dagster/retry_number"  # on automatic retries alone: a person's re-execution drops it
 
 
@@ -81,17 +82,22 @@ class StepRun:
     pipeline: TenantPipeline
     step: Step
 
+    @property
+    def upstream_pipelines(self) -> dict[str, date]:
+        """The tables of other pipelines that the step reads, each with its first day."""
+        return self.tenant.read_from_pipelines(self.pipeline, self.step)
+
     def run(
         self,
         window: Window,
         run_id: str,
         origin: str | None = None,
-        before_publish: Callable[[], None] = lambda: None,
+        leave: Leave = _UNWATCHED,
     ) -> Report:
         """Stage, validate and publish the window's partitions; raises `WarehouseError` when nothing was published.
 
         `origin` is the run that `run_id` automatically retries: they share staging tables and jobs. Whatever
-        `before_publish` raises stops the step with nothing published.
+        `leave.before_publish` raises stops the step with nothing published.
         """
         job = Job(
             run_id=origin or run_id,
@@ -112,14 +118,19 @@ class StepRun:
             warehouse.ensure_table(target, schema)
             staged = self._stage(warehouse, window, job)
             outcomes = self._validate(warehouse, staged, window, job)
+            if self.upstream_pipelines:
+                outcomes += (upstream_check(leave.missing, window.days),)
             stopped = stopped_partitions(outcomes, window.days)
             passed = [day for day in window.days if day not in stopped]
+            rows = {day: staged.rows_per_partition.get(day, 0) for day in passed}
             if passed:
-                before_publish()
+                leave.before_publish()
                 warehouse.publish(staged, passed, job)
+                leave.published(rows, {})
             if not stopped:
                 warehouse.discard(staged)
-            rows = {day: staged.rows_per_partition.get(day, 0) for day in passed}
+            else:
+                leave.failed()
             return Report(outcomes, rows, stopped, str(staged.table), tuple(warehouse.statements))
 
     def _stage(self, warehouse: Warehouse, window: Window, job: Job) -> Staged:
@@ -213,8 +224,10 @@ def execute(
     where = f"tenant {run.tenant.tenant_id}, pipeline {run.pipeline.name}, table {run.step.table}, partition {window}"
     origin = origin_run_id(context.instance, context.run)
     try:
-        with locked(run.settings, run.tenant.tenant_id, run.pipeline.name, window.days, context) as before_publish:
-            report = run.run(window, context.run.run_id, origin, before_publish)
+        with locked(
+            run.settings, run.tenant, run.pipeline, run.step.table, run.upstream_pipelines, window.days, context
+        ) as leave:
+            report = run.run(window, context.run.run_id, origin, leave)
     except WarehouseError as error:
         raise dg.Failure(
             description=f"{where}: {error}. Next: {error.remedy}",

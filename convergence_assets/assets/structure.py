@@ -1,6 +1,7 @@
-"""The checks every table has whatever its suite says: it is not empty, its rows lie in their partitions."""
+"""The checks a table has whatever its suite says: it is not empty, its rows lie in their partitions, what it reads is
+there."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal
@@ -20,21 +21,26 @@ class Structural:
     description: str
 
 
-def declared_structural(when_empty: WhenEmpty) -> tuple[Structural, ...]:
-    """The structural checks of a table, in the order in which they report."""
+def declared_structural(when_empty: WhenEmpty, *, reads_pipelines: bool) -> tuple[Structural, ...]:
+    """The structural checks of a table, in the order in which they report; the last only where it reads a table that
+    another pipeline makes."""
     severity: dict[WhenEmpty, Severity] = {"fail": "critical", "warn": "warning", "publish": "info"}
-    return (
+    checks = (
         Structural(
             "partition_is_not_empty", severity[when_empty], f"The partition has rows (when_empty: {when_empty})"
         ),
         Structural("rows_lie_in_the_partition", "critical", "Every row's partition column is a day of this run"),
     )
+    upstream = Structural(
+        "upstream_partitions_are_published", "warning", "What other pipelines make was published before it was read"
+    )
+    return (*checks, upstream) if reads_pipelines else checks
 
 
 def structural_checks(when_empty: WhenEmpty, staged: Staged, days: Sequence[date]) -> tuple[CheckOutcome, ...]:
-    """Both checks over the staged rows. A row outside every partition of the run stops all of them: it cannot be said
+    """The checks of the staged rows. A row outside every partition of the run stops all of them: it cannot be said
     whose it is."""
-    empty, outside = declared_structural(when_empty)
+    empty, outside = declared_structural(when_empty, reads_pipelines=False)
     rows = {day: staged.rows_per_partition.get(day, 0) for day in days}
     strays = {day: n for day, n in staged.rows_per_partition.items() if day not in rows}
     return (
@@ -58,4 +64,19 @@ def structural_checks(when_empty: WhenEmpty, staged: Staged, days: Sequence[date
             examples=tuple(str(day) for day in strays)[:20],
             partitions={d.isoformat(): PartitionOutcome(passed=not strays) for d in days},
         ),
+    )
+
+
+def upstream_check(missing: Mapping[date, Sequence[str]], days: Sequence[date]) -> CheckOutcome:
+    """The check of what was there to read; `missing` are the tables that were not, by day."""
+    *_, declared = declared_structural("fail", reads_pipelines=True)
+    return CheckOutcome(
+        name=declared.name,
+        type="upstream_published",
+        column=None,
+        severity=declared.severity,
+        passed=not missing,
+        unexpected_count=len(missing),
+        examples=tuple(f"{day}: {', '.join(tables)}" for day, tables in missing.items())[:20],
+        partitions={d.isoformat(): PartitionOutcome(passed=d not in missing) for d in days},
     )

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from convergence_assets.assets.structure import declared_structural
 from convergence_assets.pipelines.problems import Problem, nearest
-from convergence_assets.pipelines.suites import RESERVED_CHECKS
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy.model import Tenant, TenantRegistry
+from convergence_assets.tenancy.model import Step, Tenant, TenantPipeline, TenantRegistry
 from convergence_assets.tenancy.registry import load_registry
 
 if TYPE_CHECKING:
@@ -91,18 +91,23 @@ def _print(problems: Sequence[Problem], served: Sequence[Tenant]) -> None:
         where = f"{problem.file}:{problem.line}" if problem.line else problem.file
         # As Text, not as markup: a file may say "[/red]".
         console.print(Text.assemble((where, "bold"), problem.render().removeprefix(where)))
-    steps = [s for t in served for p in t.pipelines for s in p.steps]
+    steps = [(t, p, s) for t in served for p in t.pipelines for s in p.steps]
     counts = (
         (len(served), "tenant"),
         (sum(len(t.pipelines) for t in served), "pipeline"),
         (len(steps), "table"),
-        (sum(len(s.suite.expectations) + len(RESERVED_CHECKS) for s in steps), "check"),
+        (sum(_checks(*step) for step in steps), "check"),
     )
     fine = f"fine: {', '.join(_counted(*c) for c in counts)}"
     if problems:
         console.print(Text.assemble((_counted(len(problems), "problem"), "red"), f"; {fine}"))
     else:
         console.print(Text.assemble((fine[:4], "green"), fine[4:]))
+
+
+def _checks(tenant: Tenant, pipeline: TenantPipeline, step: Step) -> int:
+    reads_pipelines = bool(tenant.read_from_pipelines(pipeline, step))
+    return len(step.suite.expectations) + len(declared_structural("fail", reads_pipelines=reads_pipelines))
 
 
 def _counted(count: int, what: str) -> str:

@@ -19,6 +19,7 @@ class Holding:
     """What one process holds in one store. A forked child holds nothing of its parent's."""
 
     def __init__(self, store: ControlStore, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> None:
+        self.store = store
         self.locks = Locks(store)
         self._every = heartbeat_seconds
         self._process = os.getpid()

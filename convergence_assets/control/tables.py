@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 # The newest file of migrations/versions; a store at this revision is opened without importing alembic.
-HEAD = "0001"
+HEAD = "0002"
 
 # Dagster keeps an `alembic_version` of its own in the same Postgres: every name here begins alike.
 VERSION_TABLE = "convergence_schema_version"
@@ -55,4 +55,89 @@ locks = sa.Table(
     sa.Column("heartbeat_at", Moment, nullable=False),
     sa.Index("convergence_locks_by_pipeline", "tenant_id", "pipeline"),
     sqlite_autoincrement=True,
+)
+
+# The last publish of every table's partition. `version` grows with each publish in all of the store; `read_through` is
+# the newest version there was when the rows were read, so that an upstream with a later one has been read too early.
+publications = sa.Table(
+    "convergence_publications",
+    metadata,
+    sa.Column("tenant_id", sa.Text, primary_key=True),
+    sa.Column("table_name", sa.Text, primary_key=True),
+    sa.Column("day", sa.Date, primary_key=True),
+    sa.Column("pipeline", sa.Text, nullable=False),
+    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("read_through", sa.BigInteger, nullable=False),
+    sa.Column("rows", sa.BigInteger, nullable=False),
+    sa.Column("marker", sa.Text),
+    sa.Column("run_id", sa.Text, nullable=False),
+    sa.Column("published_at", Moment, nullable=False),
+    sa.Index("convergence_publications_by_version", "version"),
+)
+
+# A run that was asked for or that began, and what became of it. Plans count these rows; a failed one does not count.
+requests = sa.Table(
+    "convergence_requests",
+    metadata,
+    sa.Column("request_key", sa.Text, primary_key=True),
+    sa.Column("tenant_id", sa.Text, nullable=False),
+    sa.Column("pipeline", sa.Text, nullable=False),
+    sa.Column("first_day", sa.Date, nullable=False),
+    sa.Column("last_day", sa.Date, nullable=False),
+    sa.Column("trigger", sa.Text, nullable=False),
+    sa.Column("requested_at", Moment, nullable=False),
+    sa.Column("run_id", sa.Text),
+    sa.Column("outcome", sa.Text),
+    sa.Index("convergence_requests_by_tenant", "tenant_id", "requested_at"),
+    sa.Index("convergence_requests_by_outcome", "outcome"),
+)
+
+# How far the planner has come with a pipeline: every day of [opened_from, opened_through], and `newest_opened`, is
+# published as it should be or has a row in `partitions`.
+pipelines = sa.Table(
+    "convergence_pipelines",
+    metadata,
+    sa.Column("tenant_id", sa.Text, primary_key=True),
+    sa.Column("pipeline", sa.Text, primary_key=True),
+    sa.Column("opened_from", sa.Date, nullable=False),
+    sa.Column("opened_through", sa.Date, nullable=False),
+    sa.Column("newest_opened", sa.Date),
+    sa.Column("served_at", Moment),
+    sa.Column("late_data_asked_at", Moment),
+)
+
+# Days that are due and not published as they should be. `wake_at` is when the planner looks at the row again; NULL
+# where something else has to happen first.
+partitions = sa.Table(
+    "convergence_partitions",
+    metadata,
+    sa.Column("tenant_id", sa.Text, primary_key=True),
+    sa.Column("pipeline", sa.Text, primary_key=True),
+    sa.Column("day", sa.Date, primary_key=True),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("wake_at", Moment),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("data_version", sa.BigInteger, nullable=False),
+    sa.Column("request_key", sa.Text),
+    sa.Index("convergence_partitions_by_wake", "wake_at"),
+)
+
+# What people have paused; an empty pipeline means all of the tenant's.
+pauses = sa.Table(
+    "convergence_pauses",
+    metadata,
+    sa.Column("tenant_id", sa.Text, primary_key=True),
+    sa.Column("pipeline", sa.Text, primary_key=True),
+    sa.Column("paused_by", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("paused_at", Moment, nullable=False),
+)
+
+# How far a follower has come.
+cursors = sa.Table(
+    "convergence_cursors",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("value", sa.BigInteger, nullable=False),
 )

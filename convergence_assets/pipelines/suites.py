@@ -16,7 +16,9 @@ from convergence_assets.pipelines.sql_checks import partition_not_returned
 from convergence_assets.pipelines.yaml_source import Path, Source, spelled
 
 UNEXPECTED_ROWS = "unexpected_rows_expectation"
-RESERVED_CHECKS = frozenset({"partition_is_not_empty", "rows_lie_in_the_partition"})
+RESERVED_CHECKS = frozenset({
+    "partition_is_not_empty", "rows_lie_in_the_partition", "upstream_partitions_are_published",
+})  # fmt: skip
 _CHECK_NAME = re.compile(r"[A-Za-z0-9_]+")
 
 

@@ -82,6 +82,12 @@ class Tenant:
     alert_routes: tuple[AlertRoute, ...]
     config_version: str
 
+    def read_from_pipelines(self, pipeline: TenantPipeline, step: Step) -> dict[str, date]:
+        """The tables of the tenant's other pipelines that a step reads, each with its first day."""
+        others = (other for other in self.pipelines if other.name != pipeline.name)
+        begins = {made.table: other.start_date for other in others for made in other.steps}
+        return {table: begins[table] for table in step.upstream if table in begins}
+
 
 @dataclass(frozen=True)
 class Rejection:

@@ -1,0 +1,201 @@
+"""Runs that were asked for or that began: each once, and none over its tenant's plan."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
+
+from convergence_assets.control.locks import Claim, Locks
+from convergence_assets.control.store import ControlStore
+from convergence_assets.control.tables import requests as table
+
+Outcome = Literal["succeeded", "failed"]
+OutcomeOf = Callable[[str], Outcome | None]
+"""What became of a run by its id; None while it is not over, or is not known."""
+
+KEPT = timedelta(days=62)
+"""Longer than any month that a plan counts."""
+
+
+@dataclass(frozen=True)
+class Quota:
+    """What a tenant's plan allows; a day and a month are those of its timezone."""
+
+    tenant_id: str
+    timezone: str
+    concurrent_runs: int
+    daily_runs: int
+    monthly_runs: int
+
+    def day(self, now: datetime) -> tuple[datetime, datetime]:
+        """The tenant's day around `now` as [start, end)."""
+        today = now.astimezone(ZoneInfo(self.timezone)).date()
+        return self._midnight(today), self._midnight(today + timedelta(days=1))
+
+    def month(self, now: datetime) -> tuple[datetime, datetime]:
+        """The tenant's month around `now` as [start, end)."""
+        first = now.astimezone(ZoneInfo(self.timezone)).date().replace(day=1)
+        return self._midnight(first), self._midnight((first + timedelta(days=32)).replace(day=1))
+
+    def _midnight(self, day: date) -> datetime:
+        return datetime.combine(day, time(), ZoneInfo(self.timezone)).astimezone(UTC)
+
+
+@dataclass(frozen=True)
+class Used:
+    """How many runs of a tenant's plan are used: of its day, and of its month."""
+
+    daily: int = 0
+    monthly: int = 0
+
+    def exhausted(self, quota: Quota, now: datetime) -> tuple[str, datetime] | None:
+        """What is used up and when there is more of it; None where another run is allowed."""
+        if self.monthly >= quota.monthly_runs:
+            return f"all {quota.monthly_runs} runs of the month are used", quota.month(now)[1]
+        if self.daily >= quota.daily_runs:
+            return f"all {quota.daily_runs} runs of the day are used", quota.day(now)[1]
+        return None
+
+
+class OverLimit(Exception):
+    """The tenant's plan allows no further run now; `retry_at` is when it does, None where a run has to end first."""
+
+    def __init__(self, claim: Claim, said: str, retry_at: datetime | None) -> None:
+        when = f"after {retry_at:%Y-%m-%dT%H:%M:%SZ}" if retry_at else "when one of them has ended"
+        super().__init__(f"{claim}: {said}; nothing was done here. Next: run it again {when}, or change the plan")
+        self.claim, self.retry_at = claim, retry_at
+
+
+class Duplicate(Exception):
+    """The request that a run was made for has been taken by another run."""
+
+    def __init__(self, claim: Claim, key: str, holder: str) -> None:
+        super().__init__(
+            f"{claim}: run {holder} was launched for the same request ({key}); nothing was done here. "
+            f"Next: nothing, look at that run"
+        )
+        self.claim, self.holder = claim, holder
+
+
+class Requests:
+    """The requests of a store. Every method raises `ControlError` where the store fails."""
+
+    def __init__(self, store: ControlStore) -> None:
+        self._store = store
+        self._locks = Locks(store)
+
+    def take(self, key: str, claim: Claim, run_id: str, root_run_id: str | None, quota: Quota, of: OutcomeOf) -> str:
+        """Let a run begin that was launched for the request `key`, the first that comes; the request's key.
+
+        `root_run_id` is the run that this one repeats. Raises `Duplicate`. A repetition of a request that is over is
+        a run of its own: as `begin`.
+        """
+        with self._store.write(_tenant(claim)) as connection:
+            row = connection.execute(sa.select(table).where(table.c.request_key == key)).one_or_none()
+            if row is not None and row.run_id in (None, run_id, root_run_id):
+                if row.outcome is None or row.run_id == run_id:
+                    own = sa.update(table).where(table.c.request_key == key)
+                    connection.execute(own.values(run_id=row.run_id or run_id, outcome=None))
+                    return key
+            elif row is not None and row.outcome is None:
+                raise Duplicate(claim, key, row.run_id)
+        return self.begin(claim, run_id, "retry", quota, of)
+
+    def begin(self, claim: Claim, run_id: str, trigger: str, quota: Quota, of: OutcomeOf) -> str:
+        """Let a run begin that nobody asked the planner for; its request's key. Raises `OverLimit`.
+
+        The run has to hold its lock already: a run counts as running as long as it holds one. Before it refuses, it
+        asks what became of the tenant's runs that are not known to be over: one that failed or died is not counted.
+        """
+        key = f"run:{run_id}:{claim.tenant_id}"
+        while True:
+            with self._store.write(_tenant(claim)) as connection:
+                if connection.execute(_reopened(key)).rowcount:
+                    return key
+                now, unknown = self._store.now(), _open_runs(connection, claim.tenant_id)
+                running = self._locks.running(connection, claim.tenant_id)
+                beside = running.intersection(unknown.values())
+                if len(beside) >= quota.concurrent_runs:
+                    said = f"the plan allows {quota.concurrent_runs} runs at once ({', '.join(sorted(beside))})"
+                    raise OverLimit(claim, said, None)
+                over = used(connection, [quota], now)[claim.tenant_id].exhausted(quota, now)
+                if not over:
+                    row = new_row(key, claim, trigger, now) | {"run_id": run_id}
+                    connection.execute(sa.insert(table), row)
+                    return key
+            if not self._settle({key: run for key, run in unknown.items() if run not in running}, of):
+                raise OverLimit(claim, *over)
+
+    def ended(self, key: str, outcome: Outcome) -> None:
+        """Say what became of a request."""
+        with self._store.write() as connection:
+            settle(connection, {key: outcome})
+
+    def _settle(self, unknown: Mapping[str, str], of: OutcomeOf) -> bool:
+        # A run that began, holds no lock any more and did not succeed has ended, whatever Dagster still says of it.
+        outcomes: dict[str, Outcome] = {key: of(run_id) or "failed" for key, run_id in unknown.items()}
+        with self._store.write() as connection:
+            settle(connection, outcomes)
+        return "failed" in outcomes.values()
+
+
+def new_row(key: str, claim: Claim, trigger: str, now: datetime) -> dict[str, object]:
+    """A request that nobody has taken yet."""
+    return {
+        "request_key": key,
+        "tenant_id": claim.tenant_id,
+        "pipeline": claim.pipeline,
+        "first_day": claim.first,
+        "last_day": claim.last,
+        "trigger": trigger,
+        "requested_at": now,
+    }
+
+
+def settle(connection: sa.Connection, outcomes: Mapping[str, Outcome]) -> None:
+    """Write down what became of requests."""
+    for outcome in set(outcomes.values()):
+        keys = [key for key, found in outcomes.items() if found == outcome]
+        connection.execute(sa.update(table).where(table.c.request_key.in_(keys)).values(outcome=outcome))
+
+
+def used(connection: sa.Connection, quotas: Collection[Quota], now: datetime) -> Mapping[str, Used]:
+    """What the tenants have used of their plans: runs that are not known to have failed, by the time they were asked
+    for. One query a timezone."""
+    found = {quota.tenant_id: Used() for quota in quotas}
+    for timezone in {quota.timezone for quota in quotas}:
+        here = [quota for quota in quotas if quota.timezone == timezone]
+        today = sa.case((table.c.requested_at >= here[0].day(now)[0], 1), else_=0)
+        counted = sa.select(table.c.tenant_id, sa.func.count().label("monthly"), sa.func.sum(today).label("daily"))
+        counted = counted.where(
+            table.c.tenant_id.in_([quota.tenant_id for quota in here]),
+            table.c.requested_at >= here[0].month(now)[0],
+            sa.or_(table.c.outcome.is_(None), table.c.outcome != "failed"),
+        )
+        for row in connection.execute(counted.group_by(table.c.tenant_id)):
+            found[row.tenant_id] = Used(int(row.daily), row.monthly)
+    return found
+
+
+def forget(connection: sa.Connection, now: datetime) -> None:
+    """Drop what no plan counts any more."""
+    connection.execute(sa.delete(table).where(table.c.requested_at < now - KEPT, table.c.outcome.is_not(None)))
+
+
+def _tenant(claim: Claim) -> str:
+    return f"requests:{claim.tenant_id}"
+
+
+def _reopened(key: str) -> sa.Update:
+    return sa.update(table).where(table.c.request_key == key).values(outcome=None)
+
+
+def _open_runs(connection: sa.Connection, tenant_id: str) -> dict[str, str]:
+    wanted = sa.select(table.c.request_key, table.c.run_id).where(
+        table.c.tenant_id == tenant_id, table.c.outcome.is_(None), table.c.run_id.is_not(None)
+    )
+    rows: Iterable[sa.Row[tuple[str, str]]] = connection.execute(wanted)
+    return {row.request_key: row.run_id for row in rows}
