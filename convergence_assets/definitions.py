@@ -3,6 +3,7 @@
 import dagster as dg
 
 from convergence_assets.assets.factory import build_assets
+from convergence_assets.scheduling.launching import build_catch_up, build_schedules
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_tenants
 
@@ -17,4 +18,12 @@ def defs() -> dg.Definitions:
     registry = load_tenants(settings)
     if settings.strict and registry.problems:
         raise dg.DagsterInvalidDefinitionError("\n".join(problem.render() for problem in registry.problems))
-    return dg.Definitions(assets=build_assets(registry, settings), executor=dg.in_process_executor)
+    assets = build_assets(registry, settings)
+    if settings.only_tenants:  # a run's worker: it asks for nothing
+        return dg.Definitions(assets=assets, executor=dg.in_process_executor)
+    return dg.Definitions(
+        assets=assets,
+        executor=dg.in_process_executor,
+        schedules=build_schedules(registry, settings),
+        sensors=[build_catch_up(registry, settings)],
+    )

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+ONLY_TENANTS = "CONVERGENCE_ONLY_TENANTS"
+"""The variable that names the tenants to load, with commas; a run's worker has its own tenant's."""
+
 WarehouseKind = Literal["embedded", "bigquery"]
 
 
@@ -49,7 +52,7 @@ class Settings:
             emulator=_url(environ.get("BIGQUERY_EMULATOR_HOST")),
             storage_emulator=environ.get("BIGQUERY_STORAGE_EMULATOR_HOST") or None,
             control_url=environ.get("CONVERGENCE_CONTROL_URL") or None,
-            only_tenants=_names(environ.get("CONVERGENCE_ONLY_TENANTS")),
+            only_tenants=_names(environ.get(ONLY_TENANTS)),
         )
 
     @property

@@ -40,6 +40,11 @@ def asset_key(tenant: Tenant, pipeline: TenantPipeline, table: str) -> dg.AssetK
     return dg.AssetKey([tenant.tenant_id, pipeline.name, table])
 
 
+def pool_of(tenant: Tenant) -> str:
+    """The pool of all of the tenant's assets: its limit is that of the plan."""
+    return f"tenant_{tenant.tenant_id}"
+
+
 def source_key(source: Source) -> dg.AssetKey:
     """`[source, dataset, table]`: outside the tenant's own keys, since `key:tenant/*` selects what can be run."""
     return dg.AssetKey(["source", *source.table.split(".")])
@@ -89,7 +94,7 @@ def _asset(run: StepRun, keys: dict[str, dg.AssetKey]) -> dg.AssetsDefinition:
         code_version=step.definition_hash,
         backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=PARTITIONS_PER_RUN),
         retry_policy=_RETRIES,
-        pool=f"tenant_{tenant.tenant_id}",
+        pool=pool_of(tenant),
     )
     def materialize(
         context: dg.AssetExecutionContext,

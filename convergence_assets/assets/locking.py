@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from convergence_assets import dagster_compat
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import Tenant, TenantPipeline
 
@@ -98,8 +99,8 @@ def locked(
             failed()
             raise
     except (Refused, LockLost, Duplicate, OverLimit) as error:
-        # Retries of whole runs look at this tag alone. It is public; setting it here is not (Dagster 1.13).
-        context.instance.add_run_tags(run_id, {_RETRY_RUN_TAG: "false"})
+        # Retries of whole runs look at this tag alone.
+        dagster_compat.add_run_tags(context.instance, run_id, {_RETRY_RUN_TAG: "false"})
         raise dg.Failure(str(error), _metadata(error), allow_retries=False) from error
     except ControlError as error:
         raise dg.Failure(f"{claim}: {error}", {"error_class": "control_store"}) from error
@@ -108,7 +109,12 @@ def locked(
 def outcome_of(instance: dg.DagsterInstance, run_id: str) -> "Outcome | None":
     """What became of a run. One that this instance does not know may be another instance's: None."""
     run = instance.get_run_by_id(run_id)
-    if run is None or not run.is_finished:
+    return outcome_of_run(run) if run else None
+
+
+def outcome_of_run(run: dg.DagsterRun) -> "Outcome | None":
+    """What became of a run; None while it is not over."""
+    if not run.is_finished:
         return None
     return "succeeded" if run.status == dg.DagsterRunStatus.SUCCESS else "failed"
 

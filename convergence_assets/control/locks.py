@@ -138,9 +138,9 @@ class Locks:
         with self._store.read() as connection:
             return _found(connection, tenant_id=tenant_id, pipeline=pipeline)
 
-    def running(self, connection: sa.Connection, tenant_id: str) -> set[str]:
-        """The runs that hold a lock of the tenant, within a transaction."""
-        return {lock.run_id for lock in _found(connection, tenant_id=tenant_id) if self.free_because(lock) is None}
+    def living(self, connection: sa.Connection, tenant_id: str | None = None) -> list[Lock]:
+        """The locks that no other run may take, within a transaction."""
+        return [lock for lock in _found(connection, tenant_id=tenant_id) if self.free_because(lock) is None]
 
     def free_because(self, lock: Lock) -> str | None:
         """Why the next run may take this lock, as far as the store and this host can tell; None while it is held."""

@@ -116,7 +116,7 @@ class Requests:
                 if connection.execute(_reopened(key)).rowcount:
                     return key
                 now, unknown = self._store.now(), _open_runs(connection, claim.tenant_id)
-                running = self._locks.running(connection, claim.tenant_id)
+                running = {lock.run_id for lock in self._locks.living(connection, claim.tenant_id)}
                 beside = running.intersection(unknown.values())
                 if len(beside) >= quota.concurrent_runs:
                     said = f"the plan allows {quota.concurrent_runs} runs at once ({', '.join(sorted(beside))})"

@@ -186,6 +186,10 @@ class PipelineSpec(Model):
     name: Name
     description: str = ""
     max_pipeline_duration_minutes: Annotated[int, Field(gt=0, le=1440)] = 60
+    wait_at_most_hours: Annotated[int, Field(gt=0)] | None = Field(
+        None,
+        description="So long a due day waits for other pipelines' tables, then runs with a warning; absent: always",
+    )
     maximum_gigabytes_billed: Annotated[int, Field(gt=0)] = Field(
         100, description="What one statement may be billed for on BigQuery; it fails before it reads more"
     )

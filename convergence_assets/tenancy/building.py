@@ -83,6 +83,8 @@ def _pipelines(
                 slow_seconds=template.spec.slow_seconds,
                 heavy_gigabytes=template.spec.heavy_gigabytes,
                 validate_in_warehouse_above_rows=template.spec.validate_in_warehouse_above_rows,
+                wait_at_most_hours=said.wait_at_most_hours or template.spec.wait_at_most_hours,
+                paused=said.paused,
             )
         )
     if not problems:
@@ -188,6 +190,7 @@ def _tenant(spec: TenantSpec, defaults: Defaults, pipelines: tuple[TenantPipelin
         plan=defaults.plans[spec.plan or defaults.plan],
         owners=spec.owners,
         enabled=spec.enabled,
+        paused=spec.paused,
         pipelines=pipelines,
         alert_routes=tuple(AlertRoute(r.severities, Secret(r.to.get_secret_value())) for r in alerts.routes),
         config_version=version,

@@ -55,6 +55,8 @@ class TenantPipeline:
     slow_seconds: int
     heavy_gigabytes: int
     validate_in_warehouse_above_rows: int
+    wait_at_most_hours: int | None
+    paused: bool
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class Tenant:
     plan: Plan
     owners: tuple[str, ...]
     enabled: bool
+    paused: bool
     pipelines: tuple[TenantPipeline, ...]
     alert_routes: tuple[AlertRoute, ...]
     config_version: str

@@ -80,6 +80,8 @@ class TenantPipelineSpec(Model):
     start_date: date = Field(description="The first partition")
     schedule: str | None = Field(None, description="Cron in the tenant's timezone")
     max_pipeline_duration_minutes: Annotated[int, Field(gt=0, le=1440)] | None = None
+    wait_at_most_hours: Annotated[int, Field(gt=0)] | None = None
+    paused: bool = Field(False, description="True: its days are not asked for; `convergence pause` does the same")
     thresholds: dict[str, dict[str, dict[str, Any]]] = Field(
         {}, description="table -> check -> changed arguments, or `severity`"
     )
@@ -119,6 +121,7 @@ class TenantSpec(Model):
     plan: str | None = None
     owners: Annotated[tuple[Annotated[str, Field(pattern=_OWNER)], ...], Field(strict=False)] = ()
     enabled: bool = True
+    paused: bool = Field(False, description="True: no day of any of its pipelines is asked for")
     pipelines: Annotated[tuple[TenantPipelineSpec, ...], Field(strict=False, min_length=1)]
     alerts: Alerts | None = None
 

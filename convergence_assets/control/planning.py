@@ -1,0 +1,221 @@
+"""What the planner remembers between its ticks: how far each pipeline has come, which days are outstanding, pauses."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from convergence_assets.control.store import ControlStore
+from convergence_assets.control.tables import cursors, partitions, pauses, pipelines, requests
+
+State = Literal["waiting", "due", "requested", "gave_up"]
+Name = tuple[str, str]
+_PUBLICATIONS = "planner: publications"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a pipeline has come: every day of [opened_from, opened_through], and `newest_opened`, is published as it
+    should be or outstanding."""
+
+    opened_from: date
+    opened_through: date
+    newest_opened: date | None = None
+    served_at: datetime | None = None
+    late_data_asked_at: datetime | None = None
+
+    def has_opened(self, day: date) -> bool:
+        return self.opened_from <= day <= self.opened_through or day == self.newest_opened
+
+
+@dataclass(frozen=True)
+class Outstanding:
+    """A day that is due and not published as it should be.
+
+    `wake_at` is when it is looked at again, None where something else has to happen first; `data_version` is the newest
+    publication that it is to be made from, or that it replaces.
+    """
+
+    tenant_id: str
+    pipeline: str
+    day: date
+    state: State
+    reason: str
+    wake_at: datetime | None = None
+    attempts: int = 0
+    data_version: int = 0
+    request_key: str | None = None
+
+    @property
+    def name(self) -> Name:
+        return self.tenant_id, self.pipeline
+
+
+@dataclass(frozen=True)
+class Request:
+    """A run that the planner asked for and that is not known to be over; `run_id` is None until it has begun."""
+
+    key: str
+    tenant_id: str
+    pipeline: str
+    first: date
+    last: date
+    trigger: str
+    requested_at: datetime
+    run_id: str | None
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Who paused a tenant's pipeline, or all of them (`pipeline` None), and why."""
+
+    tenant_id: str
+    pipeline: str | None
+    paused_by: str
+    reason: str
+    paused_at: datetime
+
+
+def progress(connection: sa.Connection) -> dict[Name, Progress]:
+    return {
+        (row.tenant_id, row.pipeline): Progress(
+            row.opened_from, row.opened_through, row.newest_opened, row.served_at, row.late_data_asked_at
+        )
+        for row in connection.execute(sa.select(pipelines))
+    }
+
+
+def write_progress(connection: sa.Connection, name: Name, said: Progress) -> None:
+    own = (pipelines.c.tenant_id == name[0], pipelines.c.pipeline == name[1])
+    values = {
+        "opened_from": said.opened_from,
+        "opened_through": said.opened_through,
+        "newest_opened": said.newest_opened,
+        "served_at": said.served_at,
+        "late_data_asked_at": said.late_data_asked_at,
+    }
+    if not connection.execute(sa.update(pipelines).where(*own).values(values)).rowcount:
+        connection.execute(sa.insert(pipelines), {"tenant_id": name[0], "pipeline": name[1]} | values)
+
+
+def outstanding(connection: sa.Connection, tenant_id: str, pipeline: str, days: Collection[date]) -> list[Outstanding]:
+    """The outstanding ones among these days."""
+    own = (partitions.c.tenant_id == tenant_id, partitions.c.pipeline == pipeline, partitions.c.day.in_(days))
+    return list(_outstanding(connection, sa.select(partitions).where(*own)))
+
+
+def all_outstanding(connection: sa.Connection, tenant_id: str | None = None) -> list[Outstanding]:
+    wanted = sa.select(partitions).order_by(partitions.c.tenant_id, partitions.c.pipeline, partitions.c.day)
+    return list(_outstanding(connection, wanted.where(partitions.c.tenant_id == tenant_id) if tenant_id else wanted))
+
+
+def awake(connection: sa.Connection, now: datetime, recent: date, a_tenant: int, in_all: int) -> list[Outstanding]:
+    """What is to be looked at: every day from `recent` on, and the oldest ones of each tenant.
+
+    Of the older days at most `a_tenant` of a tenant and `in_all` together, every tenant's oldest before anybody's
+    second: no tenant's hundreds of days hide another's one.
+    """
+    due = partitions.c.wake_at <= now
+    rank = sa.func.row_number().over(partition_by=partitions.c.tenant_id, order_by=partitions.c.day)
+    older = sa.select(partitions, rank.label("rank")).where(due, partitions.c.day < recent).subquery()
+    first = sa.select(older).where(older.c.rank <= a_tenant).order_by(older.c.rank, older.c.wake_at).limit(in_all)
+    new = sa.select(partitions).where(due, partitions.c.day >= recent).order_by(partitions.c.wake_at).limit(in_all)
+    return [*_outstanding(connection, new), *_outstanding(connection, first)]
+
+
+def write_outstanding(connection: sa.Connection, rows: Sequence[Outstanding]) -> None:
+    """Insert or replace these rows."""
+    remove(connection, rows)
+    if rows:
+        connection.execute(sa.insert(partitions), [vars(row) for row in rows])
+
+
+def remove(connection: sa.Connection, rows: Sequence[Outstanding]) -> None:
+    if rows:
+        own = sa.and_(
+            partitions.c.tenant_id == sa.bindparam("t"),
+            partitions.c.pipeline == sa.bindparam("p"),
+            partitions.c.day == sa.bindparam("d"),
+        )
+        connection.execute(
+            sa.delete(partitions).where(own), [{"t": r.tenant_id, "p": r.pipeline, "d": r.day} for r in rows]
+        )
+
+
+def open_requests(connection: sa.Connection) -> list[Request]:
+    """What the planner asked for and is not known to be over."""
+    planned = requests.c.trigger.in_(("schedule", "catch_up"))
+    wanted = sa.select(requests).where(requests.c.outcome.is_(None), planned)
+    return [
+        Request(
+            row.request_key, row.tenant_id, row.pipeline, row.first_day, row.last_day, row.trigger, row.requested_at,
+            row.run_id,
+        )
+        for row in connection.execute(wanted)
+    ]  # fmt: skip
+
+
+def read_through(connection: sa.Connection) -> int:
+    """The newest publication that the planner has seen."""
+    return connection.scalar(sa.select(cursors.c.value).where(cursors.c.name == _PUBLICATIONS)) or 0
+
+
+def write_read_through(connection: sa.Connection, version: int) -> None:
+    own = sa.update(cursors).where(cursors.c.name == _PUBLICATIONS).values(value=version)
+    if not connection.execute(own).rowcount:
+        connection.execute(sa.insert(cursors), {"name": _PUBLICATIONS, "value": version})
+
+
+class Pauses:
+    """What people have paused. Every method raises `ControlError` where the store fails."""
+
+    def __init__(self, store: ControlStore) -> None:
+        self._store = store
+
+    def pause(self, tenant_id: str, pipeline: str | None, by: str, reason: str) -> None:
+        """Ask for no day of the pipeline, or of any of the tenant's."""
+        with self._store.write() as connection:
+            connection.execute(sa.delete(pauses).where(*_own(tenant_id, pipeline)))
+            row = {
+                "tenant_id": tenant_id, "pipeline": pipeline or "", "paused_by": by, "reason": reason,
+                "paused_at": self._store.now(),
+            }  # fmt: skip
+            connection.execute(sa.insert(pauses), row)
+
+    def resume(self, tenant_id: str, pipeline: str | None) -> bool:
+        """Whether it was paused. Its days are looked at in the next tick."""
+        with self._store.write() as connection:
+            found = connection.execute(sa.delete(pauses).where(*_own(tenant_id, pipeline))).rowcount
+            mine = [partitions.c.tenant_id == tenant_id, partitions.c.state == "due"]
+            if pipeline:
+                mine.append(partitions.c.pipeline == pipeline)
+            connection.execute(sa.update(partitions).where(*mine).values(wake_at=self._store.now()))
+            return bool(found)
+
+    def all(self) -> Mapping[Name, Pause]:
+        """By tenant and pipeline; the pipeline is empty where all of the tenant's are paused."""
+        with self._store.read() as connection:
+            return all_pauses(connection)
+
+
+def all_pauses(connection: sa.Connection) -> Mapping[Name, Pause]:
+    return {
+        (row.tenant_id, row.pipeline): Pause(
+            row.tenant_id, row.pipeline or None, row.paused_by, row.reason, row.paused_at
+        )
+        for row in connection.execute(sa.select(pauses))
+    }
+
+
+def _own(tenant_id: str, pipeline: str | None) -> tuple[sa.ColumnElement[bool], ...]:
+    return pauses.c.tenant_id == tenant_id, pauses.c.pipeline == (pipeline or "")
+
+
+def _outstanding(connection: sa.Connection, wanted: sa.Select[Any]) -> Iterator[Outstanding]:
+    for row in connection.execute(wanted):
+        yield Outstanding(
+            row.tenant_id, row.pipeline, row.day, row.state, row.reason, row.wake_at, row.attempts, row.data_version,
+            row.request_key,
+        )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Which partitions are due, and asking for them: planner, schedules, catch-up."""

@@ -1,0 +1,162 @@
+"""The planner's decisions as Dagster sees them: run requests, schedules, the catch-up sensor."""
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from convergence_assets import dagster_compat
+from convergence_assets.assets.factory import asset_key, pool_of
+from convergence_assets.assets.locking import REQUEST_TAG, TRIGGER_TAG
+from convergence_assets.settings import ONLY_TENANTS, Settings
+from convergence_assets.tenancy.model import Tenant, TenantRegistry
+
+if TYPE_CHECKING:
+    from convergence_assets.control.planning import Request
+    from convergence_assets.scheduling.planner import Found, Launch, Planner
+
+CATCH_UP_EVERY_SECONDS = 30
+NEWEST_PRIORITY, CATCH_UP_PRIORITY = 10, -10
+"""In the run queue; what people and backfills ask for is 0."""
+POOLS_A_TICK = 50
+_LOOKED_UP_AT_ONCE = 500
+
+
+def build_schedules(registry: TenantRegistry, settings: Settings) -> list[dg.ScheduleDefinition]:
+    """One schedule a distinct cron and timezone; its tick asks for what is due."""
+    sharing: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for tenant in registry.tenants.values():
+        for pipeline in tenant.pipelines if tenant.enabled else ():
+            sharing[pipeline.schedule, tenant.timezone].append(f"{tenant.tenant_id}/{pipeline.name}")
+    return [_schedule(*found, names, registry, settings) for found, names in sorted(sharing.items())]
+
+
+def build_catch_up(registry: TenantRegistry, settings: Settings) -> dg.SensorDefinition:
+    """The sensor that asks for what the schedules' ticks did not: missed, failed, late and unblocked days."""
+    keys = [
+        asset_key(tenant, pipeline, step.table)
+        for tenant in registry.tenants.values()
+        if tenant.enabled
+        for pipeline in tenant.pipelines
+        for step in pipeline.steps
+    ]
+
+    @dg.sensor(
+        name="catch_up",
+        asset_selection=keys,
+        minimum_interval_seconds=CATCH_UP_EVERY_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Asks for days that were missed, failed, corrected late, or whose upstream is there now.",
+    )
+    def catch_up(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        _set_pools(context.instance, registry.tenants.values())
+        planner = _planner(registry, settings, context.instance)
+        stopped = dagster_compat.stopped_schedules(context.instance)
+        on = [schedule for schedule in planner.schedules if schedule_name(*schedule) not in stopped]
+        return _result(planner.catch_up(on))
+
+    return catch_up
+
+
+def schedule_name(cron: str, timezone: str) -> str:
+    """The schedule's name in the UI, made of what it means: `at_0_6_x_x_x_in_Europe_Berlin`."""
+    said = cron
+    for sign, word in (("*", "x"), ("/", "_every_"), (",", "_and_"), ("-", "_to_")):
+        said = said.replace(sign, word)
+    zone = timezone.replace("+", "_plus_").replace("-", "_minus_")
+    return re.sub(r"[^A-Za-z0-9]+", "_", f"at {said} in {zone}")
+
+
+def run_request(launch: "Launch") -> dg.RunRequest:
+    """What Dagster is asked for: one partition, or a range in one run."""
+    target = launch.target
+    tags = {
+        "tenant": target.tenant_id,
+        "pipeline": target.pipeline,
+        REQUEST_TAG: launch.key,
+        TRIGGER_TAG: launch.trigger,
+        "dagster/priority": str(NEWEST_PRIORITY if launch.newest else CATCH_UP_PRIORITY),
+        # The Kubernetes launcher starts a pod that loads this tenant alone.
+        "dagster-k8s/config": json.dumps(
+            {"container_config": {"env": [{"name": ONLY_TENANTS, "value": target.tenant_id}]}}
+        ),
+    }
+    partition_key: str | None = launch.first.isoformat()
+    if launch.first != launch.last:
+        tags["dagster/asset_partition_range_start"] = launch.first.isoformat()
+        tags["dagster/asset_partition_range_end"] = launch.last.isoformat()
+        partition_key = None
+    return dg.RunRequest(
+        run_key=launch.key,
+        tags=tags,
+        asset_selection=[dg.AssetKey([*target.name, table]) for table in target.tables.reads],
+        partition_key=partition_key,
+    )
+
+
+def look_up(instance: dg.DagsterInstance, asked: "Sequence[Request]") -> "Mapping[str, Found]":
+    """What became of requests: the newest run that carries each one's key."""
+    from convergence_assets.assets.locking import outcome_of_run
+    from convergence_assets.scheduling.planner import Found
+
+    found: dict[str, Found] = {}
+    keys = [request.key for request in asked]
+    for start in range(0, len(keys), _LOOKED_UP_AT_ONCE):
+        some = keys[start : start + _LOOKED_UP_AT_ONCE]
+        for run in instance.get_runs(dg.RunsFilter(tags={REQUEST_TAG: some})):  # newest first
+            found.setdefault(run.tags[REQUEST_TAG], Found(run.run_id, outcome_of_run(run)))
+    return found
+
+
+def _schedule(
+    cron: str, timezone: str, names: Sequence[str], registry: TenantRegistry, settings: Settings
+) -> dg.ScheduleDefinition:
+    shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+
+    # By the implicit job's name: schedules over assets with different partitions load in no other way (Dagster 1.13).
+    @dg.schedule(
+        name=schedule_name(cron, timezone),
+        cron_schedule=cron,
+        execution_timezone=timezone,
+        job_name="__ASSET_JOB",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description=f"`{cron}` in {timezone}: {shown}",
+    )
+    def due(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        launches = _planner(registry, settings, context.instance).due((cron, timezone))
+        if not launches:
+            yield _NOTHING
+        yield from map(run_request, launches)
+
+    return due
+
+
+_NOTHING = dg.SkipReason("nothing to ask for; `convergence schedule` says of each pipeline why")
+
+
+def _result(launches: "Sequence[Launch]") -> dg.SensorResult:
+    if not launches:
+        return dg.SensorResult(skip_reason=_NOTHING)
+    return dg.SensorResult(run_requests=[run_request(launch) for launch in launches])
+
+
+def _planner(registry: TenantRegistry, settings: Settings, instance: dg.DagsterInstance) -> "Planner":
+    from convergence_assets.control.store import ControlStore
+    from convergence_assets.scheduling.planner import Planner
+    from convergence_assets.scheduling.targets import targets_of
+
+    def lookup(asked: "Sequence[Request]") -> "Mapping[str, Found]":
+        return look_up(instance, asked)
+
+    return Planner(ControlStore.open(settings), targets_of(registry.tenants.values()), lookup)
+
+
+def _set_pools(instance: dg.DagsterInstance, tenants: Iterable[Tenant]) -> None:
+    """Bring the limits of the tenants' pools to their plans, some in each tick."""
+    said = dagster_compat.pool_limits(instance)
+    wanted = {pool_of(tenant): tenant.plan.max_concurrent_runs for tenant in tenants if tenant.enabled}
+    for pool in [pool for pool, limit in wanted.items() if said.get(pool) != limit][:POOLS_A_TICK]:
+        dagster_compat.set_pool_limit(instance, pool, wanted[pool])

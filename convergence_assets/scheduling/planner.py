@@ -1,0 +1,441 @@
+"""Which partitions are asked for now: due, neither published nor in flight, what they read published, the plan not used
+up. One transaction a tick, so that two daemons never ask for the same day.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+
+import sqlalchemy as sa
+
+from convergence_assets.control import planning, publications
+from convergence_assets.control.locks import Claim, Lock, Locks
+from convergence_assets.control.planning import Outstanding, Progress, Request
+from convergence_assets.control.requests import Outcome, forget, new_row, settle, used
+from convergence_assets.control.store import ControlStore
+from convergence_assets.control.tables import requests as requests_table
+from convergence_assets.scheduling.targets import Name, Target
+
+REQUESTS_A_TICK = 50
+"""So many runs one tick asks for at most: Dagster needs up to a second to make each."""
+CATCH_UP_IN_FLIGHT = 20
+"""So many runs for other days than a pipeline's newest are in flight at most, in all of the deployment."""
+CATCH_UP_DAYS = 30
+"""So many neighbouring days one such run covers at most."""
+RETRY_AFTER = tuple(timedelta(minutes=m) for m in (5, 15, 60, 180, 360, 720))
+"""How long after each failed attempt a day is tried again; after the last it is given up."""
+LOST_AFTER = timedelta(minutes=10)
+"""A request for which there is no run after this time is handed out once more."""
+PAUSED_FOR = timedelta(minutes=10)
+"""How soon a day is looked at again that cannot be asked for; what frees it wakes it at once."""
+
+_DAY = timedelta(days=1)
+_NEVER = datetime.min.replace(tzinfo=UTC)
+_OLDER_OF_A_TENANT, _OLDER_IN_ALL = 60, 4000
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A run to be made: the same key never launches twice. `newest` is the pipeline's last due day."""
+
+    key: str
+    target: Target
+    first: date
+    last: date
+    newest: bool
+
+    @property
+    def trigger(self) -> str:
+        return "schedule" if self.newest else "catch_up"
+
+    @property
+    def claim(self) -> Claim:
+        return Claim(self.target.tenant_id, self.target.pipeline, self.first, self.last)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What Dagster says of a request: the run that was made for it, and its outcome once it is over."""
+
+    run_id: str
+    outcome: Outcome | None
+
+
+Lookup = Callable[[Sequence[Request]], Mapping[str, Found]]
+"""What became of requests, by key; those without a run are left out."""
+
+
+class Planner:
+    """Decides over the targets of a deployment; keeps nothing between two ticks but what is in the store."""
+
+    def __init__(self, store: ControlStore, targets: Iterable[Target], lookup: Lookup) -> None:
+        self._store = store
+        self._targets = {target.name: target for target in targets}
+        self._lookup = lookup
+        self._readers = _readers(self._targets.values())
+
+    @property
+    def schedules(self) -> frozenset[tuple[str, str]]:
+        """Cron and timezone of every schedule there is."""
+        return frozenset(target.schedule for target in self._targets.values())
+
+    def due(self, schedule: tuple[str, str]) -> list[Launch]:
+        """The newest days of the pipelines on one schedule (cron, timezone), as its tick asks for them."""
+        mine = [target for target in self._targets.values() if target.schedule == schedule]
+        return self._tick(mine, frozenset({schedule}), catch_up=False)
+
+    def catch_up(self, on: Collection[tuple[str, str]]) -> list[Launch]:
+        """Everything that is due: missed, failed, late and unblocked days too. `on` are the schedules that are on."""
+        return self._tick(list(self._targets.values()), frozenset(on), catch_up=True)
+
+    def _tick(self, targets: Sequence[Target], on: frozenset[tuple[str, str]], *, catch_up: bool) -> list[Launch]:
+        asked: Mapping[str, Found] = {}
+        if catch_up:
+            with self._store.read() as connection:
+                waiting = planning.open_requests(connection)
+            asked = self._lookup(waiting) if waiting else {}
+        with self._store.write("planner") as connection:
+            tick = _Tick(self._store, connection, targets, self._targets, self._readers, on)
+            if catch_up:
+                forget(connection, tick.now)
+                tick.settle(waiting, asked)
+                tick.follow_publications()
+            tick.open_newest()
+            if catch_up:
+                tick.open_older()
+            return tick.choose(catch_up=catch_up)
+
+
+class _Tick:
+    """One tick within its transaction."""
+
+    def __init__(
+        self,
+        store: ControlStore,
+        connection: sa.Connection,
+        targets: Sequence[Target],
+        all_targets: Mapping[Name, Target],
+        readers: Mapping[tuple[str, str], tuple[Target, ...]],
+        on: frozenset[tuple[str, str]],
+    ) -> None:
+        self.now = store.now()
+        self._connection = connection
+        self._targets = targets
+        self._all = all_targets
+        self._readers = readers
+        self._locks = Locks(store)
+        self._progress = planning.progress(connection)
+        self._pauses = planning.all_pauses(connection)
+        self._on = on
+        self._again: list[Launch] = []
+        self._open: dict[str, Request] = {}
+
+    def settle(self, waiting: Sequence[Request], found: Mapping[str, Found]) -> None:
+        """What became of the runs that were asked for."""
+        for request in planning.open_requests(self._connection):
+            self._open[request.key] = request
+        over: dict[str, Outcome] = {}
+        for request in waiting:
+            target, run = self._all.get((request.tenant_id, request.pipeline)), found.get(request.key)
+            if request.key not in self._open:
+                continue
+            if run is not None and run.outcome is not None:
+                over[request.key] = run.outcome
+                del self._open[request.key]
+                self._settle_days(target, request, run)
+            elif run is None and target and request.requested_at < self.now - LOST_AFTER:
+                self._again.append(self._launch_again(target, request))
+        settle(self._connection, over)
+
+    def _settle_days(self, target: Target | None, request: Request, run: Found) -> None:
+        days = list(_days(request.first, request.last))
+        rows = planning.outstanding(self._connection, request.tenant_id, request.pipeline, days)
+        mine = [row for row in rows if row.request_key == request.key and row.state == "requested"]
+        if target is None:  # its file is gone, and may come back
+            planning.write_outstanding(self._connection, [self._failed(row, run) for row in mine])
+            return
+        published = publications.between(
+            self._connection, target.tenant_id, target.tables.asked(), request.first, request.last
+        )
+        done, again = [], []
+        for row in mine:
+            if target.tables.is_current(row.day, published):
+                done.append(row)
+                continue
+            own = [published.get((table, row.day)) for table in target.tables.reads]
+            if all(p is not None and p.run_id == run.run_id for p in own):
+                # It was published, and what it read once more meanwhile.
+                again.append(self._judged(target, row.day, published))
+                continue
+            again.append(self._failed(row, run))
+        planning.remove(self._connection, done)
+        planning.write_outstanding(self._connection, again)
+
+    def _failed(self, row: Outstanding, run: Found) -> Outstanding:
+        attempts = row.attempts + 1
+        said = f"run {run.run_id} did not publish it"
+        if attempts > len(RETRY_AFTER):
+            reason = f"given up after {attempts} attempts: {said}"
+            return replace(row, state="gave_up", reason=reason, wake_at=None, attempts=attempts, request_key=None)
+        wake_at = self.now + RETRY_AFTER[attempts - 1]
+        return replace(row, state="due", reason=said, wake_at=wake_at, attempts=attempts, request_key=None)
+
+    def _launch_again(self, target: Target, request: Request) -> Launch:
+        own = sa.update(requests_table).where(requests_table.c.request_key == request.key)
+        self._connection.execute(own.values(requested_at=self.now))
+        return Launch(request.key, target, request.first, request.last, request.trigger == "schedule")
+
+    def follow_publications(self) -> None:
+        """Wake what was published, and what reads it, since the last tick."""
+        seen = planning.read_through(self._connection)
+        newest = publications.newest_version(self._connection)
+        if newest == seen:
+            return
+        touched: dict[Name, set[date]] = defaultdict(set)
+        for tenant_id, table, day in publications.since(self._connection, seen):
+            for target in self._readers.get((tenant_id, table), ()):
+                touched[target.name].add(day)
+        for name, days in touched.items():
+            self._touch(self._all[name], days)
+        planning.write_read_through(self._connection, newest)
+
+    def _touch(self, target: Target, days: Collection[date]) -> None:
+        progress = self._progress.get(target.name)
+        rows = {row.day: row for row in planning.outstanding(self._connection, *target.name, days)}
+        found = publications.between(self._connection, target.tenant_id, target.tables.asked(), min(days), max(days))
+        done, changed = [], []
+        for day in days:
+            row = rows.get(day)
+            if row is None:
+                opened = progress is not None and progress.has_opened(day)
+                if opened and not target.tables.is_current(day, found):
+                    changed.append(self._judged(target, day, found))
+            elif row.state != "requested":
+                if target.tables.is_current(day, found):
+                    done.append(row)
+                elif row.state == "waiting" or self._version(target, day, found) > row.data_version:
+                    changed.append(self._judged(target, day, found))
+        planning.remove(self._connection, done)
+        planning.write_outstanding(self._connection, changed)
+
+    def open_newest(self) -> None:
+        """Make every pipeline's last due day outstanding, whatever is still missing before it."""
+        opened = 0
+        for target in self._targets:
+            newest = target.due_through(self.now)
+            said = self._progress.get(target.name)
+            if said is None or target.start_date < said.opened_from:
+                said = Progress(target.start_date, target.start_date - _DAY, said.newest_opened if said else None)
+            reached = max(said.opened_through, said.newest_opened or said.opened_through)
+            if newest <= reached or newest < target.start_date or self._stopped(target) or opened >= REQUESTS_A_TICK:
+                continue
+            opened += 1
+            self._open_days(target, [newest])
+            through = newest if said.opened_through == newest - _DAY else said.opened_through
+            self._write(target, replace(said, opened_through=through, newest_opened=newest))
+
+    def open_older(self) -> None:
+        """Make days outstanding that were missed, the oldest first, for the pipelines that waited longest for it."""
+        behind = [
+            (said.served_at or _NEVER, target, said)
+            for target in self._targets
+            if (said := self._progress.get(target.name))
+            and said.newest_opened
+            and said.opened_through < said.newest_opened
+            and not self._stopped(target)
+        ]
+        in_flight = sum(request.trigger == "catch_up" for request in self._open.values())
+        for _, target, said in sorted(behind, key=lambda b: (b[0], b[1].name))[
+            : max(CATCH_UP_IN_FLIGHT - in_flight, 0)
+        ]:
+            last = min(said.opened_through + timedelta(days=CATCH_UP_DAYS), said.newest_opened or date.max)
+            days = list(_days(said.opened_through + _DAY, min(last, self._open_up_to(target, last))))
+            if days:
+                self._open_days(target, days)
+                said = replace(said, opened_through=days[-1])
+                if said.newest_opened == days[-1] + _DAY:
+                    said = replace(said, opened_through=said.newest_opened)
+            self._write(target, replace(said, served_at=self.now))
+
+    def _open_up_to(self, target: Target, last: date) -> date:
+        # A day that nothing upstream has been asked for yet would only wait.
+        reached = [last]
+        for pipeline in target.upstream:
+            upstream, said = self._all[target.tenant_id, pipeline], self._progress.get((target.tenant_id, pipeline))
+            through = said.opened_through if said else upstream.start_date - _DAY
+            reached.append(max(through, upstream.start_date - _DAY))
+        day = min(reached)
+        while day < last and target.waited_long_enough(day + _DAY, self.now):
+            day += _DAY
+        return day
+
+    def _open_days(self, target: Target, days: Sequence[date]) -> None:
+        found = publications.between(self._connection, target.tenant_id, target.tables.asked(), days[0], days[-1])
+        known = {row.day for row in planning.outstanding(self._connection, *target.name, days)}
+        new = [day for day in days if day not in known and not target.tables.is_current(day, found)]
+        planning.write_outstanding(self._connection, [self._judged(target, day, found) for day in new])
+
+    def choose(self, *, catch_up: bool) -> list[Launch]:
+        """Ask for what can be asked for; the newest days first, then one stretch of older days a tenant in turn."""
+        recent = min((target.due_through(self.now) for target in self._targets), default=date.max)
+        rows = planning.awake(self._connection, self.now, recent, _OLDER_OF_A_TENANT, _OLDER_IN_ALL)
+        mine = {target.name: target for target in self._targets}
+        rows = [row for row in rows if row.name in mine and row.state != "requested"]
+        if not rows:
+            return self._again
+        room = _Room(self._connection, self._locks, [mine[name] for name in {row.name for row in rows}], self.now)
+        held: list[Outstanding] = []
+        newest, older = [], defaultdict(list)
+        for row in rows:
+            target = mine[row.name]
+            stopped = self._stopped(target)
+            if stopped:
+                held.append(replace(row, wake_at=self.now + PAUSED_FOR))
+            elif row.day == target.due_through(self.now):
+                newest.append(row)
+            elif catch_up:
+                older[row.name].append(row)
+        launches: list[Launch] = []
+        for row in newest:
+            if len(launches) < REQUESTS_A_TICK:
+                self._ask(mine[row.name], [row], room, launches, held, newest=True)
+        stretches = [(mine[name], stretch) for name, days in older.items() for stretch in _stretches(days)]
+        stretches.sort(key=lambda s: (room.catching_up[s[0].tenant_id], s[1][0].day, s[0].name))
+        for target, stretch in _in_turn(stretches):
+            if len(launches) < REQUESTS_A_TICK and room.for_catch_up(target):
+                self._ask(target, stretch, room, launches, held, newest=False)
+        planning.write_outstanding(self._connection, held)
+        return self._again + launches
+
+    def _ask(
+        self, target: Target, rows: Sequence[Outstanding], room: "_Room", launches: list[Launch],
+        held: list[Outstanding], *, newest: bool,
+    ) -> None:  # fmt: skip
+        first, last = rows[0].day, rows[-1].day
+        exhausted = room.exhausted(target)
+        if exhausted:
+            said, retry_at = exhausted
+            held += [replace(row, reason=f"the plan's limit: {said}", wake_at=retry_at) for row in rows]
+            return
+        if not room.free(target) or room.held_by_another(target, first, last):
+            return
+        version = max(row.data_version for row in rows)
+        attempt = max(row.attempts for row in rows) + 1
+        claim = Claim(target.tenant_id, target.pipeline, first, last)
+        key = f"{target.tenant_id}/{target.pipeline}/{claim.partition}/v{version}/a{attempt}"
+        launch = Launch(key, target, first, last, newest)
+        self._connection.execute(sa.insert(requests_table), new_row(key, claim, launch.trigger, self.now))
+        room.take(launch)
+        launches.append(launch)
+        asked = [
+            replace(row, state="requested", reason=f"asked for: {key}", wake_at=None, request_key=key) for row in rows
+        ]
+        planning.write_outstanding(self._connection, asked)
+
+    def _judged(self, target: Target, day: date, found: publications.Days) -> Outstanding:
+        """A day that is not current: due, or waiting for what it reads."""
+        missing = target.tables.missing(day, found)
+        version = self._version(target, day, found)
+        if missing and not target.waited_long_enough(day, self.now):
+            until = target.due_at(day) + target.wait_at_most if target.wait_at_most else None
+            return Outstanding(*target.name, day, "waiting", f"waits for {', '.join(missing)}", until, 0, version)
+        stale = any((table, day) in found for table in target.tables.reads)
+        said = "what it reads was published after it" if stale else "never published"
+        return Outstanding(*target.name, day, "due", said, self.now, 0, version)
+
+    @staticmethod
+    def _version(target: Target, day: date, found: publications.Days) -> int:
+        return max((found[t, day].version for t in target.tables.asked() if (t, day) in found), default=0)
+
+    def _stopped(self, target: Target) -> bool:
+        paused = target.name in self._pauses or (target.tenant_id, "") in self._pauses
+        return target.paused or paused or target.schedule not in self._on
+
+    def _write(self, target: Target, said: Progress) -> None:
+        self._progress[target.name] = said
+        planning.write_progress(self._connection, target.name, said)
+
+
+class _Room:
+    """What the plans and the runs in flight leave room for."""
+
+    def __init__(self, connection: sa.Connection, locks: Locks, targets: Collection[Target], now: datetime) -> None:
+        quotas = {target.quota.tenant_id: target.quota for target in targets}
+        self._now = now
+        self._used = dict(used(connection, quotas.values(), now))
+        planned = planning.open_requests(connection)
+        self._in_flight = Counter(request.tenant_id for request in planned)
+        self.catching_up = Counter(request.tenant_id for request in planned if request.trigger == "catch_up")
+        self._held: dict[Name, list[Lock]] = defaultdict(list)
+        known = {request.run_id for request in planned}
+        running: dict[str, set[str]] = defaultdict(set)
+        for lock in locks.living(connection):
+            self._held[lock.claim.tenant_id, lock.claim.pipeline].append(lock)
+            if lock.run_id not in known:
+                running[lock.claim.tenant_id].add(lock.run_id)
+        for tenant_id, runs in running.items():
+            self._in_flight[tenant_id] += len(runs)
+
+    def exhausted(self, target: Target) -> tuple[str, datetime] | None:
+        return self._used[target.tenant_id].exhausted(target.quota, self._now)
+
+    def free(self, target: Target) -> bool:
+        return self._in_flight[target.tenant_id] < target.quota.concurrent_runs
+
+    def for_catch_up(self, target: Target) -> bool:
+        """Whether an older day may be asked for: one place of a tenant's plan is kept for its newest day."""
+        own = max(target.quota.concurrent_runs - 1, 1)
+        return self.catching_up[target.tenant_id] < own and self.catching_up.total() < CATCH_UP_IN_FLIGHT
+
+    def held_by_another(self, target: Target, first: date, last: date) -> bool:
+        return any(lock.claim.first <= last and first <= lock.claim.last for lock in self._held[target.name])
+
+    def take(self, launch: Launch) -> None:
+        tenant_id = launch.target.tenant_id
+        self._in_flight[tenant_id] += 1
+        self.catching_up[tenant_id] += not launch.newest
+        before = self._used[tenant_id]
+        self._used[tenant_id] = replace(before, daily=before.daily + 1, monthly=before.monthly + 1)
+
+
+def _readers(targets: Iterable[Target]) -> Mapping[tuple[str, str], tuple[Target, ...]]:
+    """By tenant and table the pipelines that its publication concerns: the one that makes it, those that read it."""
+    found: dict[tuple[str, str], list[Target]] = defaultdict(list)
+    for target in targets:
+        for table in target.tables.asked():
+            found[target.tenant_id, table].append(target)
+    return {key: tuple(concerned) for key, concerned in found.items()}
+
+
+def _stretches(rows: Sequence[Outstanding]) -> Iterator[list[Outstanding]]:
+    """Days of one pipeline as runs: neighbours that were never tried together, one that failed before by itself."""
+    stretch: list[Outstanding] = []
+    for row in sorted(rows, key=lambda row: row.day):
+        joins = (
+            stretch
+            and len(stretch) < CATCH_UP_DAYS
+            and row.day - stretch[-1].day == _DAY
+            and row.attempts == stretch[-1].attempts == 0
+        )
+        if stretch and not joins:
+            yield stretch
+            stretch = []
+        stretch.append(row)
+    if stretch:
+        yield stretch
+
+
+def _in_turn(stretches: Sequence[tuple[Target, list[Outstanding]]]) -> Iterator[tuple[Target, list[Outstanding]]]:
+    """Each tenant's first, then each one's second, and so on."""
+    turns: Counter[str] = Counter()
+    numbered = []
+    for position, (target, stretch) in enumerate(stretches):
+        numbered.append((turns[target.tenant_id], position, target, stretch))
+        turns[target.tenant_id] += 1
+    for _, _, target, stretch in sorted(numbered, key=lambda n: n[:2]):
+        yield target, stretch
+
+
+def _days(first: date, last: date) -> Iterator[date]:
+    return (first + timedelta(days=n) for n in range((last - first).days + 1))

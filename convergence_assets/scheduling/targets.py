@@ -1,0 +1,90 @@
+"""A tenant's pipeline as the planner sees it: when it is due, what it makes, what it reads."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from convergence_assets.assets.locking import quota_of
+from convergence_assets.control.publications import Tables
+from convergence_assets.control.requests import Quota
+from convergence_assets.scheduling import due
+from convergence_assets.tenancy.model import Tenant, TenantPipeline
+
+Name = tuple[str, str]
+"""Tenant and pipeline."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One pipeline of one tenant. `upstream` are the pipelines that make what it reads; `paused` is what the tenant's
+    file says; after `wait_at_most` a day runs without what it reads (None: never)."""
+
+    tenant_id: str
+    pipeline: str
+    cron: str
+    timezone: str
+    start_date: date
+    tables: Tables
+    upstream: frozenset[str]
+    quota: Quota
+    jitter: timedelta = timedelta()
+    wait_at_most: timedelta | None = None
+    paused: bool = False
+
+    @property
+    def name(self) -> Name:
+        return self.tenant_id, self.pipeline
+
+    @property
+    def schedule(self) -> tuple[str, str]:
+        """Cron and timezone."""
+        return self.cron, self.timezone
+
+    def due_through(self, now: datetime) -> date:
+        """The last day that is due."""
+        return due.due_through(self.cron, self.timezone, now - self.jitter)
+
+    def due_at(self, day: date) -> datetime:
+        """When a day becomes due (UTC)."""
+        return due.due_at(self.cron, self.timezone, day) + self.jitter
+
+    def waited_long_enough(self, day: date, now: datetime) -> bool:
+        """Whether the day runs now though something that it reads is not there."""
+        return self.wait_at_most is not None and self.due_at(day) + self.wait_at_most <= now
+
+
+def targets_of(tenants: Iterable[Tenant]) -> list[Target]:
+    """Every pipeline of every enabled tenant."""
+    found = [(tenant, pipeline) for tenant in tenants if tenant.enabled for pipeline in tenant.pipelines]
+    sharing = Counter((pipeline.schedule, tenant.timezone) for tenant, pipeline in found)
+    return [_target(tenant, pipeline, sharing[pipeline.schedule, tenant.timezone]) for tenant, pipeline in found]
+
+
+def tables_of(tenant: Tenant, pipeline: TenantPipeline) -> Tables:
+    """The pipeline's tables, with what each reads of the tenant's."""
+    begins = {step.table: made.start_date for made in tenant.pipelines for step in made.steps}
+    return Tables({step.table: {name: begins[name] for name in step.upstream} for step in pipeline.steps})
+
+
+def _target(tenant: Tenant, pipeline: TenantPipeline, sharing: int) -> Target:
+    tables = tables_of(tenant, pipeline)
+    hours = pipeline.wait_at_most_hours
+    return Target(
+        tenant_id=tenant.tenant_id,
+        pipeline=pipeline.name,
+        cron=pipeline.schedule,
+        timezone=tenant.timezone,
+        start_date=pipeline.start_date,
+        tables=tables,
+        upstream=_makers(tenant, pipeline, tables.asked()),
+        quota=quota_of(tenant),
+        jitter=due.jitter(tenant.tenant_id, sharing),
+        wait_at_most=timedelta(hours=hours) if hours else None,
+        paused=tenant.paused or pipeline.paused,
+    )
+
+
+def _makers(tenant: Tenant, pipeline: TenantPipeline, read: Collection[str]) -> frozenset[str]:
+    others = (made for made in tenant.pipelines if made.name != pipeline.name)
+    return frozenset(made.name for made in others if any(step.table in read for step in made.steps))

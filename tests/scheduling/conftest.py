@@ -1,0 +1,6 @@
+"""A world with a clock of its own: tenants, a daemon that is up or down, runs that take their time and fail."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))

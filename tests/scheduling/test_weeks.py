@@ -1,0 +1,67 @@
+"""Weeks of fifty tenants in twelve timezones, over the changes to summer and winter time, with everything failing."""
+
+import random
+from datetime import date, timedelta
+from pathlib import Path
+from statistics import median
+
+import pytest
+from world import World, at, target
+
+ZONES = (
+    "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Sydney", "America/Sao_Paulo", "Asia/Tokyo",
+    "Africa/Cairo", "America/Los_Angeles", "Pacific/Auckland", "Europe/London", "Asia/Kathmandu", "UTC",
+)  # fmt: skip
+CRONS = ("0 6 * * *", "30 2 * * *", "0 0 * * *", "15 5 * * 1-5")
+TICK = timedelta(minutes=15)
+
+
+@pytest.mark.parametrize(
+    ("first", "length"),
+    [
+        pytest.param(date(2026, 3, 26), 14, marks=pytest.mark.slow),
+        pytest.param(date(2026, 3, 1), 60, marks=[pytest.mark.soak, pytest.mark.timeout(1800)]),
+    ],
+)
+def test_every_due_day_is_published_once_for_each_version_it_needs_and_in_order(
+    tmp_path: Path, first: date, length: int
+) -> None:
+    chance = random.Random(20260301)
+    tenants = [f"tenant_{n:02d}" for n in range(50)]
+    zones = {tenant: ZONES[n % len(ZONES)] for n, tenant in enumerate(tenants)}
+    crons = {tenant: CRONS[n % len(CRONS)] for n, tenant in enumerate(tenants)}
+    targets = [
+        target(tenant, pipeline, reads, timezone=zones[tenant], cron=crons[tenant], start_date=first)
+        for tenant in tenants
+        for pipeline, reads in (("a", None), ("b", "a"), ("c", "b"))
+    ]
+    sources = [t for t in targets if t.pipeline == "a"]
+    world = World(tmp_path, targets, at(first), chance, fail_share=0.08, lost_share=0.01)
+    end, quiet = at(first + timedelta(days=length)), at(first + timedelta(days=length - 3))
+    down_until, up_since = world.now, world.now
+    waits: list[float] = []
+    seen = 0
+    while world.now < end:
+        if world.now >= quiet:
+            world.fail_share = world.lost_share = 0.0
+        elif world.now >= down_until and chance.random() < 1 / (6 * 96):
+            down_until = up_since = world.now + timedelta(hours=chance.choice([1, 5, 20, 50]))
+        if world.now >= down_until:
+            world.tick()
+            for moment, launch in world.launched[seen:]:
+                if launch.newest and launch.key.endswith("a1") and launch.target.pipeline == "a":
+                    waits.append((moment - max(launch.target.due_at(launch.last), up_since)).total_seconds() / 60)
+            seen = len(world.launched)
+        if world.now < quiet and chance.random() < 0.05:  # a person publishes a day again
+            corrected = chance.choice(sources)
+            days = [d for (t, p, d) in world.published if (t, p) == corrected.name]
+            day = chance.choice(days) if days else None
+            if day and day not in world.in_flight[corrected.name]:
+                world.publish(corrected, [day], "by hand")
+        world.advance(world.now + TICK)
+    assert world.outstanding_days() == []
+    assert sum(1 for n in world.published.values() if n > 1) > length
+    assert len({d for _, _, d in world.published}) >= length - 3
+    # A tick of a quarter of an hour, and the jitter of none: nobody's newest day waits for somebody else's.
+    assert median(waits) <= 15
+    assert max(waits) <= 45, sorted(waits)[-10:]
