@@ -2,7 +2,7 @@
 
 import json
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Annotated
@@ -21,9 +21,14 @@ from convergence_assets.tenancy.model import Tenant, TenantPipeline
 from convergence_assets.tenancy.registry import load_tenants
 
 if TYPE_CHECKING:
-    import dagster as dg
+    pass
 
 Span = tuple[date, date]
+
+ROWS_PER_RUN = 2_000_000
+"""About so many rows of its largest table one run stages."""
+FIRST_CHUNK_DAYS = 30
+"""As long as nothing is known of the rows of a day."""
 
 
 def backfill(
@@ -40,6 +45,8 @@ def backfill(
 
     Example: convergence backfill acme gcp_billing --from 2026-10-01 --to 2026-10-31
     """
+    from convergence_assets.assets.factory import PARTITIONS_PER_RUN
+
     settings = replace(Settings.from_env(), only_tenants=frozenset({tenant}))
     chosen = tenant_of(load_tenants(settings), tenant)
     wanted = pipeline_of(chosen, pipeline)
@@ -47,19 +54,21 @@ def backfill(
     days = days_of(start, end)
     definitions = Definitions(settings)
     with open_instance(settings) as instance, _progress(as_json) as progress:
-        before = set() if again else published_days(instance, chosen, wanted)
+        before = set() if again else published_days(settings, chosen, wanted, start, end)
         left = [day for day in days if day not in before]
-        missing = set(left)
+        missing, chunk = set(left), FIRST_CHUNK_DAYS
         bar = progress.add_task(f"{tenant} {pipeline}", total=len(days), completed=len(days) - len(left))
-        waiting = deque(spans(left))
+        waiting = deque(spans(left, PARTITIONS_PER_RUN))
         while waiting:
-            span = waiting.popleft()
+            span, *rest = spans(days_of(*waiting.popleft()), chunk)
+            waiting.extendleft(reversed(rest))
             result = definitions.run(instance, chosen, wanted, *span)
             done, begun = _published_by(result, wanted)
             # A bad day stops its own table's later ones for all days of the run: the good days go on without it.
             good = sorted(begun - done) if begun < set(days_of(*span)) else []
-            waiting.extendleft(reversed(list(spans(good))))
+            waiting.extendleft(reversed(list(spans(good, PARTITIONS_PER_RUN))))
             missing -= done
+            chunk = chunk_days(result.published, PARTITIONS_PER_RUN) or chunk
             progress.advance(bar, len(days_of(*span)) - len(good))
             _say(progress.console, result, span, len(done), as_json)
     if not as_json:
@@ -67,22 +76,29 @@ def backfill(
     raise typer.Exit(1 if missing else 0)
 
 
-def published_days(instance: "dg.DagsterInstance", tenant: Tenant, pipeline: TenantPipeline) -> set[date]:
-    """The days of which every table of the pipeline was published."""
-    from convergence_assets.assets.factory import asset_key
+def published_days(settings: Settings, tenant: Tenant, pipeline: TenantPipeline, first: date, last: date) -> set[date]:
+    """The days of [first, last] of which every table is published, and read what is published now."""
+    from convergence_assets.control.publications import Publications
+    from convergence_assets.control.store import ControlStore
+    from convergence_assets.scheduling.targets import tables_of
 
-    found = [instance.get_materialized_partitions(asset_key(tenant, pipeline, s.table)) for s in pipeline.steps]
-    return {date.fromisoformat(key) for key in set.intersection(*found)}
+    tables = tables_of(tenant, pipeline)
+    found = Publications(ControlStore.open(settings)).between(tenant.tenant_id, tables.asked(), first, last)
+    return {day for day in days_of(first, last) if tables.is_current(day, found)}
 
 
-def spans(days: Sequence[date]) -> Iterator[Span]:
-    """Ascending days as runs of neighbours, none longer than a run may be."""
-    from convergence_assets.assets.factory import PARTITIONS_PER_RUN
+def chunk_days(published: Mapping[str, Mapping[str, int]], longest: int) -> int | None:
+    """How many days the next run covers, by the rows a day that the last one published; None if it published none."""
+    rows = [sum(days.values()) / len(days) for days in published.values() if days]
+    return min(max(int(ROWS_PER_RUN / max(*rows, 1)), 1), longest) if rows else None
 
+
+def spans(days: Sequence[date], longest: int) -> Iterator[Span]:
+    """Ascending days as runs of neighbours, none of more than `longest` days."""
     start = 0
     for position in range(1, len(days) + 1):
         goes_on = position < len(days) and days[position] - days[position - 1] == timedelta(days=1)
-        if not goes_on or position - start == PARTITIONS_PER_RUN:
+        if not goes_on or position - start == longest:
             yield days[start], days[position - 1]
             start = position
 

@@ -15,6 +15,7 @@ from convergence_assets.cli.load import load
 from convergence_assets.cli.locks import locks
 from convergence_assets.cli.query import query
 from convergence_assets.cli.run import run
+from convergence_assets.cli.schedule import pause, resume, schedule
 from convergence_assets.cli.schema import schema
 from convergence_assets.cli.validate import validate
 from convergence_assets.control.errors import ControlError
@@ -29,7 +30,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, validate, schema, run, backfill, query, load, jobs):
+for command in (demo, validate, schema, run, backfill, schedule, pause, resume, query, load, jobs):
     app.command()(command)
 app.add_typer(locks)
 

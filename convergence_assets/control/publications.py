@@ -60,18 +60,6 @@ class Tables:
         upstream = {u: begins for read in self.reads.values() for u, begins in read.items() if u not in self.reads}
         return tuple(sorted(u for u, begins in upstream.items() if begins <= day and (u, day) not in found))
 
-    def version(self, day: date, found: Days) -> int:
-        """The newest version among the tables of other pipelines that are read; 0 where there are none."""
-        return max(
-            (
-                p.version
-                for read in self.reads.values()
-                for u in read
-                if u not in self.reads and (p := found.get((u, day)))
-            ),
-            default=0,
-        )
-
 
 class Publications:
     """The publications of a store. Every method raises `ControlError` where the store fails."""
@@ -146,9 +134,11 @@ def since(connection: sa.Connection, version: int) -> Sequence[tuple[str, str, d
     return [(row.tenant_id, row.table_name, row.day) for row in connection.execute(wanted)]
 
 
-def newest_days(connection: sa.Connection) -> Mapping[tuple[str, str], date]:
+def newest_days(connection: sa.Connection, tenant_id: str | None = None) -> Mapping[tuple[str, str], date]:
     """By tenant and table the last day that is published."""
     wanted = sa.select(table.c.tenant_id, table.c.table_name, sa.func.max(table.c.day).label("day"))
+    if tenant_id:
+        wanted = wanted.where(table.c.tenant_id == tenant_id)
     return {
         (row.tenant_id, row.table_name): row.day
         for row in connection.execute(wanted.group_by(table.c.tenant_id, table.c.table_name))

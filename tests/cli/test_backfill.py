@@ -12,7 +12,7 @@ from clean_environment import clean_environment
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convergence_assets.cli.backfill import spans
+from convergence_assets.cli.backfill import chunk_days, spans
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "assets"))
 from project import TENANTS, Project, hourly
@@ -23,12 +23,19 @@ DAYS = [FIRST + timedelta(days=n) for n in range(5)]  # the third has 23 hours i
 
 @given(st.sets(st.dates(date(2026, 1, 1), date(2026, 12, 31))))
 def test_runs_cover_every_day_once_and_no_other(days: set[date]) -> None:
-    made = list(spans(sorted(days)))
+    made = list(spans(sorted(days), 90))
     covered = [first + timedelta(days=n) for first, last in made for n in range((last - first).days + 1)]
     assert covered == sorted(days)
     assert all((last - first).days < 90 for first, last in made)
     joined = [(a, b) for a, b in pairwise(made) if b[0] - a[1] == timedelta(days=1)]
     assert all((a[1] - a[0]).days == 89 for a, _ in joined), "neighbours share a run while it has room"
+
+
+@pytest.mark.parametrize(("rows", "days"), [(1, 90), (22_222, 90), (100_000, 20), (3_000_000, 1)])
+def test_the_more_rows_a_day_has_the_fewer_days_a_run_covers(rows: int, days: int) -> None:
+    published = {"lines": {"2026-03-01": rows, "2026-03-02": rows}, "totals": {"2026-03-01": 1}}
+    assert chunk_days(published, 90) == days
+    assert chunk_days({}, 90) is None
 
 
 def backfill(project: Project, *words: str) -> tuple[int, list[dict[str, object]]]:

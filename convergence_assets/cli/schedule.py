@@ -1,0 +1,144 @@
+"""`convergence schedule`, `pause` and `resume`: what is due, published, and why a day is not asked for."""
+
+import getpass
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from convergence_assets.cli.choosing import pipeline_of, tenant_of
+from convergence_assets.settings import Settings
+from convergence_assets.tenancy.registry import load_tenants
+
+if TYPE_CHECKING:
+    from convergence_assets.scheduling.explain import Explained
+
+_SHOWN_DAYS = 5
+
+
+def schedule(
+    tenant: Annotated[str | None, typer.Argument(help="Tenant id; absent: all")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a pipeline")] = False,
+) -> None:
+    """What is published and due of every pipeline, and why a day is not asked for.
+
+    Example: convergence schedule acme
+    """
+    from convergence_assets.control.store import ControlStore
+    from convergence_assets.scheduling.explain import explain
+    from convergence_assets.scheduling.targets import targets_of
+
+    settings = Settings.from_env()
+    registry = load_tenants(settings)
+    if tenant is not None:
+        tenant_of(registry, tenant)
+    table = Table("tenant", "pipeline", "last published", "next due", "missed", "outstanding, and why")
+    for said in explain(ControlStore.open(settings), targets_of(registry.tenants.values()), tenant):
+        if as_json:
+            typer.echo(json.dumps(_as_json(said)))
+            continue
+        table.add_row(
+            said.tenant_id,
+            said.pipeline,
+            str(said.last_published or "never"),
+            f"{said.next_due} at {said.next_due_at:%Y-%m-%dT%H:%MZ}",
+            str(said.behind or ""),
+            _reasons(said),
+        )
+    if not as_json:
+        Console(soft_wrap=True, highlight=False).print(table)
+
+
+def pause(
+    tenant: Annotated[str, typer.Argument(help="Tenant id")],
+    pipeline: Annotated[str | None, typer.Argument(help="Pipeline name; absent: all of the tenant's")] = None,
+    reason: Annotated[str, typer.Option(help="Why, for whoever looks at it next")] = "no reason given",
+) -> None:
+    """Ask for no day of a pipeline, or of any of a tenant's, until `resume`; what runs already goes on.
+
+    Example: convergence pause acme gcp_billing --reason "export is being moved"
+    """
+    from convergence_assets.control.planning import Pauses
+    from convergence_assets.control.store import ControlStore
+
+    settings = _checked(tenant, pipeline)
+    Pauses(ControlStore.open(settings)).pause(tenant, pipeline, getpass.getuser(), reason)
+    typer.echo(f"paused: {_named(tenant, pipeline)}. Next: convergence resume {tenant}" + _word(pipeline))
+
+
+def resume(
+    tenant: Annotated[str, typer.Argument(help="Tenant id")],
+    pipeline: Annotated[str | None, typer.Argument(help="Pipeline name, as it was paused")] = None,
+) -> None:
+    """Ask again for the days of what was paused; those that were missed are caught up, the newest first.
+
+    Example: convergence resume acme gcp_billing
+    """
+    from convergence_assets.control.planning import Pauses
+    from convergence_assets.control.store import ControlStore
+
+    pauses = Pauses(ControlStore.open(_checked(tenant, pipeline)))
+    if pauses.resume(tenant, pipeline):
+        typer.echo(f"resumed: {_named(tenant, pipeline)}")
+        return
+    others = [pause for (paused, _), pause in pauses.all().items() if paused == tenant]
+    for other in others:
+        typer.echo(f"still paused: {_named(tenant, other.pipeline)}: {other.reason}. Next: convergence resume {tenant}"
+                   + _word(other.pipeline), err=True)  # fmt: skip
+    if not others:
+        typer.echo(f"{_named(tenant, pipeline)} was not paused by the command (a tenant's file may say `paused: true`)")
+    raise typer.Exit(1 if others else 0)
+
+
+def _checked(tenant: str, pipeline: str | None) -> Settings:
+    settings = Settings.from_env()
+    chosen = tenant_of(load_tenants(settings), tenant)
+    if pipeline is not None:
+        pipeline_of(chosen, pipeline)
+    return settings
+
+
+def _named(tenant: str, pipeline: str | None) -> str:
+    return f"tenant {tenant}, " + (f"pipeline {pipeline}" if pipeline else "all pipelines")
+
+
+def _word(pipeline: str | None) -> str:
+    return f" {pipeline}" if pipeline else ""
+
+
+def _reasons(said: "Explained") -> str:
+    lines = [said.paused] if said.paused else []
+    for row in said.days[-_SHOWN_DAYS:]:
+        again = f", again at {row.wake_at:%Y-%m-%dT%H:%MZ}" if row.wake_at and row.attempts else ""
+        lines.append(f"{row.day} {row.state}: {row.reason}{again}")
+    if any(row.state == "gave_up" for row in said.days):
+        days = [row.day for row in said.days if row.state == "gave_up"]
+        lines.append(
+            f"Next: correct the cause, then convergence backfill {said.tenant_id} {said.pipeline} "
+            f"--from {min(days)} --to {max(days)}"
+        )
+    if len(said.days) > _SHOWN_DAYS:
+        lines.append(f"and {len(said.days) - _SHOWN_DAYS} older")
+    return "\n".join(lines)
+
+
+def _as_json(said: "Explained") -> dict[str, object]:
+    return {
+        "tenant": said.tenant_id,
+        "pipeline": said.pipeline,
+        "last_published": said.last_published and said.last_published.isoformat(),
+        "due_through": said.due_through.isoformat(),
+        "next_due": said.next_due.isoformat(),
+        "next_due_at": said.next_due_at.isoformat(),
+        "paused": said.paused,
+        "missed": said.behind,
+        "outstanding": [
+            {
+                "day": row.day.isoformat(), "state": row.state, "reason": row.reason, "attempts": row.attempts,
+                "again_at": row.wake_at and row.wake_at.isoformat(),
+            }
+            for row in said.days
+        ],
+    }  # fmt: skip

@@ -1,0 +1,64 @@
+"""A project's code location under the real `dagster` processes: daemon, webserver, code server."""
+
+import json
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from clean_environment import clean_environment
+from project import TENANTS, Project
+
+BIN = Path(sys.executable).parent
+
+
+def environment(project: Project, **more: str) -> dict[str, str]:
+    dagster_home = project.settings.home / "dagster"
+    dagster_home.mkdir(parents=True, exist_ok=True)
+    (dagster_home / "dagster.yaml").write_text("telemetry: {enabled: false}\nrun_queue: {max_concurrent_runs: 1}\n")
+    return clean_environment() | {
+        "CONVERGENCE_HOME": str(project.settings.home),
+        "CONVERGENCE_TENANTS": str(TENANTS),
+        "DAGSTER_HOME": str(dagster_home),
+    } | more  # fmt: skip
+
+
+@contextmanager
+def dagster_dev(environ: dict[str, str]) -> Iterator:
+    """`dagster dev` on a free loopback port; yields a function that asks its GraphQL."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = Path(environ["DAGSTER_HOME"]) / "dev.log"
+    with log.open("w") as out:
+        server = subprocess.Popen(
+            [BIN / "dagster", "dev", "-m", "convergence_assets.definitions", "-h", "127.0.0.1", "-p", str(port)],
+            env=environ, stdout=out, stderr=subprocess.STDOUT, cwd=environ["DAGSTER_HOME"],
+        )  # fmt: skip
+
+    def ask(query: str, **variables: object) -> dict:
+        body = json.dumps({"query": query, "variables": variables}).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/graphql", body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=30) as response:
+            said = json.load(response)
+        assert "errors" not in said, said["errors"]
+        return said["data"]
+
+    try:
+        deadline = time.monotonic() + 90
+        while True:
+            try:
+                ask("{ version }")
+                break
+            except OSError:
+                assert server.poll() is None, log.read_text()[-3000:]
+                assert time.monotonic() < deadline, log.read_text()[-3000:]
+                time.sleep(0.5)
+        yield ask
+    finally:
+        server.terminate()
+        server.wait(timeout=60)
