@@ -3,7 +3,7 @@
 import dagster as dg
 
 from convergence_assets.assets.factory import build_assets
-from convergence_assets.scheduling.launching import build_catch_up, build_schedules
+from convergence_assets.scheduling.launching import build_catch_up, build_late_data, build_schedules
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_tenants
 
@@ -25,5 +25,5 @@ def defs() -> dg.Definitions:
         assets=assets,
         executor=dg.in_process_executor,
         schedules=build_schedules(registry, settings),
-        sensors=[build_catch_up(registry, settings)],
+        sensors=[build_catch_up(registry, settings), build_late_data(registry, settings)],
     )

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from convergence_assets.assets.files import source_files
+from convergence_assets.assets.late_data import markers
 from convergence_assets.assets.locking import Leave, locked
 from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.assets.statements import statement_metadata
@@ -20,6 +21,7 @@ from convergence_assets.assets.translation import (
     target_table,
     window_parameters,
 )
+from convergence_assets.assets.window import Window
 from convergence_assets.pipelines.compile import resolve_tables
 from convergence_assets.pipelines.models import FilesStep
 from convergence_assets.quality.expectations import CheckOutcome, columns_read
@@ -36,30 +38,6 @@ if TYPE_CHECKING:
 STAGING_KEPT_DAYS = 7
 _UNWATCHED = Leave()
 _RETRY_NUMBER_TAG = "dagster/retry_number"  # on automatic retries alone: a person's re-execution drops it
-
-
-@dataclass(frozen=True)
-class Window:
-    """The partitions a run covers, oldest first, and for each its local day as [start, end) in UTC."""
-
-    days: tuple[date, ...]
-    bounds: Mapping[date, tuple[datetime, datetime]]
-
-    @classmethod
-    def of(cls, partitions_def: dg.TimeWindowPartitionsDefinition, keys: Sequence[str]) -> "Window":
-        windows = {date.fromisoformat(k): partitions_def.time_window_for_partition_key(k) for k in sorted(keys)}
-        return cls(tuple(windows), {d: (w.start.astimezone(UTC), w.end.astimezone(UTC)) for d, w in windows.items()})
-
-    @property
-    def start(self) -> datetime:
-        return self.bounds[self.days[0]][0]
-
-    @property
-    def end(self) -> datetime:
-        return self.bounds[self.days[-1]][1]
-
-    def __str__(self) -> str:
-        return str(self.days[0]) if len(self.days) == 1 else f"{self.days[0]}...{self.days[-1]}"
 
 
 @dataclass(frozen=True)
@@ -116,6 +94,7 @@ class StepRun:
             schema = table_schema(self.step.spec)
             target = target_table(self.tenant, self.step.table)
             warehouse.ensure_table(target, schema)
+            seen = markers(warehouse, self.tenant, self.step, window, job)
             staged = self._stage(warehouse, window, job)
             outcomes = self._validate(warehouse, staged, window, job)
             if self.upstream_pipelines:
@@ -126,7 +105,7 @@ class StepRun:
             if passed:
                 leave.before_publish()
                 warehouse.publish(staged, passed, job)
-                leave.published(rows, {})
+                leave.published(rows, seen)
             if not stopped:
                 warehouse.discard(staged)
             else:

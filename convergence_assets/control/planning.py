@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
+from convergence_assets.control.requests import Outcome
 from convergence_assets.control.store import ControlStore
 from convergence_assets.control.tables import cursors, partitions, pauses, pipelines, requests
 
@@ -55,7 +56,8 @@ class Outstanding:
 
 @dataclass(frozen=True)
 class Request:
-    """A run that the planner asked for and that is not known to be over; `run_id` is None until it has begun."""
+    """A run that the planner asked for and whose end it has not seen; `run_id` is None until it has begun, `outcome` is
+    what its own process said of it."""
 
     key: str
     tenant_id: str
@@ -65,6 +67,7 @@ class Request:
     trigger: str
     requested_at: datetime
     run_id: str | None
+    outcome: Outcome | None
 
 
 @dataclass(frozen=True)
@@ -145,13 +148,15 @@ def remove(connection: sa.Connection, rows: Sequence[Outstanding]) -> None:
 
 
 def open_requests(connection: sa.Connection) -> list[Request]:
-    """What the planner asked for and is not known to be over."""
+    """What the planner asked for and whose end it has not seen."""
     planned = requests.c.trigger.in_(("schedule", "catch_up"))
-    wanted = sa.select(requests).where(requests.c.outcome.is_(None), planned)
+    seen = sa.select(partitions.c.request_key).where(partitions.c.state == "requested")
+    unseen = sa.or_(requests.c.outcome.is_(None), requests.c.request_key.in_(seen))
+    wanted = sa.select(requests).where(planned, unseen)
     return [
         Request(
             row.request_key, row.tenant_id, row.pipeline, row.first_day, row.last_day, row.trigger, row.requested_at,
-            row.run_id,
+            row.run_id, row.outcome,
         )
         for row in connection.execute(wanted)
     ]  # fmt: skip

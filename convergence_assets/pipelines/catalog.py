@@ -26,6 +26,7 @@ class PipelineTemplate:
     spec: PipelineSpec
     source: Source = field(compare=False, hash=False)
     sql: Mapping[str, str] = field(hash=False)
+    late_data_sql: Mapping[str, str] = field(hash=False)
     suites: Mapping[str, SuiteSpec] = field(hash=False)
     suite_sources: Mapping[str, Source] = field(compare=False, hash=False)
     digests: Mapping[str, str] = field(hash=False)
@@ -34,6 +35,11 @@ class PipelineTemplate:
     def sql_file(self, step: BigQueryStep) -> str:
         """The step's SQL file as messages name it."""
         return f"{self.folder}/{step.sql or f'{step.table}.sql'}"
+
+    def late_data_file(self, step: BigQueryStep) -> str:
+        """The file of the step's question for late data as messages name it."""
+        assert step.late_data
+        return f"{self.folder}/{step.late_data.sql}"
 
 
 @dataclass(frozen=True)
@@ -61,28 +67,40 @@ def _load(name: str, folder: str, items: tuple[tuple[str, bytes], ...]) -> Loade
         return LoadedTemplate(name, None, (*problems, *_unreadable_suites(folder, contents)))
     problems = list(_spec_problems(name, spec, source))
     sql: dict[str, str] = {}
+    late_data_sql: dict[str, str] = {}
     suites: dict[str, SuiteSpec] = {}
     suite_sources: dict[str, Source] = {}
     for i, step in enumerate(spec.steps):
         if isinstance(step, BigQueryStep):
-            file = step.sql or f"{step.table}.sql"
-            try:
-                sql[step.table] = contents[file].decode("utf-8")
-            except KeyError:
-                written = [f for f in contents if f.endswith(".sql")]
-                problems.append(
-                    Problem(source.file, source.line(("steps", i, "table")), f"steps[{i}].sql", f"there is no {file}",
-                            listing(written), nearest(file, written))
-                )  # fmt: skip
-            except UnicodeDecodeError as error:
-                line = contents[file][: error.start].count(b"\n") + 1
-                problems.append(Problem(f"{folder}/{file}", line, "", "not UTF-8 text", "a UTF-8 file"))
-        found = [f for f in (f"expectations/{step.table}.yaml", f"expectations/{step.table}.json") if f in contents]
-        if len(found) > 1:
+            texts = [(sql, step.sql or f"{step.table}.sql", "table", "sql")]
+            if step.late_data:
+                texts.append((late_data_sql, step.late_data.sql, "late_data", "late_data.sql"))
+            for found, file, key, shown in texts:
+                try:
+                    found[step.table] = contents[file].decode("utf-8")
+                except KeyError:
+                    written = [f for f in contents if f.endswith(".sql")]
+                    problems.append(
+                        Problem(source.file, source.line(("steps", i, key)), f"steps[{i}].{shown}",
+                                f"there is no {file}", listing(written), nearest(file, written))
+                    )  # fmt: skip
+                except UnicodeDecodeError as error:
+                    line = contents[file][: error.start].count(b"\n") + 1
+                    problems.append(Problem(f"{folder}/{file}", line, "", "not UTF-8 text", "a UTF-8 file"))
+        suite_files = [
+            f for f in (f"expectations/{step.table}.yaml", f"expectations/{step.table}.json") if f in contents
+        ]
+        if len(suite_files) > 1:
             problems.append(
-                Problem(f"{folder}/{found[1]}", 1, "", f"{found[0]} says the same table's suite", "one of the two")
+                Problem(
+                    f"{folder}/{suite_files[1]}",
+                    1,
+                    "",
+                    f"{suite_files[0]} says the same table's suite",
+                    "one of the two",
+                )
             )
-        for file in found[:1]:
+        for file in suite_files[:1]:
             suite_source = read_yaml(f"{folder}/{file}", contents[file])
             suite, suite_errors = check(suite_source, SuiteSpec)
             problems += suite_errors
@@ -91,7 +109,7 @@ def _load(name: str, folder: str, items: tuple[tuple[str, bytes], ...]) -> Loade
                 suites[step.table], suite_sources[step.table] = suite, suite_source
     problems += _stray_suites(folder, spec, contents)
     digests = {step.table: _digest(step, suites.get(step.table)) for step in spec.steps}
-    template = PipelineTemplate(name, folder, spec, source, sql, suites, suite_sources, digests)
+    template = PipelineTemplate(name, folder, spec, source, sql, late_data_sql, suites, suite_sources, digests)
     return LoadedTemplate(name, None if problems else template, tuple(problems))
 
 

@@ -151,11 +151,21 @@ class TableStep(Model):
         return self
 
 
+class LateData(Model):
+    """How to ask whether a source has rows for days that were published before they came."""
+
+    look_back_days: Annotated[int, Field(gt=0, le=90)] = Field(description="So many days before the last due one")
+    sql: str = Field(
+        description="The file of a SELECT of `day` (DATE) and `marker`, which differs once a day's rows have changed"
+    )
+
+
 class BigQueryStep(TableStep):
     """A table made by one SELECT."""
 
     kind: Literal["bigquery"]
     sql: str | None = Field(None, description="The file's name; <table>.sql where not given")
+    late_data: LateData | None = Field(None, description="Asked once a schedule's tick; changed days run again")
 
 
 class FilesStep(TableStep):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from convergence_assets.scheduling.planner import Found, Launch, Planner
 
 CATCH_UP_EVERY_SECONDS = 30
+LATE_DATA_EVERY_SECONDS = 60
 NEWEST_PRIORITY, CATCH_UP_PRIORITY = 10, -10
 """In the run queue; what people and backfills ask for is 0."""
 POOLS_A_TICK = 50
@@ -59,6 +60,27 @@ def build_catch_up(registry: TenantRegistry, settings: Settings) -> dg.SensorDef
         return _result(planner.catch_up(on))
 
     return catch_up
+
+
+def build_late_data(registry: TenantRegistry, settings: Settings) -> dg.SensorDefinition:
+    """The sensor that asks the sources whether published days have changed; `catch_up` then asks for their runs."""
+
+    @dg.sensor(
+        name="late_data",
+        minimum_interval_seconds=LATE_DATA_EVERY_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Asks the sources, once a schedule's tick, for rows of days that are published already.",
+    )
+    def late_data(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        from convergence_assets.control.store import ControlStore
+        from convergence_assets.scheduling.late_data import ask
+        from convergence_assets.scheduling.targets import targets_of
+
+        tenants = registry.tenants.values()
+        changed = ask(ControlStore.open(settings), settings, tenants, targets_of(tenants))
+        return dg.SkipReason(f"late data: {', '.join(changed[:50])}" if changed else "no day has changed")
+
+    return late_data
 
 
 def schedule_name(cron: str, timezone: str) -> str:

@@ -144,6 +144,10 @@ class _Tick:
                 over[request.key] = run.outcome
                 del self._open[request.key]
                 self._settle_days(target, request, run)
+            elif run is None and request.outcome:  # Dagster has forgotten the run
+                over[request.key] = request.outcome
+                del self._open[request.key]
+                self._settle_days(target, request, Found(request.run_id or "", request.outcome))
             elif run is None and target and request.requested_at < self.now - LOST_AFTER:
                 self._again.append(self._launch_again(target, request))
         settle(self._connection, over)

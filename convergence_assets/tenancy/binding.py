@@ -117,17 +117,32 @@ def bound_sources(binding: Binding, variables: Mapping[str, object]) -> tuple[di
 
 def compiled_steps(binding: Binding, variables: Mapping[str, object]) -> tuple[dict[str, CompiledSql], list[Problem]]:
     """The SQL of every `bigquery` step, by table."""
+    template = binding.template
+    steps = [step for step in template.spec.steps if isinstance(step, BigQueryStep)]
+    return _compiled({s.table: (template.sql_file(s), template.sql[s.table]) for s in steps}, variables)
+
+
+def compiled_late_data(
+    binding: Binding, variables: Mapping[str, object]
+) -> tuple[dict[str, CompiledSql], list[Problem]]:
+    """What asks a step's sources for late data, by table."""
+    template = binding.template
+    steps = [step for step in template.spec.steps if isinstance(step, BigQueryStep) and step.late_data]
+    texts = {s.table: (template.late_data_file(s), template.late_data_sql[s.table]) for s in steps}
+    return _compiled(texts, variables)
+
+
+def _compiled(
+    texts: Mapping[str, tuple[str, str]], variables: Mapping[str, object]
+) -> tuple[dict[str, CompiledSql], list[Problem]]:
     compiled: dict[str, CompiledSql] = {}
     problems: list[Problem] = []
-    for step in binding.template.spec.steps:
-        if isinstance(step, BigQueryStep):
-            text = binding.template.sql[step.table]
-            used = _variables(text)
-            try:
-                given = frozenset((k, v) for k, v in variables.items() if k in used)
-                compiled[step.table] = compile_sql(binding.template.sql_file(step), text, given)
-            except TemplateError as error:
-                problems += error.problems
+    for table, (file, text) in texts.items():
+        used = _variables(text)
+        try:
+            compiled[table] = compile_sql(file, text, frozenset((k, v) for k, v in variables.items() if k in used))
+        except TemplateError as error:
+            problems += error.problems
     return compiled, problems
 
 
@@ -186,7 +201,7 @@ def merged_suites(binding: Binding) -> tuple[dict[str, BoundSuite], list[Problem
 def bound_steps(
     binding: Binding, order: tuple[str, ...], compiled: Mapping[str, CompiledSql], paths: Mapping[str, str],
     suites: Mapping[str, BoundSuite], sources: Mapping[str, BoundSource], values: Mapping[str, BoundValue],
-    made: frozenset[str],
+    made: frozenset[str], late_data: Mapping[str, CompiledSql],
 ) -> tuple[Step, ...]:  # fmt: skip
     """The bound steps in order; `made` are all tables of the tenant."""
     by_table = {step.table: step for step in binding.template.spec.steps}
@@ -195,7 +210,8 @@ def bound_steps(
     bound: list[Step] = []
     for table in order:
         sql, suite = compiled.get(table), suites[table]
-        texts = ([sql] if sql else []) + list(suite.queries)
+        late = late_data.get(table)
+        texts = ([sql] if sql else []) + list(suite.queries) + ([late] if late else [])
         read = frozenset(name for text in texts for name in text.tables)
         own = {name: source for name, source in sources.items() if name in read}
         upstream = tuple(sorted(name for name in read & made if name not in own and name != table))
@@ -218,6 +234,7 @@ def bound_steps(
             sources=own,
             parameters=bindable,
             definition_hash=_digest(defining),
+            late_data=late,
         )
         bound.append(step)
     return tuple(bound)

@@ -107,12 +107,14 @@ def _steps(binding: Binding, made: reading.Made, *, all_made: bool) -> tuple[tup
     paths, found = bind.bound_paths(binding, values)
     problems += found
     compiled, found = bind.compiled_steps(binding, variables)
-    problems += found or reading.reading_problems(binding, compiled, suites, made, all_made=all_made)
+    late_data, also = bind.compiled_late_data(binding, variables)
+    found += also
+    problems += found or reading.reading_problems(binding, compiled, suites, made, late_data, all_made=all_made)
     tables, found = reading.order(binding, compiled, suites)
     problems += found
     if problems:
         return (), problems
-    return bind.bound_steps(binding, tables, compiled, paths, suites, sources, values, frozenset(made)), []
+    return bind.bound_steps(binding, tables, compiled, paths, suites, sources, values, frozenset(made), late_data), []
 
 
 def _own_templates(folder: str, files: Files) -> tuple[dict[str, LoadedTemplate], list[Problem]]:

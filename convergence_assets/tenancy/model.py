@@ -26,7 +26,7 @@ class Step:
     """One table of one tenant.
 
     `sql` is None for files, `path` None for SQL; `upstream` are bare names of tables this tenant makes; `parameters`
-    are the values its SQL may bind by name.
+    are the values its SQL may bind by name; `late_data` asks its sources for markers of days.
     """
 
     table: str
@@ -38,6 +38,7 @@ class Step:
     sources: Mapping[str, Source]
     parameters: Mapping[str, BoundValue]
     definition_hash: str
+    late_data: CompiledSql | None = None
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ Made = Mapping[str, tuple[ColumnSpec, ...]]
 
 def reading_problems(
     binding: Binding, compiled: Mapping[str, CompiledSql], suites: Mapping[str, BoundSuite], made: Made,
-    *, all_made: bool,
+    late_data: Mapping[str, CompiledSql], *, all_made: bool,
 ) -> Iterator[Problem]:  # fmt: skip
     """Tables nobody makes, columns no table has, parameters nobody binds, SQL that engines do not answer alike.
 
@@ -38,6 +38,15 @@ def reading_problems(
             read = {name: readable[name] for name in sql.tables}
             yield from unknown_columns(sql, read, pseudo)
             yield from portability(sql, read)
+    for sql in late_data.values():
+        yield from _misread_tables(sql, sources, None, all_made=True)
+        yield from _unbound(sql, bindable)
+        returned = None if sql.returns is None else sorted(column.name.lower() for column in sql.returns)
+        if returned != ["day", "marker"]:
+            yield Problem(sql.file, 1, "", "returns other columns", "SELECT ... AS day, ... AS marker")
+        if sql.tables <= set(sources):
+            yield from unknown_columns(sql, {name: sources[name] for name in sql.tables}, pseudo)
+            yield from portability(sql, {name: sources[name] for name in sql.tables})
     for table, suite in suites.items():
         for sql in suite.queries:
             yield from _misread_tables(sql, readable, None, all_made=all_made)

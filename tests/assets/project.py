@@ -7,9 +7,10 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from convergence_assets.assets.materialize import Report, StepRun, Window
+from convergence_assets.assets.materialize import Report, StepRun
 from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.assets.translation import source_schema
+from convergence_assets.assets.window import Window
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import Tenant
 from convergence_assets.tenancy.registry import load_registry

@@ -114,6 +114,7 @@ class World:
         self.in_flight[target.name] -= set(days)
         if self.chance.random() < self.fail_share:
             run.outcome = "failed"
+            self.requests.ended(run.launch.key, "failed")  # as a step says of itself
             return
         found = self.publications.between(target.tenant_id, target.tables.asked(), days[0], days[-1])
         for day in days:

@@ -41,7 +41,7 @@ def test_every_problem_of_every_file_is_printed_and_the_exit_code_is_1(
     done = convergence("validate")
     assert done.returncode == 1
     lines = done.stdout.splitlines()
-    assert "acme/tenant.yaml:5: plan: unknown plan '[/red]'; expected one of enterprise, standard, starter" in lines[0]
+    assert "acme/tenant.yaml:6: plan: unknown plan '[/red]'; expected one of enterprise, standard, starter" in lines[0]
     assert any("did you mean 'timezone'" in line for line in lines)
     assert lines[-1].startswith("3 problems; fine: 1 tenant, 2 pipelines, ")
 

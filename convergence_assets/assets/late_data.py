@@ -1,0 +1,22 @@
+"""What a step's sources say of days that may have changed after they were published."""
+
+from datetime import date
+
+from convergence_assets.assets.translation import table_names, window_parameters
+from convergence_assets.assets.window import Window
+from convergence_assets.tenancy.model import Step, Tenant
+from convergence_assets.warehouse.interface import Job, Warehouse
+from convergence_assets.warehouse.schema import Query
+
+
+def markers(warehouse: Warehouse, tenant: Tenant, step: Step, window: Window, job: Job) -> dict[date, str]:
+    """The marker of each of the window's days, as text; a day without rows has none, nor has a step that does not ask.
+
+    Asked before rows are read: rows that come in between are then found to be late. Raises `WarehouseError`.
+    """
+    if step.late_data is None:
+        return {}
+    values = window_parameters(tenant, step, window.days, window.start, window.end)
+    used = {name: value for name, value in values.items() if name in step.late_data.parameters}
+    found = warehouse.read(Query(step.late_data.resolve(table_names(tenant, step)), used), job).to_pylist()
+    return {row["day"]: str(row["marker"]) for row in found if row["day"] in window.bounds}

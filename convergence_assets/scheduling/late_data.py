@@ -1,0 +1,132 @@
+"""Days that were published before all of their rows had come: asked for once a schedule's tick, marked to run again."""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from convergence_assets.assets.late_data import markers
+from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.assets.window import Window
+from convergence_assets.control import planning
+from convergence_assets.control.planning import Outstanding
+from convergence_assets.control.publications import Publication, Publications
+from convergence_assets.control.store import ControlStore
+from convergence_assets.pipelines.models import BigQueryStep
+from convergence_assets.scheduling.targets import Name, Target
+from convergence_assets.settings import Settings
+from convergence_assets.tenancy.model import Step, Tenant
+from convergence_assets.warehouse.errors import WarehouseError
+from convergence_assets.warehouse.interface import GIGABYTE, Job
+
+PIPELINES_A_TICK = 40
+"""So many pipelines one tick asks about: it has to end within Dagster's 60 seconds."""
+_AT_ONCE = 8
+_TIMEOUT_SECONDS = 30
+_DAY = timedelta(days=1)
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Question:
+    """A step that says how to ask, and the days [first, last] to ask about."""
+
+    target: Target
+    tenant: Tenant
+    step: Step
+    first: date
+    last: date
+
+    @property
+    def window(self) -> Window:
+        zone, count = ZoneInfo(self.target.timezone), (self.last - self.first).days + 1
+        days = tuple(self.first + n * _DAY for n in range(count))
+        starts = [datetime.combine(day, time(), zone).astimezone(UTC) for day in (*days, self.last + _DAY)]
+        return Window(days, {day: (starts[n], starts[n + 1]) for n, day in enumerate(days)})
+
+
+def ask(store: ControlStore, settings: Settings, tenants: Iterable[Tenant], targets: Iterable[Target]) -> list[str]:
+    """Ask about the pipelines whose schedule has ticked since they were asked last; the days that changed, in words.
+
+    What cannot be asked is logged and asked again after the schedule's next tick.
+    """
+    questions = list(_questions(store, {tenant.tenant_id: tenant for tenant in tenants}, targets))
+    if not questions:
+        return []
+    # The embedded engine is one machine's: several statements at once only take each other's cores.
+    with ThreadPoolExecutor(_AT_ONCE if settings.warehouse == "bigquery" else 1) as pool:
+        answers = pool.map(lambda question: _asked(settings, question), questions)
+        asked = zip(questions, answers, strict=True)
+        return [said for question, found in asked for said in _mark(store, question, found)]
+
+
+def _questions(store: ControlStore, tenants: Mapping[str, Tenant], targets: Iterable[Target]) -> Iterator[Question]:
+    with store.read() as connection:
+        progress = planning.progress(connection)
+    found: list[tuple[datetime, Name, Question]] = []
+    for target in targets:
+        said = progress.get(target.name)
+        if said is None or target.paused:
+            continue
+        last = target.due_through(store.now())
+        before = said.late_data_asked_at
+        if before is not None and before >= target.due_at(last):
+            continue
+        tenant = tenants[target.tenant_id]
+        for step in next(p for p in tenant.pipelines if p.name == target.pipeline).steps:
+            if isinstance(step.spec, BigQueryStep) and step.spec.late_data:
+                first = max(target.start_date, last - (step.spec.late_data.look_back_days - 1) * _DAY)
+                never = datetime.min.replace(tzinfo=UTC)
+                found.append((before or never, target.name, Question(target, tenant, step, first, last)))
+    for _, _, question in sorted(found, key=lambda f: f[:2])[:PIPELINES_A_TICK]:
+        yield question
+
+
+def _asked(settings: Settings, question: Question) -> Mapping[date, str] | None:
+    tenant, step = question.tenant, question.step
+    pipeline = next(p for p in tenant.pipelines if p.name == question.target.pipeline)
+    labels = {"tenant": tenant.tenant_id, "pipeline": pipeline.name, "asset": step.table, "purpose": "late_data"}
+    job = Job(
+        run_id=f"late-data-{tenant.tenant_id}-{question.last}",
+        labels=labels,
+        timeout_seconds=_TIMEOUT_SECONDS,
+        maximum_bytes_billed=pipeline.maximum_gigabytes_billed * GIGABYTE,
+    )
+    try:
+        with open_warehouse(settings, tenant.location) as warehouse:
+            return markers(warehouse, tenant, step, question.window, job)
+    except WarehouseError as error:
+        _log.warning(
+            "late data of tenant %s, pipeline %s, table %s, %s...%s was not asked for: %s. Next: %s",
+            tenant.tenant_id, pipeline.name, step.table, question.first, question.last, error, error.remedy,
+        )  # fmt: skip
+        return None
+
+
+def _mark(store: ControlStore, question: Question, found: Mapping[date, str] | None) -> Iterator[str]:
+    target, table = question.target, question.step.table
+    published = Publications(store).between(target.tenant_id, [table], question.first, question.last)
+    with store.write("planner") as connection:
+        days = question.window.days if found is not None else ()
+        busy = {row.day for row in planning.outstanding(connection, *target.name, days)}
+        changed = {
+            day: publication
+            for (_, day), publication in published.items()
+            if found is not None and day not in busy and found.get(day) != publication.marker
+        }
+        planning.write_outstanding(connection, [_outstanding(target, p, found or {}) for p in changed.values()])
+        said = planning.progress(connection).get(target.name)
+        if said:
+            planning.write_progress(connection, target.name, replace(said, late_data_asked_at=store.now()))
+    for day in sorted(changed):
+        yield f"{target.tenant_id}/{target.pipeline} {day}"
+
+
+def _outstanding(target: Target, published: Publication, found: Mapping[date, str]) -> Outstanding:
+    now = found.get(published.day, "no rows")
+    reason = f"late data: the source says {now}, and {published.marker or 'no rows'} when it was published"
+    wake_at = target.due_at(published.day)  # long past: it is looked at in the next tick
+    return Outstanding(*target.name, published.day, "due", reason, wake_at, 0, published.version)

@@ -1,0 +1,58 @@
+"""Rows that arrive for a published day: found after the schedule's next tick, and that day alone is asked for again."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from project import Project, hourly
+
+from convergence_assets.cli.run import Definitions
+from convergence_assets.control.holding import holding
+from convergence_assets.scheduling.explain import explain
+from convergence_assets.scheduling.late_data import ask
+from convergence_assets.scheduling.planner import Planner
+from convergence_assets.scheduling.targets import targets_of
+
+FIRST = date(2026, 3, 9)
+DAYS = [FIRST + timedelta(days=n) for n in range(3)]
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    (tmp_path / "dagster").mkdir()
+    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as found:
+        yield found
+
+
+@pytest.mark.slow
+def test_a_day_whose_rows_changed_after_its_publish_is_asked_for_again_and_no_other(
+    project: Project, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    store = holding(project.settings).store
+    monkeypatch.setattr(store, "now", lambda: datetime(2026, 3, 12, 7, tzinfo=UTC))
+    (target,) = targets_of([project.tenant])
+    target = replace(target, paused=False, start_date=FIRST)
+    planner = Planner(store, [target], lambda asked: {})
+
+    def asked() -> list[str]:
+        return ask(store, project.settings, [project.tenant], [target])
+
+    project.load_bills([row for day in DAYS for row in hourly(day, "Europe/Berlin", 1.25)])
+    assert (
+        Definitions(project.settings).run(instance, project.tenant, project.tenant.pipelines[0], *DAYS[::2]).succeeded
+    )
+    assert planner.catch_up(planner.schedules) == []
+    assert asked() == []
+    used = datetime(2026, 3, 10, 12, tzinfo=UTC)
+    project.load_bills([(used, datetime(2026, 3, 20, tzinfo=UTC), -3.5)])
+    assert asked() == []  # it has been asked since the schedule's last tick
+    monkeypatch.setattr(store, "now", lambda: datetime(2026, 3, 13, 7, tzinfo=UTC))
+    assert asked() == ["acme/demo_costs 2026-03-10"]
+    (said,) = explain(store, [target])
+    assert [row.reason.split(":")[0] for row in said.days] == ["late data"]
+    assert {launch.first for launch in planner.catch_up(planner.schedules)} == {DAYS[1], DAYS[2] + timedelta(days=1)}
+    assert asked() == []

@@ -1,0 +1,203 @@
+"""What the planner asks for, when, and what it leaves alone."""
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from world import START, World, at, target
+
+from convergence_assets.control.locks import Claim, Locks
+from convergence_assets.control.planning import Pauses
+from convergence_assets.control.requests import OverLimit, Quota
+from convergence_assets.scheduling import due
+from convergence_assets.scheduling.explain import explain
+from convergence_assets.scheduling.planner import CATCH_UP_DAYS, LOST_AFTER, REQUESTS_A_TICK, RETRY_AFTER
+from convergence_assets.scheduling.targets import Target
+
+POSTGRES = pytest.param("postgres", marks=pytest.mark.xdist_group("postgres"))
+DAY = timedelta(days=1)
+
+
+@pytest.fixture(params=["sqlite", POSTGRES])
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., World]:
+    """A world over an empty store of each kind, at six on the fourth of March."""
+    url = None
+    if request.param == "postgres":
+        server = request.getfixturevalue("postgres")
+        url = server.url(server.database())
+
+    def made(*targets: Target, now: datetime | None = None) -> World:
+        return World(tmp_path, targets, now or at(START + 3 * DAY, 6), url=url)
+
+    return made
+
+
+def asked(world: World) -> list[str]:
+    return [launch.key for launch in world.tick()]
+
+
+def test_the_newest_day_comes_first_and_the_missed_ones_in_one_run(make: Callable[..., World]) -> None:
+    world = make(target("acme"))
+    assert asked(world) == ["acme/a/2026-03-03/v0/a1", "acme/a/2026-03-01...2026-03-02/v0/a1"]
+    assert asked(world) == []
+    world.advance(world.now + timedelta(hours=1))
+    assert world.outstanding_days() == []
+    assert asked(world) == []
+
+
+def test_a_day_that_reads_another_pipeline_waits_for_it_and_says_so(make: Callable[..., World]) -> None:
+    world = make(target("acme"), target("acme", "b", "a"), now=at(START + DAY, 6))
+    assert asked(world) == ["acme/a/2026-03-01/v0/a1"]
+    (_, said) = explain(world.store, world.targets)
+    assert [(row.state, row.reason) for row in said.days] == [("waiting", "waits for t_a")]
+    world.advance(world.now + timedelta(hours=1))
+    assert asked(world) == ["acme/b/2026-03-01/v1/a1"]
+
+
+def test_after_wait_at_most_a_day_runs_without_what_it_reads_and_once_more_when_that_is_there(
+    make: Callable[..., World],
+) -> None:
+    reader = target("acme", "b", "a", wait_at_most=timedelta(hours=2))
+    world = make(target("acme", paused=True), reader, now=at(START + DAY, 6))
+    assert asked(world) == []
+    world.now = at(START + DAY, 8)
+    (launch,) = world.planner.catch_up(world.on)
+    assert launch.key == "acme/b/2026-03-01/v0/a1"
+    world.requests.take(launch.key, launch.claim, "run of b", None, reader.quota, lambda _: None)
+    world.publish(reader, [START], "run of b")
+    world.publish(world.targets[0], [START], "by hand")
+    world.requests.ended(launch.key, "succeeded")
+    assert [again.key for again in world.planner.catch_up(world.on)] == ["acme/b/2026-03-01/v2/a1"]
+
+
+def test_what_was_published_again_makes_its_readers_due_again(make: Callable[..., World]) -> None:
+    world = make(target("acme"), target("acme", "b", "a"), now=at(START + DAY, 6))
+    for _ in range(3):
+        world.tick()
+        world.advance(world.now + timedelta(hours=1))
+    assert world.outstanding_days() == []
+    world.publish(world.targets[0], [START], "by hand")
+    assert asked(world) == ["acme/b/2026-03-01/v3/a1"]
+    world.advance(world.now + timedelta(hours=1))
+    assert asked(world) == []
+    assert world.outstanding_days() == []
+
+
+def test_a_failed_day_is_tried_again_later_and_given_up_in_the_end(make: Callable[..., World]) -> None:
+    world = make(target("acme"), now=at(START + DAY, 6))
+    world.fail_share = 1.0
+    for attempt in range(1, len(RETRY_AFTER) + 2):
+        assert asked(world) == [f"acme/a/2026-03-01/v0/a{attempt}"]
+        world.advance(world.now + timedelta(minutes=30))
+        assert asked(world) == []  # its failure is noticed
+        if attempt <= len(RETRY_AFTER):
+            world.advance(world.now + RETRY_AFTER[attempt - 1] - timedelta(minutes=1))
+            assert not any(launch.first == START for launch in world.tick())
+            world.advance(world.now + timedelta(minutes=1))
+    (said,) = explain(world.store, world.targets)
+    given_up = [row for row in said.days if row.state == "gave_up"]
+    assert given_up
+    assert "given up after 7 attempts" in given_up[0].reason
+
+
+def test_a_paused_pipeline_is_left_alone_and_caught_up_when_it_is_resumed(make: Callable[..., World]) -> None:
+    world = make(target("acme"), target("globex"))
+    Pauses(world.store).pause("acme", None, "ann", "export is moved")
+    assert {launch.target.tenant_id for launch in world.tick()} == {"globex"}
+    (said, _) = explain(world.store, world.targets)
+    assert said.paused
+    assert "paused by ann" in said.paused
+    assert "export is moved" in said.paused
+    assert Pauses(world.store).resume("acme", None)
+    assert {launch.target.tenant_id for launch in world.tick()} == {"acme"}
+
+
+def test_a_schedule_that_is_switched_off_asks_for_nothing(make: Callable[..., World]) -> None:
+    world = make(target("acme"))
+    assert world.planner.catch_up(frozenset()) == []
+
+
+def test_a_day_that_another_run_holds_is_asked_for_when_it_is_free(make: Callable[..., World]) -> None:
+    world = make(target("acme"), now=at(START + DAY, 6))
+    lock = Locks(world.store).acquire(Claim("acme", "a", START, START), "somebody's")
+    assert asked(world) == []
+    Locks(world.store).release([lock.fence])
+    assert asked(world) == ["acme/a/2026-03-01/v0/a1"]
+
+
+def test_a_request_that_no_run_was_made_for_is_handed_out_again_under_its_key(make: Callable[..., World]) -> None:
+    world = make(target("acme"), now=at(START + DAY, 6))
+    (lost,) = world.planner.catch_up(world.on)
+    assert world.planner.catch_up(world.on) == []
+    world.now += LOST_AFTER + timedelta(seconds=1)
+    assert world.planner.catch_up(world.on) == [lost]
+
+
+def test_one_place_of_a_plan_is_kept_for_the_newest_day(make: Callable[..., World]) -> None:
+    world = make(target("acme", start_date=START), now=at(START + 100 * DAY, 5))
+    (newest,) = world.planner.due(("0 6 * * *", "UTC"))
+    world.publish(world.targets[0], [newest.first], "the newest")
+    world.requests.ended(newest.key, "succeeded")
+    asked_for = [launch for _ in range(5) for launch in world.planner.catch_up(world.on)]
+    older = [launch for launch in asked_for if not launch.newest]
+    assert len(older) == 3
+    assert all((launch.last - launch.first).days < CATCH_UP_DAYS for launch in older)
+    world.now = at(START + 100 * DAY, 6)
+    assert [launch.newest for launch in world.planner.due(("0 6 * * *", "UTC"))] == [True]
+
+
+def test_no_tick_asks_for_more_than_dagster_can_make_and_every_tenant_has_its_turn(make: Callable[..., World]) -> None:
+    world = make(*(target(f"tenant_{n:03d}") for n in range(120)), now=at(START + DAY, 6))
+    sizes = [len(world.planner.catch_up(world.on)) for _ in range(3)]
+    assert sizes == [REQUESTS_A_TICK, REQUESTS_A_TICK, 20]
+
+
+@pytest.mark.parametrize(("daily", "monthly", "again"), [(2, 99, at(START + 4 * DAY)), (99, 2, at(date(2026, 4, 1)))])
+def test_a_used_up_plan_delays_days_until_there_is_more_of_it_and_a_failed_run_does_not_count(
+    make: Callable[..., World], daily: int, monthly: int, again: datetime
+) -> None:
+    quota = Quota("acme", "UTC", 9, daily, monthly)
+    world = make(*(target("acme", name, quota=quota, start_date=START + 2 * DAY) for name in "abcd"))
+    world.fail_share = 1.0
+    assert len(world.tick()) == 2
+    delayed = [row for said in explain(world.store, world.targets) for row in said.days if row.state == "due"]
+    assert [row.wake_at for row in delayed] == [again, again]
+    with pytest.raises(OverLimit, match=r"runs of the (day|month) are used"):
+        world.requests.begin(Claim("acme", "e", START, START), "by hand", "manual", quota, lambda _: "succeeded")
+    world.advance(world.now + timedelta(hours=1))
+    world.tick()  # both failed, and give their places back
+    assert world.requests.begin(Claim("acme", "e", START, START), "by hand", "manual", quota, lambda _: None)
+
+
+def test_two_daemons_at_once_ask_for_every_day_once(make: Callable[..., World]) -> None:
+    world = make(*(target(f"tenant_{n}") for n in range(20)))
+    found: list[str] = []
+    barrier = threading.Barrier(6)
+
+    def daemon() -> None:
+        barrier.wait()
+        for _ in range(4):
+            found.extend(launch.key for launch in world.planner.catch_up(world.on))
+
+    threads = [threading.Thread(target=daemon) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == len(set(found)) == 40
+
+
+@given(
+    st.sampled_from(["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Africa/Cairo", "Asia/Kathmandu"]),
+    st.sampled_from(["0 6 * * *", "30 2 * * *", "0 0 * * *", "15 5 * * 1-5", "*/20 * * * *"]),
+    st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1)),
+)
+def test_a_day_is_due_exactly_from_its_moment_on(zone: str, cron: str, moment: datetime) -> None:
+    now = moment.replace(tzinfo=UTC)
+    through = due.due_through(cron, zone, now)
+    assert due.due_at(cron, zone, through) <= now
+    assert due.due_at(cron, zone, through + DAY) > now
