@@ -8,15 +8,18 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from clean_environment import clean_environment
 from hypothesis import given
 from hypothesis import strategies as st
+from postgres_server import Postgres
 
 from convergence_assets.cli.backfill import chunk_days, spans
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "assets"))
 from project import TENANTS, Project, hourly
 
+ROOT = Path(__file__).parents[2]
 FIRST = date(2026, 3, 27)
 DAYS = [FIRST + timedelta(days=n) for n in range(5)]  # the third has 23 hours in Berlin
 
@@ -38,13 +41,13 @@ def test_the_more_rows_a_day_has_the_fewer_days_a_run_covers(rows: int, days: in
     assert chunk_days({}, 90) is None
 
 
-def backfill(project: Project, *words: str) -> tuple[int, list[dict[str, object]]]:
+def backfill(project: Project, *words: str, **environ: str) -> tuple[int, list[dict[str, object]]]:
     place = {"CONVERGENCE_HOME": str(project.settings.home), "CONVERGENCE_TENANTS": str(TENANTS)}
     name = project.tenant.pipelines[0].name
     days = ["--from", str(DAYS[0]), "--to", str(DAYS[-1]), "--json"]
     done = subprocess.run(
         [sys.executable, "-m", "convergence_assets.cli.main", "backfill", "acme", name, *days, *words],
-        env=clean_environment() | place, capture_output=True, text=True, check=False,
+        env=clean_environment() | place | environ, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert "Traceback" not in done.stderr, done.stderr
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
@@ -68,3 +71,25 @@ def test_a_backfill_skips_what_is_published_and_goes_on_with_what_failed(tmp_pat
     assert backfill(project) == (0, [])
     code, runs = backfill(project, "--again")
     assert (code, [r["days_published"] for r in runs]) == (0, [5])
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("postgres")
+def test_a_backfill_on_postgres_as_it_is_deployed_goes_on_where_it_was_left(tmp_path: Path, postgres: Postgres) -> None:
+    project, database = Project.at(tmp_path / "home"), postgres.database()
+    home = tmp_path / "dagster"
+    home.mkdir()
+    (home / "dagster.yaml").write_text((ROOT / "deploy" / "dagster.postgres.yaml").read_text())
+    environ = {
+        "DAGSTER_HOME": str(home), "CONVERGENCE_WAREHOUSE": "embedded", "DAGSTER_PG_HOST": "127.0.0.1",
+        "DAGSTER_PG_PORT": str(postgres.port), "DAGSTER_PG_USERNAME": "postgres",
+        "DAGSTER_PG_PASSWORD": postgres.password, "DAGSTER_PG_DB": database,
+    }  # fmt: skip
+    project.load_bills([row for day in DAYS[:3] for row in hourly(day, "Europe/Berlin", 1.25)])
+    code, runs = backfill(project, **environ)
+    assert (code, sum(int(str(r["days_published"])) for r in runs)) == (1, 3)
+    project.load_bills([row for day in DAYS[3:] for row in hourly(day, "Europe/Berlin", 1.25)])
+    code, runs = backfill(project, **environ)
+    assert (code, [(r["first"], r["days_published"]) for r in runs]) == (0, [(str(DAYS[3]), 2)])
+    with sa.create_engine(postgres.url(database).replace("postgresql", "postgresql+psycopg2", 1)).connect() as store:
+        assert store.scalar(sa.text("SELECT COUNT(*) FROM convergence_publications")) == 2 * len(DAYS)

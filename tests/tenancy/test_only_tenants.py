@@ -72,8 +72,8 @@ def test_definitions_open_the_files_and_build_the_assets_of_the_named_tenants_al
 ) -> None:
     everything, some = count(None), count("t07, t31")
     of = {name: {key for key in everything["keys"] if key.startswith(f"{name}/")} for name in ("t07", "t31")}
-    assert len(everything["opened"]) == 1 + 50 * 5
-    assert len(some["opened"]) == 1 + 2 * 5
+    assert len(everything["opened"]) == 1 + 50 * 6
+    assert len(some["opened"]) == 1 + 2 * 6
     assert {Path(f).relative_to(fifty).parts[0] for f in some["opened"]} == {"_defaults.yaml", "t07", "t31"}
     assert {key for key in some["keys"] if not key.startswith("source/")} == of["t07"] | of["t31"]
     assert len(of["t07"]) == 2
