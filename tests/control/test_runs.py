@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -16,8 +17,10 @@ from clean_environment import clean_environment
 from postgres_server import Postgres
 from project import TENANTS, Project, hourly
 
+from convergence_assets.assets.locking import quota_of
 from convergence_assets.cli.run import Definitions, RunResult
 from convergence_assets.control.locks import Claim, Locks
+from convergence_assets.control.requests import Requests
 from convergence_assets.control.store import ControlStore
 from convergence_assets.process import Owner
 from convergence_assets.settings import Settings
@@ -211,3 +214,21 @@ def test_the_command_lists_locks_and_releases_a_living_ones_only_by_force(
     code, said = convergence("locks", "release", "acme", "demo_costs", "--partition", "soon")
     assert code == 2
     assert "--partition: " in said
+
+
+def test_a_run_over_its_tenants_plan_ends_before_any_work_and_says_when_to_try_again(
+    project: Project, instance: dg.DagsterInstance, store: ControlStore
+) -> None:
+    claim = Claim("acme", "another", DAY, DAY)
+    quota = replace(quota_of(project.tenant), daily_runs=10**6)
+    for n in range(project.tenant.plan.daily_runs):
+        Requests(store).ended(Requests(store).begin(claim, f"run{n}", "manual", quota, lambda _: None), "succeeded")
+    refused = run(project, instance)
+    assert not refused.succeeded
+    assert refused.failure is not None
+    for named in ("tenant acme, pipeline demo_costs, partition 2026-03-10", "all 100 runs of the day are used",
+                  "nothing was done here", "Next: run it again after 20"):  # fmt: skip
+        assert named in refused.failure
+    assert instance.get_run_by_id(refused.run_id).tags["dagster/will_retry"] == "false"
+    Requests(store).ended("run:run7:acme", "failed")
+    assert run(project, instance).succeeded

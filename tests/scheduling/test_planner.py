@@ -1,6 +1,7 @@
 """What the planner asks for, when, and what it leaves alone."""
 
 import threading
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -201,3 +202,13 @@ def test_a_day_is_due_exactly_from_its_moment_on(zone: str, cron: str, moment: d
     through = due.due_through(cron, zone, now)
     assert due.due_at(cron, zone, through) <= now
     assert due.due_at(cron, zone, through + DAY) > now
+
+
+def test_a_crowded_minute_is_spread_by_tenant_and_a_quiet_one_is_not() -> None:
+    tenants = [f"tenant_{n}" for n in range(1000)]
+    assert {due.jitter(tenant, 40) for tenant in tenants} == {timedelta()}
+    spread = [due.jitter(tenant, 1000) for tenant in tenants]
+    assert spread == [due.jitter(tenant, 1000) for tenant in tenants]
+    minutes = Counter(wait // timedelta(minutes=1) for wait in spread)
+    assert set(minutes) == set(range(25))
+    assert max(minutes.values()) < 2 * due.PIPELINES_A_MINUTE
