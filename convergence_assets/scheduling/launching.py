@@ -16,7 +16,8 @@ from convergence_assets.tenancy.model import Tenant, TenantRegistry
 
 if TYPE_CHECKING:
     from convergence_assets.control.planning import Request
-    from convergence_assets.scheduling.planner import Found, Launch, Planner
+    from convergence_assets.scheduling.planner import Found, Planner
+    from convergence_assets.scheduling.room import Launch
 
 CATCH_UP_EVERY_SECONDS = 30
 LATE_DATA_EVERY_SECONDS = 60
@@ -120,16 +121,24 @@ def run_request(launch: "Launch") -> dg.RunRequest:
 
 
 def look_up(instance: dg.DagsterInstance, asked: "Sequence[Request]") -> "Mapping[str, Found]":
-    """What became of requests: the newest run that carries each one's key."""
+    """What became of requests: of each the run that took it and its repetitions, the one that is not over before all.
+
+    A second run that was made for a request that another one took says nothing of it.
+    """
     from convergence_assets.assets.locking import outcome_of_run
     from convergence_assets.scheduling.planner import Found
 
+    runs: dict[str, list[dg.DagsterRun]] = defaultdict(list)
+    for start in range(0, len(asked), _LOOKED_UP_AT_ONCE):
+        some = [request.key for request in asked[start : start + _LOOKED_UP_AT_ONCE]]
+        for run in instance.get_runs(dg.RunsFilter(tags={REQUEST_TAG: some})):
+            runs[run.tags[REQUEST_TAG]].append(run)
     found: dict[str, Found] = {}
-    keys = [request.key for request in asked]
-    for start in range(0, len(keys), _LOOKED_UP_AT_ONCE):
-        some = keys[start : start + _LOOKED_UP_AT_ONCE]
-        for run in instance.get_runs(dg.RunsFilter(tags={REQUEST_TAG: some})):  # newest first
-            found.setdefault(run.tags[REQUEST_TAG], Found(run.run_id, outcome_of_run(run)))
+    for request in asked:
+        own = [run for run in runs[request.key] if request.run_id in (None, run.run_id, run.root_run_id)]
+        if own:  # the newest first
+            run = next((run for run in own if not run.is_finished), own[0])
+            found[request.key] = Found(run.run_id, outcome_of_run(run))
     return found
 
 

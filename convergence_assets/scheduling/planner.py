@@ -2,7 +2,7 @@
 up. One transaction a tick, so that two daemons never ask for the same day.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -10,19 +10,16 @@ from datetime import UTC, date, datetime, timedelta
 import sqlalchemy as sa
 
 from convergence_assets.control import planning, publications
-from convergence_assets.control.locks import Claim, Lock, Locks
+from convergence_assets.control.locks import Claim, Locks
 from convergence_assets.control.planning import Outstanding, Progress, Request
-from convergence_assets.control.requests import Outcome, forget, new_row, settle, used
+from convergence_assets.control.requests import Outcome, forget, new_row, settle
 from convergence_assets.control.store import ControlStore
 from convergence_assets.control.tables import requests as requests_table
+from convergence_assets.scheduling.room import CATCH_UP_DAYS, CATCH_UP_IN_FLIGHT, Launch, Room, in_turn, stretches
 from convergence_assets.scheduling.targets import Name, Target
 
 REQUESTS_A_TICK = 50
 """So many runs one tick asks for at most: Dagster needs up to a second to make each."""
-CATCH_UP_IN_FLIGHT = 20
-"""So many runs for other days than a pipeline's newest are in flight at most, in all of the deployment."""
-CATCH_UP_DAYS = 30
-"""So many neighbouring days one such run covers at most."""
 RETRY_AFTER = tuple(timedelta(minutes=m) for m in (5, 15, 60, 180, 360, 720))
 """How long after each failed attempt a day is tried again; after the last it is given up."""
 LOST_AFTER = timedelta(minutes=10)
@@ -32,26 +29,8 @@ PAUSED_FOR = timedelta(minutes=10)
 
 _DAY = timedelta(days=1)
 _NEVER = datetime.min.replace(tzinfo=UTC)
+_RECENT = timedelta(days=8)  # the newest day of a weekly schedule is among them
 _OLDER_OF_A_TENANT, _OLDER_IN_ALL = 60, 4000
-
-
-@dataclass(frozen=True)
-class Launch:
-    """A run to be made: the same key never launches twice. `newest` is the pipeline's last due day."""
-
-    key: str
-    target: Target
-    first: date
-    last: date
-    newest: bool
-
-    @property
-    def trigger(self) -> str:
-        return "schedule" if self.newest else "catch_up"
-
-    @property
-    def claim(self) -> Claim:
-        return Claim(self.target.tenant_id, self.target.pipeline, self.first, self.last)
 
 
 @dataclass(frozen=True)
@@ -282,13 +261,13 @@ class _Tick:
 
     def choose(self, *, catch_up: bool) -> list[Launch]:
         """Ask for what can be asked for; the newest days first, then one stretch of older days a tenant in turn."""
-        recent = min((target.due_through(self.now) for target in self._targets), default=date.max)
+        recent = self.now.date() - _RECENT
         rows = planning.awake(self._connection, self.now, recent, _OLDER_OF_A_TENANT, _OLDER_IN_ALL)
         mine = {target.name: target for target in self._targets}
         rows = [row for row in rows if row.name in mine and row.state != "requested"]
         if not rows:
             return self._again
-        room = _Room(self._connection, self._locks, [mine[name] for name in {row.name for row in rows}], self.now)
+        room = Room(self._connection, self._locks, [mine[name] for name in {row.name for row in rows}], self.now)
         held: list[Outstanding] = []
         newest, older = [], defaultdict(list)
         for row in rows:
@@ -304,16 +283,16 @@ class _Tick:
         for row in newest:
             if len(launches) < REQUESTS_A_TICK:
                 self._ask(mine[row.name], [row], room, launches, held, newest=True)
-        stretches = [(mine[name], stretch) for name, days in older.items() for stretch in _stretches(days)]
-        stretches.sort(key=lambda s: (room.catching_up[s[0].tenant_id], s[1][0].day, s[0].name))
-        for target, stretch in _in_turn(stretches):
+        behind = [(mine[name], stretch) for name, days in older.items() for stretch in stretches(days)]
+        behind.sort(key=lambda b: (room.catching_up[b[0].tenant_id], b[1][0].day, b[0].name))
+        for target, stretch in in_turn(behind):
             if len(launches) < REQUESTS_A_TICK and room.for_catch_up(target):
                 self._ask(target, stretch, room, launches, held, newest=False)
         planning.write_outstanding(self._connection, held)
         return self._again + launches
 
     def _ask(
-        self, target: Target, rows: Sequence[Outstanding], room: "_Room", launches: list[Launch],
+        self, target: Target, rows: Sequence[Outstanding], room: Room, launches: list[Launch],
         held: list[Outstanding], *, newest: bool,
     ) -> None:  # fmt: skip
         first, last = rows[0].day, rows[-1].day
@@ -361,48 +340,6 @@ class _Tick:
         planning.write_progress(self._connection, target.name, said)
 
 
-class _Room:
-    """What the plans and the runs in flight leave room for."""
-
-    def __init__(self, connection: sa.Connection, locks: Locks, targets: Collection[Target], now: datetime) -> None:
-        quotas = {target.quota.tenant_id: target.quota for target in targets}
-        self._now = now
-        self._used = dict(used(connection, quotas.values(), now))
-        planned = planning.open_requests(connection)
-        self._in_flight = Counter(request.tenant_id for request in planned)
-        self.catching_up = Counter(request.tenant_id for request in planned if request.trigger == "catch_up")
-        self._held: dict[Name, list[Lock]] = defaultdict(list)
-        known = {request.run_id for request in planned}
-        running: dict[str, set[str]] = defaultdict(set)
-        for lock in locks.living(connection):
-            self._held[lock.claim.tenant_id, lock.claim.pipeline].append(lock)
-            if lock.run_id not in known:
-                running[lock.claim.tenant_id].add(lock.run_id)
-        for tenant_id, runs in running.items():
-            self._in_flight[tenant_id] += len(runs)
-
-    def exhausted(self, target: Target) -> tuple[str, datetime] | None:
-        return self._used[target.tenant_id].exhausted(target.quota, self._now)
-
-    def free(self, target: Target) -> bool:
-        return self._in_flight[target.tenant_id] < target.quota.concurrent_runs
-
-    def for_catch_up(self, target: Target) -> bool:
-        """Whether an older day may be asked for: one place of a tenant's plan is kept for its newest day."""
-        own = max(target.quota.concurrent_runs - 1, 1)
-        return self.catching_up[target.tenant_id] < own and self.catching_up.total() < CATCH_UP_IN_FLIGHT
-
-    def held_by_another(self, target: Target, first: date, last: date) -> bool:
-        return any(lock.claim.first <= last and first <= lock.claim.last for lock in self._held[target.name])
-
-    def take(self, launch: Launch) -> None:
-        tenant_id = launch.target.tenant_id
-        self._in_flight[tenant_id] += 1
-        self.catching_up[tenant_id] += not launch.newest
-        before = self._used[tenant_id]
-        self._used[tenant_id] = replace(before, daily=before.daily + 1, monthly=before.monthly + 1)
-
-
 def _readers(targets: Iterable[Target]) -> Mapping[tuple[str, str], tuple[Target, ...]]:
     """By tenant and table the pipelines that its publication concerns: the one that makes it, those that read it."""
     found: dict[tuple[str, str], list[Target]] = defaultdict(list)
@@ -410,35 +347,6 @@ def _readers(targets: Iterable[Target]) -> Mapping[tuple[str, str], tuple[Target
         for table in target.tables.asked():
             found[target.tenant_id, table].append(target)
     return {key: tuple(concerned) for key, concerned in found.items()}
-
-
-def _stretches(rows: Sequence[Outstanding]) -> Iterator[list[Outstanding]]:
-    """Days of one pipeline as runs: neighbours that were never tried together, one that failed before by itself."""
-    stretch: list[Outstanding] = []
-    for row in sorted(rows, key=lambda row: row.day):
-        joins = (
-            stretch
-            and len(stretch) < CATCH_UP_DAYS
-            and row.day - stretch[-1].day == _DAY
-            and row.attempts == stretch[-1].attempts == 0
-        )
-        if stretch and not joins:
-            yield stretch
-            stretch = []
-        stretch.append(row)
-    if stretch:
-        yield stretch
-
-
-def _in_turn(stretches: Sequence[tuple[Target, list[Outstanding]]]) -> Iterator[tuple[Target, list[Outstanding]]]:
-    """Each tenant's first, then each one's second, and so on."""
-    turns: Counter[str] = Counter()
-    numbered = []
-    for position, (target, stretch) in enumerate(stretches):
-        numbered.append((turns[target.tenant_id], position, target, stretch))
-        turns[target.tenant_id] += 1
-    for _, _, target, stretch in sorted(numbered, key=lambda n: n[:2]):
-        yield target, stretch
 
 
 def _days(first: date, last: date) -> Iterator[date]:

@@ -12,7 +12,7 @@ import yaml
 from world import START, World, at, target
 
 from convergence_assets.scheduling.launching import CATCH_UP_PRIORITY, NEWEST_PRIORITY
-from convergence_assets.scheduling.planner import Launch
+from convergence_assets.scheduling.room import Launch
 
 SHIPPED = yaml.safe_load((Path(__file__).parents[2] / "dagster.yaml").read_text())["concurrency"]["runs"]
 SLOTS = SHIPPED["max_concurrent_runs"]

@@ -16,7 +16,8 @@ from convergence_assets.control.planning import Pauses
 from convergence_assets.control.requests import OverLimit, Quota
 from convergence_assets.scheduling import due
 from convergence_assets.scheduling.explain import explain
-from convergence_assets.scheduling.planner import CATCH_UP_DAYS, LOST_AFTER, REQUESTS_A_TICK, RETRY_AFTER
+from convergence_assets.scheduling.planner import LOST_AFTER, REQUESTS_A_TICK, RETRY_AFTER
+from convergence_assets.scheduling.room import CATCH_UP_DAYS
 from convergence_assets.scheduling.targets import Target
 
 POSTGRES = pytest.param("postgres", marks=pytest.mark.xdist_group("postgres"))

@@ -14,7 +14,8 @@ from convergence_assets.control.planning import Request
 from convergence_assets.control.publications import Publications, Tables
 from convergence_assets.control.requests import Outcome, Quota, Requests
 from convergence_assets.control.store import ControlStore
-from convergence_assets.scheduling.planner import Found, Launch, Planner
+from convergence_assets.scheduling.planner import Found, Planner
+from convergence_assets.scheduling.room import Launch
 from convergence_assets.scheduling.targets import Target
 from convergence_assets.settings import Settings
 

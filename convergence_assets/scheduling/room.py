@@ -1,0 +1,110 @@
+"""What may be asked for now: what plans and runs in flight leave room for, days joined to runs, tenants in turn."""
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+
+import sqlalchemy as sa
+
+from convergence_assets.control import planning
+from convergence_assets.control.locks import Claim, Lock, Locks
+from convergence_assets.control.planning import Outstanding
+from convergence_assets.control.requests import used
+from convergence_assets.scheduling.targets import Name, Target
+
+CATCH_UP_IN_FLIGHT = 20
+"""So many runs for other days than a pipeline's newest are in flight at most, in all of the deployment."""
+CATCH_UP_DAYS = 30
+"""So many neighbouring days one such run covers at most."""
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A run to be made: the same key never launches twice. `newest` is the pipeline's last due day."""
+
+    key: str
+    target: Target
+    first: date
+    last: date
+    newest: bool
+
+    @property
+    def trigger(self) -> str:
+        return "schedule" if self.newest else "catch_up"
+
+    @property
+    def claim(self) -> Claim:
+        return Claim(self.target.tenant_id, self.target.pipeline, self.first, self.last)
+
+
+class Room:
+    """What the plans and the runs in flight leave room for."""
+
+    def __init__(self, connection: sa.Connection, locks: Locks, targets: Collection[Target], now: datetime) -> None:
+        quotas = {target.quota.tenant_id: target.quota for target in targets}
+        self._now = now
+        self._used = dict(used(connection, quotas.values(), now))
+        planned = planning.open_requests(connection)
+        self._in_flight = Counter(request.tenant_id for request in planned)
+        self.catching_up = Counter(request.tenant_id for request in planned if request.trigger == "catch_up")
+        self._held: dict[Name, list[Lock]] = defaultdict(list)
+        known = {request.run_id for request in planned}
+        running: dict[str, set[str]] = defaultdict(set)
+        for lock in locks.living(connection):
+            self._held[lock.claim.tenant_id, lock.claim.pipeline].append(lock)
+            if lock.run_id not in known:
+                running[lock.claim.tenant_id].add(lock.run_id)
+        for tenant_id, runs in running.items():
+            self._in_flight[tenant_id] += len(runs)
+
+    def exhausted(self, target: Target) -> tuple[str, datetime] | None:
+        return self._used[target.tenant_id].exhausted(target.quota, self._now)
+
+    def free(self, target: Target) -> bool:
+        return self._in_flight[target.tenant_id] < target.quota.concurrent_runs
+
+    def for_catch_up(self, target: Target) -> bool:
+        """Whether an older day may be asked for: one place of a tenant's plan is kept for its newest day."""
+        own = max(target.quota.concurrent_runs - 1, 1)
+        return self.catching_up[target.tenant_id] < own and self.catching_up.total() < CATCH_UP_IN_FLIGHT
+
+    def held_by_another(self, target: Target, first: date, last: date) -> bool:
+        return any(lock.claim.first <= last and first <= lock.claim.last for lock in self._held[target.name])
+
+    def take(self, launch: Launch) -> None:
+        tenant_id = launch.target.tenant_id
+        self._in_flight[tenant_id] += 1
+        self.catching_up[tenant_id] += not launch.newest
+        before = self._used[tenant_id]
+        self._used[tenant_id] = replace(before, daily=before.daily + 1, monthly=before.monthly + 1)
+
+
+def stretches(rows: Sequence[Outstanding]) -> Iterator[list[Outstanding]]:
+    """Days of one pipeline as runs: neighbours that were never tried together, one that failed before by itself."""
+    stretch: list[Outstanding] = []
+    for row in sorted(rows, key=lambda row: row.day):
+        joins = (
+            stretch
+            and len(stretch) < CATCH_UP_DAYS
+            and row.day - stretch[-1].day == _DAY
+            and row.attempts == stretch[-1].attempts == 0
+        )
+        if stretch and not joins:
+            yield stretch
+            stretch = []
+        stretch.append(row)
+    if stretch:
+        yield stretch
+
+
+def in_turn(stretches: Sequence[tuple[Target, list[Outstanding]]]) -> Iterator[tuple[Target, list[Outstanding]]]:
+    """Each tenant's first, then each one's second, and so on."""
+    turns: Counter[str] = Counter()
+    numbered = []
+    for position, (target, stretch) in enumerate(stretches):
+        numbered.append((turns[target.tenant_id], position, target, stretch))
+        turns[target.tenant_id] += 1
+    for _, _, target, stretch in sorted(numbered, key=lambda n: n[:2]):
+        yield target, stretch
