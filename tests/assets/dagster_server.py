@@ -1,6 +1,7 @@
 """A project's code location under the real `dagster` processes: daemon, webserver, code server."""
 
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from clean_environment import clean_environment
@@ -38,6 +40,8 @@ def dagster_dev(environ: dict[str, str]) -> Iterator:
         server = subprocess.Popen(
             [BIN / "dagster", "dev", "-m", "convergence_assets.definitions", "-h", "127.0.0.1", "-p", str(port)],
             env=environ, stdout=out, stderr=subprocess.STDOUT, cwd=environ["DAGSTER_HOME"],
+            # `dagster dev` ends its children by SIGINT, which a shell's background jobs ignore, and theirs after them.
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )  # fmt: skip
 
     def ask(query: str, **variables: object) -> dict:
