@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 REQUEST_TAG = "convergence/request"
 """The key of the request that a run was launched for."""
 TRIGGER_TAG = "convergence/trigger"
-"""What made somebody ask for a run: schedule, catch_up, backfill; absent, a person did."""
+"""What made somebody ask for a run: schedule, catch_up, backfill or manual; absent, a person did."""
 
 _RETRY_RUN_TAG = "dagster/retry_on_asset_or_op_failure"
 _BACKFILL_TAG = "dagster/backfill"

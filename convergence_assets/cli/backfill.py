@@ -62,7 +62,7 @@ def backfill(
         while waiting:
             span, *rest = spans(days_of(*waiting.popleft()), chunk)
             waiting.extendleft(reversed(rest))
-            result = definitions.run(instance, chosen, wanted, *span)
+            result = definitions.run(instance, chosen, wanted, *span, trigger="backfill")
             done, begun = _published_by(result, wanted)
             # A bad day stops its own table's later ones for all days of the run: the good days go on without it.
             good = sorted(begun - done) if begun < set(days_of(*span)) else []

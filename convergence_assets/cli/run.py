@@ -87,13 +87,21 @@ class Definitions:
         ).resolve_implicit_global_asset_job_def()
 
     def run(
-        self, instance: "dg.DagsterInstance", tenant: Tenant, pipeline: TenantPipeline, first: date, last: date
+        self,
+        instance: "dg.DagsterInstance",
+        tenant: Tenant,
+        pipeline: TenantPipeline,
+        first: date,
+        last: date,
+        trigger: str = "manual",
     ) -> RunResult:
         """Materialise every table of the pipeline for [first, last] in one run, which holds its lock to the end."""
         from convergence_assets.assets.factory import asset_key
+        from convergence_assets.assets.locking import TRIGGER_TAG
         from convergence_assets.control.holding import release_run
 
         tags = {"tenant": tenant.tenant_id, "pipeline": pipeline.name, "config_version": tenant.config_version[:16]}
+        tags[TRIGGER_TAG] = trigger
         ranged: dict[str, Any] = {"partition_key": first.isoformat()}
         if first != last:
             tags["dagster/asset_partition_range_start"] = first.isoformat()

@@ -43,7 +43,7 @@ def schedule(
             said.tenant_id,
             said.pipeline,
             str(said.last_published or "never"),
-            f"{said.next_due} at {said.next_due_at:%Y-%m-%dT%H:%MZ}",
+            f"{said.next_due}\n{said.next_due_at:(%m-%d %H:%MZ)}",
             str(said.behind or ""),
             _reasons(said),
         )

@@ -93,3 +93,5 @@ def test_a_backfill_on_postgres_as_it_is_deployed_goes_on_where_it_was_left(tmp_
     assert (code, [(r["first"], r["days_published"]) for r in runs]) == (0, [(str(DAYS[3]), 2)])
     with sa.create_engine(postgres.url(database).replace("postgresql", "postgresql+psycopg2", 1)).connect() as store:
         assert store.scalar(sa.text("SELECT COUNT(*) FROM convergence_publications")) == 2 * len(DAYS)
+        triggers = store.execute(sa.text("SELECT DISTINCT trigger FROM convergence_requests")).scalars().all()
+        assert triggers == ["backfill"]
