@@ -47,6 +47,31 @@ def test_validate_prints_every_problem_and_exits_with_one(tenants: Path, tmp_pat
     assert not (tmp_path / "accepted").exists()
 
 
+def test_a_pipeline_is_paused_and_resumed_and_schedule_says_so(tmp_path: Path) -> None:
+    def reasons() -> dict[str, str | None]:
+        shown = convergence(tmp_path, "schedule", "initech", "--json").stdout.splitlines()
+        return {said["pipeline"]: said["paused"] for said in map(json.loads, shown)}
+
+    by_file = "paused in the tenant's file"
+    assert reasons() == {"gcp_billing": by_file, "total_cost": by_file}
+    paused = convergence(tmp_path, "pause", "initech", "total_cost", "--reason", "desk is closed")
+    assert paused.stdout == (
+        "paused: tenant initech, pipeline total_cost. Next: convergence resume initech total_cost\n"
+    )
+    wrong = convergence(tmp_path, "resume", "initech")
+    assert (wrong.returncode, "still paused: tenant initech, pipeline total_cost: desk is closed" in wrong.stderr) == (
+        1,
+        True,
+    )
+    assert "did you mean 'total_cost'" in convergence(tmp_path, "pause", "initech", "total_costs").stderr
+    assert (
+        convergence(tmp_path, "resume", "initech", "total_cost").stdout
+        == "resumed: tenant initech, pipeline total_cost\n"
+    )
+    table = convergence(tmp_path, "schedule").stdout
+    assert all(name in table for name in ("acme", "globex", "initech", "never", "paused in the tenant's file"))
+
+
 def test_schema_prints_json_schema_with_the_keys_as_files_spell_them(tmp_path: Path) -> None:
     said = json.loads(convergence(tmp_path, "schema", "tenant").stdout)
     assert "with" in said["$defs"]["TenantPipelineSpec"]["properties"]
