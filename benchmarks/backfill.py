@@ -12,9 +12,8 @@ import sys
 import tempfile
 import time
 from contextlib import suppress
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import typer
 
@@ -118,7 +117,7 @@ def script(settings: Settings, last: date) -> None:
     engine, layout = Engine(settings.home / "script-spill"), Layout(settings.warehouse_folder)
     own = Dataset.of(target_table(tenant, pipeline.steps[0].table))
     engine.run(f"ATTACH '{settings.home / 'script.duckdb'}' AS {quoted(str(own))}")
-    types, days = {}, [FIRST + timedelta(days=n) for n in range((last - FIRST).days + 1)]
+    types, window = {}, Window.local(FIRST, last, tenant.timezone)
     for step in pipeline.steps:
         for source in step.sources.values():
             ref = TableRef.parse(source.table)
@@ -139,7 +138,6 @@ def script(settings: Settings, last: date) -> None:
     failed: list[str] = []
     for step in pipeline.steps:
         schema, names = table_schema(step.spec), table_names(tenant, step)
-        window = _window(tenant.timezone, days)
         values = dict(window_parameters(tenant, step, window.days, window.start, window.end))
         name = f"{quoted(str(own))}.{quoted(step.table)}"
         create(engine, name, schema)
@@ -165,21 +163,13 @@ def script(settings: Settings, last: date) -> None:
             frame,
             expectations(step.suite),
             partition_column=step.spec.partition_column,
-            partitions=[day.isoformat() for day in days],
+            partitions=[day.isoformat() for day in window.days],
             sensitive=sensitive_columns(step.spec),
             columns={c.name: c.type for c in schema.columns},
         )
         failed += [o.name for o in outcomes if not o.passed and o.severity == "critical"]
     engine.close()
     _say(failed_critical_checks=failed)
-
-
-def _window(timezone: str, days: list[date]) -> Window:
-    zone = ZoneInfo(timezone)
-    edges = [
-        datetime(d.year, d.month, d.day, tzinfo=zone).astimezone(UTC) for d in [*days, days[-1] + timedelta(days=1)]
-    ]
-    return Window(tuple(days), {day: (edges[n], edges[n + 1]) for n, day in enumerate(days)})
 
 
 def _say(**said: object) -> None:

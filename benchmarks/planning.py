@@ -18,7 +18,7 @@ from convergence_assets.control.requests import Quota
 from convergence_assets.control.store import ControlStore
 from convergence_assets.control.tables import publications
 from convergence_assets.scheduling.planner import Planner
-from convergence_assets.scheduling.targets import Target
+from convergence_assets.scheduling.targets import Target, Targets
 
 FIRST = date(2025, 1, 1)
 DUE = 20
@@ -40,8 +40,9 @@ def _measure(folder: Path, tenants: int, days: int) -> None:
     store = ControlStore(sa.URL.create("sqlite", database=str(folder / "control.db")), lambda: clock[0])
     targets = [t for n in range(tenants) for t in _pipelines(f"tenant_{n:04d}", late=n < DUE // 2)]
     _history(store, targets, days)
-    planner = Planner(store, targets, lambda asked: {})
-    on = planner.schedules
+    deployment = Targets(targets)
+    planner = Planner(store, deployment, lambda asked: {})
+    on = deployment.schedules
     idle = [_seconds(lambda: planner.catch_up(on), 0) for _ in range(5)]
     clock[0] += timedelta(hours=1)
     first = [_seconds(lambda: planner.catch_up(on), DUE // 2)]

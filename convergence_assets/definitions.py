@@ -3,7 +3,7 @@
 import dagster as dg
 
 from convergence_assets.assets.factory import build_assets
-from convergence_assets.scheduling.launching import build_catch_up, build_late_data, build_schedules
+from convergence_assets.scheduling.launching import build_scheduling
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_tenants
 
@@ -21,9 +21,5 @@ def defs() -> dg.Definitions:
     assets = build_assets(registry, settings)
     if settings.only_tenants:  # a run's worker: it asks for nothing
         return dg.Definitions(assets=assets, executor=dg.in_process_executor)
-    return dg.Definitions(
-        assets=assets,
-        executor=dg.in_process_executor,
-        schedules=build_schedules(registry, settings),
-        sensors=[build_catch_up(registry, settings), build_late_data(registry, settings)],
-    )
+    schedules, sensors = build_scheduling(registry, settings)
+    return dg.Definitions(assets=assets, executor=dg.in_process_executor, schedules=schedules, sensors=sensors)

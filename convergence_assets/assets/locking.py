@@ -10,17 +10,13 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from convergence_assets import dagster_compat
+from convergence_assets.assets.tags import REQUEST_TAG, TRIGGER_TAG
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import Tenant, TenantPipeline
 
 if TYPE_CHECKING:
     from convergence_assets.control.locks import Claim, LockLost, Refused
     from convergence_assets.control.requests import Duplicate, Outcome, OverLimit, Quota, Requests
-
-REQUEST_TAG = "convergence/request"
-"""The key of the request that a run was launched for."""
-TRIGGER_TAG = "convergence/trigger"
-"""What made somebody ask for a run: schedule, catch_up, backfill or manual; absent, a person did."""
 
 _RETRY_RUN_TAG = "dagster/retry_on_asset_or_op_failure"
 _BACKFILL_TAG = "dagster/backfill"

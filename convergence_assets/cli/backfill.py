@@ -13,9 +13,10 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
+from convergence_assets.assets.window import days_of
 from convergence_assets.cli.choosing import pipeline_of, tenant_of
 from convergence_assets.cli.instance import open_instance
-from convergence_assets.cli.run import Definitions, RunResult, days_between, days_of
+from convergence_assets.cli.run import Definitions, RunResult, days_between
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import Tenant, TenantPipeline
 from convergence_assets.tenancy.registry import load_tenants

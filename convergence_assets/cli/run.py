@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from convergence_assets.assets.window import days_of
 from convergence_assets.cli.choosing import pipeline_of, tenant_of
 from convergence_assets.cli.instance import open_instance
 from convergence_assets.settings import Settings
@@ -97,16 +98,10 @@ class Definitions:
     ) -> RunResult:
         """Materialise every table of the pipeline for [first, last] in one run, which holds its lock to the end."""
         from convergence_assets.assets.factory import asset_key
-        from convergence_assets.assets.locking import TRIGGER_TAG
+        from convergence_assets.assets.tags import partition_key, run_tags
         from convergence_assets.control.holding import release_run
 
-        tags = {"tenant": tenant.tenant_id, "pipeline": pipeline.name, "config_version": tenant.config_version[:16]}
-        tags[TRIGGER_TAG] = trigger
-        ranged: dict[str, Any] = {"partition_key": first.isoformat()}
-        if first != last:
-            tags["dagster/asset_partition_range_start"] = first.isoformat()
-            tags["dagster/asset_partition_range_end"] = last.isoformat()
-            ranged = {}
+        tags = run_tags(tenant.tenant_id, pipeline.name, first, last, trigger)
         run_id = str(uuid.uuid4())
         keys = [asset_key(tenant, pipeline, s.table) for s in pipeline.steps]
         try:
@@ -115,9 +110,9 @@ class Definitions:
                 run_id=run_id,
                 asset_selection=keys,
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-                tags=tags,
+                partition_key=partition_key(first, last),
+                tags=tags | {"config_version": tenant.config_version[:16]},
                 raise_on_error=False,
-                **ranged,
             )
         finally:
             release_run(self._settings, run_id)
@@ -205,8 +200,3 @@ def days_between(pipeline: TenantPipeline, first: str, last: str) -> tuple[date,
     if start < pipeline.start_date:
         raise typer.BadParameter(f"{pipeline.name} starts on {pipeline.start_date}; {start} is no partition of it")
     return start, end
-
-
-def days_of(first: date, last: date) -> list[date]:
-    """The days [first, last]."""
-    return [first + timedelta(days=n) for n in range((last - first).days + 1)]

@@ -13,6 +13,7 @@ from convergence_assets.control.tables import cursors, partitions, pauses, pipel
 
 State = Literal["waiting", "due", "requested", "gave_up"]
 Name = tuple[str, str]
+"""Tenant and pipeline."""
 _PUBLICATIONS = "planner: publications"
 
 
@@ -101,6 +102,11 @@ def write_progress(connection: sa.Connection, name: Name, said: Progress) -> Non
     }
     if not connection.execute(sa.update(pipelines).where(*own).values(values)).rowcount:
         connection.execute(sa.insert(pipelines), {"tenant_id": name[0], "pipeline": name[1]} | values)
+
+
+def asked_for_late_data(connection: sa.Connection, name: Name, now: datetime) -> None:
+    own = (pipelines.c.tenant_id == name[0], pipelines.c.pipeline == name[1])
+    connection.execute(sa.update(pipelines).where(*own).values(late_data_asked_at=now))
 
 
 def outstanding(connection: sa.Connection, tenant_id: str, pipeline: str, days: Collection[date]) -> list[Outstanding]:
@@ -212,6 +218,11 @@ def all_pauses(connection: sa.Connection) -> Mapping[Name, Pause]:
         )
         for row in connection.execute(sa.select(pauses))
     }
+
+
+def pause_of(pauses: Mapping[Name, Pause], name: Name) -> Pause | None:
+    """What pauses a pipeline: a pause of its own, or of all of its tenant's."""
+    return pauses.get(name) or pauses.get((name[0], ""))
 
 
 def _own(tenant_id: str, pipeline: str | None) -> tuple[sa.ColumnElement[bool], ...]:

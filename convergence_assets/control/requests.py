@@ -123,8 +123,7 @@ class Requests:
                     raise OverLimit(claim, said, None)
                 over = used(connection, [quota], now)[claim.tenant_id].exhausted(quota, now)
                 if not over:
-                    row = new_row(key, claim, trigger, now) | {"run_id": run_id}
-                    connection.execute(sa.insert(table), row)
+                    ask(connection, key, claim, trigger, now, run_id)
                     return key
             if not self._settle({key: run for key, run in unknown.items() if run not in running}, of):
                 raise OverLimit(claim, *over)
@@ -142,9 +141,11 @@ class Requests:
         return "failed" in outcomes.values()
 
 
-def new_row(key: str, claim: Claim, trigger: str, now: datetime) -> dict[str, object]:
-    """A request that nobody has taken yet."""
-    return {
+def ask(
+    connection: sa.Connection, key: str, claim: Claim, trigger: str, now: datetime, run_id: str | None = None
+) -> None:
+    """Write down a request, and the run that has taken it already."""
+    row = {
         "request_key": key,
         "tenant_id": claim.tenant_id,
         "pipeline": claim.pipeline,
@@ -152,7 +153,14 @@ def new_row(key: str, claim: Claim, trigger: str, now: datetime) -> dict[str, ob
         "last_day": claim.last,
         "trigger": trigger,
         "requested_at": now,
+        "run_id": run_id,
     }
+    connection.execute(sa.insert(table), row)
+
+
+def ask_again(connection: sa.Connection, key: str, now: datetime) -> None:
+    """A request that no run was made for counts from now on."""
+    connection.execute(sa.update(table).where(table.c.request_key == key).values(requested_at=now))
 
 
 def settle(connection: sa.Connection, outcomes: Mapping[str, Outcome]) -> None:

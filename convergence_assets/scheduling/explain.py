@@ -38,7 +38,7 @@ def explain(store: ControlStore, targets: Collection[Target], tenant_id: str | N
             continue
         through = target.due_through(now)
         coming = max(through + timedelta(days=1), target.start_date)
-        pause = pauses.get(target.name) or pauses.get((target.tenant_id, ""))
+        pause = planning.pause_of(pauses, target.name)
         paused = f"paused by {pause.paused_by} on {pause.paused_at:%Y-%m-%d}: {pause.reason}" if pause else None
         said = progress.get(target.name)
         opened = said.opened_through if said else target.start_date - timedelta(days=1)

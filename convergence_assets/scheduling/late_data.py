@@ -3,21 +3,20 @@
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 
 from convergence_assets.assets.late_data import markers
 from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.assets.window import Window
 from convergence_assets.control import planning
-from convergence_assets.control.planning import Outstanding
+from convergence_assets.control.planning import Name, Outstanding
 from convergence_assets.control.publications import Publication, Publications
 from convergence_assets.control.store import ControlStore
 from convergence_assets.pipelines.models import BigQueryStep
-from convergence_assets.scheduling.targets import Name, Target
+from convergence_assets.scheduling.targets import Target
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy.model import Step, Tenant
+from convergence_assets.tenancy.model import Step, Tenant, TenantPipeline
 from convergence_assets.warehouse.errors import WarehouseError
 from convergence_assets.warehouse.interface import GIGABYTE, Job
 
@@ -36,16 +35,14 @@ class Question:
 
     target: Target
     tenant: Tenant
+    pipeline: TenantPipeline
     step: Step
     first: date
     last: date
 
     @property
     def window(self) -> Window:
-        zone, count = ZoneInfo(self.target.timezone), (self.last - self.first).days + 1
-        days = tuple(self.first + n * _DAY for n in range(count))
-        starts = [datetime.combine(day, time(), zone).astimezone(UTC) for day in (*days, self.last + _DAY)]
-        return Window(days, {day: (starts[n], starts[n + 1]) for n, day in enumerate(days)})
+        return Window.local(self.first, self.last, self.target.timezone)
 
 
 def ask(store: ControlStore, settings: Settings, tenants: Iterable[Tenant], targets: Iterable[Target]) -> list[str]:
@@ -76,18 +73,18 @@ def _questions(store: ControlStore, tenants: Mapping[str, Tenant], targets: Iter
         if before is not None and before >= target.due_at(last):
             continue
         tenant = tenants[target.tenant_id]
-        for step in next(p for p in tenant.pipelines if p.name == target.pipeline).steps:
+        pipeline = next(p for p in tenant.pipelines if p.name == target.pipeline)
+        for step in pipeline.steps:
             if isinstance(step.spec, BigQueryStep) and step.spec.late_data:
                 first = max(target.start_date, last - (step.spec.late_data.look_back_days - 1) * _DAY)
                 never = datetime.min.replace(tzinfo=UTC)
-                found.append((before or never, target.name, Question(target, tenant, step, first, last)))
+                found.append((before or never, target.name, Question(target, tenant, pipeline, step, first, last)))
     for _, _, question in sorted(found, key=lambda f: f[:2])[:PIPELINES_A_TICK]:
         yield question
 
 
 def _asked(settings: Settings, question: Question) -> Mapping[date, str] | None:
-    tenant, step = question.tenant, question.step
-    pipeline = next(p for p in tenant.pipelines if p.name == question.target.pipeline)
+    tenant, pipeline, step = question.tenant, question.pipeline, question.step
     labels = {"tenant": tenant.tenant_id, "pipeline": pipeline.name, "asset": step.table, "purpose": "late_data"}
     job = Job(
         run_id=f"late-data-{tenant.tenant_id}-{question.last}",
@@ -106,23 +103,21 @@ def _asked(settings: Settings, question: Question) -> Mapping[date, str] | None:
         return None
 
 
-def _mark(store: ControlStore, question: Question, found: Mapping[date, str] | None) -> Iterator[str]:
+def _mark(store: ControlStore, question: Question, found: Mapping[date, str] | None) -> list[str]:
     target, table = question.target, question.step.table
     published = Publications(store).between(target.tenant_id, [table], question.first, question.last)
+    changed: list[Outstanding] = []
     with store.write("planner") as connection:
-        days = question.window.days if found is not None else ()
-        busy = {row.day for row in planning.outstanding(connection, *target.name, days)}
-        changed = {
-            day: publication
-            for (_, day), publication in published.items()
-            if found is not None and day not in busy and found.get(day) != publication.marker
-        }
-        planning.write_outstanding(connection, [_outstanding(target, p, found or {}) for p in changed.values()])
-        said = planning.progress(connection).get(target.name)
-        if said:
-            planning.write_progress(connection, target.name, replace(said, late_data_asked_at=store.now()))
-    for day in sorted(changed):
-        yield f"{target.tenant_id}/{target.pipeline} {day}"
+        if found is not None:
+            busy = {row.day for row in planning.outstanding(connection, *target.name, question.window.days)}
+            changed = [
+                _outstanding(target, publication, found)
+                for (_, day), publication in published.items()
+                if day not in busy and found.get(day) != publication.marker
+            ]
+            planning.write_outstanding(connection, changed)
+        planning.asked_for_late_data(connection, target.name, store.now())
+    return [f"{target.tenant_id}/{target.pipeline} {day}" for day in sorted(row.day for row in changed)]
 
 
 def _outstanding(target: Target, published: Publication, found: Mapping[date, str]) -> Outstanding:

@@ -4,20 +4,23 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from convergence_assets import dagster_compat
 from convergence_assets.assets.factory import asset_key, pool_of
-from convergence_assets.assets.locking import REQUEST_TAG, TRIGGER_TAG
+from convergence_assets.assets.tags import REQUEST_TAG, partition_key, run_tags
 from convergence_assets.settings import ONLY_TENANTS, Settings
 from convergence_assets.tenancy.model import Tenant, TenantRegistry
 
 if TYPE_CHECKING:
     from convergence_assets.control.planning import Request
+    from convergence_assets.control.store import ControlStore
     from convergence_assets.scheduling.planner import Found, Planner
     from convergence_assets.scheduling.room import Launch
+    from convergence_assets.scheduling.targets import Targets
 
 CATCH_UP_EVERY_SECONDS = 30
 LATE_DATA_EVERY_SECONDS = 60
@@ -27,61 +30,17 @@ POOLS_A_TICK = 50
 _LOOKED_UP_AT_ONCE = 500
 
 
-def build_schedules(registry: TenantRegistry, settings: Settings) -> list[dg.ScheduleDefinition]:
-    """One schedule a distinct cron and timezone; its tick asks for what is due."""
+def build_scheduling(
+    registry: TenantRegistry, settings: Settings
+) -> tuple[list[dg.ScheduleDefinition], list[dg.SensorDefinition]]:
+    """One schedule a distinct cron and timezone, whose tick asks for what is due, and the sensors beside them."""
+    asking = _Asking(registry, settings)
     sharing: dict[tuple[str, str], list[str]] = defaultdict(list)
     for tenant in registry.tenants.values():
         for pipeline in tenant.pipelines if tenant.enabled else ():
             sharing[pipeline.schedule, tenant.timezone].append(f"{tenant.tenant_id}/{pipeline.name}")
-    return [_schedule(*found, names, registry, settings) for found, names in sorted(sharing.items())]
-
-
-def build_catch_up(registry: TenantRegistry, settings: Settings) -> dg.SensorDefinition:
-    """The sensor that asks for what the schedules' ticks did not: missed, failed, late and unblocked days."""
-    keys = [
-        asset_key(tenant, pipeline, step.table)
-        for tenant in registry.tenants.values()
-        if tenant.enabled
-        for pipeline in tenant.pipelines
-        for step in pipeline.steps
-    ]
-
-    @dg.sensor(
-        name="catch_up",
-        asset_selection=keys,
-        minimum_interval_seconds=CATCH_UP_EVERY_SECONDS,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Asks for days that were missed, failed, corrected late, or whose upstream is there now.",
-    )
-    def catch_up(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        _set_pools(context.instance, registry.tenants.values())
-        planner = _planner(registry, settings, context.instance)
-        stopped = dagster_compat.stopped_schedules(context.instance)
-        on = [schedule for schedule in planner.schedules if schedule_name(*schedule) not in stopped]
-        return _result(planner.catch_up(on))
-
-    return catch_up
-
-
-def build_late_data(registry: TenantRegistry, settings: Settings) -> dg.SensorDefinition:
-    """The sensor that asks the sources whether published days have changed; `catch_up` then asks for their runs."""
-
-    @dg.sensor(
-        name="late_data",
-        minimum_interval_seconds=LATE_DATA_EVERY_SECONDS,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Asks the sources, once a schedule's tick, for rows of days that are published already.",
-    )
-    def late_data(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        from convergence_assets.control.store import ControlStore
-        from convergence_assets.scheduling.late_data import ask
-        from convergence_assets.scheduling.targets import targets_of
-
-        tenants = registry.tenants.values()
-        changed = ask(ControlStore.open(settings), settings, tenants, targets_of(tenants))
-        return dg.SkipReason(f"late data: {', '.join(changed[:50])}" if changed else "no day has changed")
-
-    return late_data
+    schedules = [_schedule(*found, names, asking) for found, names in sorted(sharing.items())]
+    return schedules, [_catch_up(asking), _late_data(asking)]
 
 
 def schedule_name(cron: str, timezone: str) -> str:
@@ -96,27 +55,19 @@ def schedule_name(cron: str, timezone: str) -> str:
 def run_request(launch: "Launch") -> dg.RunRequest:
     """What Dagster is asked for: one partition, or a range in one run."""
     target = launch.target
-    tags = {
-        "tenant": target.tenant_id,
-        "pipeline": target.pipeline,
+    own = {
         REQUEST_TAG: launch.key,
-        TRIGGER_TAG: launch.trigger,
         "dagster/priority": str(NEWEST_PRIORITY if launch.newest else CATCH_UP_PRIORITY),
         # The Kubernetes launcher starts a pod that loads this tenant alone.
         "dagster-k8s/config": json.dumps(
             {"container_config": {"env": [{"name": ONLY_TENANTS, "value": target.tenant_id}]}}
         ),
     }
-    partition_key: str | None = launch.first.isoformat()
-    if launch.first != launch.last:
-        tags["dagster/asset_partition_range_start"] = launch.first.isoformat()
-        tags["dagster/asset_partition_range_end"] = launch.last.isoformat()
-        partition_key = None
     return dg.RunRequest(
         run_key=launch.key,
-        tags=tags,
+        tags=run_tags(*target.name, launch.first, launch.last, launch.trigger) | own,
         asset_selection=[dg.AssetKey([*target.name, table]) for table in target.tables.reads],
-        partition_key=partition_key,
+        partition_key=partition_key(launch.first, launch.last),
     )
 
 
@@ -142,9 +93,31 @@ def look_up(instance: dg.DagsterInstance, asked: "Sequence[Request]") -> "Mappin
     return found
 
 
-def _schedule(
-    cron: str, timezone: str, names: Sequence[str], registry: TenantRegistry, settings: Settings
-) -> dg.ScheduleDefinition:
+class _Asking:
+    """What schedules and sensors share; the targets are made in the first tick, since that imports SQLAlchemy."""
+
+    def __init__(self, registry: TenantRegistry, settings: Settings) -> None:
+        self.registry = registry
+        self.settings = settings
+
+    @cached_property
+    def targets(self) -> "Targets":
+        from convergence_assets.scheduling.targets import Targets, targets_of
+
+        return Targets(targets_of(self.registry.tenants.values()))
+
+    def store(self) -> "ControlStore":
+        from convergence_assets.control.store import ControlStore
+
+        return ControlStore.open(self.settings)
+
+    def planner(self, instance: dg.DagsterInstance) -> "Planner":
+        from convergence_assets.scheduling.planner import Planner
+
+        return Planner(self.store(), self.targets, partial(look_up, instance))
+
+
+def _schedule(cron: str, timezone: str, names: Sequence[str], asking: _Asking) -> dg.ScheduleDefinition:
     shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
 
     # By the implicit job's name: schedules over assets with different partitions load in no other way (Dagster 1.13).
@@ -157,7 +130,7 @@ def _schedule(
         description=f"`{cron}` in {timezone}: {shown}",
     )
     def due(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        launches = _planner(registry, settings, context.instance).due((cron, timezone))
+        launches = asking.planner(context.instance).due((cron, timezone))
         if not launches:
             yield _NOTHING
         yield from map(run_request, launches)
@@ -165,29 +138,55 @@ def _schedule(
     return due
 
 
+def _catch_up(asking: _Asking) -> dg.SensorDefinition:
+    """Asks for what the schedules' ticks did not: missed, failed, late and unblocked days."""
+    tenants = [tenant for tenant in asking.registry.tenants.values() if tenant.enabled]
+    keys = [asset_key(t, pipeline, step.table) for t in tenants for pipeline in t.pipelines for step in pipeline.steps]
+
+    @dg.sensor(
+        name="catch_up",
+        asset_selection=keys,
+        minimum_interval_seconds=CATCH_UP_EVERY_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Asks for days that were missed, failed, corrected late, or whose upstream is there now.",
+    )
+    def catch_up(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        _set_pools(context.instance, tenants)
+        stopped = dagster_compat.stopped_schedules(context.instance)
+        on = [schedule for schedule in asking.targets.schedules if schedule_name(*schedule) not in stopped]
+        launches = asking.planner(context.instance).catch_up(on)
+        if not launches:
+            return dg.SensorResult(skip_reason=_NOTHING)
+        return dg.SensorResult(run_requests=[run_request(launch) for launch in launches])
+
+    return catch_up
+
+
+def _late_data(asking: _Asking) -> dg.SensorDefinition:
+    """Asks the sources whether published days have changed; `catch_up` then asks for their runs."""
+
+    @dg.sensor(
+        name="late_data",
+        minimum_interval_seconds=LATE_DATA_EVERY_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Asks the sources, once a schedule's tick, for rows of days that are published already.",
+    )
+    def late_data(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        from convergence_assets.scheduling.late_data import ask
+
+        targets = asking.targets.by_name.values()
+        changed = ask(asking.store(), asking.settings, asking.registry.tenants.values(), targets)
+        return dg.SkipReason(f"late data: {', '.join(changed[:50])}" if changed else "no day has changed")
+
+    return late_data
+
+
 _NOTHING = dg.SkipReason("nothing to ask for; `convergence schedule` says of each pipeline why")
-
-
-def _result(launches: "Sequence[Launch]") -> dg.SensorResult:
-    if not launches:
-        return dg.SensorResult(skip_reason=_NOTHING)
-    return dg.SensorResult(run_requests=[run_request(launch) for launch in launches])
-
-
-def _planner(registry: TenantRegistry, settings: Settings, instance: dg.DagsterInstance) -> "Planner":
-    from convergence_assets.control.store import ControlStore
-    from convergence_assets.scheduling.planner import Planner
-    from convergence_assets.scheduling.targets import targets_of
-
-    def lookup(asked: "Sequence[Request]") -> "Mapping[str, Found]":
-        return look_up(instance, asked)
-
-    return Planner(ControlStore.open(settings), targets_of(registry.tenants.values()), lookup)
 
 
 def _set_pools(instance: dg.DagsterInstance, tenants: Iterable[Tenant]) -> None:
     """Bring the limits of the tenants' pools to their plans, some in each tick."""
     said = dagster_compat.pool_limits(instance)
-    wanted = {pool_of(tenant): tenant.plan.max_concurrent_runs for tenant in tenants if tenant.enabled}
+    wanted = {pool_of(tenant): tenant.plan.max_concurrent_runs for tenant in tenants}
     for pool in [pool for pool, limit in wanted.items() if said.get(pool) != limit][:POOLS_A_TICK]:
         dagster_compat.set_pool_limit(instance, pool, wanted[pool])

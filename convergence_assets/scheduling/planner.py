@@ -3,20 +3,20 @@ up. One transaction a tick, so that two daemons never ask for the same day.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
 import sqlalchemy as sa
 
+from convergence_assets.assets.window import days_of
 from convergence_assets.control import planning, publications
 from convergence_assets.control.locks import Claim, Locks
-from convergence_assets.control.planning import Outstanding, Progress, Request
-from convergence_assets.control.requests import Outcome, forget, new_row, settle
+from convergence_assets.control.planning import Name, Outstanding, Progress, Request
+from convergence_assets.control.requests import Outcome, ask, ask_again, forget, settle
 from convergence_assets.control.store import ControlStore
-from convergence_assets.control.tables import requests as requests_table
 from convergence_assets.scheduling.room import CATCH_UP_DAYS, CATCH_UP_IN_FLIGHT, Launch, Room, in_turn, stretches
-from convergence_assets.scheduling.targets import Name, Target
+from convergence_assets.scheduling.targets import Target, Targets
 
 REQUESTS_A_TICK = 50
 """So many runs one tick asks for at most: Dagster needs up to a second to make each."""
@@ -48,25 +48,19 @@ Lookup = Callable[[Sequence[Request]], Mapping[str, Found]]
 class Planner:
     """Decides over the targets of a deployment; keeps nothing between two ticks but what is in the store."""
 
-    def __init__(self, store: ControlStore, targets: Iterable[Target], lookup: Lookup) -> None:
+    def __init__(self, store: ControlStore, targets: Targets, lookup: Lookup) -> None:
         self._store = store
-        self._targets = {target.name: target for target in targets}
+        self._targets = targets
         self._lookup = lookup
-        self._readers = _readers(self._targets.values())
-
-    @property
-    def schedules(self) -> frozenset[tuple[str, str]]:
-        """Cron and timezone of every schedule there is."""
-        return frozenset(target.schedule for target in self._targets.values())
 
     def due(self, schedule: tuple[str, str]) -> list[Launch]:
         """The newest days of the pipelines on one schedule (cron, timezone), as its tick asks for them."""
-        mine = [target for target in self._targets.values() if target.schedule == schedule]
+        mine = [target for target in self._targets.by_name.values() if target.schedule == schedule]
         return self._tick(mine, frozenset({schedule}), catch_up=False)
 
     def catch_up(self, on: Collection[tuple[str, str]]) -> list[Launch]:
         """Everything that is due: missed, failed, late and unblocked days too. `on` are the schedules that are on."""
-        return self._tick(list(self._targets.values()), frozenset(on), catch_up=True)
+        return self._tick(list(self._targets.by_name.values()), frozenset(on), catch_up=True)
 
     def _tick(self, targets: Sequence[Target], on: frozenset[tuple[str, str]], *, catch_up: bool) -> list[Launch]:
         asked: Mapping[str, Found] = {}
@@ -75,7 +69,7 @@ class Planner:
                 waiting = planning.open_requests(connection)
             asked = self._lookup(waiting) if waiting else {}
         with self._store.write("planner") as connection:
-            tick = _Tick(self._store, connection, targets, self._targets, self._readers, on)
+            tick = _Tick(self._store, connection, targets, self._targets, on)
             if catch_up:
                 forget(connection, tick.now)
                 tick.settle(waiting, asked)
@@ -94,45 +88,42 @@ class _Tick:
         store: ControlStore,
         connection: sa.Connection,
         targets: Sequence[Target],
-        all_targets: Mapping[Name, Target],
-        readers: Mapping[tuple[str, str], tuple[Target, ...]],
+        deployment: Targets,
         on: frozenset[tuple[str, str]],
     ) -> None:
         self.now = store.now()
         self._connection = connection
         self._targets = targets
-        self._all = all_targets
-        self._readers = readers
+        self._all = deployment.by_name
+        self._concerned = deployment.concerned
         self._locks = Locks(store)
         self._progress = planning.progress(connection)
         self._pauses = planning.all_pauses(connection)
         self._on = on
         self._again: list[Launch] = []
-        self._open: dict[str, Request] = {}
+        self._open = {request.key: request for request in planning.open_requests(connection)}
 
     def settle(self, waiting: Sequence[Request], found: Mapping[str, Found]) -> None:
         """What became of the runs that were asked for."""
-        for request in planning.open_requests(self._connection):
-            self._open[request.key] = request
         over: dict[str, Outcome] = {}
         for request in waiting:
-            target, run = self._all.get((request.tenant_id, request.pipeline)), found.get(request.key)
             if request.key not in self._open:
                 continue
+            target, run = self._all.get((request.tenant_id, request.pipeline)), found.get(request.key)
+            if run is None and request.outcome:  # Dagster has forgotten the run
+                run = Found(request.run_id or "", request.outcome)
             if run is not None and run.outcome is not None:
                 over[request.key] = run.outcome
                 del self._open[request.key]
                 self._settle_days(target, request, run)
-            elif run is None and request.outcome:  # Dagster has forgotten the run
-                over[request.key] = request.outcome
-                del self._open[request.key]
-                self._settle_days(target, request, Found(request.run_id or "", request.outcome))
             elif run is None and target and request.requested_at < self.now - LOST_AFTER:
-                self._again.append(self._launch_again(target, request))
+                ask_again(self._connection, request.key, self.now)
+                newest = request.trigger == "schedule"
+                self._again.append(Launch(request.key, target, request.first, request.last, newest))
         settle(self._connection, over)
 
     def _settle_days(self, target: Target | None, request: Request, run: Found) -> None:
-        days = list(_days(request.first, request.last))
+        days = days_of(request.first, request.last)
         rows = planning.outstanding(self._connection, request.tenant_id, request.pipeline, days)
         mine = [row for row in rows if row.request_key == request.key and row.state == "requested"]
         if target is None:  # its file is gone, and may come back
@@ -164,11 +155,6 @@ class _Tick:
         wake_at = self.now + RETRY_AFTER[attempts - 1]
         return replace(row, state="due", reason=said, wake_at=wake_at, attempts=attempts, request_key=None)
 
-    def _launch_again(self, target: Target, request: Request) -> Launch:
-        own = sa.update(requests_table).where(requests_table.c.request_key == request.key)
-        self._connection.execute(own.values(requested_at=self.now))
-        return Launch(request.key, target, request.first, request.last, request.trigger == "schedule")
-
     def follow_publications(self) -> None:
         """Wake what was published, and what reads it, since the last tick."""
         seen = planning.read_through(self._connection)
@@ -177,7 +163,7 @@ class _Tick:
             return
         touched: dict[Name, set[date]] = defaultdict(set)
         for tenant_id, table, day in publications.since(self._connection, seen):
-            for target in self._readers.get((tenant_id, table), ()):
+            for target in self._concerned.get((tenant_id, table), ()):
                 touched[target.name].add(day)
         for name, days in touched.items():
             self._touch(self._all[name], days)
@@ -233,7 +219,7 @@ class _Tick:
             : max(CATCH_UP_IN_FLIGHT - in_flight, 0)
         ]:
             last = min(said.opened_through + timedelta(days=CATCH_UP_DAYS), said.newest_opened or date.max)
-            days = list(_days(said.opened_through + _DAY, min(last, self._open_up_to(target, last))))
+            days = days_of(said.opened_through + _DAY, min(last, self._open_up_to(target, last)))
             if days:
                 self._open_days(target, days)
                 said = replace(said, opened_through=days[-1])
@@ -267,13 +253,13 @@ class _Tick:
         rows = [row for row in rows if row.name in mine and row.state != "requested"]
         if not rows:
             return self._again
-        room = Room(self._connection, self._locks, [mine[name] for name in {row.name for row in rows}], self.now)
+        wanted = [mine[name] for name in {row.name for row in rows}]
+        room = Room(self._connection, self._locks, wanted, self._open.values(), self.now)
         held: list[Outstanding] = []
         newest, older = [], defaultdict(list)
         for row in rows:
             target = mine[row.name]
-            stopped = self._stopped(target)
-            if stopped:
+            if self._stopped(target):
                 held.append(replace(row, wake_at=self.now + PAUSED_FOR))
             elif row.day == target.due_through(self.now):
                 newest.append(row)
@@ -308,7 +294,7 @@ class _Tick:
         claim = Claim(target.tenant_id, target.pipeline, first, last)
         key = f"{target.tenant_id}/{target.pipeline}/{claim.partition}/v{version}/a{attempt}"
         launch = Launch(key, target, first, last, newest)
-        self._connection.execute(sa.insert(requests_table), new_row(key, claim, launch.trigger, self.now))
+        ask(self._connection, key, claim, launch.trigger, self.now)
         room.take(launch)
         launches.append(launch)
         asked = [
@@ -332,22 +318,9 @@ class _Tick:
         return max((found[t, day].version for t in target.tables.asked() if (t, day) in found), default=0)
 
     def _stopped(self, target: Target) -> bool:
-        paused = target.name in self._pauses or (target.tenant_id, "") in self._pauses
-        return target.paused or paused or target.schedule not in self._on
+        paused = target.paused or planning.pause_of(self._pauses, target.name) is not None
+        return paused or target.schedule not in self._on
 
     def _write(self, target: Target, said: Progress) -> None:
         self._progress[target.name] = said
         planning.write_progress(self._connection, target.name, said)
-
-
-def _readers(targets: Iterable[Target]) -> Mapping[tuple[str, str], tuple[Target, ...]]:
-    """By tenant and table the pipelines that its publication concerns: the one that makes it, those that read it."""
-    found: dict[tuple[str, str], list[Target]] = defaultdict(list)
-    for target in targets:
-        for table in target.tables.asked():
-            found[target.tenant_id, table].append(target)
-    return {key: tuple(concerned) for key, concerned in found.items()}
-
-
-def _days(first: date, last: date) -> Iterator[date]:
-    return (first + timedelta(days=n) for n in range((last - first).days + 1))

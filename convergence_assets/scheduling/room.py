@@ -7,11 +7,10 @@ from datetime import date, datetime, timedelta
 
 import sqlalchemy as sa
 
-from convergence_assets.control import planning
 from convergence_assets.control.locks import Claim, Lock, Locks
-from convergence_assets.control.planning import Outstanding
+from convergence_assets.control.planning import Name, Outstanding, Request
 from convergence_assets.control.requests import used
-from convergence_assets.scheduling.targets import Name, Target
+from convergence_assets.scheduling.targets import Target
 
 CATCH_UP_IN_FLIGHT = 20
 """So many runs for other days than a pipeline's newest are in flight at most, in all of the deployment."""
@@ -42,11 +41,18 @@ class Launch:
 class Room:
     """What the plans and the runs in flight leave room for."""
 
-    def __init__(self, connection: sa.Connection, locks: Locks, targets: Collection[Target], now: datetime) -> None:
+    def __init__(
+        self,
+        connection: sa.Connection,
+        locks: Locks,
+        targets: Collection[Target],
+        planned: Collection[Request],
+        now: datetime,
+    ) -> None:
+        """`planned` are the planner's requests whose end it has not seen."""
         quotas = {target.quota.tenant_id: target.quota for target in targets}
         self._now = now
         self._used = dict(used(connection, quotas.values(), now))
-        planned = planning.open_requests(connection)
         self._in_flight = Counter(request.tenant_id for request in planned)
         self.catching_up = Counter(request.tenant_id for request in planned if request.trigger == "catch_up")
         self._held: dict[Name, list[Lock]] = defaultdict(list)

@@ -1,18 +1,16 @@
 """A tenant's pipeline as the planner sees it: when it is due, what it makes, what it reads."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from convergence_assets.assets.locking import quota_of
+from convergence_assets.control.planning import Name
 from convergence_assets.control.publications import Tables
 from convergence_assets.control.requests import Quota
 from convergence_assets.scheduling import due
 from convergence_assets.tenancy.model import Tenant, TenantPipeline
-
-Name = tuple[str, str]
-"""Tenant and pipeline."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +50,21 @@ class Target:
     def waited_long_enough(self, day: date, now: datetime) -> bool:
         """Whether the day runs now though something that it reads is not there."""
         return self.wait_at_most is not None and self.due_at(day) + self.wait_at_most <= now
+
+
+class Targets:
+    """The targets of a deployment by name, and what follows from all of them together."""
+
+    def __init__(self, targets: Iterable[Target]) -> None:
+        self.by_name = {target.name: target for target in targets}
+        self.schedules = frozenset(target.schedule for target in self.by_name.values())
+        """Cron and timezone of every schedule there is."""
+        concerned: dict[tuple[str, str], list[Target]] = defaultdict(list)
+        for target in self.by_name.values():
+            for table in target.tables.asked():
+                concerned[target.tenant_id, table].append(target)
+        self.concerned = {key: tuple(found) for key, found in concerned.items()}
+        """By tenant and table the pipelines that a publication concerns: the one that makes it, those that read it."""
 
 
 def targets_of(tenants: Iterable[Tenant]) -> list[Target]:

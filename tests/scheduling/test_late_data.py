@@ -14,7 +14,7 @@ from convergence_assets.control.holding import holding
 from convergence_assets.scheduling.explain import explain
 from convergence_assets.scheduling.late_data import ask
 from convergence_assets.scheduling.planner import Planner
-from convergence_assets.scheduling.targets import targets_of
+from convergence_assets.scheduling.targets import Targets, targets_of
 
 FIRST = date(2026, 3, 9)
 DAYS = [FIRST + timedelta(days=n) for n in range(3)]
@@ -36,7 +36,7 @@ def test_a_day_whose_rows_changed_after_its_publish_is_asked_for_again_and_no_ot
     monkeypatch.setattr(store, "now", lambda: datetime(2026, 3, 12, 7, tzinfo=UTC))
     (target,) = targets_of([project.tenant])
     target = replace(target, paused=False, start_date=FIRST)
-    planner = Planner(store, [target], lambda asked: {})
+    planner = Planner(store, Targets([target]), lambda asked: {})
 
     def asked() -> list[str]:
         return ask(store, project.settings, [project.tenant], [target])
@@ -45,7 +45,7 @@ def test_a_day_whose_rows_changed_after_its_publish_is_asked_for_again_and_no_ot
     assert (
         Definitions(project.settings).run(instance, project.tenant, project.tenant.pipelines[0], *DAYS[::2]).succeeded
     )
-    assert planner.catch_up(planner.schedules) == []
+    assert planner.catch_up([target.schedule]) == []
     assert asked() == []
     used = datetime(2026, 3, 10, 12, tzinfo=UTC)
     project.load_bills([(used, datetime(2026, 3, 20, tzinfo=UTC), -3.5)])
@@ -54,5 +54,5 @@ def test_a_day_whose_rows_changed_after_its_publish_is_asked_for_again_and_no_ot
     assert asked() == ["acme/demo_costs 2026-03-10"]
     (said,) = explain(store, [target])
     assert [row.reason.split(":")[0] for row in said.days] == ["late data"]
-    assert {launch.first for launch in planner.catch_up(planner.schedules)} == {DAYS[1], DAYS[2] + timedelta(days=1)}
+    assert {launch.first for launch in planner.catch_up([target.schedule])} == {DAYS[1], DAYS[2] + timedelta(days=1)}
     assert asked() == []

@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 from world import START
 
-from convergence_assets.assets.locking import REQUEST_TAG
+from convergence_assets.assets.tags import REQUEST_TAG
 from convergence_assets.control.planning import Request
 from convergence_assets.scheduling.launching import look_up, schedule_name
 from convergence_assets.scheduling.planner import Found

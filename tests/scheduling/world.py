@@ -16,7 +16,7 @@ from convergence_assets.control.requests import Outcome, Quota, Requests
 from convergence_assets.control.store import ControlStore
 from convergence_assets.scheduling.planner import Found, Planner
 from convergence_assets.scheduling.room import Launch
-from convergence_assets.scheduling.targets import Target
+from convergence_assets.scheduling.targets import Target, Targets
 from convergence_assets.settings import Settings
 
 START = date(2026, 3, 1)
@@ -58,7 +58,7 @@ class World:
         environ = {"CONVERGENCE_HOME": str(self.folder)} | ({"CONVERGENCE_CONTROL_URL": self.url} if self.url else {})
         self.store = ControlStore(control_url(Settings.from_env(environ), {}), lambda: self.now)
         self.publications, self.requests = Publications(self.store), Requests(self.store)
-        self.planner = Planner(self.store, self.targets, self.lookup)
+        self.planner = Planner(self.store, Targets(self.targets), self.lookup)
         self.on = {t.schedule for t in self.targets}
         self.runs: dict[str, Run] = {}
         self.launched: list[tuple[datetime, Launch]] = []

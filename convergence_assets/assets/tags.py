@@ -1,0 +1,22 @@
+"""What a run says of itself in its tags, whoever launches it."""
+
+from datetime import date
+
+REQUEST_TAG = "convergence/request"
+"""The key of the request that a run was launched for."""
+TRIGGER_TAG = "convergence/trigger"
+"""What made somebody ask for a run: schedule, catch_up, backfill or manual; absent, a person did."""
+
+
+def run_tags(tenant_id: str, pipeline: str, first: date, last: date, trigger: str) -> dict[str, str]:
+    """The tags of a run over the partitions [first, last]; more than one are Dagster's range in one run."""
+    tags = {"tenant": tenant_id, "pipeline": pipeline, TRIGGER_TAG: trigger}
+    if first != last:
+        tags["dagster/asset_partition_range_start"] = first.isoformat()
+        tags["dagster/asset_partition_range_end"] = last.isoformat()
+    return tags
+
+
+def partition_key(first: date, last: date) -> str | None:
+    """The run's partition; None for a range, which its tags name."""
+    return first.isoformat() if first == last else None
