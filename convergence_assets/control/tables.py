@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 # The newest file of migrations/versions; a store at this revision is opened without importing alembic.
-HEAD = "0002"
+HEAD = "0005"
 
 # Dagster keeps an `alembic_version` of its own in the same Postgres: every name here begins alike.
 VERSION_TABLE = "convergence_schema_version"
@@ -140,4 +140,36 @@ cursors = sa.Table(
     metadata,
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("value", sa.BigInteger, nullable=False),
+)
+
+# The process that works on a run; its own row says so before the run begins. `end_requested_at` asks the process's own
+# host to end it.
+workers = sa.Table(
+    "convergence_workers",
+    metadata,
+    sa.Column("run_id", sa.Text, primary_key=True),
+    sa.Column("host", sa.Text, nullable=False),
+    sa.Column("boot_id", sa.Text, nullable=False),
+    sa.Column("process_space", sa.Text, nullable=False),
+    sa.Column("process", sa.Integer, nullable=False),
+    sa.Column("process_started", sa.Text, nullable=False),
+    sa.Column("began_at", Moment, nullable=False),
+    sa.Column("end_requested_at", Moment),
+)
+
+# What was done about a stuck run: a row a rung of the ladder, written before it is taken and completed after.
+remediations = sa.Table(
+    "convergence_remediations",
+    metadata,
+    sa.Column("run_id", sa.Text, primary_key=True),
+    sa.Column("rung", sa.Text, primary_key=True),
+    sa.Column("tenant_id", sa.Text, nullable=False),
+    sa.Column("pipeline", sa.Text, nullable=False),
+    sa.Column("first_day", sa.Date),
+    sa.Column("last_day", sa.Date),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("begun_at", Moment, nullable=False),
+    sa.Column("done_at", Moment),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Index("convergence_remediations_by_pipeline", "tenant_id", "pipeline", "begun_at"),
 )

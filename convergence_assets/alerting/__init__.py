@@ -1,0 +1,1 @@
+"""Alerts to people: incidents, who is told, and telling them."""

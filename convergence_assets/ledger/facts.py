@@ -1,0 +1,55 @@
+"""What the follower learns of runs, as those who watch them need it."""
+
+from dataclasses import dataclass
+from datetime import date
+
+from convergence_assets.control.runs import IndexedRun
+
+
+@dataclass(frozen=True)
+class FailedCheck:
+    """A check that did not pass; `partitions` are the days it failed for, `examples` masked where they must be."""
+
+    name: str
+    column: str | None
+    observed_value: object
+    unexpected_count: int | None
+    examples: tuple[object, ...]
+    partitions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ChecksFailed:
+    """The failed checks of one severity of one table in one run; `held_back` are the days that were not published."""
+
+    run: IndexedRun
+    table: str
+    severity: str
+    checks: tuple[FailedCheck, ...]
+    held_back: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Published:
+    """Days of a table that a run published."""
+
+    run: IndexedRun
+    table: str
+    days: tuple[date, ...]
+
+
+@dataclass(frozen=True)
+class RunEnded:
+    """A run that is over (`run.status` is succeeded, failed or canceled); it may be one of several pipelines' parts.
+
+    `table` is the first step that failed, and `message` what its first failed attempt said: the user's own error and
+    not a wrapper's.
+    """
+
+    run: IndexedRun
+    table: str | None
+    error_class: str | None
+    message: str | None
+
+
+Fact = ChecksFailed | Published | RunEnded
