@@ -6,6 +6,7 @@ from datetime import date, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Protocol, Self
 
+from convergence_assets.warehouse.row_text import Row
 from convergence_assets.warehouse.schema import Query, TableRef, TableSchema
 
 if TYPE_CHECKING:
@@ -164,6 +165,17 @@ class Warehouse(Protocol):
         self, table: TableRef, schema: TableSchema, files: Sequence[SourceFile], file_format: FileFormat, job: Job,
     ) -> int:  # fmt: skip
         """Load files into a table outside the pipelines (a source), replacing the partitions that they hold."""
+        ...
+
+    def merge_rows(
+        self, table: TableRef, schema: TableSchema, rows: Sequence[Row], key: tuple[str, ...], job: Job,
+        newest_by: str | None = None,
+    ) -> None:  # fmt: skip
+        """Replace the rows of the same `key` and insert the others, in one atomic step that may be repeated.
+
+        No two of `rows` have the same key; a row keeps its partition for ever. Where `newest_by` is given, a row of
+        the table stays that is greater in it. Raises `NotFound` where there is no such table.
+        """
         ...
 
     def running_jobs(self) -> Sequence[RunningJob]:

@@ -29,8 +29,8 @@ class Column:
 class TableSchema:
     """What a table is declared to be.
 
-    `partition_column` is a DATE column (daily partitions) or None; `partition_expiration_days` counts from
-    the partition's date; `ingestion_time_from` names the TIMESTAMP column whose day fills the partition
+    `partition_column` is a DATE or TIMESTAMP column (daily partitions, in UTC) or None; `partition_expiration_days`
+    counts from the partition's date; `ingestion_time_from` names the TIMESTAMP column whose day fills the partition
     column on an engine that has no ingestion-time partitions.
     """
 

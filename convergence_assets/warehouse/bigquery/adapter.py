@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from convergence_assets.warehouse.bigquery import tables
 from convergence_assets.warehouse.bigquery.jobs import RETRY_BUDGET_SECONDS, Jobs, Request
 from convergence_assets.warehouse.bigquery.labels import MANAGED, sanitised
+from convergence_assets.warehouse.bigquery.merging import merge_statement
 from convergence_assets.warehouse.bigquery.output import check_output
 from convergence_assets.warehouse.bigquery.owner import owner_labels
 from convergence_assets.warehouse.changes import added_columns
@@ -31,6 +32,7 @@ from convergence_assets.warehouse.interface import (
     Staged,
     Statement,
 )
+from convergence_assets.warehouse.row_text import Row, partition_days, row_text
 from convergence_assets.warehouse.schema import ParameterValue, Query, TableRef, TableSchema
 from convergence_assets.warehouse.statements import absent, absent_dataset, only_reads, table_names
 
@@ -151,6 +153,16 @@ class BigQueryWarehouse:
         written = self.publish(staged, [p for p in staged.rows_per_partition if p is not None], job)
         self.discard(staged)
         return written
+
+    def merge_rows(
+        self, table: TableRef, schema: TableSchema, rows: Sequence[Row], key: tuple[str, ...], job: Job,
+        newest_by: str | None = None,
+    ) -> None:  # fmt: skip
+        # The rows travel as a parameter: one job, where a load job and a table of its own would be four calls.
+        text = row_text(schema, rows)
+        merge = merge_statement(self._quoted(table), schema, key, newest_by, partition_days(schema, rows))
+        identity = (str(table), hashlib.sha256(text.encode()).hexdigest())
+        self._jobs.run(self._query("merge", Query(merge, {"rows": text}), job, identity=identity), job)
 
     def running_jobs(self) -> Sequence[RunningJob]:
         return self._jobs.running(None)

@@ -16,6 +16,7 @@ from convergence_assets.warehouse.duckdb import tables
 from convergence_assets.warehouse.duckdb.engine import Engine
 from convergence_assets.warehouse.duckdb.files import STAGING_PREFIX, Dataset, DatasetLock, Layout
 from convergence_assets.warehouse.duckdb.loading import load_statement
+from convergence_assets.warehouse.duckdb.merging import merge_statement
 from convergence_assets.warehouse.duckdb.parameters import bound
 from convergence_assets.warehouse.duckdb.rows import check_output, inserted, partition_literal, spelled
 from convergence_assets.warehouse.duckdb.tables import quoted
@@ -31,6 +32,7 @@ from convergence_assets.warehouse.interface import (
     Staged,
     Statement,
 )
+from convergence_assets.warehouse.row_text import Row, row_text
 from convergence_assets.warehouse.schema import Column, Query, TableRef, TableSchema
 from convergence_assets.warehouse.statements import absent, absent_dataset, table_names
 
@@ -167,6 +169,21 @@ class DuckDBWarehouse:
         written = self.publish(staged, [p for p in staged.rows_per_partition if p is not None], job)
         self.discard(staged)
         return written
+
+    def merge_rows(
+        self, table: TableRef, schema: TableSchema, rows: Sequence[Row], key: tuple[str, ...], job: Job,
+        newest_by: str | None = None,
+    ) -> None:  # fmt: skip
+        dataset = Dataset.of(table)
+        if not self._layout.dataset_file(dataset).exists():
+            raise NotFound(self._absent_dataset(dataset))
+        merge = merge_statement(f"{quoted(str(dataset))}.{quoted(table.table)}", schema, key, newest_by)
+        with self._writing(dataset, job.timeout_seconds):
+            stands = tables.existing(self._engine, str(dataset))
+            if table.table not in stands:
+                raise NotFound(absent(table, stands))
+            with self._transaction():
+                self._engine.run(merge, {"rows": row_text(schema, rows)}, timeout_seconds=job.timeout_seconds)
 
     def running_jobs(self) -> Sequence[RunningJob]:
         return ()  # A statement lives and dies with the process that runs it.
