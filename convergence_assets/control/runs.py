@@ -1,10 +1,19 @@
 """The runs index: each run of a pipeline as Dagster last told of it."""
 
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Literal
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from convergence_assets.control.ledger_rows import LedgerRow, put
+from convergence_assets.control.tables import runs
 
 RunStatus = Literal["queued", "running", "succeeded", "failed", "canceled"]
+RUNS_TABLE = "x_meta_pipeline_runs"
+_ACTIVE: tuple[RunStatus, ...] = ("queued", "running")
+_NAME = (runs.c.tenant_id, runs.c.pipeline)
 
 
 @dataclass(frozen=True)
@@ -42,3 +51,142 @@ class IndexedRun:
         if self.first is None:
             return None
         return str(self.first) if self.first == self.last else f"{self.first}...{self.last}"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which runs are wanted; None is any. `since` is about when they were created."""
+
+    tenant_id: str | None = None
+    pipeline: str | None = None
+    statuses: Collection[RunStatus] = ()
+    since: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Page:
+    """Runs, the newest first; `next` is what the next page is asked for with, None where there is none."""
+
+    runs: tuple[IndexedRun, ...]
+    next: str | None
+
+
+def parts_of(connection: sa.Connection, run_id: str) -> list[IndexedRun]:
+    """A run's rows, one a pipeline; empty where it is not known."""
+    return _read(connection, sa.select(runs).where(runs.c.run_id == run_id).order_by(*_NAME))
+
+
+def active(connection: sa.Connection, tenant_id: str | None = None) -> list[IndexedRun]:
+    """Every run that is queued or running, the oldest first."""
+    wanted = sa.select(runs).where(runs.c.status.in_(_ACTIVE)).order_by(runs.c.created_at, runs.c.run_id, *_NAME)
+    return _read(connection, wanted.where(runs.c.tenant_id == tenant_id) if tenant_id else wanted)
+
+
+def latest(connection: sa.Connection, tenant_id: str, pipeline: str) -> IndexedRun | None:
+    """The newest run of a pipeline."""
+    own = (runs.c.tenant_id == tenant_id, runs.c.pipeline == pipeline)
+    found = _read(connection, sa.select(runs).where(*own).order_by(runs.c.created_at.desc(), runs.c.run_id).limit(1))
+    return found[0] if found else None
+
+
+def page(connection: sa.Connection, asked: Asked, limit: int = 100, after: str | None = None) -> Page:
+    """Runs that fit, the newest first; `after` is an earlier page's `next`. Raises ValueError for another `after`."""
+    wanted = sa.select(runs)
+    if asked.tenant_id is not None:
+        wanted = wanted.where(runs.c.tenant_id == asked.tenant_id)
+    if asked.pipeline is not None:
+        wanted = wanted.where(runs.c.pipeline == asked.pipeline)
+    if asked.statuses:
+        wanted = wanted.where(runs.c.status.in_(asked.statuses))
+    if asked.since is not None:
+        wanted = wanted.where(runs.c.created_at >= asked.since)
+    if after is not None:
+        wanted = wanted.where(_after(after))
+    newest_first = [column.desc() for column in (runs.c.created_at, runs.c.run_id, *_NAME)]
+    found = _read(connection, wanted.order_by(*newest_first).limit(limit + 1))
+    more = len(found) > limit
+    return Page(tuple(found[:limit]), _cursor(found[limit - 1]) if more else None)
+
+
+def write(connection: sa.Connection, changed: Iterable[IndexedRun]) -> None:
+    """Insert or replace these rows."""
+    rows = list(changed)
+    if not rows:
+        return
+    own = sa.and_(
+        runs.c.run_id == sa.bindparam("r"), runs.c.tenant_id == sa.bindparam("t"), runs.c.pipeline == sa.bindparam("p")
+    )
+    keys = [{"r": run.run_id, "t": run.tenant_id, "p": run.pipeline} for run in rows]
+    connection.execute(sa.delete(runs).where(own), keys)
+    connection.execute(sa.insert(runs), [_row(run) for run in rows])
+
+
+def mark_stuck(connection: sa.Connection, run_id: str, reason: str, now: datetime) -> list[IndexedRun]:
+    """Note why a run is stuck, in the index and on its way to the ledger; its rows as they are then."""
+    changed = [replace(run, stuck_reason=reason, updated_at=now) for run in parts_of(connection, run_id)]
+    write(connection, changed)
+    put(connection, [ledger_row(run) for run in changed], now)
+    return changed
+
+
+def ledger_row(run: IndexedRun) -> LedgerRow:
+    """The run as `x_meta_pipeline_runs` has it."""
+    seconds = (run.ended_at - run.started_at).total_seconds() if run.ended_at and run.started_at else None
+    values = {
+        "pipeline_run_id": run.run_id,
+        "tenant_id": run.tenant_id,
+        "pipeline_id": run.pipeline,
+        "status": run.status,
+        "stuck_reason": run.stuck_reason,
+        "trigger": run.trigger,
+        "triggered_by": run.triggered_by,
+        "partition_start": run.first.isoformat() if run.first else None,
+        "partition_end": run.last.isoformat() if run.last else None,
+        "config_version": run.config_version,
+        "attempt": run.attempt,
+        "started_at": _iso(run.started_at),
+        "ended_at": _iso(run.ended_at),
+        "duration_ms": round(seconds * 1000) if seconds is not None else None,
+        "rows_published": run.rows_published,
+        "bytes_billed": run.bytes_billed,
+        "error_class": run.error_class,
+        "error_message": run.error_message,
+        "created_at": _iso(run.created_at),
+        "updated_at": _iso(run.updated_at),
+    }
+    return LedgerRow(run.tenant_id, RUNS_TABLE, f"{run.run_id}/{run.pipeline}", values)
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
+
+
+def _after(cursor: str) -> sa.ColumnElement[bool]:
+    said = cursor.split("|")
+    if len(said) != 4:
+        raise ValueError(f"{cursor!r} is no cursor of this list; ask without one")
+    moment = datetime.fromisoformat(said[0])
+    return sa.or_(
+        runs.c.created_at < moment,
+        sa.and_(
+            runs.c.created_at == moment,
+            sa.tuple_(runs.c.run_id, *_NAME) < sa.tuple_(*(sa.literal(part) for part in said[1:])),
+        ),
+    )
+
+
+def _cursor(run: IndexedRun) -> str:
+    return "|".join((run.created_at.isoformat(), run.run_id, run.tenant_id, run.pipeline))
+
+
+def _row(run: IndexedRun) -> dict[str, object]:
+    row = dict(vars(run))
+    return row | {"first_day": row.pop("first"), "last_day": row.pop("last")}
+
+
+def _read(connection: sa.Connection, wanted: sa.Select[Any]) -> list[IndexedRun]:
+    found = []
+    for row in connection.execute(wanted).mappings():
+        said = dict(row)
+        found.append(IndexedRun(first=said.pop("first_day"), last=said.pop("last_day"), **said))
+    return found

@@ -142,6 +142,91 @@ cursors = sa.Table(
     sa.Column("value", sa.BigInteger, nullable=False),
 )
 
+# The runs index: a row a run and pipeline, as Dagster last told of it.
+runs = sa.Table(
+    "convergence_runs",
+    metadata,
+    sa.Column("run_id", sa.Text, primary_key=True),
+    sa.Column("tenant_id", sa.Text, primary_key=True),
+    sa.Column("pipeline", sa.Text, primary_key=True),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("dagster_status", sa.Text, nullable=False),
+    sa.Column("trigger", sa.Text, nullable=False),
+    sa.Column("triggered_by", sa.Text),
+    sa.Column("first_day", sa.Date),
+    sa.Column("last_day", sa.Date),
+    sa.Column("config_version", sa.Text),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("started_at", Moment),
+    sa.Column("ended_at", Moment),
+    sa.Column("rows_published", sa.BigInteger, nullable=False),
+    sa.Column("bytes_billed", sa.BigInteger, nullable=False),
+    sa.Column("error_class", sa.Text),
+    sa.Column("error_message", sa.Text),
+    sa.Column("stuck_reason", sa.Text),
+    sa.Column("updated_at", Moment, nullable=False),
+    sa.Index("convergence_runs_by_pipeline", "tenant_id", "pipeline", "created_at"),
+    sa.Index("convergence_runs_by_tenant", "tenant_id", "created_at"),
+    sa.Index("convergence_runs_by_status", "status", "created_at"),
+    sa.Index("convergence_runs_by_moment", "created_at"),
+)
+
+# How far each run was followed; a row is deleted when nothing more can come of its run. `read_through` and
+# `read_beyond` are ids of Dagster's event storage: everything up to the first, and single ones after it.
+# `dagster_status` is empty where the index is rebuilt and the run was not seen again yet, and `?` where it is not known
+# yet which pipelines a run is of; `kept` is what a rebuild cannot learn anew.
+followed_runs = sa.Table(
+    "convergence_followed_runs",
+    metadata,
+    sa.Column("run_id", sa.Text, primary_key=True),
+    sa.Column("dagster_status", sa.Text, nullable=False),
+    sa.Column("ended", sa.Boolean, nullable=False),
+    sa.Column("read_through", sa.BigInteger, nullable=False),
+    sa.Column("read_beyond", sa.Text, nullable=False),
+    sa.Column("steps", sa.Text, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("wake_at", Moment, nullable=False),
+    sa.Column("kept", sa.Text),
+    sa.Column("unreadable", sa.Text),
+    sa.Index("convergence_followed_runs_by_wake", "ended", "wake_at"),
+)
+
+# Rows of the ledger that the warehouse does not have yet; of a row that changes meanwhile only the newest is kept.
+ledger_rows = sa.Table(
+    "convergence_ledger_rows",
+    metadata,
+    # Never used twice, so that a batch is named by its first and last.
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), sa.Identity(always=True), primary_key=True),
+    sa.Column("tenant_id", sa.Text, nullable=False),
+    sa.Column("table_name", sa.Text, nullable=False),
+    sa.Column("row_id", sa.Text, nullable=False),
+    sa.Column("payload", sa.Text, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.UniqueConstraint("tenant_id", "table_name", "row_id", name="convergence_ledger_rows_once"),
+    sa.Index("convergence_ledger_rows_by_tenant", "tenant_id", "table_name", "id"),
+    sqlite_autoincrement=True,
+)
+
+# The writing of a tenant's rows: by whom it is done now, and when it is tried again where it failed.
+ledger_writers = sa.Table(
+    "convergence_ledger_writers",
+    metadata,
+    sa.Column("tenant_id", sa.Text, primary_key=True),
+    sa.Column("writing_until", Moment),
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("error", sa.Text),
+    sa.Column("retry_at", Moment),
+)
+
+# The follower's own place: JSON, one row.
+ledger_progress = sa.Table(
+    "convergence_ledger_progress",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+)
+
 # The process that works on a run; its own row says so before the run begins. `end_requested_at` asks the process's own
 # host to end it.
 workers = sa.Table(
