@@ -18,10 +18,14 @@ from project import TENANTS, Project
 BIN = Path(sys.executable).parent
 
 
-def environment(project: Project, **more: str) -> dict[str, str]:
+INSTANCE = "telemetry: {enabled: false}\nrun_queue: {max_concurrent_runs: 1}\n"
+
+
+def environment(project: Project, instance: str = INSTANCE, **more: str) -> dict[str, str]:
+    """`instance` is the dagster.yaml."""
     dagster_home = project.settings.home / "dagster"
     dagster_home.mkdir(parents=True, exist_ok=True)
-    (dagster_home / "dagster.yaml").write_text("telemetry: {enabled: false}\nrun_queue: {max_concurrent_runs: 1}\n")
+    (dagster_home / "dagster.yaml").write_text(instance)
     return clean_environment() | {
         "CONVERGENCE_HOME": str(project.settings.home),
         "CONVERGENCE_TENANTS": str(TENANTS),
@@ -30,7 +34,7 @@ def environment(project: Project, **more: str) -> dict[str, str]:
 
 
 @contextmanager
-def dagster_dev(environ: dict[str, str]) -> Iterator:
+def dagster_dev(environ: dict[str, str], module: str = "convergence_assets.definitions") -> Iterator:
     """`dagster dev` on a free loopback port; yields a function that asks its GraphQL."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -38,7 +42,7 @@ def dagster_dev(environ: dict[str, str]) -> Iterator:
     log = Path(environ["DAGSTER_HOME"]) / "dev.log"
     with log.open("w") as out:
         server = subprocess.Popen(
-            [BIN / "dagster", "dev", "-m", "convergence_assets.definitions", "-h", "127.0.0.1", "-p", str(port)],
+            [BIN / "dagster", "dev", "-m", module, "-h", "127.0.0.1", "-p", str(port)],
             env=environ, stdout=out, stderr=subprocess.STDOUT, cwd=environ["DAGSTER_HOME"],
             # `dagster dev` ends its children by SIGINT, which a shell's background jobs ignore, and theirs after them.
             preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),

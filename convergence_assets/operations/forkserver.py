@@ -1,0 +1,218 @@
+"""The process that run workers are forked from: third-party packages imported, nothing of this project.
+
+Run as a file (`python -P forkserver.py SOCKET PACKAGE...`), never imported: a worker imports the project itself after
+the fork, so that no run executes code that has been replaced since. It ends by itself once no client is connected and
+no worker lives; workers go on when a client goes away.
+
+A client sends one JSON object a line. `{"fork": {argv, env, cwd, path, log}}` makes a worker that waits and answers
+`{"process": id, "started": ticks}`; `{"go": id}` lets it begin. One whose client went away before that never begins.
+"""
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import runpy
+import selectors
+import signal
+import socket
+import sys
+from pathlib import Path
+
+FIRST_CLIENT_WITHIN_SECONDS = 60
+_GO = b"g"
+
+
+class _Client:
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        self.received = b""
+        self.waiting: dict[int, int] = {}  # workers that have not begun, each with the end of its pipe
+
+
+class _Server:
+    def __init__(self, listener: socket.socket) -> None:
+        self._listener = listener
+        self._clients: dict[int, _Client] = {}
+        self._workers: dict[int, str] = {}
+        self._selector = selectors.DefaultSelector()
+        self._woken, wakes = os.pipe()
+        for end in (self._woken, wakes):
+            os.set_blocking(end, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
+        self._selector.register(listener, selectors.EVENT_READ)
+        self._selector.register(self._woken, selectors.EVENT_READ)
+
+    def serve(self) -> None:
+        had_a_client = False
+        while True:
+            idle = not self._clients and not self._workers
+            if idle and had_a_client:
+                return
+            ready = self._selector.select(FIRST_CLIENT_WITHIN_SECONDS if idle else None)
+            if idle and not ready:
+                return
+            for key, _ in ready:
+                if key.fileobj is self._listener:
+                    connection, _ = self._listener.accept()
+                    self._clients[connection.fileno()] = _Client(connection)
+                    self._selector.register(connection, selectors.EVENT_READ)
+                    had_a_client = True
+                elif key.fd == self._woken:
+                    os.read(self._woken, 4096)
+                    self._reap()
+                elif key.fd in self._clients:
+                    self._read(self._clients[key.fd])
+
+    def _read(self, client: _Client) -> None:
+        try:
+            said = client.connection.recv(1 << 16)
+        except OSError:
+            said = b""
+        if not said:
+            self._forget(client)
+            return
+        client.received += said
+        *lines, client.received = client.received.split(b"\n")
+        for line in lines:
+            answer = self._answer(client, json.loads(line))
+            try:
+                client.connection.sendall(json.dumps(answer).encode() + b"\n")
+            except OSError:
+                self._forget(client)
+                return
+
+    def _answer(self, client: _Client, asked: dict) -> dict:  # type: ignore[type-arg]
+        if "go" in asked:
+            end = client.waiting.pop(asked["go"], None)
+            if end is None:
+                return {"error": f"no worker {asked['go']} waits"}
+            with contextlib.suppress(OSError):  # it may have been killed meanwhile
+                os.write(end, _GO)
+            os.close(end)
+            return {"began": asked["go"]}
+        try:
+            return self._fork(client, asked["fork"])
+        except OSError as error:
+            return {"error": str(error)}
+
+    def _fork(self, client: _Client, asked: dict) -> dict:  # type: ignore[type-arg]
+        begins, go = os.pipe()
+        process = os.fork()
+        if process == 0:
+            os.close(go)
+            self._leave()
+            _work(begins, **asked)
+        os.close(begins)
+        client.waiting[process] = go
+        self._workers[process] = asked["log"]
+        return {"process": process, "started": _started(process)}
+
+    def _leave(self) -> None:
+        """In the child: let go of everything that is the server's."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self._selector.close()
+        self._listener.close()
+        for client in self._clients.values():
+            client.connection.close()
+            for end in client.waiting.values():
+                os.close(end)
+
+    def _forget(self, client: _Client) -> None:
+        del self._clients[client.connection.fileno()]
+        self._selector.unregister(client.connection)
+        client.connection.close()
+        for end in client.waiting.values():
+            os.close(end)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                process, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if process == 0:
+                return
+            log = self._workers.pop(process, None)
+            if log and status == 0:
+                with contextlib.suppress(OSError):
+                    os.unlink(log)
+
+
+def _work(begins: int, argv: list[str], env: dict[str, str], cwd: str, path: list[str], log: str) -> None:
+    """The worker: `python -m argv[0] argv[1:]`, in a session of its own."""
+    status = 1
+    try:
+        if os.read(begins, 1) != _GO:
+            os._exit(0)
+        os.close(begins)
+        os.setsid()
+        os.environ.clear()
+        os.environ.update(env)
+        os.chdir(cwd)
+        sys.path[:] = path
+        sys.argv = list(argv)
+        out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.dup2(out, 1)
+        os.dup2(out, 2)
+        os.close(out)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        gc.enable()
+        runpy.run_module(argv[0], run_name="__main__", alter_sys=True)
+        status = 0
+    except SystemExit as ended:
+        status = ended.code if isinstance(ended.code, int) else (0 if ended.code is None else 1)
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(BaseException):
+            import atexit
+
+            atexit._run_exitfuncs()
+        with contextlib.suppress(BaseException):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(status)
+
+
+def _started(process: int) -> str:
+    """As `convergence_assets.process` tells processes apart: field 22 of man proc_pid_stat."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return ""
+
+
+def _preload(packages: list[str]) -> None:
+    for package in packages:
+        with contextlib.suppress(Exception):  # an optional one that is not there; a worker that needs it says so
+            importlib.import_module(package)
+    # What was imported is never collected, and its pages stay shared with every worker.
+    gc.collect()
+    gc.disable()
+    gc.freeze()
+
+
+def main() -> None:
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    place, *packages = sys.argv[1:]
+    _preload(packages)
+    listener = socket.socket(socket.AF_UNIX)
+    scratch = f"{place}.{os.getpid()}"
+    listener.bind(scratch)
+    listener.listen(64)
+    os.rename(scratch, place)  # a client that finds it finds it listening
+    try:
+        _Server(listener).serve()
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(place)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""The way to the forkserver: started where there is none, asked for workers."""
+
+import hashlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from convergence_assets.process import Owner, this_process
+
+START_WITHIN_SECONDS = 120.0
+"""Importing takes ten seconds on an idle machine."""
+ANSWER_WITHIN_SECONDS = 30.0
+
+PRELOADED = (
+    "dagster", "dagster._cli", "dagster._grpc.types", "dagster_postgres", "sqlalchemy", "sqlalchemy.dialects.sqlite",
+    "psycopg2", "alembic.config", "great_expectations", "great_expectations.expectations.core", "pandas", "pyarrow",
+    "pyarrow.parquet", "duckdb", "sqlglot", "sqlglot.dialects.bigquery", "sqlglot.dialects.duckdb",
+    "sqlglot.optimizer.qualify", "jinja2.sandbox", "yaml", "pydantic", "filelock", "cronsim", "rapidfuzz", "fsspec",
+    "psutil", "rich.console", "typer",
+)  # fmt: skip
+"""What a worker imports on its way to a published table; none of it is this project's."""
+PRELOADED_FOR_BIGQUERY = ("google.cloud.bigquery", "google.cloud.bigquery_storage", "dagster_gcp", "grpc")
+_SCRIPT = Path(__file__).with_name("forkserver.py")
+
+
+class NoForkserver(Exception):
+    """No worker can be had; the message says why and where the details are."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """`python -m argv[0] argv[1:]` in this environment and folder; what it prints goes to `log`."""
+
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    cwd: str
+    log: Path
+
+
+class Forkserver:
+    """The forkserver of a deployment on this host, shared by every process that launches runs.
+
+    The connection is kept for as long as this process lives: the forkserver goes on for its clients and their workers.
+    """
+
+    def __init__(self, home: Path, packages: Sequence[str] = PRELOADED) -> None:
+        self._folder = home / "workers"
+        self._packages = packages
+        self._place = _place(home, packages)
+        self._mutex = threading.Lock()
+        self._connection: socket.socket | None = None
+        self._opened_by = 0
+
+    @property
+    def folder(self) -> Path:
+        """Where workers' logs are until they have ended well."""
+        return self._folder
+
+    def start(self, work: Work, register: Callable[[Owner], None]) -> Owner:
+        """A worker that begins once `register` has returned; where that fails it never does.
+
+        Raises `NoForkserver`, and whatever `register` raises.
+        """
+        with self._mutex:
+            said = {"argv": work.argv, "env": dict(work.env), "cwd": work.cwd, "path": sys.path, "log": str(work.log)}
+            try:
+                answer = self._ask({"fork": said})
+                owner = replace(this_process(), process=answer["process"], started=answer["started"])
+                register(owner)
+                self._ask({"go": owner.process})
+            except BaseException:
+                self._close()  # a worker that waits for us ends
+                raise
+            return owner
+
+    def _ask(self, said: Mapping[str, Any]) -> Any:
+        if self._connection is None or self._opened_by != os.getpid():
+            self._connection, self._opened_by = self._open(), os.getpid()
+        try:
+            self._connection.sendall(json.dumps(said).encode() + b"\n")
+            received = b""
+            while not received.endswith(b"\n"):
+                more = self._connection.recv(1 << 16)
+                if not more:
+                    raise NoForkserver(f"the forkserver went away; see {self._log}")
+                received += more
+        except OSError as error:
+            raise NoForkserver(f"the forkserver does not answer: {error}; see {self._log}") from error
+        answer = json.loads(received)
+        if "error" in answer:
+            raise NoForkserver(f"no worker was started: {answer['error']}")
+        return answer
+
+    def _close(self) -> None:
+        if self._connection is not None and self._opened_by == os.getpid():
+            self._connection.close()
+        self._connection = None
+
+    @property
+    def _log(self) -> Path:
+        return self._folder / "forkserver.log"
+
+    def _open(self) -> socket.socket:
+        found = self._connect()
+        if found is not None:
+            return found
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{self._place}.lock", timeout=START_WITHIN_SECONDS):
+            found = self._connect()
+            if found is not None:
+                return found
+            with self._log.open("ab") as log:
+                started = subprocess.Popen(
+                    [sys.executable, "-P", str(_SCRIPT), str(self._place), *self._packages],
+                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True,
+                )  # fmt: skip
+            # Reaped whenever it ends, long after this call.
+            threading.Thread(target=started.wait, name="forkserver", daemon=True).start()
+            deadline = time.monotonic() + START_WITHIN_SECONDS
+            while (found := self._connect()) is None:
+                if started.poll() is not None or time.monotonic() > deadline:
+                    raise NoForkserver(f"the forkserver did not start; see {self._log}")
+                time.sleep(0.05)
+            return found
+
+    def _connect(self) -> socket.socket | None:
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(ANSWER_WITHIN_SECONDS)
+        try:
+            connection.connect(str(self._place))
+        except (FileNotFoundError, ConnectionRefusedError):
+            connection.close()
+            return None
+        except OSError as error:
+            connection.close()
+            raise NoForkserver(f"the forkserver cannot be reached: {error}") from error
+        return connection
+
+
+def _place(home: Path, packages: Sequence[str]) -> Path:
+    """A socket that no other deployment, Python or set of installed packages has; its path is short, as it must be."""
+    installed = sorted(p.name for p in Path(sysconfig.get_path("purelib")).glob("*.dist-info"))
+    said = "\0".join([str(home), sys.executable, _SCRIPT.read_text(), *packages, *installed])
+    folder = Path(tempfile.gettempdir()) / f"convergence-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    status = folder.lstat()
+    if status.st_uid != os.getuid() or status.st_mode & 0o077:
+        raise NoForkserver(f"{folder} is not this user's alone. Next: remove it, or set TMPDIR to another folder")
+    return folder / f"{hashlib.sha256(said.encode()).hexdigest()[:24]}.sock"

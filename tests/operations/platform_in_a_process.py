@@ -1,0 +1,160 @@
+"""A deployment in a folder: the real daemon, webserver and code server, and what a test asks of them."""
+
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, TypeVar
+
+import dagster as dg
+import psutil
+from dagster_server import dagster_dev, environment
+from project import TENANTS, Project, hourly
+
+from convergence_assets.control.location import control_url
+from convergence_assets.control.store import ControlStore
+
+T = TypeVar("T")
+BERLIN = "Europe/Berlin"
+FINISHED = ("SUCCESS", "FAILURE", "CANCELED")
+WARM = """
+telemetry: {enabled: false}
+run_launcher: {module: convergence_assets.operations.launcher, class: WarmRunLauncher}
+run_coordinator:
+  module: dagster._core.run_coordinator.queued_run_coordinator
+  class: QueuedRunCoordinator
+  config: {max_concurrent_runs: 4, dequeue_interval_seconds: 1}
+"""
+
+
+@dataclass
+class Platform:
+    """`ask` is GraphQL; `plan` says which day's run misbehaves, and how."""
+
+    project: Project
+    environ: Mapping[str, str]
+    ask: Callable[..., Any]
+
+    @property
+    def log(self) -> str:
+        return (Path(self.environ["DAGSTER_HOME"]) / "dev.log").read_text()
+
+    def plan(self, **days: str) -> None:
+        """`d2026_03_02="sleep"`."""
+        lines = [f"{day[1:].replace('_', '-')} {how}" for day, how in days.items()]
+        Path(self.environ["HANGING_PLAN"]).write_text("\n".join(lines))
+
+    def launch(self, day: date, *tables: str) -> str:
+        """As the UI launches it; the run's id."""
+        launched = self.ask(
+            """mutation($p: ExecutionParams!) { launchRun(executionParams: $p) {
+                 __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } ... on InvalidSubsetError { message } } }""",
+            p={
+                "selector": {
+                    "repositoryLocationName": "hanging_definitions",
+                    "repositoryName": "__repository__",
+                    "jobName": "__ASSET_JOB",
+                    "assetSelection": [{"path": ["acme", "demo_costs", t]} for t in tables or ("lines", "totals")],
+                },
+                "executionMetadata": {"tags": [{"key": "dagster/partition", "value": str(day)}]},
+            },
+        )["launchRun"]
+        assert launched["__typename"] == "LaunchRunSuccess", launched
+        return str(launched["run"]["runId"])
+
+    def terminate(self, run_id: str) -> str:
+        said = self.ask("mutation($r: String!) { terminateRun(runId: $r) { __typename } }", r=run_id)
+        return str(said["terminateRun"]["__typename"])
+
+    def status(self, run_id: str) -> str:
+        asked = "query($r: ID!) { runOrError(runId: $r) { ... on Run { status } } }"
+        return str(self.ask(asked, r=run_id)["runOrError"]["status"])
+
+    def wait_for(self, what: Callable[[], T], seconds: float = 60) -> T:
+        """The first true answer; fails with the log's end."""
+        deadline = time.monotonic() + seconds
+        while not (found := what()):
+            assert time.monotonic() < deadline, f"did not happen within {seconds} s\n{self.log[-6000:]}"
+            time.sleep(0.2)
+        return found
+
+    def wait_for_end(self, run_id: str, seconds: float = 60) -> str:
+        return self.wait_for(lambda: (s := self.status(run_id)) in FINISHED and s, seconds)
+
+    def wait_for_start(self, run_id: str, seconds: float = 60) -> psutil.Process:
+        """The run's worker, once its step has begun."""
+        self.wait_for(lambda: self.step_began(run_id), seconds)
+        return psutil.Process(self.worker(run_id))
+
+    def step_began(self, run_id: str) -> bool:
+        asked = "query($r: ID!) { runOrError(runId: $r) { ... on Run { stepStats { status } } } }"
+        return bool(self.ask(asked, r=run_id)["runOrError"]["stepStats"])
+
+    def worker(self, run_id: str) -> int:
+        from convergence_assets.control.workers import Workers
+
+        found = Workers(self.store()).find(run_id)
+        assert found is not None
+        return found.owner.process
+
+    def store(self) -> ControlStore:
+        return ControlStore(control_url(self.project.settings, {}))
+
+    def instance(self) -> dg.DagsterInstance:
+        return dg.DagsterInstance.from_config(self.environ["DAGSTER_HOME"])
+
+
+@contextmanager
+def running(
+    project: Project,
+    instance: str = WARM,
+    days: tuple[date, ...] = (),
+    defaults: str = "",
+    tenant: str = "",
+    **more: str,
+) -> Iterator[Platform]:
+    """`defaults` and `tenant` are lines for `_defaults.yaml` and for the pipeline in `tenant.yaml`."""
+    project.load_bills([row for day in days for row in hourly(day, BERLIN, 1.25)])
+    tenants = project.settings.home / "tenants"
+    shutil.copytree(TENANTS, tenants)
+    shared, own = tenants / "_defaults.yaml", tenants / "acme" / "tenant.yaml"
+    shared.write_text(shared.read_text().replace("max_concurrent_runs: 2", "max_concurrent_runs: 6") + defaults)
+    own.write_text(own.read_text() + tenant)
+    plan = project.settings.home / "plan"
+    plan.touch()
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    own_variables = {"HANGING_PLAN": str(plan), "PYTHONPATH": path, "CONVERGENCE_TENANTS": str(tenants)}
+    environ = environment(project, instance, **own_variables, **more)
+    try:
+        with dagster_dev(environ, "hanging_definitions") as ask:
+            yield Platform(project, environ, ask)
+    finally:
+        for process in workers_of(project):
+            process.send_signal(signal.SIGKILL)
+
+
+def workers_of(project: Project) -> list[psutil.Process]:
+    """Every process that a deployment in this folder left: forkserver and workers."""
+    home = str(project.settings.home)
+    found = []
+    for process in psutil.process_iter():
+        try:
+            environ = process.environ()
+        except psutil.Error:
+            continue
+        if environ.get("CONVERGENCE_HOME") == home and process.pid != os.getpid():
+            found.append(process)
+    return found
+
+
+def events(instance: dg.DagsterInstance, run_id: str) -> list[str]:
+    return [record.event_log_entry.user_message for record in instance.get_records_for_run(run_id).records]
+
+
+__all__ = ["WARM", "Platform", "events", "json", "running", "workers_of"]
