@@ -1,5 +1,6 @@
 """A step's leave to work on its tenant's pipeline and days: the lock, the plan, and what was published said at once."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -10,27 +11,33 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from convergence_assets import dagster_compat
-from convergence_assets.assets.tags import REQUEST_TAG, TRIGGER_TAG
+from convergence_assets.assets.tags import CONFIG_VERSION_TAG, REQUEST_TAG, TRIGGER_TAG
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import Tenant, TenantPipeline
+from convergence_assets.warehouse.interface import Waits, silent
 
 if TYPE_CHECKING:
     from convergence_assets.control.locks import Claim, LockLost, Refused
     from convergence_assets.control.requests import Duplicate, Outcome, OverLimit, Quota, Requests
+    from convergence_assets.control.store import ControlStore
 
+SIGN_OF_LIFE_SECONDS = 60.0
+CONFIG_VERSION_SHOWN = 16
 _RETRY_RUN_TAG = "dagster/retry_on_asset_or_op_failure"
 _BACKFILL_TAG = "dagster/backfill"
 
 
 @dataclass(frozen=True)
 class Leave:
-    """What a step calls before and after it publishes (rows and late-data markers by day), and where it fails.
+    """What a step calls before and after it publishes (rows and late-data markers by day), while a statement takes
+    long, and where it fails.
 
     `missing` are, by day, the tables of other pipelines that it reads and that are not published.
     """
 
     before_publish: Callable[[], None] = lambda: None
     published: Callable[[Mapping[date, int], Mapping[date, str]], None] = lambda rows, markers: None
+    waits: Waits = silent
     failed: Callable[[], None] = lambda: None
     missing: Mapping[date, tuple[str, ...]] = field(default_factory=dict)
 
@@ -72,6 +79,7 @@ def locked(
         held = holding(settings)
         publications, requests = Publications(held.store), Requests(held.store)
         lock = held.hold(claim, run_id, lambda other: outcome_of(context.instance, other) is not None)
+        _introduce(held.store, tenant, context)
         key = _begin(requests, claim, tenant, context)
         read_through = publications.newest_version()
         found = publications.between(tenant.tenant_id, upstream, days[0], days[-1]) if upstream else {}
@@ -90,7 +98,7 @@ def locked(
 
         missing = {day: tables for day in days if (tables := reading.missing(day, found))}
         try:
-            yield Leave(partial(held.locks.confirm, lock), published, failed, missing)
+            yield Leave(partial(held.locks.confirm, lock), published, _SignOfLife(context), failed, missing)
         except BaseException:
             failed()
             raise
@@ -113,6 +121,42 @@ def outcome_of_run(run: dg.DagsterRun) -> "Outcome | None":
     if not run.is_finished:
         return None
     return "succeeded" if run.status == dg.DagsterRunStatus.SUCCESS else "failed"
+
+
+class _SignOfLife:
+    """A line in the run's log a minute while a statement takes long: a quiet run is not a stuck one."""
+
+    def __init__(self, context: dg.AssetExecutionContext) -> None:
+        self._context = context
+        self._began = self._said = time.monotonic()
+
+    def __call__(self, what: str) -> None:
+        now = time.monotonic()
+        if now - self._said >= SIGN_OF_LIFE_SECONDS:
+            self._said = now
+            self._context.log.info(f"the warehouse still runs {what}, {now - self._began:.0f} s since the step began")
+
+
+_introduced: set[str] = set()
+
+
+def _introduce(store: "ControlStore", tenant: Tenant, context: dg.AssetExecutionContext) -> None:
+    """Once a run: say which process works on it, whoever launched it, and which version of the tenant's files it
+    has."""
+    from convergence_assets.control.workers import Workers
+    from convergence_assets.process import this_process
+
+    run_id, here = context.run.run_id, this_process()
+    if run_id in _introduced:
+        return
+    workers = Workers(store)
+    worker = workers.find(run_id)
+    if worker is None or worker.owner != here:
+        workers.record(run_id, here)
+    if CONFIG_VERSION_TAG not in context.run.tags:
+        said = {CONFIG_VERSION_TAG: tenant.config_version[:CONFIG_VERSION_SHOWN]}
+        dagster_compat.add_run_tags(context.instance, run_id, said)
+    _introduced.add(run_id)
 
 
 def _begin(requests: "Requests", claim: "Claim", tenant: Tenant, context: dg.AssetExecutionContext) -> str:

@@ -4,29 +4,36 @@ from typing import TYPE_CHECKING, Any
 
 from convergence_assets.settings import Settings
 from convergence_assets.warehouse.errors import AccessDenied
-from convergence_assets.warehouse.interface import Warehouse
+from convergence_assets.warehouse.interface import Waits, Warehouse, silent
 
 if TYPE_CHECKING:
     from google.cloud import bigquery
 
 
-def open_warehouse(settings: Settings, location: str | None = None) -> Warehouse:
-    """The active warehouse, to be closed by `with`; `location` is where BigQuery makes datasets and runs jobs.
+def open_warehouse(settings: Settings, location: str | None = None, waits: Waits = silent) -> Warehouse:
+    """The active warehouse, to be closed by `with`; `location` is where BigQuery makes datasets and runs jobs, `waits`
+    is told of statements that take long.
 
     Raises `AccessDenied` where BigQuery is chosen and there are no Google credentials.
     """
     if settings.warehouse == "embedded":
         from convergence_assets.warehouse.duckdb.adapter import DuckDBWarehouse
 
-        return DuckDBWarehouse(settings.warehouse_folder)
+        return DuckDBWarehouse(settings.warehouse_folder, waits)
     from convergence_assets.warehouse.bigquery.adapter import BigQueryWarehouse
 
     if settings.emulator:
         return BigQueryWarehouse(
-            _emulated(settings, location), location=location, storage=_emulated_storage(settings), decorators=False
+            _emulated(settings, location),
+            location=location,
+            storage=_emulated_storage(settings),
+            decorators=False,
+            waits=waits,
         )
     client = _google(settings, location)
-    return BigQueryWarehouse(client, location=location, storage=_storage(client), principal=_principal(client))
+    return BigQueryWarehouse(
+        client, location=location, storage=_storage(client), principal=_principal(client), waits=waits
+    )
 
 
 def _google(settings: Settings, location: str | None) -> "bigquery.Client":

@@ -4,6 +4,8 @@ from datetime import date
 
 REQUEST_TAG = "convergence/request"
 """The key of the request that a run was launched for."""
+CONFIG_VERSION_TAG = "convergence/config_version"
+"""The beginning of the hash of the tenant's files that a run has loaded."""
 TRIGGER_TAG = "convergence/trigger"
 """What made somebody ask for a run: schedule, catch_up, backfill or manual; absent, a person did."""
 

@@ -111,7 +111,7 @@ class Definitions:
                 asset_selection=keys,
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
                 partition_key=partition_key(first, last),
-                tags=tags | {"config_version": tenant.config_version[:16]},
+                tags=tags,
                 raise_on_error=False,
             )
         finally:

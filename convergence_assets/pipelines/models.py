@@ -190,12 +190,32 @@ class FilesStep(TableStep):
 StepSpec = BigQueryStep | FilesStep
 
 
+class StuckSpec(Model):
+    """When a run counts as stuck, and how often its days are asked for again; minutes."""
+
+    queued_minutes: Annotated[int, Field(gt=0)] | None = Field(
+        None, description="In the queue while no other run of the tenant began or ended; 60 where not given"
+    )
+    starting_minutes: Annotated[int, Field(gt=0)] | None = Field(None, description="Launched, not begun; 10")
+    no_progress_minutes: Annotated[int, Field(gt=0)] | None = Field(
+        None, description="Without any event; a statement that the warehouse still runs sends one a minute; 15"
+    )
+    canceling_minutes: Annotated[int, Field(gt=0)] | None = Field(None, description="Asked to end, not ended; 5")
+    request_again: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="So often a day a stuck run's days are asked for again; 2"
+    )
+
+
 class PipelineSpec(Model):
     """`pipeline.yaml`."""
 
     name: Name
     description: str = ""
     max_pipeline_duration_minutes: Annotated[int, Field(gt=0, le=1440)] = 60
+    stuck: StuckSpec = StuckSpec()
+    late_after_minutes: Annotated[int, Field(gt=0)] | None = Field(
+        None, description="So long after it is due an unpublished day is late; 240 where not given"
+    )
     wait_at_most_hours: Annotated[int, Field(gt=0)] | None = Field(
         None,
         description="So long a due day waits for other pipelines' tables, then runs with a warning; absent: always",

@@ -2,10 +2,11 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from datetime import date
+from datetime import date, timedelta
 
 from convergence_assets.pipelines.catalog import LoadedTemplate, load_template
 from convergence_assets.pipelines.checking import check
+from convergence_assets.pipelines.models import PipelineSpec
 from convergence_assets.pipelines.parameters import template_variables
 from convergence_assets.pipelines.problems import Problem, listing, nearest
 from convergence_assets.pipelines.yaml_source import Source, read_yaml
@@ -13,8 +14,8 @@ from convergence_assets.tenancy import binding as bind
 from convergence_assets.tenancy import reading
 from convergence_assets.tenancy.binding import Binding
 from convergence_assets.tenancy.folder import Files
-from convergence_assets.tenancy.model import AlertRoute, Step, Tenant, TenantPipeline
-from convergence_assets.tenancy.models import Alerts, Defaults, TenantSpec
+from convergence_assets.tenancy.model import AlertRoute, Step, StuckLimits, Tenant, TenantPipeline
+from convergence_assets.tenancy.models import Alerts, Defaults, TenantPipelineSpec, TenantSpec
 from convergence_assets.tenancy.secrets import Secret
 
 
@@ -76,15 +77,20 @@ def _pipelines(
                 steps=steps,
                 start_date=said.start_date,
                 schedule=said.schedule or defaults.schedule,
-                max_pipeline_duration_minutes=said.max_pipeline_duration_minutes
-                or defaults.max_pipeline_duration_minutes
-                or template.spec.max_pipeline_duration_minutes,
+                max_pipeline_duration_minutes=_longest(said, defaults, template.spec),
                 maximum_gigabytes_billed=template.spec.maximum_gigabytes_billed,
                 slow_seconds=template.spec.slow_seconds,
                 heavy_gigabytes=template.spec.heavy_gigabytes,
                 validate_in_warehouse_above_rows=template.spec.validate_in_warehouse_above_rows,
                 wait_at_most_hours=said.wait_at_most_hours or template.spec.wait_at_most_hours,
                 paused=said.paused,
+                stuck=_stuck(said, defaults, template.spec),
+                late_after=timedelta(
+                    minutes=said.late_after_minutes
+                    or defaults.late_after_minutes
+                    or template.spec.late_after_minutes
+                    or 240
+                ),
             )
         )
     if not problems:
@@ -94,6 +100,36 @@ def _pipelines(
             said_so = f"pipelines read one another in a circle: {' -> '.join(cycle)}"
             problems.append(reader.problem(("template",), said_so))
     return tuple(pipelines), problems
+
+
+def _longest(said: TenantPipelineSpec, defaults: Defaults, template: PipelineSpec) -> int:
+    return (
+        said.max_pipeline_duration_minutes
+        or defaults.max_pipeline_duration_minutes
+        or template.max_pipeline_duration_minutes
+    )
+
+
+def _stuck(said: TenantPipelineSpec, defaults: Defaults, template: PipelineSpec) -> StuckLimits:
+    """The tenant's word, else the deployment's, else the template's, for each limit by itself."""
+    specs, usual = (said.stuck, defaults.stuck, template.stuck), StuckLimits()
+
+    def first(name: str) -> int | None:
+        return next((value for spec in specs if (value := getattr(spec, name)) is not None), None)
+
+    def limit(name: str, otherwise: timedelta) -> timedelta:
+        minutes = first(f"{name}_minutes")
+        return otherwise if minutes is None else timedelta(minutes=minutes)
+
+    again = first("request_again")
+    return StuckLimits(
+        queued=limit("queued", usual.queued),
+        starting=limit("starting", usual.starting),
+        running=timedelta(minutes=_longest(said, defaults, template)),
+        no_progress=limit("no_progress", usual.no_progress),
+        canceling=limit("canceling", usual.canceling),
+        request_again=usual.request_again if again is None else again,
+    )
 
 
 def _steps(binding: Binding, made: reading.Made, *, all_made: bool) -> tuple[tuple[Step, ...], list[Problem]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 
 from convergence_assets.pipelines.compile import CompiledSql
 from convergence_assets.pipelines.models import BigQueryStep, FilesStep, SourceSpec, SuiteSpec
@@ -42,6 +42,19 @@ class Step:
 
 
 @dataclass(frozen=True)
+class StuckLimits:
+    """When a run counts as stuck; `running` is what a run over one day may take, and `request_again` how often a day a
+    stuck run's days are asked for again."""
+
+    queued: timedelta = timedelta(minutes=60)
+    starting: timedelta = timedelta(minutes=10)
+    running: timedelta = timedelta(minutes=60)
+    no_progress: timedelta = timedelta(minutes=15)
+    canceling: timedelta = timedelta(minutes=5)
+    request_again: int = 2
+
+
+@dataclass(frozen=True)
 class TenantPipeline:
     """A pipeline of a tenant, its steps in the order in which they run."""
 
@@ -58,6 +71,8 @@ class TenantPipeline:
     validate_in_warehouse_above_rows: int
     wait_at_most_hours: int | None
     paused: bool
+    stuck: StuckLimits
+    late_after: timedelta
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from zoneinfo import available_timezones
 from cronsim import CronSim, CronSimError
 from pydantic import Field, SecretStr, field_validator
 
-from convergence_assets.pipelines.models import ExpectationSpec, Model, Name
+from convergence_assets.pipelines.models import ExpectationSpec, Model, Name, StuckSpec
 from convergence_assets.pipelines.problems import nearest
 from convergence_assets.tenancy.secrets import Secret
 
@@ -81,6 +81,10 @@ class TenantPipelineSpec(Model):
     schedule: str | None = Field(None, description="Cron in the tenant's timezone")
     max_pipeline_duration_minutes: Annotated[int, Field(gt=0, le=1440)] | None = None
     wait_at_most_hours: Annotated[int, Field(gt=0)] | None = None
+    stuck: StuckSpec = Field(StuckSpec(), description="When a run of it counts as stuck")
+    late_after_minutes: Annotated[int, Field(gt=0)] | None = Field(
+        None, description="So long after it is due an unpublished day is late"
+    )
     paused: bool = Field(False, description="True: its days are not asked for; `convergence pause` does the same")
     thresholds: dict[str, dict[str, dict[str, Any]]] = Field(
         {}, description="table -> check -> changed arguments, or `severity`"
@@ -151,6 +155,8 @@ class Defaults(Model):
     plan: str
     schedule: str
     max_pipeline_duration_minutes: Annotated[int, Field(gt=0, le=1440)] | None = None
+    stuck: StuckSpec = StuckSpec()
+    late_after_minutes: Annotated[int, Field(gt=0)] | None = None
     alerts: Alerts = Alerts()
 
     @field_validator("schedule")

@@ -1,6 +1,6 @@
 """What the platform needs of a warehouse; one Protocol, one adapter per engine."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from types import TracebackType
@@ -13,6 +13,17 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FileFormat = Literal["csv", "jsonl", "parquet"]
+
+WAITS_EVERY_SECONDS = 20.0
+
+Waits = Callable[[str], None]
+"""Called with the statement's id or kind, from the thread that waits for it and again every `WAITS_EVERY_SECONDS`, as
+long as the warehouse says that it runs."""
+
+
+def silent(what: str) -> None:
+    """Nobody is told of a wait."""
+
 
 GIGABYTE = 10**9
 """Bytes, as budgets and warnings count them."""

@@ -31,6 +31,8 @@ from convergence_assets.warehouse.interface import (
     SourceFile,
     Staged,
     Statement,
+    Waits,
+    silent,
 )
 from convergence_assets.warehouse.row_text import Row, partition_days, row_text
 from convergence_assets.warehouse.schema import ParameterValue, Query, TableRef, TableSchema
@@ -68,12 +70,13 @@ class BigQueryWarehouse:
         decorators: bool = True,
         principal: str | None = None,
         budget_seconds: float = RETRY_BUDGET_SECONDS,
+        waits: Waits = silent,
     ) -> None:
         self._client = client
         self._location = location or client.location
         self._storage = storage
         self._decorators = decorators
-        self._jobs = Jobs(client, self._location, principal, budget_seconds)
+        self._jobs = Jobs(client, self._location, principal, budget_seconds, waits)
 
     @property
     def statements(self) -> Sequence[Statement]:

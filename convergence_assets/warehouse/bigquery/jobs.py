@@ -13,7 +13,7 @@ from convergence_assets.warehouse.bigquery.classify import classified
 from convergence_assets.warehouse.bigquery.labels import MANAGED, value_of
 from convergence_assets.warehouse.bigquery.owner import is_gone
 from convergence_assets.warehouse.errors import JobTimeout, WarehouseError
-from convergence_assets.warehouse.interface import Job, RunningJob, Statement
+from convergence_assets.warehouse.interface import WAITS_EVERY_SECONDS, Job, RunningJob, Statement, Waits, silent
 
 if TYPE_CHECKING:
     from google.api_core.retry import Retry
@@ -63,6 +63,7 @@ class Jobs:
     location: str | None = None
     principal: str | None = None
     budget_seconds: float = RETRY_BUDGET_SECONDS
+    waits: Waits = silent
     finished: list[Statement] = field(default_factory=list)
 
     def run(self, request: Request, job: Job) -> Any:
@@ -130,9 +131,15 @@ class Jobs:
         tries = 1
         while True:
             without_own_retry = {"job_retry": None} if sent.job.job_type == "query" else {}
+            left = max(0.1, deadline - time.monotonic())
             try:
-                sent.job.result(retry=self._retry(), timeout=max(0.1, deadline - time.monotonic()), **without_own_retry)
+                sent.job.result(retry=self._retry(), timeout=min(left, WAITS_EVERY_SECONDS), **without_own_retry)
             except Exception as error:
+                done = self._done(sent.job) if isinstance(error, TimeoutError) and left > WAITS_EVERY_SECONDS else None
+                if done is not None:
+                    if not done:
+                        self.waits(sent.job.job_id)
+                    continue
                 if isinstance(error, TimeoutError) and time.monotonic() >= deadline:
                     raise JobTimeout(
                         f"the statement ran longer than {job.timeout_seconds:.0f} s and was cancelled "
@@ -150,6 +157,13 @@ class Jobs:
                 continue
             self.finished.append(_statement(sent))
             return sent.job
+
+    def _done(self, job: Any) -> bool | None:
+        """What the warehouse itself says of a job; None where no answer comes."""
+        try:
+            return bool(job.done(retry=self._retry(), timeout=REQUEST_TIMEOUT_SECONDS))
+        except Exception:
+            return None
 
     def _retry(self) -> "Retry":
         from google.api_core.retry import Retry

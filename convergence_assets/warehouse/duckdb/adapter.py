@@ -31,6 +31,8 @@ from convergence_assets.warehouse.interface import (
     SourceFile,
     Staged,
     Statement,
+    Waits,
+    silent,
 )
 from convergence_assets.warehouse.row_text import Row, row_text
 from convergence_assets.warehouse.schema import Column, Query, TableRef, TableSchema
@@ -52,8 +54,9 @@ class DuckDBWarehouse:
     engine = "duckdb"
     statements: Sequence[Statement] = ()
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, waits: Waits = silent) -> None:
         self._layout = Layout(folder)
+        self._waits = waits
         self._opened: Engine | None = None
         self._staging: dict[Dataset, str] = {}
 
@@ -202,7 +205,7 @@ class DuckDBWarehouse:
     @property
     def _engine(self) -> Engine:
         if self._opened is None:
-            self._opened = Engine(self._layout.spill_folder)
+            self._opened = Engine(self._layout.spill_folder, self._waits)
         return self._opened
 
     def _new_staging(self, target: TableRef, schema: TableSchema, job: Job) -> tuple[TableRef, str, str]:

@@ -1,7 +1,9 @@
 """One DuckDB connection: set up, interruptible, with its exceptions turned into the taxonomy."""
 
+import math
 import os
 import re
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -21,6 +23,7 @@ from convergence_assets.warehouse.errors import (
     WarehouseError,
     WarehouseUnavailable,
 )
+from convergence_assets.warehouse.interface import WAITS_EVERY_SECONDS, Waits, silent
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,7 +52,7 @@ class Engine:
     (a signal, a terminate from Dagster) the running statement is cancelled before the exception goes on.
     """
 
-    def __init__(self, spill_folder: Path) -> None:
+    def __init__(self, spill_folder: Path, waits: Waits = silent) -> None:
         import duckdb
 
         spill_folder.mkdir(parents=True, exist_ok=True)
@@ -64,6 +67,7 @@ class Engine:
         )
         self.connection.execute("SET TimeZone = 'UTC'")
         install_functions(self.connection)
+        self._waits = waits
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="duckdb")
 
     def close(self) -> None:
@@ -102,8 +106,16 @@ class Engine:
         import duckdb
 
         future = self._worker.submit(work)
+        deadline = math.inf if timeout_seconds is None else time.monotonic() + timeout_seconds
         try:
-            return future.result(timeout=timeout_seconds)
+            while True:
+                left = deadline - time.monotonic()
+                try:
+                    return future.result(timeout=min(left, WAITS_EVERY_SECONDS))
+                except FutureTimeout:
+                    if future.done() or left <= WAITS_EVERY_SECONDS:
+                        raise
+                    self._waits("statement")
         except FutureTimeout:
             self._cancel(future)
             raise JobTimeout(f"the statement ran longer than {timeout_seconds:.0f} s and was cancelled") from None
