@@ -258,3 +258,88 @@ remediations = sa.Table(
     sa.Column("outcome", sa.Text, nullable=False),
     sa.Index("convergence_remediations_by_pipeline", "tenant_id", "pipeline", "begun_at"),
 )
+
+# Conditions that somebody should know of, from their first sign to their end; one open row a fingerprint.
+incidents = sa.Table(
+    "convergence_incidents",
+    metadata,
+    sa.Column("incident_id", sa.Text, primary_key=True),
+    sa.Column("fingerprint", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("severity", sa.Text, nullable=False),
+    sa.Column("tenant_id", sa.Text),
+    sa.Column("pipeline", sa.Text),
+    sa.Column("partition", sa.Text),
+    sa.Column("table_name", sa.Text),
+    sa.Column("run_id", sa.Text),
+    sa.Column("cause", sa.Text, nullable=False),
+    sa.Column("content", sa.Text, nullable=False),
+    sa.Column("count", sa.BigInteger, nullable=False),
+    sa.Column("opened_at", Moment, nullable=False),
+    sa.Column("last_seen_at", Moment, nullable=False),
+    sa.Column("acknowledged_at", Moment),
+    sa.Column("acknowledged_by", sa.Text),
+    sa.Column("resolved_at", Moment),
+    sa.Column("resolution", sa.Text),
+    sa.Index(
+        "convergence_incidents_open",
+        "fingerprint",
+        unique=True,
+        sqlite_where=sa.text("resolved_at IS NULL"),
+        postgresql_where=sa.text("resolved_at IS NULL"),
+    ),
+    sa.Index("convergence_incidents_by_end", "resolved_at"),
+)
+
+# What one destination is told of one cause, from `trigger` to `resolve`. `told_at` is when people were last told,
+# `posted_at` when anything was last sent; both are NULL while the group still waits for others.
+notifications = sa.Table(
+    "convergence_notifications",
+    metadata,
+    sa.Column("notification_id", sa.Text, primary_key=True),
+    sa.Column("destination", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("cause", sa.Text, nullable=False),
+    sa.Column("severity", sa.Text, nullable=False),
+    sa.Column("opened_at", Moment, nullable=False),
+    sa.Column("told_at", Moment),
+    sa.Column("posted_at", Moment),
+    sa.Column("acknowledged_at", Moment),
+    sa.Column("closed_at", Moment),
+    sa.Index("convergence_notifications_by_end", "closed_at"),
+)
+
+# The incidents of a notification; `told_count` is how often one had been seen when people were last told.
+notified = sa.Table(
+    "convergence_notified",
+    metadata,
+    sa.Column("notification_id", sa.Text, primary_key=True),
+    sa.Column("incident_id", sa.Text, primary_key=True),
+    sa.Column("told_at", Moment),
+    sa.Column("told_count", sa.BigInteger, nullable=False),
+    sa.Index("convergence_notified_by_incident", "incident_id"),
+)
+
+# Messages on their way, in the order in which they were decided. `refused` says that the receiver would not take this
+# very message, which then waits by itself; any other failure holds up all of the destination.
+outbox = sa.Table(
+    "convergence_outbox",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), sa.Identity(always=True), primary_key=True),
+    sa.Column("notification_id", sa.Text, nullable=False),
+    sa.Column("destination", sa.Text, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("payload", sa.Text, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("next_try_at", Moment, nullable=False),
+    sa.Column("leased_by", sa.Text),
+    sa.Column("leased_until", Moment),
+    sa.Column("first_failed_at", Moment),
+    sa.Column("refused", sa.Boolean, nullable=False),
+    sa.Column("last_error", sa.Text),
+    sa.Column("sent_at", Moment),
+    sa.Index("convergence_outbox_by_destination", "destination", "sent_at", "id"),
+    sa.Index("convergence_outbox_by_end", "sent_at"),
+    sqlite_autoincrement=True,
+)

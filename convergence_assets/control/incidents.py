@@ -1,0 +1,189 @@
+"""Incidents: a condition from its first sign to its end, however often it is seen in between."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+from uuid import uuid4
+
+import sqlalchemy as sa
+
+from convergence_assets.control.tables import incidents, notified
+
+KEPT = timedelta(days=90)
+_SEVERITIES = ("info", "warning", "critical")
+
+
+class Raised(Protocol):
+    """What somebody should know of: `alerting.alert.Alert`, whose field descriptions hold here."""
+
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def severity(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def happened(self) -> str: ...
+    @property
+    def done(self) -> str: ...
+    @property
+    def next_step(self) -> str: ...
+    @property
+    def runbook(self) -> str: ...
+    @property
+    def tenant_id(self) -> str | None: ...
+    @property
+    def pipeline(self) -> str | None: ...
+    @property
+    def partition(self) -> str | None: ...
+    @property
+    def table(self) -> str | None: ...
+    @property
+    def run_id(self) -> str | None: ...
+    @property
+    def cause(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Incident:
+    """`count` is how often the condition was reported; `resolved_at` None: it lasts."""
+
+    incident_id: str
+    fingerprint: str
+    kind: str
+    severity: str
+    tenant_id: str | None
+    pipeline: str | None
+    partition: str | None
+    table: str | None
+    run_id: str | None
+    cause: str
+    title: str
+    happened: str
+    done: str
+    next_step: str
+    runbook: str
+    count: int
+    opened_at: datetime
+    last_seen_at: datetime
+    acknowledged_at: datetime | None
+    acknowledged_by: str | None
+    resolved_at: datetime | None
+    resolution: str | None
+
+
+def raise_alert(connection: sa.Connection, alert: Raised, now: datetime) -> None:
+    """Open an incident, or count one more time that it is seen, within the caller's transaction.
+
+    What is said of it is from then on what this alert says. A severity only rises, and one that rises takes back an
+    acknowledgement. Who raises several in one transaction does so in the order of their fingerprints, so that no two
+    transactions wait for each other.
+    """
+    said = {name: getattr(alert, name) for name in ("title", "happened", "done", "next_step", "runbook")}
+    seen = {"run_id": alert.run_id, "cause": alert.cause, "content": json.dumps(said), "last_seen_at": now}
+    first = {
+        "incident_id": uuid4().hex,
+        "fingerprint": alert.fingerprint,
+        "kind": alert.kind,
+        "severity": alert.severity,
+        "tenant_id": alert.tenant_id,
+        "pipeline": alert.pipeline,
+        "partition": alert.partition,
+        "table_name": alert.table,
+        "count": 1,
+        "opened_at": now,
+    }
+    rises = incidents.c.severity.in_(_SEVERITIES[: _SEVERITIES.index(alert.severity)])
+    again = {
+        "count": incidents.c.count + 1,
+        "severity": sa.case((rises, alert.severity), else_=incidents.c.severity),
+        "acknowledged_at": sa.case((rises, sa.null()), else_=incidents.c.acknowledged_at),
+        "acknowledged_by": sa.case((rises, sa.null()), else_=incidents.c.acknowledged_by),
+    }
+    insert = _insert(connection)(incidents).values(first | seen)
+    connection.execute(
+        insert.on_conflict_do_update(
+            index_elements=["fingerprint"], index_where=incidents.c.resolved_at.is_(None), set_=again | seen
+        )
+    )
+
+
+def resolve(connection: sa.Connection, fingerprint: str, resolution: str, now: datetime) -> bool:
+    """Close the open incident of a fingerprint; False where there is none."""
+    own = (incidents.c.fingerprint == fingerprint, incidents.c.resolved_at.is_(None))
+    closed = sa.update(incidents).where(*own).values(resolved_at=now, resolution=resolution)
+    return bool(connection.execute(closed).rowcount)
+
+
+def acknowledge(connection: sa.Connection, fingerprints: Iterable[str], by: str, now: datetime) -> int:
+    """Say that somebody sees to these open incidents; how many of them there are."""
+    own = (incidents.c.fingerprint.in_(list(fingerprints)), incidents.c.resolved_at.is_(None))
+    return connection.execute(sa.update(incidents).where(*own).values(acknowledged_at=now, acknowledged_by=by)).rowcount
+
+
+def open_incidents(
+    connection: sa.Connection, kind: str | None = None, tenant_id: str | None = None
+) -> Sequence[Incident]:
+    """Those that last, the oldest first."""
+    wanted = sa.select(incidents).where(incidents.c.resolved_at.is_(None))
+    if kind is not None:
+        wanted = wanted.where(incidents.c.kind == kind)
+    if tenant_id is not None:
+        wanted = wanted.where(incidents.c.tenant_id == tenant_id)
+    return _incidents(connection, wanted.order_by(incidents.c.opened_at, incidents.c.incident_id))
+
+
+def all_incidents(connection: sa.Connection) -> Sequence[Incident]:
+    """Also those that are over, as long as they are kept; the oldest first."""
+    return _incidents(connection, sa.select(incidents).order_by(incidents.c.opened_at, incidents.c.incident_id))
+
+
+def incidents_of(connection: sa.Connection, notification_ids: Iterable[str]) -> Sequence[Incident]:
+    """The incidents of these notifications, also those that are over."""
+    told = sa.select(notified.c.incident_id).where(notified.c.notification_id.in_(list(notification_ids)))
+    return _incidents(connection, sa.select(incidents).where(incidents.c.incident_id.in_(told)))
+
+
+def forget(connection: sa.Connection, now: datetime) -> None:
+    """Drop incidents that ended longer than `KEPT` ago."""
+    connection.execute(sa.delete(incidents).where(incidents.c.resolved_at < now - KEPT))
+
+
+def _insert(connection: sa.Connection) -> Any:
+    if connection.dialect.name == "sqlite":
+        from sqlalchemy.dialects.sqlite import insert
+
+        return insert
+    from sqlalchemy.dialects.postgresql import insert as postgres_insert
+
+    return postgres_insert
+
+
+def _incidents(connection: sa.Connection, wanted: sa.Select[Any]) -> Sequence[Incident]:
+    return [
+        Incident(
+            incident_id=row.incident_id,
+            fingerprint=row.fingerprint,
+            kind=row.kind,
+            severity=row.severity,
+            tenant_id=row.tenant_id,
+            pipeline=row.pipeline,
+            partition=row.partition,
+            table=row.table_name,
+            run_id=row.run_id,
+            cause=row.cause,
+            **json.loads(row.content),
+            count=row._mapping["count"],
+            opened_at=row.opened_at,
+            last_seen_at=row.last_seen_at,
+            acknowledged_at=row.acknowledged_at,
+            acknowledged_by=row.acknowledged_by,
+            resolved_at=row.resolved_at,
+            resolution=row.resolution,
+        )
+        for row in connection.execute(wanted)
+    ]
