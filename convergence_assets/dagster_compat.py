@@ -1,6 +1,8 @@
 """The names of Dagster 1.13 that are not public API, each used here alone and held by a test of its own."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
@@ -78,3 +80,86 @@ def say_of_run(instance: dg.DagsterInstance, run: dg.DagsterRun, message: str) -
 def free_slots(instance: dg.DagsterInstance, run_id: str) -> None:
     """Give back the places in pools that a run holds by its steps."""
     instance.event_log_storage.free_concurrency_slots_for_run(run_id)
+
+
+@dataclass(frozen=True)
+class OwnError:
+    """What a step's code said when it failed; `names` are the classes of the exception and of its causes."""
+
+    message: str
+    names: tuple[str, ...]
+
+
+def runs_in_order(
+    instance: dg.DagsterInstance, after: str | None, created_after: datetime | None, limit: int
+) -> Sequence[dg.RunRecord]:
+    """Runs in the order in which they were made; none where the run `after` is not there (any more)."""
+    filters = dg.RunsFilter(created_after=created_after) if created_after else None
+    return instance.get_run_records(filters, limit=limit, order_by="id", ascending=True, cursor=after)
+
+
+def run_exists(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Whether the run was not deleted."""
+    return instance.has_run(run_id)
+
+
+def existing_runs(instance: dg.DagsterInstance, run_ids: Collection[str]) -> set[str]:
+    """Those among these runs that were not deleted."""
+    return set(instance.get_run_ids(dg.RunsFilter(run_ids=list(run_ids)))) if run_ids else set()
+
+
+def runs_of_other_status(instance: dg.DagsterInstance, run_ids: Collection[str], status: str) -> Sequence[dg.RunRecord]:
+    """Those among these runs whose status is another one than `status`, a name that Dagster may not know."""
+    others = [other for other in dg.DagsterRunStatus if other.value != status]
+    return instance.get_run_records(dg.RunsFilter(run_ids=list(run_ids), statuses=others)) if run_ids else []
+
+
+def run_events(
+    instance: dg.DagsterInstance,
+    run_id: str,
+    after: int,
+    limit: int,
+    kinds: Collection[dg.DagsterEventType] | None = None,
+) -> tuple[Sequence[dg.EventLogRecord], bool]:
+    """A run's events after the one of that storage id (-1: from the first), and whether there are more."""
+    from dagster._core.event_api import EventLogCursor
+
+    cursor = EventLogCursor.from_storage_id(after).to_string()
+    found = instance.get_records_for_run(run_id, cursor, set(kinds) if kinds else None, limit, ascending=True)
+    return found.records, found.has_more
+
+
+def own_error(event: dg.DagsterEvent) -> OwnError | None:
+    """The error of a failed or repeated step, without what Dagster wraps around it; None where the event has none."""
+    error = getattr(event.event_specific_data, "error", None)
+    if error is None:
+        return None
+    while error.cause and error.cls_name and error.cls_name.startswith(("Dagster", "RetryRequested")):
+        error = error.cause
+    names, inner = [], error
+    while inner:
+        names.append(str(inner.cls_name))
+        inner = inner.cause
+    # The text begins with the class's full name; what follows in a dg.Failure's is its description.
+    name, colon, said = error.message.partition(": ")
+    own = said if colon and name.rsplit(".", 1)[-1] == error.cls_name else error.message
+    return OwnError(own.strip(), tuple(names))
+
+
+def last_event_at(
+    instance: dg.DagsterInstance, run_id: str, kind: dg.DagsterEventType | None = None
+) -> datetime | None:
+    """When a run last wrote an event, or one of a kind; what a step logs counts as one."""
+    found = instance.get_records_for_run(run_id, None, {kind} if kind else None, 1, ascending=False).records
+    return datetime.fromtimestamp(found[0].event_log_entry.timestamp, UTC) if found else None
+
+
+def worker_is_healthy(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool | None:
+    """What the run launcher says of a run's worker; None where it cannot tell."""
+    launcher = instance.run_launcher
+    if not launcher.supports_check_run_worker_health:
+        return None
+    said = launcher.check_run_worker_health(run)
+    if said.transient or said.status == WorkerStatus.UNKNOWN:
+        return None
+    return said.status in (WorkerStatus.RUNNING, WorkerStatus.SUCCESS)

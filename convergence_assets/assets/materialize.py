@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 STAGING_KEPT_DAYS = 7
+QUALITY_FAILED = "quality_failed"
+"""The error class of a step that published not all of its partitions, because of their rows."""
 _UNWATCHED = Leave()
 _RETRY_NUMBER_TAG = "dagster/retry_number"  # on automatic retries alone: a person's re-execution drops it
 
@@ -89,7 +91,7 @@ class StepRun:
             timeout_seconds=self.pipeline.max_pipeline_duration_minutes * 60,
             maximum_bytes_billed=self.pipeline.maximum_gigabytes_billed * GIGABYTE,
         )
-        with open_warehouse(self.settings, self.tenant.location) as warehouse:
+        with open_warehouse(self.settings, self.tenant.location, leave.waits) as warehouse:
             warehouse.sweep_staging(STAGING_KEPT_DAYS)
             schema = table_schema(self.step.spec)
             target = target_table(self.tenant, self.step.table)
@@ -213,7 +215,7 @@ def execute(
             metadata={"error_class": error.error_class, "runbook": error.anchor},
             allow_retries=error.retryable,
         ) from error
-    yield from (check_result(o, context.asset_key) for o in report.outcomes)
+    yield from (check_result(o, context.asset_key, window.days, tuple(report.stopped)) for o in report.outcomes)
     metadata = _metadata(report) | statement_metadata(run.tenant, run.pipeline, run.step, report.statements)
     if not report.stopped:
         yield dg.MaterializeResult(asset_key=context.asset_key, metadata=metadata)
@@ -231,7 +233,7 @@ def execute(
             f"in {report.staging} for {STAGING_KEPT_DAYS} days. Next: read the failed checks' examples, correct the "
             "source or the threshold, and run the partition again."
         ),
-        metadata=metadata,
+        metadata=metadata | {"error_class": dg.MetadataValue.text(QUALITY_FAILED)},
         allow_retries=False,
     )
 
@@ -246,16 +248,25 @@ def origin_run_id(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
     return run.run_id
 
 
-def check_result(outcome: CheckOutcome, asset_key: dg.AssetKey) -> dg.AssetCheckResult:
-    """An outcome as Dagster records it; `info` and `warning` never block."""
+def check_result(
+    outcome: CheckOutcome, asset_key: dg.AssetKey, days: Sequence[date], held_back: Sequence[date]
+) -> dg.AssetCheckResult:
+    """An outcome over these days as Dagster records it; `info` and `warning` never block.
+
+    `partitions` says of each day how it was judged, where there are several; `held_back` are those that were not
+    published, whichever check is to blame.
+    """
     metadata: dict[str, object] = {
         "severity": outcome.severity,
         "expectation": outcome.type,
+        "column": outcome.column,
         "observed_value": outcome.observed_value,
         "unexpected_count": outcome.unexpected_count,
         "unexpected_percent": outcome.unexpected_percent,
         "examples": list(outcome.examples) or None,
         "failed_partitions": list(outcome.failed_partitions) or None,
+        "partitions": {d.isoformat(): _judged(outcome, d) for d in days} if len(days) > 1 else None,
+        "held_back": [d.isoformat() for d in held_back] or None,
         "error": outcome.error,
     }
     return dg.AssetCheckResult(
@@ -266,6 +277,18 @@ def check_result(outcome: CheckOutcome, asset_key: dg.AssetKey) -> dg.AssetCheck
         metadata={k: v for k, v in metadata.items() if v is not None},  # type: ignore[misc]
         description=outcome.error,
     )
+
+
+def _judged(outcome: CheckOutcome, day: date) -> dict[str, object]:
+    one = outcome.partitions.get(day.isoformat())
+    if one is None:  # judged over all days together
+        return {"passed": outcome.passed}
+    said = {
+        "observed_value": one.observed_value,
+        "unexpected_count": one.unexpected_count,
+        "unexpected_percent": one.unexpected_percent,
+    }
+    return {"passed": one.passed} | {k: v for k, v in said.items() if v is not None}
 
 
 def _metadata(report: Report) -> dict[str, dg.MetadataValue]:

@@ -125,6 +125,11 @@ def begin_writing(connection: sa.Connection, tenant_id: str, now: datetime, leas
     return True
 
 
+def go_on_writing(connection: sa.Connection, tenant_id: str, now: datetime, lease: timedelta) -> None:
+    """Begin the lease anew, by who has it."""
+    _update(connection, tenant_id, writing_until=now + lease)
+
+
 def written(connection: sa.Connection, tenant_id: str) -> None:
     connection.execute(sa.delete(ledger_writers).where(ledger_writers.c.tenant_id == tenant_id))
 

@@ -1,0 +1,199 @@
+"""The one reader of Dagster's storage: new runs, changed statuses and events, each with its effects in one transaction.
+
+Portable over SQLite, where each run has a file of its own, and Postgres, where a row may become visible after one of a
+greater id: what is younger than `SETTLED_SECONDS` is read again, and told once.
+"""
+
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+import sqlalchemy as sa
+
+from convergence_assets import dagster_compat
+from convergence_assets.control import runs as index
+from convergence_assets.control.errors import ControlError
+from convergence_assets.control.ledger_rows import put
+from convergence_assets.control.store import ControlStore
+from convergence_assets.ledger import place as places
+from convergence_assets.ledger.facts import Fact
+from convergence_assets.ledger.finding import Finder
+from convergence_assets.ledger.meaning import READ, Memory, Understanding
+from convergence_assets.ledger.place import Place, Progress
+from convergence_assets.tenancy.model import Tenant
+
+SETTLED = timedelta(seconds=60)
+EVENTS_A_PAGE = 500
+_ENDED_AT_ONCE = 200
+_ASIDE = timedelta(seconds=60)
+_FIRST_TOLD = timedelta(days=1)
+_TRANSACTIONS = "ledger"
+_log = logging.getLogger(__name__)
+
+Observe = Callable[[sa.Connection, Sequence[Fact]], None]
+
+
+@dataclass
+class Followed:
+    """What one call did. `complete` where nothing that had happened was left unread, old runs of a first start aside;
+    `unreadable` are runs that were set aside for a minute, with the reason."""
+
+    runs: int = 0
+    events: int = 0
+    facts: int = 0
+    complete: bool = False
+    unreadable: dict[str, str] = field(default_factory=dict)
+
+
+class Follower:
+    """Brings index, ledger and whoever observes up to what Dagster's storage says.
+
+    A fact is observed once, in the transaction that notes that it was; what happened more than a day before the very
+    first call is not observed. Any number of processes may follow: their transactions run one after the other, and what
+    another has read meanwhile is not read twice.
+    """
+
+    def __init__(
+        self,
+        store: ControlStore,
+        instance: dg.DagsterInstance,
+        tenants: Mapping[str, Tenant],
+        observe: Observe = lambda connection, facts: None,
+    ) -> None:
+        self._store = store
+        self._instance = instance
+        self._observe = observe
+        self._finder = Finder(store, instance, tenants, SETTLED)
+
+    def follow(self, budget_seconds: float) -> Followed:
+        """Follow for about that long; raises `ControlError` where the control store fails, and what Dagster's storage
+        raises."""
+        done = Followed()
+        end = time.monotonic() + budget_seconds
+        began = self._store.now()
+        self._begin()
+        found_all, done.runs = self._finder.find(time.monotonic() + budget_seconds * 0.5)
+        self._finder.refresh(forget_the_unseen=found_all)
+        done.complete = self._read(end, done, ended=False)
+        done.complete &= self._read(end, done, ended=True) and found_all
+        if done.complete:
+            with self._store.write(_TRANSACTIONS) as connection:
+                said = places.progress(connection)
+                if said:
+                    places.write_progress(connection, replace(said, complete_at=max(began, said.complete_at)))
+        return done
+
+    def _begin(self) -> None:
+        with self._store.read() as connection:
+            if places.progress(connection):
+                return
+        with self._store.write(_TRANSACTIONS) as connection:
+            if not places.progress(connection):
+                now = self._store.now()
+                places.write_progress(connection, Progress(None, None, now - _FIRST_TOLD, now))
+
+    def _read(self, end: float, done: Followed, *, ended: bool) -> bool:
+        """Read the events of active or of ended runs; whether none was left, but for old ones."""
+        tried: set[str] = set()
+        while True:
+            with self._store.read() as connection:
+                said = places.progress(connection)
+                found = places.to_read(connection, self._store.now(), ended=ended, limit=_ENDED_AT_ONCE)
+            left = [place for place in found if place.run_id not in tried]
+            if not left:
+                return True
+            if not ended:
+                random.shuffle(left)  # where time does not suffice for all, each has its chance
+            for place in left:
+                # One of each kind is read however little time there is.
+                if tried and time.monotonic() >= end:
+                    return said is not None and all(
+                        p.created_at < said.tell_from for p in left if p.run_id not in tried
+                    )
+                tried.add(place.run_id)
+                self._read_run(place, done)
+            if not ended:
+                return True
+
+    def _read_run(self, place: Place, done: Followed) -> None:
+        try:
+            self._read_events(place, done)
+        except ControlError:
+            raise
+        except Exception as error:
+            # One run that cannot be read, or whose facts cannot be told, does not hold back the others.
+            said = f"{type(error).__name__}: {error}"[:1000]
+            _log.exception("run %s cannot be followed; it is tried again in a minute", place.run_id)
+            done.unreadable[place.run_id] = said
+            with self._store.write(_TRANSACTIONS) as connection:
+                if stands := places.place_of(connection, place.run_id):
+                    aside = replace(stands, unreadable=said, wake_at=self._store.now() + _ASIDE)
+                    places.write_places(connection, [aside])
+
+    def _read_events(self, place: Place, done: Followed) -> None:
+        after, more = place.read_through, True
+        while more:
+            records, more = dagster_compat.run_events(self._instance, place.run_id, after, EVENTS_A_PAGE, READ)
+            after = records[-1].storage_id if records else after
+            fresh = [record for record in records if record.storage_id not in place.read_beyond]
+            over = place.ended and not more
+            if not fresh and not over:
+                continue
+            stands = self._apply(place, records, fresh, over, done)
+            if stands is None:
+                return
+            place = stands
+            done.events += len(fresh)
+
+    def _apply(
+        self,
+        place: Place,
+        records: Sequence[dg.EventLogRecord],
+        fresh: Sequence[dg.EventLogRecord],
+        over: bool,
+        done: Followed,
+    ) -> Place | None:
+        """All effects of a page; None where somebody else has followed the run meanwhile, or nothing is left of it."""
+        with self._store.write(_TRANSACTIONS) as connection:
+            now = self._store.now()
+            said = places.progress(connection)
+            if said is None or places.place_of(connection, place.run_id) != place:
+                return None
+            before = index.parts_of(connection, place.run_id)
+            understood = Understanding(before, Memory.of(place.memory))
+            for record in fresh:
+                understood.take(record)
+            next_place = _moved(place, records, now)
+            if over:
+                ended = max((part.ended_at for part in before if part.ended_at), default=now)
+                understood.end(ended)
+                next_place = replace(next_place, wake_at=ended + SETTLED)
+            parts = list(understood.parts.values())
+            changed = [part for part in parts if part not in before]
+            index.write(connection, changed)
+            put(connection, [*understood.rows, *map(index.ledger_row, changed)], now)
+            facts = [fact for moment, fact in understood.facts if moment >= said.tell_from]
+            if facts:
+                self._observe(connection, facts)
+                done.facts += len(facts)
+            if over and next_place.wake_at <= now:
+                places.forget(connection, [place.run_id])
+                return None
+            next_place = replace(next_place, memory=understood.memory.text, unreadable=None)
+            places.write_places(connection, [next_place])
+            return next_place
+
+
+def _moved(place: Place, records: Sequence[dg.EventLogRecord], now: datetime) -> Place:
+    """The place after these records: through the last one before which all are settled, and single ones beyond."""
+    through, beyond = place.read_through, set(place.read_beyond)
+    for record in records:
+        if datetime.fromtimestamp(record.event_log_entry.timestamp, UTC) > now - SETTLED:
+            break
+        through = record.storage_id
+    beyond |= {record.storage_id for record in records}
+    return replace(place, read_through=through, read_beyond=tuple(sorted(b for b in beyond if b > through)))

@@ -1,0 +1,286 @@
+"""Events of a run as rows of the ledger and facts: what each means, given what came before it."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, date, datetime
+from typing import Any
+
+import dagster as dg
+
+from convergence_assets import dagster_compat
+from convergence_assets.control.ledger_rows import LedgerRow
+from convergence_assets.control.runs import IndexedRun
+from convergence_assets.ledger.facts import ChecksFailed, Fact, FailedCheck, Published, RunEnded
+from convergence_assets.ledger.rows import LONGEST_MESSAGE, Event, jobs_of, log_row, plain, result_rows
+from convergence_assets.ledger.seeing import Name, table_of
+from convergence_assets.warehouse.errors import ERROR_CLASSES
+
+Kind = dg.DagsterEventType
+REMEDIATION = "convergence remediation:"
+"""How the message of an engine event begins that tells what was done about a stuck run."""
+_CLASSES = {kind.__name__: name for name, kind in ERROR_CLASSES.items()} | {"ControlError": "control_store"}
+
+
+@dataclass
+class Table:
+    """What a step's end is waited for to tell of a table: failed checks by severity, days, days held back."""
+
+    checks: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    days: list[str] = field(default_factory=list)
+    held_back: list[str] = field(default_factory=list)
+    jobs_told: bool = False
+
+
+@dataclass
+class Memory:
+    """What has to be known of a run's earlier events to understand the later ones; kept as JSON between them.
+
+    `steps` are the assets of step keys; `since` the moments at which steps began; `first_errors` the class and message
+    of the first failed attempt of steps that are tried again; `failures` the first step that failed of each pipeline,
+    as table, class and message; `ending` what Dagster said of the run's end; `told` the status that was told.
+    """
+
+    steps: dict[str, list[str]] = field(default_factory=dict)
+    since: dict[str, str] = field(default_factory=dict)
+    first_errors: dict[str, list[str]] = field(default_factory=dict)
+    tables: dict[str, Table] = field(default_factory=dict)
+    failures: dict[str, list[str]] = field(default_factory=dict)
+    ending: list[str] | None = None
+    told: str | None = None
+
+    @classmethod
+    def of(cls, text: str) -> "Memory":
+        said = json.loads(text) if text else {}
+        said["tables"] = {name: Table(**table) for name, table in said.get("tables", {}).items()}
+        return cls(**said)
+
+    @property
+    def text(self) -> str:
+        return json.dumps({name: value for name, value in asdict(self).items() if value})
+
+
+class Understanding:
+    """A run's parts and memory, brought forward by its events in their order; gathers rows, and facts with their
+    moments."""
+
+    def __init__(self, parts: Sequence[IndexedRun], memory: Memory) -> None:
+        self.parts: dict[Name, IndexedRun] = {(part.tenant_id, part.pipeline): part for part in parts}
+        self.memory = memory
+        self.rows: list[LedgerRow] = []
+        self.facts: list[tuple[datetime, Fact]] = []
+
+    def take(self, record: dg.EventLogRecord) -> None:
+        """Understand the next event."""
+        entry = record.event_log_entry
+        said = entry.dagster_event
+        if said is None:
+            return
+        moment = datetime.fromtimestamp(entry.timestamp, UTC)
+        for name, part in self.parts.items():
+            self.parts[name] = replace(part, updated_at=max(part.updated_at, moment))
+        if said.event_type in _OF_RUN:
+            self._take_of_run(said, record.storage_id, moment)
+            return
+        table = self._table(said)
+        own = self.parts.get(table[:2]) if table else None
+        understand = _OF_STEP.get(said.event_type)
+        if own and table and understand:
+            understand(self, Event(own, table[2], said, record.storage_id, moment))
+
+    def end(self, moment: datetime) -> None:
+        """Tell that the run is over, once for each status that it ends in."""
+        status = next(iter(self.parts.values())).status
+        if self.memory.told == status:
+            return
+        self.memory.told = status
+        for table_name in list(self.memory.tables):
+            self._tell_of_table(table_name, moment)
+        for name, part in self.parts.items():
+            table, *error = self._failure(name, part) if status != "succeeded" else [None, None, None]
+            ended = replace(part, error_class=error[0], error_message=error[1])
+            self.parts[name] = ended
+            self.facts.append((moment, RunEnded(ended, table, error[0], error[1])))
+
+    def _failure(self, name: Name, part: IndexedRun) -> list[str | None]:
+        """Table, class and message of what ended the run, of the pipeline itself before the run's others."""
+        own = self.memory.failures.get("/".join(name))
+        if own:
+            return list(own)
+        other = next(iter(self.memory.failures.values()), None)
+        found: Sequence[str | None] = (
+            other[1:] if other else self.memory.ending or (part.error_class, part.error_message)
+        )
+        return [None, *found]
+
+    def _table(self, said: dg.DagsterEvent) -> tuple[str, str, str] | None:
+        step = said.step_key
+        if said.event_type == Kind.ASSET_MATERIALIZATION_PLANNED:
+            if (found := table_of(said.asset_key)) and step:
+                self.memory.steps[step] = list(found)
+            return None
+        if said.event_type == Kind.ASSET_CHECK_EVALUATION:
+            return table_of(said.asset_check_evaluation_data.asset_key)
+        if said.event_type == Kind.ASSET_MATERIALIZATION:
+            return table_of(said.asset_key)
+        known = self.memory.steps.get(step or "")
+        return (known[0], known[1], known[2]) if known else None
+
+    def _take_of_run(self, said: dg.DagsterEvent, number: int, moment: datetime) -> None:
+        message = (said.message or "")[:LONGEST_MESSAGE]
+        if said.event_type == Kind.ENGINE_EVENT:
+            if message.startswith(REMEDIATION):
+                told = message.removeprefix(REMEDIATION).strip()
+                for part in self.parts.values():
+                    event = Event(part, None, said, number, moment)
+                    self.rows.append(log_row(event, "remediation", told, level="WARNING", suffix=part.pipeline))
+            return
+        error = dagster_compat.own_error(said)
+        reason = getattr(said.event_specific_data, "failure_reason", None)
+        canceled = said.event_type == Kind.RUN_CANCELED
+        self.memory.ending = [
+            "canceled" if canceled else reason.value.lower() if reason else "run_failure",
+            (error.message if error else message)[:LONGEST_MESSAGE],
+        ]
+
+    def _began(self, event: Event) -> None:
+        self.memory.since[event.step] = event.moment.isoformat()
+        if event.said.event_type == Kind.STEP_START:
+            self.rows.append(log_row(event, "step_started", event.said.message or ""))
+
+    def _succeeded(self, event: Event) -> None:
+        self.memory.first_errors.pop(event.step, None)
+        self.rows.append(log_row(event, "step_succeeded", event.said.message or "", duration_ms=self._duration(event)))
+        self._tell_of_table(event.name, event.moment)
+
+    def _skipped(self, event: Event) -> None:
+        self.rows.append(log_row(event, "step_skipped", event.said.message or ""))
+
+    def _is_repeated(self, event: Event) -> None:
+        error = _error(event.said)
+        self.memory.first_errors.setdefault(event.step, error)
+        self.rows.append(
+            log_row(
+                event, "retry", error[1], level="WARNING", error_class=error[0], duration_ms=self._duration(event),
+            )
+        )  # fmt: skip
+
+    def _failed(self, event: Event) -> None:
+        error = _error(event.said)
+        self._tell_of_jobs(event, _failure_metadata(event.said))
+        self.rows.append(
+            log_row(
+                event, "step_failed", error[1], level="ERROR", error_class=error[0], duration_ms=self._duration(event),
+            )
+        )  # fmt: skip
+        first = self.memory.first_errors.pop(event.step, error)
+        name = "/".join((event.part.tenant_id, event.part.pipeline))
+        assert event.table
+        self.memory.failures.setdefault(name, [event.table, *first])
+        self._tell_of_table(event.name, event.moment)
+
+    def _published(self, event: Event) -> None:
+        found = event.said.step_materialization_data.materialization
+        metadata = {name: plain(value) for name, value in found.metadata.items()}
+        partition = found.partition
+        by_partition = metadata.get("rows_by_partition") or {}
+        rows = by_partition.get(partition, metadata.get("dagster/partition_row_count"))
+        if rows is None and partition is None:
+            rows = metadata.get("dagster/row_count")
+        billed = self._tell_of_jobs(event, metadata)
+        self.rows.append(
+            log_row(
+                event, "published", f"{rows if rows is not None else 'unknown'} rows published", partition=partition,
+                rows=rows, bytes_billed=billed,
+            )
+        )  # fmt: skip
+        part = self.parts[event.part.tenant_id, event.part.pipeline]
+        self._put(replace(part, rows_published=part.rows_published + (rows or 0)))
+        if partition:
+            self._of(event.name).days.append(partition)
+
+    def _was_checked(self, event: Event) -> None:
+        found = event.said.asset_check_evaluation_data
+        metadata = {name: plain(value) for name, value in found.metadata.items()}
+        self.rows += result_rows(event, found.check_name, found.passed, metadata)
+        table = self._of(event.name)
+        table.held_back = metadata.get("held_back") or table.held_back
+        if not found.passed:
+            severity = str(metadata.get("severity") or found.severity.value.lower())
+            failed = {
+                "name": found.check_name,
+                "column": metadata.get("column"),
+                "observed_value": metadata.get("observed_value"),
+                "unexpected_count": metadata.get("unexpected_count"),
+                "examples": metadata.get("examples") or [],
+                "partitions": metadata.get("failed_partitions") or [],
+            }
+            table.checks.setdefault(severity, []).append(failed)
+
+    def _tell_of_jobs(self, event: Event, metadata: Mapping[str, Any]) -> int | None:
+        """Rows of a step's jobs, once a step; the bytes that they were billed for (0: told already)."""
+        if "bytes_billed" not in metadata:
+            return None
+        table = self._of(event.name)
+        if table.jobs_told:
+            return 0
+        table.jobs_told = True
+        self.rows += jobs_of(event, metadata)
+        part = self.parts[event.part.tenant_id, event.part.pipeline]
+        billed = int(metadata["bytes_billed"])
+        self._put(replace(part, bytes_billed=part.bytes_billed + billed))
+        return billed
+
+    def _tell_of_table(self, name: str, moment: datetime) -> None:
+        table = self.memory.tables.pop(name, None)
+        tenant_id, pipeline, own = name.split("/")
+        part = self.parts.get((tenant_id, pipeline))
+        if table is None or part is None:
+            return
+        for severity, checks in table.checks.items():
+            failed = tuple(
+                FailedCheck(**(c | {"examples": tuple(c["examples"]), "partitions": tuple(c["partitions"])}))
+                for c in checks
+            )
+            self.facts.append((moment, ChecksFailed(part, own, severity, failed, tuple(table.held_back))))
+        if table.days:
+            self.facts.append((moment, Published(part, own, tuple(date.fromisoformat(day) for day in table.days))))
+
+    def _duration(self, event: Event) -> int | None:
+        since = self.memory.since.pop(event.step, None)
+        return round((event.moment - datetime.fromisoformat(since)).total_seconds() * 1000) if since else None
+
+    def _of(self, name: str) -> Table:
+        return self.memory.tables.setdefault(name, Table())
+
+    def _put(self, part: IndexedRun) -> None:
+        self.parts[part.tenant_id, part.pipeline] = part
+
+
+def _error(said: dg.DagsterEvent) -> list[str]:
+    """Class and message of the user's own error."""
+    error = dagster_compat.own_error(said)
+    names = error.names if error else ()
+    named = _failure_metadata(said).get("error_class") or next((_CLASSES[n] for n in names if n in _CLASSES), None)
+    own = next((name for name in names if name != "Failure"), "Failure")
+    return [str(named or own), (error.message if error else said.message or "")[:LONGEST_MESSAGE]]
+
+
+def _failure_metadata(said: dg.DagsterEvent) -> dict[str, Any]:
+    found = getattr(said.event_specific_data, "user_failure_data", None)
+    return {name: plain(value) for name, value in (found.metadata if found else {}).items()}
+
+
+_OF_RUN = frozenset({Kind.ENGINE_EVENT, Kind.RUN_FAILURE, Kind.RUN_CANCELED})
+_OF_STEP: Mapping[Kind, Callable[[Understanding, Event], None]] = {
+    Kind.STEP_START: Understanding._began,
+    Kind.STEP_RESTARTED: Understanding._began,
+    Kind.STEP_SUCCESS: Understanding._succeeded,
+    Kind.STEP_SKIPPED: Understanding._skipped,
+    Kind.STEP_UP_FOR_RETRY: Understanding._is_repeated,
+    Kind.STEP_FAILURE: Understanding._failed,
+    Kind.ASSET_MATERIALIZATION: Understanding._published,
+    Kind.ASSET_CHECK_EVALUATION: Understanding._was_checked,
+}
+READ = frozenset({*_OF_RUN, *_OF_STEP, Kind.ASSET_MATERIALIZATION_PLANNED})
+"""The kinds of events that mean something here."""

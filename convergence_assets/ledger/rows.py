@@ -1,0 +1,116 @@
+"""Rows of `x_meta_pipeline_logs` and `x_meta_data_quality_results`. Their ids come from Dagster's storage, so that what
+is read twice is written once."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import dagster as dg
+
+from convergence_assets.control.ledger_rows import LedgerRow
+from convergence_assets.control.runs import IndexedRun
+from convergence_assets.ledger.tables import LOGS, RESULTS
+
+LONGEST_MESSAGE = 4000
+
+
+@dataclass(frozen=True)
+class Event:
+    """An event of a part of a run; `table` None: of no step. `number` is its id in Dagster's event storage."""
+
+    part: IndexedRun
+    table: str | None
+    said: dg.DagsterEvent
+    number: int
+    moment: datetime
+
+    @property
+    def step(self) -> str:
+        return self.said.step_key or ""
+
+    @property
+    def name(self) -> str:
+        """Tenant, pipeline and table."""
+        return f"{self.part.tenant_id}/{self.part.pipeline}/{self.table}"
+
+
+def log_row(
+    event: Event, kind: str, message: str, *,
+    level: str = "INFO", suffix: str = "", partition: str | None = None, rows: int | None = None,
+    bytes_billed: int | None = None, job: str | None = None, duration_ms: int | None = None,
+    error_class: str | None = None, metadata: Mapping[str, Any] | None = None,
+) -> LedgerRow:  # fmt: skip
+    """A row of the log; `suffix` tells it apart from others of the same event."""
+    part = event.part
+    log_id = "-".join(word for word in (part.run_id, str(event.number), suffix) if word)
+    values = {
+        "log_id": log_id,
+        "pipeline_run_id": part.run_id,
+        "tenant_id": part.tenant_id,
+        "pipeline_id": part.pipeline,
+        "step": event.table,
+        "event": kind,
+        "level": level,
+        "message": message[:LONGEST_MESSAGE],
+        "partition": partition or part.partition,
+        "rows": rows,
+        "bytes_billed": bytes_billed,
+        "bigquery_job_id": job,
+        "duration_ms": duration_ms,
+        "error_class": error_class,
+        "metadata": json.dumps(metadata, default=str) if metadata else None,
+        "created_at": event.moment.isoformat(),
+    }
+    return LedgerRow(part.tenant_id, LOGS, log_id, values)
+
+
+def jobs_of(event: Event, metadata: Mapping[str, Any]) -> Iterator[LedgerRow]:
+    """A row a job of the warehouse that a step sent."""
+    for job in metadata.get("jobs") or ():
+        name = str(job["job"])
+        yield log_row(
+            event, "job_submitted", f"{job.get('kind')} job took {job.get('seconds')} s", suffix=name, job=name,
+            bytes_billed=job.get("bytes_billed"), duration_ms=round(float(job.get("seconds") or 0) * 1000),
+            metadata={key: job[key] for key in ("kind", "slot_ms", "cache_hit", "attached", "link") if key in job},
+        )  # fmt: skip
+
+
+def result_rows(event: Event, check: str, passed: bool, metadata: Mapping[str, Any]) -> Iterator[LedgerRow]:
+    """A row a partition that a check judged."""
+    part = event.part
+    whole = {key: metadata.get(key) for key in ("observed_value", "unexpected_count", "unexpected_percent")}
+    judged = metadata.get("partitions") or {part.partition: {"passed": passed} | whole}
+    held_back = metadata.get("held_back") or ()
+    for partition, found in judged.items():
+        result_id = "-".join((part.run_id, str(event.number), partition or "all"))
+        observed = found.get("observed_value")
+        examples = metadata.get("examples") if not found["passed"] else None
+        values = {
+            "result_id": result_id,
+            "pipeline_run_id": part.run_id,
+            "tenant_id": part.tenant_id,
+            "pipeline_id": part.pipeline,
+            "table_name": event.table,
+            "partition": partition,
+            "check_name": check,
+            "expectation_type": metadata.get("expectation"),
+            "column_name": metadata.get("column"),
+            "severity": metadata.get("severity"),
+            "passed": found["passed"],
+            "observed_value": str(observed) if observed is not None else None,
+            "unexpected_count": found.get("unexpected_count"),
+            "unexpected_percent": found.get("unexpected_percent"),
+            "examples": json.dumps(examples, default=str) if examples else None,
+            "published": partition not in held_back,
+            "created_at": event.moment.isoformat(),
+        }
+        yield LedgerRow(part.tenant_id, RESULTS, result_id, values)
+
+
+def plain(value: dg.MetadataValue[Any]) -> Any:
+    """A metadata value as JSON has it; a table as its records."""
+    if isinstance(value, dg.TableMetadataValue):
+        return [dict(record.data) for record in value.records]
+    return value.value

@@ -1,0 +1,137 @@
+"""A follower over a real Dagster with a clock that tests move, and small assets that end as they are told."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+import sqlalchemy as sa
+from project import Project
+
+from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.control import runs as index
+from convergence_assets.control.runs import IndexedRun
+from convergence_assets.control.store import ControlStore
+from convergence_assets.control.tables import ledger_rows, runs
+from convergence_assets.ledger.facts import Fact
+from convergence_assets.ledger.follow import Followed, Follower
+from convergence_assets.ledger.seeing import status_of
+from convergence_assets.ledger.write import Written, write
+from convergence_assets.warehouse.interface import Warehouse
+
+DAYS = dg.DailyPartitionsDefinition("2026-03-01")
+Body = Callable[[dg.AssetExecutionContext], Iterator[Any]]
+
+
+@dataclass
+class World:
+    store: ControlStore
+    instance: dg.DagsterInstance
+    project: Project
+    clock: list[timedelta]
+    facts: list[Fact] = field(default_factory=list)
+
+    @classmethod
+    def of(
+        cls, store: Callable[[Callable[[], datetime]], ControlStore], instance: dg.DagsterInstance, project: Project
+    ) -> "World":
+        clock = [timedelta()]
+        return cls(store(lambda: datetime.now(UTC) + clock[0]), instance, project, clock)
+
+    def wait(self, seconds: float) -> None:
+        """Time passes for the follower; Dagster's own moments stay."""
+        self.clock[0] += timedelta(seconds=seconds)
+
+    def observe(self, connection: sa.Connection, facts: Sequence[Fact]) -> None:
+        self.facts += facts
+
+    def follower(self) -> Follower:
+        return Follower(self.store, self.instance, {"acme": self.project.tenant}, self.observe)
+
+    def follow(self, budget_seconds: float = 30) -> Followed:
+        return self.follower().follow(budget_seconds)
+
+    def settle(self) -> None:
+        """Follow until nothing more can come of runs that have ended."""
+        self.follow()
+        self.wait(61)
+        self.follow()
+
+    def write(self, opened: Callable[[str | None], Warehouse] | None = None) -> Written:
+        return write(self.store, opened or self.open, {"acme": self.project.tenant}, 30)
+
+    def open(self, location: str | None = None) -> Warehouse:
+        return open_warehouse(self.project.settings, location)
+
+    def index(self) -> list[IndexedRun]:
+        with self.store.read() as connection:
+            return list(reversed(index.page(connection, index.Asked(), limit=10_000).runs))
+
+    def of_kind(self, kind: type) -> list[Any]:
+        return [fact for fact in self.facts if isinstance(fact, kind)]
+
+    def waiting(self) -> int:
+        with self.store.read() as connection:
+            return connection.scalar(sa.select(sa.func.count()).select_from(ledger_rows)) or 0
+
+    def indexed_everything(self) -> list[tuple[object, ...]]:
+        with self.store.read() as connection:
+            return [tuple(row) for row in connection.execute(sa.select(runs).order_by(*runs.primary_key))]
+
+    def logs(self, columns: str, where: str = "TRUE") -> list[tuple[object, ...]]:
+        found = self.project.read(
+            f"SELECT {columns} FROM acme.x_meta_pipeline_logs WHERE {where} ORDER BY created_at, log_id"
+        )
+        return [tuple(row.values()) for row in found]
+
+    def ids(self, table: str, column: str) -> list[str]:
+        return [str(row["id"]) for row in self.project.read(f"SELECT {column} AS id FROM acme.{table} ORDER BY 1")]
+
+
+def materialize(world: World, *assets: dg.AssetsDefinition, tags: dict[str, str] | None = None, **said: Any) -> str:
+    """Run the assets in this process; the run's id."""
+    job = dg.Definitions(assets=assets, executor=dg.in_process_executor).resolve_implicit_global_asset_job_def()
+    config = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    keys = [key for asset in assets for key in asset.keys]
+    done = job.execute_in_process(
+        instance=world.instance, asset_selection=keys, tags=tags, run_config=config, raise_on_error=False,
+        **{"partition_key": "2026-03-01"} | said,
+    )  # fmt: skip
+    return done.run_id
+
+
+def table(name: str, body: Body, pipeline: str = "demo_costs", **said: Any) -> dg.AssetsDefinition:
+    """An asset `[acme, pipeline, name]`."""
+
+    @dg.asset(key=["acme", pipeline, name], partitions_def=DAYS, backfill_policy=dg.BackfillPolicy.single_run(), **said)
+    def made(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        yield from body(context)
+
+    return made
+
+
+def good(rows: int = 3) -> Body:
+    def body(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        counted = dict.fromkeys(context.partition_keys, rows)
+        yield dg.MaterializeResult(metadata={"dagster/row_count": rows, "rows_by_partition": counted})
+
+    return body
+
+
+def agrees_with_dagster(world: World) -> None:
+    """Index and ledger say of every run what Dagster's storage says."""
+    dagster = {r.dagster_run.run_id: r for r in world.instance.get_run_records()}
+    indexed = {run.run_id: run for run in world.index()}
+    assert set(indexed) == set(dagster)
+    found = world.project.read("SELECT * FROM acme.x_meta_pipeline_runs")
+    ledger = {str(row["pipeline_run_id"]): row for row in found}
+    assert len(found) == len(world.index())
+    for run_id, record in dagster.items():
+        run, row = indexed[run_id], ledger[run_id]
+        assert run.dagster_status == record.dagster_run.status.value
+        assert run.status == row["status"] == status_of(run.dagster_status)
+        for moment, column in ((record.start_time, "started_at"), (record.end_time, "ended_at")):
+            said = datetime.fromtimestamp(moment, UTC) if moment else None
+            assert said == getattr(run, column) == row[column]
+        assert (row["rows_published"], row["error_class"]) == (run.rows_published, run.error_class)
