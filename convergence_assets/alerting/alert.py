@@ -7,7 +7,7 @@ from typing import Literal
 Severity = Literal["critical", "warning", "info"]
 Kind = Literal[
     "run_failed", "run_canceled", "run_stuck", "quality_failed", "quality_degraded", "partition_late",
-    "config_rejected", "ledger_lag", "daemon_dead", "automation_failing", "delivery_failing",
+    "config_rejected", "ledger_lag", "daemon_dead", "automation_failing", "delivery_failing", "warehouse_unavailable",
 ]  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from convergence_assets.control.tables import incidents, notified
+from convergence_assets.control.tables import incidents, notifications, notified
 
 KEPT = timedelta(days=90)
 _SEVERITIES = ("info", "warning", "critical")
@@ -112,6 +112,15 @@ def raise_alert(connection: sa.Connection, alert: Raised, now: datetime) -> None
     )
 
 
+def amend(connection: sa.Connection, fingerprint: str, done: str) -> None:
+    """Say what was done about an open incident since it was raised."""
+    own = (incidents.c.fingerprint == fingerprint, incidents.c.resolved_at.is_(None))
+    for row in connection.execute(sa.select(incidents.c.incident_id, incidents.c.content).where(*own)).all():
+        content = json.dumps(json.loads(row.content) | {"done": done})
+        changed = sa.update(incidents).where(incidents.c.incident_id == row.incident_id)
+        connection.execute(changed.values(content=content))
+
+
 def resolve(connection: sa.Connection, fingerprint: str, resolution: str, now: datetime) -> bool:
     """Close the open incident of a fingerprint; False where there is none."""
     own = (incidents.c.fingerprint == fingerprint, incidents.c.resolved_at.is_(None))
@@ -142,9 +151,10 @@ def all_incidents(connection: sa.Connection) -> Sequence[Incident]:
     return _incidents(connection, sa.select(incidents).order_by(incidents.c.opened_at, incidents.c.incident_id))
 
 
-def incidents_of(connection: sa.Connection, notification_ids: Iterable[str]) -> Sequence[Incident]:
-    """The incidents of these notifications, also those that are over."""
-    told = sa.select(notified.c.incident_id).where(notified.c.notification_id.in_(list(notification_ids)))
+def notified_incidents(connection: sa.Connection) -> Sequence[Incident]:
+    """The incidents of all notifications that are not closed, also those that are over."""
+    joined = sa.join(notified, notifications, notified.c.notification_id == notifications.c.notification_id)
+    told = sa.select(notified.c.incident_id).select_from(joined).where(notifications.c.closed_at.is_(None))
     return _incidents(connection, sa.select(incidents).where(incidents.c.incident_id.in_(told)))
 
 

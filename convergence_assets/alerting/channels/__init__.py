@@ -1,0 +1,77 @@
+"""Channels: how a message reaches one kind of receiver, chosen by the scheme of a route's URL."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from convergence_assets.alerting.message import Message
+
+SEND_TIMEOUT_SECONDS = 10
+# What people read: nobody needs a message for an acknowledgement, or for a channel's own memory.
+FOR_PEOPLE = frozenset({"trigger", "update", "repeat", "resolve"})
+
+
+class DeliveryFailed(Exception):
+    """A message did not arrive, as far as can be told; the text says why, without a secret.
+
+    `refused`: the receiver answered and would not take this very message, others may well pass. `retry_after_seconds`
+    is what it asked for.
+    """
+
+    def __init__(self, reason: str, *, refused: bool = False, retry_after_seconds: float | None = None) -> None:
+        super().__init__(reason)
+        self.refused = refused
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Channel(Protocol):
+    """One receiver."""
+
+    @property
+    def takes(self) -> Collection[str]:
+        """The actions it can be told."""
+        ...
+
+    @property
+    def refresh_after(self) -> timedelta | None:
+        """How long it remembers what lasts; None: until it is told otherwise."""
+        ...
+
+    @property
+    def seconds_between(self) -> float:
+        """The shortest time between two messages."""
+        ...
+
+    def send(self, message: "Message") -> None:
+        """Deliver within about `SEND_TIMEOUT_SECONDS`, or raise `DeliveryFailed`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Plain:
+    """What holds for a receiver that says nothing else."""
+
+    takes: Collection[str] = FOR_PEOPLE
+    refresh_after: timedelta | None = None
+    seconds_between: float = 0.0
+
+    def send(self, message: "Message") -> None:
+        raise NotImplementedError
+
+
+def channel_for(url: str) -> Channel:
+    """The channel of a route's URL. Raises `ValueError`, without the URL, where there is none."""
+    scheme = url.split("://", 1)[0].lower() if "://" in url else ""
+    if scheme in ("pagerduty", "pagerduty+http"):
+        from convergence_assets.alerting.channels.pagerduty import PagerDuty
+
+        return PagerDuty.at(url)
+    if scheme in ("alertmanager", "alertmanagers"):
+        from convergence_assets.alerting.channels.alertmanager import Alertmanager
+
+        return Alertmanager.at(url)
+    from convergence_assets.alerting.channels.apprise_urls import AppriseUrl
+
+    return AppriseUrl.at(url)

@@ -1,0 +1,39 @@
+"""One HTTP POST of JSON, and what its answer means for the message."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from convergence_assets.alerting.channels import SEND_TIMEOUT_SECONDS, DeliveryFailed
+
+# An answer that says nothing about the message itself: the receiver is busy, away, or does not know us.
+_OF_THE_RECEIVER = frozenset({401, 403, 404, 408, 425, 429, 502, 503, 504})
+
+
+def post(url: str, body: Any, shown: str, auth: tuple[str, str] | None = None) -> None:
+    """Send it, or raise `DeliveryFailed` in which the receiver is called `shown`."""
+    import httpx
+
+    try:
+        answer = httpx.post(url, json=body, auth=auth, timeout=SEND_TIMEOUT_SECONDS, follow_redirects=False)
+    except httpx.TimeoutException:
+        raise DeliveryFailed(f"{shown}: no answer within {SEND_TIMEOUT_SECONDS} s") from None
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise DeliveryFailed(f"{shown}: {' '.join(str(error).split()) or type(error).__name__}") from None
+    if answer.is_success:
+        return
+    said = " ".join(answer.text.split())[:200]
+    raise DeliveryFailed(
+        f"{shown}: HTTP {answer.status_code}" + (f": {said}" if said else ""),
+        refused=is_refusal(answer.status_code),
+        retry_after_seconds=_seconds(answer.headers),
+    )
+
+
+def is_refusal(status: int) -> bool:
+    """Whether an HTTP status is about the message that was sent, and not about the receiver."""
+    return status >= 400 and status not in _OF_THE_RECEIVER
+
+
+def _seconds(headers: Mapping[str, str]) -> float | None:
+    said = headers.get("Retry-After", "")
+    return float(said) if said.isdecimal() else None

@@ -1,0 +1,285 @@
+"""Deciding: which open incidents become messages, to whom, and when they are told of again."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from convergence_assets.alerting.channels import Channel, Plain, channel_for
+from convergence_assets.alerting.inhibition import muted_by
+from convergence_assets.alerting.links import Links
+from convergence_assets.alerting.rendering import Telling, render
+from convergence_assets.alerting.routes import Destination, Routes
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from convergence_assets.control.incidents import Incident
+    from convergence_assets.control.notifications import Member, Notification
+    from convergence_assets.control.outbox import Action
+    from convergence_assets.control.store import ControlStore
+
+GROUP_WAIT = timedelta(seconds=30)
+GROUP_INTERVAL = timedelta(minutes=5)
+REPEAT_AFTER: Mapping[str, timedelta] = {"critical": timedelta(hours=4), "warning": timedelta(hours=24)}
+
+
+@dataclass(frozen=True)
+class Decided:
+    """How many messages were written to the outbox; the fingerprints of open incidents that no route takes, and of
+    those that are muted."""
+
+    messages: int
+    no_route: tuple[str, ...]
+    muted: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Placed:
+    """An open incident, who is to hear of it, and the platform's incident that it follows from, if any."""
+
+    incident: "Incident"
+    destinations: Sequence[Destination]
+    muted_by: "Incident | None"
+
+
+def decide(store: "ControlStore", routes: Routes, links: Links) -> Decided:
+    """Write to the outbox what is to be told now. One transaction; two of them never tell the same.
+
+    An incident waits `GROUP_WAIT` for others of its kind, cause and severity to the same destination; later ones are
+    told of every `GROUP_INTERVAL`. What lasts is told again after `REPEAT_AFTER`, counted from its arrival, and not
+    while an earlier message waits. What ended before it was told is not told at all. Raises `ControlError`.
+    """
+    with store.write("alerting") as connection:
+        deciding = _Deciding.read(connection, routes, store.now())
+        deciding.decide()
+        deciding.write(links)
+        return Decided(
+            len(deciding.said),
+            tuple(where.incident.fingerprint for where in deciding.placed if not where.destinations),
+            tuple(where.incident.fingerprint for where in deciding.placed if where.muted_by),
+        )
+
+
+def forget(store: "ControlStore", routes: Routes) -> None:
+    """Drop what ended long ago: incidents and notifications after 90 days, messages after 30."""
+    from convergence_assets.control import incidents, notifications, outbox
+
+    with store.write("alerting") as connection:
+        incidents.forget(connection, store.now())
+        notifications.forget(connection, store.now())
+        outbox.forget(connection, store.now(), [key for key, _ in routes.all()])
+
+
+def placed(incidents: "Iterable[Incident]", routes: Routes) -> Iterator[Placed]:
+    """Open incidents with those who are to hear of them. One of the platform that nobody hears of mutes nothing."""
+    found = [(incident, _destinations(incident, routes)) for incident in incidents]
+    heard = [incident for incident, destinations in found if destinations and incident.tenant_id is None]
+    for incident, destinations in found:
+        yield Placed(incident, destinations, muted_by(incident, heard))
+
+
+def _destinations(incident: "Incident", routes: Routes) -> Sequence[Destination]:
+    # The broken destination is the cause of such an incident, and must not be what tells of it.
+    avoided = incident.cause if incident.kind == "delivery_failing" else None
+    return routes.destinations(incident.kind, incident.severity, incident.tenant_id, avoided)
+
+
+def _channels(routes: Routes, keys: Iterable[str]) -> Mapping[str, Channel]:
+    found = {}
+    for key in keys:
+        try:
+            found[key] = channel_for(routes.address(key))
+        except (LookupError, ValueError):  # delivery meets the same, and says so
+            continue
+    return found
+
+
+_UNKNOWN = Plain()
+
+
+@dataclass
+class _Deciding:
+    """One decision: what was read, then what is to be written."""
+
+    connection: "sa.Connection"
+    now: datetime
+    incidents: "Mapping[str, Incident]"
+    notifications: "Sequence[Notification]"
+    members: "Mapping[str, dict[str, Member]]"
+    unsent: Collection[str]
+    channels: Mapping[str, Channel]
+    placed: "Sequence[Placed]"
+    instead_of: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    said: "list[tuple[Notification, Telling]]" = field(default_factory=list)
+    opened: "list[Notification]" = field(default_factory=list)
+    joined: "list[Member]" = field(default_factory=list)
+    left: "list[Member]" = field(default_factory=list)
+    told: "list[Member]" = field(default_factory=list)
+    moments: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    dropped: list[str] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, connection: "sa.Connection", routes: Routes, now: datetime) -> "_Deciding":
+        from convergence_assets.control import incidents, notifications, outbox
+
+        found = notifications.open_notifications(connection)
+        members: dict[str, dict[str, Member]] = {one.notification_id: {} for one in found}
+        for member in notifications.members(connection):
+            members[member.notification_id][member.incident_id] = member
+        lasting = incidents.open_incidents(connection)
+        known = {one.incident_id: one for one in (*incidents.notified_incidents(connection), *lasting)}
+        channels = _channels(routes, {notification.destination for notification in found})
+        where = list(placed(lasting, routes))
+        return cls(connection, now, known, found, members, outbox.pending(connection), channels, where)
+
+    def decide(self) -> None:
+        """End what is over, find a notification for every incident where it is to be heard of, say what is due."""
+        lasting = [notification for notification in self.notifications if not self._is_over(notification)]
+        self._join(lasting)
+        for notification in lasting:
+            if notification.told_at is None:
+                self._begin(notification)
+            else:
+                self._go_on(notification)
+
+    def write(self, links: Links) -> None:
+        from convergence_assets.control import notifications, outbox
+
+        notifications.leave(self.connection, self.left)
+        notifications.drop(self.connection, self.dropped)
+        notifications.open_(self.connection, self.opened)
+        notifications.join(self.connection, self.joined)
+        notifications.tell(self.connection, self.told)
+        for name, ids in self.moments.items():
+            notifications.write(self.connection, ids, **{name: self.now})
+        for notification, telling in self.said:
+            said = render(telling, links, self.now).to_json()
+            own = (notification.notification_id, notification.destination)
+            outbox.enqueue(self.connection, *own, telling.action, said, self.now)
+
+    def _is_over(self, notification: "Notification") -> bool:
+        """Whether nothing is left of a notification; then it is closed, and its end told if its beginning was."""
+        own = self.members[notification.notification_id]
+        lasting = [member for member in own.values() if self._lasts(notification, member)]
+        told = [member for member in own.values() if member.told_at is not None]
+        if told and not any(member in lasting for member in told):
+            self._say(notification, "resolve", over=told)
+            self.moments["closed_at"].append(notification.notification_id)
+            return True
+        self._leave(notification, [m for m in own.values() if m.told_at is None and m not in lasting])
+        if not own:
+            self.dropped.append(notification.notification_id)
+        return not own
+
+    def _join(self, lasting: "Sequence[Notification]") -> None:
+        from convergence_assets.control.notifications import Member, Notification
+
+        groups = {one.group: one for one in lasting if one.acknowledged_at is None}
+        heard = {(i, one.destination, one.severity) for one in lasting for i in self.members[one.notification_id]}
+        for where in self.placed:
+            incident = where.incident
+            for destination in where.destinations:
+                self.instead_of[incident.incident_id, destination.key] = destination.instead_of
+                if where.muted_by or (incident.incident_id, destination.key, incident.severity) in heard:
+                    continue
+                group = (destination.key, incident.kind, incident.cause, incident.severity)
+                if group not in groups:
+                    groups[group] = Notification.opened(group, self.now)
+                    self.opened.append(groups[group])
+                self.joined.append(Member(groups[group].notification_id, incident.incident_id))
+                self.members.get(groups[group].notification_id, {})[incident.incident_id] = self.joined[-1]
+
+    def _begin(self, notification: "Notification") -> None:
+        own = self.members[notification.notification_id]
+        self._leave(notification, [member for member in own.values() if member.incident_id in self._muted])
+        if not own:
+            self.dropped.append(notification.notification_id)
+        elif self.now - notification.opened_at >= GROUP_WAIT:
+            self._say(notification, "trigger", new=list(own.values()))
+
+    def _go_on(self, notification: "Notification") -> None:
+        assert notification.told_at is not None
+        own = self.members[notification.notification_id].values()
+        lasting = [m for m in own if m.told_at is not None and self._lasts(notification, m)]
+        new = [m for m in own if m.told_at is None and m.incident_id not in self._muted]
+        over = [m for m in own if m.told_at is not None and m not in lasting]
+        acknowledged = all(self.incidents[m.incident_id].acknowledged_at for m in lasting)
+        if acknowledged and notification.acknowledged_at is None:
+            self.moments["acknowledged_at"].append(notification.notification_id)
+            if "acknowledge" in self._channel(notification).takes:
+                self._say(notification, "acknowledge", lasting, over=over)
+        since, interval = self.now - notification.told_at, REPEAT_AFTER.get(notification.severity)
+        spoken_of = any(m.incident_id not in self._muted for m in lasting)
+        refresh = self._channel(notification).refresh_after
+        posted_at = notification.posted_at or notification.told_at
+        if new and since >= GROUP_INTERVAL:
+            self._say(notification, "update", lasting, new, over)
+        elif notification.notification_id in self.unsent:
+            return  # who has not heard the last message needs no reminder of it
+        elif interval and since >= interval and spoken_of and not acknowledged:
+            self._say(notification, "repeat", lasting, over=over)
+        elif refresh and self.now - posted_at >= refresh:
+            self._say(notification, "refresh", lasting, over=over)
+
+    def _say(
+        self,
+        notification: "Notification",
+        action: "Action",
+        lasting: "Sequence[Member]" = (),
+        new: "Sequence[Member]" = (),
+        over: "Sequence[Member]" = (),
+    ) -> None:
+        own = notification.notification_id
+        telling = action in ("trigger", "update", "repeat")
+        counts = {m.incident_id: self.incidents[m.incident_id].count for m in (*lasting, *new)}
+        stands_in = [self.instead_of.get((i, notification.destination), ()) for i in counts]
+        self.said.append(
+            (
+                notification,
+                Telling(
+                    action=action,
+                    kind=notification.kind,
+                    cause=notification.cause,
+                    severity=notification.severity,
+                    dedup_key=f"convergence-{own}",
+                    told=[self.incidents[i] for i in counts],
+                    new=[self.incidents[m.incident_id] for m in new],
+                    over=[self._ended(notification, m) for m in over],
+                    told_at=notification.told_at,
+                    more=sum(counts[m.incident_id] - m.told_count for m in lasting),
+                    instead_of=tuple(dict.fromkeys(reason for reasons in stands_in for reason in reasons)),
+                ),
+            )
+        )
+        self.moments["posted_at"].append(own)
+        if telling:
+            self.moments["told_at"].append(own)
+            said = [
+                replace(m, told_at=m.told_at or self.now, told_count=counts[m.incident_id]) for m in (*lasting, *new)
+            ]
+            self.told += said
+
+    def _ended(self, notification: "Notification", member: "Member") -> "Incident":
+        incident = self.incidents[member.incident_id]
+        if incident.resolved_at is not None:
+            return incident
+        return replace(incident, resolved_at=self.now, resolution=f"it is {incident.severity} now, and told of as that")
+
+    def _lasts(self, notification: "Notification", member: "Member") -> bool:
+        incident = self.incidents[member.incident_id]
+        return incident.resolved_at is None and incident.severity == notification.severity
+
+    def _leave(self, notification: "Notification", members: "Sequence[Member]") -> None:
+        for member in members:
+            del self.members[notification.notification_id][member.incident_id]
+            self.left.append(member)
+
+    def _channel(self, notification: "Notification") -> Channel:
+        return self.channels.get(notification.destination, _UNKNOWN)
+
+    @cached_property
+    def _muted(self) -> set[str]:
+        return {where.incident.incident_id for where in self.placed if where.muted_by}

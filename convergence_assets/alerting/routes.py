@@ -1,0 +1,90 @@
+"""Who is told of an incident: a tenant's own routes, or the platform's."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+PLATFORM = "platform"
+# What the platform's people see too, although a tenant's own are told.
+_FOR_BOTH = frozenset({"config_rejected", "delivery_failing"})
+
+
+@dataclass(frozen=True)
+class Route:
+    """Where alerts of these severities go; `address` gives a URL when it is used, or raises `LookupError`."""
+
+    severities: tuple[str, ...]
+    address: Callable[[], str] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Destination:
+    """A route by its key, like `acme/routes[0]`: what is stored and shown of it, never its address.
+
+    `instead_of` says which routes it stands in for, and why.
+    """
+
+    key: str
+    instead_of: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Routes:
+    """The routes of a deployment. A tenant without any has the platform's."""
+
+    by_tenant: Mapping[str, tuple[Route, ...]]
+    platform: tuple[Route, ...]
+
+    def all(self) -> Iterator[tuple[str, Route]]:
+        """Every route by its key, the platform's first."""
+        yield from _keyed(PLATFORM, self.platform)
+        for tenant_id, routes in self.by_tenant.items():
+            yield from _keyed(tenant_id, routes)
+
+    def address(self, key: str) -> str:
+        """The URL behind a key; `LookupError` says why there is none."""
+        owner, _, rest = key.rpartition("/routes[")
+        routes = self.platform if owner == PLATFORM else self.by_tenant.get(owner, ())
+        number = int(rest.rstrip("]")) if rest.rstrip("]").isdecimal() else len(routes)
+        if number >= len(routes):
+            raise NoSuchRoute(f"no tenant file has a route {key} any more")
+        return routes[number].address()
+
+    def destinations(
+        self, kind: str, severity: str, tenant_id: str | None, avoided: str | None = None
+    ) -> Sequence[Destination]:
+        """Who is told of an incident; none where no route takes it.
+
+        A tenant's route whose secret is missing is left out, and the platform's stand in for it. `avoided` is the key
+        of a destination that must not be told.
+        """
+        own = [key for key in self._taking(tenant_id, severity) if key != avoided] if tenant_id else []
+        broken = {key: said for key in own if (said := self._unusable(key))}
+        found = [Destination(key) for key in own if key not in broken]
+        if not own or broken or kind in _FOR_BOTH:
+            instead_of = tuple(f"{key}: {said}" for key, said in broken.items())
+            found += [Destination(key, instead_of) for key in self._taking(PLATFORM, severity) if key != avoided]
+        return found
+
+    def _taking(self, owner: str, severity: str) -> list[str]:
+        routes = self.platform if owner == PLATFORM else self.by_tenant.get(owner, ())
+        return [key for key, route in _keyed(owner, routes) if severity in route.severities]
+
+    def _unusable(self, key: str) -> str | None:
+        try:
+            self.address(key)
+        except LookupError as error:
+            return said(error)
+        return None
+
+
+class NoSuchRoute(LookupError):
+    """A message's route is no longer in the tenant files."""
+
+
+def said(error: LookupError) -> str:
+    """What a missing secret's error says, without the quotes that a KeyError adds."""
+    return str(error.args[0]) if error.args else type(error).__name__
+
+
+def _keyed(owner: str, routes: Sequence[Route]) -> Iterator[tuple[str, Route]]:
+    return ((f"{owner}/routes[{number}]", route) for number, route in enumerate(routes))

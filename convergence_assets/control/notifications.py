@@ -1,0 +1,137 @@
+"""Which incidents each destination was told of, and when."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+import sqlalchemy as sa
+
+from convergence_assets.control.tables import notifications, notified
+
+KEPT = timedelta(days=90)
+
+
+@dataclass(frozen=True)
+class Notification:
+    """What one destination is told of one kind and cause at one severity, from the first message to the last.
+
+    `told_at` is when people were last told, `posted_at` when anything was last sent; None: not told yet.
+    """
+
+    notification_id: str
+    destination: str
+    kind: str
+    cause: str
+    severity: str
+    opened_at: datetime
+    told_at: datetime | None = None
+    posted_at: datetime | None = None
+    acknowledged_at: datetime | None = None
+
+    @property
+    def group(self) -> tuple[str, str, str, str]:
+        """What its incidents have in common."""
+        return self.destination, self.kind, self.cause, self.severity
+
+    @classmethod
+    def opened(cls, group: tuple[str, str, str, str], now: datetime) -> "Notification":
+        return cls(uuid4().hex, *group, opened_at=now)
+
+
+@dataclass(frozen=True)
+class Member:
+    """An incident of a notification; `told_count` is how often it had been seen when people were last told."""
+
+    notification_id: str
+    incident_id: str
+    told_at: datetime | None = None
+    told_count: int = 0
+
+
+def open_notifications(connection: sa.Connection) -> Sequence[Notification]:
+    """Those that are not closed, the oldest first."""
+    columns = [column for column in notifications.c if column.name != "closed_at"]
+    wanted = sa.select(*columns).where(notifications.c.closed_at.is_(None))
+    rows = connection.execute(wanted.order_by(notifications.c.opened_at, notifications.c.notification_id))
+    return [Notification(**row._mapping) for row in rows]
+
+
+def members(connection: sa.Connection) -> Sequence[Member]:
+    """The incidents of all notifications that are not closed."""
+    still_open = sa.select(notifications.c.notification_id).where(notifications.c.closed_at.is_(None))
+    rows = connection.execute(sa.select(notified).where(notified.c.notification_id.in_(still_open)))
+    return [Member(**row._mapping) for row in rows]
+
+
+def told(connection: sa.Connection) -> Mapping[str, Sequence[str]]:
+    """The destinations that were told of each incident, by its id; also of incidents that are over."""
+    joined = sa.join(notified, notifications, notified.c.notification_id == notifications.c.notification_id)
+    wanted = sa.select(notified.c.incident_id, notifications.c.destination).select_from(joined).distinct()
+    found: dict[str, list[str]] = {}
+    for row in connection.execute(wanted.where(notified.c.told_at.is_not(None)).order_by(notifications.c.destination)):
+        found.setdefault(row.incident_id, []).append(row.destination)
+    return found
+
+
+def beside(connection: sa.Connection, incident_ids: Iterable[str]) -> set[str]:
+    """The incidents that share an open notification with one of these, they themselves included."""
+    own, other = notified.alias("own"), notified.alias("other")
+    joined = sa.join(own, other, own.c.notification_id == other.c.notification_id)
+    joined = joined.join(notifications, notifications.c.notification_id == own.c.notification_id)
+    wanted = sa.select(other.c.incident_id).select_from(joined).distinct()
+    asked = list(incident_ids)
+    wanted = wanted.where(own.c.incident_id.in_(asked), notifications.c.closed_at.is_(None))
+    return {*asked, *connection.scalars(wanted)}
+
+
+def open_(connection: sa.Connection, opened: Sequence[Notification]) -> None:
+    if opened:
+        connection.execute(sa.insert(notifications), [vars(notification) for notification in opened])
+
+
+def join(connection: sa.Connection, joining: Sequence[Member]) -> None:
+    if joining:
+        connection.execute(sa.insert(notified), [vars(member) for member in joining])
+
+
+def leave(connection: sa.Connection, leaving: Sequence[Member]) -> None:
+    if leaving:
+        own = (notified.c.notification_id == sa.bindparam("n"), notified.c.incident_id == sa.bindparam("i"))
+        said = [{"n": member.notification_id, "i": member.incident_id} for member in leaving]
+        connection.execute(sa.delete(notified).where(*own), said)
+
+
+def tell(connection: sa.Connection, telling: Sequence[Member]) -> None:
+    """Write down what each of these members was last told at."""
+    if telling:
+        own = (notified.c.notification_id == sa.bindparam("n"), notified.c.incident_id == sa.bindparam("i"))
+        said = [
+            {"n": member.notification_id, "i": member.incident_id, "at": member.told_at, "seen": member.told_count}
+            for member in telling
+        ]
+        connection.execute(
+            sa.update(notified).where(*own).values(told_at=sa.bindparam("at"), told_count=sa.bindparam("seen")), said
+        )
+
+
+def write(connection: sa.Connection, notification_ids: Iterable[str], **values: datetime) -> None:
+    """Set moments of these notifications."""
+    own = notifications.c.notification_id.in_(list(notification_ids))
+    connection.execute(sa.update(notifications).where(own).values(**values))
+
+
+def drop(connection: sa.Connection, notification_ids: Iterable[str]) -> None:
+    """Forget notifications of which nothing was ever sent."""
+    wanted = list(notification_ids)
+    if wanted:
+        connection.execute(sa.delete(notified).where(notified.c.notification_id.in_(wanted)))
+        connection.execute(sa.delete(notifications).where(notifications.c.notification_id.in_(wanted)))
+
+
+def forget(connection: sa.Connection, now: datetime) -> None:
+    """Drop notifications that were closed longer than `KEPT` ago."""
+    old = notifications.c.closed_at < now - KEPT
+    gone = sa.select(notifications.c.notification_id).where(old)
+    connection.execute(sa.delete(notified).where(notified.c.notification_id.in_(gone)))
+    connection.execute(sa.delete(notifications).where(old))
