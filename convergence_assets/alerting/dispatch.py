@@ -74,9 +74,9 @@ def forget(store: "ControlStore", routes: Routes) -> None:
 
 
 def placed(incidents: "Iterable[Incident]", routes: Routes) -> Iterator[Placed]:
-    """Open incidents with those who are to hear of them. One of the platform that nobody hears of mutes nothing."""
+    """Incidents with those who are to hear of them. One of the platform that is over or nobody hears of mutes nothing."""
     found = [(incident, _destinations(incident, routes)) for incident in incidents]
-    heard = [incident for incident, destinations in found if destinations and incident.tenant_id is None]
+    heard = [one for one, destinations in found if destinations and one.tenant_id is None and one.resolved_at is None]
     for incident, destinations in found:
         yield Placed(incident, destinations, muted_by(incident, heard))
 

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from convergence_assets.cli.alerts import alerts
 from convergence_assets.cli.backfill import backfill
 from convergence_assets.cli.demo import demo
 from convergence_assets.cli.jobs import jobs
@@ -33,6 +34,7 @@ app = typer.Typer(
 for command in (demo, validate, schema, run, backfill, schedule, pause, resume, query, load, jobs):
     app.command()(command)
 app.add_typer(locks)
+app.add_typer(alerts)
 
 
 def main() -> NoReturn:

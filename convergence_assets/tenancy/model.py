@@ -46,7 +46,7 @@ class StuckLimits:
     """When a run counts as stuck; `running` is what a run over one day may take, and `request_again` how often a day a
     stuck run's days are asked for again."""
 
-    queued: timedelta = timedelta(minutes=60)
+    queued: timedelta = timedelta(minutes=120)
     starting: timedelta = timedelta(minutes=10)
     running: timedelta = timedelta(minutes=60)
     no_progress: timedelta = timedelta(minutes=15)
@@ -119,8 +119,12 @@ class Rejection:
 
 @dataclass(frozen=True)
 class TenantRegistry:
-    """Every tenant that is served, every one that was rejected, and all problems (also those of shared files)."""
+    """Every tenant that is served, every one that was rejected, and all problems (also those of shared files).
+
+    `alert_routes` are those of the shared defaults: the platform's own.
+    """
 
     tenants: Mapping[str, Tenant]
     rejected: Mapping[str, Rejection]
     problems: tuple[Problem, ...] = field(default=())
+    alert_routes: tuple[AlertRoute, ...] = ()

@@ -16,8 +16,9 @@ from convergence_assets.tenancy.accepted import AcceptedStore
 from convergence_assets.tenancy.building import build_tenant
 from convergence_assets.tenancy.datasets import conflicts, share
 from convergence_assets.tenancy.folder import Files, Folder, read_folder
-from convergence_assets.tenancy.model import Rejection, Tenant, TenantRegistry
+from convergence_assets.tenancy.model import AlertRoute, Rejection, Tenant, TenantRegistry
 from convergence_assets.tenancy.models import Defaults
+from convergence_assets.tenancy.secrets import Secret
 
 DEFAULTS_FILE = "_defaults.yaml"
 _DEFAULTS = "_defaults"
@@ -87,8 +88,12 @@ class _Loading:
             for t, problems in sorted(self.rejected.items())
         }
         problems = dict.fromkeys([*self.problems, *(p for found in self.rejected.values() for p in found)])
+        declared = defaults.alerts.routes if defaults else ()
         return TenantRegistry(
-            dict(sorted({**self.served, **self.built}.items())), rejected, tuple(sorted(problems, key=_by_place))
+            dict(sorted({**self.served, **self.built}.items())),
+            rejected,
+            tuple(sorted(problems, key=_by_place)),
+            tuple(AlertRoute(route.severities, Secret(route.to.get_secret_value())) for route in declared),
         )
 
     def _defaults(self) -> tuple[bytes, Defaults | None]:

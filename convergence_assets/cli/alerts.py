@@ -1,0 +1,156 @@
+"""`convergence alerts`: what is wrong now and who was told, saying that one sees to it, and trying the routes."""
+
+import getpass
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from convergence_assets.cli.choosing import tenant_of
+from convergence_assets.settings import Settings
+from convergence_assets.tenancy.registry import load_tenants
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from convergence_assets.alerting.dispatch import Placed
+    from convergence_assets.control.outbox import Backlog
+
+alerts = typer.Typer(name="alerts", help="What is wrong now, and who was told.", no_args_is_help=True)
+_PLATFORM = "platform"
+
+
+@alerts.command("list")
+def show(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object an incident")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Also incidents that are over, as far as kept")] = False,
+) -> None:
+    """Every open incident: what it is, how often it was seen, who was told, and why nobody was.
+
+    Example: convergence alerts list
+    """
+    from convergence_assets.alerting.dispatch import placed
+    from convergence_assets.control import incidents, notifications, outbox
+    from convergence_assets.control.store import ControlStore
+    from convergence_assets.operations.routing import routes_of
+
+    settings = Settings.from_env()
+    routes = routes_of(load_tenants(settings))
+    with ControlStore.open(settings).read() as connection:
+        found = incidents.all_incidents(connection) if everything else incidents.open_incidents(connection)
+        told, backlog = notifications.told(connection), outbox.backlog(connection)
+    late = {waiting.destination: waiting for waiting in backlog if waiting.last_error}
+    table = Table("fingerprint", "severity", "what", "since", "seen", "state", "told", "next")
+    for where in placed(found, routes):
+        incident, to = where.incident, told.get(where.incident.incident_id, ())
+        state = _state(where, to, late)
+        if as_json:
+            typer.echo(json.dumps(_as_json(where, to, state)))
+            continue
+        table.add_row(
+            incident.fingerprint,
+            incident.severity,
+            incident.title,
+            f"{incident.opened_at:%Y-%m-%dT%H:%M:%SZ}",
+            str(incident.count),
+            state,
+            ", ".join(to),
+            "" if incident.resolved_at else incident.next_step,
+        )
+    if not as_json:
+        Console(soft_wrap=True, highlight=False, markup=False).print(table if table.row_count else "nothing is wrong")
+        for waiting in late.values():
+            typer.echo(_said(waiting), err=True)
+
+
+@alerts.command()
+def ack(
+    fingerprint: Annotated[str, typer.Argument(help="As `convergence alerts list` and the message show it")],
+    by: Annotated[str | None, typer.Option(help="Who sees to it; absent: the user of this command")] = None,
+    group: Annotated[bool, typer.Option("--group", help="Also the others of the same message")] = False,
+) -> None:
+    """Say that somebody sees to an incident: it is not told of again until it is over.
+
+    Example: convergence alerts ack 3f9a0c1d2e4b5a67 --by anna
+    """
+    from convergence_assets.control import incidents, notifications
+    from convergence_assets.control.store import ControlStore
+
+    store, who = ControlStore.open(Settings.from_env()), by or getpass.getuser()
+    with store.write() as connection:
+        found = {one.incident_id: one for one in incidents.open_incidents(connection)}
+        ids = {one.incident_id for one in found.values() if one.fingerprint == fingerprint}
+        beside = notifications.beside(connection, ids) if group else ids
+        seen_to = [one for one in found.values() if one.incident_id in beside]
+        incidents.acknowledge(connection, [one.fingerprint for one in seen_to], who, store.now())
+    for one in seen_to:
+        typer.echo(f"acknowledged by {who}: {one.title}")
+    if not seen_to:
+        typer.echo(f"no open incident has the fingerprint {fingerprint}. Next: convergence alerts list", err=True)
+        raise typer.Exit(1)
+
+
+@alerts.command("test")
+def attempt(
+    tenant: Annotated[
+        str | None, typer.Argument(help="Tenant id, or `platform` for the shared routes; absent: every route")
+    ] = None,
+) -> None:
+    """Send a test message through each route now, and say what became of it. Exit code 1 if one failed.
+
+    Example: convergence alerts test acme
+    """
+    from convergence_assets.alerting.testing import try_routes
+    from convergence_assets.operations.routing import routes_of
+
+    registry = load_tenants(Settings.from_env())
+    routes, chosen = routes_of(registry), tenant
+    if tenant not in (None, _PLATFORM):
+        tenant_of(registry, str(tenant))
+        if not routes.by_tenant.get(str(tenant)):
+            typer.echo(f"tenant {tenant} has no route of its own: its alerts go to the platform's")
+            chosen = _PLATFORM
+    tried = list(try_routes(routes, chosen))
+    for one in tried:
+        typer.echo(f"{one.key} ({', '.join(one.severities)}): {one.failure or 'delivered'}", err=bool(one.failure))
+    if not tried:
+        typer.echo("no route is configured. Next: name one under `alerts.routes` in tenants/_defaults.yaml", err=True)
+    raise typer.Exit(0 if tried and not any(one.failure for one in tried) else 1)
+
+
+def _state(where: "Placed", told: "Sequence[str]", late: "Mapping[str, Backlog]") -> str:
+    incident = where.incident
+    if incident.resolved_at is not None:
+        return f"resolved {incident.resolved_at:%Y-%m-%dT%H:%M:%SZ}: {incident.resolution}"
+    if incident.acknowledged_at is not None:
+        return f"acknowledged by {incident.acknowledged_by}"
+    if where.muted_by is not None:
+        return f"muted by {where.muted_by.fingerprint}"
+    if not where.destinations:
+        return "no route"
+    missing = [one.key for one in where.destinations if one.key in late and one.key not in told]
+    if missing:
+        return f"not delivered to {', '.join(missing)}"
+    return "told" if told else "waiting"
+
+
+def _said(waiting: "Backlog") -> str:
+    return (
+        f"{waiting.messages} message(s) for {waiting.destination} wait since {waiting.oldest:%Y-%m-%dT%H:%M:%SZ}: "
+        f"{waiting.last_error}. Next: convergence alerts test {waiting.destination.split('/', 1)[0]}"
+    )
+
+
+def _as_json(where: "Placed", told: "Sequence[str]", state: str) -> dict[str, object]:
+    incident = where.incident
+    moments = ("opened_at", "last_seen_at", "acknowledged_at", "resolved_at")
+    said = {name: value for name, value in vars(incident).items() if name not in (*moments, "incident_id")}
+    return said | {
+        **{name: (at := getattr(incident, name)) and at.isoformat() for name in moments},
+        "state": state,
+        "told": list(told),
+        "muted_by": where.muted_by.fingerprint if where.muted_by else None,
+        "routes": [one.key for one in where.destinations],
+    }
