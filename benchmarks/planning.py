@@ -71,7 +71,7 @@ def _history(store: ControlStore, targets: list[Target], days: int) -> None:
         for target in targets:
             # Those on the later schedule have a day less: it becomes due within the measurement.
             through = FIRST + timedelta(days=days - 1 - target.cron.startswith("0 7"))
-            write_progress(connection, target.name, Progress(FIRST, through, through))
+            write_progress(connection, target.name, Progress(FIRST, through, through), now)
             version = 1 if target.pipeline == "bills" else 2
             rows = [
                 {

@@ -1,8 +1,8 @@
 """The names of Dagster 1.13 that are not public API, each used here alone and held by a test of its own."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -70,6 +70,14 @@ def run_was_canceled(instance: dg.DagsterInstance, run: dg.DagsterRun, message: 
 def run_has_failed(instance: dg.DagsterInstance, run: dg.DagsterRun, message: str) -> None:
     """Bring a run whose process cannot do so itself to its end."""
     instance.report_run_failed(run, message)
+
+
+def cancel_queued(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
+    """Take a run that waits out of the queue."""
+    if run.status == dg.DagsterRunStatus.QUEUED:
+        instance.run_coordinator.cancel_run(run.run_id)
+    else:
+        instance.report_run_canceled(run)
 
 
 def say_of_run(instance: dg.DagsterInstance, run: dg.DagsterRun, message: str) -> None:
@@ -163,3 +171,45 @@ def worker_is_healthy(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool 
     if said.transient or said.status == WorkerStatus.UNKNOWN:
         return None
     return said.status in (WorkerStatus.RUNNING, WorkerStatus.SUCCESS)
+
+
+@dataclass(frozen=True)
+class Automation:
+    """A sensor or schedule that is on: `interval` is a sensor's, `last_statuses` its last ticks, the newest first."""
+
+    name: str
+    what: str
+    interval: timedelta | None
+    last_tick_at: datetime | None
+    last_statuses: tuple[str, ...]
+    last_error: str | None
+
+
+def automations(instance: dg.DagsterInstance, ticks: int) -> Iterator[Automation]:
+    """Every sensor and schedule that is on, with its last ticks."""
+    from dagster._core.definitions.run_request import InstigatorType
+    from dagster._core.scheduler.instigation import InstigatorStatus
+
+    what = {InstigatorType.SENSOR: "sensor", InstigatorType.SCHEDULE: "schedule"}
+    for state in instance.all_instigator_state():
+        if state.instigator_type not in what or state.status == InstigatorStatus.STOPPED:
+            continue
+        last = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=ticks)
+        error = next((tick.error for tick in last if tick.error), None)
+        data: Any = state.instigator_data
+        seconds = getattr(data, "min_interval", None)
+        yield Automation(
+            name=state.instigator_name,
+            what=what[state.instigator_type],
+            interval=timedelta(seconds=seconds) if seconds else None,
+            last_tick_at=datetime.fromtimestamp(last[0].timestamp, UTC) if last else None,
+            last_statuses=tuple(tick.status.value for tick in last),
+            last_error=" ".join(error.message.split()) if error else None,
+        )
+
+
+def daemon_heartbeats(instance: dg.DagsterInstance) -> Mapping[str, datetime]:
+    """When each daemon, by its type, last said that it lives."""
+    return {
+        name: datetime.fromtimestamp(found.timestamp, UTC) for name, found in instance.get_daemon_heartbeats().items()
+    }

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from convergence_assets.assets.factory import build_assets
+from convergence_assets.operations.sensors import build_sensors
 from convergence_assets.scheduling.launching import build_scheduling
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_tenants
@@ -22,4 +23,5 @@ def defs() -> dg.Definitions:
     if settings.only_tenants:  # a run's worker: it asks for nothing
         return dg.Definitions(assets=assets, executor=dg.in_process_executor)
     schedules, sensors = build_scheduling(registry, settings)
+    sensors += build_sensors(registry, settings)
     return dg.Definitions(assets=assets, executor=dg.in_process_executor, schedules=schedules, sensors=sensors)

@@ -23,7 +23,8 @@ class Settings:
     `home` holds local state (the embedded warehouse, accepted tenant files); `tenants` is a folder or an
     fsspec URL; `strict` makes a rejected tenant fail the load of definitions; `emulator` is the URL of a local
     BigQuery server, `storage_emulator` its Storage API as host:port (None: rows come over REST); `control_url`
-    names a control store other than the default one; `only_tenants` are the tenants to load (None: all).
+    names a control store other than the default one; `only_tenants` are the tenants to load (None: all); `dagster_url`
+    and `runbook_url` are where the Dagster UI and docs/RUNBOOK.md can be opened, for the links of alerts.
     """
 
     home: Path
@@ -36,6 +37,8 @@ class Settings:
     storage_emulator: str | None = None
     control_url: str | None = None
     only_tenants: frozenset[str] | None = None
+    dagster_url: str | None = None
+    runbook_url: str | None = None
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
@@ -53,6 +56,8 @@ class Settings:
             storage_emulator=environ.get("BIGQUERY_STORAGE_EMULATOR_HOST") or None,
             control_url=environ.get("CONVERGENCE_CONTROL_URL") or None,
             only_tenants=_names(environ.get(ONLY_TENANTS)),
+            dagster_url=environ.get("CONVERGENCE_DAGSTER_URL") or None,
+            runbook_url=environ.get("CONVERGENCE_RUNBOOK_URL") or None,
         )
 
     @property

@@ -20,13 +20,14 @@ _PUBLICATIONS = "planner: publications"
 @dataclass(frozen=True)
 class Progress:
     """How far a pipeline has come: every day of [opened_from, opened_through], and `newest_opened`, is published as it
-    should be or outstanding."""
+    should be or outstanding. `first_seen_at` is when the planner met it (None: before that was written down)."""
 
     opened_from: date
     opened_through: date
     newest_opened: date | None = None
     served_at: datetime | None = None
     late_data_asked_at: datetime | None = None
+    first_seen_at: datetime | None = None
 
     def has_opened(self, day: date) -> bool:
         return self.opened_from <= day <= self.opened_through or day == self.newest_opened
@@ -85,13 +86,18 @@ class Pause:
 def progress(connection: sa.Connection) -> dict[Name, Progress]:
     return {
         (row.tenant_id, row.pipeline): Progress(
-            row.opened_from, row.opened_through, row.newest_opened, row.served_at, row.late_data_asked_at
+            row.opened_from,
+            row.opened_through,
+            row.newest_opened,
+            row.served_at,
+            row.late_data_asked_at,
+            row.first_seen_at,
         )
         for row in connection.execute(sa.select(pipelines))
     }
 
 
-def write_progress(connection: sa.Connection, name: Name, said: Progress) -> None:
+def write_progress(connection: sa.Connection, name: Name, said: Progress, now: datetime) -> None:
     own = (pipelines.c.tenant_id == name[0], pipelines.c.pipeline == name[1])
     values = {
         "opened_from": said.opened_from,
@@ -101,7 +107,9 @@ def write_progress(connection: sa.Connection, name: Name, said: Progress) -> Non
         "late_data_asked_at": said.late_data_asked_at,
     }
     if not connection.execute(sa.update(pipelines).where(*own).values(values)).rowcount:
-        connection.execute(sa.insert(pipelines), {"tenant_id": name[0], "pipeline": name[1]} | values)
+        connection.execute(
+            sa.insert(pipelines), {"tenant_id": name[0], "pipeline": name[1], "first_seen_at": now} | values
+        )
 
 
 def asked_for_late_data(connection: sa.Connection, name: Name, now: datetime) -> None:

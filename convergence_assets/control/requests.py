@@ -158,6 +158,18 @@ def ask(
     connection.execute(sa.insert(table), row)
 
 
+def request_key(claim: Claim, version: int, attempt: int) -> str:
+    """What the planner calls a request; no two of its requests share one."""
+    return f"{claim.tenant_id}/{claim.pipeline}/{claim.partition}/v{version}/a{attempt}"
+
+
+def attempts_at(connection: sa.Connection, claim: Claim, version: int) -> int:
+    """The number of the last attempt that the planner asked for; 0 where it never did."""
+    prefix = request_key(claim, version, 0).removesuffix("0")
+    wanted = sa.select(table.c.request_key).where(table.c.request_key.startswith(prefix, autoescape=True))
+    return max((int(found.removeprefix(prefix)) for found in connection.scalars(wanted)), default=0)
+
+
 def ask_again(connection: sa.Connection, key: str, now: datetime) -> None:
     """A request that no run was made for counts from now on."""
     connection.execute(sa.update(table).where(table.c.request_key == key).values(requested_at=now))

@@ -104,6 +104,7 @@ pipelines = sa.Table(
     sa.Column("newest_opened", sa.Date),
     sa.Column("served_at", Moment),
     sa.Column("late_data_asked_at", Moment),
+    sa.Column("first_seen_at", Moment),
 )
 
 # Days that are due and not published as they should be. `wake_at` is when the planner looks at the row again; NULL

@@ -193,14 +193,14 @@ StepSpec = BigQueryStep | FilesStep
 class StuckSpec(Model):
     """When a run counts as stuck, and how often its days are asked for again; minutes."""
 
-    queued_minutes: Annotated[int, Field(gt=0)] | None = Field(
-        None, description="In the queue while no other run of the tenant began or ended; 60 where not given"
+    queued_minutes: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="In the queue while no run of the tenant is at work, began or ended; 120 where not given"
     )
-    starting_minutes: Annotated[int, Field(gt=0)] | None = Field(None, description="Launched, not begun; 10")
-    no_progress_minutes: Annotated[int, Field(gt=0)] | None = Field(
+    starting_minutes: Annotated[float, Field(gt=0)] | None = Field(None, description="Launched, not begun; 10")
+    no_progress_minutes: Annotated[float, Field(gt=0)] | None = Field(
         None, description="Without any event; a statement that the warehouse still runs sends one a minute; 15"
     )
-    canceling_minutes: Annotated[int, Field(gt=0)] | None = Field(None, description="Asked to end, not ended; 5")
+    canceling_minutes: Annotated[float, Field(gt=0)] | None = Field(None, description="Asked to end, not ended; 5")
     request_again: Annotated[int, Field(ge=0)] | None = Field(
         None, description="So often a day a stuck run's days are asked for again; 2"
     )

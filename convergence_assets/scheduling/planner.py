@@ -13,7 +13,7 @@ from convergence_assets.assets.window import days_of
 from convergence_assets.control import planning, publications
 from convergence_assets.control.locks import Claim, Locks
 from convergence_assets.control.planning import Name, Outstanding, Progress, Request
-from convergence_assets.control.requests import Outcome, ask, ask_again, forget, settle
+from convergence_assets.control.requests import Outcome, ask, ask_again, forget, request_key, settle
 from convergence_assets.control.store import ControlStore
 from convergence_assets.scheduling.room import CATCH_UP_DAYS, CATCH_UP_IN_FLIGHT, Launch, Room, in_turn, stretches
 from convergence_assets.scheduling.targets import Target, Targets
@@ -292,7 +292,7 @@ class _Tick:
         version = max(row.data_version for row in rows)
         attempt = max(row.attempts for row in rows) + 1
         claim = Claim(target.tenant_id, target.pipeline, first, last)
-        key = f"{target.tenant_id}/{target.pipeline}/{claim.partition}/v{version}/a{attempt}"
+        key = request_key(claim, version, attempt)
         launch = Launch(key, target, first, last, newest)
         ask(self._connection, key, claim, launch.trigger, self.now)
         room.take(launch)
@@ -323,4 +323,4 @@ class _Tick:
 
     def _write(self, target: Target, said: Progress) -> None:
         self._progress[target.name] = said
-        planning.write_progress(self._connection, target.name, said)
+        planning.write_progress(self._connection, target.name, said, self.now)

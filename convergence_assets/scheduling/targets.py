@@ -16,7 +16,8 @@ from convergence_assets.tenancy.model import Tenant, TenantPipeline
 @dataclass(frozen=True)
 class Target:
     """One pipeline of one tenant. `upstream` are the pipelines that make what it reads; `paused` is what the tenant's
-    file says; after `wait_at_most` a day runs without what it reads (None: never)."""
+    file says; after `wait_at_most` a day runs without what it reads (None: never); an unpublished day is late
+    `late_after` it was due."""
 
     tenant_id: str
     pipeline: str
@@ -29,6 +30,7 @@ class Target:
     jitter: timedelta = timedelta()
     wait_at_most: timedelta | None = None
     paused: bool = False
+    late_after: timedelta = timedelta(hours=4)
 
     @property
     def name(self) -> Name:
@@ -95,6 +97,7 @@ def _target(tenant: Tenant, pipeline: TenantPipeline, sharing: int) -> Target:
         jitter=due.jitter(tenant.tenant_id, sharing),
         wait_at_most=timedelta(hours=hours) if hours else None,
         paused=tenant.paused or pipeline.paused,
+        late_after=pipeline.late_after,
     )
 
 

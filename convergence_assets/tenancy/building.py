@@ -114,7 +114,7 @@ def _stuck(said: TenantPipelineSpec, defaults: Defaults, template: PipelineSpec)
     """The tenant's word, else the deployment's, else the template's, for each limit by itself."""
     specs, usual = (said.stuck, defaults.stuck, template.stuck), StuckLimits()
 
-    def first(name: str) -> int | None:
+    def first(name: str) -> float | None:
         return next((value for spec in specs if (value := getattr(spec, name)) is not None), None)
 
     def limit(name: str, otherwise: timedelta) -> timedelta:
@@ -128,7 +128,7 @@ def _stuck(said: TenantPipelineSpec, defaults: Defaults, template: PipelineSpec)
         running=timedelta(minutes=_longest(said, defaults, template)),
         no_progress=limit("no_progress", usual.no_progress),
         canceling=limit("canceling", usual.canceling),
-        request_again=usual.request_again if again is None else again,
+        request_again=usual.request_again if again is None else int(again),
     )
 
 

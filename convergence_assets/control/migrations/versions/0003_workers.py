@@ -1,4 +1,4 @@
-"""The process of each run, and what was done about stuck ones."""
+"""The process of each run, what was done about stuck ones, and since when the planner knows a pipeline."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -33,6 +33,7 @@ def upgrade() -> None:
         sa.Column("done_at", moment),
         sa.Column("outcome", sa.Text, nullable=False),
     )
+    op.add_column("convergence_pipelines", sa.Column("first_seen_at", moment))
     op.create_index(
         "convergence_remediations_by_pipeline", "convergence_remediations", ["tenant_id", "pipeline", "begun_at"]
     )

@@ -1,0 +1,67 @@
+"""What asks, follows and alerts, watched itself: daemons without a heartbeat, sensors and schedules that fail or fall
+silent."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import dagster as dg
+
+from convergence_assets import dagster_compat
+from convergence_assets.alerting.alert import Alert
+from convergence_assets.dagster_compat import Automation
+
+FAILURES = 3
+"""So many ticks in a row that failed are an alert."""
+SILENT_INTERVALS = 10
+"""A sensor without a tick for so many of its intervals is silent, and after no less than `SILENT_AT_LEAST`."""
+SILENT_AT_LEAST = timedelta(minutes=5)
+HEARTBEAT_WITHIN = timedelta(minutes=3)
+"""A daemon writes one every 30 seconds, and Dagster itself waits five minutes."""
+DAEMONS = ("SENSOR", "SCHEDULER", "QUEUED_RUN_COORDINATOR")
+
+
+def failing(instance: dg.DagsterInstance, now: datetime) -> Iterator[Alert]:
+    """One alert a sensor or schedule that is on and fails or is silent."""
+    for found in dagster_compat.automations(instance, FAILURES):
+        if found.last_statuses[:FAILURES] == ("FAILURE",) * FAILURES:
+            yield _failing(found, f"its last {FAILURES} ticks failed: {found.last_error or 'no message'}")
+        elif found.interval is not None and found.last_tick_at is not None:
+            limit = max(found.interval * SILENT_INTERVALS, SILENT_AT_LEAST)
+            if now - found.last_tick_at > limit:
+                yield _failing(found, f"no tick since {found.last_tick_at:%Y-%m-%d %H:%M} UTC")
+
+
+def _failing(found: Automation, happened: str) -> Alert:
+    return Alert(
+        kind="automation_failing",
+        severity="critical",
+        title=f"The {found.what} {found.name} does not work",
+        happened=f"{found.what.capitalize()} {found.name}: {happened}.",
+        done="Nothing: it goes on as soon as it can.",
+        next_step="Read its last ticks in the Dagster UI (Automation); `convergence status` shows what works.",
+        runbook="automation-failing",
+        table=found.name,
+        cause=found.name,
+    )
+
+
+def dead_daemons(instance: dg.DagsterInstance, now: datetime) -> Iterator[Alert]:
+    """One alert where daemons that this platform needs give no sign of life, or never did."""
+    beats = dagster_compat.daemon_heartbeats(instance)
+    missing = {name: beats.get(name) for name in DAEMONS}
+    dead = {name: beat for name, beat in missing.items() if beat is None or now - beat > HEARTBEAT_WITHIN}
+    if not dead:
+        return
+    said = (
+        f"{name} ({f'last seen {beat:%Y-%m-%d %H:%M} UTC' if beat else 'never seen'})" for name, beat in dead.items()
+    )
+    yield Alert(
+        kind="daemon_dead",
+        severity="critical",
+        title="The Dagster daemon does not work",
+        happened=f"No heartbeat of {', '.join(said)}.",
+        done="Nothing is asked for, watched or followed meanwhile; runs that were launched go on.",
+        next_step="Start the daemon again (`dagster-daemon run`) and read its log's end.",
+        runbook="daemon-dead",
+        cause="daemon",
+    )

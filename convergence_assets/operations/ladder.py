@@ -1,0 +1,272 @@
+"""What is done about a stuck run, rung by rung: each taken once, written down, and told in the run's own log."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from threading import Thread
+from typing import Literal
+
+import dagster as dg
+
+from convergence_assets import dagster_compat
+from convergence_assets.alerting.alert import Alert, fingerprint
+from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.control import runs
+from convergence_assets.control.incidents import amend, raise_alert
+from convergence_assets.control.locks import Locks
+from convergence_assets.control.remediations import Part, Remediations, Rung, key
+from convergence_assets.control.store import ControlStore
+from convergence_assets.control.workers import Workers
+from convergence_assets.ledger.meaning import REMEDIATION
+from convergence_assets.operations.ending import Ended, end_in_background
+from convergence_assets.operations.stuck import Stuck
+from convergence_assets.process import is_gone
+from convergence_assets.scheduling.again import ask_again
+from convergence_assets.settings import Settings
+from convergence_assets.tenancy.model import Tenant
+
+RungName = Literal["alerted", "jobs_cancelled", "terminated", "forced", "freed", "requested_again", "closed"]
+LADDER: tuple[RungName, ...] = (
+    "alerted", "jobs_cancelled", "terminated", "forced", "freed", "requested_again", "closed"
+)  # fmt: skip
+FORCED_AFTER = timedelta(seconds=45)
+"""So long after its end was asked for a run is brought to a final state from outside."""
+LAUNCHER_SECONDS = 20.0
+"""So long another launcher may take to end a run before nobody waits for it here."""
+COUNTED_FOR = timedelta(hours=24)
+"""Within so long `request_again` counts."""
+AT_ONCE = 8
+
+_QUEUED = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED)
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A stuck run: its part in each pipeline, as what it was found, and how often its days may be asked for again."""
+
+    run_id: str
+    kind: str
+    parts: tuple[Part, ...]
+    request_again: int
+
+
+class Ladder:
+    """The remedy of stuck runs in one deployment. State is in the control store: who comes next goes on from there."""
+
+    def __init__(
+        self, instance: dg.DagsterInstance, store: ControlStore, settings: Settings, tenants: Mapping[str, Tenant]
+    ) -> None:
+        self._instance = instance
+        self._store = store
+        self._settings = settings
+        self._tenants = tenants
+        self._remediations = Remediations(store)
+
+    def begin(self, stuck: Stuck, request_again: int) -> Case:
+        """Take the first rung for a run that was found stuck: it is written down, and its alert raised."""
+        activity = stuck.activity
+        case = Case(activity.run_id, stuck.kind, activity.parts, request_again)
+        with self._store.write(key(case.run_id)) as connection:
+            if self._remediations.begin(connection, case.run_id, "alerted", case.kind, case.parts[0]):
+                for part in case.parts:
+                    raise_alert(connection, _alert(case, part, stuck.sentence), self._store.now())
+                runs.mark_stuck(connection, case.run_id, case.kind, self._store.now())
+                self._remediations.done(connection, case.run_id, "alerted", stuck.sentence)
+        self._tell(case, f"found stuck ({case.kind}): {stuck.sentence}")
+        return case
+
+    def climb_all(self, cases: Sequence[Case], seconds: float) -> list[str]:
+        """Take for each run the rungs that can be taken now, side by side; what was done, in words. What takes longer
+        than `seconds` goes on behind, and the next call finds what became of it."""
+        if not cases:
+            return []
+        pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="remedy")
+        climbing = [pool.submit(self.climb, case) for case in cases]
+        done, _ = wait(climbing, timeout=seconds)
+        pool.shutdown(wait=False, cancel_futures=True)
+        said: list[str] = []
+        for climbed in done:
+            try:
+                said += climbed.result()
+            except Exception:
+                _log.exception("the remedy of a stuck run failed; it is tried again in the next tick")
+        return said
+
+    def climb(self, case: Case) -> list[str]:
+        """Take the rungs that can be taken now, in their order; what was done, in words."""
+        said: list[str] = []
+        while (rung := self._next(case)) is not None:
+            with self._store.write(key(case.run_id)) as connection:
+                if not self._remediations.begin(connection, case.run_id, rung, case.kind, case.parts[0]):
+                    return said  # somebody else is at it
+            outcome = self._act(rung, case)
+            with self._store.write(key(case.run_id)) as connection:
+                self._remediations.done(connection, case.run_id, rung, outcome)
+                done = "; ".join(r.outcome for r in self._taken(case).values() if r.done_at and r.rung != "alerted")
+                for part in case.parts:
+                    amend(connection, _fingerprint(part), "; ".join(filter(None, (done, outcome))))
+            self._tell(case, f"{rung}: {outcome}")
+            said.append(f"run {case.run_id}: {rung}: {outcome}")
+        return said
+
+    def _taken(self, case: Case) -> Mapping[str, Rung]:
+        return self._remediations.of([case.run_id]).get(case.run_id, {})
+
+    def _next(self, case: Case) -> RungName | None:
+        """The rung that is to be taken now, None where the run has to end first, or all are taken."""
+        taken = self._taken(case)
+        for rung in LADDER:
+            if rung in taken and taken[rung].done_at is not None:
+                continue
+            return rung if rung != "forced" or self._may_force(case, taken) else None
+        return None
+
+    def _may_force(self, case: Case, taken: Mapping[str, Rung]) -> bool:
+        if self._run(case) is None:
+            return True
+        worker = Workers(self._store).find(case.run_id)
+        if case.kind == "dead" or (worker and is_gone(worker.owner)):
+            return True
+        return self._store.now() - taken["terminated"].begun_at > FORCED_AFTER
+
+    def _act(self, rung: RungName, case: Case) -> str:
+        actions: dict[RungName, Callable[[Case], str]] = {
+            "jobs_cancelled": self._cancel_jobs,
+            "terminated": self._terminate,
+            "forced": self._force,
+            "freed": self._free,
+            "requested_again": self._request_again,
+            "closed": lambda _: "seen to its end",
+        }
+        try:
+            return actions[rung](case)
+        except Exception as error:  # the next rungs matter more than this one
+            _log.exception("run %s: %s failed", case.run_id, rung)
+            return f"{rung.replace('_', ' ')} failed: {type(error).__name__}: {error}"
+
+    def _run(self, case: Case) -> dg.DagsterRun | None:
+        """The run, None once it is over or deleted."""
+        run = self._instance.get_run_by_id(case.run_id)
+        return None if run is None or run.is_finished else run
+
+    def _cancel_jobs(self, case: Case) -> str:
+        cancelled = 0
+        for location in {self._location(part) for part in case.parts}:
+            with open_warehouse(self._settings, location) as warehouse:
+                mine = [job for job in warehouse.running_jobs() if job.labels.get("run_id") == case.run_id]
+                warehouse.cancel_jobs(mine)
+                cancelled += len(mine)
+        return f"{cancelled} warehouse jobs cancelled" if cancelled else "no warehouse job was running"
+
+    def _location(self, part: Part) -> str | None:
+        tenant = self._tenants.get(part.tenant_id)
+        return tenant.location if tenant else None
+
+    def _terminate(self, case: Case) -> str:
+        run = self._run(case)
+        if run is None:
+            return "it had ended by itself"
+        if run.status in _QUEUED:
+            dagster_compat.cancel_queued(self._instance, run)
+            return "taken out of the queue"
+        worker = Workers(self._store).find(case.run_id)
+        gone = is_gone(worker.owner) if worker else None
+        if case.kind == "dead" or gone:
+            return "its process had ended"
+        if run.status != dg.DagsterRunStatus.CANCELING:
+            dagster_compat.run_is_canceling(self._instance, run)
+        if worker is not None and gone is False:
+            end_in_background(worker.owner, partial(self._ended, case))
+            return f"asked {worker.owner} to end, by force where it does not listen"
+        # Nobody here can see the process: its launcher has to end it, and may take its time.
+        asking = Thread(target=self._ask_launcher, args=(run.run_id,), name=f"ending run {run.run_id}", daemon=True)
+        asking.start()
+        asking.join(LAUNCHER_SECONDS)
+        return "asked its launcher to end it" + (", which has not answered yet" if asking.is_alive() else "")
+
+    def _ask_launcher(self, run_id: str) -> None:
+        try:
+            self._instance.run_launcher.terminate(run_id)
+        except Exception as error:
+            _log.warning("run %s: its launcher could not end it: %s", run_id, error)
+
+    def _ended(self, case: Case, how: Ended) -> None:
+        _log.info("run %s: its process was %s", case.run_id, how)
+
+    def _force(self, case: Case) -> str:
+        run = self._run(case)
+        if run is None:
+            ended = self._instance.get_run_by_id(case.run_id)
+            return f"it ended as {ended.status.value}" if ended else "it was deleted"
+        dagster_compat.run_has_failed(self._instance, run, f"Stuck ({case.kind}): brought to its end from outside.")
+        return "brought to the state FAILURE from outside"
+
+    def _free(self, case: Case) -> str:
+        locks = Locks(self._store)
+        freed = locks.release([lock.fence for lock in locks.all() if lock.run_id == case.run_id])
+        dagster_compat.free_slots(self._instance, case.run_id)
+        return f"its places in pools freed, {freed} locks released"
+
+    def _request_again(self, case: Case) -> str:
+        ended = self._instance.get_run_by_id(case.run_id)
+        if ended is not None and ended.status == dg.DagsterRunStatus.SUCCESS:
+            return "not asked for again: it succeeded"
+        return "; ".join(self._request_part_again(case, part) for part in case.parts)
+
+    def _request_part_again(self, case: Case, part: Part) -> str:
+        if case.request_again == 0:
+            return "not asked for again: request_again is 0"
+        tenant = self._tenants.get(part.tenant_id)
+        pipeline = next((p for p in tenant.pipelines if p.name == part.pipeline), None) if tenant else None
+        if tenant is None or pipeline is None or part.first is None or part.last is None:
+            return "not asked for again: it names no partition of a pipeline that is known"
+        with self._store.read() as connection:
+            since = self._store.now() - COUNTED_FOR
+            before = self._remediations.taken_since(connection, "requested_again", part, since) - 1  # this one's row
+        if before >= case.request_again:
+            return f"not asked for again: it was, {before} times within a day (request_again)"
+        reason = f"its run was stuck ({case.kind})"
+        days = ask_again(self._store, tenant, pipeline, part.first, part.last, case.run_id, reason)
+        if not days:
+            return "not asked for again: all of its days are published"
+        return f"{len(days)} days asked for again" if len(days) > 1 else f"{days[0]} asked for again"
+
+    def _tell(self, case: Case, message: str) -> None:
+        run = self._instance.get_run_by_id(case.run_id)
+        if run is not None:
+            with suppress(Exception):
+                dagster_compat.say_of_run(self._instance, run, f"{REMEDIATION} {message}")
+
+
+def _fingerprint(part: Part) -> str:
+    return fingerprint("run_stuck", part.tenant_id, part.pipeline, _partition(part))
+
+
+def _partition(part: Part) -> str | None:
+    if part.first is None:
+        return None
+    return str(part.first) if part.first == part.last else f"{part.first}...{part.last}"
+
+
+def _alert(case: Case, part: Part, sentence: str) -> Alert:
+    return Alert(
+        kind="run_stuck",
+        severity="critical",
+        title=f"A run of {part.pipeline} is stuck ({case.kind.replace('_', ' ')})",
+        happened=f"Run {case.run_id}: {sentence}.",
+        done="It is being ended; its log tells each step.",
+        next_step=(
+            "Look whether the partition arrives by its next run; if it gets stuck again, find what the run waits for."
+        ),
+        runbook=f"stuck-{case.kind.replace('_', '-')}",
+        tenant_id=part.tenant_id,
+        pipeline=part.pipeline,
+        partition=_partition(part),
+        run_id=case.run_id,
+        cause=case.kind,
+    )

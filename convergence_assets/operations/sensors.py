@@ -1,0 +1,78 @@
+"""The sensors that watch: `ledger` follows runs, `stuck_runs` remedies them, `alerts` tells people."""
+
+from functools import cached_property, partial
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from convergence_assets.settings import Settings
+from convergence_assets.tenancy.model import TenantRegistry
+
+if TYPE_CHECKING:
+    from convergence_assets.operations.watching import Watching
+
+LEDGER_EVERY_SECONDS = 15
+STUCK_RUNS_EVERY_SECONDS = 30
+ALERTS_EVERY_SECONDS = 15
+BUDGET_SECONDS = 40.0
+"""Dagster ends a tick after 60."""
+
+
+def build_sensors(registry: TenantRegistry, settings: Settings) -> list[dg.SensorDefinition]:
+    """On from the start; each does its part also where another one fails."""
+    shared = _Shared(registry, settings)
+    return [_ledger(shared), _stuck_runs(shared), _alerts(shared)]
+
+
+class _Shared:
+    """What the sensors share, made in the first tick: it imports SQLAlchemy."""
+
+    def __init__(self, registry: TenantRegistry, settings: Settings) -> None:
+        self._registry = registry
+        self._settings = settings
+
+    @cached_property
+    def watching(self) -> "Watching":
+        from convergence_assets.operations.watching import Watching
+
+        return Watching.of(self._registry, self._settings)
+
+
+_on = partial(dg.sensor, default_status=dg.DefaultSensorStatus.RUNNING)
+
+
+def _ledger(shared: _Shared) -> dg.SensorDefinition:
+    @_on(
+        name="ledger",
+        minimum_interval_seconds=LEDGER_EVERY_SECONDS,
+        description="Follows Dagster's event log into the runs index and the tenants' x_meta tables.",
+    )
+    def ledger(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        return dg.SkipReason(shared.watching.follow(context.instance, BUDGET_SECONDS))
+
+    return ledger
+
+
+def _stuck_runs(shared: _Shared) -> dg.SensorDefinition:
+    @_on(
+        name="stuck_runs",
+        minimum_interval_seconds=STUCK_RUNS_EVERY_SECONDS,
+        description="Finds runs that are stuck, ends them, frees what they hold, and asks for their days again.",
+    )
+    def stuck_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        done = shared.watching.remedy(context.instance, BUDGET_SECONDS)
+        return dg.SkipReason("; ".join(done)[:2000] if done else "no run is stuck")
+
+    return stuck_runs
+
+
+def _alerts(shared: _Shared) -> dg.SensorDefinition:
+    @_on(
+        name="alerts",
+        minimum_interval_seconds=ALERTS_EVERY_SECONDS,
+        description="Looks for late days, rejected files, failing sensors, a ledger behind; tells people of incidents.",
+    )
+    def alerts(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        return dg.SkipReason(shared.watching.alert(context.instance, BUDGET_SECONDS))
+
+    return alerts

@@ -1,0 +1,223 @@
+"""What the follower learns of runs as alerts, and publications as their end."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+
+import sqlalchemy as sa
+
+from convergence_assets.alerting.alert import Alert, Severity
+from convergence_assets.assets.materialize import QUALITY_FAILED
+from convergence_assets.assets.window import days_of
+from convergence_assets.control import planning, publications, runs
+from convergence_assets.control.incidents import Incident, open_incidents, raise_alert, resolve
+from convergence_assets.control.remediations import kind_of
+from convergence_assets.control.runs import IndexedRun
+from convergence_assets.ledger.facts import ChecksFailed, Fact, FailedCheck, Published, RunEnded
+from convergence_assets.tenancy.model import Tenant
+from convergence_assets.warehouse.errors import ERROR_CLASSES
+
+OF_A_PARTITION = ("run_failed", "run_canceled", "run_stuck", "quality_failed", "quality_degraded")
+"""Alerts that end when their partition is published as it should be."""
+PATIENCE = 3
+"""So many attempts a failure that may pass by itself is a warning; from then on it is critical."""
+EXAMPLES_SHOWN = 5
+
+# Another run is at work, or has taken the request: nobody has to do anything.
+_HARMLESS = frozenset({"locked", "duplicate_request"})
+
+
+class Sources:
+    """Raises and resolves incidents from facts, within the follower's transaction."""
+
+    def __init__(self, tenants: Mapping[str, Tenant]) -> None:
+        self._tenants = tenants
+
+    def observe(self, connection: sa.Connection, facts: Sequence[Fact]) -> None:
+        """Every fact is observed once; a condition that has ended meanwhile is resolved in the same transaction, and
+        nobody is told of it."""
+        raised = [(alert, fact.run.updated_at) for fact in facts for alert in self._alerts(connection, fact)]
+        # In one order everywhere, so that no two transactions wait for each other.
+        for alert, moment in sorted(raised, key=lambda r: r[0].fingerprint):
+            raise_alert(connection, alert, moment)
+        for name in sorted({(fact.run.tenant_id, fact.run.pipeline) for fact in facts}):
+            self.resolve_published(connection, *name)
+
+    def resolve_published(self, connection: sa.Connection, tenant_id: str, pipeline: str) -> None:
+        """Resolve what the publications of a pipeline have mended."""
+        mine = [
+            incident
+            for incident in open_incidents(connection, tenant_id=tenant_id)
+            if incident.pipeline == pipeline and incident.kind in OF_A_PARTITION
+        ]
+        for incident in sorted(mine, key=lambda found: found.fingerprint):
+            mended = self._mended(connection, incident)
+            if mended:
+                resolve(connection, incident.fingerprint, *mended)
+
+    def _alerts(self, connection: sa.Connection, fact: Fact) -> Iterable[Alert]:
+        match fact:
+            case ChecksFailed():
+                return _quality(fact)
+            case RunEnded():
+                return self._ended(connection, fact)
+            case Published():
+                return ()
+
+    def _ended(self, connection: sa.Connection, fact: RunEnded) -> Iterable[Alert]:
+        run = fact.run
+        if run.status == "succeeded" or fact.error_class in _HARMLESS:
+            return
+        if kind_of(connection, run.run_id) is not None:  # its alert says so already
+            return
+        if run.status == "canceled":
+            yield _alert(
+                run, "run_canceled", "info", fact.table, "run-canceled",
+                title=f"A run of {run.pipeline} was canceled",
+                happened=f"Run {run.run_id} was asked to end: {fact.message or 'nobody said why'}.",
+                done="Its warehouse jobs were cancelled. What was published before stays.",
+                next_step="Nothing, if that was meant; else run the partition again.",
+                cause="canceled",
+            )  # fmt: skip
+        elif fact.error_class != QUALITY_FAILED:
+            yield self._failed(connection, fact)
+
+    def _failed(self, connection: sa.Connection, fact: RunEnded) -> Alert:
+        run, error_class = fact.run, fact.error_class or "run_failure"
+        known = ERROR_CLASSES.get(error_class)
+        attempts = self._attempts(connection, run)
+        passing = bool(known and known.retryable) or error_class in ("control_store", "over_limit")
+        severity: Severity = "warning" if passing and attempts < PATIENCE else "critical"
+        where = f", table {fact.table}" if fact.table else ""
+        remedy = known.remedy if known else "Read the run's log from its first error on."
+        return _alert(
+            run, "run_failed", severity, None, _anchor(error_class),
+            title=f"A run of {run.pipeline} failed ({error_class})",
+            happened=f"Run {run.run_id}{where}, attempt {max(attempts, run.attempt)}: {fact.message or 'no message'}",
+            done=self._asked_again(connection, run),
+            next_step=remedy,
+            cause=error_class,
+        )  # fmt: skip
+
+    def _attempts(self, connection: sa.Connection, run: IndexedRun) -> int:
+        rows = self._outstanding(connection, run)
+        return max((row.attempts for row in rows), default=0)
+
+    def _asked_again(self, connection: sa.Connection, run: IndexedRun) -> str:
+        kept = "What was published before stays."
+        rows = self._outstanding(connection, run)
+        if any(row.state == "gave_up" for row in rows):
+            return f"{kept} Its day is not asked for again: it failed too often."
+        return f"{kept} The planner asks for the day again, later each time." if rows else kept
+
+    @staticmethod
+    def _outstanding(connection: sa.Connection, run: IndexedRun) -> list[planning.Outstanding]:
+        if run.first is None or run.last is None:
+            return []
+        return planning.outstanding(connection, run.tenant_id, run.pipeline, days_of(run.first, run.last))
+
+    def _mended(self, connection: sa.Connection, incident: Incident) -> tuple[str, datetime] | None:
+        """How an incident has ended and when, None where it lasts."""
+        assert incident.tenant_id
+        assert incident.pipeline
+        parts = runs.parts_of(connection, incident.run_id) if incident.run_id else []
+        since = parts[0].created_at if parts else incident.opened_at
+        days = _days(incident.partition)
+        if days is None:
+            last = runs.latest(connection, incident.tenant_id, incident.pipeline)
+            if last is None or last.status != "succeeded" or last.created_at <= since:
+                return None
+            return f"run {last.run_id} succeeded", last.ended_at or last.updated_at
+        tables = [incident.table] if incident.table else self._tables(incident.tenant_id, incident.pipeline)
+        found = publications.between(connection, incident.tenant_id, tables, days[0], days[1])
+        own_counts = incident.kind != "quality_degraded"
+        good = [p for p in found.values() if p.published_at > since and (own_counts or p.run_id != incident.run_id)]
+        if not tables or len(good) < len(tables) * ((days[1] - days[0]).days + 1):
+            return None
+        newest = max(good, key=lambda p: p.published_at)
+        return f"published by run {newest.run_id}", newest.published_at
+
+    def _tables(self, tenant_id: str, pipeline: str) -> list[str]:
+        tenant = self._tenants.get(tenant_id)
+        own = next((p for p in tenant.pipelines if p.name == pipeline), None) if tenant else None
+        return [step.table for step in own.steps] if own else []
+
+
+def _quality(fact: ChecksFailed) -> Iterable[Alert]:
+    """One alert a table and day; `info` is recorded only."""
+    run = fact.run
+    if fact.severity == "critical":
+        days: Sequence[str] = fact.held_back or (run.partition or "",)
+        for day in days:
+            checks = [check for check in fact.checks if not check.partitions or day in check.partitions] or fact.checks
+            yield _alert(
+                run, "quality_failed", "critical", fact.table, "quality-failed", partition=day or None,
+                title=f"{fact.table} was not published: {_named(checks)}",
+                happened=_listed(checks),
+                done="What was published before stays; what reads it does not run; the staged rows are kept 7 days.",
+                next_step="Read the examples; correct the source, or the threshold in the tenant's file; run it again.",
+                cause=",".join(sorted(check.name for check in checks)),
+            )  # fmt: skip
+    elif fact.severity == "warning":
+        named = sorted({day for check in fact.checks for day in check.partitions})
+        for day in named or [run.partition or ""]:
+            checks = [check for check in fact.checks if not check.partitions or day in check.partitions]
+            yield _alert(
+                run, "quality_degraded", "warning", fact.table, "quality-degraded", partition=day or None,
+                title=f"{fact.table} was published with a warning: {_named(checks)}",
+                happened=_listed(checks),
+                done="The partition was published.",
+                next_step="Read the examples; where they are right, change the threshold in the tenant's file.",
+                cause=",".join(sorted(check.name for check in checks)),
+            )  # fmt: skip
+
+
+def _alert(
+    run: IndexedRun, kind: str, severity: Severity, table: str | None, runbook: str, *, partition: str | None = "",
+    **texts: str,
+) -> Alert:  # fmt: skip
+    return Alert(
+        kind=kind,  # type: ignore[arg-type]
+        severity=severity,
+        runbook=runbook,
+        tenant_id=run.tenant_id,
+        pipeline=run.pipeline,
+        partition=run.partition if partition == "" else partition,
+        table=table,
+        run_id=run.run_id,
+        **texts,
+    )
+
+
+def _named(checks: Sequence[FailedCheck]) -> str:
+    names = [check.name for check in checks]
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _listed(checks: Sequence[FailedCheck]) -> str:
+    lines = []
+    for check in checks:
+        said = f"{check.name}"
+        if check.column:
+            said += f" (column {check.column})"
+        if check.unexpected_count:
+            said += f": {check.unexpected_count} unexpected"
+        elif check.observed_value is not None:
+            said += f": observed {check.observed_value}"
+        if check.examples:
+            said += f", e.g. {', '.join(str(example) for example in check.examples[:EXAMPLES_SHOWN])}"
+        lines.append(said)
+    return "; ".join(lines)
+
+
+def _anchor(error_class: str) -> str:
+    return "run-failed-" + error_class.lower().replace("_", "-") if error_class in ERROR_CLASSES else "run-failed"
+
+
+def _days(partition: str | None) -> tuple[date, date] | None:
+    if not partition:
+        return None
+    first, _, last = partition.partition("...")
+    try:
+        return date.fromisoformat(first), date.fromisoformat(last or first)
+    except ValueError:
+        return None

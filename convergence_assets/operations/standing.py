@@ -1,0 +1,162 @@
+"""Conditions that last and that no event tells of: late days, rejected files, a ledger behind, a warehouse away."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import UTC, date, datetime, timedelta
+
+import sqlalchemy as sa
+
+from convergence_assets.alerting.alert import Alert, Kind
+from convergence_assets.assets.window import days_of
+from convergence_assets.control import planning
+from convergence_assets.control.incidents import Incident, open_incidents, raise_alert, resolve
+from convergence_assets.control.planning import Outstanding
+from convergence_assets.ledger.write import Lag
+from convergence_assets.operations.sources import OF_A_PARTITION
+from convergence_assets.scheduling.targets import Target
+from convergence_assets.tenancy.model import Tenant, TenantRegistry
+
+LEDGER_BEHIND = timedelta(minutes=10)
+LEDGER_FAR_BEHIND = timedelta(hours=1)
+TENANTS_FOR_A_PLATFORM = 3
+"""So many tenants that fail by one fault of the warehouse are the warehouse's incident and not theirs."""
+LATE_DAYS_SHOWN = 10
+_LONGEST_AGO = timedelta(days=7)
+_DAY = timedelta(days=1)
+_OF_THE_WAREHOUSE = ("unavailable", "quota_exceeded")
+
+
+def hold(connection: sa.Connection, kinds: Collection[Kind], alerts: Iterable[Alert], now: datetime) -> None:
+    """Make the open incidents of these kinds those of the alerts: new ones are raised, changed ones raised again,
+    those that are no longer there resolved."""
+    wanted = {alert.fingerprint: alert for alert in alerts}
+    there = {found.fingerprint: found for kind in kinds for found in open_incidents(connection, kind)}
+    for fingerprint in sorted(wanted.keys() | there.keys()):
+        alert, incident = wanted.get(fingerprint), there.get(fingerprint)
+        if alert is None:
+            resolve(connection, fingerprint, "the condition is over", now)
+        elif incident is None or (incident.happened, incident.severity) != (alert.happened, alert.severity):
+            raise_alert(connection, alert, now)
+
+
+def late(connection: sa.Connection, targets: Iterable[Target], now: datetime) -> Iterator[Alert]:
+    """One alert a pipeline with days that should be published by now. What was due before the planner met the pipeline
+    is a backlog and not late, nor is what is paused."""
+    progress = planning.progress(connection)
+    pauses = planning.all_pauses(connection)
+    rows: dict[planning.Name, dict[date, Outstanding]] = defaultdict(dict)
+    for row in planning.all_outstanding(connection):
+        rows[row.name][row.day] = row
+    for target in targets:
+        said = progress.get(target.name)
+        if said is None or target.paused or planning.pause_of(pauses, target.name):
+            continue
+        since = max(said.first_seen_at or datetime.min.replace(tzinfo=UTC), now - _LONGEST_AGO)
+        through = target.due_through(now - target.late_after)
+        days = [day for day in rows[target.name] if day <= through]
+        days += [day for day in days_of(said.opened_through + _DAY, through) if day != said.newest_opened]
+        found = sorted({day for day in days if target.due_at(day) >= since})
+        if found:
+            yield _late(target, found, rows[target.name])
+
+
+def _late(target: Target, days: list[date], rows: Mapping[date, Outstanding]) -> Alert:
+    reasons = {day: rows[day].reason if day in rows else "not looked at yet" for day in days}
+    shown = [f"{day} (due {target.due_at(day):%Y-%m-%d %H:%M} UTC; {reasons[day]})" for day in days[-LATE_DAYS_SHOWN:]]
+    more = f" and {len(days) - len(shown)} older" if len(days) > len(shown) else ""
+    count = "A day" if len(days) == 1 else f"{len(days)} days"
+    return Alert(
+        kind="partition_late",
+        severity="critical",
+        title=f"{count} of {target.pipeline} {'is' if len(days) == 1 else 'are'} late",
+        happened=f"Not published {_minutes(target.late_after)} after due: {'; '.join(shown)}{more}.",
+        done="The planner goes on asking for what can be asked for.",
+        next_step=f"`convergence schedule {target.tenant_id}` says of each day why it is not there.",
+        runbook="partition-late",
+        tenant_id=target.tenant_id,
+        pipeline=target.pipeline,
+        cause="late",
+    )
+
+
+def _minutes(span: timedelta) -> str:
+    return f"{span / timedelta(minutes=1):.0f} minutes"
+
+
+def rejected(registry: TenantRegistry) -> Iterator[Alert]:
+    """One alert a tenant whose files are wrong."""
+    for rejection in registry.rejected.values():
+        problems = [problem.render() for problem in rejection.problems]
+        served = (
+            f"Its last accepted version ({rejection.last_accepted[:12]}) is served."
+            if rejection.last_accepted
+            else "No version of it was ever accepted: nothing of it runs."
+        )
+        yield Alert(
+            kind="config_rejected",
+            severity="warning" if rejection.last_accepted else "critical",
+            title=f"The files of {rejection.tenant_id} are rejected",
+            happened="; ".join(problems[:5]) + (f" and {len(problems) - 5} more" if len(problems) > 5 else ""),
+            done=served,
+            next_step="Correct the file; `convergence validate` lists every mistake. Then reload the code location.",
+            runbook="config-rejected",
+            tenant_id=rejection.tenant_id,
+            cause="config",
+        )
+
+
+def behind(lag: Lag) -> Iterator[Alert]:
+    """The ledger as a whole, and each tenant whose rows wait for long."""
+    if lag.unread_seconds > LEDGER_BEHIND.total_seconds():
+        yield _behind(None, lag.unread_seconds, "events of Dagster are not read")
+    errors = {backlog.tenant_id: backlog.error for backlog in lag.backlogs}
+    for tenant_id, seconds in lag.by_tenant.items():
+        if seconds > LEDGER_BEHIND.total_seconds():
+            yield _behind(tenant_id, seconds, errors.get(tenant_id) or "its rows are not written")
+
+
+def _behind(tenant_id: str | None, seconds: float, reason: str) -> Alert:
+    far = seconds > LEDGER_FAR_BEHIND.total_seconds()
+    return Alert(
+        kind="ledger_lag",
+        severity="critical" if far else "warning",
+        title=f"The run ledger is more than {'an hour' if far else '10 minutes'} behind",
+        happened=f"{reason[:1].upper()}{reason[1:]}.",
+        done="Runs go on; nothing is lost, rows wait in the control store.",
+        next_step="`convergence ledger status` says what fails; look at the warehouse, and at the sensor `ledger`.",
+        runbook="ledger-lag",
+        tenant_id=tenant_id,
+        cause="ledger",
+    )
+
+
+def warehouse_away(connection: sa.Connection) -> Iterator[Alert]:
+    """The warehouse's own incident where several tenants fail by one fault of it."""
+    failing: dict[str, set[str]] = defaultdict(set)
+    for incident in open_incidents(connection, "run_failed"):
+        if incident.cause in _OF_THE_WAREHOUSE and incident.tenant_id:
+            failing[incident.cause].add(incident.tenant_id)
+    for cause, tenants in sorted(failing.items()):
+        if len(tenants) >= TENANTS_FOR_A_PLATFORM:
+            yield Alert(
+                kind="warehouse_unavailable",
+                severity="critical",
+                title=f"The warehouse fails several tenants ({cause})",
+                happened=f"Runs of more than {TENANTS_FOR_A_PLATFORM - 1} tenants failed with {cause}.",
+                done="Their runs are asked for again, later each time; their own alerts wait.",
+                next_step="Look at the warehouse's status page, network and quotas.",
+                runbook="warehouse-unavailable",
+                cause=f"warehouse:{cause}",
+                table=cause,
+            )
+
+
+def without_a_pipeline(connection: sa.Connection, tenants: Mapping[str, Tenant]) -> list[Incident]:
+    """Open incidents of pipelines that are gone: nothing will ever end them."""
+    known = {(t.tenant_id, p.name) for t in tenants.values() if t.enabled for p in t.pipelines}
+    return [
+        incident
+        for kind in OF_A_PARTITION
+        for incident in open_incidents(connection, kind)
+        if (incident.tenant_id, incident.pipeline) not in known
+    ]

@@ -1,0 +1,228 @@
+"""Which runs are stuck: what is known of each, held against its limits."""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+import dagster as dg
+
+from convergence_assets import dagster_compat
+from convergence_assets.control.locks import Lock, Locks
+from convergence_assets.control.remediations import Part
+from convergence_assets.control.store import ControlStore
+from convergence_assets.control.workers import Worker, Workers
+from convergence_assets.ledger.seeing import parts, selected
+from convergence_assets.process import is_gone
+from convergence_assets.tenancy.model import StuckLimits, Tenant
+
+StuckKind = Literal["queued", "starting", "over_duration", "no_progress", "canceling", "dead"]
+SILENT_AFTER = timedelta(minutes=3)
+"""A process of another host is taken for dead where its locks have had no heartbeat for so long."""
+LONGEST_RANGE = timedelta(hours=24)
+"""So long a run over many days may take, however many they are."""
+MOVED_LOOKED_AT = 200
+"""So many runs, the last to have changed, are looked at for whether the queue moves."""
+QUEUED_LOOKED_AT = 200
+"""So many queued runs one look sees, the oldest; the others cannot be stuck for longer."""
+
+_QUEUED = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED)
+_BEGUN = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What is known of a run that is not over.
+
+    `since` is when it came to its status; `moved_at` when a run of its tenants was last at work, began or ended (None:
+    none known); `gone` says of its process whether it has ended, as far as this host or its heartbeats can tell.
+    """
+
+    run_id: str
+    status: str
+    parts: tuple[Part, ...]
+    since: datetime
+    last_event_at: datetime
+    moved_at: datetime | None = None
+    gone: bool = False
+
+    @property
+    def days(self) -> int:
+        """How many partitions the run covers, at least one."""
+        return max((p.last - p.first).days + 1 if p.first and p.last else 1 for p in self.parts)
+
+
+@dataclass(frozen=True)
+class Stuck:
+    """A run that is stuck, as what, and since when beyond which limit."""
+
+    activity: Activity
+    kind: StuckKind
+    since: datetime
+    limit: timedelta | None
+
+    @property
+    def sentence(self) -> str:
+        """What happened."""
+        for_long = f"since {self.since:%Y-%m-%d %H:%M} UTC"
+        said = {
+            "queued": f"it waits in the queue {for_long}, while no other run of the tenant began or ended",
+            "starting": f"it was launched and has not begun {for_long}",
+            "over_duration": f"it runs {for_long}",
+            "no_progress": f"it has written no event {for_long}",
+            "canceling": f"it was asked to end and has not {for_long}",
+            "dead": f"its process has ended and the run has not ({for_long})",
+        }[self.kind]
+        return f"{said} (limit {_minutes(self.limit)})" if self.limit else said
+
+
+def judge(activity: Activity, limits: StuckLimits, now: datetime) -> Stuck | None:
+    """Whether a run is stuck: the first kind that holds, the most certain one first."""
+
+    def over(kind: StuckKind, since: datetime, limit: timedelta) -> Stuck | None:
+        return Stuck(activity, kind, since, limit) if now - since > limit else None
+
+    if activity.gone:
+        return Stuck(activity, "dead", activity.last_event_at, None)
+    match activity.status:
+        case "QUEUED" | "NOT_STARTED":
+            return over("queued", max(activity.since, activity.moved_at or activity.since), limits.queued)
+        case "STARTING":
+            return over("starting", activity.since, limits.starting)
+        case "STARTED":
+            longest = max(limits.running, min(limits.running * activity.days, LONGEST_RANGE))
+            return over("over_duration", activity.since, longest) or over(
+                "no_progress", activity.last_event_at, limits.no_progress
+            )
+        case "CANCELING":
+            return over("canceling", activity.since, limits.canceling)
+    return None
+
+
+def limits_of(activity: Activity, tenants: Mapping[str, Tenant]) -> StuckLimits:
+    """The widest of the run's pipelines; the usual ones for a pipeline that is not known (any more)."""
+    found = [
+        pipeline.stuck
+        for part in activity.parts
+        if part.tenant_id in tenants
+        for pipeline in tenants[part.tenant_id].pipelines
+        if pipeline.name == part.pipeline
+    ] or [StuckLimits()]
+    return StuckLimits(
+        queued=max(f.queued for f in found),
+        starting=max(f.starting for f in found),
+        running=max(f.running for f in found),
+        no_progress=max(f.no_progress for f in found),
+        canceling=max(f.canceling for f in found),
+        request_again=min(f.request_again for f in found),
+    )
+
+
+def look(instance: dg.DagsterInstance, store: ControlStore, run_ids: Collection[str] | None = None) -> list[Activity]:
+    """Every run of this platform's assets that is not over, or those of these ids; from Dagster itself, since the runs
+    index may lag."""
+    queued = _records(instance, _QUEUED, run_ids, QUEUED_LOOKED_AT)
+    begun = _records(instance, _BEGUN, run_ids, None)
+    workers = Workers(store).of([record.dagster_run.run_id for record in begun])
+    locks = Locks(store).all()
+    moved = _moved(instance, queued, begun, store.now())
+    return [
+        *_activities(instance, store.now(), queued, {}, (), moved),
+        *_activities(instance, store.now(), begun, workers, locks, {}),
+    ]
+
+
+def _records(
+    instance: dg.DagsterInstance,
+    statuses: Collection[dg.DagsterRunStatus],
+    run_ids: Collection[str] | None,
+    limit: int | None,
+) -> list[dg.RunRecord]:
+    wanted = dg.RunsFilter(statuses=list(statuses), run_ids=list(run_ids) if run_ids is not None else None)
+    return list(instance.get_run_records(wanted, limit=limit, order_by="id", ascending=True))
+
+
+def _activities(
+    instance: dg.DagsterInstance,
+    now: datetime,
+    records: Collection[dg.RunRecord],
+    workers: Mapping[str, Worker],
+    locks: Collection[Lock],
+    moved: Mapping[str, datetime],
+) -> Iterator[Activity]:
+    for record in records:
+        run = record.dagster_run
+        names = _names(record)
+        if not names:
+            continue
+        rows = parts(record, names, 1, {})
+        own = tuple(Part(row.tenant_id, row.pipeline, row.first, row.last) for row in rows)
+        created = rows[0].created_at
+        if run.status in _QUEUED:
+            moved_at = max((moved[p.tenant_id] for p in own if p.tenant_id in moved), default=None)
+            yield Activity(run.run_id, run.status.value, own, created, created, moved_at)
+            continue
+        said = dagster_compat.last_event_at(instance, run.run_id) or created
+        yield Activity(
+            run_id=run.run_id,
+            status=run.status.value,
+            parts=own,
+            since=_since(instance, record, rows[0].started_at) or created,
+            last_event_at=said,
+            gone=_gone(
+                instance, run, workers.get(run.run_id), [lock for lock in locks if lock.run_id == run.run_id], now
+            ),
+        )
+
+
+def _names(record: dg.RunRecord) -> set[tuple[str, str]]:
+    run = record.dagster_run
+    tenant, pipeline = run.tags.get("tenant"), run.tags.get("pipeline")
+    return selected(run) or ({(tenant, pipeline)} if tenant and pipeline else set())
+
+
+def _since(instance: dg.DagsterInstance, record: dg.RunRecord, started_at: datetime | None) -> datetime | None:
+    """When the run came to its status."""
+    kinds = {
+        dg.DagsterRunStatus.STARTING: dg.DagsterEventType.RUN_STARTING,
+        dg.DagsterRunStatus.CANCELING: dg.DagsterEventType.RUN_CANCELING,
+    }
+    kind = kinds.get(record.dagster_run.status)
+    return dagster_compat.last_event_at(instance, record.dagster_run.run_id, kind) if kind else started_at
+
+
+def _gone(
+    instance: dg.DagsterInstance, run: dg.DagsterRun, worker: Worker | None, locks: Collection[Lock], now: datetime
+) -> bool:
+    healthy = dagster_compat.worker_is_healthy(instance, run)
+    if worker is None:
+        return healthy is False
+    gone = is_gone(worker.owner)
+    if gone is not None:
+        return gone
+    silent = bool(locks) and all(now - lock.heartbeat_at > SILENT_AFTER for lock in locks)
+    return healthy is False or silent
+
+
+def _moved(
+    instance: dg.DagsterInstance, queued: Collection[dg.RunRecord], begun: Collection[dg.RunRecord], now: datetime
+) -> dict[str, datetime]:
+    """By tenant of the queued runs when a run of it was last at work, began or ended: such a queue is not stuck."""
+    found = {name[0]: now for record in begun for name in _names(record)}
+    tenants = {name[0] for record in queued for name in _names(record)} - set(found)
+    if not tenants:
+        return found
+    statuses = [status for status in dg.DagsterRunStatus if status not in _QUEUED]
+    for record in instance.get_run_records(
+        dg.RunsFilter(statuses=statuses), limit=MOVED_LOOKED_AT, order_by="update_timestamp", ascending=False
+    ):
+        moved_at = max(record.end_time or 0, record.start_time or 0)
+        for tenant_id, _ in _names(record):
+            if tenant_id in tenants and moved_at:
+                moment = datetime.fromtimestamp(moved_at, UTC)
+                found[tenant_id] = max(found.get(tenant_id, moment), moment)
+    return found
+
+
+def _minutes(limit: timedelta) -> str:
+    return f"{limit.total_seconds() / 60:.0f} minutes"

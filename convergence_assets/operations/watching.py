@@ -1,0 +1,144 @@
+"""One look at the deployment: what the sensors, the watchdog and the command line do alike."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import dagster as dg
+
+from convergence_assets.alerting.alert import Alert, Kind
+from convergence_assets.alerting.deliver import deliver
+from convergence_assets.alerting.dispatch import decide
+from convergence_assets.alerting.links import Links
+from convergence_assets.alerting.routes import Routes
+from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.control.incidents import forget, resolve
+from convergence_assets.control.remediations import Part, Remediations, Rung
+from convergence_assets.control.store import ControlStore
+from convergence_assets.ledger.follow import Follower
+from convergence_assets.ledger.seeing import parts, selected
+from convergence_assets.ledger.write import lag, write
+from convergence_assets.operations import automation, standing
+from convergence_assets.operations.ladder import Case, Ladder
+from convergence_assets.operations.routing import routes_of
+from convergence_assets.operations.sources import Sources
+from convergence_assets.operations.stuck import Activity, Stuck, judge, limits_of, look
+from convergence_assets.scheduling.targets import Target, targets_of
+from convergence_assets.settings import Settings
+from convergence_assets.tenancy.model import StuckLimits, Tenant, TenantRegistry
+
+TENANTS_WRITTEN_AT_ONCE = {"bigquery": 8, "embedded": 1}
+STANDING: tuple[Kind, ...] = ("partition_late", "config_rejected", "ledger_lag", "automation_failing")
+"""What is looked for in each tick, and over once it is not found."""
+_OF_THE_WAREHOUSE: tuple[Kind, ...] = ("warehouse_unavailable",)
+_OF_THE_DAEMON: tuple[Kind, ...] = ("daemon_dead",)
+
+
+@dataclass(frozen=True)
+class Watching:
+    """A deployment as those see it who watch it. Keeps nothing between two looks but what is in the store."""
+
+    registry: TenantRegistry
+    settings: Settings
+    store: ControlStore
+    targets: Sequence[Target]
+    routes: Routes
+    links: Links
+
+    @classmethod
+    def of(cls, registry: TenantRegistry, settings: Settings) -> "Watching":
+        """Raises `ControlError` where the control store cannot be opened."""
+        store = ControlStore.open(settings)
+        targets = targets_of(registry.tenants.values())
+        links = Links(settings.dagster_url, settings.runbook_url)
+        return cls(registry, settings, store, targets, routes_of(registry), links)
+
+    @property
+    def tenants(self) -> Mapping[str, Tenant]:
+        return self.registry.tenants
+
+    def follow(self, instance: dg.DagsterInstance, seconds: float) -> str:
+        """Bring index, incidents and ledger up to what Dagster says; what was done, in words."""
+        followed = Follower(self.store, instance, self.tenants, Sources(self.tenants).observe).follow(seconds / 2)
+        opening = partial(open_warehouse, self.settings)
+        written = write(
+            self.store, opening, self.tenants, seconds / 2, TENANTS_WRITTEN_AT_ONCE[self.settings.warehouse]
+        )
+        said = f"{followed.events} events of {followed.runs} new runs read, {written.rows} rows written"
+        if written.failed:
+            said += f"; not written: {'; '.join(f'{t}: {error}' for t, error in list(written.failed.items())[:5])}"
+        return said
+
+    def remedy(self, instance: dg.DagsterInstance, seconds: float) -> list[str]:
+        """Find stuck runs and take the rungs that can be taken now; what was done, in words."""
+        ladder = Ladder(instance, self.store, self.settings, self.tenants)
+        remediations = Remediations(self.store)
+        unfinished = remediations.unfinished("closed")
+        cases = [self._resumed(instance, run_id, rungs) for run_id, rungs in unfinished.items()]
+        for stuck, limits in self.stuck(instance):
+            if stuck.activity.run_id not in unfinished and self._is_not_over(instance, stuck.activity):
+                cases.append(ladder.begin(stuck, limits.request_again))
+        remediations.forget()
+        return ladder.climb_all(cases, seconds)
+
+    def stuck(self, instance: dg.DagsterInstance) -> list[tuple[Stuck, StuckLimits]]:
+        """Every run that is stuck now, with the limits that it is held against."""
+        now = self.store.now()
+        found = []
+        for activity in look(instance, self.store):
+            limits = limits_of(activity, self.tenants)
+            stuck = judge(activity, limits, now)
+            if stuck:
+                found.append((stuck, limits))
+        return found
+
+    def alert(self, instance: dg.DagsterInstance, seconds: float) -> str:
+        """Look for what lasts, decide who is told, tell; what was done, in words."""
+        self._look(instance, daemons=False)
+        return self._tell(seconds)
+
+    def guard(self, instance: dg.DagsterInstance, seconds: float) -> str:
+        """As `alert`, from outside the daemon: whether it lives is looked at too."""
+        self._look(instance, daemons=True)
+        return self._tell(seconds)
+
+    def _tell(self, seconds: float) -> str:
+        decided = decide(self.store, self.routes, self.links)
+        delivered = deliver(self.store, self.routes, budget_seconds=seconds)
+        said = f"{decided.messages} messages decided, {delivered.sent} sent"
+        failures = "; ".join(f"{destination}: {reason}" for destination, reason in delivered.failures.items())
+        return f"{said}; not delivered: {failures}" if failures else said
+
+    def _look(self, instance: dg.DagsterInstance, *, daemons: bool) -> None:
+        now = self.store.now()
+        failing = list(automation.failing(instance, now))
+        dead = list(automation.dead_daemons(instance, now)) if daemons else []
+        with self.store.write("standing") as connection:
+            alerts: list[Alert] = [
+                *standing.late(connection, self.targets, now),
+                *standing.rejected(self.registry),
+                *standing.behind(lag(connection, now, self.tenants)),
+                *failing,
+            ]
+            standing.hold(connection, STANDING, alerts, now)
+            standing.hold(connection, _OF_THE_WAREHOUSE, standing.warehouse_away(connection), now)
+            # A tick of a sensor is a sign of life of the daemon itself.
+            standing.hold(connection, _OF_THE_DAEMON, dead, now)
+            for incident in standing.without_a_pipeline(connection, self.tenants):
+                resolve(connection, incident.fingerprint, "its pipeline is gone", now)
+            forget(connection, now)
+
+    def _resumed(self, instance: dg.DagsterInstance, run_id: str, rungs: Mapping[str, Rung]) -> Case:
+        first = next(iter(rungs.values()))
+        record = instance.get_run_record_by_id(run_id)
+        own: tuple[Part, ...] = (first.part,)
+        if record is not None and (names := selected(record.dagster_run)):
+            own = tuple(Part(p.tenant_id, p.pipeline, p.first, p.last) for p in parts(record, names, 1, {}))
+        again = limits_of(Activity(run_id, "", own, first.begun_at, first.begun_at), self.tenants).request_again
+        return Case(run_id, first.kind, own, again)
+
+    @staticmethod
+    def _is_not_over(instance: dg.DagsterInstance, activity: Activity) -> bool:
+        # It may have ended between its record and its process.
+        run = instance.get_run_by_id(activity.run_id)
+        return run is not None and not run.is_finished

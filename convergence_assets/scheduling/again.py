@@ -1,0 +1,42 @@
+"""Days of a run that came to nothing: marked so that the planner asks for them at its next tick."""
+
+from datetime import date
+
+from convergence_assets.assets.window import days_of
+from convergence_assets.control import planning, publications
+from convergence_assets.control.locks import Claim
+from convergence_assets.control.planning import Outstanding
+from convergence_assets.control.requests import attempts_at
+from convergence_assets.control.store import ControlStore
+from convergence_assets.scheduling.targets import tables_of
+from convergence_assets.tenancy.model import Tenant, TenantPipeline
+
+
+def ask_again(
+    store: ControlStore, tenant: Tenant, pipeline: TenantPipeline, first: date, last: date, run_id: str, reason: str
+) -> list[date]:
+    """The days of [first, last] that the run did not publish whole; a day that was given up stays so.
+
+    They are asked for one by one, as all days that have failed. A pipeline that is paused waits until it is resumed.
+    """
+    tables, days = tables_of(tenant, pipeline), days_of(first, last)
+    name = (tenant.tenant_id, pipeline.name)
+    with store.write("planner") as connection:
+        found = publications.between(connection, tenant.tenant_id, tables.asked(), first, last)
+        known = {row.day: row for row in planning.outstanding(connection, *name, days)}
+        again: list[Outstanding] = []
+        for day in days:
+            own = [found.get((table, day)) for table in tables.reads]
+            if all(p is not None and p.run_id == run_id for p in own):
+                continue
+            row = known.get(day)
+            if row is not None and row.state == "gave_up":
+                continue
+            version = max((p.version for p in found.values() if p.day == day), default=0)
+            version = max(version, row.data_version if row else 0)
+            tried = attempts_at(connection, Claim(*name, day, day), version)
+            before = row.attempts + (row.state == "requested") if row else 0
+            said = f"asked for again: {reason}, run {run_id}"
+            again.append(Outstanding(*name, day, "due", said, store.now(), max(tried, before, 1), version))
+        planning.write_outstanding(connection, again)
+    return [row.day for row in again]
