@@ -136,6 +136,13 @@ def start_again(connection: sa.Connection, now: datetime) -> None:
         write_progress(connection, Progress(None, None, found.complete_at, now))
 
 
+def counts(connection: sa.Connection, now: datetime) -> tuple[int, int]:
+    """How many runs the index has, and of how many ended ones the events are to be read."""
+    found = connection.scalar(sa.select(sa.func.count(sa.distinct(runs.c.run_id)))) or 0
+    ended = (followed_runs.c.ended == sa.true(), followed_runs.c.wake_at <= now)
+    return found, connection.scalar(sa.select(sa.func.count()).select_from(followed_runs).where(*ended)) or 0
+
+
 def with_kept(part: IndexedRun, place: Place | None) -> tuple[str | None, str | None]:
     """Config version and stuck reason of a run that was known before the index was built again."""
     said = (place.kept or {}).get(f"{part.tenant_id}/{part.pipeline}") if place else None

@@ -32,6 +32,7 @@ _ASKED_BY = (
     ("dagster/sensor_name", "catch_up"),
 )
 _CONFIG_TAGS = ("convergence/config_version", "config_version")
+_VERSION_DIGITS = 16
 _BY_TAGS = ("convergence/triggered_by", "user")
 
 
@@ -52,7 +53,7 @@ def table_of(key: dg.AssetKey | None) -> tuple[str, str, str] | None:
 
 def selected(run: dg.DagsterRun) -> set[Name] | None:
     """The pipelines of the assets and checks that the run selects; None where it does not say."""
-    if run.asset_selection is None and run.asset_check_selection is None:
+    if not run.asset_selection and not run.asset_check_selection:
         return None
     keys: Iterable[dg.AssetKey] = (
         *(run.asset_selection or ()), *(check.asset_key for check in run.asset_check_selection or ())
@@ -83,7 +84,8 @@ def parts(
                 triggered_by=by,
                 first=first,
                 last=last,
-                config_version=said or (tenants[tenant_id].config_version if tenant_id in tenants else None),
+                config_version=said
+                or (tenants[tenant_id].config_version[:_VERSION_DIGITS] if tenant_id in tenants else None),
                 attempt=attempt,
                 created_at=_aware(record.create_timestamp),
                 started_at=None,

@@ -1,7 +1,9 @@
 """A follower over a real Dagster with a clock that tests move, and small assets that end as they are told."""
 
+import pickle
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,6 +23,12 @@ from convergence_assets.ledger.write import Written, write
 from convergence_assets.warehouse.interface import Warehouse
 
 DAYS = dg.DailyPartitionsDefinition("2026-03-01")
+told = sa.Table(
+    "told",
+    sa.MetaData(),
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("fact", sa.LargeBinary),
+)
 Body = Callable[[dg.AssetExecutionContext], Iterator[Any]]
 
 
@@ -30,21 +38,29 @@ class World:
     instance: dg.DagsterInstance
     project: Project
     clock: list[timedelta]
-    facts: list[Fact] = field(default_factory=list)
 
     @classmethod
     def of(
         cls, store: Callable[[Callable[[], datetime]], ControlStore], instance: dg.DagsterInstance, project: Project
     ) -> "World":
         clock = [timedelta()]
-        return cls(store(lambda: datetime.now(UTC) + clock[0]), instance, project, clock)
+        made = store(lambda: datetime.now(UTC) + clock[0])
+        with made.write() as connection:
+            told.create(connection, checkfirst=True)
+        return cls(made, instance, project, clock)
+
+    @property
+    def facts(self) -> list[Fact]:
+        with self.store.read() as connection:
+            return [pickle.loads(fact) for fact in connection.scalars(sa.select(told.c.fact).order_by(told.c.id))]
 
     def wait(self, seconds: float) -> None:
         """Time passes for the follower; Dagster's own moments stay."""
         self.clock[0] += timedelta(seconds=seconds)
 
     def observe(self, connection: sa.Connection, facts: Sequence[Fact]) -> None:
-        self.facts += facts
+        """As an incident is kept: in the transaction that it is told in."""
+        connection.execute(sa.insert(told), [{"fact": pickle.dumps(fact)} for fact in facts])
 
     def follower(self) -> Follower:
         return Follower(self.store, self.instance, {"acme": self.project.tenant}, self.observe)
@@ -104,11 +120,13 @@ def materialize(world: World, *assets: dg.AssetsDefinition, tags: dict[str, str]
 def table(name: str, body: Body, pipeline: str = "demo_costs", **said: Any) -> dg.AssetsDefinition:
     """An asset `[acme, pipeline, name]`."""
 
-    @dg.asset(key=["acme", pipeline, name], partitions_def=DAYS, backfill_policy=dg.BackfillPolicy.single_run(), **said)
     def made(context: dg.AssetExecutionContext) -> Iterator[Any]:
         yield from body(context)
 
-    return made
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        policy = dg.BackfillPolicy.single_run()
+        return dg.asset(key=["acme", pipeline, name], partitions_def=DAYS, backfill_policy=policy, **said)(made)
 
 
 def good(rows: int = 3) -> Body:

@@ -1,0 +1,289 @@
+"""Nothing is lost, doubled or told twice: kills at every point, the warehouse away, deleted runs, a rebuild."""
+
+import pickle
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+import sqlalchemy as sa
+from following import World, agrees_with_dagster, good, materialize, table
+from project import Project, hourly
+from test_follow import BERLIN, WEEK, failing, queued, run
+
+from convergence_assets.control import runs as index
+from convergence_assets.control.store import ControlStore
+from convergence_assets.ledger.facts import Fact, RunEnded
+from convergence_assets.ledger.follow import Follower
+from convergence_assets.ledger.rebuild import follow_to_the_end, start_again
+from convergence_assets.ledger.write import lag
+from convergence_assets.warehouse.duckdb.files import Dataset, DatasetLock, Layout
+from convergence_assets.warehouse.errors import WarehouseUnavailable
+
+TABLES = (
+    ("x_meta_pipeline_runs", "CONCAT(pipeline_run_id, status)"),
+    ("x_meta_pipeline_logs", "log_id"),
+    ("x_meta_data_quality_results", "result_id"),
+)
+
+
+class Killed(BaseException):
+    pass
+
+
+def a_little_of_everything(world: World) -> None:
+    materialize(world, table("a", good()), table("b", good(5)), table("c", good(), pipeline="other"))
+    materialize(world, table("bad", failing(ValueError("no")), retry_policy=dg.RetryPolicy(max_retries=1)))
+    queued(world)
+
+
+def all_ids(world: World) -> dict[str, list[str]]:
+    return {name: world.ids(name, column) for name, column in TABLES}
+
+
+def told(world: World) -> Counter[bytes]:
+    return Counter(pickle.dumps(fact) for fact in world.facts)
+
+
+@contextmanager
+def killed_before_commit(store: ControlStore, number: int) -> Iterator[None]:
+    """Whoever uses the store dies when its transaction of that number is about to be committed."""
+    left = [number]
+
+    def commit(connection: sa.Connection) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise Killed
+
+    sa.event.listen(store._engine, "commit", commit)
+    try:
+        yield
+    finally:
+        sa.event.remove(store._engine, "commit", commit)
+
+
+def another(world: World, folder: Path) -> World:
+    """The same Dagster followed into an empty store and an empty warehouse."""
+    url = sa.URL.create("sqlite", database=str(folder / "c.db"))
+    return World.of(lambda now: ControlStore(url, now), world.instance, Project.at(folder / "home"))
+
+
+@pytest.mark.slow
+def test_wherever_follower_and_writer_are_killed_no_row_is_lost_or_doubled_and_each_fact_is_told_once(
+    simple: World, tmp_path: Path
+) -> None:
+    a_little_of_everything(simple)
+    simple.follow()
+    simple.write()
+    wanted, facts = all_ids(simple), told(simple)
+    assert sum(facts.values()) == 6, "three tables published, three ends"
+    number = 0
+    while True:
+        world = another(simple, tmp_path / f"kill-{number}")
+        try:
+            with killed_before_commit(world.store, number):
+                world.follow()
+                world.write()
+            break
+        except Killed:
+            number += 1
+        world.wait(200)  # the lease of a killed writer
+        world.follow()
+        world.write()
+        assert all_ids(world) == wanted, f"killed before commit {number - 1}"
+        assert told(world) == facts, f"killed before commit {number - 1}"
+    assert number > 8
+    assert all_ids(world) == wanted
+
+
+def test_a_fact_that_cannot_be_told_holds_back_no_other_run_and_is_told_later(world: World) -> None:
+    first = materialize(world, table("a", good()))
+    second = materialize(world, table("b", good()))
+    away = [True]
+
+    def observe(connection: sa.Connection, facts: Sequence[Fact]) -> None:
+        world.observe(connection, facts)
+        if away[0] and any(fact.run.run_id == first for fact in facts):
+            raise RuntimeError("no incident can be opened")
+
+    follower = Follower(world.store, world.instance, {"acme": world.project.tenant}, observe)
+    assert follower.follow(30).unreadable == {first: "RuntimeError: no incident can be opened"}
+    assert {fact.run.run_id for fact in world.facts} == {second}
+    away[0] = False
+    assert not follower.follow(30).facts
+    world.wait(61)
+    follower.follow(30)
+    assert Counter(f.run.run_id for f in world.of_kind(RunEnded)) == {first: 1, second: 1}
+
+
+@pytest.mark.parametrize("deleted", ["the last run", "every run"])
+def test_new_runs_are_found_after_the_run_last_found_was_deleted(world: World, deleted: str) -> None:
+    runs = [materialize(world, table("a", good())) for _ in range(2)]
+    world.settle()
+    for run_id in runs if deleted == "every run" else runs[-1:]:
+        world.instance.delete_run(run_id)
+    new = materialize(world, table("a", good()))
+    world.settle()
+    assert new in {run.run_id for run in world.index()}
+    assert len(world.index()) == 3
+
+
+def test_a_run_that_becomes_visible_after_a_later_one_is_found(simple: World) -> None:
+    early, late = queued(simple), queued(simple)
+    hidden = _hide(simple, early.run_id)
+    simple.follow()
+    assert [run.run_id for run in simple.index()] == [late.run_id]
+    hidden()
+    simple.follow()
+    assert {run.run_id for run in simple.index()} == {early.run_id, late.run_id}
+
+
+def _hide(world: World, run_id: str) -> Callable[[], None]:
+    """Take a run's row away as a transaction that is not committed yet does; what brings it back."""
+    storage: Any = world.instance.run_storage
+    storage = getattr(storage, "_storage", storage)
+    with storage.connect() as connection:
+        found = dict(
+            connection.execute(sa.text("SELECT * FROM runs WHERE run_id = :r"), {"r": run_id}).mappings().one()
+        )
+        connection.execute(sa.text("DELETE FROM runs WHERE run_id = :r"), {"r": run_id})
+
+    def back() -> None:
+        names = ", ".join(found)
+        with storage.connect() as connection:
+            connection.execute(sa.text(f"INSERT INTO runs ({names}) VALUES (:{', :'.join(found)})"), found)
+
+    return back
+
+
+def test_an_index_that_is_built_again_is_the_same_and_writes_no_row_twice(world: World) -> None:
+    a_little_of_everything(world)
+    run_id = queued(world, status=dg.DagsterRunStatus.STARTED).run_id
+    world.follow()
+    with world.store.write() as connection:
+        index.mark_stuck(connection, run_id, "idle", world.store.now())
+    world.settle()
+    world.write()
+    before, ids, facts = world.indexed_everything(), all_ids(world), told(world)
+    tenant = replace(world.project.tenant, config_version="another one since")
+    start_again(world.store)
+    assert world.index() == []
+    seen = []
+    follower = Follower(world.store, world.instance, {"acme": tenant}, world.observe)
+    assert follow_to_the_end(follower, world.store, lambda found, unread: seen.append((found, unread))) == {}
+    assert seen[-1] == (4, 0)
+    after = world.indexed_everything()
+    assert [row for row in after if row[0] != run_id] == [row for row in before if row[0] != run_id]
+    stuck = [[row[:-1] for row in rows if row[0] == run_id] for rows in (before, after)]
+    assert stuck[0] == stuck[1], "all but when somebody marked it"
+    world.write()
+    assert all_ids(world) == ids
+    assert told(world) == facts, "what was told is not told again"
+    agrees_with_dagster(world)
+
+
+def test_a_rebuild_forgets_runs_that_were_deleted_from_dagster(world: World) -> None:
+    kept, deleted = (materialize(world, table("a", good())) for _ in range(2))
+    world.settle()
+    world.instance.delete_run(deleted)
+    start_again(world.store)
+    follow_to_the_end(world.follower(), world.store, lambda found, unread: None)
+    assert [run.run_id for run in world.index()] == [kept]
+
+
+def test_the_warehouse_is_away_for_an_hour_and_the_ledger_catches_up_exactly(simple: World) -> None:
+    world, asked = simple, []
+
+    def away(location: str | None) -> Any:
+        asked.append(world.store.now())
+        raise WarehouseUnavailable("the warehouse does not answer")
+
+    for _ in range(12):
+        materialize(world, table("a", good()))
+        world.follow()
+        for _ in range(5):
+            world.write(away)
+            world.wait(60)
+    assert len(asked) < 15, "it is asked less often the longer it is away"
+    with world.store.read() as connection:
+        behind = lag(connection, world.store.now(), {"acme": world.project.tenant})
+    assert 3500 < behind.seconds <= 3700
+    assert behind.backlogs[0].error == "unavailable: the warehouse does not answer"
+    world.wait(900)
+    world.follow()
+    assert not world.write().failed
+    agrees_with_dagster(world)
+    assert len(world.logs("log_id", "event = 'published'")) == 12
+    with world.store.read() as connection:
+        assert lag(connection, world.store.now(), {"acme": world.project.tenant}).by_tenant == {}
+
+
+@pytest.mark.slow
+def test_a_dataset_that_another_process_keeps_locked_is_written_once_it_is_free(simple: World) -> None:
+    materialize(simple, table("a", good()))
+    simple.follow()
+    simple.write()
+    materialize(simple, table("a", good()))
+    simple.follow()
+    lock = DatasetLock(Layout(simple.project.settings.warehouse_folder), Dataset("acme"))
+    with lock.shared(5):
+        assert "busy" in simple.write().failed["acme"]
+    simple.wait(60)
+    assert not simple.write().failed
+    agrees_with_dagster(simple)
+
+
+def test_rows_of_a_tenant_that_is_not_loaded_wait_and_are_no_lag(simple: World) -> None:
+    materialize(simple, table("a", good()))
+    Follower(simple.store, simple.instance, {}).follow(30)
+    simple.wait(600)
+    simple.follow()
+    with simple.store.read() as connection:
+        behind = lag(connection, simple.store.now(), {})
+    assert behind.seconds < 60
+    assert [backlog.tenant_id for backlog in behind.backlogs] == ["acme"]
+    assert simple.write().rows == 4
+
+
+def test_a_backlog_of_old_runs_is_read_in_many_calls_the_newest_first(simple: World) -> None:
+    for _ in range(6):
+        materialize(simple, table("a", good()))
+    calls = 0
+    while not simple.follow(0).complete:
+        calls += 1
+        assert calls < 20
+    assert calls >= 4
+    ended = [fact.run.run_id for fact in simple.of_kind(RunEnded)]
+    assert ended == [run.run_id for run in reversed(simple.index())]
+
+
+@pytest.mark.slow
+def test_two_followers_and_writers_at_once_tell_and_write_everything_once(world: World) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    world.project.load_bills([row for day in WEEK[:3] for row in hourly(day, BERLIN, 1.25)])
+    for day in WEEK[:3]:
+        run(world, day, day)
+    a_little_of_everything(world)
+
+    def work(_: int) -> None:
+        for _ in range(5):
+            world.follow()
+            world.write()
+
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(work, range(3)))
+    world.settle()
+    world.write()
+    agrees_with_dagster(world)
+    ended = Counter((f.run.run_id, f.run.pipeline) for f in world.of_kind(RunEnded))
+    assert set(ended.values()) == {1}
+    assert len(ended) == 6
+    ids = world.ids("x_meta_pipeline_logs", "log_id")
+    assert len(ids) == len(set(ids)) > 20
+    assert world.clock[0] == timedelta(seconds=61)
