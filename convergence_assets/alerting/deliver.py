@@ -110,12 +110,11 @@ class _Delivery:
             why = said(error) if isinstance(error, LookupError) else str(error)
             self._fail_next(DeliveryFailed(why))
             return
-        while self.clock() + SEND_TIMEOUT_SECONDS < self.ends_at:
-            if not self._wait_for_turn(channel):
-                return
+        while self.clock() + SEND_TIMEOUT_SECONDS + channel.seconds_between < self.ends_at:
             message = self._claim()
             if message is None:
                 return
+            self._keep_distance(channel)
             failed = _send(channel, message)
             if failed is None:
                 self._sent(message)
@@ -124,23 +123,16 @@ class _Delivery:
             if not failed.refused:
                 return
 
-    def _wait_for_turn(self, channel: Channel) -> bool:
-        """Keep the channel's distance to the last message; False where the call would end first."""
+    def _keep_distance(self, channel: Channel) -> None:
         from convergence_assets.control import outbox
 
         if not channel.seconds_between:
-            return True
+            return
         with self.store.read() as connection:
             last = outbox.last_sent(connection, self.destination)
-        if last is None:
-            return True
-        left = channel.seconds_between - (self.store.now() - last).total_seconds()
-        if left <= 0:
-            return True
-        if self.clock() + left + SEND_TIMEOUT_SECONDS >= self.ends_at:
-            return False
-        self.pause(min(left, channel.seconds_between))
-        return True
+        since = (self.store.now() - last).total_seconds() if last else channel.seconds_between
+        if since < channel.seconds_between:
+            self.pause(min(channel.seconds_between - since, channel.seconds_between))
 
     def _claim(self) -> "Waiting | None":
         from convergence_assets.control import outbox
@@ -159,7 +151,8 @@ class _Delivery:
         with self.store.write(f"deliver:{self.destination}") as connection:
             now = self.store.now()
             outbox.mark_sent(connection, message, self.holder, now)
-            incidents.resolve(connection, _broken(self.destination), "a message was delivered", now)
+            if not outbox.failing(connection, self.destination, BROKEN_FAILURES):
+                incidents.resolve(connection, _broken(self.destination), "messages are delivered again", now)
         with self.lock:
             self.done.sent += 1
 

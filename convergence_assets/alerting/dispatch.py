@@ -74,7 +74,7 @@ def forget(store: "ControlStore", routes: Routes) -> None:
 
 
 def placed(incidents: "Iterable[Incident]", routes: Routes) -> Iterator[Placed]:
-    """Incidents with those who are to hear of them. One of the platform that is over or nobody hears of mutes nothing."""
+    """Incidents and who is to hear of them. What is over, or what nobody hears of, mutes nothing."""
     found = [(incident, _destinations(incident, routes)) for incident in incidents]
     heard = [one for one, destinations in found if destinations and one.tenant_id is None and one.resolved_at is None]
     for incident, destinations in found:

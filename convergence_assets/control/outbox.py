@@ -145,6 +145,12 @@ def last_sent(connection: sa.Connection, destination: str) -> datetime | None:
     return found
 
 
+def failing(connection: sa.Connection, destination: str, failures: int) -> bool:
+    """Whether a message that has failed that often still waits for a destination."""
+    own = (outbox.c.destination == destination, outbox.c.sent_at.is_(None), outbox.c.attempts >= failures)
+    return connection.execute(sa.select(outbox.c.id).where(*own).limit(1)).first() is not None
+
+
 def backlog(connection: sa.Connection) -> Sequence[Backlog]:
     """What is not sent yet, a row a destination; the one that waits longest first."""
     unsent = sa.select(outbox).where(outbox.c.sent_at.is_(None)).order_by(outbox.c.id)
