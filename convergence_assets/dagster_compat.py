@@ -116,6 +116,11 @@ def existing_runs(instance: dg.DagsterInstance, run_ids: Collection[str]) -> set
     return set(instance.get_run_ids(dg.RunsFilter(run_ids=list(run_ids)))) if run_ids else set()
 
 
+def all_runs(instance: dg.DagsterInstance) -> Sequence[str]:
+    """The ids of every run, the newest first."""
+    return instance.get_run_ids()
+
+
 def runs_of_other_status(instance: dg.DagsterInstance, run_ids: Collection[str], status: str) -> Sequence[dg.RunRecord]:
     """Those among these runs whose status is another one than `status`, a name that Dagster may not know."""
     others = [other for other in dg.DagsterRunStatus if other.value != status]

@@ -78,6 +78,8 @@ def test_a_run_exists_until_it_is_deleted(instance: dg.DagsterInstance) -> None:
     assert not dagster_compat.run_exists(instance, deleted)
     assert dagster_compat.existing_runs(instance, [kept, deleted]) == {kept}
     assert dagster_compat.existing_runs(instance, []) == set()
+    (newer,) = made_runs(instance, 1)
+    assert dagster_compat.all_runs(instance) == [newer, kept]
 
 
 def test_runs_are_told_apart_by_another_status_than_the_one_known(instance: dg.DagsterInstance) -> None:

@@ -77,8 +77,9 @@ class Understanding:
         if said is None:
             return
         moment = datetime.fromtimestamp(entry.timestamp, UTC)
-        for name, part in self.parts.items():
-            self.parts[name] = replace(part, updated_at=max(part.updated_at, moment))
+        if said.event_type != Kind.ENGINE_EVENT:  # Dagster's own remarks change nothing
+            for name, part in self.parts.items():
+                self.parts[name] = replace(part, updated_at=max(part.updated_at, moment))
         if said.event_type in _OF_RUN:
             self._take_of_run(said, record.storage_id, moment)
             return
@@ -157,7 +158,7 @@ class Understanding:
         self.rows.append(log_row(event, "step_skipped", event.said.message or ""))
 
     def _is_repeated(self, event: Event) -> None:
-        error = _error(event.said)
+        error = error_of(event.said)
         self.memory.first_errors.setdefault(event.step, error)
         self.rows.append(
             log_row(
@@ -166,7 +167,7 @@ class Understanding:
         )  # fmt: skip
 
     def _failed(self, event: Event) -> None:
-        error = _error(event.said)
+        error = error_of(event.said)
         self._tell_of_jobs(event, _failure_metadata(event.said))
         self.rows.append(
             log_row(
@@ -257,7 +258,7 @@ class Understanding:
         self.parts[part.tenant_id, part.pipeline] = part
 
 
-def _error(said: dg.DagsterEvent) -> list[str]:
+def error_of(said: dg.DagsterEvent) -> list[str]:
     """Class and message of the user's own error."""
     error = dagster_compat.own_error(said)
     names = error.names if error else ()

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 
 import dagster as dg
 
-from convergence_assets.assets.tags import TRIGGER_TAG
+from convergence_assets.assets.tags import CONFIG_VERSION_TAG, TRIGGER_TAG
 from convergence_assets.control.runs import IndexedRun, RunStatus
 from convergence_assets.tenancy.model import Tenant
 
@@ -31,7 +31,6 @@ _ASKED_BY = (
     ("dagster/schedule_name", "schedule"),
     ("dagster/sensor_name", "catch_up"),
 )
-_CONFIG_TAGS = ("convergence/config_version", "config_version")
 _VERSION_DIGITS = 16
 _BY_TAGS = ("convergence/triggered_by", "user")
 
@@ -71,7 +70,6 @@ def parts(
     run = record.dagster_run
     trigger, by = _asked(run.tags, run.parent_run_id)
     first, last = _days(run.tags)
-    said = next((run.tags[tag] for tag in _CONFIG_TAGS if tag in run.tags), None)
     return [
         as_of(
             IndexedRun(
@@ -84,8 +82,7 @@ def parts(
                 triggered_by=by,
                 first=first,
                 last=last,
-                config_version=said
-                or (tenants[tenant_id].config_version[:_VERSION_DIGITS] if tenant_id in tenants else None),
+                config_version=tenants[tenant_id].config_version[:_VERSION_DIGITS] if tenant_id in tenants else None,
                 attempt=attempt,
                 created_at=_aware(record.create_timestamp),
                 started_at=None,
@@ -118,6 +115,8 @@ def as_of(part: IndexedRun, record: dg.RunRecord) -> IndexedRun:
         dagster_status=dagster_status,
         started_at=started,
         ended_at=ended,
+        # A run says which version it has loaded when it begins.
+        config_version=record.dagster_run.tags.get(CONFIG_VERSION_TAG, part.config_version),
         updated_at=max(moment for moment in (part.updated_at, started, ended) if moment),
     )
 

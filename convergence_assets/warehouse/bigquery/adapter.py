@@ -165,7 +165,9 @@ class BigQueryWarehouse:
         text = row_text(schema, rows)
         merge = merge_statement(self._quoted(table), schema, key, newest_by, partition_days(schema, rows))
         identity = (str(table), hashlib.sha256(text.encode()).hexdigest())
-        self._jobs.run(self._query("merge", Query(merge, {"rows": text}), job, identity=identity), job)
+        # Whoever merges has others to serve: no request is repeated for longer than the statement may take.
+        jobs = replace(self._jobs, budget_seconds=min(self._jobs.budget_seconds, job.timeout_seconds))
+        jobs.run(self._query("merge", Query(merge, {"rows": text}), job, identity=identity), job)
 
     def running_jobs(self) -> Sequence[RunningJob]:
         return self._jobs.running(None)

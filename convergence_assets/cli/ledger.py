@@ -1,0 +1,97 @@
+"""`convergence ledger`: how far it is behind Dagster, and reading it again from the beginning."""
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from convergence_assets.cli.instance import open_instance
+from convergence_assets.settings import Settings
+from convergence_assets.tenancy.registry import load_tenants
+
+if TYPE_CHECKING:
+    from convergence_assets.ledger.write import Lag
+
+ledger = typer.Typer(
+    name="ledger", help="The x_meta tables: how far they are behind, and a rebuild.", no_args_is_help=True
+)
+
+
+@ledger.command()
+def status(as_json: Annotated[bool, typer.Option("--json", help="One JSON object")] = False) -> None:
+    """How far the ledger is behind, what waits for the warehouse, and whose warehouse fails; exit code 1 if one does.
+
+    Example: convergence ledger status
+    """
+    from convergence_assets.control.store import ControlStore
+    from convergence_assets.ledger.write import lag
+
+    settings = Settings.from_env()
+    tenants = load_tenants(settings).tenants
+    store = ControlStore.open(settings)
+    with store.read() as connection:
+        behind = lag(connection, store.now(), tenants)
+    if as_json:
+        typer.echo(json.dumps(_as_json(behind), default=str))
+    else:
+        _show(behind, frozenset(tenants))
+    raise typer.Exit(1 if any(b.error for b in behind.backlogs) else 0)
+
+
+@ledger.command()
+def rebuild() -> None:
+    """Read Dagster's storage again from the beginning: runs index and ledger rows are written over their former selves.
+
+    Nothing is alerted a second time, and sensors that follow meanwhile help.
+
+    Example: convergence ledger rebuild
+    """
+    from convergence_assets.control.store import ControlStore
+    from convergence_assets.ledger.follow import Follower
+    from convergence_assets.ledger.rebuild import follow_to_the_end, start_again
+
+    settings = Settings.from_env()
+    tenants = load_tenants(settings).tenants
+    store = ControlStore.open(settings)
+    with open_instance(settings) as instance, Progress(console=Console(stderr=True), transient=True) as progress:
+        total = instance.get_runs_count()
+        finding = progress.add_task("runs found", total=total)
+        reading = progress.add_task("runs read", total=total)
+
+        def seen(found: int, unread: int) -> None:
+            progress.update(finding, completed=found)
+            progress.update(reading, completed=found - unread)
+
+        start_again(store)
+        unreadable = follow_to_the_end(Follower(store, instance, tenants), store, seen)
+    for run_id, why in unreadable.items():
+        typer.echo(f"run {run_id} cannot be read: {why}", err=True)
+    typer.echo(f"{total} runs read again; their rows wait for the warehouse: `convergence ledger status`")
+    raise typer.Exit(1 if unreadable else 0)
+
+
+def _as_json(behind: "Lag") -> dict[str, object]:
+    return {
+        "lag_seconds": round(behind.seconds, 1),
+        "unread_seconds": round(behind.unread_seconds, 1),
+        "rows_waiting": sum(b.rows for b in behind.backlogs),
+        "tenants": [vars(b) | {"lag_seconds": behind.by_tenant.get(b.tenant_id)} for b in behind.backlogs],
+    }
+
+
+def _show(behind: "Lag", loaded: frozenset[str]) -> None:
+    console = Console(soft_wrap=True, highlight=False)
+    table = Table("tenant", "rows waiting", "since", "tries that failed", "next try", "error")
+    for b in behind.backlogs:
+        error = b.error or ("" if b.tenant_id in loaded else "no such tenant is loaded: its rows wait")
+        shown = [f"{moment:%Y-%m-%d %H:%M:%SZ}" if moment else "" for moment in (b.oldest, b.retry_at)]
+        table.add_row(b.tenant_id, str(b.rows), shown[0], str(b.failures or ""), shown[1], error)
+    if behind.backlogs:
+        console.print(table)
+    console.print(
+        f"{behind.seconds:.0f} s behind; Dagster's storage was last read to its end {behind.unread_seconds:.0f} s ago",
+        style="dim",
+    )

@@ -1,0 +1,90 @@
+"""`convergence logs`: what happened in a run, from Dagster's own storage."""
+
+import json
+import sys
+from dataclasses import asdict
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from convergence_assets.cli.instance import open_instance
+from convergence_assets.settings import Settings
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from convergence_assets.ledger.telling import Line
+
+_STYLES = {"error": "red", "warning": "yellow", "debug": "dim"}
+_NAMED = 5
+
+
+class Level(StrEnum):
+    """The least that is shown."""
+
+    debug = "debug"
+    info = "info"
+    warning = "warning"
+    error = "error"
+
+
+def logs(
+    run: Annotated[str, typer.Argument(help="Run id, or a beginning of it that no other run has")],
+    level: Annotated[Level, typer.Option(help="The least that is shown")] = Level.info,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object an event")] = False,
+) -> None:
+    """What happened in a run, step by step; needs no warehouse.
+
+    Example: convergence logs 3f2a91c0 --level warning
+    """
+    with open_instance(Settings.from_env()) as instance:
+        found = _run_id(instance, run)
+        from convergence_assets.ledger.telling import LEVELS, lines
+
+        told = [line for line in lines(instance, found) if LEVELS[line.level] >= LEVELS[level.value]]
+        status = instance.get_run_by_id(found)
+    if as_json:
+        for line in told:
+            sys.stdout.write(json.dumps(asdict(line) | {"run_id": found}, default=str) + "\n")
+        return
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(_table(told))
+    console.print(f"run {found}: {status.status.value if status else 'deleted'}", style="dim")
+
+
+def _table(told: "list[Line]") -> Table:
+    table = Table()
+    for name in ("time", "step", "event", "message", "class", "rows"):
+        table.add_column(name, no_wrap=name != "message", justify="right" if name == "rows" else "left")
+    table.columns[3].overflow = "fold"
+    for line in told:
+        day = f" [{line.partition}]" if line.partition else ""
+        table.add_row(
+            f"{line.moment:%m-%d %H:%M:%S}", (line.step or "").rsplit("__", 1)[-1], line.event,
+            Text(f"{line.message}{day}"), line.error_class, str(line.rows) if line.rows is not None else "",
+            style=_STYLES.get(line.level),
+        )  # fmt: skip
+    return table
+
+
+def _run_id(instance: "dg.DagsterInstance", said: str) -> str:
+    """The run that is meant; exit code 2 where none is, or several are."""
+    from convergence_assets import dagster_compat
+    from convergence_assets.pipelines.problems import nearest
+
+    if dagster_compat.run_exists(instance, said):
+        return said
+    known = dagster_compat.all_runs(instance)
+    found = [run_id for run_id in known if said and run_id.startswith(said)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        shown = ", ".join(found[:_NAMED]) + (" and more" if len(found) > _NAMED else "")
+        raise typer.BadParameter(f"{len(found)} runs begin with {said!r}: {shown}; say more of it")
+    meant = nearest(said, known)
+    hint = f"did you mean {meant}?" if meant else f"the newest one is {known[0]}" if known else "there is no run yet"
+    raise typer.BadParameter(f"there is no run {said!r}; {hint}")
