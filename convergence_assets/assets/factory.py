@@ -18,7 +18,6 @@ from convergence_assets.tenancy.model import Rejection, Source, Step, Tenant, Te
 
 # One run may cover up to this many partitions; beyond it Dagster makes several runs of a backfill.
 PARTITIONS_PER_RUN = 90
-_RETRIES = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 
 
 def build_assets(registry: TenantRegistry, settings: Settings) -> list[dg.AssetsDefinition | dg.AssetSpec]:
@@ -93,7 +92,6 @@ def _asset(run: StepRun, keys: dict[str, dg.AssetKey]) -> dg.AssetsDefinition:
         metadata=_definition_metadata(step),
         code_version=step.definition_hash,
         backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=PARTITIONS_PER_RUN),
-        retry_policy=_RETRIES,
         pool=pool_of(tenant),
     )
     def materialize(

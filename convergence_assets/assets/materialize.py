@@ -1,5 +1,6 @@
 """One step of one tenant for one run: stage, validate, publish, report."""
 
+import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 STAGING_KEPT_DAYS = 7
+RETRIES = 2
+RETRY_SECONDS = 5.0
+"""Before the first retry of a step; before each further one twice as long."""
 QUALITY_FAILED = "quality_failed"
 """The error class of a step that published not all of its partitions, because of their rows."""
 _UNWATCHED = Leave()
@@ -198,7 +202,23 @@ def stopped_partitions(outcomes: Sequence[CheckOutcome], days: Sequence[date]) -
 def execute(
     run: StepRun, context: dg.AssetExecutionContext
 ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[None]]:
-    """The body of an asset: yields one result a check, then the materialisation, or fails naming the next step."""
+    """The body of an asset: yields one result a check, then the materialisation, or fails naming the next step.
+
+    What may pass by itself is tried again. Not by a retry policy: with one, Dagster tries a step again that was
+    interrupted, and a run that somebody ended goes on (dagster 1.13).
+    """
+    try:
+        yield from _execute(run, context)
+    except dg.Failure as failure:
+        if not failure.allow_retries or context.retry_number >= RETRIES:
+            raise
+        seconds = RETRY_SECONDS * 2**context.retry_number * random.uniform(0.5, 1.5)
+        raise dg.RetryRequested(RETRIES, seconds) from failure
+
+
+def _execute(
+    run: StepRun, context: dg.AssetExecutionContext
+) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[None]]:
     partitions_def = context.assets_def.partitions_def
     assert isinstance(partitions_def, dg.TimeWindowPartitionsDefinition)
     window = Window.of(partitions_def, context.partition_keys)

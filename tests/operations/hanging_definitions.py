@@ -12,50 +12,69 @@ from pathlib import Path
 
 import dagster as dg
 
-from convergence_assets.assets import materialize
+from convergence_assets.assets import locking, materialize
+from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.settings import Settings
+from convergence_assets.warehouse.duckdb import engine
+from convergence_assets.warehouse.interface import Job, Waits
+from convergence_assets.warehouse.schema import Query
 
 PLAN = "HANGING_PLAN"
+ENDLESS = """
+WITH n AS (SELECT d FROM UNNEST(GENERATE_DATE_ARRAY(DATE '0001-01-01', DATE '9000-01-01')) AS d)
+SELECT COUNT(*) AS n FROM n AS a CROSS JOIN n AS b WHERE DATE_DIFF(a.d, b.d, DAY) = 99999999
+"""
+# A tenth of what is shipped, as the limits of the tests are.
+locking.SIGN_OF_LIFE_SECONDS, engine.WAITS_EVERY_SECONDS = 5.0, 2.0
 _run = materialize.StepRun.run
 
 
-def sleep() -> None:
+def sleep(waits: Waits) -> None:
     time.sleep(3600)
 
 
-def swallow() -> None:
+def ask_without_end(waits: Waits) -> None:
+    """A statement that the warehouse runs for ever, with its signs of life."""
+    with open_warehouse(Settings.from_env(), waits=waits) as warehouse:
+        warehouse.read(Query(ENDLESS), Job("endless"))
+
+
+def swallow(waits: Waits) -> None:
     """Interrupts and terminations are caught and forgotten."""
     while True:
         try:
             time.sleep(3600)
-        except BaseException:  # noqa: PERF203 - that is the fault
+        except BaseException:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-def hold_the_gil() -> None:
+def hold_the_gil(waits: Waits) -> None:
     """One C call that lets no other Python code run, signal handlers and heartbeats included."""
     ctypes.PyDLL(None).sleep(3600)
 
 
-def work_slowly() -> None:
+def work_slowly(waits: Waits) -> None:
     """Healthy: quiet for a while, then on."""
     time.sleep(float(os.environ["HANGING_SLOW_SECONDS"]))
 
 
-HOW: dict[str, Callable[[], None]] = {
+HOW: dict[str, Callable[[Waits], None]] = {
     "sleep": sleep,
     "swallow": swallow,
     "gil": hold_the_gil,
     "slow": work_slowly,
-    "fail": lambda: (_ for _ in ()).throw(ZeroDivisionError("a fault of the test")),
+    "query": ask_without_end,
 }
 
 
-def _misbehave(self: materialize.StepRun, window: object, *rest: object, **more: object) -> materialize.Report:
+def _misbehave(
+    self: materialize.StepRun, window: object, run_id: str, origin: str, leave: locking.Leave
+) -> materialize.Report:
     for line in Path(os.environ[PLAN]).read_text().splitlines():
         partition, how = line.split()
         if partition == str(window) and self.step.table == "lines":
-            HOW[how]()
-    return _run(self, window, *rest, **more)
+            HOW[how](leave.waits)
+    return _run(self, window, run_id, origin, leave)
 
 
 materialize.StepRun.run = _misbehave

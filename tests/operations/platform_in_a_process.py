@@ -18,6 +18,7 @@ from dagster_server import dagster_dev, environment
 from project import TENANTS, Project, hourly
 
 from convergence_assets.control.location import control_url
+from convergence_assets.control.planning import Pauses
 from convergence_assets.control.store import ControlStore
 
 T = TypeVar("T")
@@ -29,7 +30,10 @@ run_launcher: {module: convergence_assets.operations.launcher, class: WarmRunLau
 run_coordinator:
   module: dagster._core.run_coordinator.queued_run_coordinator
   class: QueuedRunCoordinator
-  config: {max_concurrent_runs: 4, dequeue_interval_seconds: 1}
+  config:
+    max_concurrent_runs: 10
+    dequeue_interval_seconds: 1
+    tag_concurrency_limits: [{key: blocked, limit: 0}]
 """
 
 
@@ -45,13 +49,12 @@ class Platform:
     def log(self) -> str:
         return (Path(self.environ["DAGSTER_HOME"]) / "dev.log").read_text()
 
-    def plan(self, **days: str) -> None:
-        """`d2026_03_02="sleep"`."""
-        lines = [f"{day[1:].replace('_', '-')} {how}" for day, how in days.items()]
-        Path(self.environ["HANGING_PLAN"]).write_text("\n".join(lines))
+    def plan(self, days: Mapping[date, str]) -> None:
+        Path(self.environ["HANGING_PLAN"]).write_text("\n".join(f"{day} {how}" for day, how in days.items()))
 
-    def launch(self, day: date, *tables: str) -> str:
+    def launch(self, day: date, **tags: str) -> str:
         """As the UI launches it; the run's id."""
+        own = {"dagster/partition": str(day)} | tags
         launched = self.ask(
             """mutation($p: ExecutionParams!) { launchRun(executionParams: $p) {
                  __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } ... on InvalidSubsetError { message } } }""",
@@ -60,9 +63,9 @@ class Platform:
                     "repositoryLocationName": "hanging_definitions",
                     "repositoryName": "__repository__",
                     "jobName": "__ASSET_JOB",
-                    "assetSelection": [{"path": ["acme", "demo_costs", t]} for t in tables or ("lines", "totals")],
+                    "assetSelection": [{"path": ["acme", "demo_costs", t]} for t in ("lines", "totals")],
                 },
-                "executionMetadata": {"tags": [{"key": "dagster/partition", "value": str(day)}]},
+                "executionMetadata": {"tags": [{"key": k, "value": v} for k, v in own.items()]},
             },
         )["launchRun"]
         assert launched["__typename"] == "LaunchRunSuccess", launched
@@ -116,16 +119,22 @@ def running(
     instance: str = WARM,
     days: tuple[date, ...] = (),
     defaults: str = "",
-    tenant: str = "",
+    first: date | None = None,
     **more: str,
 ) -> Iterator[Platform]:
-    """`defaults` and `tenant` are lines for `_defaults.yaml` and for the pipeline in `tenant.yaml`."""
+    """`defaults` are lines for `_defaults.yaml`; with `first` the planner may ask for the days from then on,
+    once the tenant is resumed."""
     project.load_bills([row for day in days for row in hourly(day, BERLIN, 1.25)])
     tenants = project.settings.home / "tenants"
     shutil.copytree(TENANTS, tenants)
     shared, own = tenants / "_defaults.yaml", tenants / "acme" / "tenant.yaml"
-    shared.write_text(shared.read_text().replace("max_concurrent_runs: 2", "max_concurrent_runs: 6") + defaults)
-    own.write_text(own.read_text() + tenant)
+    shared.write_text(shared.read_text().replace("max_concurrent_runs: 2", "max_concurrent_runs: 8") + defaults)
+    if first:
+        said = own.read_text().replace("paused: true", "paused: false")
+        own.write_text(said.replace("start_date: 2026-03-01", f'start_date: {first}\n    schedule: "* * * * *"'))
+        # What runs is for the test to say, until it resumes the tenant.
+        store = ControlStore(control_url(project.settings, {}))
+        Pauses(store).pause("acme", None, "the test", "runs come by hand")
     plan = project.settings.home / "plan"
     plan.touch()
     path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])

@@ -1,11 +1,10 @@
 """The warm launcher under the real daemon: quick, one tenant a worker, ended from outside, found again."""
 
-import signal
 from datetime import date, timedelta
 
 import psutil
 import pytest
-from platform_in_a_process import Platform, running, workers_of
+from platform_in_a_process import running
 from project import Project
 
 DAY = date(2026, 3, 2)
@@ -16,7 +15,7 @@ DAYS = tuple(DAY + timedelta(days=n) for n in range(5))
 @pytest.mark.timeout(240)
 def test_runs_are_forked_warm_and_ended_whether_they_listen_or_not(project: Project) -> None:
     with running(project, days=DAYS) as platform:
-        platform.plan(d2026_03_03="sleep", d2026_03_04="swallow", d2026_03_05="gil")
+        platform.plan({DAYS[1]: "sleep", DAYS[2]: "swallow", DAYS[3]: "gil"})
         first = platform.launch(DAYS[0])
         assert platform.wait_for_end(first, 90) == "SUCCESS"
         assert [r["n"] for r in project.read("SELECT COUNT(*) AS n FROM acme.totals")] == [1]

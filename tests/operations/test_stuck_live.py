@@ -1,0 +1,76 @@
+"""A real daemon and runs that hang in each way: found, ended, freed, alerted once, and asked for again."""
+
+import signal
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import psutil
+import pytest
+from platform_in_a_process import BERLIN, FINISHED, running
+from project import Project
+
+from convergence_assets.control.incidents import all_incidents, open_incidents
+from convergence_assets.control.locks import Locks
+from convergence_assets.control.planning import Pauses
+from convergence_assets.control.remediations import Remediations
+
+LIMITS = """
+stuck: {queued_minutes: 0.5, starting_minutes: 1, no_progress_minutes: 0.5, canceling_minutes: 1}
+max_pipeline_duration_minutes: 1
+"""
+KINDS = {
+    "sleep": "no_progress", "swallow": "no_progress", "gil": "no_progress", "query": "over_duration",
+    "killed": "dead", "queued": "queued", "slow": None,
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_run_that_hangs_in_any_way_is_ended_alerted_once_and_its_day_arrives(project: Project) -> None:
+    yesterday = datetime.now(UTC).astimezone(ZoneInfo(BERLIN)).date() - timedelta(days=1)
+    days = {how: yesterday - timedelta(days=n) for n, how in enumerate(KINDS)}
+    oldest = min(days.values())
+    environ = {"HANGING_SLOW_SECONDS": "25"}
+    with running(project, days=tuple(days.values()), defaults=LIMITS, first=oldest, **environ) as platform:
+        store = platform.store()
+        plan = {day: "sleep" if how == "killed" else how for how, day in days.items() if how != "queued"}
+        platform.plan(plan)
+        runs = {how: platform.launch(day) for how, day in days.items() if how != "queued"}
+        runs["queued"] = platform.launch(days["queued"], blocked="yes")
+        processes = {how: platform.wait_for_start(run, 90) for how, run in runs.items() if how != "queued"}
+        platform.plan({})
+        processes["killed"].send_signal(signal.SIGKILL)
+
+        stuck = [run for how, run in runs.items() if KINDS[how]]
+
+        def all_closed() -> bool:
+            found = Remediations(store).of(stuck)
+            return len(found) == len(stuck) and not Remediations(store).unfinished("closed")
+
+        platform.wait_for(all_closed, 300)
+        taken = Remediations(store).of(list(runs.values()))
+        assert {
+            how: next(iter(taken[run].values())).kind if run in taken else None for how, run in runs.items()
+        } == KINDS
+        statuses = {how: platform.status(run) for how, run in runs.items()}
+        assert set(statuses.values()) <= set(FINISHED)
+        assert statuses["slow"] == "SUCCESS"
+        psutil.wait_procs(processes.values(), timeout=5)
+        assert not [how for how, p in processes.items() if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+        held = {lock.run_id for lock in Locks(store).all()}
+        assert not held & set(runs.values())
+        with store.read() as connection:
+            incidents = [i for i in all_incidents(connection) if i.tenant_id == "acme"]
+        assert sorted((i.kind, i.cause, i.partition) for i in incidents) == sorted(
+            ("run_stuck", kind, str(days[how])) for how, kind in KINDS.items() if kind
+        )
+        assert all("asked for again" in incident.done for incident in incidents)
+
+        Pauses(store).resume("acme", None)
+
+        def mended() -> bool:
+            with store.read() as connection:
+                return not open_incidents(connection, tenant_id="acme")
+
+        platform.wait_for(mended, 150)
+    assert [r["n"] for r in project.read("SELECT COUNT(*) AS n FROM acme.totals")] == [len(days)]
