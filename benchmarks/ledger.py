@@ -100,8 +100,8 @@ def _history(instance: dg.DagsterInstance, tenants: int, runs: int) -> None:
         moment = (begin + timedelta(seconds=number * 0.1)).replace(tzinfo=None)
         rows.append({
             "run_id": run.run_id, "pipeline_name": run.job_name, "status": status.value,
-            "run_body": serialize_value(run), "create_timestamp": moment, "update_timestamp": moment, "start_time": moment.timestamp(),
-            "end_time": moment.timestamp() + 30,
+            "run_body": serialize_value(run), "create_timestamp": moment, "update_timestamp": moment,
+            "start_time": moment.timestamp(), "end_time": moment.timestamp() + 30,
         })  # fmt: skip
     with instance.run_storage.connect() as connection:
         connection.execute(RunsTable.insert(), rows)

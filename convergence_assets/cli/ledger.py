@@ -22,7 +22,7 @@ ledger = typer.Typer(
 
 @ledger.command()
 def status(as_json: Annotated[bool, typer.Option("--json", help="One JSON object")] = False) -> None:
-    """How far the ledger is behind, what waits for the warehouse, and whose warehouse fails; exit code 1 if one does.
+    """How far the ledger is behind, what waits for the warehouse, and what fails; exit code 1 if something does.
 
     Example: convergence ledger status
     """
@@ -38,7 +38,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="One JSON object
         typer.echo(json.dumps(_as_json(behind), default=str))
     else:
         _show(behind, frozenset(tenants))
-    raise typer.Exit(1 if any(b.error for b in behind.backlogs) else 0)
+    raise typer.Exit(1 if behind.unreadable or any(b.error for b in behind.backlogs) else 0)
 
 
 @ledger.command()
@@ -78,6 +78,7 @@ def _as_json(behind: "Lag") -> dict[str, object]:
         "lag_seconds": round(behind.seconds, 1),
         "unread_seconds": round(behind.unread_seconds, 1),
         "rows_waiting": sum(b.rows for b in behind.backlogs),
+        "unreadable_runs": dict(behind.unreadable),
         "tenants": [vars(b) | {"lag_seconds": behind.by_tenant.get(b.tenant_id)} for b in behind.backlogs],
     }
 
@@ -91,6 +92,8 @@ def _show(behind: "Lag", loaded: frozenset[str]) -> None:
         table.add_row(b.tenant_id, str(b.rows), shown[0], str(b.failures or ""), shown[1], error)
     if behind.backlogs:
         console.print(table)
+    for run_id, why in behind.unreadable.items():
+        console.print(f"run {run_id} cannot be read: {why}", style="red", markup=False)
     console.print(
         f"{behind.seconds:.0f} s behind; Dagster's storage was last read to its end {behind.unread_seconds:.0f} s ago",
         style="dim",

@@ -10,15 +10,20 @@ from rich.text import Text
 
 from convergence_assets.cli.alerts import alerts
 from convergence_assets.cli.backfill import backfill
+from convergence_assets.cli.clear_stuck import clear_stuck
 from convergence_assets.cli.demo import demo
 from convergence_assets.cli.jobs import jobs
+from convergence_assets.cli.ledger import ledger
 from convergence_assets.cli.load import load
 from convergence_assets.cli.locks import locks
+from convergence_assets.cli.logs import logs
 from convergence_assets.cli.query import query
 from convergence_assets.cli.run import run
 from convergence_assets.cli.schedule import pause, resume, schedule
 from convergence_assets.cli.schema import schema
+from convergence_assets.cli.status import status
 from convergence_assets.cli.validate import validate
+from convergence_assets.cli.watch import watch
 from convergence_assets.control.errors import ControlError
 from convergence_assets.settings import SettingsError
 from convergence_assets.tenancy.folder import UnreadableFolder
@@ -31,9 +36,26 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, validate, schema, run, backfill, schedule, pause, resume, query, load, jobs):
+for command in (
+    demo,
+    validate,
+    schema,
+    run,
+    backfill,
+    schedule,
+    pause,
+    resume,
+    query,
+    load,
+    jobs,
+    status,
+    clear_stuck,
+    watch,
+    logs,
+):
     app.command()(command)
 app.add_typer(locks)
+app.add_typer(ledger)
 app.add_typer(alerts)
 
 

@@ -14,6 +14,7 @@ RunStatus = Literal["queued", "running", "succeeded", "failed", "canceled"]
 RUNS_TABLE = "x_meta_pipeline_runs"
 _ACTIVE: tuple[RunStatus, ...] = ("queued", "running")
 _NAME = (runs.c.tenant_id, runs.c.pipeline)
+_KEY_NAMES = frozenset({"run_id", "tenant_id", "pipeline"})
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,11 @@ class Page:
     next: str | None
 
 
-def parts_of(connection: sa.Connection, run_id: str) -> list[IndexedRun]:
-    """A run's rows, one a pipeline; empty where it is not known."""
-    return _read(connection, sa.select(runs).where(runs.c.run_id == run_id).order_by(*_NAME))
+def parts_of(connection: sa.Connection, run_id: str, *, to_change: bool = False) -> list[IndexedRun]:
+    """A run's rows, one a pipeline; empty where it is not known. With `to_change` nobody else changes them until the
+    transaction's end."""
+    wanted = sa.select(runs).where(runs.c.run_id == run_id).order_by(*_NAME)
+    return _read(connection, wanted.with_for_update() if to_change else wanted)
 
 
 def active(connection: sa.Connection, tenant_id: str | None = None) -> list[IndexedRun]:
@@ -113,17 +116,28 @@ def write(connection: sa.Connection, changed: Iterable[IndexedRun]) -> None:
     rows = list(changed)
     if not rows:
         return
-    own = sa.and_(
-        runs.c.run_id == sa.bindparam("r"), runs.c.tenant_id == sa.bindparam("t"), runs.c.pipeline == sa.bindparam("p")
-    )
-    keys = [{"r": run.run_id, "t": run.tenant_id, "p": run.pipeline} for run in rows]
-    connection.execute(sa.delete(runs).where(own), keys)
-    connection.execute(sa.insert(runs), [_row(run) for run in rows])
+    key = (runs.c.run_id, *_NAME)
+    wanted = sa.select(*key).where(runs.c.run_id.in_({run.run_id for run in rows}))
+    there = {tuple(found) for found in connection.execute(wanted)}
+    replaced = [run for run in rows if (run.run_id, run.tenant_id, run.pipeline) in there]
+    inserted = [run for run in rows if (run.run_id, run.tenant_id, run.pipeline) not in there]
+    if replaced:
+        # In place: who waits for a row to be free would not find one that was deleted and inserted.
+        own = sa.and_(*(column == sa.bindparam(f"own_{column.name}") for column in key))
+        values = [
+            {f"own_{c.name}": row[c.name] for c in key} | {k: v for k, v in row.items() if k not in _KEY_NAMES}
+            for row in map(_row, replaced)
+        ]
+        connection.execute(sa.update(runs).where(own), values)
+    if inserted:
+        connection.execute(sa.insert(runs), [_row(run) for run in inserted])
 
 
 def mark_stuck(connection: sa.Connection, run_id: str, reason: str, now: datetime) -> list[IndexedRun]:
     """Note why a run is stuck, in the index and on its way to the ledger; its rows as they are then."""
-    changed = [replace(run, stuck_reason=reason, updated_at=now) for run in parts_of(connection, run_id)]
+    changed = [
+        replace(run, stuck_reason=reason, updated_at=now) for run in parts_of(connection, run_id, to_change=True)
+    ]
     write(connection, changed)
     put(connection, [ledger_row(run) for run in changed], now)
     return changed

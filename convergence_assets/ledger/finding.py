@@ -100,7 +100,7 @@ class Finder:
                 ended = [
                     replace(p, status="canceled", dagster_status="CANCELED", ended_at=now, updated_at=now,
                             error_class="deleted", error_message=_GONE)
-                    for p in index.parts_of(connection, place.run_id)
+                    for p in index.parts_of(connection, place.run_id, to_change=True)
                     if not has_ended(p.dagster_status)
                 ]  # fmt: skip
                 _write(connection, ended, now)
@@ -150,7 +150,7 @@ class Finder:
                     continue  # known, or followed to its end
             elif place is None or place != asked[run_id]:
                 continue  # followed by somebody else meanwhile
-            before = index.parts_of(connection, run_id) if run_id in attempts else []
+            before = index.parts_of(connection, run_id, to_change=True) if run_id in attempts else []
             if not before and own is not None and not own:
                 places.forget(connection, [run_id])
                 continue  # not of this platform

@@ -163,7 +163,7 @@ class Follower:
             said = places.progress(connection)
             if said is None or places.place_of(connection, place.run_id) != place:
                 return None
-            before = index.parts_of(connection, place.run_id)
+            before = index.parts_of(connection, place.run_id, to_change=True)
             understood = Understanding(before, Memory.of(place.memory))
             for record in fresh:
                 understood.take(record)
@@ -173,6 +173,10 @@ class Follower:
                 understood.end(ended)
                 next_place = replace(next_place, wake_at=ended + SETTLED)
             parts = list(understood.parts.values())
+            if over:
+                # It may have been found stuck before the index had it.
+                reasons = places.stuck_reasons(connection, [place.run_id])
+                parts = [replace(p, stuck_reason=p.stuck_reason or reasons.get(p.run_id)) for p in parts]
             changed = [part for part in parts if part not in before]
             index.write(connection, changed)
             put(connection, [*understood.rows, *map(index.ledger_row, changed)], now)

@@ -143,6 +143,14 @@ def counts(connection: sa.Connection, now: datetime) -> tuple[int, int]:
     return found, connection.scalar(sa.select(sa.func.count()).select_from(followed_runs).where(*ended)) or 0
 
 
+def unreadable(connection: sa.Connection) -> dict[str, str]:
+    """Runs that are set aside, with the reason."""
+    wanted = sa.select(followed_runs.c.run_id, followed_runs.c.unreadable).where(
+        followed_runs.c.unreadable.is_not(None)
+    )
+    return {row.run_id: row.unreadable for row in connection.execute(wanted)}
+
+
 def with_kept(part: IndexedRun, place: Place | None) -> tuple[str | None, str | None]:
     """Config version and stuck reason of a run that was known before the index was built again."""
     said = (place.kept or {}).get(f"{part.tenant_id}/{part.pipeline}") if place else None

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -47,12 +47,16 @@ class Written:
 @dataclass(frozen=True)
 class Lag:
     """How far the ledger is behind, in seconds: `seconds` is the worst of reading Dagster (`unread_seconds`) and of
-    each tenant's longest waiting row (`by_tenant`). Tenants that are not loaded are in `backlogs` alone."""
+    each tenant's longest waiting row (`by_tenant`). Tenants that are not loaded are in `backlogs` alone.
+
+    `unreadable` are runs whose events could not be read or told, with the reason; they are tried again each minute.
+    """
 
     seconds: float
     unread_seconds: float
     by_tenant: Mapping[str, float]
     backlogs: Sequence[Backlog]
+    unreadable: Mapping[str, str] = field(default_factory=dict)
 
 
 def write(
@@ -88,7 +92,7 @@ def lag(connection: sa.Connection, now: datetime, tenants: Mapping[str, Tenant])
     by_tenant = {b.tenant_id: _age(b.oldest, now) for b in waiting if b.tenant_id in tenants}
     said = places.progress(connection)
     unread = _age(said.complete_at, now) if said else 0.0
-    return Lag(max(unread, *by_tenant.values(), 0.0), unread, by_tenant, waiting)
+    return Lag(max(unread, *by_tenant.values(), 0.0), unread, by_tenant, waiting, places.unreadable(connection))
 
 
 def _age(since: datetime | None, now: datetime) -> float:

@@ -105,20 +105,26 @@ class World:
         return [str(row["id"]) for row in self.project.read(f"SELECT {column} AS id FROM acme.{table} ORDER BY 1")]
 
 
-def materialize(world: World, *assets: dg.AssetsDefinition, tags: dict[str, str] | None = None, **said: Any) -> str:
+def materialize(world: World, *assets: dg.AssetsDefinition, **said: Any) -> str:
     """Run the assets in this process; the run's id."""
+    return run_assets(world.instance, *assets, **said)
+
+
+def run_assets(instance: dg.DagsterInstance, *assets: dg.AssetsDefinition, **said: Any) -> str:
     job = dg.Definitions(assets=assets, executor=dg.in_process_executor).resolve_implicit_global_asset_job_def()
     config = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     keys = [key for asset in assets for key in asset.keys]
     done = job.execute_in_process(
-        instance=world.instance, asset_selection=keys, tags=tags, run_config=config, raise_on_error=False,
+        instance=instance, asset_selection=keys, run_config=config, raise_on_error=False,
         **{"partition_key": "2026-03-01"} | said,
     )  # fmt: skip
     return done.run_id
 
 
-def table(name: str, body: Body, pipeline: str = "demo_costs", **said: Any) -> dg.AssetsDefinition:
-    """An asset `[acme, pipeline, name]`."""
+def table(
+    name: str, body: Body, pipeline: str = "demo_costs", tenant: str = "acme", **said: Any
+) -> dg.AssetsDefinition:
+    """An asset `[tenant, pipeline, name]`."""
 
     def made(context: dg.AssetExecutionContext) -> Iterator[Any]:
         yield from body(context)
@@ -126,7 +132,7 @@ def table(name: str, body: Body, pipeline: str = "demo_costs", **said: Any) -> d
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)
         policy = dg.BackfillPolicy.single_run()
-        return dg.asset(key=["acme", pipeline, name], partitions_def=DAYS, backfill_policy=policy, **said)(made)
+        return dg.asset(key=[tenant, pipeline, name], partitions_def=DAYS, backfill_policy=policy, **said)(made)
 
 
 def good(rows: int = 3) -> Body:

@@ -1,6 +1,10 @@
 """Nothing is lost, doubled or told twice: kills at every point, the warehouse away, deleted runs, a rebuild."""
 
 import pickle
+import subprocess
+import sys
+import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +25,7 @@ from convergence_assets.control.store import ControlStore
 from convergence_assets.ledger.facts import Fact, RunEnded
 from convergence_assets.ledger.follow import Follower
 from convergence_assets.ledger.rebuild import follow_to_the_end, start_again
-from convergence_assets.ledger.write import lag
+from convergence_assets.ledger.write import lag, write
 from convergence_assets.warehouse.duckdb.files import Dataset, DatasetLock, Layout
 from convergence_assets.warehouse.errors import WarehouseUnavailable
 
@@ -287,3 +291,103 @@ def test_two_followers_and_writers_at_once_tell_and_write_everything_once(world:
     ids = world.ids("x_meta_pipeline_logs", "log_id")
     assert len(ids) == len(set(ids)) > 20
     assert world.clock[0] == timedelta(seconds=61)
+
+
+@pytest.mark.slow
+def test_a_run_killed_with_signal_nine_is_running_until_dagster_says_that_it_failed(world: World) -> None:
+    run_id, home = str(uuid.uuid4()), world.instance.root_directory
+    script = Path(__file__).parent / "killed_run.py"
+    child = subprocess.Popen([sys.executable, script, home, run_id], stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        begun: list[tuple[object, ...]] = []
+        while len(begun) < 2:
+            assert child.poll() is None
+            assert time.monotonic() < deadline
+            world.follow()
+            world.write()
+            begun = world.logs("step", "event = 'step_started'") if world.index() else []
+    finally:
+        child.kill()
+        child.wait()
+    assert [(r.status, r.rows_published) for r in world.index()] == [("running", 3)]
+    dead = world.instance.get_run_by_id(run_id)
+    assert dead is not None
+    world.instance.report_run_failed(dead, "its process is gone")
+    world.settle()
+    world.write()
+    agrees_with_dagster(world)
+    (ended,) = world.of_kind(RunEnded)
+    assert (ended.run.status, ended.message, ended.run.rows_published) == ("failed", "its process is gone", 3)
+    assert world.logs("step, event") == [
+        ("a", "step_started"), ("a", "published"), ("a", "step_succeeded"), ("b", "step_started"),
+    ]  # fmt: skip
+
+
+def test_an_event_that_becomes_visible_after_a_later_one_is_read_once(world: World) -> None:
+    run_id = materialize(world, table("a", good()))
+    storage = world.instance.event_log_storage
+    with storage.run_connection(run_id) as connection:
+        wanted = sa.text("SELECT * FROM event_logs WHERE run_id = :r AND dagster_event_type = 'ASSET_MATERIALIZATION'")
+        hidden = dict(connection.execute(wanted, {"r": run_id}).mappings().one())
+        connection.execute(sa.text("DELETE FROM event_logs WHERE id = :i"), {"i": hidden["id"]})
+    world.follow()
+    assert [run.rows_published for run in world.index()] == [0]
+    with storage.run_connection(run_id) as connection:
+        names = ", ".join(f'"{name}"' for name in hidden)
+        values = ", ".join(f":{name}" for name in hidden)
+        connection.execute(sa.text(f"INSERT INTO event_logs ({names}) VALUES ({values})"), hidden)
+    world.settle()
+    world.write()
+    assert [run.rows_published for run in world.index()] == [3]
+    assert len(world.logs("log_id")) == 3
+    assert len(world.of_kind(RunEnded)) == 1
+
+
+def test_a_tenant_whose_warehouse_fails_is_set_aside_and_the_others_go_on(simple: World) -> None:
+    world, acme = simple, simple.project.tenant
+    globex = replace(acme, tenant_id="globex", dataset="globex", location="nowhere")
+    materialize(world, table("a", good()), table("g", good(), tenant="globex"))
+    tenants = {"acme": acme, "globex": globex}
+    Follower(world.store, world.instance, tenants).follow(30)
+
+    def opened(location: str | None) -> Any:
+        if location == "nowhere":
+            raise WarehouseUnavailable("no such place")
+        return world.open()
+
+    done = write(world.store, opened, tenants, 30, at_once=2)
+    assert done.failed == {"globex": "unavailable: no such place"}
+    assert len(world.logs("log_id")) == done.rows - 1 == 3
+    assert write(world.store, opened, tenants, 30).failed == {}, "it is not asked again at once"
+    world.wait(11)
+    assert not write(world.store, lambda location: world.open(), tenants, 30).failed
+    assert len(world.project.read("SELECT log_id FROM globex.x_meta_pipeline_logs")) == 3
+    with world.store.read() as connection:
+        assert lag(connection, world.store.now(), tenants).backlogs == []
+
+
+def test_marking_a_run_stuck_and_following_it_at_once_lose_nothing(world: World) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    runs = [queued(world, status=dg.DagsterRunStatus.STARTED) for _ in range(5)]
+    world.follow()
+
+    def mark(made: dg.DagsterRun) -> None:
+        with world.store.write(made.run_id) as connection:
+            assert index.mark_stuck(connection, made.run_id, "idle", world.store.now())
+
+    def end(made: dg.DagsterRun) -> None:
+        world.instance.report_run_failed(made, "ended")
+        world.follow()
+
+    with ThreadPoolExecutor(4) as threads:
+        work = [threads.submit(task, made) for made in runs for task in (end, mark)]
+        for one in work:
+            one.result()
+    world.settle()
+    assert {(run.status, run.stuck_reason) for run in world.index()} == {("failed", "idle")}
+    world.write()
+    agrees_with_dagster(world)
+    found = world.project.read("SELECT DISTINCT status, stuck_reason FROM acme.x_meta_pipeline_runs")
+    assert found == [{"status": "failed", "stuck_reason": "idle"}]
