@@ -23,6 +23,13 @@ class Part:
     first: date | None
     last: date | None
 
+    @property
+    def partition(self) -> str | None:
+        """A day, or `first...last`."""
+        if self.first is None:
+            return None
+        return str(self.first) if self.first == self.last else f"{self.first}...{self.last}"
+
 
 @dataclass(frozen=True)
 class Rung:

@@ -97,6 +97,11 @@ class Ladder:
                 _log.exception("the remedy of a stuck run failed; it is tried again in the next tick")
         return said
 
+    def is_closed(self, case: Case) -> bool:
+        """Whether all rungs were taken."""
+        closed = self._taken(case).get("closed")
+        return closed is not None and closed.done_at is not None
+
     def climb(self, case: Case) -> list[str]:
         """Take the rungs that can be taken now, in their order; what was done, in words."""
         said: list[str] = []
@@ -244,13 +249,7 @@ class Ladder:
 
 
 def _fingerprint(part: Part) -> str:
-    return fingerprint("run_stuck", part.tenant_id, part.pipeline, _partition(part))
-
-
-def _partition(part: Part) -> str | None:
-    if part.first is None:
-        return None
-    return str(part.first) if part.first == part.last else f"{part.first}...{part.last}"
+    return fingerprint("run_stuck", part.tenant_id, part.pipeline, part.partition)
 
 
 def _alert(case: Case, part: Part, sentence: str) -> Alert:
@@ -266,7 +265,7 @@ def _alert(case: Case, part: Part, sentence: str) -> Alert:
         runbook=f"stuck-{case.kind.replace('_', '-')}",
         tenant_id=part.tenant_id,
         pipeline=part.pipeline,
-        partition=_partition(part),
+        partition=part.partition,
         run_id=case.run_id,
         cause=case.kind,
     )

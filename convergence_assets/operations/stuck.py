@@ -16,7 +16,8 @@ from convergence_assets.ledger.seeing import parts, selected
 from convergence_assets.process import is_gone
 from convergence_assets.tenancy.model import StuckLimits, Tenant
 
-StuckKind = Literal["queued", "starting", "over_duration", "no_progress", "canceling", "dead"]
+StuckKind = Literal["queued", "starting", "over_duration", "no_progress", "canceling", "dead", "by_hand"]
+"""`by_hand`: within its limits, and ended because a person says so."""
 SILENT_AFTER = timedelta(minutes=3)
 """A process of another host is taken for dead where its locks have had no heartbeat for so long."""
 LONGEST_RANGE = timedelta(hours=24)
@@ -72,6 +73,7 @@ class Stuck:
             "no_progress": f"it has written no event {for_long}",
             "canceling": f"it was asked to end and has not {for_long}",
             "dead": f"its process has ended and the run has not ({for_long})",
+            "by_hand": f"it is {self.activity.status} {for_long}, within its limits",
         }[self.kind]
         return f"{said} (limit {_minutes(self.limit)})" if self.limit else said
 

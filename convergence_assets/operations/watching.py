@@ -92,15 +92,24 @@ class Watching:
                 found.append((stuck, limits))
         return found
 
+    def judged(self, instance: dg.DagsterInstance, run_id: str) -> tuple[Stuck, StuckLimits] | None:
+        """One run, also where it is within its limits (`by_hand`); None where it is over or none of this platform's."""
+        for activity in look(instance, self.store, [run_id]):
+            limits = limits_of(activity, self.tenants)
+            by_hand = Stuck(activity, "by_hand", activity.since, None)
+            return judge(activity, limits, self.store.now()) or by_hand, limits
+        return None
+
     def alert(self, instance: dg.DagsterInstance, seconds: float) -> str:
         """Look for what lasts, decide who is told, tell; what was done, in words."""
         self._look(instance, daemons=False)
         return self._tell(seconds)
 
-    def guard(self, instance: dg.DagsterInstance, seconds: float) -> str:
-        """As `alert`, from outside the daemon: whether it lives is looked at too."""
-        self._look(instance, daemons=True)
-        return self._tell(seconds)
+    def guard(self, instance: dg.DagsterInstance, seconds: float) -> tuple[str, bool]:
+        """As `alert`, from outside the daemon: what was done, and whether the daemon lives."""
+        dead = self._look(instance, daemons=True)
+        said = self._tell(seconds)
+        return f"{dead[0].happened} {said}" if dead else said, not dead
 
     def _tell(self, seconds: float) -> str:
         decided = decide(self.store, self.routes, self.links)
@@ -109,7 +118,7 @@ class Watching:
         failures = "; ".join(f"{destination}: {reason}" for destination, reason in delivered.failures.items())
         return f"{said}; not delivered: {failures}" if failures else said
 
-    def _look(self, instance: dg.DagsterInstance, *, daemons: bool) -> None:
+    def _look(self, instance: dg.DagsterInstance, *, daemons: bool) -> list[Alert]:
         now = self.store.now()
         failing = list(automation.failing(instance, now))
         dead = list(automation.dead_daemons(instance, now)) if daemons else []
@@ -127,6 +136,7 @@ class Watching:
             for incident in standing.without_a_pipeline(connection, self.tenants):
                 resolve(connection, incident.fingerprint, "its pipeline is gone", now)
             forget(connection, now)
+        return dead
 
     def _resumed(self, instance: dg.DagsterInstance, run_id: str, rungs: Mapping[str, Rung]) -> Case:
         first = next(iter(rungs.values()))

@@ -1,0 +1,113 @@
+"""`convergence status`: what works, what is wrong, and how every pipeline is."""
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from convergence_assets.cli.choosing import tenant_of
+from convergence_assets.cli.instance import open_instance
+from convergence_assets.settings import Settings
+from convergence_assets.tenancy.registry import load_tenants
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from convergence_assets.control.runs import IndexedRun
+    from convergence_assets.operations.watching import Watching
+    from convergence_assets.scheduling.explain import Explained
+
+_COLOURS = {"succeeded": "green", "failed": "red", "running": "blue", "queued": "cyan", "canceled": "yellow"}
+
+
+def status(
+    tenant: Annotated[str | None, typer.Argument(help="Tenant id; absent: all, and the platform itself")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object")] = False,
+) -> None:
+    """Whether the platform works, open alerts, and of each pipeline its last run and last published day.
+
+    Exit code 1 where the daemon is dead or a critical alert is open.
+
+    Example: convergence status acme
+    """
+    from convergence_assets.control import incidents, runs
+    from convergence_assets.operations.watching import Watching
+    from convergence_assets.scheduling.explain import explain
+
+    settings = Settings.from_env()
+    registry = load_tenants(settings)
+    if tenant is not None:
+        tenant_of(registry, tenant)
+    watching = Watching.of(registry, settings)
+    with open_instance(settings) as instance:
+        platform = _platform(watching, instance)
+    explained = list(explain(watching.store, watching.targets, tenant))
+    with watching.store.read() as connection:
+        open_ = [i for i in incidents.open_incidents(connection) if tenant in (None, i.tenant_id)]
+        last = {(e.tenant_id, e.pipeline): runs.latest(connection, e.tenant_id, e.pipeline) for e in explained}
+    alerts = Counter(i.severity for i in open_)
+    if as_json:
+        pipelines = [_as_json(e, last[e.tenant_id, e.pipeline]) for e in explained]
+        typer.echo(json.dumps({"platform": platform, "open_alerts": dict(alerts), "pipelines": pipelines}))
+    else:
+        console = Console(soft_wrap=True, highlight=False)
+        for name, said in platform.items():
+            console.print(Text(f"{name}: "), Text(said, "red" if said.startswith("dead") else ""))
+        shown = ", ".join(f"{n} {severity}" for severity, n in sorted(alerts.items())) or "none"
+        console.print(f"open alerts: {shown}" + ("; `convergence alerts list` shows them" if alerts else ""))
+        console.print(_table(explained, last))
+    raise typer.Exit(1 if alerts["critical"] or platform["daemon"].startswith("dead") else 0)
+
+
+def _platform(watching: "Watching", instance: "dg.DagsterInstance") -> dict[str, str]:
+    from convergence_assets.ledger.write import lag
+    from convergence_assets.operations.automation import dead_daemons, failing
+
+    now = watching.store.now()
+    dead = list(dead_daemons(instance, now))
+    broken = [alert.table or "" for alert in failing(instance, now)]
+    with watching.store.read() as connection:
+        behind = lag(connection, now, watching.tenants).seconds
+    settings = watching.settings
+    return {
+        "warehouse": f"{settings.warehouse} ({settings.warehouse_reason})",
+        "control store": watching.store.shown,
+        "daemon": f"dead: {dead[0].happened}" if dead else "alive",
+        "sensors and schedules": f"failing: {', '.join(broken)}" if broken else "working",
+        "ledger": f"{behind:.0f} s behind",
+        "rejected tenants": ", ".join(watching.registry.rejected) or "none",
+    }
+
+
+def _table(explained: "list[Explained]", last: "dict[tuple[str, str], IndexedRun | None]") -> Table:
+    table = Table("tenant", "pipeline", "last published", "due through", "outstanding", "last run", "of", "run")
+    for said in explained:
+        run = last[said.tenant_id, said.pipeline]
+        outstanding = f"{len(said.days)} days" if said.days else ""
+        table.add_row(
+            said.tenant_id,
+            said.pipeline + (" (paused)" if said.paused else ""),
+            str(said.last_published or "never"),
+            str(said.due_through),
+            outstanding,
+            Text(run.status, _COLOURS[run.status]) if run else "",
+            (run.partition or "") if run else "",
+            run.run_id[:8] if run else "",
+        )
+    return table
+
+
+def _as_json(said: "Explained", run: "IndexedRun | None") -> dict[str, object]:
+    return {
+        "tenant": said.tenant_id,
+        "pipeline": said.pipeline,
+        "paused": said.paused,
+        "last_published": str(said.last_published) if said.last_published else None,
+        "due_through": str(said.due_through),
+        "outstanding_days": [str(day.day) for day in said.days],
+        "last_run": {"run_id": run.run_id, "status": run.status, "partition": run.partition} if run else None,
+    }

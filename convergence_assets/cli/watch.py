@@ -1,0 +1,38 @@
+"""`convergence watch`: the watchdog, a process of its own that tells people when the daemon itself does not work."""
+
+import time
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from convergence_assets.cli.instance import open_instance
+from convergence_assets.settings import Settings
+from convergence_assets.tenancy.registry import load_tenants
+
+BUDGET_SECONDS = 40.0
+
+
+def watch(
+    once: Annotated[bool, typer.Option("--once", help="One look, for cron; exit code 1 for a dead daemon")] = False,
+    every: Annotated[float, typer.Option(min=1, help="Seconds between two looks")] = 30,
+) -> None:
+    """Look after the daemon, its sensors and schedules from outside; raise, send and resolve alerts as they do.
+
+    Run it beside the daemon and not in it: a container of its own, a systemd unit, or cron with --once.
+
+    Example: convergence watch --every 30
+    """
+    from convergence_assets.operations.watching import Watching
+
+    settings = Settings.from_env()
+    console = Console(soft_wrap=True, highlight=False)
+    with open_instance(settings) as instance:
+        while True:
+            # Read anew: routes and tenants change while this runs.
+            watching = Watching.of(load_tenants(settings), settings)
+            said, lives = watching.guard(instance, BUDGET_SECONDS)
+            console.print(f"{watching.store.now():%Y-%m-%dT%H:%M:%SZ} {said}")
+            if once:
+                raise typer.Exit(0 if lives else 1)
+            time.sleep(every)
