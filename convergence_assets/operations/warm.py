@@ -85,6 +85,11 @@ class Forkserver:
                 raise
             return owner
 
+    def close(self) -> None:
+        """Let go of the forkserver, which ends once nobody needs it."""
+        with self._mutex:
+            self._close()
+
     def _ask(self, said: Mapping[str, Any]) -> Any:
         if self._connection is None or self._opened_by != os.getpid():
             self._connection, self._opened_by = self._open(), os.getpid()

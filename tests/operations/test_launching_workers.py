@@ -1,0 +1,165 @@
+"""The forkserver by itself: what its workers run, what becomes of them and of it when somebody goes away."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from convergence_assets.operations.ending import end_process
+from convergence_assets.operations.warm import Forkserver, NoForkserver, Work
+from convergence_assets.process import Owner, is_gone, this_process
+
+
+@pytest.fixture
+def forkserver(tmp_path: Path) -> Iterator[Forkserver]:
+    server = Forkserver(tmp_path / "home", ["json", "sqlalchemy"])
+    yield server
+    server.close()
+
+
+def wait_for(what: Callable[[], object], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def module(folder: Path, text: str, name: str = "work") -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.py").write_text(text)
+    return folder
+
+
+def start(
+    server: Forkserver, folder: Path, *argv: str, register: Callable[[Owner], None] = lambda owner: None
+) -> Owner:
+    env = dict(os.environ) | {"OWN": "variable"}
+    sys.path.insert(0, str(folder))
+    try:
+        return server.start(Work(["work", *argv], env, str(folder), folder / "log"), register)
+    finally:
+        sys.path.remove(str(folder))
+
+
+def test_a_worker_has_its_own_environment_folder_and_words_and_the_packages_imported(
+    forkserver: Forkserver, tmp_path: Path
+) -> None:
+    said = module(
+        tmp_path / "code",
+        "import os, sys, pathlib\n"
+        "imported = 'sqlalchemy' in sys.modules\n"
+        "ours = [m for m in sys.modules if m.startswith('convergence_assets')]\n"
+        "text = f\"{os.environ['OWN']} {os.getcwd()} {sys.argv[1:]} {imported} {ours} {os.getsid(0) == os.getpid()}\"\n"
+        "pathlib.Path('said.tmp').write_text(text)\n"
+        "os.rename('said.tmp', 'said')\n",
+    )
+    owner = start(forkserver, said, "a", "b")
+    wait_for(lambda: (said / "said").exists())
+    assert (said / "said").read_text() == f"variable {said} ['a', 'b'] True [] True"
+    wait_for(lambda: is_gone(owner))
+    wait_for(lambda: not (said / "log").exists())  # it ended well: nobody needs what it printed
+
+
+def test_a_worker_runs_the_code_of_its_own_start_and_not_that_of_the_forkservers(
+    forkserver: Forkserver, tmp_path: Path
+) -> None:
+    code = tmp_path / "code"
+    for version in ("old", "new"):
+        module(code, "import own, pathlib\npathlib.Path('said').write_text(own.VERSION)\n")
+        module(code, f"VERSION = {version!r}\n", "own")
+        owner = start(forkserver, code)
+        wait_for(lambda owner=owner: is_gone(owner))
+        assert (code / "said").read_text() == version
+
+
+def test_a_worker_that_could_not_be_written_down_never_begins(forkserver: Forkserver, tmp_path: Path) -> None:
+    code = module(tmp_path / "code", "import pathlib\npathlib.Path('said').touch()\n")
+    owners: list[Owner] = []
+
+    def fail(owner: Owner) -> None:
+        owners.append(owner)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        start(forkserver, code, register=fail)
+    wait_for(lambda: is_gone(owners[0]))
+    assert not (code / "said").exists()
+    start(forkserver, code)  # and the next one does
+    wait_for(lambda: (code / "said").exists())
+
+
+def test_workers_go_on_when_their_client_dies_and_the_next_one_finds_the_same_forkserver(tmp_path: Path) -> None:
+    code = module(tmp_path / "code", "import pathlib, time\nwhile not pathlib.Path('end').exists(): time.sleep(0.02)\n")
+    client = (
+        "import sys, os, pathlib\n"
+        "from convergence_assets.operations.warm import Forkserver, Work\n"
+        f"home, code = pathlib.Path({str(tmp_path / 'home')!r}), {str(code)!r}\n"
+        "server = Forkserver(home, ['json'])\n"
+        "sys.path.insert(0, code)\n"
+        "owner = server.start(Work(['work'], dict(os.environ), code, pathlib.Path(code, 'log')), lambda owner: None)\n"
+        "print(owner.process, psutil.Process(owner.process).ppid(), flush=True) if (psutil := __import__('psutil')) else 0\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", client], capture_output=True, text=True, check=False)
+    worker, server = (int(word) for word in done.stdout.split())
+    assert psutil.Process(worker).is_running()
+    again = Forkserver(tmp_path / "home", ["json"])
+    other = start(again, code)
+    assert psutil.Process(other.process).ppid() == server
+    (code / "end").touch()
+    wait_for(lambda: is_gone(other))
+    again.close()
+    # Nobody needs it any more.
+    wait_for(lambda: not psutil.pid_exists(server))
+
+
+def test_a_worker_that_breaks_leaves_what_it_printed(forkserver: Forkserver, tmp_path: Path) -> None:
+    code = module(tmp_path / "code", "raise ZeroDivisionError('a fault of the test')\n")
+    owner = start(forkserver, code)
+    wait_for(lambda: is_gone(owner))
+    assert "ZeroDivisionError: a fault of the test" in (code / "log").read_text()
+
+
+def test_a_forkserver_that_is_killed_is_replaced(forkserver: Forkserver, tmp_path: Path) -> None:
+    code = module(tmp_path / "code", "import time\ntime.sleep(600)\n")
+    first = start(forkserver, code)
+    psutil.Process(psutil.Process(first.process).ppid()).kill()
+    with pytest.raises(NoForkserver, match=r"forkserver\.log"):
+        start(forkserver, code)
+    second = start(forkserver, code)
+    assert not is_gone(first), "its workers are not its own"
+    assert [end_process(owner) for owner in (first, second)] == ["interrupted", "interrupted"]
+
+
+@pytest.mark.parametrize(
+    ("text", "how"),
+    [
+        ("import time\ntime.sleep(600)\n", "interrupted"),
+        ("import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\ntime.sleep(600)\n", "terminated"),
+        (
+            "import signal, time\nfor s in (signal.SIGINT, signal.SIGTERM): signal.signal(s, signal.SIG_IGN)\n"
+            "import pathlib; pathlib.Path('deaf').touch()\ntime.sleep(600)\n",
+            "killed",
+        ),
+    ],
+    ids=["listens", "to the second signal", "deaf"],
+)
+def test_a_process_is_asked_twice_and_then_killed(forkserver: Forkserver, tmp_path: Path, text: str, how: str) -> None:
+    code = module(tmp_path / "code", text + "\n")
+    (code / "work.py").write_text(text.replace("time.sleep", "open('ready', 'w').close(); time.sleep"))
+    owner = start(forkserver, code)
+    wait_for(lambda: (code / "ready").exists())
+    assert end_process(owner, {signal.SIGINT: 1.0, signal.SIGTERM: 1.0}) == how
+    assert is_gone(owner)
+
+
+def test_another_process_of_the_same_id_is_left_alone() -> None:
+    here = this_process()
+    earlier = Owner(here.host, here.boot_id, here.space, here.process, "1")
+    assert end_process(earlier) == "gone"
