@@ -64,8 +64,9 @@ class Watched:
         """As the run's process says so, and the follower after it."""
         found: list[Fact] = []
         for table in tables:
+            seen = self.publications.newest_version()
             self.publications.record(
-                run.tenant_id, run.pipeline, table, dict.fromkeys(days, 1), run_id=run.run_id, read_through=0
+                run.tenant_id, run.pipeline, table, dict.fromkeys(days, 1), run_id=run.run_id, read_through=seen
             )
             found.append(Published(replace(run, updated_at=self.now), table, days))
         return found
