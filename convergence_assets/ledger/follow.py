@@ -147,7 +147,6 @@ class Follower:
             if stands is None:
                 return
             place = stands
-            done.events += len(fresh)
 
     def _apply(
         self,
@@ -183,7 +182,8 @@ class Follower:
             facts = [fact for moment, fact in understood.facts if moment >= said.tell_from]
             if facts:
                 self._observe(connection, facts)
-                done.facts += len(facts)
+            done.facts += len(facts)
+            done.events += len(fresh)
             if over and next_place.wake_at <= now:
                 places.forget(connection, [place.run_id])
                 return None

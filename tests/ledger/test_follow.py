@@ -31,7 +31,9 @@ def run(world: World, first: date, last: date) -> str:
 def test_a_run_that_published_stands_in_index_and_ledger_with_all_that_happened(world: World) -> None:
     world.project.load_bills(hourly(DAY, BERLIN, 1.25))
     run_id = run(world, DAY, DAY)
-    assert world.follow().complete
+    done = world.follow()
+    assert (done.complete, done.runs, done.facts) == (True, 1, 3)
+    assert done.events > 6 + 7
     (found,) = world.index()
     assert (found.run_id, found.tenant_id, found.pipeline, found.status) == (run_id, "acme", "demo_costs", "succeeded")
     assert (found.trigger, found.first, found.last, found.attempt, found.rows_published) == ("manual", DAY, DAY, 1, 25)

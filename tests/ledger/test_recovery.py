@@ -391,3 +391,12 @@ def test_marking_a_run_stuck_and_following_it_at_once_lose_nothing(world: World)
     agrees_with_dagster(world)
     found = world.project.read("SELECT DISTINCT status, stuck_reason FROM acme.x_meta_pipeline_runs")
     assert found == [{"status": "failed", "stuck_reason": "idle"}]
+
+
+def test_rows_rest_until_the_oldest_has_waited_for_as_long_as_is_asked(simple: World) -> None:
+    materialize(simple, table("a", good()))
+    simple.follow()
+    tenants = {"acme": simple.project.tenant}
+    assert write(simple.store, simple.open, tenants, 30, rest_seconds=60).rows == 0
+    simple.wait(61)
+    assert write(simple.store, simple.open, tenants, 30, rest_seconds=60).rows == 4
