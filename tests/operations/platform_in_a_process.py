@@ -6,7 +6,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -39,11 +39,13 @@ run_coordinator:
 
 @dataclass
 class Platform:
-    """`ask` is GraphQL; `plan` says which day's run misbehaves, and how."""
+    """`ask` is GraphQL; `plan` says which day's run misbehaves, and how; `restart` ends daemon, webserver and code server
+    and starts them again, and leaves what they launched."""
 
     project: Project
     environ: Mapping[str, str]
     ask: Callable[..., Any]
+    restart: Callable[[], None] = lambda: None
 
     @property
     def log(self) -> str:
@@ -140,12 +142,20 @@ def running(
     path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     own_variables = {"HANGING_PLAN": str(plan), "PYTHONPATH": path, "CONVERGENCE_TENANTS": str(tenants)}
     environ = environment(project, instance, **own_variables, **more)
-    try:
-        with dagster_dev(environ, "hanging_definitions") as ask:
-            yield Platform(project, environ, ask)
-    finally:
-        for process in workers_of(project):
-            process.send_signal(signal.SIGKILL)
+    with ExitStack() as stack:
+        platform = Platform(project, environ, stack.enter_context(dagster_dev(environ, "hanging_definitions")))
+
+        def restart() -> None:
+            stack.close()
+            platform.ask = stack.enter_context(dagster_dev(environ, "hanging_definitions"))
+
+        platform.restart = restart
+        try:
+            yield platform
+        finally:
+            stack.close()
+            for process in workers_of(project):
+                process.send_signal(signal.SIGKILL)
 
 
 def workers_of(project: Project) -> list[psutil.Process]:
