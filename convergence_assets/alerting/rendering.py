@@ -44,7 +44,7 @@ class Telling:
 def render(telling: Telling, links: Links, now: datetime) -> Message:
     """The message; its title is one line of at most 250 characters."""
     told = telling.over if telling.action == "resolve" else telling.told
-    shown = sorted(telling.new or told, key=lambda incident: (_place(incident), incident.opened_at))
+    shown = sorted(telling.new or told, key=_order)
     first, several = shown[0], len(told) > 1
     since = min(incident.opened_at for incident in told)
     values = {
@@ -82,7 +82,7 @@ def render(telling: Telling, links: Links, now: datetime) -> Message:
         runbook=links.runbook(first.runbook),
         sent_at=moment(now),
         links=tuple((name, url) for name, url in urls if url and "://" in url),
-        subjects=tuple(_subject(incident, links) for incident in (*telling.told, *telling.over)),
+        subjects=tuple(_subject(incident, links) for incident in sorted((*telling.told, *telling.over), key=_order)),
     )
 
 
@@ -130,6 +130,10 @@ def _environment() -> "Environment":
     )
     made.filters |= {"line": _line, "cut": _cut, "place": _place, "places": _places, "words": _words}
     return made
+
+
+def _order(incident: "Incident") -> tuple[str, datetime]:
+    return _place(incident), incident.opened_at
 
 
 def _line(text: str) -> str:

@@ -5,8 +5,6 @@ import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from convergence_assets.cli.choosing import tenant_of
 from convergence_assets.settings import Settings
@@ -42,25 +40,13 @@ def show(
         found = incidents.all_incidents(connection) if everything else incidents.open_incidents(connection)
         told, backlog = notifications.told(connection), outbox.backlog(connection)
     late = {waiting.destination: waiting for waiting in backlog if waiting.last_error}
-    table = Table("fingerprint", "severity", "what", "since", "seen", "state", "told", "next")
     for where in placed(found, routes):
-        incident, to = where.incident, told.get(where.incident.incident_id, ())
+        to = told.get(where.incident.incident_id, ())
         state = _state(where, to, late)
-        if as_json:
-            typer.echo(json.dumps(_as_json(where, to, state)))
-            continue
-        table.add_row(
-            incident.fingerprint,
-            incident.severity,
-            incident.title,
-            f"{incident.opened_at:%Y-%m-%dT%H:%M:%SZ}",
-            str(incident.count),
-            state,
-            ", ".join(to),
-            "" if incident.resolved_at else incident.next_step,
-        )
+        typer.echo(json.dumps(_as_json(where, to, state)) if as_json else _lines(where, to, state))
     if not as_json:
-        Console(soft_wrap=True, highlight=False, markup=False).print(table if table.row_count else "nothing is wrong")
+        if not found:
+            typer.echo("nothing is wrong")
         for waiting in late.values():
             typer.echo(_said(waiting), err=True)
 
@@ -134,6 +120,21 @@ def _state(where: "Placed", told: "Sequence[str]", late: "Mapping[str, Backlog]"
     if missing:
         return f"not delivered to {', '.join(missing)}"
     return "told" if told else "waiting"
+
+
+def _lines(where: "Placed", told: "Sequence[str]", state: str) -> str:
+    """A paragraph: the fingerprint is what a reader types next, and no table may cut it."""
+    incident = where.incident
+    seen = "once" if incident.count == 1 else f"{incident.count} times"
+    said = [
+        f"{incident.fingerprint}  {incident.severity}  {incident.title}",
+        f"  {state}; seen {seen} since {incident.opened_at:%Y-%m-%dT%H:%M:%SZ}",
+    ]
+    if told:
+        said.append(f"  told: {', '.join(told)}")
+    if incident.resolved_at is None:
+        said.append(f"  next: {incident.next_step}")
+    return "\n".join(said)
 
 
 def _said(waiting: "Backlog") -> str:

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from convergence_assets.control.tables import notifications, notified
+from convergence_assets.control.tables import notifications, notified, outbox
 
 KEPT = timedelta(days=90)
 
@@ -65,11 +65,13 @@ def members(connection: sa.Connection) -> Sequence[Member]:
 
 
 def told(connection: sa.Connection) -> Mapping[str, Sequence[str]]:
-    """The destinations that were told of each incident, by its id; also of incidents that are over."""
+    """The destinations that have heard of each incident, by its id; also of incidents that are over."""
+    under_way = sa.select(outbox.c.notification_id).where(outbox.c.sent_at.is_(None), outbox.c.action == "trigger")
     joined = sa.join(notified, notifications, notified.c.notification_id == notifications.c.notification_id)
     wanted = sa.select(notified.c.incident_id, notifications.c.destination).select_from(joined).distinct()
     found: dict[str, list[str]] = {}
-    for row in connection.execute(wanted.where(notified.c.told_at.is_not(None)).order_by(notifications.c.destination)):
+    heard = (notified.c.told_at.is_not(None), notified.c.notification_id.not_in(under_way))
+    for row in connection.execute(wanted.where(*heard).order_by(notifications.c.destination)):
         found.setdefault(row.incident_id, []).append(row.destination)
     return found
 

@@ -1,6 +1,7 @@
 """A desk on a control store of each kind, and receivers."""
 
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,10 @@ from desk import Desk, to
 from receivers import Mailbox, Receiver
 
 from convergence_assets.alerting.routes import Routes
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # Apprise 2.3 imports imghdr
+    import apprise.utils.pgp  # noqa: F401
 
 POSTGRES = pytest.param("postgres", marks=pytest.mark.xdist_group("postgres"))
 

@@ -314,3 +314,24 @@ def test_a_tick_over_a_thousand_open_incidents_takes_less_than_a_second(desk: De
     began = perf_counter()
     desk.decide()
     assert perf_counter() - began < 1
+
+
+def test_one_that_waits_for_its_group_when_the_platforms_trouble_comes_is_muted_too(desk: Desk) -> None:
+    desk.raise_(failed(kind="partition_late"))
+    desk.tick(0)
+    desk.raise_(platform())
+    desk.settle()
+    assert {m.kind for m in desk.messages()} == {"daemon_dead"}
+
+
+def test_one_that_joined_a_group_before_the_platforms_trouble_is_told_of_after_it(desk: Desk) -> None:
+    desk.raise_(failed("a", kind="partition_late"))
+    desk.settle()
+    desk.raise_(failed("b", kind="partition_late"))
+    desk.tick(30)
+    desk.raise_(platform())
+    desk.tick(600)
+    assert [m.action for m in desk.messages() if m.kind == "partition_late"] == ["trigger"]
+    desk.resolve(platform())
+    desk.tick(30)
+    assert [m.action for m in desk.messages() if m.kind == "partition_late"] == ["trigger", "update"]

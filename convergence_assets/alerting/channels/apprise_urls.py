@@ -7,10 +7,15 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from convergence_assets.alerting.channels import FOR_PEOPLE, SEND_TIMEOUT_SECONDS, DeliveryFailed
 from convergence_assets.alerting.channels.posting import is_refusal
 from convergence_assets.alerting.message import Message
+
+if TYPE_CHECKING:
+    from apprise import AppriseAsset
 
 # Apprise 2.3 does not hand on a Retry-After; Slack asks for less than a minute.
 _RETRY_AFTER_SECONDS = 60
@@ -36,7 +41,7 @@ class AppriseUrl:
         import apprise
 
         with _listening() as lines:
-            plugin = apprise.Apprise.instantiate(self.url)
+            plugin = apprise.Apprise.instantiate(self.url, asset=_asset())
             if plugin is None:
                 raise DeliveryFailed("the address is none that Apprise understands")
             plugin.socket_connect_timeout = plugin.socket_read_timeout = SEND_TIMEOUT_SECONDS
@@ -49,6 +54,14 @@ class AppriseUrl:
                 raise DeliveryFailed(f"{plugin.service_name}: {type(error).__name__} in Apprise") from None
         if not sent:
             raise _failed(str(plugin.service_name), " ".join(lines))
+
+
+@lru_cache
+def _asset() -> "AppriseAsset":
+    """Who the message is from, and no pictures from elsewhere."""
+    from apprise import AppriseAsset
+
+    return AppriseAsset(app_id="Convergence", app_desc="Convergence", app_url="", image_url_mask="", image_url_logo="")
 
 
 def _failed(service: str, lines: str) -> DeliveryFailed:
