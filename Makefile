@@ -46,11 +46,13 @@ test-bigquery: $(STAMP) $(PEER_STAMP) ## run the BigQuery tests against a local 
 soak: $(STAMP) $(PEER_STAMP) ## run the tests that need minutes of load or outage
 	CONVERGENCE_PEER_ENVIRONMENT=$(PEER) $(BIN)/python -m pytest -m soak --timeout 3600
 
-bench: $(STAMP) ## load of 100 tenants, a day of a million bills, a tenant beside another, ticks of the planner
+bench: $(STAMP) ## load of 100 tenants, a day of a million bills, a tenant beside another, ticks of every sensor
 	$(BIN)/python -m benchmarks.load
 	$(BIN)/python -m benchmarks.large_day
 	$(BIN)/python -m benchmarks.neighbour
 	$(BIN)/python -m benchmarks.planning
+	$(BIN)/python -m benchmarks.ledger
+	$(BIN)/python -m benchmarks.watching
 
 lint: $(STAMP) ## ruff and sqlfluff
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/sqlfluff lint -q convergence_assets tenants

@@ -73,9 +73,10 @@ class Ladder:
         case = Case(activity.run_id, stuck.kind, activity.parts, request_again)
         with self._store.write(key(case.run_id)) as connection:
             if self._remediations.begin(connection, case.run_id, "alerted", case.kind, case.parts[0]):
+                # The run's row before its incident, as the follower locks them.
+                runs.mark_stuck(connection, case.run_id, case.kind, self._store.now())
                 for part in case.parts:
                     raise_alert(connection, _alert(case, part, stuck.sentence), self._store.now())
-                runs.mark_stuck(connection, case.run_id, case.kind, self._store.now())
                 self._remediations.done(connection, case.run_id, "alerted", stuck.sentence)
         self._tell(case, f"found stuck ({case.kind}): {stuck.sentence}")
         return case

@@ -5,6 +5,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "assets"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "ledger"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "alerting"))
 
 import pytest
 from project import Project
