@@ -4,8 +4,9 @@ from threading import Barrier, Thread
 
 import pytest
 import sqlalchemy as sa
-from desk import Desk, failed, platform
+from desk import Desk, failed, platform, to
 
+from convergence_assets.alerting.dispatch import forget
 from convergence_assets.alerting.routes import Routes
 from convergence_assets.control import incidents, notifications, outbox
 from convergence_assets.control.incidents import Incident, open_incidents, raise_alert, resolve
@@ -42,6 +43,7 @@ def test_what_ended_and_is_seen_again_is_another_incident(desk: Desk) -> None:
     desk.resolve(failed())
     with desk.store.write() as connection:
         assert not resolve(connection, failed().fingerprint, "again", desk.now)
+    desk.pass_(1)
     desk.raise_(failed())
     assert [incident.count for incident in found(desk)] == [1]
     with desk.store.read() as connection:
@@ -94,10 +96,6 @@ def test_they_are_found_by_kind_and_tenant(desk: Desk) -> None:
 
 
 def test_what_ended_long_ago_is_dropped_and_what_lasts_is_kept(desk: Desk) -> None:
-    from desk import to
-
-    from convergence_assets.alerting.dispatch import forget
-
     desk.routes = Routes({}, to("pagerduty+http://KEY@127.0.0.1:1"))
     desk.raise_(failed("acme"), failed("globex"))
     desk.settle()

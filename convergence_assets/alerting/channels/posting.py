@@ -1,9 +1,13 @@
 """One HTTP POST of JSON, and what its answer means for the message."""
 
 from collections.abc import Mapping
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 from convergence_assets.alerting.channels import SEND_TIMEOUT_SECONDS, DeliveryFailed
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 # An answer that says nothing about the message itself: the receiver is busy, away, or does not know us.
 _OF_THE_RECEIVER = frozenset({401, 403, 404, 408, 425, 429, 502, 503, 504})
@@ -14,7 +18,7 @@ def post(url: str, body: Any, shown: str, auth: tuple[str, str] | None = None) -
     import httpx
 
     try:
-        answer = httpx.post(url, json=body, auth=auth, timeout=SEND_TIMEOUT_SECONDS, follow_redirects=False)
+        answer = httpx.post(url, json=body, auth=auth, timeout=SEND_TIMEOUT_SECONDS, verify=_authorities())
     except httpx.TimeoutException:
         raise DeliveryFailed(f"{shown}: no answer within {SEND_TIMEOUT_SECONDS} s") from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -27,6 +31,14 @@ def post(url: str, body: Any, shown: str, auth: tuple[str, str] | None = None) -
         refused=is_refusal(answer.status_code),
         retry_after_seconds=_seconds(answer.headers),
     )
+
+
+@lru_cache
+def _authorities() -> "SSLContext":
+    """Reading them costs more than a whole POST."""
+    import httpx
+
+    return httpx.create_ssl_context()
 
 
 def is_refusal(status: int) -> bool:
