@@ -1,0 +1,112 @@
+"""Ticks of `stuck_runs` and `alerts` over 1 000 tenants and 100 000 runs in Dagster's SQLite storage.
+
+`python -m benchmarks.watching [--tenants 1000] [--runs 100000]`; seconds of one process, the control store on SQLite.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+import uuid
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+
+import dagster as dg
+import sqlalchemy as sa
+
+from benchmarks.ledger import _history, _start
+from convergence_assets.alerting.alert import Alert
+from convergence_assets.alerting.dispatch import decide
+from convergence_assets.alerting.links import Links
+from convergence_assets.alerting.routes import Route, Routes
+from convergence_assets.control.incidents import raise_alert
+from convergence_assets.control.planning import Outstanding, Progress, write_outstanding, write_progress
+from convergence_assets.control.publications import Tables
+from convergence_assets.control.requests import Quota
+from convergence_assets.control.store import ControlStore
+from convergence_assets.operations.watching import Watching
+from convergence_assets.scheduling.targets import Target
+from convergence_assets.settings import Settings
+from convergence_assets.tenancy.model import TenantRegistry
+
+FIRST = date(2025, 1, 1)
+ACTIVE, QUEUED, FAILING = 50, 300, 100
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tenants", type=int, default=1000)
+    parser.add_argument("--runs", type=int, default=100_000)
+    said = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        _measure(Path(folder), said.tenants, said.runs)
+
+
+def _measure(folder: Path, tenants: int, runs: int) -> None:
+    (folder / "dagster").mkdir()
+    settings = Settings.from_env({"CONVERGENCE_HOME": str(folder), "CONVERGENCE_WAREHOUSE": "embedded"})
+    store = ControlStore(sa.URL.create("sqlite", database=str(folder / "control.db")))
+    targets = [_target(f"tenant_{n:04d}", pipeline) for n in range(tenants) for pipeline in ("bills", "costs")]
+    routes = Routes({}, (Route(("critical", "warning"), lambda: "json://127.0.0.1:9/"),))
+    watching = Watching(TenantRegistry({}, {}), settings, store, targets, routes, Links())
+    now = store.now()
+    with store.write() as connection:
+        for target in targets:
+            through = target.due_through(now)
+            write_progress(connection, target.name, Progress(FIRST, through), now - timedelta(days=100))
+    with dg.DagsterInstance.local_temp(str(folder / "dagster")) as instance:
+        _history(instance, tenants, runs)
+        print(f"{tenants} tenants, {len(targets)} pipelines, {runs} runs")
+        print(f"stuck_runs, nothing at work: {_seconds(lambda: watching.remedy(instance, 30)):.3f} s")
+        for n in range(ACTIVE):
+            _start(instance, n)
+        print(f"stuck_runs, {ACTIVE} runs at work: {_seconds(lambda: watching.remedy(instance, 30)):.3f} s")
+        for n in range(QUEUED):
+            _queue(instance, n % tenants)
+        said = f"stuck_runs, {QUEUED} runs queued beside them"
+        print(f"{said}: {_seconds(lambda: watching.remedy(instance, 30)):.3f} s")
+        print(f"alerts, nothing to tell: {_seconds(lambda: watching.alert(instance, 30)):.3f} s")
+        with store.write() as connection:
+            for n in range(FAILING):
+                name = targets[2 * n].name
+                due = targets[2 * n].due_through(now)
+                write_outstanding(connection, [Outstanding(*name, due, "due", "its run failed", now)])
+                raise_alert(connection, _alert(name), now - timedelta(minutes=1))
+        print(f"alerts, {FAILING} tenants fail: {_once(lambda: decide(store, routes, Links())):.3f} s to decide")
+        look = _seconds(lambda: watching._look(instance, daemons=False))
+        print(f"alerts, {FAILING} tenants fail: {look:.3f} s to look")
+
+
+def _target(tenant: str, pipeline: str) -> Target:
+    quota = Quota(tenant, "UTC", 4, 200, 4000)
+    return Target(tenant, pipeline, "0 6 * * *", "UTC", FIRST, Tables({pipeline: {}}), frozenset(), quota)
+
+
+def _alert(name: tuple[str, str]) -> Alert:
+    return Alert("run_failed", "critical", "t", "h", "d", "n", "run-failed", *name, str(FIRST), cause="unavailable")
+
+
+def _queue(instance: dg.DagsterInstance, number: int) -> None:
+    key = dg.AssetKey([f"tenant_{number:04d}", "bills", "lines"])
+    instance.add_run(
+        dg.DagsterRun(
+            "__ASSET_JOB", run_id=str(uuid.uuid4()), asset_selection=frozenset({key}),
+            status=dg.DagsterRunStatus.NOT_STARTED,
+        )
+    )  # fmt: skip
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    work()
+    return statistics.median(_once(work) for _ in range(5))
+
+
+def _once(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    main()
