@@ -1,30 +1,71 @@
-"""What the documents name exists: paths, make targets, commands, variables."""
+"""What the documents name exists: paths, anchors, make targets, commands with their options, columns, variables."""
 
+import ast
 import re
 import shlex
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
+import sqlglot
+import typer
 import yaml
+from sqlglot import exp
+from typer.exceptions import TyperException
 from typer.testing import CliRunner
 
+from convergence_assets.alerting.channels import channel_for
 from convergence_assets.cli.main import app
+from convergence_assets.ledger.tables import TABLES
+from convergence_assets.operations import sources
+from convergence_assets.operations.stuck import StuckKind
 from convergence_assets.pipelines.checking import check
 from convergence_assets.pipelines.models import PipelineSpec, SuiteSpec
 from convergence_assets.pipelines.yaml_source import read_yaml
-from convergence_assets.tenancy.models import TenantSpec
+from convergence_assets.tenancy.models import Alerts, TenantSpec
 from convergence_assets.warehouse.errors import ERROR_CLASSES
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").glob("*.md"))]
 TEXT = {d: d.read_text() for d in DOCUMENTS}
+RUNBOOK = ROOT / "docs" / "RUNBOOK.md"
+_FENCED = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
+
+
+@cache
+def anchors(document: Path) -> list[str]:
+    """What GitHub makes of the headings (https://docs.github.com/en/get-started/writing-on-github), in their order."""
+    titles = re.findall(r"^#+ (.+?) *$", _FENCED.sub("", document.read_text()), re.MULTILINE)
+    return [re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)
-def test_every_link_leads_to_a_file(document: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", TEXT[document]):
-        if "://" not in target:
-            assert (document.parent / target).exists(), target
+def test_every_link_leads_to_a_file_and_a_heading_in_it(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", TEXT[document]):
+        if "://" in target:
+            continue
+        name, _, anchor = target.partition("#")
+        path = document.parent / name if name else document
+        assert path.exists(), target
+        assert not anchor or anchor in anchors(path), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)
+def test_every_path_that_is_named_exists(document: Path) -> None:
+    roots = (ROOT, ROOT / "convergence_assets")
+    for path in re.findall(r"`((?:[a-z_.]+/)*[\w.-]+\.(?:py|sql|ya?ml|toml|md|j2))`", TEXT[document]):
+        folder, _, name = path.rpartition("/")
+        found = any((root / path).exists() for root in roots) or (not folder and name in _names())
+        assert found, path
+
+
+@cache
+def _names() -> set[str]:
+    """The names of all files of the project, for those that a document calls by their name alone."""
+    folders = ("convergence_assets", "tenants", "deploy", "docs", "tests", "benchmarks")
+    return {file.name for folder in folders for file in (ROOT / folder).rglob("*.*")}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)
@@ -60,11 +101,72 @@ def test_every_command_exists_and_shows_an_example(command: str) -> None:
     assert "Example: convergence" in " ".join(result.output.split())
 
 
-def test_no_document_names_a_command_that_does_not_exist() -> None:
-    known = known_commands() | {name.partition(" ")[0] for name in known_commands()}
-    for document, text in TEXT.items():
-        for name in re.findall(r"(?:`|bin/)convergence ([a-z-]+)", text):
-            assert name in known, (document.name, name)
+def typed(text: str) -> Iterator[tuple[list[str], bool]]:
+    """The arguments of every `convergence` that a document shows, and whether it is a whole one, to be copied."""
+    for _, language, block in _FENCED.findall(text):
+        for line in block.splitlines() if language == "sh" else ():
+            words = shlex.split(line, comments=True)
+            if words and words[0] in ("convergence", ".venv/bin/convergence"):
+                yield _until_a_pipe(words[1:]), True
+    for code in re.findall(r"`((?:\.venv/bin/)?convergence [^`]+)`", _FENCED.sub("", text)):
+        yield _until_a_pipe(shlex.split(code)[1:]), False
+
+
+def _until_a_pipe(words: list[str]) -> list[str]:
+    end = next((i for i, word in enumerate(words) if word in ("|", ">", "&&", ";")), len(words))
+    return words[:end]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)
+def test_every_command_is_one_that_exists_with_its_options(document: Path) -> None:
+    for words, whole in typed(TEXT[document]):
+        problem = _problem_of(words, whole)
+        assert problem is None, f"convergence {shlex.join(words)}: {problem}"
+
+
+def _problem_of(words: list[str], whole: bool) -> str | None:
+    """What the command line would say to it, without doing it; a mention may leave out what is required."""
+    command: Any = typer.main.get_command(app)
+    left = list(words)
+    while subcommands := getattr(command, "commands", None):
+        if not left:
+            return None if command.name != app.info.name and not whole else "a command is missing"
+        if left[0] not in subcommands:
+            return f"there is no command {left[0]}"
+        command = subcommands[left.pop(0)]
+    try:
+        command.make_context(command.name, left)
+    except TyperException as error:
+        if type(error).__name__ != "MissingParameter" or whole:
+            return str(error) or type(error).__name__
+    return None
+
+
+@pytest.mark.parametrize(
+    ("words", "whole", "said"),
+    [
+        (["jobs", "--nonsense"], False, "--nonsense"),
+        (["locks", "nonsense"], False, "no command nonsense"),
+        (["run", "acme"], True, "pipeline"),
+        (["logs", "RUN", "--level", "loud"], False, "loud"),
+        (["pause", "a", "b", "c"], False, "c"),
+    ],
+)
+def test_a_command_that_does_not_exist_is_noticed(words: list[str], whole: bool, said: str) -> None:
+    assert said in (_problem_of(words, whole) or "")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)
+def test_every_query_of_the_ledger_names_its_tables_and_columns(document: Path) -> None:
+    statements = [words[1] for words, _ in typed(TEXT[document]) if words[0] == "query" and len(words) > 1]
+    statements += [block for _, language, block in _FENCED.findall(TEXT[document]) if language == "sql"]
+    for statement in "; ".join(s for s in statements if "…" not in s).split(";"):
+        if "x_meta_" not in statement:
+            continue
+        tree = sqlglot.parse_one(statement, read="bigquery")
+        table = TABLES[tree.find(exp.Table).name]  # type: ignore[union-attr]
+        declared = {column.name for column in table.schema.columns}
+        assert {column.name for column in tree.find_all(exp.Column)} <= declared, statement
 
 
 def test_every_variable_in_the_readme_is_read_somewhere() -> None:
@@ -78,6 +180,9 @@ def test_the_files_shown_in_the_documents_are_accepted() -> None:
     for document, text in TEXT.items():
         for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL):
             data = yaml.safe_load(block)
+            if data.keys() == {"alerts"}:
+                Alerts.model_validate(data["alerts"])
+                continue
             model = TenantSpec if "tenant_id" in data else PipelineSpec if "steps" in data else SuiteSpec
             if "pipelines" in data and "tenant_id" not in data:
                 continue
@@ -90,3 +195,60 @@ def test_the_files_shown_in_the_documents_are_accepted() -> None:
 def test_every_class_of_failure_has_its_section_in_the_troubleshooting_guide() -> None:
     sections = set(re.findall(r"^## (.+)$", TEXT[ROOT / "docs" / "TROUBLESHOOTING.md"], re.MULTILINE))
     assert sections == {kind("").anchor for kind in ERROR_CLASSES.values()}
+
+
+def _produced() -> dict[str, str]:
+    """Every anchor of the runbook that the code can put into an alert, and where it does."""
+    found = {sources._anchor(name): "operations/sources.py" for name in (*ERROR_CLASSES, "a class of no warehouse")}
+    found |= {f"stuck-{kind.replace('_', '-')}": "operations/ladder.py" for kind in get_args(StuckKind)}
+    for room in ("operations", "alerting"):
+        for file in (ROOT / "convergence_assets" / room).rglob("*.py"):
+            found |= dict.fromkeys(_literal_anchors(ast.parse(file.read_text())), file.name)
+    return found
+
+
+def _literal_anchors(tree: ast.Module) -> Iterator[str]:
+    """The literals given as `runbook` to `Alert` and to functions of the module that have such a parameter."""
+    makers = {
+        function.name: [argument.arg for argument in function.args.args]
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef) and any(a.arg == "runbook" for a in function.args.args)
+    } | {"Alert": []}
+    for call in ast.walk(tree):
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in makers:
+            named = dict(zip(makers[call.func.id], call.args, strict=False))
+            named |= {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
+            if isinstance(given := named.get("runbook"), ast.Constant):
+                yield given.value
+
+
+def test_every_anchor_that_an_alert_names_is_a_section_of_the_runbook() -> None:
+    produced = _produced()
+    assert len(produced) >= 30, "the code is not read as it was: look at _literal_anchors"
+    missing = {anchor: where for anchor, where in produced.items() if anchor not in anchors(RUNBOOK)}
+    assert not missing
+
+
+def test_every_section_of_the_runbook_is_of_an_alert_and_stands_there_once() -> None:
+    sections = anchors(RUNBOOK)[1:]
+    assert len(sections) == len(set(sections))
+    assert set(sections) - set(_produced()) == {"the-first-five-minutes"}
+
+
+def test_every_section_of_the_runbook_says_how_it_ends() -> None:
+    for section in re.split(r"^## ", TEXT[RUNBOOK], flags=re.MULTILINE)[2:]:
+        said = " ".join(section.split())
+        assert "**It ends**" in said or "it ends as [every failed run](#run-failed)" in said, section
+
+
+@pytest.mark.filterwarnings("ignore:'imghdr':DeprecationWarning")  # Apprise 2.3 imports it
+def test_every_address_of_the_alerts_page_is_one_that_a_channel_takes() -> None:
+    import apprise
+
+    rows = re.findall(r"^\| [^|`]+ \| (`\w+://.+) \|$", TEXT[ROOT / "docs" / "ALERTS.md"], re.MULTILINE)
+    addresses = [a for row in rows for a in re.findall(r"`(\w+://[^`]+)`", row) if "…" not in a]
+    assert len(addresses) >= 6
+    for address in addresses:
+        channel = channel_for(address)
+        if type(channel).__name__ == "AppriseUrl":
+            assert apprise.Apprise.instantiate(address, suppress_exceptions=True) is not None, address
