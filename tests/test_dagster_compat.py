@@ -1,13 +1,34 @@
 """Every name of Dagster that is not public does what this project takes it for."""
 
+import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pytest
+from dagster._core.code_pointer import ModuleCodePointer
 from dagster._core.definitions.run_request import InstigatorType
-from dagster._core.remote_origin import InProcessCodeLocationOrigin, RemoteInstigatorOrigin, RemoteRepositoryOrigin
-from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, ScheduleInstigatorData
+from dagster._core.errors import DagsterLaunchFailedError
+from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
+from dagster._core.remote_origin import (
+    InProcessCodeLocationOrigin,
+    RemoteInstigatorOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    ScheduleInstigatorData,
+    SensorInstigatorData,
+    TickData,
+    TickStatus,
+)
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._daemon.types import DaemonHeartbeat
+from dagster._grpc.types import ExecuteRunArgs
+from dagster._serdes import deserialize_value
+from dagster._utils.error import SerializableErrorInfo
 
 from convergence_assets import dagster_compat
 
@@ -116,3 +137,104 @@ def test_the_error_of_a_step_is_its_codes_own_on_every_attempt(instance: dg.Dags
     (started,), _ = dagster_compat.run_events(instance, failed_run(instance), -1, 1, {dg.DagsterEventType.STEP_START})
     assert started.event_log_entry.dagster_event is not None
     assert dagster_compat.own_error(started.event_log_entry.dagster_event) is None
+
+
+def started(instance: dg.DagsterInstance, status: dg.DagsterRunStatus = dg.DagsterRunStatus.STARTED) -> dg.DagsterRun:
+    return instance.create_run_for_job(dg.job(name="nothing")(lambda: None), status=status)
+
+
+def status_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRunStatus:
+    found = instance.get_run_by_id(run.run_id)
+    assert found is not None
+    return found.status
+
+
+def test_a_run_is_brought_to_its_end_from_outside(instance: dg.DagsterInstance) -> None:
+    canceled, failed, queued = started(instance), started(instance), started(instance, dg.DagsterRunStatus.NOT_STARTED)
+    dagster_compat.run_is_canceling(instance, canceled)
+    assert status_of(instance, canceled) == dg.DagsterRunStatus.CANCELING
+    dagster_compat.run_was_canceled(instance, canceled, "its process is gone")
+    dagster_compat.run_has_failed(instance, failed, "stuck")
+    dagster_compat.cancel_queued(instance, queued)
+    assert [status_of(instance, run).value for run in (canceled, failed, queued)] == ["CANCELED", "FAILURE", "CANCELED"]
+    dagster_compat.free_slots(instance, failed.run_id)
+
+
+def test_a_queued_run_leaves_the_queue_for_good(tmp_path_factory: pytest.TempPathFactory) -> None:
+    home = tmp_path_factory.mktemp("queue")
+    queue = "module: dagster._core.run_coordinator.queued_run_coordinator, class: QueuedRunCoordinator"
+    (home / "dagster.yaml").write_text(f"telemetry: {{enabled: false}}\nrun_coordinator: {{{queue}}}\n")
+    location = InProcessCodeLocationOrigin(LoadableTargetOrigin(python_file="x.py"))
+    origin = RemoteJobOrigin(RemoteRepositoryOrigin(location, "__repository__"), "nothing")
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        run = instance.create_run_for_job(
+            dg.job(name="nothing")(lambda: None), status=dg.DagsterRunStatus.NOT_STARTED, remote_job_origin=origin
+        )
+        instance.report_dagster_event(
+            dg.DagsterEvent(dg.DagsterEventType.RUN_ENQUEUED.value, job_name=run.job_name, message="enqueued"),
+            run.run_id,
+        )
+        found = instance.get_run_by_id(run.run_id)
+        assert found is not None
+        assert found.status == dg.DagsterRunStatus.QUEUED
+        dagster_compat.cancel_queued(instance, found)
+        assert status_of(instance, run) == dg.DagsterRunStatus.CANCELED
+
+
+def test_the_last_event_of_a_run_is_found_and_the_last_of_a_kind(instance: dg.DagsterInstance) -> None:
+    run = started(instance)
+    assert dagster_compat.last_event_at(instance, run.run_id) is None
+    before = datetime.now(UTC)
+    dagster_compat.run_is_canceling(instance, run)
+    dagster_compat.say_of_run(instance, run, "convergence remediation: something was done")
+    last = dagster_compat.last_event_at(instance, run.run_id)
+    canceling = dagster_compat.last_event_at(instance, run.run_id, dg.DagsterEventType.RUN_CANCELING)
+    assert last is not None
+    assert canceling is not None
+    assert before <= canceling <= last <= datetime.now(UTC)
+    assert dagster_compat.last_event_at(instance, run.run_id, dg.DagsterEventType.RUN_STARTING) is None
+
+
+def test_a_workers_command_is_what_python_takes_as_a_module(instance: dg.DagsterInstance) -> None:
+    origin = JobPythonOrigin(
+        "__ASSET_JOB", RepositoryPythonOrigin(sys.executable, ModuleCodePointer("some.module", "defs"))
+    )
+    run = started(instance)
+    with pytest.raises(DagsterLaunchFailedError, match="names no code"):
+        dagster_compat.worker_command(instance, run)
+    own = instance.create_run_for_job(dg.job(name="nothing")(lambda: None), job_code_origin=origin)
+    command = dagster_compat.worker_command(instance, own)
+    assert command[:3] == ["dagster", "api", "execute_run"]
+    assert deserialize_value(command[3], ExecuteRunArgs).run_id == own.run_id
+
+
+def test_a_launcher_that_cannot_tell_says_nothing_of_a_workers_health(instance: dg.DagsterInstance) -> None:
+    assert dagster_compat.worker_is_healthy(instance, started(instance)) is None
+
+
+def test_sensors_and_schedules_tell_of_their_last_ticks_and_daemons_of_their_heartbeat(
+    instance: dg.DagsterInstance,
+) -> None:
+    location = InProcessCodeLocationOrigin(LoadableTargetOrigin(python_file="x.py"))
+    origin = RemoteInstigatorOrigin(RemoteRepositoryOrigin(location, "__repository__"), "ledger")
+    state = InstigatorState(
+        origin, InstigatorType.SENSOR, InstigatorStatus.DECLARED_IN_CODE, SensorInstigatorData(min_interval=15)
+    )
+    instance.add_instigator_state(state)
+    (untouched,) = dagster_compat.automations(instance, 3)
+    assert (untouched.name, untouched.what, untouched.last_tick_at) == ("ledger", "sensor", None)
+    for moment, status in ((1_700_000_000.0, TickStatus.SUCCESS), (1_700_000_100.0, TickStatus.FAILURE)):
+        error = SerializableErrorInfo("it\n broke", [], "ValueError") if status == TickStatus.FAILURE else None
+        instance.create_tick(
+            TickData(
+                state.instigator_origin_id, "ledger", InstigatorType.SENSOR, status, moment,
+                run_ids=[], run_keys=[], error=error, selector_id=state.selector_id,
+            )
+        )  # fmt: skip
+    (found,) = dagster_compat.automations(instance, 3)
+    assert found.interval == timedelta(seconds=15)
+    assert found.last_tick_at == datetime.fromtimestamp(1_700_000_100, UTC)
+    assert found.last_statuses == ("FAILURE", "SUCCESS")
+    assert found.last_error == "it broke"
+    instance.add_daemon_heartbeat(DaemonHeartbeat(1_700_000_000.0, "SENSOR", "id"))
+    assert dagster_compat.daemon_heartbeats(instance) == {"SENSOR": datetime.fromtimestamp(1_700_000_000, UTC)}

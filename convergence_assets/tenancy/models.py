@@ -14,7 +14,7 @@ from convergence_assets.pipelines.models import ExpectationSpec, Model, Name, St
 from convergence_assets.pipelines.problems import nearest
 from convergence_assets.tenancy.secrets import Secret
 
-RESERVED_IDS = ("information_schema", "admin")
+RESERVED_IDS = ("information_schema", "admin", "platform")
 RESERVED_PREFIX = "convergence"
 EARLIEST_START = date(2000, 1, 1)
 
