@@ -168,10 +168,12 @@ def _begin(requests: "Requests", claim: "Claim", tenant: Tenant, context: dg.Ass
 
 
 def _metadata(error: "Refused | LockLost | Duplicate | OverLimit") -> dict[str, str]:
+    from convergence_assets.control.locks import LockLost
     from convergence_assets.control.requests import Duplicate, OverLimit
 
     if isinstance(error, OverLimit):
         return {"error_class": "over_limit"} | ({"retry_at": error.retry_at.isoformat()} if error.retry_at else {})
     if isinstance(error, Duplicate):
         return {"error_class": "duplicate_request", "holder_run_id": error.holder}
-    return {"error_class": "locked"} | ({"holder_run_id": error.holder.run_id} if error.holder else {})
+    holder = {"holder_run_id": error.holder.run_id} if error.holder else {}
+    return {"error_class": "lock_lost" if isinstance(error, LockLost) else "locked"} | holder

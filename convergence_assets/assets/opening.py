@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from convergence_assets.settings import Settings
+from convergence_assets.warehouse.bigquery.jobs import RETRY_BUDGET_SECONDS
 from convergence_assets.warehouse.errors import AccessDenied
 from convergence_assets.warehouse.interface import Waits, Warehouse, silent
 
@@ -10,9 +11,11 @@ if TYPE_CHECKING:
     from google.cloud import bigquery
 
 
-def open_warehouse(settings: Settings, location: str | None = None, waits: Waits = silent) -> Warehouse:
+def open_warehouse(
+    settings: Settings, location: str | None = None, waits: Waits = silent, budget_seconds: float = RETRY_BUDGET_SECONDS
+) -> Warehouse:
     """The active warehouse, to be closed by `with`; `location` is where BigQuery makes datasets and runs jobs, `waits`
-    is told of statements that take long.
+    is told of statements that take long, `budget_seconds` is how long a refused request is sent again.
 
     Raises `AccessDenied` where BigQuery is chosen and there are no Google credentials.
     """
@@ -28,11 +31,17 @@ def open_warehouse(settings: Settings, location: str | None = None, waits: Waits
             location=location,
             storage=_emulated_storage(settings),
             decorators=False,
+            budget_seconds=budget_seconds,
             waits=waits,
         )
     client = _google(settings, location)
     return BigQueryWarehouse(
-        client, location=location, storage=_storage(client), principal=_principal(client), waits=waits
+        client,
+        location=location,
+        storage=_storage(client),
+        principal=_principal(client),
+        budget_seconds=budget_seconds,
+        waits=waits,
     )
 
 

@@ -78,6 +78,28 @@ def ack(
         raise typer.Exit(1)
 
 
+@alerts.command("resolve")
+def resolve(
+    fingerprint: Annotated[str, typer.Argument(help="As `convergence alerts list` shows it")],
+    reason: Annotated[str, typer.Option(help="Why it is over")] = "no reason given",
+) -> None:
+    """End an incident that nothing will end by itself, as of a day that nobody wants any more. It comes back if its
+    condition does.
+
+    Example: convergence alerts resolve 3f9a0c1d2e4b5a67 --reason "that day is not needed"
+    """
+    from convergence_assets.control import incidents
+    from convergence_assets.control.store import ControlStore
+
+    store = ControlStore.open(Settings.from_env())
+    with store.write() as connection:
+        done = incidents.resolve(connection, fingerprint, f"by {getpass.getuser()}: {reason}", store.now())
+    if not done:
+        typer.echo(f"no open incident has the fingerprint {fingerprint}. Next: convergence alerts list", err=True)
+        raise typer.Exit(1)
+    typer.echo(f"resolved: {fingerprint}")
+
+
 @alerts.command("test")
 def attempt(
     tenant: Annotated[
@@ -115,7 +137,7 @@ def _state(where: "Placed", told: "Sequence[str]", late: "Mapping[str, Backlog]"
     if where.muted_by is not None:
         return f"muted by {where.muted_by.fingerprint}"
     if not where.destinations:
-        return "no route"
+        return f"no route takes it: none for {incident.severity} that can be used (`convergence alerts test` says why)"
     missing = [one.key for one in where.destinations if one.key in late and one.key not in told]
     if missing:
         return f"not delivered to {', '.join(missing)}"
@@ -130,10 +152,14 @@ def _lines(where: "Placed", told: "Sequence[str]", state: str) -> str:
         f"{incident.fingerprint}  {incident.severity}  {incident.title}",
         f"  {state}; seen {seen} since {incident.opened_at:%Y-%m-%dT%H:%M:%SZ}",
     ]
+    of = "/".join(part for part in (incident.tenant_id, incident.pipeline, incident.table) if part)
+    about = [of, incident.partition, f"run {incident.run_id}" if incident.run_id else None]
+    if any(about):
+        said.insert(1, f"  {', '.join(part for part in about if part)}")
     if told:
         said.append(f"  told: {', '.join(told)}")
     if incident.resolved_at is None:
-        said.append(f"  next: {incident.next_step}")
+        said.append(f"  next: {incident.next_step} (docs/RUNBOOK.md#{incident.runbook})")
     return "\n".join(said)
 
 

@@ -1,9 +1,16 @@
-"""A tenant and a pipeline by the names a person typed, or a one-line answer with the nearest right ones."""
+"""A tenant, pipeline or run by the name a person typed, or a one-line answer with the nearest right ones."""
+
+from typing import TYPE_CHECKING
 
 import typer
 
 from convergence_assets.pipelines.problems import listing, nearest
 from convergence_assets.tenancy.model import Tenant, TenantPipeline, TenantRegistry
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+_NAMED = 5
 
 
 def tenant_of(registry: TenantRegistry, tenant_id: str) -> Tenant:
@@ -28,3 +35,36 @@ def pipeline_of(tenant: Tenant, name: str) -> TenantPipeline:
     near = nearest(name, names)
     hint = f"; did you mean {near!r}?" if near else f"; expected {listing(names)}"
     raise typer.BadParameter(f"tenant {tenant.tenant_id} runs no pipeline {name!r}{hint}")
+
+
+def run_of(instance: "dg.DagsterInstance", said: str) -> str:
+    """A run's id, or a beginning of it that no other run has; raises `typer.BadParameter` where none or several are
+    meant."""
+    from convergence_assets import dagster_compat
+
+    if dagster_compat.run_exists(instance, said):
+        return said
+    known = dagster_compat.all_runs(instance)
+    found = [run_id for run_id in known if said and run_id.startswith(said)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        shown = ", ".join(found[:_NAMED]) + (" and more" if len(found) > _NAMED else "")
+        raise typer.BadParameter(f"{len(found)} runs begin with {said!r}: {shown}; say more of it")
+    meant = nearest(said, known)
+    hint = f"did you mean {meant}?" if meant else f"the newest one is {known[0]}" if known else "there is no run yet"
+    raise typer.BadParameter(f"there is no run {said!r}; {hint}")
+
+
+def pipeline_named(registry: TenantRegistry, said: str) -> tuple[str | None, str]:
+    """`tenant/pipeline`, or a pipeline of any tenant (None); raises `typer.BadParameter` for one that nobody runs."""
+    tenant_id, _, name = said.rpartition("/")
+    if tenant_id:
+        pipeline_of(tenant_of(registry, tenant_id), name)
+        return tenant_id, name
+    names = sorted({pipeline.name for tenant in registry.tenants.values() for pipeline in tenant.pipelines})
+    if name not in names:
+        near = nearest(name, names)
+        hint = f"; did you mean {near!r}?" if near else f"; expected {listing(names)}"
+        raise typer.BadParameter(f"no tenant runs a pipeline {name!r}{hint}")
+    return None, name

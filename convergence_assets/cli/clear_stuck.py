@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from convergence_assets.cli.choosing import pipeline_named, run_of
 from convergence_assets.cli.instance import open_instance
-from convergence_assets.cli.logs import _run_id
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_tenants
 
@@ -48,6 +48,8 @@ def clear_stuck(
     settings = Settings.from_env()
     with open_instance(settings) as instance:
         watching = Watching.of(load_tenants(settings), settings)
+        if pipeline_id is not None:
+            pipeline_named(watching.registry, pipeline_id)
         found = _found(watching, instance, run_id, pipeline_id)
         healthy = [stuck for stuck, _ in found if stuck.kind == "by_hand" and not force]
         ending = [(stuck, limits) for stuck, limits in found if stuck not in healthy]
@@ -73,7 +75,7 @@ def _found(
 ) -> "list[tuple[Stuck, StuckLimits]]":
     if run_id is None:
         return [found for found in watching.stuck(instance) if pipeline_id is None or _is_of(found[0], pipeline_id)]
-    full = _run_id(instance, run_id)
+    full = run_of(instance, run_id)
     found = watching.judged(instance, full)
     if found is None:
         run = instance.get_run_by_id(full)

@@ -34,6 +34,11 @@ def jobs(
             typer.echo(json.dumps(asdict(job) | {"cancelled": job in ended}, default=str))
     else:
         _show(running, ended)
+    if run_id and not ended:
+        typer.echo(
+            f"no job of a run {run_id} is running (the whole id is needed; `convergence status` shows it)", err=True
+        )
+        raise typer.Exit(1)
 
 
 def _show(running: Sequence[RunningJob], ended: Sequence[RunningJob]) -> None:

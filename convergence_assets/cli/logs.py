@@ -11,16 +11,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from convergence_assets.cli.choosing import run_of
 from convergence_assets.cli.instance import open_instance
 from convergence_assets.settings import Settings
 
 if TYPE_CHECKING:
-    import dagster as dg
-
     from convergence_assets.ledger.telling import Line
 
 _STYLES = {"error": "red", "warning": "yellow", "debug": "dim"}
-_NAMED = 5
 
 
 class Level(StrEnum):
@@ -42,7 +40,7 @@ def logs(
     Example: convergence logs 3f2a91c0 --level warning
     """
     with open_instance(Settings.from_env()) as instance:
-        found = _run_id(instance, run)
+        found = run_of(instance, run)
         from convergence_assets.ledger.telling import LEVELS, lines
 
         told = [line for line in lines(instance, found) if LEVELS[line.level] >= LEVELS[level.value]]
@@ -69,22 +67,3 @@ def _table(told: "list[Line]") -> Table:
             style=_STYLES.get(line.level),
         )  # fmt: skip
     return table
-
-
-def _run_id(instance: "dg.DagsterInstance", said: str) -> str:
-    """The run that is meant; exit code 2 where none is, or several are."""
-    from convergence_assets import dagster_compat
-    from convergence_assets.pipelines.problems import nearest
-
-    if dagster_compat.run_exists(instance, said):
-        return said
-    known = dagster_compat.all_runs(instance)
-    found = [run_id for run_id in known if said and run_id.startswith(said)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        shown = ", ".join(found[:_NAMED]) + (" and more" if len(found) > _NAMED else "")
-        raise typer.BadParameter(f"{len(found)} runs begin with {said!r}: {shown}; say more of it")
-    meant = nearest(said, known)
-    hint = f"did you mean {meant}?" if meant else f"the newest one is {known[0]}" if known else "there is no run yet"
-    raise typer.BadParameter(f"there is no run {said!r}; {hint}")

@@ -84,7 +84,9 @@ def _platform(watching: "Watching", instance: "dg.DagsterInstance") -> dict[str,
 
 
 def _table(explained: "list[Explained]", last: "dict[tuple[str, str], IndexedRun | None]") -> Table:
-    table = Table("tenant", "pipeline", "last published", "due through", "outstanding", "last run", "of", "run")
+    table = Table()
+    for name in ("tenant", "pipeline", "last published", "due through", "outstanding", "last run", "of", "run"):
+        table.add_column(name, no_wrap=True)
     for said in explained:
         run = last[said.tenant_id, said.pipeline]
         outstanding = f"{len(said.days)} days" if said.days else ""
@@ -96,7 +98,7 @@ def _table(explained: "list[Explained]", last: "dict[tuple[str, str], IndexedRun
             outstanding,
             Text(run.status, _COLOURS[run.status]) if run else "",
             (run.partition or "") if run else "",
-            run.run_id[:8] if run else "",
+            run.run_id if run else "",
         )
     return table
 

@@ -61,7 +61,7 @@ def dead_daemons(instance: dg.DagsterInstance, now: datetime) -> Iterator[Alert]
         title="The Dagster daemon does not work",
         happened=f"No heartbeat of {', '.join(said)}.",
         done="Nothing is asked for, watched or followed meanwhile; runs that were launched go on.",
-        next_step="Start the daemon again (`dagster-daemon run`) and read its log's end.",
+        next_step="Read its log's end; start it again: `dagster-daemon run -w workspace.yaml`, with its DAGSTER_HOME.",
         runbook="daemon-dead",
         cause="daemon",
     )

@@ -15,7 +15,7 @@ import dagster as dg
 from convergence_assets import dagster_compat
 from convergence_assets.alerting.alert import Alert, fingerprint
 from convergence_assets.assets.opening import open_warehouse
-from convergence_assets.control import runs
+from convergence_assets.control import planning, runs
 from convergence_assets.control.incidents import amend, raise_alert
 from convergence_assets.control.locks import Locks
 from convergence_assets.control.remediations import Part, Remediations, Rung, key
@@ -27,7 +27,7 @@ from convergence_assets.operations.stuck import Stuck
 from convergence_assets.process import is_gone
 from convergence_assets.scheduling.again import ask_again
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy.model import Tenant
+from convergence_assets.tenancy.model import Tenant, TenantPipeline
 
 RungName = Literal["alerted", "jobs_cancelled", "terminated", "forced", "freed", "requested_again", "closed"]
 LADDER: tuple[RungName, ...] = (
@@ -208,7 +208,7 @@ class Ladder:
         run = self._run(case)
         if run is None:
             ended = self._instance.get_run_by_id(case.run_id)
-            return f"it ended as {ended.status.value}" if ended else "it was deleted"
+            return f"not needed: it ended as {ended.status.value}" if ended else "not needed: it was deleted"
         dagster_compat.run_has_failed(self._instance, run, f"Stuck ({case.kind}): brought to its end from outside.")
         return "brought to the state FAILURE from outside"
 
@@ -240,7 +240,15 @@ class Ladder:
         days = ask_again(self._store, tenant, pipeline, part.first, part.last, case.run_id, reason)
         if not days:
             return "not asked for again: all of its days are published"
-        return f"{len(days)} days asked for again" if len(days) > 1 else f"{days[0]} asked for again"
+        said = f"{len(days)} days asked for again" if len(days) > 1 else f"{days[0]} asked for again"
+        return (
+            f"{said} (its pipeline is paused: not before it is resumed)" if self._is_paused(tenant, pipeline) else said
+        )
+
+    def _is_paused(self, tenant: Tenant, pipeline: TenantPipeline) -> bool:
+        pauses = planning.Pauses(self._store).all()
+        by_hand = planning.pause_of(pauses, (tenant.tenant_id, pipeline.name)) is not None
+        return tenant.paused or pipeline.paused or by_hand
 
     def _tell(self, case: Case, message: str) -> None:
         run = self._instance.get_run_by_id(case.run_id)
@@ -254,10 +262,15 @@ def _fingerprint(part: Part) -> str:
 
 
 def _alert(case: Case, part: Part, sentence: str) -> Alert:
+    by_hand = case.kind == "by_hand"
     return Alert(
         kind="run_stuck",
-        severity="critical",
-        title=f"A run of {part.pipeline} is stuck ({case.kind.replace('_', ' ')})",
+        severity="info" if by_hand else "critical",
+        title=(
+            f"A run of {part.pipeline} was ended by hand"
+            if by_hand
+            else f"A run of {part.pipeline} is stuck ({case.kind.replace('_', ' ')})"
+        ),
         happened=f"Run {case.run_id}: {sentence}.",
         done="It is being ended; its log tells each step.",
         next_step=(

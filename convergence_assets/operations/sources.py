@@ -5,7 +5,7 @@ from datetime import date, datetime
 
 import sqlalchemy as sa
 
-from convergence_assets.alerting.alert import Alert, Severity
+from convergence_assets.alerting.alert import Alert, Severity, fingerprint
 from convergence_assets.assets.materialize import QUALITY_FAILED
 from convergence_assets.assets.window import days_of
 from convergence_assets.control import planning, publications, runs
@@ -24,6 +24,8 @@ EXAMPLES_SHOWN = 5
 
 # Another run is at work, or has taken the request: nobody has to do anything.
 _HARMLESS = frozenset({"locked", "duplicate_request"})
+_PASSING = frozenset({"control_store", "over_limit", "lock_lost"})
+"""Classes beside the warehouse's that may pass by themselves."""
 
 
 class Sources:
@@ -85,7 +87,7 @@ class Sources:
         run, error_class = fact.run, fact.error_class or "run_failure"
         known = ERROR_CLASSES.get(error_class)
         attempts = self._attempts(connection, run)
-        passing = bool(known and known.retryable) or error_class in ("control_store", "over_limit")
+        passing = bool(known and known.retryable) or error_class in _PASSING
         severity: Severity = "warning" if passing and attempts < PATIENCE else "critical"
         where = f", table {fact.table}" if fact.table else ""
         remedy = known.remedy if known else "Read the run's log from its first error on."
@@ -99,8 +101,12 @@ class Sources:
         )  # fmt: skip
 
     def _attempts(self, connection: sa.Connection, run: IndexedRun) -> int:
-        rows = self._outstanding(connection, run)
-        return max((row.attempts for row in rows), default=0)
+        """As the planner counts them; of what nobody planned, how often its incident was seen."""
+        own = fingerprint("run_failed", run.tenant_id, run.pipeline, run.partition)
+        seen = next(
+            (i.count for i in open_incidents(connection, "run_failed", run.tenant_id) if i.fingerprint == own), 0
+        )
+        return max([row.attempts for row in self._outstanding(connection, run)] + [seen])
 
     def _asked_again(self, connection: sa.Connection, run: IndexedRun) -> str:
         kept = "What was published before stays."
@@ -166,7 +172,7 @@ def _quality(fact: ChecksFailed) -> Iterable[Alert]:
                 title=f"{fact.table} was published with a warning: {_named(checks)}",
                 happened=_listed(checks),
                 done="The partition was published.",
-                next_step="Read the examples; where they are right, change the threshold in the tenant's file.",
+                next_step="Read the examples; correct the source, or the threshold in the tenant's file; run it again.",
                 cause=",".join(sorted(check.name for check in checks)),
             )  # fmt: skip
 

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import sqlalchemy as sa
 
 from convergence_assets.alerting.alert import Alert, Kind
+from convergence_assets.alerting.routes import Routes
 from convergence_assets.assets.window import days_of
 from convergence_assets.control import planning
 from convergence_assets.control.incidents import Incident, open_incidents, raise_alert, resolve
@@ -98,7 +99,8 @@ def rejected(registry: TenantRegistry) -> Iterator[Alert]:
             title=f"The files of {rejection.tenant_id} are rejected",
             happened="; ".join(problems[:5]) + (f" and {len(problems) - 5} more" if len(problems) > 5 else ""),
             done=served,
-            next_step="Correct the file; `convergence validate` lists every mistake. Then reload the code location.",
+            next_step="Correct the file (`convergence validate` lists every mistake), then reload the code location "
+            "in the Dagster UI (Deployment) or restart its server.",
             runbook="config-rejected",
             tenant_id=rejection.tenant_id,
             cause="config",
@@ -149,6 +151,12 @@ def warehouse_away(connection: sa.Connection) -> Iterator[Alert]:
                 cause=f"warehouse:{cause}",
                 table=cause,
             )
+
+
+def without_a_route(connection: sa.Connection, routes: Routes) -> list[Incident]:
+    """Open incidents of destinations that no file names any more."""
+    known = {key for key, _ in routes.all()}
+    return [i for i in open_incidents(connection, "delivery_failing") if i.table not in known]
 
 
 def without_a_pipeline(connection: sa.Connection, tenants: Mapping[str, Tenant]) -> list[Incident]:

@@ -8,11 +8,11 @@ import dagster as dg
 
 from convergence_assets.alerting.alert import Alert, Kind
 from convergence_assets.alerting.deliver import deliver
-from convergence_assets.alerting.dispatch import decide
+from convergence_assets.alerting.dispatch import decide, forget
 from convergence_assets.alerting.links import Links
 from convergence_assets.alerting.routes import Routes
 from convergence_assets.assets.opening import open_warehouse
-from convergence_assets.control.incidents import forget, resolve
+from convergence_assets.control.incidents import resolve
 from convergence_assets.control.remediations import Part, Remediations, Rung
 from convergence_assets.control.store import ControlStore
 from convergence_assets.ledger.follow import Follower
@@ -27,11 +27,14 @@ from convergence_assets.scheduling.targets import Target, targets_of
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import StuckLimits, Tenant, TenantRegistry
 
-TENANTS_WRITTEN_AT_ONCE = {"bigquery": 8, "embedded": 1}
+WRITING = {"bigquery": (16, 60.0), "embedded": (1, 0.0)}
+"""How many tenants' ledgers are written side by side, and how long each rests between two statements (seconds)."""
 STANDING: tuple[Kind, ...] = ("partition_late", "config_rejected", "ledger_lag", "automation_failing")
 """What is looked for in each tick, and over once it is not found."""
 _OF_THE_WAREHOUSE: tuple[Kind, ...] = ("warehouse_unavailable",)
 _OF_THE_DAEMON: tuple[Kind, ...] = ("daemon_dead",)
+_OF_AUTOMATION: tuple[Kind, ...] = ("automation_failing",)
+_LOOKING = "standing"
 
 
 @dataclass(frozen=True)
@@ -60,11 +63,14 @@ class Watching:
     def follow(self, instance: dg.DagsterInstance, seconds: float) -> str:
         """Bring index, incidents and ledger up to what Dagster says; what was done, in words."""
         followed = Follower(self.store, instance, self.tenants, Sources(self.tenants).observe).follow(seconds / 2)
-        opening = partial(open_warehouse, self.settings)
-        written = write(
-            self.store, opening, self.tenants, seconds / 2, TENANTS_WRITTEN_AT_ONCE[self.settings.warehouse]
-        )
+        opening = partial(open_warehouse, self.settings, budget_seconds=seconds / 2)
+        at_once, rest = WRITING[self.settings.warehouse]
+        written = write(self.store, opening, self.tenants, seconds / 2, at_once, rest)
         said = f"{followed.events} events of {followed.runs} new runs read, {written.rows} rows written"
+        if followed.unreadable:
+            said += (
+                f"; not read: {'; '.join(f'run {run}: {why}' for run, why in list(followed.unreadable.items())[:5])}"
+            )
         if written.failed:
             said += f"; not written: {'; '.join(f'{t}: {error}' for t, error in list(written.failed.items())[:5])}"
         return said
@@ -102,12 +108,20 @@ class Watching:
 
     def alert(self, instance: dg.DagsterInstance, seconds: float) -> str:
         """Look for what lasts, decide who is told, tell; what was done, in words."""
-        self._look(instance, daemons=False)
+        self._look(instance)
         return self._tell(seconds)
 
     def guard(self, instance: dg.DagsterInstance, seconds: float) -> tuple[str, bool]:
-        """As `alert`, from outside the daemon: what was done, and whether the daemon lives."""
-        dead = self._look(instance, daemons=True)
+        """From outside the daemon: look whether it and its sensors live, and tell; what was done, and whether it lives.
+
+        What follows from tenants' files is left to the sensor, whose code location may have read other ones.
+        """
+        now = self.store.now()
+        dead = list(automation.dead_daemons(instance, now))
+        failing = list(automation.failing(instance, now))
+        with self.store.write(_LOOKING) as connection:
+            standing.hold(connection, _OF_THE_DAEMON, dead, now)
+            standing.hold(connection, _OF_AUTOMATION, failing, now)
         said = self._tell(seconds)
         return f"{dead[0].happened} {said}" if dead else said, not dead
 
@@ -118,11 +132,10 @@ class Watching:
         failures = "; ".join(f"{destination}: {reason}" for destination, reason in delivered.failures.items())
         return f"{said}; not delivered: {failures}" if failures else said
 
-    def _look(self, instance: dg.DagsterInstance, *, daemons: bool) -> list[Alert]:
+    def _look(self, instance: dg.DagsterInstance) -> None:
         now = self.store.now()
         failing = list(automation.failing(instance, now))
-        dead = list(automation.dead_daemons(instance, now)) if daemons else []
-        with self.store.write("standing") as connection:
+        with self.store.write(_LOOKING) as connection:
             alerts: list[Alert] = [
                 *standing.late(connection, self.targets, now),
                 *standing.rejected(self.registry),
@@ -132,11 +145,12 @@ class Watching:
             standing.hold(connection, STANDING, alerts, now)
             standing.hold(connection, _OF_THE_WAREHOUSE, standing.warehouse_away(connection), now)
             # A tick of a sensor is a sign of life of the daemon itself.
-            standing.hold(connection, _OF_THE_DAEMON, dead, now)
+            standing.hold(connection, _OF_THE_DAEMON, (), now)
             for incident in standing.without_a_pipeline(connection, self.tenants):
                 resolve(connection, incident.fingerprint, "its pipeline is gone", now)
-            forget(connection, now)
-        return dead
+            for incident in standing.without_a_route(connection, self.routes):
+                resolve(connection, incident.fingerprint, "its route is gone", now)
+        forget(self.store, self.routes)
 
     def _resumed(self, instance: dg.DagsterInstance, run_id: str, rungs: Mapping[str, Rung]) -> Case:
         first = next(iter(rungs.values()))

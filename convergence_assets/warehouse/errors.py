@@ -123,7 +123,7 @@ class PartitionConflict(WarehouseError):
 
     error_class = "partition_conflict"
     retryable = True
-    remedy = "Nothing at once: it is sent again. If it stays, find the other writer with `convergence jobs --running`."
+    remedy = "Nothing at once: it is sent again. If it stays, find the other writer with `convergence jobs`."
 
 
 class JobCancelled(WarehouseError):

@@ -140,3 +140,12 @@ def test_two_processes_that_run_the_same_days_at_once_leave_one_copy(project: Pr
     assert [p.wait() for p in both] == [0, 0]
     rows = project.read(TOTALS)
     assert [(r["n"], r["cost"]) for r in rows] == [(24, Decimal(30))] * 7
+
+
+def test_rows_that_were_held_back_can_be_looked_at(project: Project) -> None:
+    project.load_bills(hourly(DAY, BERLIN, 9000.0))
+    (report,) = project.run(DAY, run_id="11111111-2222", tables=("lines",))
+    assert report.stopped
+    assert project.read(f"SELECT COUNT(*) AS n, MAX(cost) AS most FROM `{report.staging}`")[0]["n"] == 24
+    with pytest.raises(NotFound, match="kept for a week"):
+        project.read("SELECT * FROM _staging_acme.lines__another_run")

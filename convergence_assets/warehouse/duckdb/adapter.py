@@ -251,7 +251,9 @@ class DuckDBWarehouse:
         named = table_names(query.sql)
         datasets = {Dataset.of(t) for t in named}
         published = [d for d in datasets if not d.name.startswith(STAGING_PREFIX)]
-        with self._attached(published, timeout_seconds):
+        kept = {Dataset.of(t): t for t in named if t.dataset.startswith(STAGING_PREFIX)}
+        others = [table for dataset, table in kept.items() if dataset not in self._staging]
+        with self._attached(published, timeout_seconds), self._attached_staging(others):
             types: dict[str, Mapping[str, Column]] = {}
             for dataset in datasets:
                 stands = tables.existing(self._engine, str(dataset))
@@ -281,6 +283,20 @@ class DuckDBWarehouse:
                 if not file.exists():
                     raise NotFound(self._absent_dataset(dataset))
                 stack.enter_context(DatasetLock(self._layout, dataset).shared(timeout_seconds))
+                self._engine.run(f"ATTACH {tables.literal(str(file))} AS {quoted(str(dataset))} (READ_ONLY)")
+                stack.callback(self._detach, dataset)
+            yield
+
+    @contextmanager
+    def _attached_staging(self, tables_: Sequence[TableRef]) -> Iterator[None]:
+        """What another run staged and left to be looked at."""
+        with ExitStack() as stack:
+            for table in tables_:
+                dataset = Dataset.of(table)
+                files = (self._layout.staging_folder / str(dataset)).glob("*.duckdb")
+                file = next((f for f in files if table.table.endswith(f"__{f.stem.replace('-', '_')}")), None)
+                if file is None:
+                    raise NotFound(f"table {table} does not exist: staged rows are kept for a week, if a check failed")
                 self._engine.run(f"ATTACH {tables.literal(str(file))} AS {quoted(str(dataset))} (READ_ONLY)")
                 stack.callback(self._detach, dataset)
             yield
