@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +24,9 @@ class Settings:
     fsspec URL; `strict` makes a rejected tenant fail the load of definitions; `emulator` is the URL of a local
     BigQuery server, `storage_emulator` its Storage API as host:port (None: rows come over REST); `control_url`
     names a control store other than the default one; `only_tenants` are the tenants to load (None: all); `dagster_url`
-    and `runbook_url` are where the Dagster UI and docs/RUNBOOK.md can be opened, for the links of alerts.
+    and `runbook_url` are where the Dagster UI and docs/RUNBOOK.md can be opened, for the links of alerts; `admin_key`
+    opens the API's admin routes (None: nothing does), `api_port` is where it is served, `redis_url` where its limits
+    are counted (None: in its own memory).
     """
 
     home: Path
@@ -39,6 +41,9 @@ class Settings:
     only_tenants: frozenset[str] | None = None
     dagster_url: str | None = None
     runbook_url: str | None = None
+    admin_key: str | None = field(default=None, repr=False)
+    api_port: int = 8080
+    redis_url: str | None = field(default=None, repr=False)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
@@ -58,6 +63,9 @@ class Settings:
             only_tenants=_names(environ.get(ONLY_TENANTS)),
             dagster_url=environ.get("CONVERGENCE_DAGSTER_URL") or None,
             runbook_url=environ.get("CONVERGENCE_RUNBOOK_URL") or None,
+            admin_key=environ.get("CONVERGENCE_ADMIN_KEY") or None,
+            api_port=_port(environ.get("API_PORT")),
+            redis_url=environ.get("REDIS_URL") or None,
         )
 
     @property
@@ -101,6 +109,15 @@ def _warehouse(environ: Mapping[str, str], project: str | None) -> tuple[Warehou
             f"embedded warehouse keeps its data on this machine's disk and {by_name}"
         )
     return "embedded", "neither CONVERGENCE_WAREHOUSE nor GCP_PROJECT_ID is set"
+
+
+def _port(said: str | None) -> int:
+    # Kubernetes sets `API_PORT=tcp://...` by itself where a service is called api.
+    if not said or said.startswith("tcp://"):
+        return 8080
+    if not said.isascii() or not said.isdigit() or not 1 <= int(said) <= 65535:
+        raise SettingsError(f"API_PORT={said!r}: expected a port between 1 and 65535")
+    return int(said)
 
 
 def _names(listed: str | None) -> frozenset[str] | None:

@@ -13,6 +13,7 @@ from convergence_assets.cli.backfill import backfill
 from convergence_assets.cli.clear_stuck import clear_stuck
 from convergence_assets.cli.demo import demo
 from convergence_assets.cli.jobs import jobs
+from convergence_assets.cli.keys import keys
 from convergence_assets.cli.ledger import ledger
 from convergence_assets.cli.load import load
 from convergence_assets.cli.locks import locks
@@ -57,6 +58,7 @@ for command in (
 app.add_typer(locks)
 app.add_typer(ledger)
 app.add_typer(alerts)
+app.add_typer(keys)
 
 
 def main() -> NoReturn:

@@ -344,3 +344,53 @@ outbox = sa.Table(
     sa.Index("convergence_outbox_by_end", "sent_at"),
     sqlite_autoincrement=True,
 )
+
+# API keys, without their secrets.
+api_keys = sa.Table(
+    "convergence_api_keys",
+    metadata,
+    sa.Column("key_id", sa.Text, primary_key=True),
+    sa.Column("tenant_id", sa.Text, nullable=False),
+    sa.Column("key_prefix", sa.Text, nullable=False, unique=True),
+    sa.Column("secret_hash", sa.Text, nullable=False),
+    sa.Column("scopes", sa.Text, nullable=False),
+    sa.Column("created_by", sa.Text, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("expires_at", Moment, nullable=False),
+    sa.Column("last_used_at", Moment),
+    sa.Column("revoked_at", Moment),
+    sa.Index("convergence_api_keys_by_tenant", "tenant_id", "created_at"),
+)
+
+# Who did what, and what became of it. `subject` is what it was done to: a key, a run, a fingerprint.
+audit = sa.Table(
+    "convergence_audit",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), sa.Identity(always=True), primary_key=True),
+    sa.Column("moment", Moment, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("tenant_id", sa.Text),
+    sa.Column("subject", sa.Text),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("address", sa.Text),
+    sa.Index("convergence_audit_by_moment", "moment"),
+    sa.Index("convergence_audit_by_tenant", "tenant_id", "moment"),
+    sqlite_autoincrement=True,
+)
+
+# Days that somebody asked for over HTTP; the planner makes their runs.
+api_requests = sa.Table(
+    "convergence_api_requests",
+    metadata,
+    sa.Column("request_id", sa.Text, primary_key=True),
+    sa.Column("tenant_id", sa.Text, nullable=False),
+    sa.Column("pipeline", sa.Text, nullable=False),
+    sa.Column("first_day", sa.Date, nullable=False),
+    sa.Column("last_day", sa.Date, nullable=False),
+    sa.Column("asked_by", sa.Text, nullable=False),
+    sa.Column("asked_at", Moment, nullable=False),
+    sa.Column("retry_of", sa.Text),
+    sa.Index("convergence_api_requests_by_pipeline", "tenant_id", "pipeline", "asked_at"),
+    sa.Index("convergence_api_requests_by_moment", "asked_at"),
+)

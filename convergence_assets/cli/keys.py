@@ -1,0 +1,153 @@
+"""`convergence keys`: API keys of tenants, made, looked at, extended and revoked."""
+
+import getpass
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from convergence_assets.cli.choosing import tenant_of
+from convergence_assets.settings import Settings
+from convergence_assets.tenancy.registry import load_tenants
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from convergence_assets.control.keys import KeyInfo, Keys
+
+keys = typer.Typer(name="keys", help="API keys of tenants.", no_args_is_help=True)
+
+_Days = Annotated[int, typer.Option(help="For so many days from now")]
+_Json = Annotated[bool, typer.Option("--json", help="One JSON object a key")]
+_By = Annotated[str | None, typer.Option(help="Who does it; absent: the user of this command")]
+
+
+@keys.command()
+def create(
+    tenant: Annotated[str, typer.Argument(help="Tenant id")],
+    scope: Annotated[
+        list[str] | None, typer.Option(help="read, or run (ask for, repeat and cancel runs); absent: both")
+    ] = None,
+    days: _Days = 90,
+    by: _By = None,
+    as_json: _Json = False,
+) -> None:
+    """Make a key. Its secret is shown now and never again.
+
+    Example: convergence keys create acme --scope read --days 30
+    """
+    from convergence_assets.control.keys import SCOPES
+
+    settings = Settings.from_env()
+    tenant_of(load_tenants(settings), tenant)
+    try:
+        made = _keys(settings).create(tenant, by or getpass.getuser(), scope or SCOPES, days)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    if as_json:
+        said = {"key_id": made.key_id, "secret": made.secret, "expires_at": made.expires_at.isoformat()}
+        typer.echo(json.dumps({"tenant": tenant} | said))
+        return
+    typer.echo(made.secret)
+    typer.echo(
+        f"{made.key_id} of tenant {tenant}, valid until {made.expires_at:%Y-%m-%dT%H:%M:%SZ}. The line above is its "
+        "secret and is not shown again: send it in the header x-api-key",
+        err=True,
+    )
+
+
+@keys.command("list")
+def show(
+    tenant: Annotated[str | None, typer.Argument(help="Tenant id; absent: of all tenants")] = None,
+    as_json: _Json = False,
+) -> None:
+    """Every key, also those that are over; secrets are kept nowhere.
+
+    Example: convergence keys list acme
+    """
+    found = _keys(Settings.from_env())
+    table = Table("key", "tenant", "begins", "scopes", "state", "expires", "last used", "made by")
+    for key in found.all(tenant):
+        if as_json:
+            typer.echo(json.dumps(_as_json(key, found)))
+        state = found.state(key)
+        used = _shown(key.last_used_at) if key.last_used_at else "never"
+        table.add_row(
+            key.key_id, key.tenant_id, f"cvg_{key.prefix}_", " ".join(key.scopes), state, _shown(key.expires_at), used,
+            key.created_by,
+        )  # fmt: skip
+    if not as_json:
+        Console(soft_wrap=True, highlight=False).print(table if table.row_count else "there are no keys")
+
+
+@keys.command()
+def extend(
+    key_id: Annotated[str, typer.Argument(help="As `convergence keys list` shows it")],
+    days: _Days = 90,
+    by: _By = None,
+    as_json: _Json = False,
+) -> None:
+    """Let a key be valid for longer; one that has expired is valid again.
+
+    Example: convergence keys extend key_1f0c --days 30
+    """
+    from convergence_assets.control.keys import KeyRevoked
+
+    found = _keys(Settings.from_env())
+    try:
+        _say(found, key_id, found.extend(key_id, by or getpass.getuser(), days), as_json)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    except KeyRevoked as error:
+        typer.echo(f"{error}. Next: convergence keys create", err=True)
+        raise typer.Exit(1) from None
+
+
+@keys.command()
+def revoke(
+    key_id: Annotated[str, typer.Argument(help="As `convergence keys list` shows it")],
+    by: _By = None,
+    as_json: _Json = False,
+) -> None:
+    """Refuse a key from its next request on, for ever.
+
+    Example: convergence keys revoke key_1f0c
+    """
+    found = _keys(Settings.from_env())
+    _say(found, key_id, found.revoke(key_id, by or getpass.getuser()), as_json)
+
+
+def _keys(settings: Settings) -> "Keys":
+    from convergence_assets.control.keys import Keys
+    from convergence_assets.control.store import ControlStore
+
+    return Keys(ControlStore.open(settings))
+
+
+def _say(found: "Keys", key_id: str, key: "KeyInfo | None", as_json: bool) -> None:
+    if key is None:
+        typer.echo(f"there is no key {key_id}. Next: convergence keys list", err=True)
+        raise typer.Exit(1)
+    state = found.state(key)
+    until = f", valid until {_shown(key.expires_at)}" if state == "active" else ""
+    said = json.dumps(_as_json(key, found)) if as_json else f"{key.key_id} of tenant {key.tenant_id}: {state}{until}"
+    typer.echo(said)
+
+
+def _as_json(key: "KeyInfo", found: "Keys") -> dict[str, object]:
+    moments = {name: getattr(key, name) for name in ("created_at", "expires_at", "last_used_at", "revoked_at")}
+    return {
+        "key_id": key.key_id,
+        "tenant": key.tenant_id,
+        "prefix": key.prefix,
+        "scopes": list(key.scopes),
+        "state": found.state(key),
+        "created_by": key.created_by,
+        **{name: moment.isoformat() if moment else None for name, moment in moments.items()},
+    }
+
+
+def _shown(moment: "datetime") -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
