@@ -37,6 +37,8 @@ FORCED_AFTER = timedelta(seconds=45)
 """So long after its end was asked for a run is brought to a final state from outside."""
 LAUNCHER_SECONDS = 20.0
 """So long another launcher may take to end a run before nobody waits for it here."""
+WAREHOUSE_SECONDS = 15.0
+"""So long a warehouse that does not answer is asked for the run's jobs."""
 COUNTED_FOR = timedelta(hours=24)
 """Within so long `request_again` counts."""
 AT_ONCE = 8
@@ -72,12 +74,13 @@ class Ladder:
         activity = stuck.activity
         case = Case(activity.run_id, stuck.kind, activity.parts, request_again)
         with self._store.write(key(case.run_id)) as connection:
-            if self._remediations.begin(connection, case.run_id, "alerted", case.kind, case.parts[0]):
-                # The run's row before its incident, as the follower locks them.
-                runs.mark_stuck(connection, case.run_id, case.kind, self._store.now())
-                for part in case.parts:
-                    raise_alert(connection, _alert(case, part, stuck.sentence), self._store.now())
-                self._remediations.done(connection, case.run_id, "alerted", stuck.sentence)
+            if not self._remediations.begin(connection, case.run_id, "alerted", case.kind, case.parts[0]):
+                return case
+            # The run's row before its incident, as the follower locks them.
+            runs.mark_stuck(connection, case.run_id, case.kind, self._store.now())
+            for part in sorted(case.parts, key=_fingerprint):
+                raise_alert(connection, _alert(case, part, stuck.sentence), self._store.now())
+            self._remediations.done(connection, case.run_id, "alerted", stuck.sentence)
         self._tell(case, f"found stuck ({case.kind}): {stuck.sentence}")
         return case
 
@@ -114,7 +117,7 @@ class Ladder:
             with self._store.write(key(case.run_id)) as connection:
                 self._remediations.done(connection, case.run_id, rung, outcome)
                 done = "; ".join(r.outcome for r in self._taken(case).values() if r.done_at and r.rung != "alerted")
-                for part in case.parts:
+                for part in sorted(case.parts, key=_fingerprint):
                     amend(connection, _fingerprint(part), "; ".join(filter(None, (done, outcome))))
             self._tell(case, f"{rung}: {outcome}")
             said.append(f"run {case.run_id}: {rung}: {outcome}")
@@ -163,7 +166,8 @@ class Ladder:
     def _cancel_jobs(self, case: Case) -> str:
         cancelled = 0
         for location in {self._location(part) for part in case.parts}:
-            with open_warehouse(self._settings, location) as warehouse:
+            # A warehouse that is away must not keep the run's process alive.
+            with open_warehouse(self._settings, location, budget_seconds=WAREHOUSE_SECONDS) as warehouse:
                 mine = [job for job in warehouse.running_jobs() if job.labels.get("run_id") == case.run_id]
                 warehouse.cancel_jobs(mine)
                 cancelled += len(mine)

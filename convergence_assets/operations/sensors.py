@@ -16,6 +16,8 @@ STUCK_RUNS_EVERY_SECONDS = 30
 ALERTS_EVERY_SECONDS = 15
 BUDGET_SECONDS = 40.0
 """Dagster ends a tick after 60."""
+LEDGER_BUDGET_SECONDS = 24.0
+"""A statement that was begun within it may take 30 seconds more."""
 
 
 def build_sensors(registry: TenantRegistry, settings: Settings) -> list[dg.SensorDefinition]:
@@ -48,7 +50,7 @@ def _ledger(shared: _Shared) -> dg.SensorDefinition:
         description="Follows Dagster's event log into the runs index and the tenants' x_meta tables.",
     )
     def ledger(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        return dg.SkipReason(shared.watching.follow(context.instance, BUDGET_SECONDS))
+        return dg.SkipReason(shared.watching.follow(context.instance, LEDGER_BUDGET_SECONDS))
 
     return ledger
 

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -14,12 +15,13 @@ from typing import Any, TypeVar
 
 import dagster as dg
 import psutil
-from dagster_server import dagster_dev, environment
+from dagster_server import BIN, dagster_dev, environment
 from project import TENANTS, Project, hourly
 
 from convergence_assets.control.location import control_url
 from convergence_assets.control.planning import Pauses
 from convergence_assets.control.store import ControlStore
+from convergence_assets.control.workers import Workers
 
 T = TypeVar("T")
 BERLIN = "Europe/Berlin"
@@ -73,6 +75,22 @@ class Platform:
         assert launched["__typename"] == "LaunchRunSuccess", launched
         return str(launched["run"]["runId"])
 
+    def materialize_by_hand(self, day: date) -> "tuple[subprocess.Popen[bytes], str]":
+        """`dagster asset materialize`, which runs in its own process; that process, and the run's id."""
+        with self.instance() as instance:
+            before = {run.run_id for run in instance.get_runs()}
+            said = ["asset", "materialize", "-m", "hanging_definitions", "--select", "key:acme/demo_costs/*"]
+            typed = subprocess.Popen(
+                [BIN / "dagster", *said, "--partition", str(day)],
+                env=dict(self.environ), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+
+            def made() -> str:
+                new = [run for run in instance.get_runs() if run.run_id not in before]
+                return next((run.run_id for run in new if run.tags.get("dagster/partition") == str(day)), "")
+
+            return typed, self.wait_for(made, 60)
+
     def terminate(self, run_id: str) -> str:
         said = self.ask("mutation($r: String!) { terminateRun(runId: $r) { __typename } }", r=run_id)
         return str(said["terminateRun"]["__typename"])
@@ -98,12 +116,12 @@ class Platform:
         return psutil.Process(self.worker(run_id))
 
     def step_began(self, run_id: str) -> bool:
+        """And its process is known."""
         asked = "query($r: ID!) { runOrError(runId: $r) { ... on Run { stepStats { status } } } }"
-        return bool(self.ask(asked, r=run_id)["runOrError"]["stepStats"])
+        began = bool(self.ask(asked, r=run_id)["runOrError"]["stepStats"])
+        return began and Workers(self.store()).find(run_id) is not None
 
     def worker(self, run_id: str) -> int:
-        from convergence_assets.control.workers import Workers
-
         found = Workers(self.store()).find(run_id)
         assert found is not None
         return found.owner.process

@@ -10,9 +10,12 @@ from convergence_assets.control.planning import Outstanding, write_outstanding
 from convergence_assets.control.remediations import Part, Remediations, key
 
 
-@pytest.fixture
-def watched(tmp_path: Path) -> Watched:
-    return Watched.at(tmp_path / "home")
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.xdist_group("postgres"))])
+def watched(request: pytest.FixtureRequest, tmp_path: Path) -> Watched:
+    if request.param == "sqlite":
+        return Watched.at(tmp_path / "home")
+    server = request.getfixturevalue("postgres")
+    return Watched.at(tmp_path / "home", str(server.url(server.database())))
 
 
 def test_a_failure_names_the_run_its_class_and_the_remedy_and_ends_when_the_day_is_published(watched: Watched) -> None:

@@ -20,7 +20,7 @@ max_pipeline_duration_minutes: 1
 """
 KINDS = {
     "sleep": "no_progress", "swallow": "no_progress", "gil": "no_progress", "query": "over_duration",
-    "killed": "dead", "queued": "queued", "slow": None,
+    "killed": "dead", "queued": "queued", "slow": None, "cli": "dead",
 }  # fmt: skip
 
 
@@ -33,14 +33,16 @@ def test_a_run_that_hangs_in_any_way_is_ended_alerted_once_and_its_day_arrives(p
     environ = {"HANGING_SLOW_SECONDS": "25"}
     with running(project, days=tuple(days.values()), defaults=LIMITS, first=oldest, **environ) as platform:
         store = platform.store()
-        plan = {day: "sleep" if how == "killed" else how for how, day in days.items() if how != "queued"}
-        platform.plan(plan)
-        runs = {how: platform.launch(day) for how, day in days.items() if how != "queued"}
+        hangs = {"killed": "sleep", "cli": "sleep"}
+        platform.plan({day: hangs.get(how, how) for how, day in days.items() if how != "queued"})
+        runs = {how: platform.launch(day) for how, day in days.items() if how not in ("queued", "cli")}
         runs["queued"] = platform.launch(days["queued"], blocked="yes")
+        typed, runs["cli"] = platform.materialize_by_hand(days["cli"])
         processes = {how: platform.wait_for_start(run, 90) for how, run in runs.items() if how != "queued"}
         platform.plan({})
         processes["killed"].send_signal(signal.SIGKILL)
-
+        typed.kill()
+        typed.wait()
         stuck = [run for how, run in runs.items() if KINDS[how]]
 
         def all_closed() -> bool:

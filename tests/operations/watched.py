@@ -23,15 +23,18 @@ class Watched:
     project: Project
     now: datetime = datetime(2026, 3, 11, 6, tzinfo=UTC)
     tenants: dict[str, Tenant] = field(default_factory=dict)
+    url: str | None = None
 
     def __post_init__(self) -> None:
-        self.store = ControlStore(control_url(self.project.settings, {}), lambda: self.now)
+        settings = replace(self.project.settings, control_url=self.url)
+        self.store = ControlStore(control_url(settings, {}), lambda: self.now)
         self.tenants = self.tenants or {"acme": self.project.tenant}
         self.publications = Publications(self.store)
 
     @classmethod
-    def at(cls, home: Path) -> "Watched":
-        return cls(Project.at(home))
+    def at(cls, home: Path, url: str | None = None) -> "Watched":
+        """On SQLite in that folder, or on the store of a URL."""
+        return cls(Project.at(home), url=url)
 
     def later(self, minutes: float) -> datetime:
         self.now += timedelta(minutes=minutes)
