@@ -23,6 +23,7 @@ from convergence_assets.cli.run import run
 from convergence_assets.cli.schedule import pause, resume, schedule
 from convergence_assets.cli.schema import schema
 from convergence_assets.cli.status import status
+from convergence_assets.cli.tenants import tenants
 from convergence_assets.cli.validate import validate
 from convergence_assets.cli.watch import watch
 from convergence_assets.control.errors import ControlError
@@ -58,6 +59,7 @@ for command in (
 app.add_typer(locks)
 app.add_typer(ledger)
 app.add_typer(alerts)
+app.add_typer(tenants)
 app.add_typer(keys)
 
 

@@ -9,6 +9,11 @@ from pathlib import Path
 from convergence_assets.assets.dry_run import StepEstimate, dry_run
 from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.assets.translation import table_schema, target_table
+from convergence_assets.control import audit
+from convergence_assets.control.audit import Deed
+from convergence_assets.control.errors import ControlError
+from convergence_assets.control.keys import Keys
+from convergence_assets.control.store import ControlStore
 from convergence_assets.ledger.tables import TABLES
 from convergence_assets.operations.code_location import Webserver, WebserverError, stale
 from convergence_assets.pipelines.checking import check
@@ -106,7 +111,10 @@ def files_of(settings: Settings, tenant_id: str) -> Files:
 
 
 def plan(wanted: Wanted, settings: Settings, now: datetime) -> Onboarding:
-    """What onboarding would do; nothing is changed. Raises `OnboardingRefused`, `UnreadableFolder`, `WarehouseError`."""
+    """What onboarding would do; nothing is changed.
+
+    Raises `OnboardingRefused`, `UnreadableFolder`, and `WarehouseError` where the warehouse cannot be asked.
+    """
     folder = read_folder(settings.tenants)
     files, place = folder.tenants.get(wanted.tenant_id, {}), f"{settings.tenants.rstrip('/')}/{wanted.tenant_id}"
     raw = files.get(TENANT_FILE)
@@ -137,6 +145,7 @@ def apply(planned: Onboarding, settings: Settings, created_by: str, tell: Callab
         making.file()
         making.tables()
         secret = making.key()
+        making.noted()
     except (ReadOnlyPlace, OnboardingRefused):
         raise
     except Exception as error:
@@ -159,6 +168,7 @@ class _Making:
         self._tell = tell
         self._wrote_file = False
         self._made: list[TableRef] = []
+        self._key_id: str | None = None
 
     def file(self) -> None:
         self.step = f"writing {self._planned.file.shown}"
@@ -187,17 +197,39 @@ class _Making:
                     self._did(f"added to table {table}: {', '.join(change.added)}")
 
     def key(self) -> str | None:
-        return None
+        """The secret of the tenant's first key; None where it has or had one, a revoked one included."""
+        tenant_id = self._planned.tenant.tenant_id
+        self.step = f"making an API key for {tenant_id}"
+        keys = Keys(ControlStore.open(self._settings))
+        if keys.all(tenant_id):
+            return None
+        made = keys.create(tenant_id, self._created_by)
+        self._key_id = made.key_id
+        self._did(f"made API key {made.key_id}, valid until {made.expires_at:%Y-%m-%d}")
+        return made.secret
+
+    def noted(self) -> None:
+        """Write into the audit log who onboarded."""
+        self.step = "writing the audit log"
+        if self.done:
+            store, tenant_id = ControlStore.open(self._settings), self._planned.tenant.tenant_id
+            with store.write() as connection:
+                audit.note(connection, Deed(self._created_by, "tenant.onboard", "done", tenant_id), store.now())
 
     def undo(self) -> tuple[list[str], list[str]]:
         """What was taken back and what is left, in words."""
         undone: list[str] = []
         left: list[str] = []
         if self._made:
-            left.append(
-                f"empty tables, which the same command takes up again ({', '.join(map(str, self._made))}); to be rid "
-                f"of them: {dropping(self._settings, self._made)}"
-            )
+            names = ", ".join(map(str, self._made))
+            left.append(f"empty tables, which the same command takes up again: {names}; to be rid of them: "
+                        + dropping(self._settings, self._made))  # fmt: skip
+        if self._key_id:
+            try:
+                Keys(ControlStore.open(self._settings)).revoke(self._key_id, self._created_by)
+                undone.append(f"revoked API key {self._key_id}")
+            except ControlError as error:
+                left.append(f"API key {self._key_id} ({error}): convergence keys revoke {self._key_id}")
         if self._wrote_file:
             file = self._planned.file
             try:
@@ -248,14 +280,19 @@ class _Making:
 
 
 def dropping(settings: Settings, tables: Sequence[TableRef]) -> str:
-    """The statements, or the command, that remove tables which nobody needs; this platform runs none of them."""
+    """The statements that remove tables of one dataset, for a person to run: this platform drops no published table."""
     if settings.warehouse == "bigquery":
         return " ".join(f"DROP TABLE {replace(t, project=t.project or settings.project).quoted};" for t in tables)
+    # The embedded engine's file is its dataset, and DuckDB's own command line opens it while nothing else does.
+    drops = " ".join(f'DROP TABLE "{table.table}";' for table in tables)
+    return f"duckdb {dataset_file(settings, tables[0])} '{drops}'"
+
+
+def dataset_file(settings: Settings, table: TableRef) -> Path:
+    """Where the embedded engine keeps the dataset of a table."""
     from convergence_assets.warehouse.duckdb.files import Dataset, Layout
 
-    layout = Layout(settings.warehouse_folder)
-    files = sorted({str(layout.dataset_file(Dataset.of(table))) for table in tables})
-    return f"rm {' '.join(files)} (it holds the whole dataset)"
+    return Layout(settings.warehouse_folder).dataset_file(Dataset.of(table))
 
 
 def _refuse_another(wanted: Wanted, file: str, raw: bytes) -> None:

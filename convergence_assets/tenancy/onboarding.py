@@ -1,0 +1,251 @@
+"""A new tenant's file from what was said of it: written as a person would, checked as the registry does, compared."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from convergence_assets.pipelines.catalog import library
+from convergence_assets.pipelines.checking import check
+from convergence_assets.pipelines.problems import Problem, listing, nearest
+from convergence_assets.pipelines.yaml_source import read_yaml
+from convergence_assets.tenancy.building import build_tenant
+from convergence_assets.tenancy.datasets import share
+from convergence_assets.tenancy.folder import Files
+from convergence_assets.tenancy.model import Tenant
+from convergence_assets.tenancy.models import Defaults, TenantPipelineSpec, TenantSpec
+
+TENANT_FILE = "tenant.yaml"
+
+# What YAML reads as the text that it is, also between brackets.
+_PLAIN = re.compile(r"[A-Za-z](?:[\w ./@+-]|:(?=\w))*[\w]|[A-Za-z]")
+_NOT_TEXT = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
+_BREAKS = re.compile("[\x7f-\x9f\u2028\u2029\ufeff]")
+_ROUTE = re.compile(r"((?:critical|warning|info)(?:,(?:critical|warning|info))*)=(.+)")
+_KEY = re.compile(r"(?:([a-z][a-z0-9_]*)\.)?([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Route:
+    """Where alerts of these severities go; `to` as the file says it."""
+
+    severities: tuple[str, ...]
+    to: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a tenant is to be. None, or empty, is what nobody said: the defaults hold, or what the file says already.
+
+    `parameters` are by template the values under `with`; of each template what is said holds for `start_date` and
+    `schedule`.
+    """
+
+    tenant_id: str
+    display_name: str | None = None
+    timezone: str | None = None
+    templates: tuple[str, ...] = ()
+    parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    start_date: date | None = None
+    schedule: str | None = None
+    plan: str | None = None
+    location: str | None = None
+    project: str | None = None
+    dataset: str | None = None
+    owners: tuple[str, ...] = ()
+    alert_routes: tuple[Route, ...] = ()
+
+
+def missing(wanted: Wanted, files: Files) -> list[str]:
+    """What a new tenant's file cannot do without and nobody said: fields of `Wanted`, and `with <template>.<name>`."""
+    named = ("display_name", "timezone", "templates", "start_date")
+    absent = [name for name in named if not getattr(wanted, name)]
+    for template in wanted.templates:
+        given = wanted.parameters.get(template, {})
+        absent += [f"with {template}.{name}" for name in required(template, files) if name not in given]
+    return absent
+
+
+def required(template: str, files: Files) -> Mapping[str, str]:
+    """The parameters of a shipped template that have no default, with what each is; none of the tenant's own ones."""
+    loaded = library().get(template)
+    if loaded is None or loaded.template is None or f"pipelines/{template}/pipeline.yaml" in files:
+        return {}
+    declared = loaded.template.spec.parameters
+    return {name: spec.description or spec.type for name, spec in declared.items() if spec.default is None}
+
+
+def templates_of(files: Files) -> list[str]:
+    """Every template that a tenant with these files may name."""
+    own = {path.split("/")[1] for path in files if path.startswith("pipelines/") and path.count("/") > 1}
+    return sorted({*library(), *own})
+
+
+def parameters(said: Sequence[str], templates: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """`key=value` and `template.key=value` by template, each value as YAML reads it. Raises ValueError."""
+    found: dict[str, dict[str, Any]] = {}
+    for text in said:
+        match = _KEY.fullmatch(text)
+        if match is None:
+            raise ValueError(f"{text!r} is no parameter; expected key=value, or template.key=value")
+        template, key, value = match[1], match[2], match[3]
+        if template is None and len(templates) != 1:
+            raise ValueError(f"{text!r} may be of {listing(templates)}; write template.{key}=value")
+        if template is not None and template not in templates:
+            near = nearest(template, templates)
+            hint = f"did you mean {near!r}?" if near else f"expected {listing(templates)}"
+            raise ValueError(f"{text!r}: no template {template!r} is asked for; {hint}")
+        found.setdefault(template or templates[0], {})[key] = _as_yaml_reads(value)
+    return found
+
+
+def route(said: str) -> Route:
+    """`critical,warning=ADDRESS`, or an address alone for both of them."""
+    match = _ROUTE.fullmatch(said)
+    return Route(tuple(match[1].split(",")), match[2]) if match else Route(("critical", "warning"), said)
+
+
+def rendered(wanted: Wanted) -> str:
+    """`tenant.yaml`: the keys in the order and with the remarks that the shipped ones have."""
+    lines = [
+        f"tenant_id: {_scalar(wanted.tenant_id)} # equals the folder's name",
+        f"display_name: {_scalar(wanted.display_name or '')}",
+        f"timezone: {_scalar(wanted.timezone or '')} # a partition is a day here",
+    ]
+    place = {"project": wanted.project, "dataset": wanted.dataset, "location": wanted.location}
+    said = ", ".join(f"{key}: {_scalar(value)}" for key, value in place.items() if value)
+    if said:
+        lines.append(f"bigquery: {{{said}}}")
+    if wanted.plan:
+        lines.append(f"plan: {_scalar(wanted.plan)} # how much it may run; tenants/_defaults.yaml has the plans")
+    if wanted.owners:
+        lines.append(f"owners: [{', '.join(map(_scalar, wanted.owners))}]")
+    lines.append("pipelines:")
+    for template in wanted.templates:
+        lines += _pipeline(wanted, template)
+    if wanted.alert_routes:
+        lines += ["alerts:", "  routes:"]
+        lines += [
+            f"    - {{severities: [{', '.join(r.severities)}], to: {_quoted(r.to)}}}" for r in wanted.alert_routes
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _pipeline(wanted: Wanted, template: str) -> Iterable[str]:
+    yield f"  - template: {_scalar(template)}"
+    given = wanted.parameters.get(template, {})
+    if given:
+        yield "    with:"
+        yield from (f"      {name}: {_scalar(value)}" for name, value in given.items())
+    yield f"    start_date: {wanted.start_date} # the first day that is made"
+    if wanted.schedule:
+        yield f"    schedule: {_quoted(wanted.schedule)} # cron in the timezone above"
+
+
+def checked(
+    wanted: Wanted, raw: bytes, place: str, files: Files, defaults: Defaults, others: Iterable[Tenant], today: date
+) -> tuple[Tenant | None, list[Problem]]:
+    """The tenant that `raw` beside its other `files` makes, or every problem; messages name its folder as `place`.
+
+    `others` are the tenants that are served: none may have its dataset.
+    """
+    tenant, problems = build_tenant(wanted.tenant_id, place, {**files, TENANT_FILE: raw}, defaults, library(), today)
+    if tenant is None:
+        return None, problems
+    for other in others:
+        if other.tenant_id != tenant.tenant_id and share(tenant, other):
+            file = f"{place}/{TENANT_FILE}"
+            line = read_yaml(file, raw).line(("bigquery", "dataset")) or 1
+            said = f"tenants {other.tenant_id} and {tenant.tenant_id} share dataset {tenant.dataset}"
+            expected = "a dataset of its own (the tenant id by default)"
+            return None, [Problem(file, line, "bigquery.dataset", said, expected)]
+    return tenant, []
+
+
+def standing(file: str, raw: bytes) -> tuple[TenantSpec | None, list[Problem]]:
+    """What a file that is there says."""
+    return check(read_yaml(file, raw), TenantSpec)
+
+
+def differences(stands: TenantSpec, wanted: Wanted) -> list[str]:
+    """In words where what is wanted is not what the file says; what nobody said differs in nothing."""
+    pairs: list[tuple[str, Any, Any]] = [
+        ("enabled", stands.enabled, True),
+        ("display_name", stands.display_name, wanted.display_name),
+        ("timezone", stands.timezone, wanted.timezone),
+        ("plan", stands.plan, wanted.plan),
+        ("bigquery.project", stands.bigquery.project, wanted.project),
+        ("bigquery.dataset", stands.bigquery.dataset or stands.tenant_id, wanted.dataset),
+        ("bigquery.location", stands.bigquery.location, wanted.location),
+        ("owners", list(stands.owners), list(wanted.owners) or None),
+    ]
+    found = {pipeline.template: pipeline for pipeline in stands.pipelines}
+    if wanted.templates:
+        pairs.append(("templates", sorted(found), sorted(wanted.templates)))
+    for template in wanted.templates or tuple(found):
+        if template in found:
+            pairs += _pairs_of_pipeline(found[template], wanted)
+    said = [f"{key}: is {_shown(is_)}, asked for {_shown(asked)}" for key, is_, asked in pairs if _differs(is_, asked)]
+    routes = tuple((r.severities, r.to.get_secret_value()) for r in (stands.alerts.routes if stands.alerts else ()))
+    if wanted.alert_routes and routes != tuple((r.severities, r.to) for r in wanted.alert_routes):
+        said.append("alerts.routes: is other than asked for (addresses are not shown)")
+    return said
+
+
+def _pairs_of_pipeline(stands: TenantPipelineSpec, wanted: Wanted) -> list[tuple[str, Any, Any]]:
+    at = f"pipelines[{stands.template}]"
+    given = wanted.parameters.get(stands.template, {})
+    return [
+        (f"{at}.start_date", stands.start_date, wanted.start_date),
+        (f"{at}.schedule", stands.schedule, wanted.schedule),
+        *((f"{at}.with.{name}", stands.with_.get(name), value) for name, value in given.items()),
+    ]
+
+
+def _differs(stands: Any, asked: Any) -> bool:
+    return asked is not None and stands != asked
+
+
+def _shown(value: Any) -> str:
+    return "not given" if value is None else str(value)
+
+
+def disabled(file: str, raw: bytes, why: str) -> bytes | None:
+    """The file with `enabled: false` and otherwise as it was, comments and order included; None where that cannot be
+    done line by line. `why` is a remark beside the key."""
+    before = read_yaml(file, raw)
+    if not isinstance(before.data, dict):
+        return None
+    lines = raw.decode("utf-8").splitlines()
+    at = before.lines.get(("enabled",))
+    if at is not None:
+        lines[at - 1] = re.sub(r"^(enabled:\s*)[^\s#]+(\s*)$", rf"\1false # {why}\2", lines[at - 1])
+        lines[at - 1] = re.sub(r"^(enabled:\s*)(?!false)[^\s#]+", r"\1false", lines[at - 1])
+    else:
+        after = max(before.end((key,)) or 0 for key in ("tenant_id", "display_name", "timezone"))
+        lines.insert(after, f"enabled: false # {why}")
+    edited = ("\n".join(lines) + "\n").encode()
+    return edited if read_yaml(file, edited).data == {**before.data, "enabled": False} else None
+
+
+def _as_yaml_reads(value: str) -> Any:
+    source = read_yaml("", b"value: " + value.encode())
+    said = source.data["value"] if source.data is not None and list(source.data) == ["value"] else value
+    return value if isinstance(said, dict | list) or said is None else said
+
+
+def _scalar(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float | date):
+        return str(value)
+    text = str(value)
+    plain = _PLAIN.fullmatch(text) and text.lower() not in _NOT_TEXT
+    return text if plain else _quoted(text)
+
+
+def _quoted(text: str) -> str:
+    escaped = json.dumps(text, ensure_ascii=False)
+    return _BREAKS.sub(lambda found: f"\\u{ord(found[0]):04x}", escaped)
