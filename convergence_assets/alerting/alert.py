@@ -2,9 +2,10 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 Severity = Literal["critical", "warning", "info"]
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 Kind = Literal[
     "run_failed", "run_canceled", "run_stuck", "quality_failed", "quality_degraded", "partition_late",
     "config_rejected", "ledger_lag", "daemon_dead", "automation_failing", "delivery_failing", "warehouse_unavailable",

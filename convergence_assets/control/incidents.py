@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
+from convergence_assets.control.store import upsert
 from convergence_assets.control.tables import incidents, notifications, notified
 
 KEPT = timedelta(days=90)
@@ -104,7 +105,7 @@ def raise_alert(connection: sa.Connection, alert: Raised, now: datetime) -> None
         "acknowledged_at": sa.case((rises, sa.null()), else_=incidents.c.acknowledged_at),
         "acknowledged_by": sa.case((rises, sa.null()), else_=incidents.c.acknowledged_by),
     }
-    insert = _insert(connection)(incidents).values(first | seen)
+    insert = upsert(connection, incidents).values(first | seen)
     connection.execute(
         insert.on_conflict_do_update(
             index_elements=["fingerprint"], index_where=incidents.c.resolved_at.is_(None), set_=again | seen
@@ -146,6 +147,12 @@ def open_incidents(
     return _incidents(connection, wanted.order_by(incidents.c.opened_at, incidents.c.incident_id))
 
 
+def open_by_severity(connection: sa.Connection) -> dict[str, int]:
+    """How many last."""
+    wanted = sa.select(incidents.c.severity, sa.func.count()).where(incidents.c.resolved_at.is_(None))
+    return {row[0]: row[1] for row in connection.execute(wanted.group_by(incidents.c.severity))}
+
+
 def all_incidents(connection: sa.Connection) -> Sequence[Incident]:
     """Also those that are over, as long as they are kept; the oldest first."""
     return _incidents(connection, sa.select(incidents).order_by(incidents.c.opened_at, incidents.c.incident_id))
@@ -161,16 +168,6 @@ def notified_incidents(connection: sa.Connection) -> Sequence[Incident]:
 def forget(connection: sa.Connection, now: datetime) -> None:
     """Drop incidents that ended longer than `KEPT` ago."""
     connection.execute(sa.delete(incidents).where(incidents.c.resolved_at < now - KEPT))
-
-
-def _insert(connection: sa.Connection) -> Any:
-    if connection.dialect.name == "sqlite":
-        from sqlalchemy.dialects.sqlite import insert
-
-        return insert
-    from sqlalchemy.dialects.postgresql import insert as postgres_insert
-
-    return postgres_insert
 
 
 def _incidents(connection: sa.Connection, wanted: sa.Select[Any]) -> Sequence[Incident]:

@@ -32,6 +32,8 @@ class Publication:
 
 Days = Mapping[tuple[str, date], Publication]
 """By table and day."""
+Newest = Mapping[tuple[str, str], date]
+"""By tenant and table the last day that is published."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ def since(connection: sa.Connection, version: int) -> Sequence[tuple[str, str, d
     return [(row.tenant_id, row.table_name, row.day) for row in connection.execute(wanted)]
 
 
-def newest_days(connection: sa.Connection, tenant_id: str | None = None) -> Mapping[tuple[str, str], date]:
+def newest_days(connection: sa.Connection, tenant_id: str | None = None) -> Newest:
     """By tenant and table the last day that is published."""
     wanted = sa.select(table.c.tenant_id, table.c.table_name, sa.func.max(table.c.day).label("day"))
     if tenant_id:

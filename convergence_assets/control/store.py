@@ -128,6 +128,17 @@ class ControlStore:
             ) from error
 
 
+def upsert(connection: sa.Connection, table: sa.Table) -> Any:
+    """An INSERT that can say `on_conflict_do_update`, which SQLAlchemy has a dialect's own word for."""
+    if connection.dialect.name == "sqlite":
+        from sqlalchemy.dialects import sqlite
+
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.insert(table)
+
+
 def _engine(url: sa.URL) -> sa.Engine:
     try:
         if url.get_backend_name() == "postgresql":

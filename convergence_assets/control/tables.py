@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 # The newest file of migrations/versions; a store at this revision is opened without importing alembic.
-HEAD = "0006"
+HEAD = "0007"
 
 # Dagster keeps an `alembic_version` of its own in the same Postgres: every name here begins alike.
 VERSION_TABLE = "convergence_schema_version"
@@ -226,6 +226,15 @@ ledger_progress = sa.Table(
     metadata,
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("value", sa.Text, nullable=False),
+)
+
+# What metrics count; `labels` are the values of the series' labels, joined.
+counters = sa.Table(
+    "convergence_counters",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("labels", sa.Text, primary_key=True),
+    sa.Column("value", sa.Double, nullable=False),
 )
 
 # The process that works on a run; its own row says so before the run begins. `end_requested_at` asks the process's own

@@ -15,11 +15,13 @@ import dagster as dg
 import sqlalchemy as sa
 
 from convergence_assets import dagster_compat
+from convergence_assets.control import counters
 from convergence_assets.control import runs as index
 from convergence_assets.control.errors import ControlError
 from convergence_assets.control.ledger_rows import put
 from convergence_assets.control.store import ControlStore
 from convergence_assets.ledger import place as places
+from convergence_assets.ledger.counting import increments
 from convergence_assets.ledger.facts import Fact
 from convergence_assets.ledger.finding import Finder
 from convergence_assets.ledger.meaning import READ, Memory, Understanding
@@ -179,6 +181,7 @@ class Follower:
             changed = [part for part in parts if part not in before]
             index.write(connection, changed)
             put(connection, [*understood.rows, *map(index.ledger_row, changed)], now)
+            counters.add(connection, increments(understood.rows, [fact for _, fact in understood.facts]))
             facts = [fact for moment, fact in understood.facts if moment >= said.tell_from]
             if facts:
                 self._observe(connection, facts)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from convergence_assets.control import counters
 from convergence_assets.control.store import ControlStore
 from convergence_assets.ledger import place as places
 from convergence_assets.ledger.follow import Follower
@@ -16,6 +17,7 @@ def start_again(store: ControlStore) -> None:
     """
     with store.write("ledger") as connection:
         places.start_again(connection, store.now())
+        counters.start_again(connection)
 
 
 def follow_to_the_end(follower: Follower, store: ControlStore, seen: Callable[[int, int], None]) -> dict[str, str]:

@@ -10,8 +10,10 @@ from following import Body, World, agrees_with_dagster, good, materialize, table
 from project import hourly
 
 from convergence_assets.cli.run import Definitions
+from convergence_assets.control import counters
 from convergence_assets.control import runs as index
 from convergence_assets.ledger.facts import ChecksFailed, Published, RunEnded
+from convergence_assets.ledger.rebuild import start_again
 from convergence_assets.warehouse.errors import NotFound
 
 BERLIN = "Europe/Berlin"
@@ -299,3 +301,21 @@ def test_jobs_of_the_warehouse_are_told_once_a_step_with_what_they_cost(world: W
     assert sorted(jobs) == [("j1", 10, 1500), ("j2", 20, 500)]
     published = world.logs("`partition`, `rows`, bytes_billed", "event = 'published'")
     assert published == [("2026-03-01", 7, 30), ("2026-03-02", 7, 0), ("2026-03-03", 7, 0)]
+
+
+def test_what_is_counted_of_events_is_what_the_ledger_holds_and_a_rebuild_counts_the_same(world: World) -> None:
+    materialize(world, table("lines", good(3)))
+    materialize(world, table("lines", good(4)), partition_key="2026-03-02")
+    world.settle()
+    with world.store.read() as connection:
+        counted = counters.read(connection)
+    assert counted["pipeline_runs"] == {("acme", "demo_costs", "succeeded"): 2}
+    assert counted["pipeline_rows_published"] == {("acme", "demo_costs"): 7}
+    assert counted["pipeline_run_duration_seconds_bucket"][("demo_costs", "+Inf")] == 2
+    start_again(world.store)
+    world.settle()
+    with world.store.read() as connection:
+        again = counters.read(connection)
+    assert {name: again[name] for name in ("pipeline_runs", "pipeline_rows_published")} == {
+        name: counted[name] for name in ("pipeline_runs", "pipeline_rows_published")
+    }

@@ -1,0 +1,45 @@
+"""Numbers that only grow, kept as events are read: what a scrape of metrics adds up without reading history."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+import sqlalchemy as sa
+
+from convergence_assets.control.store import upsert
+from convergence_assets.control.tables import counters as table
+
+Labels = tuple[str, ...]
+"""The values of a series' labels, in the order in which its name declares them."""
+Increments = defaultdict[tuple[str, Labels], float]
+_BETWEEN = "\x1f"  # in no label's value
+
+
+def add(connection: sa.Connection, increments: Mapping[tuple[str, Labels], float]) -> None:
+    """Count these on, within the caller's transaction; in one order everywhere, so that no two wait for each other."""
+    rows = [
+        {"name": name, "labels": _BETWEEN.join(labels), "value": value}
+        for (name, labels), value in sorted(increments.items())
+        if value
+    ]
+    if not rows:
+        return
+    insert = upsert(connection, table)
+    connection.execute(
+        insert.on_conflict_do_update(
+            index_elements=["name", "labels"], set_={"value": table.c.value + insert.excluded.value}
+        ),
+        rows,
+    )
+
+
+def read(connection: sa.Connection) -> dict[str, dict[Labels, float]]:
+    """By name and labels."""
+    found: dict[str, dict[Labels, float]] = {}
+    for name, labels, value in connection.execute(sa.select(table.c.name, table.c.labels, table.c.value)):
+        found.setdefault(name, {})[tuple(labels.split(_BETWEEN))] = value
+    return found
+
+
+def start_again(connection: sa.Connection) -> None:
+    """Count from nothing, as whoever reads all events again does."""
+    connection.execute(sa.delete(table))
