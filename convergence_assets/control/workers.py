@@ -1,14 +1,15 @@
 """Which process works on each run, so that whoever is on its host can look after it and end it."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
 from convergence_assets.control.store import ControlStore
 from convergence_assets.control.tables import workers as table
-from convergence_assets.process import Owner
+from convergence_assets.process import Owner, is_gone
 
 KEPT = timedelta(days=7)
 
@@ -52,18 +53,22 @@ class Workers:
     def of(self, run_ids: Collection[str]) -> Mapping[str, Worker]:
         """By run; runs without a known process are left out."""
         with self._store.read() as connection:
-            return {
-                row.run_id: Worker(
-                    row.run_id,
-                    Owner(row.host, row.boot_id, row.process_space, row.process, row.process_started),
-                    row.began_at,
-                    row.end_requested_at,
-                )
-                for row in connection.execute(sa.select(table).where(table.c.run_id.in_(run_ids)))
-            }
+            found = _workers(connection, sa.select(table).where(table.c.run_id.in_(run_ids)))
+            return {worker.run_id: worker for worker in found}
+
+    def living(self) -> list[Worker]:
+        """Those whose process lives on this host."""
+        with self._store.read() as connection:
+            return [worker for worker in _workers(connection, sa.select(table)) if is_gone(worker.owner) is False]
 
     def request_end(self, run_id: str) -> bool:
         """Ask the host of a run's process to end it; whether there is such a process."""
         with self._store.write() as connection:
             own = sa.update(table).where(table.c.run_id == run_id)
             return bool(connection.execute(own.values(end_requested_at=self._store.now())).rowcount)
+
+
+def _workers(connection: sa.Connection, wanted: sa.Select[Any]) -> Iterator[Worker]:
+    for row in connection.execute(wanted):
+        owner = Owner(row.host, row.boot_id, row.process_space, row.process, row.process_started)
+        yield Worker(row.run_id, owner, row.began_at, row.end_requested_at)
