@@ -5,8 +5,6 @@ import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from convergence_assets.cli.choosing import tenant_of
 from convergence_assets.settings import Settings
@@ -68,18 +66,11 @@ def show(
     Example: convergence keys list acme
     """
     found = _keys(Settings.from_env())
-    table = Table("key", "tenant", "begins", "scopes", "state", "expires", "last used", "made by")
-    for key in found.all(tenant):
-        if as_json:
-            typer.echo(json.dumps(_as_json(key, found)))
-        state = found.state(key)
-        used = _shown(key.last_used_at) if key.last_used_at else "never"
-        table.add_row(
-            key.key_id, key.tenant_id, f"cvg_{key.prefix}_", " ".join(key.scopes), state, _shown(key.expires_at), used,
-            key.created_by,
-        )  # fmt: skip
-    if not as_json:
-        Console(soft_wrap=True, highlight=False).print(table if table.row_count else "there are no keys")
+    listed = found.all(tenant)
+    for key in listed:
+        typer.echo(json.dumps(_as_json(key, found)) if as_json else _line(key, found))
+    if not listed and not as_json:
+        typer.echo("there are no keys. Next: convergence keys create")
 
 
 @keys.command()
@@ -134,6 +125,15 @@ def _say(found: "Keys", key_id: str, key: "KeyInfo | None", as_json: bool) -> No
     until = f", valid until {_shown(key.expires_at)}" if state == "active" else ""
     said = json.dumps(_as_json(key, found)) if as_json else f"{key.key_id} of tenant {key.tenant_id}: {state}{until}"
     typer.echo(said)
+
+
+def _line(key: "KeyInfo", found: "Keys") -> str:
+    """A line: the key's id is what a reader types next, and no table may cut it."""
+    used = f"last used {_shown(key.last_used_at)}" if key.last_used_at else "never used"
+    return (
+        f"{key.key_id}  {key.tenant_id}  {found.state(key)}  cvg_{key.prefix}_...  {'+'.join(key.scopes)}  "
+        f"expires {_shown(key.expires_at)}, {used}, made by {key.created_by}"
+    )
 
 
 def _as_json(key: "KeyInfo", found: "Keys") -> dict[str, object]:

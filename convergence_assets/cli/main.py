@@ -22,6 +22,7 @@ from convergence_assets.cli.query import query
 from convergence_assets.cli.run import run
 from convergence_assets.cli.schedule import pause, resume, schedule
 from convergence_assets.cli.schema import schema
+from convergence_assets.cli.serve import serve
 from convergence_assets.cli.status import status
 from convergence_assets.cli.tenants import tenants
 from convergence_assets.cli.validate import validate
@@ -54,6 +55,7 @@ for command in (
     clear_stuck,
     watch,
     logs,
+    serve,
 ):
     app.command()(command)
 app.add_typer(locks)

@@ -7,7 +7,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, get_args
-from uuid import uuid4
 
 import sqlalchemy as sa
 
@@ -89,7 +88,7 @@ class Keys:
         secret = f"cvg_{prefix}_{secrets.token_urlsafe(_SECRET_BYTES)}"
         now = self._store.now()
         made = KeyInfo(
-            key_id=f"key_{uuid4().hex}",
+            key_id=f"key_{secrets.token_hex(8)}",
             tenant_id=tenant_id,
             prefix=prefix,
             scopes=tuple(scope for scope in SCOPES if scope in scopes),

@@ -1,0 +1,33 @@
+"""The application: its routes over one deployment."""
+
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from convergence_assets.api import problems
+from convergence_assets.api.admin import admin
+from convergence_assets.api.deployment import Deployment
+from convergence_assets.api.executions import executions
+from convergence_assets.api.health import health
+from convergence_assets.api.passing import Passing
+from convergence_assets.api.pipelines import pipelines
+
+_ABOUT = """
+A tenant's key (`x-api-key`) sees that tenant alone; what is another one's does not exist for it.
+Moments are UTC in ISO 8601, partitions are days of the tenant's timezone.
+Every error is `{error, message, next}`. `RateLimit-*` headers say how many requests are left.
+"""
+
+
+def build_app(deployment: Deployment) -> FastAPI:
+    """The routes of SPEC 10 and 9, over what `deployment` has open."""
+    app = FastAPI(
+        title="Convergence", version=version("convergence-assets"), summary="Multi-tenant cloud-cost pipelines",
+        description=_ABOUT, redirect_slashes=False,
+    )  # fmt: skip
+    app.state.deployment = deployment
+    for router in (pipelines, executions, admin, health):
+        app.include_router(router)
+    problems.install(app)
+    app.add_middleware(Passing, deployment=deployment)
+    return app

@@ -1,0 +1,229 @@
+"""Days that a tenant asks for: marked as due, so that the planner makes their runs at its next tick.
+
+Nothing is launched from here. Asking is one transaction of the control store: it is lost neither with this process nor
+with Dagster's, needs no code location, takes its turn among all tenants, and never makes two runs of one day.
+"""
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from secrets import token_hex
+from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
+
+from convergence_assets import dagster_compat
+from convergence_assets.api import reading
+from convergence_assets.api.access import Caller
+from convergence_assets.api.deployment import Deployment
+from convergence_assets.api.models import RunOfRequest, RunRequest, WaitingDay
+from convergence_assets.api.problems import Refusal, invalid, too_many
+from convergence_assets.api.reading import Asked
+from convergence_assets.assets.window import days_of
+from convergence_assets.control import audit, planning, publications
+from convergence_assets.control.audit import Deed
+from convergence_assets.control.locks import Claim, Locks
+from convergence_assets.control.planning import Outstanding
+from convergence_assets.control.requests import attempts_at, used
+from convergence_assets.control.store import ControlStore
+from convergence_assets.control.tables import api_requests
+from convergence_assets.control.tables import requests as planned
+from convergence_assets.scheduling.launching import schedule_name
+from convergence_assets.scheduling.room import stretches
+from convergence_assets.scheduling.targets import Target
+
+LONGEST_RANGE_DAYS = 366
+KEPT = timedelta(days=62)
+_UNSEEN_SECONDS = 30
+_SLACK = timedelta(seconds=5)
+"""Dagster's moments are another clock's."""
+
+
+def ask(
+    deployment: Deployment, caller: Caller, target: Target, first: date, last: date, retry_of: str | None = None
+) -> Asked:
+    """Let the days be made, once more where they are published; of a repeated run those that it did not publish.
+
+    Who asks for what is already waiting gets the request that there is. Raises `Refusal`: 409 where a run is at work
+    on one of the days or the pipeline is paused, 422 for days that it does not have, 429 over the plan.
+    """
+    store = deployment.store
+    _check_days(target, first, last, store.now())
+    if schedule_name(*target.schedule) in dagster_compat.stopped_schedules(deployment.instance):
+        raise _paused("its schedule is switched off in Dagster")
+    with store.write("planner") as connection:
+        said = reading.paused(connection, target.tenant_id)
+        if target.paused or (reason := said.get(target.pipeline) or said.get("")):
+            raise _paused("it is paused in the tenant's file" if target.paused else str(reason))
+        asking = _Asking(store, connection, target, first, last)
+        same = asking.same()
+        if same is not None:
+            return same
+        asking.refuse_what_is_at_work()
+        rows = asking.rows(retry_of)
+        asking.refuse_over_plan(rows)
+        planning.write_outstanding(connection, rows)
+        asked = Asked(
+            f"req_{token_hex(12)}", target.tenant_id, target.pipeline, first, last, caller.key_id, store.now(), retry_of
+        )
+        connection.execute(sa.delete(api_requests).where(api_requests.c.asked_at < store.now() - KEPT))
+        connection.execute(sa.insert(api_requests), vars(asked))
+        deed = Deed(
+            caller.key_id, "run.retry" if retry_of else "run.trigger", f"asked for {first}...{last}", target.tenant_id,
+            retry_of or f"{target.pipeline}/{asked.request_id}", caller.address,
+        )  # fmt: skip
+        audit.note(connection, deed, store.now())
+    return asked
+
+
+def standing(connection: sa.Connection, asked: Asked) -> RunRequest:
+    """A request as it is now."""
+    days = days_of(asked.first_day, asked.last_day)
+    name = (asked.tenant_id, asked.pipeline)
+    left = planning.outstanding(connection, *name, days)
+    made = reading.overlapping(connection, *name, asked.first_day, asked.last_day, asked.asked_at - _SLACK)
+    active = any(own.run.status in ("queued", "running") for own in made)
+    return RunRequest(
+        request_id=asked.request_id,
+        pipeline_id=asked.pipeline,
+        partition_start=asked.first_day,
+        partition_end=asked.last_day,
+        asked_at=asked.asked_at,
+        retry_of=asked.retry_of,
+        state="running" if active else "waiting" if any(row.state != "gave_up" for row in left) else "done",
+        run_id=made[0].run.run_id if made else None,
+        runs=[RunOfRequest(run_id=o.run.run_id, status=o.run.status, partition=o.run.partition) for o in made],
+        waiting=[
+            WaitingDay(partition=row.day, state=row.state, reason=row.reason)
+            for row in sorted(left, key=lambda row: row.day)
+        ],
+    )
+
+
+class _Asking:
+    """One request within its transaction, which the planner's ticks wait for."""
+
+    def __init__(self, store: ControlStore, connection: sa.Connection, target: Target, first: date, last: date) -> None:
+        self._store = store
+        self._connection = connection
+        self._target = target
+        self._first, self._last = first, last
+        self._days = days_of(first, last)
+        self._known = {row.day: row for row in planning.outstanding(connection, *target.name, self._days)}
+        self._published = publications.between(connection, target.tenant_id, target.tables.asked(), first, last)
+
+    def same(self) -> Asked | None:
+        """An earlier request for these days that no run was made for yet."""
+        for asked in reading.requests_for(self._connection, *self._target.name, self._first, self._last):
+            said = standing(self._connection, asked)
+            if said.state == "waiting" and not said.runs and {row.partition for row in said.waiting} == set(self._days):
+                return asked
+        return None
+
+    def refuse_what_is_at_work(self) -> None:
+        """Runs that hold the days, that wait in the queue, or that the planner has not seen the end of."""
+        connection, target = self._connection, self._target
+        for lock in Locks(self._store).living(connection, target.tenant_id):
+            own = lock.claim.pipeline == target.pipeline
+            if own and lock.claim.first <= self._last and self._first <= lock.claim.last:
+                raise _at_work(lock.run_id)
+        for own_run in reading.overlapping(connection, *target.name, self._first, self._last):
+            raise _at_work(own_run.run.run_id)
+        keys = [row.request_key for row in self._known.values() if row.state == "requested" and row.request_key]
+        taken = sa.select(planned.c.run_id).where(
+            planned.c.tenant_id == target.tenant_id, planned.c.request_key.in_(keys), planned.c.run_id.is_not(None)
+        )
+        for run_id in connection.scalars(taken):
+            raise _has_just_ended(run_id)
+        # What the planner has not read yet it would take for the answer to this request.
+        seen = planning.read_through(connection)
+        unseen = max((p for p in self._published.values() if p.version > seen), key=lambda p: p.version, default=None)
+        if unseen is not None:
+            own_table = unseen.table in target.tables.reads
+            raise _has_just_ended(unseen.run_id if own_table else None)
+
+    def rows(self, retry_of: str | None) -> list[Outstanding]:
+        """The days as the planner is to find them; those that it has asked for already are left as they are."""
+        wanted = [day for day in self._days if retry_of is None or not self._made_by(retry_of, day)]
+        if not wanted:
+            raise Refusal(
+                409, "nothing_to_retry", "The run has published all of its days.", "POST …/runs makes them once more.",
+                run_id=retry_of,
+            )  # fmt: skip
+        said = f"repeats run {retry_of}" if retry_of else "asked for over the API"
+        return [self._row(day, said) for day in wanted if not self._is_requested(day)]
+
+    def refuse_over_plan(self, rows: Sequence[Outstanding]) -> None:
+        """Raise where the runs that these days take are more than what is left of the plan."""
+        quota, now = self._target.quota, self._store.now()
+        runs = sum(1 for _ in stretches(rows))
+        have = used(self._connection, [quota], now)[quota.tenant_id]
+        exhausted = have.exhausted(quota, now)
+        if exhausted is None and runs > min(quota.daily_runs, quota.monthly_runs):
+            raise invalid(f"These days take {runs} runs; the plan allows {quota.daily_runs} a day. Ask for fewer days.")
+        left = {"day": quota.daily_runs - have.daily, "month": quota.monthly_runs - have.monthly}
+        short = next((period for period in ("month", "day") if runs > left[period]), None)
+        if exhausted is None and short is not None:
+            end = (quota.month if short == "month" else quota.day)(now)[1]
+            exhausted = f"these days take {runs} runs, and {left[short]} are left of the {short}", end
+        if exhausted is not None:
+            said, retry_at = exhausted
+            seconds = max(int((retry_at - now).total_seconds()) + 1, 1)
+            raise too_many("over_plan", f"The plan allows no more: {said}.", seconds)
+
+    def _made_by(self, run_id: str, day: date) -> bool:
+        own = [self._published.get((table, day)) for table in self._target.tables.reads]
+        return all(p is not None and p.run_id == run_id for p in own)
+
+    def _is_requested(self, day: date) -> bool:
+        row = self._known.get(day)
+        return row is not None and row.state == "requested"
+
+    def _row(self, day: date, said: str) -> Outstanding:
+        row = self._known.get(day)
+        version = max((p.version for (_, d), p in self._published.items() if d == day), default=0)
+        version = max(version, row.data_version if row else 0)
+        attempts = row.attempts if row else 0
+        if self._was_asked_for(day):
+            # A request's key is never used twice; a day that has one gets a run of its own, under a higher number.
+            tried = attempts_at(self._connection, Claim(*self._target.name, day, day), version)
+            attempts = max(tried, attempts, 1)
+        return Outstanding(*self._target.name, day, "due", said, self._store.now(), attempts, version)
+
+    def _was_asked_for(self, day: date) -> bool:
+        own = (
+            planned.c.tenant_id == self._target.tenant_id, planned.c.pipeline == self._target.pipeline,
+            planned.c.first_day <= day, planned.c.last_day >= day,
+        )  # fmt: skip
+        return self._connection.execute(sa.select(planned.c.request_key).where(*own).limit(1)).first() is not None
+
+
+def _check_days(target: Target, first: date, last: date, now: datetime) -> None:
+    today = now.astimezone(ZoneInfo(target.timezone)).date()
+    if first < target.start_date:
+        raise invalid(f"{target.pipeline} begins on {target.start_date}; {first} is no partition of it.")
+    if last >= today:
+        raise invalid(f"{last} is not over yet in {target.timezone}; the last day is {today - timedelta(days=1)}.")
+    if (last - first).days >= LONGEST_RANGE_DAYS:
+        raise invalid(f"At most {LONGEST_RANGE_DAYS} days are asked for at once.")
+
+
+def _paused(reason: str) -> Refusal:
+    return Refusal(
+        409, "paused", f"The pipeline does not run: {reason}.", "Resume it: `convergence resume`, or in its file.",
+        run_id=None,
+    )  # fmt: skip
+
+
+def _at_work(run_id: str) -> Refusal:
+    return Refusal(
+        409, "already_running", "A run is at work on these days.", f"Wait for it: GET /api/v1/executions/{run_id}.",
+        run_id=run_id,
+    )  # fmt: skip
+
+
+def _has_just_ended(run_id: str | None) -> Refusal:
+    return Refusal(
+        409, "not_seen_yet", "A run over these days, or over what they read, has only just ended.",
+        f"Send it again after {_UNSEEN_SECONDS} seconds; if it stays so, the Dagster daemon does not run.",
+        {"Retry-After": str(_UNSEEN_SECONDS)}, run_id=run_id,
+    )  # fmt: skip

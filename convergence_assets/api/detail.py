@@ -1,0 +1,162 @@
+"""What a run did for one tenant, step by step, from Dagster's own events; those of other tenants are not looked at."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+
+from convergence_assets import dagster_compat
+from convergence_assets.api.models import Check, RunError, Step
+from convergence_assets.api.reading import OwnRun
+from convergence_assets.ledger.meaning import error_of
+from convergence_assets.ledger.rows import plain
+from convergence_assets.ledger.seeing import table_of
+from convergence_assets.warehouse.errors import ERROR_CLASSES
+
+EVENTS_AT_MOST = 20_000
+_EVENTS_A_PAGE = 1000
+Kind = dg.DagsterEventType
+_BEGAN = (Kind.STEP_START, Kind.STEP_RESTARTED)
+_ENDED = {Kind.STEP_SUCCESS: "succeeded", Kind.STEP_SKIPPED: "skipped", Kind.STEP_FAILURE: "failed"}
+_READ = (
+    Kind.ASSET_MATERIALIZATION_PLANNED, Kind.STEP_UP_FOR_RETRY, Kind.ASSET_MATERIALIZATION,
+    Kind.ASSET_CHECK_EVALUATION, *_BEGAN, *_ENDED,
+)  # fmt: skip
+_REMEDIES = {
+    "quality_failed": "Look at the failed checks; correct the source or the expectation and ask for the day again.",
+    "over_limit": "Wait until the plan allows another run, or change the plan.",
+    "locked": "Wait for the run that holds the days.",
+    "lock_lost": "Ask for the days again.",
+    "duplicate_request": "Nothing: another run was made for the same request.",
+    "control_store": "Ask for the days again; if it stays, the platform's store is not reached.",
+    "canceled": "Ask for the days again if it was not ended on purpose.",
+    "deleted": "The run was deleted in Dagster; ask for its days again.",
+}
+_ANY = "Read the message and the steps; ask for the days again once the cause is gone."
+
+
+def remedy_of(error_class: str) -> str:
+    """What to do about a failure."""
+    known = ERROR_CLASSES.get(error_class)
+    return known.remedy if known else _REMEDIES.get(error_class, _ANY)
+
+
+def error_of_run(own: OwnRun) -> RunError | None:
+    """Why a run failed. What a run that is shared with other tenants says of itself may be about their data."""
+    run = own.run
+    if run.error_class is None and run.error_message is None:
+        return None
+    if own.shared:
+        return RunError(error_class="run_failure", message="The run has failed; its steps say where.", remedy=_ANY)
+    error_class = run.error_class or "run_failure"
+    return RunError(error_class=error_class, message=run.error_message or "", remedy=remedy_of(error_class))
+
+
+@dataclass
+class Steps:
+    """The tenant's steps and checks of a run; not `complete` where events are missing or too many."""
+
+    steps: list[Step] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
+    complete: bool = True
+
+
+def steps_of(instance: dg.DagsterInstance, run_id: str, tenant_id: str) -> Steps:
+    """What the run did for the tenant's tables."""
+    found, by_step = Steps(), dict[str, Step]()
+    after, more, read = -1, True, 0
+    while more and read < EVENTS_AT_MOST:
+        records, more = dagster_compat.run_events(instance, run_id, after, _EVENTS_A_PAGE, _READ)
+        for record in records:
+            after, read = record.storage_id, read + 1
+            entry = record.event_log_entry
+            if entry.dagster_event is not None:
+                _take(found, by_step, entry.dagster_event, datetime.fromtimestamp(entry.timestamp, UTC), tenant_id)
+    found.complete = not more and read > 0
+    found.steps = list(by_step.values())
+    return found
+
+
+def _take(found: Steps, by_step: dict[str, Step], said: dg.DagsterEvent, moment: datetime, tenant_id: str) -> None:
+    kind, key = said.event_type, said.step_key or ""
+    if kind == Kind.ASSET_MATERIALIZATION_PLANNED:
+        table = table_of(said.asset_key)
+        if table and table[0] == tenant_id and key:
+            by_step.setdefault(key, _planned(table[1], table[2]))
+    elif kind == Kind.ASSET_CHECK_EVALUATION:
+        table = table_of(said.asset_check_evaluation_data.asset_key)
+        if table and table[0] == tenant_id:
+            found.checks.append(_check(table[1], table[2], said))
+    elif key in by_step:
+        step = by_step[key]
+        if kind == Kind.ASSET_MATERIALIZATION:
+            table = table_of(said.asset_key)
+            if table and table[0] == tenant_id:
+                _published(step, said)
+        else:
+            _changed(step, said, moment)
+
+
+def _changed(step: Step, said: dg.DagsterEvent, moment: datetime) -> None:
+    kind = said.event_type
+    if kind in _BEGAN:
+        step.status, step.attempts = "running", step.attempts + 1
+        step.started_at = step.started_at or moment
+        step.ended_at = step.duration_ms = None
+        return
+    if kind in (Kind.STEP_FAILURE, Kind.STEP_UP_FOR_RETRY):
+        error_class, message = error_of(said)
+        # The first failure of a step says more than what a later attempt met.
+        step.error = step.error or RunError(error_class=error_class, message=message, remedy=remedy_of(error_class))
+        metadata = getattr(said.event_specific_data, "user_failure_data", None)
+        billed = _plain(metadata.metadata).get("bytes_billed") if metadata else None
+        step.bytes_billed = max(step.bytes_billed, int(billed or 0))
+    if kind in _ENDED:
+        step.status = _ENDED[kind]  # type: ignore[assignment]
+        step.ended_at = moment
+        if step.started_at:
+            step.duration_ms = round((moment - step.started_at).total_seconds() * 1000)
+        if step.status == "succeeded":
+            step.error = None
+
+
+def _published(step: Step, said: dg.DagsterEvent) -> None:
+    found = said.step_materialization_data.materialization
+    metadata = _plain(found.metadata)
+    by_partition = metadata.get("rows_by_partition") or {}
+    rows = by_partition.get(found.partition, metadata.get("dagster/partition_row_count"))
+    if rows is None and found.partition is None:
+        rows = metadata.get("dagster/row_count")
+    step.rows_published += int(rows or 0)
+    # Each materialisation of a step says what all of its jobs were billed for.
+    step.bytes_billed = max(step.bytes_billed, int(metadata.get("bytes_billed") or 0))
+    if found.partition:
+        step.partitions_published.append(found.partition)
+
+
+def _check(pipeline: str, table: str, said: dg.DagsterEvent) -> Check:
+    found = said.asset_check_evaluation_data
+    metadata = _plain(found.metadata)
+    return Check(
+        pipeline_id=pipeline,
+        table=table,
+        check=found.check_name,
+        severity=str(metadata.get("severity") or found.severity.value.lower()),
+        passed=found.passed,
+        column=metadata.get("column"),
+        unexpected_count=metadata.get("unexpected_count"),
+        failed_partitions=[str(day) for day in metadata.get("failed_partitions") or ()],
+    )
+
+
+def _planned(pipeline: str, table: str) -> Step:
+    return Step(
+        pipeline_id=pipeline, table=table, status="waiting", attempts=0, started_at=None, ended_at=None,
+        duration_ms=None, partitions_published=[], rows_published=0, bytes_billed=0, error=None,
+    )  # fmt: skip
+
+
+def _plain(metadata: Mapping[str, dg.MetadataValue[Any]]) -> dict[str, Any]:
+    return {name: plain(value) for name, value in metadata.items()}

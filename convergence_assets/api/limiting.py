@@ -1,0 +1,130 @@
+"""How many requests a tenant may send, and how often an address may fail to say who it is."""
+
+import ipaddress
+import logging
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from limits import RateLimitItem, RateLimitItemPerHour, RateLimitItemPerMinute
+from limits.errors import StorageError
+from limits.storage import MemoryStorage, Storage, storage_from_string
+from limits.strategies import SlidingWindowCounterRateLimiter
+
+PER_MINUTE, PER_HOUR = 100, 1000
+ADMIN_PER_MINUTE, ADMIN_PER_HOUR = 300, 6000
+FAILURES_PER_MINUTE, FAILURES_PER_HOUR = 10, 100
+"""Of one client address."""
+_REDIS_SECONDS = 0.25
+_AWAY_SECONDS = 5.0
+"""So long Redis is not asked again after it failed: each question would wait for it."""
+_log = logging.getLogger(__name__)
+
+Rules = tuple[RateLimitItem, ...]
+TENANT: Rules = (RateLimitItemPerMinute(PER_MINUTE), RateLimitItemPerHour(PER_HOUR))
+ADMIN: Rules = (RateLimitItemPerMinute(ADMIN_PER_MINUTE), RateLimitItemPerHour(ADMIN_PER_HOUR))
+FAILURES: Rules = (RateLimitItemPerMinute(FAILURES_PER_MINUTE), RateLimitItemPerHour(FAILURES_PER_HOUR))
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where somebody stands: of the limit that is nearest, what it allows, what is left, and seconds to more."""
+
+    allowed: bool
+    limit: int
+    remaining: int
+    reset_seconds: int
+    policy: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """As draft-ietf-httpapi-ratelimit-headers has them."""
+        return {
+            "RateLimit-Limit": str(self.limit),
+            "RateLimit-Remaining": str(self.remaining),
+            "RateLimit-Reset": str(self.reset_seconds),
+            "RateLimit-Policy": self.policy,
+        }
+
+
+class Limits:
+    """Counts in Redis where there is one, else in this process; a sliding window a rule.
+
+    Where Redis does not answer, reading is allowed and not counted; everything else is counted in this process.
+    """
+
+    def __init__(self, redis_url: str | None = None) -> None:
+        """Raises ValueError where the URL is none of Redis."""
+        self._own = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._shared = SlidingWindowCounterRateLimiter(_redis(redis_url)) if redis_url else None
+        self._away_until = 0.0
+
+    def hit(self, rules: Rules, who: str, *, reading: bool) -> Standing:
+        """Count a request and say where its sender stands; a refused one is not counted."""
+        shared = self._answering()
+        if shared is not None:
+            try:
+                return _hit(shared, rules, who)
+            except StorageError as error:
+                self._is_away(error)
+        if reading and self._shared is not None:
+            return Standing(True, rules[0].amount, rules[0].amount, rules[0].get_expiry(), _policy(rules))
+        return _hit(self._own, rules, who)
+
+    def standing(self, rules: Rules, who: str) -> Standing:
+        """Where somebody stands, without counting; never fails open."""
+        shared = self._answering()
+        if shared is not None:
+            try:
+                return _standing(shared, rules, who)
+            except StorageError as error:
+                self._is_away(error)
+        return _standing(self._own, rules, who)
+
+    def _answering(self) -> SlidingWindowCounterRateLimiter | None:
+        return self._shared if time.monotonic() >= self._away_until else None
+
+    def _is_away(self, error: StorageError) -> None:
+        self._away_until = time.monotonic() + _AWAY_SECONDS
+        _log.error(
+            "limits: Redis does not answer (%s); reading is not limited meanwhile", type(error.storage_error).__name__
+        )
+
+
+def network_of(address: str | None) -> str:
+    """The address that failures are counted by; of IPv6 the network that one client has."""
+    try:
+        found = ipaddress.ip_address(address or "")
+    except ValueError:
+        return "unknown"
+    if isinstance(found, ipaddress.IPv6Address) and not found.ipv4_mapped:
+        return str(ipaddress.ip_network((found, 64), strict=False).network_address)
+    return str(found)
+
+
+def _redis(url: str) -> Storage:
+    if not url.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("REDIS_URL is no address of Redis; expected redis://host:6379")
+    url = f"redis+{url}" if url.startswith("unix://") else url
+    options = {"socket_connect_timeout": _REDIS_SECONDS, "socket_timeout": _REDIS_SECONDS}
+    return storage_from_string(url, wrap_exceptions=True, **options)  # type: ignore[return-value]
+
+
+def _hit(limiter: SlidingWindowCounterRateLimiter, rules: Rules, who: str) -> Standing:
+    allowed = all(limiter.hit(rule, who) for rule in rules)
+    return replace(_standing(limiter, rules, who), allowed=allowed)
+
+
+def _standing(limiter: SlidingWindowCounterRateLimiter, rules: Rules, who: str) -> Standing:
+    found: Sequence[tuple[int, float, RateLimitItem]] = [
+        (stats.remaining, stats.reset_time, rule) for rule in rules for stats in [limiter.get_window_stats(rule, who)]
+    ]
+    # Of two that are used up the later end counts.
+    remaining, reset, rule = min(found, key=lambda one: (max(one[0], 0), -one[1] if one[0] <= 0 else one[1]))
+    seconds = max(math.ceil(reset - time.time()), 1)
+    return Standing(remaining > 0, rule.amount, max(remaining, 0), seconds, _policy(rules))
+
+
+def _policy(rules: Rules) -> str:
+    return ", ".join(f"{rule.amount};w={rule.get_expiry()}" for rule in rules)

@@ -1,0 +1,83 @@
+"""What happens to every request on its way: it is counted and timed, its size limited, headers added."""
+
+import json
+import time
+from collections.abc import Mapping
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from convergence_assets.api.counting import METHODS, REQUESTS, SECONDS, UNMATCHED
+from convergence_assets.api.deployment import Deployment
+
+LARGEST_BODY_BYTES = 64 * 1024
+_TOO_LARGE = json.dumps(
+    {"error": "too_large", "message": f"The body is larger than {LARGEST_BODY_BYTES} bytes.", "next": "Send less."}
+).encode()
+
+
+class Passing:
+    """Around the whole application."""
+
+    def __init__(self, app: ASGIApp, deployment: Deployment) -> None:
+        self._app = app
+        self._deployment = deployment
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began, status = time.perf_counter(), 500
+        scope["state"] = dict(scope.get("state") or {})
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message = {**message, "headers": [*message["headers"], *self._headers(scope["state"])]}
+            await send(message)
+
+        try:
+            if _says_too_large(scope):
+                await _refuse(sending)
+            else:
+                await self._app(scope, _Limited(receive), sending)
+        finally:
+            method = scope["method"] if scope["method"] in METHODS else "other"
+            path = getattr(scope.get("route"), "path", UNMATCHED)
+            REQUESTS.labels(method, path, str(status)).inc()
+            SECONDS.labels(method, path).observe(time.perf_counter() - began)
+
+    def _headers(self, state: Mapping[str, Mapping[str, str]]) -> list[tuple[bytes, bytes]]:
+        found = [(name.lower().encode(), value.encode()) for name, value in state.get("limits", {}).items()]
+        found += [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
+        if self._deployment.draining.is_set():
+            # Who keeps the connection goes to another instance with the next request, which this one would not take.
+            found.append((b"connection", b"close"))
+        return found
+
+
+class _Limited:
+    """A body that ends where it gets too large: what is left is no JSON, and is answered so."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._left = LARGEST_BODY_BYTES
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._left -= len(message.get("body", b""))
+            if self._left < 0:
+                return {"type": "http.request", "body": b"\0", "more_body": False}
+        return message
+
+
+def _says_too_large(scope: Scope) -> bool:
+    said = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+    return said.isdigit() and int(said) > LARGEST_BODY_BYTES
+
+
+async def _refuse(send: Send) -> None:
+    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": 413, "headers": headers})
+    await send({"type": "http.response.body", "body": _TOO_LARGE})

@@ -1,0 +1,143 @@
+"""`/api/v1/pipelines`: a tenant's pipelines, their runs, and asking for days."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated
+
+import sqlalchemy as sa
+from fastapi import APIRouter, Body, Path, Query
+
+from convergence_assets.api import asking, reading
+from convergence_assets.api.access import Here, Reader, Runner
+from convergence_assets.api.deployment import Deployment
+from convergence_assets.api.detail import error_of_run
+from convergence_assets.api.models import (
+    Execution,
+    ExecutionCursor,
+    Executions,
+    Pipelines,
+    PipelineState,
+    RunRequest,
+    WantedRun,
+)
+from convergence_assets.api.problems import invalid, not_found, responses
+from convergence_assets.control import publications
+from convergence_assets.control.runs import RunStatus
+from convergence_assets.scheduling.targets import Target
+from convergence_assets.tenancy.model import Tenant
+
+pipelines = APIRouter(prefix="/api/v1/pipelines", tags=["pipelines"])
+
+Status = Annotated[list[RunStatus] | None, Query(description="Only runs of this status; may be said several times")]
+Since = Annotated[datetime | None, Query(description="Only runs that were created then or later; UTC where no offset")]
+Limit = Annotated[int, Query(ge=1, le=200, description="At most so many")]
+Cursor = Annotated[ExecutionCursor, Query(description="`next_cursor` of the page before")]
+PipelineId = Annotated[str, Path(description="A pipeline's name", examples=["gcp_billing"])]
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,127}")
+
+
+@pipelines.get("", responses=responses(403), summary="The tenant's pipelines")
+def all_pipelines(caller: Reader, here: Here) -> Pipelines:
+    """Schedule, last run and last published day of each."""
+    known = here.served.known()
+    tenant, targets = known.tenant(caller.tenant_id), known.targets(caller.tenant_id)
+    if tenant is None:
+        return Pipelines(pipelines=[])
+    with here.store.read() as connection:
+        newest = publications.newest_days(connection, caller.tenant_id)
+        paused = reading.paused(connection, caller.tenant_id)
+        states = []
+        for target in targets:
+            last = reading.page(connection, caller.tenant_id, pipeline=target.pipeline, limit=1).runs
+            run = Execution.of(last[0].run, error_of_run(last[0])) if last else None
+            states.append(_state(tenant, target, newest, paused, run, here.store.now()))
+    return Pipelines(pipelines=states)
+
+
+@pipelines.get("/executions", responses=responses(403), summary="Runs of all pipelines")
+def executions(
+    caller: Reader, here: Here, status: Status = None, since: Since = None, limit: Limit = 50, cursor: Cursor = None
+) -> Executions:
+    """The newest first; `?status=running` shows what runs now."""
+    with here.store.read() as connection:
+        return _page(connection, caller.tenant_id, None, status, since, limit, cursor)
+
+
+@pipelines.get("/{pipeline_id}/executions", responses=responses(403, 404), summary="Runs of a pipeline")
+def executions_of(
+    pipeline_id: PipelineId, caller: Reader, here: Here, status: Status = None, since: Since = None,
+    limit: Limit = 50, cursor: Cursor = None,
+) -> Executions:  # fmt: skip
+    """The newest first."""
+    if not _NAME.fullmatch(pipeline_id):
+        raise not_found()
+    with here.store.read() as connection:
+        known = here.served.known().target(caller.tenant_id, pipeline_id) is not None
+        if not known and not reading.has_run(connection, caller.tenant_id, pipeline_id):
+            raise not_found()
+        return _page(connection, caller.tenant_id, pipeline_id, status, since, limit, cursor)
+
+
+@pipelines.post(
+    "/{pipeline_id}/runs", status_code=202, responses=responses(400, 403, 404, 409, 413), summary="Ask for days"
+)
+def ask_for_days(
+    pipeline_id: PipelineId, caller: Runner, here: Here, wanted: Annotated[WantedRun, Body()]
+) -> RunRequest:
+    """Let one partition or a range be made, also where it is published. The answer names the request; `run_id` is
+    filled once its run is there, within half a minute where the plan has room: `GET /api/v1/requests/{request_id}`."""
+    asked = asking.ask(here, caller, target_of(here, caller.tenant_id, pipeline_id), *wanted.days)
+    with here.store.read() as connection:
+        return asking.standing(connection, asked)
+
+
+def target_of(here: Deployment, tenant_id: str, pipeline: str) -> Target:
+    """Raises 404 where the tenant does not run it."""
+    found = here.served.known().target(tenant_id, pipeline)
+    if found is None:
+        raise not_found()
+    return found
+
+
+def _page(
+    connection: sa.Connection, tenant_id: str, pipeline: str | None, status: list[RunStatus] | None,
+    since: datetime | None, limit: int, cursor: str | None,
+) -> Executions:  # fmt: skip
+    try:
+        moment = (since if since.tzinfo else since.replace(tzinfo=UTC)).astimezone(UTC) if since else None
+        found = reading.page(
+            connection, tenant_id, pipeline=pipeline, statuses=status or (), since=moment, limit=limit, after=cursor
+        )
+    except (ValueError, OverflowError) as error:
+        said = "since: no such moment" if isinstance(error, OverflowError) else f"cursor: {error}"
+        raise invalid(f"{said}.", "Ask without it.") from None
+    return Executions(
+        executions=[Execution.of(own.run, error_of_run(own)) for own in found.runs], next_cursor=found.next
+    )
+
+
+def _state(
+    tenant: Tenant, target: Target, newest: Mapping[tuple[str, str], date],
+    paused: dict[str, str], run: Execution | None, now: datetime,
+) -> PipelineState:  # fmt: skip
+    published = [newest.get((target.tenant_id, table)) for table in target.tables.reads]
+    last = min((day for day in published if day), default=None) if all(published) else None
+    through = target.due_through(now)
+    own = next(pipeline for pipeline in tenant.pipelines if pipeline.name == target.pipeline)
+    stopped = "paused in the tenant's file" if target.paused else paused.get(target.pipeline) or paused.get("")
+    behind = (through - last).days if last else (through - target.start_date).days + 1
+    return PipelineState(
+        pipeline_id=target.pipeline,
+        description=own.description,
+        schedule=target.cron,
+        timezone=target.timezone,
+        paused=stopped,
+        tables=list(target.tables.reads),
+        start_date=target.start_date,
+        last_published=last,
+        due_through=through,
+        behind_days=max(behind, 0),
+        next_due_at=target.due_at(max(through + timedelta(days=1), target.start_date)),
+        last_run=run,
+    )

@@ -1,0 +1,137 @@
+"""Whether the platform works: each part asked beside the others, with a deadline, and the answers kept for seconds."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import dagster as dg
+import sqlalchemy as sa
+
+from convergence_assets import dagster_compat
+from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.control.store import ControlStore
+from convergence_assets.operations.automation import DAEMONS, HEARTBEAT_WITHIN
+from convergence_assets.settings import Settings
+from convergence_assets.warehouse.schema import Query
+
+KEPT_SECONDS = 5.0
+WAREHOUSE_KEPT_SECONDS = 60.0
+PART_SECONDS = 4.0
+"""So long a part may take to answer; Kubernetes' probes are given up soon after."""
+LOCATION_WITHIN = timedelta(minutes=5)
+CATCH_UP = "catch_up"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part: `said` is what it said of itself, or what is wrong."""
+
+    ready: bool
+    said: str
+
+
+class Readiness:
+    """Asks at most once in `KEPT_SECONDS`, however many ask; a part that hangs is asked by one thread alone."""
+
+    def __init__(self, settings: Settings, store: ControlStore, instance: dg.DagsterInstance) -> None:
+        self._settings = settings
+        self._store = store
+        self._instance = instance
+        self._asking = threading.Lock()
+        self._found: Mapping[str, Part] = {}
+        self._found_at = -KEPT_SECONDS
+        self._parts = {
+            "control_store": _Asked(self._control_store),
+            "dagster_storage": _Asked(self._dagster_storage),
+            "daemons": _Asked(self._daemons),
+            "code_location": _Asked(self._code_location),
+            "warehouse": _Asked(self._warehouse, WAREHOUSE_KEPT_SECONDS),
+        }
+
+    def parts(self) -> Mapping[str, Part]:
+        """Every part by its name."""
+        with self._asking:
+            if time.monotonic() - self._found_at >= KEPT_SECONDS:
+                self._found = self._ask()
+                self._found_at = time.monotonic()
+            return self._found
+
+    def _ask(self) -> Mapping[str, Part]:
+        threads = ThreadPoolExecutor(len(self._parts), thread_name_prefix="readiness")
+        asked = {name: threads.submit(part.ask) for name, part in self._parts.items()}
+        wait(asked.values(), timeout=PART_SECONDS)
+        threads.shutdown(wait=False)
+        late = Part(False, f"no answer within {PART_SECONDS:.0f} s")
+        return {name: found.result() if found.done() else late for name, found in asked.items()}
+
+    def _control_store(self) -> Part:
+        with self._store.read() as connection:
+            connection.execute(sa.text("SELECT 1"))
+        return Part(True, "answers")
+
+    def _dagster_storage(self) -> Part:
+        dagster_compat.existing_runs(self._instance, ["none"])
+        return Part(True, "answers")
+
+    def _daemons(self) -> Part:
+        beats, now = dagster_compat.daemon_heartbeats(self._instance), self._store.now()
+        dead = [name for name in DAEMONS if name not in beats or now - beats[name] > HEARTBEAT_WITHIN]
+        if dead:
+            return Part(False, f"no heartbeat of {', '.join(_since(name, beats.get(name)) for name in dead)}")
+        return Part(True, f"{len(DAEMONS)} alive")
+
+    def _code_location(self) -> Part:
+        """Sensors tick only where their code location is loaded."""
+        found = next((a for a in dagster_compat.automations(self._instance, 1) if a.name == CATCH_UP), None)
+        if found is None or found.last_tick_at is None:
+            return Part(
+                False, f"the sensor {CATCH_UP} has never ticked: the code location was not loaded, or it is off"
+            )
+        if self._store.now() - found.last_tick_at > LOCATION_WITHIN:
+            said = f"the sensor {CATCH_UP} has not ticked since {found.last_tick_at:%Y-%m-%dT%H:%M:%SZ}"
+            return Part(False, f"{said}: the code location is not loaded, or it is off")
+        return Part(True, f"loaded, last tick {found.last_tick_at:%Y-%m-%dT%H:%M:%SZ}")
+
+    def _warehouse(self) -> Part:
+        said = f"{self._settings.warehouse} ({self._settings.warehouse_reason})"
+        with open_warehouse(self._settings, budget_seconds=0.0) as warehouse:
+            warehouse.dry_run(Query("SELECT 1 AS one"))
+        return Part(True, said)
+
+
+class _Asked:
+    """A question that is not asked again while it is not answered; its answer may be kept."""
+
+    def __init__(self, question: Callable[[], Part], kept_seconds: float = 0.0) -> None:
+        self._question = question
+        self._kept_seconds = kept_seconds
+        self._busy = threading.Lock()
+        self._answer = Part(False, "not asked yet")
+        self._answered_at = float("-inf")
+
+    def ask(self) -> Part:
+        if self._answer.ready and time.monotonic() - self._answered_at < self._kept_seconds:
+            return self._answer
+        if not self._busy.acquire(blocking=False):
+            return Part(False, "no answer to the last question yet")
+        try:
+            self._answer = self._question()
+        except Exception as error:
+            # Whoever asks has shown no key: the message, which may name hosts, is for the log.
+            _log.error("not ready: %s: %s", type(error).__name__, error)
+            self._answer = Part(
+                False, f"{getattr(error, 'error_class', type(error).__name__)}; the log has the details"
+            )
+        finally:
+            self._answered_at = time.monotonic()
+            self._busy.release()
+        return self._answer
+
+
+def _since(name: str, beat: datetime | None) -> str:
+    return f"{name} (last {beat:%Y-%m-%dT%H:%M:%SZ})" if beat else f"{name} (never)"

@@ -1,0 +1,66 @@
+"""The API as a process: uvicorn, and an end upon which nothing that was accepted is lost."""
+
+import asyncio
+import logging
+import socket
+import time
+from types import FrameType
+
+import uvicorn
+
+from convergence_assets.api.app import build_app
+from convergence_assets.api.deployment import Deployment
+from convergence_assets.settings import SettingsError
+
+DRAIN_SECONDS = 1.5
+"""So long it goes on taking requests after it was told to end, and tells each client not to come back: those who keep
+a connection meet no closed one, and load balancers see that it is not ready."""
+GRACE_SECONDS = 20
+"""So long requests in flight may take then; Kubernetes kills after 30."""
+SHORTEST_ADMIN_KEY = 16
+_log = logging.getLogger(__name__)
+
+
+class Server(uvicorn.Server):
+    """Ends in two steps: no new clients, then no new requests; a second signal ends it at once."""
+
+    def __init__(self, config: uvicorn.Config, deployment: Deployment) -> None:
+        super().__init__(config)
+        self._deployment = deployment
+        self._ends_at: float | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        # uvicorn would send itself the signals that it keeps here once it has ended, and not exit with 0.
+        if self._ends_at is not None:
+            self.should_exit = self.force_exit = True
+            return
+        self._deployment.draining.set()
+        self._ends_at = time.monotonic() + DRAIN_SECONDS
+
+    async def on_tick(self, counter: int) -> bool:
+        if self._ends_at is not None and time.monotonic() >= self._ends_at:
+            self.should_exit = True
+        return await super().on_tick(counter)
+
+
+def serve(deployment: Deployment, host: str, port: int) -> None:
+    """Answer until the process is told to end. Raises `SettingsError` for a port in use or an admin key that can be
+    guessed."""
+    admin_key = deployment.settings.admin_key
+    if admin_key is not None and len(admin_key) < SHORTEST_ADMIN_KEY:
+        raise SettingsError(
+            f"CONVERGENCE_ADMIN_KEY is shorter than {SHORTEST_ADMIN_KEY} characters; make one with "
+            "`python -c 'import secrets; print(secrets.token_urlsafe(32))'`"
+        )
+    try:
+        listening = socket.create_server((host, port), backlog=512, reuse_port=False)
+    except OSError as error:
+        raise SettingsError(f"port {port} on {host}: {error.strerror}; end what uses it, or set API_PORT") from None
+    config = uvicorn.Config(
+        build_app(deployment), log_config=None, access_log=False, server_header=False, timeout_keep_alive=30,
+        timeout_graceful_shutdown=GRACE_SECONDS, lifespan="off",
+    )  # fmt: skip
+    with listening:
+        _log.info("the API answers on http://%s:%s, its routes are at /docs", *listening.getsockname()[:2])
+        asyncio.run(Server(config, deployment).serve([listening]))
+    _log.info("the API has ended")

@@ -1,0 +1,33 @@
+"""`convergence serve`: the HTTP API."""
+
+import logging
+from typing import Annotated
+
+import typer
+
+from convergence_assets.cli.instance import open_instance
+from convergence_assets.settings import Settings, SettingsError
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0: every one")] = "127.0.0.1",
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Absent: API_PORT, else 8080")] = None,
+) -> None:
+    """Serve the HTTP API until the process is told to end; requests in flight are finished, exit code 0.
+
+    CONVERGENCE_ADMIN_KEY opens the admin routes, REDIS_URL shares rate limits between processes.
+
+    Example: convergence serve --port 8080
+    """
+    from convergence_assets.api.deployment import Deployment
+    from convergence_assets.api.serving import serve as run
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    settings = Settings.from_env()
+    if settings.admin_key is None:
+        typer.echo("CONVERGENCE_ADMIN_KEY is not set: the admin routes answer 401", err=True)
+    try:
+        with open_instance(settings) as instance, Deployment.opened(settings, instance) as deployment:
+            run(deployment, host, port or settings.api_port)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
