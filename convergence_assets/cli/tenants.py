@@ -3,6 +3,7 @@
 import getpass
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -95,6 +96,8 @@ def offboard(
 
     Example: convergence tenants offboard hooli
     """
+    from convergence_assets.operations.code_location import reloaded
+
     settings = Settings.from_env()
     chosen = tenant_of(load_tenants(settings), tenant)
     if delete_data or yes_delete_data_of is not None:
@@ -104,7 +107,7 @@ def offboard(
     edited = onboarding.disabled(file.shown, raw, f"offboarded {datetime.now(UTC):%Y-%m-%d}")
     if edited is None:
         raise typer.BadParameter(f"{file.shown} cannot be edited line by line; write `enabled: false` into it")
-    changed = chosen.enabled
+    changed, done, next_step = chosen.enabled, None, None
     if changed:
         try:
             file.replace(raw, edited)
@@ -112,17 +115,19 @@ def offboard(
             _hand_out(file, edited, str(error.strerror), as_json=as_json)
             raise typer.Exit(_HANDED_OUT) from None
         _note(settings, tenant)
+        done, next_step = reloaded(settings, replace(chosen, enabled=False))
     stays = list(_stays(settings, chosen))
     if as_json:
         outcome = "offboarded" if changed else "unchanged"
-        typer.echo(json.dumps({"outcome": outcome, "tenant": tenant, "file": file.shown, "stays": stays}))
+        said = {"outcome": outcome, "tenant": tenant, "file": file.shown, "stays": stays}
+        typer.echo(json.dumps(said | {"done": done, "next": next_step}))
         return
     typer.echo(f"tenant {tenant} is disabled: `enabled: false` in {file.shown}" if changed
                else f"tenant {tenant} is disabled already: nothing was changed")  # fmt: skip
     for what in stays:
         typer.echo(f"stays: {what}")
-    if changed:
-        typer.echo("next: reload the code location in the Dagster UI (Deployment), or restart the code server")
+    if done or next_step:
+        typer.echo(done or f"next: {next_step}")
 
 
 def _all(settings: Settings) -> Iterator[dict[str, Any]]:

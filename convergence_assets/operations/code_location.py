@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import Tenant
 
 SECONDS = 30.0
@@ -67,6 +68,26 @@ def stale(tenant: Tenant, loaded: Loaded) -> list[str]:
         wanted = {}
     own = {key: version for key, version in loaded.items() if key[0] == tenant.tenant_id and len(key) == 3}
     return sorted("/".join(key) for key in {*wanted, *own} if wanted.get(key) != own.get(key))
+
+
+def reloaded(settings: Settings, tenant: Tenant) -> tuple[str | None, str | None]:
+    """Have a tenant's files taken up by the code location: what was done, or what a person has to do."""
+    url = settings.dagster_url
+    by_hand = "reload the code location in the Dagster UI (Deployment), or restart the code server"
+    if not url:
+        return None, f"{by_hand}, where Dagster runs; CONVERGENCE_DAGSTER_URL lets this command do it"
+    webserver = Webserver(url)
+    try:
+        webserver.reload()
+        behind = stale(tenant, webserver.loaded())
+    except WebserverError as error:
+        return None, f"{by_hand}: {error}"
+    if behind:
+        return None, (
+            f"restart the code server: {url} answered the reload and does not show {behind[0]} as the file says (one "
+            "that runs as `dagster api grpc` cannot load anew, `dagster code-server start` can)"
+        )
+    return f"loaded the code location anew at {url}", None
 
 
 def _at(said: Mapping[str, Any], *path: str) -> Any:

@@ -15,7 +15,7 @@ from convergence_assets.control.errors import ControlError
 from convergence_assets.control.keys import Keys
 from convergence_assets.control.store import ControlStore
 from convergence_assets.ledger.tables import TABLES
-from convergence_assets.operations.code_location import Webserver, WebserverError, stale
+from convergence_assets.operations.code_location import reloaded
 from convergence_assets.pipelines.checking import check
 from convergence_assets.pipelines.yaml_source import read_yaml
 from convergence_assets.scheduling.targets import targets_of
@@ -244,7 +244,10 @@ class _Making:
         tenant = self._planned.tenant
         found: list[str] = []
         if self.done:
-            found += self._reloaded()
+            done, next_step = reloaded(self._settings, tenant)
+            found += [next_step] if next_step else []
+            if done:
+                self._did(done)
         if self._settings.warehouse == "embedded":
             found += [
                 f"bring what it reads: convergence load {tenant.tenant_id} {pipeline.name} {name} FILES"
@@ -254,25 +257,6 @@ class _Making:
         first = tenant.pipelines[0]
         found.append(f"run a day: convergence run {tenant.tenant_id} {first.name} --partition {first.start_date}")
         return found
-
-    def _reloaded(self) -> list[str]:
-        url = self._settings.dagster_url
-        by_hand = "reload the code location in the Dagster UI (Deployment), or restart the code server"
-        if not url:
-            return [f"{by_hand}, where Dagster runs; CONVERGENCE_DAGSTER_URL lets this command do it"]
-        webserver = Webserver(url)
-        try:
-            webserver.reload()
-            behind = stale(self._planned.tenant, webserver.loaded())
-        except WebserverError as error:
-            return [f"{by_hand}: {error}"]
-        if behind:
-            return [
-                f"restart the code server: {url} answered the reload and does not show {behind[0]} (one that runs as "
-                "`dagster api grpc` cannot load anew, `dagster code-server start` can)"
-            ]
-        self._did(f"loaded the code location anew at {url}")
-        return []
 
     def _did(self, what: str) -> None:
         self.done.append(what)
