@@ -92,8 +92,8 @@ def parameters(said: Sequence[str], templates: Sequence[str]) -> dict[str, dict[
             raise ValueError(f"{text!r} is no parameter; expected key=value, or template.key=value")
         template, key, value = match[1], match[2], match[3]
         if template is None and len(templates) != 1:
-            raise ValueError(f"{text!r}: of which template ({', '.join(templates) or 'none is named'})? Write it before "
-                             f"the key: template.{key}=value")  # fmt: skip
+            named = ", ".join(templates) or "none is named"
+            raise ValueError(f"{text!r}: of which template ({named})? Write it before the key: template.{key}=value")
         if template is not None and template not in templates:
             near = nearest(template, templates)
             hint = f"did you mean {near!r}?" if near else f"expected {listing(templates)}"

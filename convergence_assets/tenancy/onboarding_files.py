@@ -50,7 +50,7 @@ class TenantFile:
                 filesystem.pipe_file(path, content, mode="create")
                 return
             target = Path(self.shown)
-            self._made_folder = not target.parent.is_dir()
+            self._made_folder = self._made_folder or not target.parent.is_dir()
             target.parent.mkdir(exist_ok=True)
             try:
                 scratch = _written_beside(target, content)
