@@ -12,6 +12,7 @@ from convergence_assets.cli.alerts import alerts
 from convergence_assets.cli.backfill import backfill
 from convergence_assets.cli.clear_stuck import clear_stuck
 from convergence_assets.cli.demo import demo
+from convergence_assets.cli.doctor import doctor
 from convergence_assets.cli.jobs import jobs
 from convergence_assets.cli.keys import keys
 from convergence_assets.cli.ledger import ledger
@@ -52,6 +53,7 @@ for command in (
     load,
     jobs,
     status,
+    doctor,
     clear_stuck,
     watch,
     logs,

@@ -1,0 +1,68 @@
+"""`convergence doctor`: everything that can be wrong with a set-up, looked at one by one."""
+
+import json
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from convergence_assets.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from convergence_assets.operations.doctor.examine import Finding
+
+_COLOURS = {"ok": "green", "warning": "yellow", "broken": "red"}
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a finding")] = False,
+) -> None:
+    """Look at everything that can be wrong with this set-up, and say what to do about each. Exit code 1 if anything is.
+
+    Example: convergence doctor
+    """
+    console = Console(soft_wrap=True, highlight=False)
+    with Console(stderr=True).status("looking"):
+        found = list(_examined())
+    if as_json:
+        for finding in found:
+            typer.echo(json.dumps(asdict(finding)))
+    else:
+        console.print(_table(found))
+        _print_remedies(console, found)
+    raise typer.Exit(1 if any(finding.state == "broken" for finding in found) else 0)
+
+
+def _examined() -> "Sequence[Finding]":
+    from convergence_assets.cli.instance import open_instance
+    from convergence_assets.operations.doctor.checks import CHECKS
+    from convergence_assets.operations.doctor.examine import Setup, broken, examine
+
+    try:
+        settings = Settings.from_env()
+    except SettingsError as error:
+        return [broken("settings", error)]
+    return list(examine(CHECKS, Setup(settings, partial(open_instance, settings))))
+
+
+def _table(found: "Sequence[Finding]") -> Table:
+    table = Table("check", "state", "seen")
+    for finding in found:
+        table.add_row(finding.check, Text(finding.state, _COLOURS[finding.state]), Text(finding.seen))
+    return table
+
+
+def _print_remedies(console: Console, found: "Sequence[Finding]") -> None:
+    """Below the table: a remedy is what a reader types next, and no column may fold it."""
+    wrong = [finding for finding in found if finding.next_step]
+    for finding in wrong:
+        colour = _COLOURS[finding.state]
+        console.print(Text.assemble((f"{finding.check}: ", colour), f"next: {finding.next_step}"))
+    if not wrong:
+        console.print(Text("all is well", "green"))

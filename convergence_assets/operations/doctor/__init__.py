@@ -1,0 +1,1 @@
+"""What can be wrong with a set-up, and what to do about each."""

@@ -1,0 +1,113 @@
+"""Checks one after the other: none stops the others, by what it raises or by how long it takes."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+from convergence_assets.control.errors import ControlError
+from convergence_assets.control.store import ControlStore
+from convergence_assets.operations.code_location import WebserverError
+from convergence_assets.settings import Settings, SettingsError
+from convergence_assets.tenancy.folder import UnreadableFolder, read_folder
+from convergence_assets.tenancy.model import TenantRegistry
+from convergence_assets.tenancy.registry import load_registry
+from convergence_assets.warehouse.errors import WarehouseError
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+State = Literal["ok", "warning", "broken"]
+
+CHECK_SECONDS = 20.0
+"""How long one check may take; BigQuery and the webserver answer within a few seconds."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check saw; `next_step` is empty where nothing has to be done."""
+
+    check: str
+    state: State
+    seen: str
+    next_step: str = ""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """From where on something counts as wrong. Shares are of the disk, ages are those of the oldest queued run."""
+
+    clock_skew: timedelta = timedelta(seconds=5)
+    clock_skew_breaks: timedelta = timedelta(seconds=30)  # half of what a lock lives without a heartbeat
+    queued: timedelta = timedelta(minutes=30)
+    key_expires_within: timedelta = timedelta(days=14)
+    free_bytes: int = 5 * 10**9
+    free_bytes_break: int = 10**9
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What is examined: the settings, and how to come to the Dagster instance. `now` is this machine's clock."""
+
+    settings: Settings
+    open_instance: Callable[[], "dg.DagsterInstance"]
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    limits: Limits = field(default=Limits())
+
+    @cached_property
+    def registry(self) -> TenantRegistry:
+        """The tenants as their files are now; nothing is accepted by looking. Raises `UnreadableFolder`."""
+        names, today = list(read_folder(self.settings.tenants).tenants), self.now().date()
+        return load_registry(self.settings.tenants, self.settings.accepted_tenants, today=today, only=names)
+
+    @cached_property
+    def store(self) -> ControlStore:
+        """Raises `ControlError` and `SettingsError`."""
+        return ControlStore.open(self.settings, now=self.now)
+
+
+Check = Callable[[Setup], Iterator[Finding]]
+
+
+def examine(checks: Mapping[str, Check], setup: Setup, seconds: float = CHECK_SECONDS) -> Iterator[Finding]:
+    """Every check's findings, in the order in which a person would look. One that raises, or takes longer than
+    `seconds`, is a finding itself and holds up no other."""
+    for name, check in checks.items():
+        yield from _within(name, check, setup, seconds)
+
+
+def _within(name: str, check: Check, setup: Setup, seconds: float) -> Sequence[Finding]:
+    found: list[Finding] = []
+
+    def look() -> None:
+        try:
+            found.extend(check(setup))
+        except (SettingsError, ControlError, UnreadableFolder, WarehouseError, WebserverError) as error:
+            found.append(broken(name, error))
+        except Exception as error:  # whatever it is, the others are still looked at
+            found.append(Finding(name, "broken", f"the check failed with {type(error).__name__}: {_one_line(error)}",
+                                 "correct what it names; if it names nothing, report it"))  # fmt: skip
+
+    # A daemon: what hangs for ever does not hold up the command's end.
+    thread = threading.Thread(target=look, name=f"doctor: {name}", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        return [Finding(name, "broken", f"no answer within {seconds:.0f} s", "see whether what it asks is reachable")]
+    return found
+
+
+def broken(name: str, error: Exception) -> Finding:
+    """An error of ours: what happened and what to do next stand in its message, or are said by its class."""
+    happened, _, next_step = _one_line(error).partition(". Next: ")
+    return Finding(name, "broken", happened, next_step or getattr(error, "remedy", "") or _after_semicolon(happened))
+
+
+def _after_semicolon(said: str) -> str:
+    return said.rpartition("; ")[2] if "; " in said else "correct what it names"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,177 @@
+"""The platform's own parts: its home, the tenants' files, the control store, Dagster, routes and keys."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC
+
+from convergence_assets.alerting.routes import said as said_of_secret
+from convergence_assets.control.keys import Keys
+from convergence_assets.operations.code_location import Webserver, stale
+from convergence_assets.operations.doctor.examine import Finding, Setup, State
+from convergence_assets.operations.routing import routes_of
+from convergence_assets.tenancy.accepted import AcceptedStore
+from convergence_assets.tenancy.folder import read_folder
+
+_SHOWN = 5
+
+
+def home(setup: Setup) -> Iterator[Finding]:
+    """Whether local state can be kept."""
+    folder = setup.settings.home
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".doctor"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        yield Finding("home", "broken", f"CONVERGENCE_HOME {folder} cannot be written: {error.strerror}",
+                      "make it writable for this user, or set CONVERGENCE_HOME to a folder that is")  # fmt: skip
+        return
+    yield Finding("home", "ok", f"{folder} can be written")
+
+
+def tenant_files(setup: Setup) -> Iterator[Finding]:
+    """Every tenant that is rejected, and mistakes in what all share."""
+    registry = setup.registry
+    for tenant_id, rejection in registry.rejected.items():
+        problems = [problem.render() for problem in rejection.problems[:_SHOWN]]
+        more = len(rejection.problems) - len(problems)
+        served = "it is served on its last accepted version" if rejection.last_accepted else "it is not served"
+        seen = f"tenant {tenant_id} is rejected, {served}: {'; '.join(problems)}{f'; and {more} more' if more else ''}"
+        yield Finding("tenant files", "broken", seen, f"correct it; `convergence validate --tenant {tenant_id}` checks")
+    own = {problem for rejection in registry.rejected.values() for problem in rejection.problems}
+    shared = [problem.render() for problem in registry.problems if problem not in own]
+    if shared:
+        yield Finding("tenant files", "broken", "; ".join(shared), "correct it; `convergence validate` checks")
+    if not registry.problems:
+        yield Finding("tenant files", "ok", f"{len(registry.tenants)} tenants in {setup.settings.tenants}")
+
+
+def control_store(setup: Setup) -> Iterator[Finding]:
+    """Whether it opens; one that a newer version of Convergence made does not."""
+    with setup.store.read() as connection:
+        connection.exec_driver_sql("SELECT 1")
+    yield Finding("control store", "ok", f"{setup.store.shown} is up to date")
+
+
+def daemon(setup: Setup) -> Iterator[Finding]:
+    """Whether the daemon lives, and whether its sensors and schedules work."""
+    from convergence_assets.operations import automation
+
+    with setup.open_instance() as instance:
+        now = setup.now()
+        dead = list(automation.dead_daemons(instance, now))
+        # A dead daemon's sensors are silent too, and for no other reason.
+        failing = [] if dead else list(automation.failing(instance, now))
+    for alert in (*dead, *failing):
+        yield Finding("daemon", "broken", alert.happened, alert.next_step)
+    if not dead and not failing:
+        yield Finding("daemon", "ok", "the daemon lives, sensors and schedules work")
+
+
+def run_queue(setup: Setup) -> Iterator[Finding]:
+    """Whether runs wait for longer than runs should."""
+    import dagster as dg
+
+    with setup.open_instance() as instance:
+        queued = instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED]))
+    if not queued:
+        yield Finding("run queue", "ok", "no run waits")
+        return
+    oldest = min(record.create_timestamp.replace(tzinfo=record.create_timestamp.tzinfo or UTC) for record in queued)
+    waits = setup.now() - oldest
+    seen = f"{len(queued)} runs wait, the oldest since {oldest:%Y-%m-%d %H:%M} UTC"
+    if waits <= setup.limits.queued:
+        yield Finding("run queue", "ok", seen)
+        return
+    remedy = (
+        "see that the daemon lives; then which runs hold the places (`convergence status`, `convergence locks list`), "
+        "or raise max_concurrent_runs of dagster.yaml"
+    )
+    yield Finding("run queue", "broken", seen, remedy)
+
+
+def code_location(setup: Setup) -> Iterator[Finding]:
+    """Whether what Dagster has loaded is what the files say; without a webserver to ask, whether anything has
+    accepted them as they are."""
+    reload = "reload the code location in the Dagster UI (Deployment), or restart the code server"
+    url = setup.settings.dagster_url
+    if url:
+        loaded = Webserver(url).loaded()
+        served = [t for t in setup.registry.tenants.values() if t.tenant_id not in setup.registry.rejected]
+        behind = [key for tenant in served for key in stale(tenant, loaded)]
+        known = {tenant.tenant_id for tenant in served} | set(setup.registry.rejected)
+        gone = {key[0] for key in loaded if len(key) == 3 and key[0] != "source"} - known
+        behind += [f"{name}/*" for name in sorted(gone)]
+        if behind:
+            yield Finding("code location", "broken", f"what {url} has loaded is not what the files say: "
+                          + _listed(behind), reload)  # fmt: skip
+        else:
+            yield Finding("code location", "ok", f"{url} has loaded what the files say")
+        return
+    behind = _never_loaded(setup)
+    if behind:
+        yield Finding(
+            "code location", "broken", f"nothing has loaded the files as they are of {_listed(behind)}", reload
+        )
+    else:
+        yield Finding("code location", "ok", "the files as they are were loaded by some process here; with "
+                      "CONVERGENCE_DAGSTER_URL the webserver is asked what it has loaded")  # fmt: skip
+
+
+def _never_loaded(setup: Setup) -> list[str]:
+    """Tenants whose files are right and not those that a load has accepted last."""
+    folder, accepted = read_folder(setup.settings.tenants), AcceptedStore(setup.settings.accepted_tenants)
+    registry = setup.registry
+
+    def kept(tenant_id: str) -> Mapping[str, bytes]:
+        # Hidden: what the store keeps beside them.
+        return {path: raw for path, raw in accepted.files(tenant_id).items() if not path.startswith(".")}
+
+    return [
+        tenant_id
+        for tenant_id, files in sorted(folder.tenants.items())
+        if tenant_id in registry.tenants and tenant_id not in registry.rejected and kept(tenant_id) != files
+    ]
+
+
+def alert_routes(setup: Setup) -> Iterator[Finding]:
+    """Whether somebody is told of alerts, and whether every route's secret is set here."""
+    routes = routes_of(setup.registry)
+    name, found, missing = "alert routes", list(routes.all()), 0
+    for key, route in found:
+        try:
+            route.address()
+        except LookupError as error:
+            missing += 1
+            owner = key.partition("/")[0]
+            again = f"set it where the daemon runs; `convergence alerts test {owner}` tries the route"
+            yield Finding(name, "broken", f"{key}: {said_of_secret(error)}", again)
+    if not routes.platform:
+        nobody = "the platform has no route: nobody is told where a tenant has none"
+        yield Finding(name, "warning", nobody, "name one under `alerts.routes` in tenants/_defaults.yaml")
+    elif not missing:
+        yield Finding(name, "ok", f"{len(found)} routes; `convergence alerts test` tries them")
+
+
+def api_keys(setup: Setup) -> Iterator[Finding]:
+    """Keys that have expired and are not revoked, and those that soon will."""
+    now, name = setup.now(), "API keys"
+    keys = [key for key in Keys(setup.store).all() if key.revoked_at is None]
+    soon = [key for key in keys if now < key.expires_at <= now + setup.limits.key_expires_within]
+    over = [key for key in keys if key.expires_at <= now]
+    serving = {key.tenant_id for key in keys if key.is_active(now)}
+    for key in over:
+        # Another key may have taken its place.
+        state: State = "warning" if key.tenant_id in serving else "broken"
+        yield Finding(name, state, f"{key.key_id} of {key.tenant_id} has expired on {key.expires_at:%Y-%m-%d}",
+                      f"convergence keys extend {key.key_id}, or convergence keys revoke {key.key_id}")  # fmt: skip
+    for key in soon:
+        yield Finding(name, "warning", f"{key.key_id} of {key.tenant_id} expires on {key.expires_at:%Y-%m-%d}",
+                      f"convergence keys extend {key.key_id}")  # fmt: skip
+    if not over and not soon:
+        yield Finding(name, "ok", f"{len(keys)} keys, none expires within {setup.limits.key_expires_within.days} days")
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

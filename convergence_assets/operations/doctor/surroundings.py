@@ -1,0 +1,193 @@
+"""What the platform stands on: the warehouse, Google's credentials, the disk, the clock, the API's port."""
+
+import shutil
+import socket
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from convergence_assets import dagster_compat
+from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.operations.doctor.examine import Finding, Setup, broken
+from convergence_assets.warehouse.errors import AccessDenied, NotFound, WarehouseError
+from convergence_assets.warehouse.interface import Job
+from convergence_assets.warehouse.schema import Query
+
+_JOB = Job("doctor", {"pipeline": "doctor", "asset": "doctor"}, timeout_seconds=10.0)
+_TENANTS_ASKED = 50
+_ROLES = "roles/bigquery.jobUser and roles/bigquery.dataEditor in the project, roles/bigquery.dataViewer on the sources"
+
+
+def credentials(setup: Setup) -> Iterator[Finding]:
+    """Whether there are Google credentials, and whether Google takes them."""
+    name, settings = "Google credentials", setup.settings
+    if settings.warehouse != "bigquery" or settings.emulator:
+        why = "the embedded warehouse" if settings.warehouse == "embedded" else f"the server at {settings.emulator}"
+        yield Finding(name, "ok", f"{why} needs none")
+        return
+    import google.auth
+    from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
+    from google.auth.transport.requests import Request
+
+    login = (
+        "gcloud auth application-default login, or GOOGLE_APPLICATION_CREDENTIALS with a key's file; or "
+        "CONVERGENCE_WAREHOUSE=embedded to run without BigQuery"
+    )
+    try:
+        found, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/bigquery"])
+    except DefaultCredentialsError as error:
+        said = " ".join(str(error).split())
+        yield Finding(
+            name, "broken", f"BigQuery is chosen ({settings.warehouse_reason}) and there are none: {said}", login
+        )
+        return
+    who = getattr(found, "service_account_email", None) or "a user's account"
+    try:
+        found.refresh(Request())  # type: ignore[no-untyped-call]
+    except GoogleAuthError as error:
+        yield Finding(name, "broken", f"those of {who} are not taken: {' '.join(str(error).split())}", login)
+        return
+    yield Finding(name, "ok", f"those of {who}")
+
+
+def warehouse(setup: Setup) -> Iterator[Finding]:
+    """Whether a query is answered; on BigQuery also whether the project is there and a job may run in it."""
+    settings = setup.settings
+    name, shown = "warehouse", f"{settings.warehouse} ({settings.warehouse_reason})"
+    try:
+        with open_warehouse(settings, budget_seconds=0.0) as opened:
+            opened.read(Query("SELECT 1 AS one"), _JOB)
+    except AccessDenied as error:
+        if settings.warehouse == "embedded":
+            yield broken(name, error)
+        else:
+            yield Finding(name, "broken", f"project {settings.project}: access denied: {error}",
+                          f"grant this account {_ROLES}; or correct GCP_PROJECT_ID")  # fmt: skip
+    except NotFound as error:
+        yield Finding(name, "broken", f"project {settings.project} is not known to BigQuery: {error}",
+                      "set GCP_PROJECT_ID to one that `gcloud projects list` shows")  # fmt: skip
+    except WarehouseError as error:
+        if "project" not in str(error).lower():
+            yield broken(name, error)
+        else:
+            yield Finding(name, "broken", f"project {settings.project}: {error}",
+                          "set GCP_PROJECT_ID to one that `gcloud projects list` shows")  # fmt: skip
+    else:
+        yield Finding(name, "ok", f"{shown} answers")
+
+
+def permissions(setup: Setup) -> Iterator[Finding]:
+    """On BigQuery, whether every tenant's queries may read what they read (a dry run each, which bills nothing)."""
+    from convergence_assets.assets.dry_run import dry_run
+
+    name, settings = "permissions", setup.settings
+    if settings.warehouse != "bigquery":
+        yield Finding(name, "ok", "the embedded warehouse has none")
+        return
+    tenants = [tenant for tenant in setup.registry.tenants.values() if tenant.enabled][:_TENANTS_ASKED]
+    denied = 0
+    for estimate in dry_run(tenants, settings, now=setup.now(), progress=lambda: None):
+        if estimate.problem and estimate.problem.message.startswith(AccessDenied.error_class):
+            denied += 1
+            yield Finding(name, "broken", f"{estimate.tenant_id}, table {estimate.table}: {estimate.problem.message}",
+                          f"grant this account {_ROLES}")  # fmt: skip
+    if not denied:
+        yield Finding(name, "ok", f"the queries of {len(tenants)} tenants may read what they read")
+
+
+def disk(setup: Setup) -> Iterator[Finding]:
+    """Room for what this machine keeps: the embedded warehouse, Dagster's storage and the control store."""
+    folder = setup.settings.home
+    place = next(path for path in (folder, *folder.parents) if path.exists())
+    free, limits = shutil.disk_usage(place).free, setup.limits
+    seen = f"{free / 1e9:.1f} GB are free at {place}"
+    if free >= limits.free_bytes:
+        yield Finding("disk", "ok", seen)
+        return
+    clean = "free some, or move CONVERGENCE_HOME to a larger disk"
+    if setup.settings.warehouse == "embedded":
+        clean += f"; {setup.settings.warehouse_folder}/staging holds what failed runs left and goes after seven days"
+    yield Finding("disk", "broken" if free < limits.free_bytes_break else "warning", seen, clean)
+
+
+def clock(setup: Setup) -> Iterator[Finding]:
+    """This machine's clock beside those of the control store, the warehouse and the daemon's machine."""
+    others = dict(_other_clocks(setup))
+    if not others:
+        yield Finding(
+            "clock", "ok", "control store and warehouse have this machine's clock; there is no other to compare"
+        )
+        return
+    worst, skew = max(others.items(), key=lambda said: abs(said[1]))
+    seconds = skew.total_seconds()
+    seen = f"this machine's clock is {abs(seconds):.1f} s {'before' if seconds < 0 else 'behind'} that of {worst}"
+    if abs(skew) < setup.limits.clock_skew:
+        yield Finding("clock", "ok", seen)
+        return
+    remedy = "synchronise it (`timedatectl` shows whether it is): locks, leases and due days go by the clock"
+    yield Finding("clock", "broken" if abs(skew) >= setup.limits.clock_skew_breaks else "warning", seen, remedy)
+
+
+def _other_clocks(setup: Setup) -> Iterator[tuple[str, timedelta]]:
+    """By whose clock it is how far that one is ahead of ours; what the asking took is in favour of ours."""
+
+    def ahead(ask: Any) -> timedelta:
+        before = setup.now()
+        theirs: datetime = ask()
+        after = setup.now()
+        return theirs - before if theirs < before else max(theirs - after, timedelta())
+
+    with setup.store.read() as connection:
+        if connection.dialect.name == "postgresql":
+            yield "the control store", ahead(lambda: connection.scalar(sa.select(sa.func.clock_timestamp())))
+    if setup.settings.warehouse == "bigquery":
+        with open_warehouse(setup.settings, budget_seconds=0.0) as opened:
+            query = Query("SELECT CURRENT_TIMESTAMP() AS now")
+            yield "BigQuery", ahead(lambda: opened.read(query, _JOB).to_pylist()[0]["now"])
+    with setup.open_instance() as instance:
+        beats = dagster_compat.daemon_heartbeats(instance)
+    if beats and (ahead_of_us := max(beats.values()) - setup.now()) > timedelta():
+        yield "the daemon's machine", ahead_of_us
+
+
+def api_port(setup: Setup) -> Iterator[Finding]:
+    """Whether the API can be served at its port, or is served there."""
+    port, name = setup.settings.api_port, "API port"
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))
+        except OSError as error:
+            taken = error
+        else:
+            yield Finding(name, "ok", f"{port} is free")
+            return
+    if _is_ours(port):
+        yield Finding(name, "ok", f"the API is served at {port}")
+        return
+    owner = _owner(port)
+    yield Finding(name, "broken", f"port {port} cannot be had: {taken.strerror}{f', by {owner}' if owner else ''}",
+                  "end what uses it, or set API_PORT to another one")  # fmt: skip
+
+
+def _is_ours(port: int) -> bool:
+    import httpx
+
+    try:
+        answer = httpx.get(f"http://127.0.0.1:{port}/health/live", timeout=5.0)
+        return answer.status_code == 200 and isinstance(answer.json(), dict)
+    except (httpx.HTTPError, ValueError):
+        return False
+
+
+def _owner(port: int) -> str | None:
+    import psutil
+
+    try:
+        found = (c for c in psutil.net_connections("inet") if c.laddr and c.laddr.port == port and c.status == "LISTEN")
+        pid = next((c.pid for c in found if c.pid), None)
+        return f"{psutil.Process(pid).name()} (pid {pid})" if pid else None
+    except psutil.Error:
+        return None
