@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 alerts = typer.Typer(name="alerts", help="What is wrong now, and who was told.", no_args_is_help=True)
 _PLATFORM = "platform"
+_NO_ROUTE = "no route"
 
 
 @alerts.command("list")
@@ -137,7 +138,7 @@ def _state(where: "Placed", told: "Sequence[str]", late: "Mapping[str, Backlog]"
     if where.muted_by is not None:
         return f"muted by {where.muted_by.fingerprint}"
     if not where.destinations:
-        return f"no route takes it: none for {incident.severity} that can be used (`convergence alerts test` says why)"
+        return _NO_ROUTE
     missing = [one.key for one in where.destinations if one.key in late and one.key not in told]
     if missing:
         return f"not delivered to {', '.join(missing)}"
@@ -148,9 +149,11 @@ def _lines(where: "Placed", told: "Sequence[str]", state: str) -> str:
     """A paragraph: the fingerprint is what a reader types next, and no table may cut it."""
     incident = where.incident
     seen = "once" if incident.count == 1 else f"{incident.count} times"
+    why = f" for {incident.severity} that can be used: `convergence alerts test` says why"
+    told_of = state + why if state == _NO_ROUTE else state
     said = [
         f"{incident.fingerprint}  {incident.severity}  {incident.title}",
-        f"  {state}; seen {seen} since {incident.opened_at:%Y-%m-%dT%H:%M:%SZ}",
+        f"  {told_of}; seen {seen} since {incident.opened_at:%Y-%m-%dT%H:%M:%SZ}",
     ]
     of = "/".join(part for part in (incident.tenant_id, incident.pipeline, incident.table) if part)
     about = [of, incident.partition, f"run {incident.run_id}" if incident.run_id else None]

@@ -310,6 +310,7 @@ def test_a_run_killed_with_signal_nine_is_running_until_dagster_says_that_it_fai
     finally:
         child.kill()
         child.wait()
+    world.follow()  # the last look may have read the run's state before its events
     assert [(r.status, r.rows_published) for r in world.index()] == [("running", 3)]
     dead = world.instance.get_run_by_id(run_id)
     assert dead is not None

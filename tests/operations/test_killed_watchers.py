@@ -19,7 +19,7 @@ from following import good, run_assets, table
 from project import TENANTS, Project
 from receivers import Receiver
 
-from convergence_assets.control import incidents, outbox
+from convergence_assets.control import incidents, notifications, outbox
 from convergence_assets.control.location import control_url
 from convergence_assets.control.publications import Publications
 from convergence_assets.control.store import ControlStore
@@ -85,9 +85,9 @@ class Scene:
         with self.store.read() as connection:
             return [i for i in incidents.all_incidents(connection) if i.kind == "run_failed"]
 
-    def nothing_waits(self) -> bool:
+    def all_is_told(self) -> bool:
         with self.store.read() as connection:
-            return not outbox.pending(connection)
+            return not outbox.pending(connection) and not notifications.open_notifications(connection)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_watchers_that_are_killed_lose_nothing_and_tell_once(tmp_path: Path, pro
                 if n not in mended_at_once:
                     scene.mend(n)
                     scene.perhaps_kill()
-            scene.wait_for(lambda: all(i.resolved_at for i in scene.incidents()) and scene.nothing_waits())
+            scene.wait_for(lambda: all(i.resolved_at for i in scene.incidents()) and scene.all_is_told())
         finally:
             scene.watcher.kill()
             scene.watcher.wait()
