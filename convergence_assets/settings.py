@@ -25,8 +25,8 @@ class Settings:
     BigQuery server, `storage_emulator` its Storage API as host:port (None: rows come over REST); `control_url`
     names a control store other than the default one; `only_tenants` are the tenants to load (None: all); `dagster_url`
     and `runbook_url` are where the Dagster UI and docs/RUNBOOK.md can be opened, for the links of alerts; `admin_key`
-    opens the API's admin routes (None: nothing does), `api_port` is where it is served, `redis_url` where its limits
-    are counted (None: in its own memory).
+    opens the API's admin routes (None: nothing does), `api_port` is where it is served, `api_per_minute` and
+    `api_per_hour` how many requests a tenant may send, `redis_url` where they are counted (None: in its own memory).
     """
 
     home: Path
@@ -43,6 +43,8 @@ class Settings:
     runbook_url: str | None = None
     admin_key: str | None = field(default=None, repr=False)
     api_port: int = 8080
+    api_per_minute: int = 100
+    api_per_hour: int = 1000
     redis_url: str | None = field(default=None, repr=False)
 
     @classmethod
@@ -65,6 +67,8 @@ class Settings:
             runbook_url=environ.get("CONVERGENCE_RUNBOOK_URL") or None,
             admin_key=environ.get("CONVERGENCE_ADMIN_KEY") or None,
             api_port=_port(environ.get("API_PORT")),
+            api_per_minute=_count(environ, "CONVERGENCE_API_PER_MINUTE", 100),
+            api_per_hour=_count(environ, "CONVERGENCE_API_PER_HOUR", 1000),
             redis_url=environ.get("REDIS_URL") or None,
         )
 
@@ -117,6 +121,13 @@ def _port(said: str | None) -> int:
         return 8080
     if not said.isascii() or not said.isdigit() or not 1 <= int(said) <= 65535:
         raise SettingsError(f"API_PORT={said!r}: expected a port between 1 and 65535")
+    return int(said)
+
+
+def _count(environ: Mapping[str, str], variable: str, default: int) -> int:
+    said = environ.get(variable) or str(default)
+    if not said.isascii() or not said.isdigit() or int(said) < 1:
+        raise SettingsError(f"{variable}={said!r}: expected a number of requests, at least 1")
     return int(said)
 
 

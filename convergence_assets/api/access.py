@@ -10,7 +10,6 @@ from typing import Annotated
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader
 
-from convergence_assets.api import limiting
 from convergence_assets.api.counting import AUTH_FAILURES, RATE_LIMIT_HITS
 from convergence_assets.api.deployment import Deployment, deployment_of
 from convergence_assets.api.limiting import Rules, network_of
@@ -55,7 +54,7 @@ def _caller(
     found, reason = deployment.keys.judge(secret) if secret else (None, "missing")
     if found is None:
         raise _failed(deployment, address, reason, "key.use", secret)
-    _count(request, deployment, limiting.TENANT, found.tenant_id)
+    _count(request, deployment, deployment.limits.tenant, found.tenant_id)
     deployment.behind.do(partial(deployment.keys.used, found))
     return Caller(found.tenant_id, found.key_id, found.scopes, address)
 
@@ -83,7 +82,7 @@ def _operator(
     is_it = hmac.compare_digest(_digest(secret or ""), _digest(wanted or ""))
     if not wanted or not secret or not is_it:
         raise _failed(deployment, address, "missing" if not secret else "wrong_admin_key", "admin", secret)
-    _count(request, deployment, limiting.ADMIN, ADMIN)
+    _count(request, deployment, deployment.limits.admin, ADMIN)
     return Operator(address)
 
 
@@ -99,7 +98,7 @@ def _address(request: Request) -> str:
 
 def _slow_down(deployment: Deployment, address: str) -> None:
     """Refuse an address that failed too often before its key is looked at: an answer would say whether it is right."""
-    standing = deployment.limits.standing(limiting.FAILURES, address)
+    standing = deployment.limits.standing(deployment.limits.failures, address)
     if not standing.allowed:
         AUTH_FAILURES.labels("too_many").inc()
         raise too_many("too_many_failures", "Too many requests without a valid key.", standing.reset_seconds)
@@ -108,7 +107,7 @@ def _slow_down(deployment: Deployment, address: str) -> None:
 def _failed(deployment: Deployment, address: str, reason: str, action: str, secret: str | None) -> Refusal:
     AUTH_FAILURES.labels(reason).inc()
     if secret:  # who sends none guesses nothing
-        deployment.limits.hit(limiting.FAILURES, address, reading=False)
+        deployment.limits.hit(deployment.limits.failures, address, reading=False)
         deed = Deed("unknown", action, f"refused: {reason}", address=address)
         deployment.behind.do(partial(_note, deployment, deed))
     return unauthorized()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import dagster as dg
 from fastapi import Request
 
-from convergence_assets.api.limiting import Limits
+from convergence_assets.api.limiting import Limits, rules
 from convergence_assets.api.readiness import Readiness
 from convergence_assets.api.served import Served
 from convergence_assets.control.keys import Keys
@@ -67,17 +67,24 @@ class Deployment:
 
     @classmethod
     @contextmanager
-    def opened(cls, settings: Settings, instance: dg.DagsterInstance) -> Iterator["Deployment"]:
+    def opened(
+        cls, settings: Settings, instance: dg.DagsterInstance, limits: Limits | None = None
+    ) -> Iterator["Deployment"]:
         """Raises `ControlError`, `UnreadableFolder`, and ValueError for a REDIS_URL that is none."""
         store = ControlStore.open(settings)
         made = cls(
-            settings, store, instance, Served(settings), Keys(store), Limits(settings.redis_url),
+            settings, store, instance, Served(settings), Keys(store), limits or limits_of(settings),
             Readiness(settings, store, instance),
         )  # fmt: skip
         try:
             yield made
         finally:
             made.behind.close()
+
+
+def limits_of(settings: Settings) -> Limits:
+    """Raises ValueError for a REDIS_URL that is none."""
+    return Limits(settings.redis_url, tenant=rules(settings.api_per_minute, settings.api_per_hour))
 
 
 def deployment_of(request: Request) -> Deployment:

@@ -52,10 +52,14 @@ class Limits:
     """Counts in Redis where there is one, else in this process; a sliding window a rule.
 
     Where Redis does not answer, reading is allowed and not counted; everything else is counted in this process.
+    `tenant`, `admin` and `failures` are the rules for tenants, the operator, and addresses without a valid key.
     """
 
-    def __init__(self, redis_url: str | None = None) -> None:
+    def __init__(
+        self, redis_url: str | None = None, tenant: Rules = TENANT, admin: Rules = ADMIN, failures: Rules = FAILURES
+    ) -> None:
         """Raises ValueError where the URL is none of Redis."""
+        self.tenant, self.admin, self.failures = tenant, admin, failures
         self._own = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._shared = SlidingWindowCounterRateLimiter(_redis(redis_url)) if redis_url else None
         self._away_until = 0.0
@@ -90,6 +94,11 @@ class Limits:
         _log.error(
             "limits: Redis does not answer (%s); reading is not limited meanwhile", type(error.storage_error).__name__
         )
+
+
+def rules(per_minute: int, per_hour: int) -> Rules:
+    """So many requests in any minute, and in any hour."""
+    return RateLimitItemPerMinute(per_minute), RateLimitItemPerHour(per_hour)
 
 
 def network_of(address: str | None) -> str:
