@@ -112,10 +112,16 @@ class _Asking:
         self._published = publications.between(connection, target.tenant_id, target.tables.asked(), first, last)
 
     def same(self) -> Asked | None:
-        """An earlier request for these days that no run was made for yet."""
+        """An earlier request for these days that no run was made for yet, and that does not wait for a later try."""
+        now = self._store.now()
+        rows = self._known.values()
+        if len(rows) < len(self._days) or any(
+            row.state == "gave_up" or (row.state == "due" and row.wake_at is not None and row.wake_at > now)
+            for row in rows
+        ):
+            return None
         for asked in reading.requests_for(self._connection, *self._target.name, self._first, self._last):
-            said = standing(self._connection, asked)
-            if said.state == "waiting" and not said.runs and {row.partition for row in said.waiting} == set(self._days):
+            if not standing(self._connection, asked).runs:
                 return asked
         return None
 

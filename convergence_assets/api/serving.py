@@ -43,6 +43,15 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
 
+def config_of(deployment: Deployment) -> uvicorn.Config:
+    """Without a line a request: paths hold what clients send, which may be a secret in the wrong place."""
+    logging.getLogger("uvicorn.access").disabled = True
+    return uvicorn.Config(
+        build_app(deployment), log_config=None, access_log=False, server_header=False, timeout_keep_alive=30,
+        timeout_graceful_shutdown=GRACE_SECONDS, lifespan="off",
+    )  # fmt: skip
+
+
 def serve(deployment: Deployment, host: str, port: int) -> None:
     """Answer until the process is told to end. Raises `SettingsError` for a port in use or an admin key that can be
     guessed."""
@@ -56,11 +65,7 @@ def serve(deployment: Deployment, host: str, port: int) -> None:
         listening = socket.create_server((host, port), backlog=512, reuse_port=False)
     except OSError as error:
         raise SettingsError(f"port {port} on {host}: {error.strerror}; end what uses it, or set API_PORT") from None
-    config = uvicorn.Config(
-        build_app(deployment), log_config=None, access_log=False, server_header=False, timeout_keep_alive=30,
-        timeout_graceful_shutdown=GRACE_SECONDS, lifespan="off",
-    )  # fmt: skip
     with listening:
         _log.info("the API answers on http://%s:%s, its routes are at /docs", *listening.getsockname()[:2])
-        asyncio.run(Server(config, deployment).serve([listening]))
+        asyncio.run(Server(config_of(deployment), deployment).serve([listening]))
     _log.info("the API has ended")

@@ -14,15 +14,13 @@ from typing import Any
 import dagster as dg
 import httpx
 import sqlalchemy as sa
-import uvicorn
 from following import good, run_assets, table
 from project import TENANTS, Project
 
 from convergence_assets.alerting.alert import Alert
-from convergence_assets.api.app import build_app
 from convergence_assets.api.deployment import Deployment
 from convergence_assets.api.limiting import Limits, rules
-from convergence_assets.api.serving import Server
+from convergence_assets.api.serving import Server, config_of
 from convergence_assets.control import runs
 from convergence_assets.control.incidents import raise_alert
 from convergence_assets.control.runs import IndexedRun
@@ -128,8 +126,7 @@ def serving(home: Path, limits: Limits | None = None, config: str = "", **more: 
 def running(deployment: Deployment) -> Iterator[str]:
     """Uvicorn in a thread; its address."""
     listening = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(build_app(deployment), log_config=None, access_log=False, lifespan="off")
-    server = Server(config, deployment)
+    server = Server(config_of(deployment), deployment)
     thread = threading.Thread(target=server.run, args=([listening],))
     thread.start()
     deadline = time.monotonic() + 20

@@ -1,0 +1,103 @@
+"""How often a tenant may ask, and how often an address may be wrong."""
+
+import logging
+import socket
+from pathlib import Path
+
+import pytest
+from service import ADMIN_KEY, GENEROUS, serving
+
+from convergence_assets.api.counting import AUTH_FAILURES, RATE_LIMIT_HITS, REQUESTS
+from convergence_assets.api.limiting import TENANT, Limits, network_of, rules
+from convergence_assets.control import audit
+
+PATH = "/api/v1/pipelines"
+
+
+def test_a_tenant_over_its_limit_waits_and_another_does_not(tmp_path: Path) -> None:
+    with serving(tmp_path, Limits(None, tenant=rules(5, 1000))) as service:
+        before = RATE_LIMIT_HITS.labels("acme")._value.get()
+        answers = [service.get(PATH) for _ in range(7)]
+        assert [answer.status_code for answer in answers] == [200] * 5 + [429] * 2
+        assert [answer.headers["RateLimit-Remaining"] for answer in answers] == ["4", "3", "2", "1", "0", "0", "0"]
+        first, last = answers[0].headers, answers[-1].headers
+        assert (first["RateLimit-Limit"], first["RateLimit-Policy"]) == ("5", "5;w=60, 1000;w=3600")
+        assert 1 <= int(first["RateLimit-Reset"]) <= 60
+        assert 1 <= int(last["Retry-After"]) <= 60
+        assert answers[-1].json()["error"] == "rate_limited"
+        assert RATE_LIMIT_HITS.labels("acme")._value.get() == before + 2
+        assert service.get(PATH, tenant_id="globex_zzsecret").status_code == 200
+        assert service.client.get("/health/live").status_code == 200
+
+
+def test_the_default_is_a_hundred_a_minute_and_a_thousand_an_hour() -> None:
+    limits = Limits()
+    standings = [limits.hit(TENANT, "acme", reading=True) for _ in range(101)]
+    assert [standing.allowed for standing in standings] == [True] * 100 + [False]
+    assert standings[0].policy == "100;w=60, 1000;w=3600"
+    hourly = rules(5000, 1000)
+    assert sum(limits.hit(hourly, "globex", reading=True).allowed for _ in range(1010)) == 1000
+
+
+def test_who_guesses_keys_is_slowed_down_noted_and_counted(tmp_path: Path) -> None:
+    with serving(tmp_path, Limits(None, tenant=GENEROUS, admin=GENEROUS, failures=rules(5, 1000))) as service:
+        counted = AUTH_FAILURES.labels("unknown")._value.get()
+        wrong = {"x-api-key": "cvg_0123456789_guess"}
+        answers = [service.client.get(PATH, headers=wrong) for _ in range(8)]
+        assert [answer.status_code for answer in answers] == [401] * 5 + [429] * 3
+        assert answers[-1].json()["error"] == "too_many_failures"
+        assert int(answers[-1].headers["Retry-After"]) >= 1
+        # Also the right one: its answer would say that it is right.
+        assert service.get(PATH).status_code == 429
+        assert service.client.get("/admin/tenants", headers={"x-admin-key": ADMIN_KEY}).status_code == 429
+        assert AUTH_FAILURES.labels("unknown")._value.get() == counted + 5
+        service.deployment.behind.close()
+        with service.deployment.store.read() as connection:
+            deeds = [noted.deed for noted in audit.noted(connection) if noted.deed.actor == "unknown"]
+        assert [(deed.outcome, deed.address) for deed in deeds] == [("refused: unknown", "127.0.0.1")] * 5
+
+
+def test_who_sends_no_key_guesses_nothing(tmp_path: Path) -> None:
+    with serving(tmp_path, Limits(None, failures=rules(2, 1000))) as service:
+        assert [service.client.get(PATH).status_code for _ in range(5)] == [401] * 5
+        assert service.get(PATH).status_code == 200
+
+
+def test_an_address_is_one_client_s() -> None:
+    assert network_of("10.1.2.3") == "10.1.2.3"
+    assert network_of("2001:db8:1:2:3:4:5:6") == network_of("2001:db8:1:2:ffff::1") == "2001:db8:1:2::"
+    assert network_of(None) == network_of("a socket") == "unknown"
+
+
+def test_without_its_redis_reading_goes_on_and_guessing_does_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    limits = Limits(f"redis://127.0.0.1:{port}", tenant=rules(3, 1000), failures=rules(2, 1000))
+    with serving(tmp_path, limits) as service, caplog.at_level(logging.ERROR):
+        assert [service.get(PATH).status_code for _ in range(6)] == [200] * 6
+        wanted = {"partition": "1999-01-01"}
+        answers = [service.post("/api/v1/pipelines/demo_costs/runs", wanted).status_code for _ in range(5)]
+        assert answers == [422] * 3 + [429] * 2
+        wrong = {"x-api-key": "cvg_0123456789_guess"}
+        assert [service.client.get(PATH, headers=wrong).status_code for _ in range(3)] == [401, 401, 429]
+    assert "Redis does not answer" in caplog.text
+
+
+def test_an_address_that_is_none_of_redis_is_refused() -> None:
+    with pytest.raises(ValueError, match="REDIS_URL"):
+        Limits("http://127.0.0.1:6379")
+
+
+def test_requests_are_counted_by_route_and_never_by_what_a_client_chose(tmp_path: Path) -> None:
+    with serving(tmp_path) as service:
+        labels = ("GET", "/api/v1/executions/{run_id}", "404")
+        before = REQUESTS.labels(*labels)._value.get()
+        for name in ("a", "b", "c"):
+            assert service.get(f"/api/v1/executions/{name}").status_code == 404
+            assert service.get(f"/no/such/{name}").status_code == 404
+        assert REQUESTS.labels(*labels)._value.get() == before + 3
+        seen = {sample.labels["path"] for metric in REQUESTS.collect() for sample in metric.samples}
+        assert "unmatched" in seen
+        assert not any("/no/such" in path for path in seen)
