@@ -45,7 +45,7 @@ def onboard(
     owner: Annotated[list[str] | None, typer.Option(help="E-mail address or team:name; may be several")] = None,
     alert_route: Annotated[
         list[str] | None,
-        typer.Option(help="[critical,warning=]ADDRESS, usually '${env:NAME}'; may be given several times"),
+        typer.Option(help="[critical,warning=]'${env:NAME}', the variable that holds its URL; may be several"),
     ] = None,
     only_plan: Annotated[bool, typer.Option("--plan", help="Show what would be made, and change nothing")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Make it without asking")] = False,
@@ -79,11 +79,13 @@ def onboard(
         project,
         dataset,
         tuple(owner or ()),
-        tuple(onboarding.route(said) for said in alert_route or ()),
+        _routes(alert_route or ()),
     )
     new = onboarding.TENANT_FILE not in files
     asking = new and not yes and not as_json and sys.stdin.isatty()
     if asking:
+        if wrong := onboarding.wrong_id(tenant):
+            raise typer.BadParameter(wrong[0].message)
         wanted = _answered(wanted, settings, files)
     try:
         of = wanted.templates or (() if new else _templates_that_stand(files))
@@ -113,6 +115,13 @@ def onboard(
     except OnboardingFailed as error:
         shows.failed(str(error), error.undone, error.left)
         raise typer.Exit(1) from None
+
+
+def _routes(said: Sequence[str]) -> tuple[onboarding.Route, ...]:
+    try:
+        return tuple(onboarding.route(one) for one in said)
+    except ValueError as error:
+        raise typer.BadParameter(f"--alert-route: {error}") from None
 
 
 def _day(text: str | None) -> date | None:

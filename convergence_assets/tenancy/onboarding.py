@@ -16,6 +16,7 @@ from convergence_assets.tenancy.datasets import share
 from convergence_assets.tenancy.folder import Files
 from convergence_assets.tenancy.model import Tenant
 from convergence_assets.tenancy.models import Defaults, TenantPipelineSpec, TenantSpec
+from convergence_assets.tenancy.secrets import Secret
 
 TENANT_FILE = "tenant.yaml"
 
@@ -56,6 +57,12 @@ class Wanted:
     dataset: str | None = None
     owners: tuple[str, ...] = ()
     alert_routes: tuple[Route, ...] = ()
+
+
+def wrong_id(tenant_id: str) -> list[Problem]:
+    """What is wrong with a tenant's id by itself."""
+    _, problems = standing(TENANT_FILE, f"tenant_id: {_scalar(tenant_id)}\n".encode())
+    return [problem for problem in problems if problem.key == "tenant_id"]
 
 
 def missing(wanted: Wanted, files: Files) -> list[str]:
@@ -103,9 +110,15 @@ def parameters(said: Sequence[str], templates: Sequence[str]) -> dict[str, dict[
 
 
 def route(said: str) -> Route:
-    """`critical,warning=ADDRESS`, or an address alone for both of them."""
+    """`critical,warning=${env:NAME}`, or `${env:NAME}` alone for both of them.
+
+    Raises ValueError for an address in plain text: it may hold a token, and the file is read by many.
+    """
     match = _ROUTE.fullmatch(said)
-    return Route(tuple(match[1].split(",")), match[2]) if match else Route(("critical", "warning"), said)
+    found = Route(tuple(match[1].split(",")), match[2]) if match else Route(("critical", "warning"), said)
+    if not Secret(found.to).variables:
+        raise ValueError("an address does not stand in a file; put it into a variable and write '${env:NAME}'")
+    return found
 
 
 def rendered(wanted: Wanted) -> str:

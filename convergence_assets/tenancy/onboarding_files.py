@@ -123,6 +123,7 @@ def _telling_read_only(shown: str) -> Iterator[None]:
     except (PermissionError, NotImplementedError) as error:
         raise ReadOnlyPlace(errno.EROFS, str(error) or "cannot be written", shown) from error
     except OSError as error:
-        if error.errno in _READ_ONLY:
-            raise ReadOnlyPlace(error.errno, error.strerror or "cannot be written", shown) from error
+        # gcsfs says a 403 of its store in words alone.
+        if error.errno in _READ_ONLY or (error.errno is None and "forbidden" in str(error).lower()):
+            raise ReadOnlyPlace(error.errno or errno.EROFS, error.strerror or str(error), shown) from error
         raise

@@ -18,8 +18,11 @@ import pytest
 from clean_environment import clean_environment
 from peer_server import Peer
 
+from convergence_assets.control.audit import noted
+from convergence_assets.control.store import ControlStore
 from convergence_assets.demo.bills import generate_bills
 from convergence_assets.demo.tenants import DemoTenant
+from convergence_assets.settings import Settings
 from convergence_assets.warehouse.duckdb.adapter import DuckDBWarehouse
 from convergence_assets.warehouse.schema import Column, TableRef, TableSchema
 
@@ -130,6 +133,9 @@ def test_the_same_settings_again_change_nothing_and_say_so(convergence: Converge
     keys = convergence("keys", "list", "--json").stdout
     assert first["api_key"] not in keys
     assert len(keys.splitlines()) == 1
+    store = ControlStore.open(Settings.from_env({"CONVERGENCE_HOME": str(tmp_path / "home")}))
+    with store.read() as connection:
+        assert [said.deed.action for said in noted(connection, "hooli")] == ["tenant.onboard", "key.create"]
 
 
 def test_an_existing_tenant_with_other_settings_is_refused_with_the_differences(
@@ -247,6 +253,38 @@ def test_where_the_folder_cannot_be_written_the_file_is_handed_out_to_be_committ
     (tmp_path / "tenants" / "hooli" / "tenant.yaml").write_text(handed)
     again = onboarded(convergence)
     assert (again["code"], again["outcome"], len(again["done"])) == (0, "onboarded", len(TABLES) + 1)
+
+
+def test_an_end_that_cannot_be_written_is_handed_out_as_well(convergence: Convergence, tenants: Path) -> None:
+    folder = tenants / "acme"
+    before = (folder / "tenant.yaml").read_text()
+    folder.chmod(0o555)
+    done = convergence("tenants", "offboard", "acme", preexec_fn=as_anybody)
+    folder.chmod(0o755)
+    assert done.returncode == 3, done.stderr
+    assert "Nothing was changed. Next: commit this file there." in done.stderr
+    assert "enabled: false # offboarded" in done.stdout
+    assert (folder / "tenant.yaml").read_text() == before
+
+
+def test_an_address_in_plain_text_is_refused_and_never_shown(convergence: Convergence, tmp_path: Path) -> None:
+    refused = convergence("tenants", "onboard", *HOOLI, "--alert-route", "critical=slack://secret/token", "--yes")
+    assert refused.returncode == 2
+    assert "secret" not in refused.stdout + refused.stderr
+    made = onboarded(convergence, "--alert-route", "critical=${env:HOOLI_SLACK}")
+    assert '{severities: [critical], to: "${env:HOOLI_SLACK}"}' in made["plan"]["content"]
+
+
+def test_an_id_that_cannot_be_is_said_before_anything_is_asked(environ: dict[str, str]) -> None:
+    here, there = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "convergence_assets.cli.main", "tenants", "onboard", "Hooli!"],
+        env=environ, stdin=there, stdout=there, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+    )  # fmt: skip
+    os.close(there)
+    _, said = process.communicate(timeout=60)
+    os.close(here)
+    assert (process.returncode, "'Hooli!' is not valid here" in said) == (2, True), said
 
 
 def test_where_no_table_can_be_made_nothing_is_left(convergence: Convergence, tmp_path: Path) -> None:
