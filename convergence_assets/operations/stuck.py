@@ -227,4 +227,4 @@ def _moved(
 
 
 def _minutes(limit: timedelta) -> str:
-    return f"{limit.total_seconds() / 60:.0f} minutes"
+    return f"{limit / timedelta(minutes=1):g} minutes"

@@ -37,6 +37,7 @@ run_coordinator:
     dequeue_interval_seconds: 1
     tag_concurrency_limits: [{key: blocked, limit: 0}]
 """
+DEFAULT = "\n".join(line for line in WARM.splitlines() if not line.startswith("run_launcher"))
 
 
 @dataclass
