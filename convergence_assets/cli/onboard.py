@@ -31,7 +31,9 @@ def onboard(
     tenant: Annotated[str, typer.Argument(help="Tenant id: a small letter, then 2 to 49 small letters, digits or _")],
     display_name: Annotated[str | None, typer.Option(help="As people call it")] = None,
     timezone: Annotated[str | None, typer.Option(help="An IANA name; a partition is a day there")] = None,
-    template: Annotated[list[str] | None, typer.Option(help="A pipeline it runs; may be given several times")] = None,
+    template: Annotated[
+        list[str] | None, typer.Option(help="A pipeline it runs, e.g. gcp_billing; may be given several times")
+    ] = None,
     with_: Annotated[
         list[str] | None,
         typer.Option("--with", help="A parameter, key=value, or template.key=value; may be given several times"),
@@ -45,7 +47,7 @@ def onboard(
     owner: Annotated[list[str] | None, typer.Option(help="E-mail address or team:name; may be several")] = None,
     alert_route: Annotated[
         list[str] | None,
-        typer.Option(help="[critical,warning=]'${env:NAME}', the variable that holds its URL; may be several"),
+        typer.Option(help="Severities and the variable with the URL: critical,warning='${env:NAME}'; may be several"),
     ] = None,
     only_plan: Annotated[bool, typer.Option("--plan", help="Show what would be made, and change nothing")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Make it without asking")] = False,
@@ -237,7 +239,12 @@ class _Showing:
             self._line("schedule", f"{asked.pipeline}: {asked.schedule} in {asked.timezone}; the first day, "
                        f"{asked.first_day}, is due {asked.first_due_at:%Y-%m-%d %H:%M} UTC ({days})")  # fmt: skip
         read = planned.bytes_a_day
-        self._line("a day", "not counted by this warehouse" if read is None else f"reads {read:,} bytes")
+        self._line(
+            "a day",
+            "not counted: the warehouse does not count, or what is read is not there yet"
+            if read is None
+            else f"reads {read:,} bytes",
+        )
 
     def step(self, what: str) -> None:
         if not self._as_json:

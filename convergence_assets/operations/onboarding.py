@@ -151,7 +151,9 @@ def apply(planned: Onboarding, settings: Settings, created_by: str, tell: Callab
     except Exception as error:
         raise OnboardingFailed(making.step, error, *making.undo()) from error
     except BaseException:  # Ctrl-C
-        making.undo()
+        undone, left = making.undo()
+        for said in (*undone, *(f"left {what}" for what in left)):
+            tell(said)
         raise
     return Onboarded(tuple(making.done), secret, tuple(making.next_steps()))
 
@@ -197,11 +199,13 @@ class _Making:
                     self._did(f"added to table {table}: {', '.join(change.added)}")
 
     def key(self) -> str | None:
-        """The secret of the tenant's first key; None where it has or had one, a revoked one included."""
+        """The secret of the tenant's first key; None where it has one, or where all stood already and its keys were
+        revoked on purpose."""
         tenant_id = self._planned.tenant.tenant_id
         self.step = f"making an API key for {tenant_id}"
         keys = Keys(ControlStore.open(self._settings))
-        if keys.all(tenant_id):
+        known = keys.all(tenant_id)
+        if any(key.revoked_at is None for key in known) or (known and not self.done):
             return None
         made = keys.create(tenant_id, self._created_by)
         self._key_id = made.key_id

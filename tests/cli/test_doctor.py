@@ -27,6 +27,7 @@ from dagster._daemon.types import DaemonHeartbeat
 from peer_server import Peer, free_port
 from postgres_server import Postgres
 
+from convergence_assets.control import outbox
 from convergence_assets.control.keys import Keys
 from convergence_assets.control.store import ControlStore
 from convergence_assets.control.tables import VERSION_TABLE
@@ -337,6 +338,19 @@ def test_a_route_whose_secret_is_missing_and_no_route_at_all(
     assert fine.state == "ok"
 
 
+def test_messages_that_cannot_be_delivered(setup: Setup) -> None:
+    store = ControlStore.open(setup.settings)
+    now = store.now()
+    with store.write() as connection:
+        outbox.enqueue(connection, "one", "acme/routes[0]", "trigger", "{}", now)
+        waiting = outbox.claim(connection, "acme/routes[0]", "me", now)
+        assert waiting is not None
+        outbox.mark_failed(connection, waiting, "me", now, error="404 no_such_channel", next_try_at=now, refused=False)
+    finding = next(finding for finding in found("alert routes", setup) if "404 no_such_channel" in finding.seen)
+    assert finding.state == "broken"
+    assert "convergence alerts test acme" in finding.next_step
+
+
 def test_a_disk_that_is_nearly_full(setup: Setup) -> None:
     free = shutil.disk_usage(setup.settings.home.parent).free
     (warned,) = found("disk", replace(setup, limits=Limits(free_bytes=2 * free, free_bytes_break=free // 2)))
@@ -365,41 +379,44 @@ def test_a_check_that_raises_or_hangs_holds_up_no_other(setup: Setup) -> None:
 
 
 @contextmanager
-def dagster_dev(environ: Mapping[str, str], port: int, log: Path) -> Iterator[None]:
-    """Webserver, daemon and code server, from when the webserver answers."""
+def running(environ: Mapping[str, str], log: Path, *words: str) -> Iterator[None]:
+    """One of Dagster's commands, ended at the end."""
     with log.open("w") as out:
         process = subprocess.Popen(
-            [Path(sys.executable).parent / "dagster", "dev", "-m", "convergence_assets.definitions", "-p", str(port)],
+            [Path(sys.executable).parent / words[0], *words[1:]],
             env=dict(environ), stdout=out, stderr=subprocess.STDOUT, cwd=ROOT,
             # `dagster dev` ends its children by SIGINT, which a shell's background jobs ignore, and theirs after them.
             preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )  # fmt: skip
     try:
-        deadline = time.monotonic() + 120
-        while not _answers(port):
-            assert process.poll() is None, log.read_text()[-3000:]
-            assert time.monotonic() < deadline, log.read_text()[-3000:]
-            time.sleep(0.5)
         yield
     finally:
         process.terminate()
         process.wait(timeout=60)
 
 
-def _answers(port: int) -> bool:
+def wait_for_the_tenants(port: int, log: Path) -> None:
+    """Until the webserver at this port shows assets."""
+    deadline = time.monotonic() + 120
+    while not _assets(port):
+        assert time.monotonic() < deadline, log.read_text()[-3000:]
+        time.sleep(0.5)
+
+
+def _assets(port: int) -> int:
+    query = b'{"query": "{ assetNodes { id } }"}'
     with suppress(OSError):
         request = urllib.request.Request(
-            f"http://127.0.0.1:{port}/graphql", b'{"query": "{ version }"}', {"Content-Type": "application/json"}
+            f"http://127.0.0.1:{port}/graphql", query, {"Content-Type": "application/json"}
         )
-        with urllib.request.urlopen(request, timeout=10):
-            return True
-    return False
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return len(json.load(answer)["data"]["assetNodes"])
+    return 0
 
 
-@pytest.mark.slow
-def test_a_running_platform_is_well_takes_up_a_new_tenant_and_is_stale_after_an_edit(
-    doctor: Doctor, variables: dict[str, str], tenants: Path, tmp_path: Path
-) -> None:
+@pytest.fixture
+def deployed(variables: dict[str, str], tenants: Path, tmp_path: Path) -> tuple[dict[str, str], int]:
+    """The environment of Dagster's processes, and the port that the webserver is to have."""
     port = free_port()
     routes = '\nalerts: {routes: [{severities: [critical, warning], to: "mailto://ops@here.example"}]}\n'
     (tenants / "_defaults.yaml").write_text((tenants / "_defaults.yaml").read_text() + routes)
@@ -407,8 +424,31 @@ def test_a_running_platform_is_well_takes_up_a_new_tenant_and_is_stale_after_an_
     dagster_home = tmp_path / "home" / "dagster"
     dagster_home.mkdir(parents=True)
     shutil.copy(ROOT / "dagster.yaml", dagster_home)
-    environ = clean_environment() | variables | {"DAGSTER_HOME": str(dagster_home)}
-    with dagster_dev(environ, port, tmp_path / "dev.log"):
+    return clean_environment() | variables | {"DAGSTER_HOME": str(dagster_home)}, port
+
+
+def convergence(environ: Mapping[str, str], *words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "convergence_assets.cli.main", *words],
+        env=dict(environ), capture_output=True, text=True, check=False, cwd=ROOT,
+    )  # fmt: skip
+    return done.stdout + done.stderr
+
+
+HOOLI = (
+    "tenants", "onboard", "hooli", "--display-name", "Hooli", "--timezone", "UTC", "--template", "gcp_billing", "--with",
+    "export_table=a.b", "--start-date", "2026-10-01", "--yes",
+)  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_running_platform_is_well_takes_up_a_new_tenant_and_is_stale_after_an_edit(
+    doctor: Doctor, deployed: tuple[dict[str, str], int], tenants: Path, tmp_path: Path
+) -> None:
+    environ, port = deployed
+    log = tmp_path / "dev.log"
+    with running(environ, log, "dagster", "dev", "-m", "convergence_assets.definitions", "-p", str(port)):
+        wait_for_the_tenants(port, log)
         deadline = time.monotonic() + 120
         code, said = doctor()
         while code and time.monotonic() < deadline:  # the daemon's first heartbeats
@@ -416,19 +456,44 @@ def test_a_running_platform_is_well_takes_up_a_new_tenant_and_is_stale_after_an_
             code, said = doctor()
         assert code == 0, [f for findings in said.values() for f in findings if f["state"] != "ok"]
         assert "has loaded what the files say" in said["code location"][0]["seen"]
-        made = subprocess.run(
-            [sys.executable, "-m", "convergence_assets.cli.main", "tenants", "onboard", "hooli", "--display-name",
-             "Hooli", "--timezone", "UTC", "--template", "gcp_billing", "--with", "export_table=a.b", "--start-date",
-             "2026-10-01", "--yes"],
-            env=environ, capture_output=True, text=True, check=False, cwd=ROOT,
-        )  # fmt: skip
-        assert f"loaded the code location anew at http://127.0.0.1:{port}" in made.stdout, made.stdout + made.stderr
+        made = convergence(environ, *HOOLI)
+        assert f"loaded the code location anew at http://127.0.0.1:{port}" in made
         assert doctor()[1]["code location"][0]["state"] == "ok"
         file = tenants / "hooli" / "tenant.yaml"
         file.write_text(file.read_text().replace("export_table: a.b", "export_table: c.d"))
         _, said = doctor()
         assert said["code location"][0]["state"] == "broken"
         assert "hooli/gcp_billing/gcp_cost_line_items" in said["code location"][0]["seen"]
+        ended = convergence(environ, "tenants", "offboard", "hooli")
+        assert "loaded the code location anew" in ended
+        assert doctor()[1]["code location"][0]["state"] == "ok"
+
+
+@pytest.mark.slow
+def test_a_code_server_that_answers_a_reload_and_loads_nothing_is_found_out(
+    doctor: Doctor, deployed: tuple[dict[str, str], int], tmp_path: Path
+) -> None:
+    environ, port = deployed
+    grpc, workspace, log = free_port(), tmp_path / "workspace.yaml", tmp_path / "webserver.log"
+    workspace.write_text(f"load_from: [{{grpc_server: {{host: 127.0.0.1, port: {grpc}, location_name: tenants}}}}]\n")
+    serve = ("dagster", "api", "grpc", "-m", "convergence_assets.definitions", "-h", "127.0.0.1", "-p", str(grpc))
+    with running(environ, tmp_path / "grpc.log", *serve):
+        deadline = time.monotonic() + 60
+        while not _listens(grpc):
+            assert time.monotonic() < deadline, (tmp_path / "grpc.log").read_text()[-3000:]
+            time.sleep(0.2)
+        with running(environ, log, "dagster-webserver", "-w", str(workspace), "-h", "127.0.0.1", "-p", str(port)):
+            wait_for_the_tenants(port, log)
+            made = convergence(environ, *HOOLI)
+            assert "tenant hooli is onboarded" in made
+            assert "restart the code server" in made, made
+            _, said = doctor()
+            assert "hooli/gcp_billing/gcp_cost_daily" in said["code location"][0]["seen"]
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as asking:
+        return asking.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.mark.peer

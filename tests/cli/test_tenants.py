@@ -7,10 +7,12 @@ import pty
 import select
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from peer_server import Peer
 
 from convergence_assets.control.audit import noted
 from convergence_assets.control.store import ControlStore
+from convergence_assets.control.tables import audit as AUDIT
 from convergence_assets.demo.bills import generate_bills
 from convergence_assets.demo.tenants import DemoTenant
 from convergence_assets.settings import Settings
@@ -76,6 +79,7 @@ def tree(folder: Path) -> dict[str, bytes]:
     return {str(f.relative_to(folder)): f.read_bytes() for f in sorted(folder.rglob("*")) if f.is_file()}
 
 
+@pytest.mark.slow
 def test_a_newcomer_onboards_runs_looks_and_offboards(convergence: Convergence, tmp_path: Path) -> None:
     shown = convergence("tenants", "onboard", "--help")
     assert all(word in shown.stdout for word in ("--plan", "--template", "--with", "Example: convergence tenants"))
@@ -171,6 +175,7 @@ def test_flags_that_are_missing_are_all_named_where_nobody_can_be_asked(converge
     assert "did you mean 'gcp_billing'" in " ".join(wrong.stderr.replace("│", " ").split())
 
 
+@pytest.mark.slow
 def test_every_problem_of_the_file_is_shown_as_validate_would(convergence: Convergence, tmp_path: Path) -> None:
     refused = convergence(
         "tenants", "onboard", "hooli", "--display-name", "Hooli", "--timezone", "America/Los_Angelos", "--template",
@@ -332,6 +337,32 @@ def test_where_no_key_can_be_made_the_file_is_taken_back_and_the_same_command_go
     again = onboarded(convergence)
     assert again["outcome"] == "onboarded"
     assert not [what for what in again["done"] if "table" in what]
+
+
+def test_a_key_that_was_made_is_revoked_and_the_next_attempt_makes_another(
+    convergence: Convergence, tmp_path: Path
+) -> None:
+    ControlStore.open(Settings.from_env({"CONVERGENCE_HOME": str(tmp_path / "home")}))
+    with closing(sqlite3.connect(tmp_path / "home" / "control.db")) as store:
+        store.execute(
+            f"CREATE TRIGGER full BEFORE INSERT ON {AUDIT.name} WHEN NEW.action = 'tenant.onboard' "
+            "BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
+        )
+        store.commit()
+    failed = onboarded(convergence)
+    assert (failed["code"], failed["outcome"]) == (1, "failed")
+    assert failed["failure"].startswith("writing the audit log failed")
+    assert failed["undone"][0].startswith("revoked API key key_")
+    assert failed["undone"][1] == f"removed {tmp_path}/tenants/hooli/tenant.yaml"
+    with closing(sqlite3.connect(tmp_path / "home" / "control.db")) as store:
+        store.execute("DROP TRIGGER full")
+        store.commit()
+    again = onboarded(convergence)
+    assert (again["outcome"], bool(again["api_key"])) == ("onboarded", True)
+    (active,) = [key for key in map(json.loads, convergence("keys", "list", "--json").stdout.splitlines())
+                 if key["state"] == "active"]  # fmt: skip
+    convergence("keys", "revoke", active["key_id"])
+    assert onboarded(convergence)["outcome"] == "unchanged", "keys that were revoked on purpose are not made anew"
 
 
 def test_of_two_at_once_one_is_made_and_the_other_takes_nothing_of_it_away(

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC
 
 from convergence_assets.alerting.routes import said as said_of_secret
+from convergence_assets.control import outbox
 from convergence_assets.control.keys import Keys
 from convergence_assets.operations.code_location import Webserver, stale
 from convergence_assets.operations.doctor.examine import Finding, Setup, State
@@ -149,7 +150,13 @@ def alert_routes(setup: Setup) -> Iterator[Finding]:
     if not routes.platform:
         nobody = "the platform has no route: nobody is told where a tenant has none"
         yield Finding(name, "warning", nobody, "name one under `alerts.routes` in tenants/_defaults.yaml")
-    elif not missing:
+    with setup.store.read() as connection:
+        late = [waiting for waiting in outbox.backlog(connection) if waiting.last_error]
+    for waiting in late:
+        seen = f"{waiting.messages} messages for {waiting.destination} wait since {waiting.oldest:%Y-%m-%d %H:%M} UTC"
+        again = f"correct the route; `convergence alerts test {waiting.destination.partition('/')[0]}` tries it"
+        yield Finding(name, "broken", f"{seen}: {waiting.last_error}", again)
+    if routes.platform and not missing and not late:
         yield Finding(name, "ok", f"{len(found)} routes; `convergence alerts test` tries them")
 
 
