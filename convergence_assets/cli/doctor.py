@@ -23,7 +23,7 @@ _COLOURS = {"ok": "green", "warning": "yellow", "broken": "red"}
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a finding")] = False,
 ) -> None:
-    """Look at everything that can be wrong with this set-up, and say what to do about each. Exit code 1 if anything is.
+    """Look at everything that can be wrong with this set-up, and say what to do about it. Exit code 1 if anything is.
 
     Example: convergence doctor
     """
@@ -41,14 +41,14 @@ def doctor(
 
 def _examined() -> "Sequence[Finding]":
     from convergence_assets.cli.instance import open_instance
-    from convergence_assets.operations.doctor.checks import CHECKS
+    from convergence_assets.operations.doctor.checks import AFTER, CHECKS
     from convergence_assets.operations.doctor.examine import Setup, broken, examine
 
     try:
         settings = Settings.from_env()
     except SettingsError as error:
         return [broken("settings", error)]
-    return list(examine(CHECKS, Setup(settings, partial(open_instance, settings))))
+    return list(examine(CHECKS, Setup(settings, partial(open_instance, settings)), AFTER))
 
 
 def _table(found: "Sequence[Finding]") -> Table:

@@ -122,7 +122,11 @@ def test_no_google_credentials(doctor: Doctor, tmp_path: Path) -> None:
     assert finding["state"] == "broken"
     assert "BigQuery is chosen (GCP_PROJECT_ID is set) and there are none" in finding["seen"]
     assert finding["next_step"].startswith("gcloud auth application-default login")
-    assert said["disk"][0]["state"] == "ok", "the other checks are made all the same"
+    assert {name for name, found in states(said).items() if "broken" in found} == {
+        "Google credentials", "daemon", "code location",
+    }, "one cause is told once"  # fmt: skip
+    for name in ("warehouse", "permissions"):
+        assert said[name][0]["seen"] == "not looked at, since Google credentials is broken"
 
 
 @pytest.fixture
@@ -178,6 +182,19 @@ def test_a_dead_daemon(setup: Setup) -> None:
     assert found("daemon", setup)[0].state == "ok"
     (dead,) = found("daemon", replace(setup, now=lambda: now + timedelta(minutes=4)))
     assert (dead.state, "last seen" in dead.seen, "dagster-daemon run" in dead.next_step) == ("broken", True, True)
+
+
+def test_a_dagster_home_that_is_no_folder_and_a_storage_that_is_away(doctor: Doctor, tmp_path: Path) -> None:
+    _, said = doctor(DAGSTER_HOME="/nowhere")
+    assert "DAGSTER_HOME=/nowhere is no folder" in said["Dagster"][0]["seen"]
+    assert [said[name][0]["seen"] for name in ("clock", "daemon", "run queue")] == [
+        "not looked at, since Dagster is broken"
+    ] * 3
+    url = f"postgresql+psycopg2://nobody:secret@127.0.0.1:{free_port()}/nothing"
+    (tmp_path / "dagster.yaml").write_text(f"storage: {{postgres: {{postgres_url: '{url}'}}}}\n")
+    code, said = doctor(DAGSTER_HOME=str(tmp_path), CONVERGENCE_WAREHOUSE="embedded")
+    assert (code, said["Dagster"][0]["state"], said["control store"][0]["state"]) == (1, "broken", "broken")
+    assert "secret" not in json.dumps(said)
 
 
 def test_files_that_nothing_has_loaded_as_they_are(setup: Setup, tenants: Path) -> None:
@@ -293,7 +310,7 @@ def test_a_bad_tenant_file(doctor: Doctor, tenants: Path, setup: Setup) -> None:
     assert "tenant newone is rejected, it is not served" in newone["seen"]
     (tenants / "_defaults.yaml").write_text("plan: none\n")
     assert any("_defaults.yaml" in finding["seen"] for finding in doctor()[1]["tenant files"])
-    assert "does not exist" in doctor(CONVERGENCE_TENANTS="/nowhere")[1]["tenant files"][0]["seen"]
+    assert "does not exist" in doctor(CONVERGENCE_TENANTS="/nowhere")[1]["tenant folder"][0]["seen"]
 
 
 def test_a_port_that_somebody_else_has(setup: Setup) -> None:
@@ -370,9 +387,10 @@ def test_a_check_that_raises_or_hangs_holds_up_no_other(setup: Setup) -> None:
     def fine(setup: Setup) -> Iterator[Finding]:
         yield Finding("fine", "ok", "as ever")
 
-    said = list(examine({"raises": raises, "hangs": hangs, "fine": fine}, setup, seconds=0.3))
+    checks = {"raises": raises, "hangs": hangs, "fine": fine, "left out": fine}
+    said = list(examine(checks, setup, {"left out": ["fine", "hangs"], "fine": ["left out"]}, seconds=0.3))
     assert [(finding.check, finding.state) for finding in said] == [
-        ("raises", "broken"), ("hangs", "broken"), ("fine", "ok"),
+        ("raises", "broken"), ("hangs", "broken"), ("fine", "ok"), ("left out", "warning"),
     ]  # fmt: skip
     assert "RuntimeError: no luck" in said[0].seen
     assert "no answer within" in said[1].seen

@@ -1,6 +1,6 @@
 """Every check by its name, in the order in which a person would look."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from convergence_assets.operations.doctor import platform, surroundings
 from convergence_assets.operations.doctor.examine import Check
@@ -8,8 +8,10 @@ from convergence_assets.operations.doctor.examine import Check
 CHECKS: Mapping[str, Check] = {
     "home": platform.home,
     "disk": surroundings.disk,
+    "tenant folder": platform.tenant_folder,
     "tenant files": platform.tenant_files,
     "control store": platform.control_store,
+    "Dagster": platform.dagster_storage,
     "Google credentials": surroundings.credentials,
     "warehouse": surroundings.warehouse,
     "permissions": surroundings.permissions,
@@ -21,3 +23,16 @@ CHECKS: Mapping[str, Check] = {
     "API keys": platform.api_keys,
     "API port": surroundings.api_port,
 }
+
+AFTER: Mapping[str, Collection[str]] = {
+    "tenant files": ("tenant folder",),
+    "warehouse": ("Google credentials",),
+    "permissions": ("Google credentials", "warehouse", "tenant folder"),
+    "clock": ("Dagster",),
+    "daemon": ("Dagster",),
+    "run queue": ("Dagster",),
+    "code location": ("tenant folder",),
+    "alert routes": ("tenant folder", "control store"),
+    "API keys": ("control store",),
+}
+"""By check those that it can say nothing without."""

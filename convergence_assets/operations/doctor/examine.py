@@ -1,10 +1,11 @@
 """Checks one after the other: none stops the others, by what it raises or by how long it takes."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from convergence_assets.control.errors import ControlError
@@ -71,11 +72,27 @@ class Setup:
 Check = Callable[[Setup], Iterator[Finding]]
 
 
-def examine(checks: Mapping[str, Check], setup: Setup, seconds: float = CHECK_SECONDS) -> Iterator[Finding]:
-    """Every check's findings, in the order in which a person would look. One that raises, or takes longer than
-    `seconds`, is a finding itself and holds up no other."""
+def examine(
+    checks: Mapping[str, Check],
+    setup: Setup,
+    after: Mapping[str, Collection[str]] = MappingProxyType({}),
+    seconds: float = CHECK_SECONDS,
+) -> Iterator[Finding]:
+    """Every check's findings, in the order in which a person would look.
+
+    One that raises, or takes longer than `seconds`, is a finding itself and holds up no other. `after` names by check
+    those without which it cannot say anything of its own: it is left out where one of them is broken.
+    """
+    wrong: set[str] = set()
     for name, check in checks.items():
-        yield from _within(name, check, setup, seconds)
+        cause = next((other for other in after.get(name, ()) if other in wrong), None)
+        if cause is not None:
+            yield Finding(name, "warning", f"not looked at, since {cause} is broken", f"first what is said of {cause}")
+            continue
+        found = _within(name, check, setup, seconds)
+        if any(finding.state == "broken" for finding in found):
+            wrong.add(name)
+        yield from found
 
 
 def _within(name: str, check: Check, setup: Setup, seconds: float) -> Sequence[Finding]:
@@ -86,6 +103,11 @@ def _within(name: str, check: Check, setup: Setup, seconds: float) -> Sequence[F
             found.extend(check(setup))
         except (SettingsError, ControlError, UnreadableFolder, WarehouseError, WebserverError) as error:
             found.append(broken(name, error))
+        except OSError as error:
+            said = f"{error.strerror or type(error).__name__}: {error.filename or _one_line(error)}"
+            found.append(
+                Finding(name, "broken", said, "see that it is there, and that this user may read and write it")
+            )
         except Exception as error:  # whatever it is, the others are still looked at
             found.append(Finding(name, "broken", f"the check failed with {type(error).__name__}: {_one_line(error)}",
                                  "correct what it names; if it names nothing, report it"))  # fmt: skip

@@ -30,6 +30,12 @@ def home(setup: Setup) -> Iterator[Finding]:
     yield Finding("home", "ok", f"{folder} can be written")
 
 
+def tenant_folder(setup: Setup) -> Iterator[Finding]:
+    """Whether the tenants' files can be listed and read at all."""
+    found = read_folder(setup.settings.tenants)
+    yield Finding("tenant folder", "ok", f"{setup.settings.tenants} has {len(found.tenants)} tenants")
+
+
 def tenant_files(setup: Setup) -> Iterator[Finding]:
     """Every tenant that is rejected, and mistakes in what all share."""
     registry = setup.registry
@@ -44,7 +50,7 @@ def tenant_files(setup: Setup) -> Iterator[Finding]:
     if shared:
         yield Finding("tenant files", "broken", "; ".join(shared), "correct it; `convergence validate` checks")
     if not registry.problems:
-        yield Finding("tenant files", "ok", f"{len(registry.tenants)} tenants in {setup.settings.tenants}")
+        yield Finding("tenant files", "ok", f"those of {len(registry.tenants)} tenants are right")
 
 
 def control_store(setup: Setup) -> Iterator[Finding]:
@@ -52,6 +58,13 @@ def control_store(setup: Setup) -> Iterator[Finding]:
     with setup.store.read() as connection:
         connection.exec_driver_sql("SELECT 1")
     yield Finding("control store", "ok", f"{setup.store.shown} is up to date")
+
+
+def dagster_storage(setup: Setup) -> Iterator[Finding]:
+    """Whether the instance opens and its storage answers."""
+    with setup.open_instance() as instance:
+        runs = instance.get_runs_count()
+        yield Finding("Dagster", "ok", f"{instance.root_directory} answers, {runs} runs")
 
 
 def daemon(setup: Setup) -> Iterator[Finding]:

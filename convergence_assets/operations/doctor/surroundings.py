@@ -3,6 +3,7 @@
 import shutil
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,9 @@ import sqlalchemy as sa
 
 from convergence_assets import dagster_compat
 from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.control.errors import ControlError
 from convergence_assets.operations.doctor.examine import Finding, Setup, broken
+from convergence_assets.settings import SettingsError
 from convergence_assets.warehouse.errors import AccessDenied, NotFound, WarehouseError
 from convergence_assets.warehouse.interface import Job
 from convergence_assets.warehouse.schema import Query
@@ -139,11 +142,12 @@ def _other_clocks(setup: Setup) -> Iterator[tuple[str, timedelta]]:
         after = setup.now()
         return theirs - before if theirs < before else max(theirs - after, timedelta())
 
-    with setup.store.read() as connection:
+    # One that cannot be asked is told of by a check of its own.
+    with suppress(ControlError, SettingsError), setup.store.read() as connection:
         if connection.dialect.name == "postgresql":
             yield "the control store", ahead(lambda: connection.scalar(sa.select(sa.func.clock_timestamp())))
     if setup.settings.warehouse == "bigquery":
-        with open_warehouse(setup.settings, budget_seconds=0.0) as opened:
+        with suppress(WarehouseError), open_warehouse(setup.settings, budget_seconds=0.0) as opened:
             query = Query("SELECT CURRENT_TIMESTAMP() AS now")
             yield "BigQuery", ahead(lambda: opened.read(query, _JOB).to_pylist()[0]["now"])
     with setup.open_instance() as instance:
