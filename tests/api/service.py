@@ -1,7 +1,6 @@
 """The API over a real control store and a real Dagster with runs of two tenants, answered by uvicorn on loopback."""
 
 import shutil
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from project import TENANTS, Project
 from convergence_assets.alerting.alert import Alert
 from convergence_assets.api.deployment import Deployment
 from convergence_assets.api.limiting import Limits, rules
-from convergence_assets.api.serving import Server, config_of
+from convergence_assets.api.serving import Server, config_of, listen
 from convergence_assets.control import runs
 from convergence_assets.control.incidents import raise_alert
 from convergence_assets.control.runs import IndexedRun
@@ -125,7 +124,7 @@ def serving(home: Path, limits: Limits | None = None, config: str = "", **more: 
 @contextmanager
 def running(deployment: Deployment) -> Iterator[str]:
     """Uvicorn in a thread; its address."""
-    listening = socket.create_server(("127.0.0.1", 0))
+    listening = listen("127.0.0.1", 0)
     server = Server(config_of(deployment), deployment)
     thread = threading.Thread(target=server.run, args=([listening],))
     thread.start()
