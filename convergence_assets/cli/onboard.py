@@ -224,7 +224,10 @@ class _Showing:
 
     def plan(self, planned: "Onboarding") -> None:
         self._said["plan"] = _as_json(planned)
-        if self._as_json or planned.stands:
+        if self._as_json:
+            return
+        if planned.stands:
+            self._line("file", f"{planned.file.shown} is there and says the same")
             return
         tenant = planned.tenant
         self._line("file", planned.file.shown)
