@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 
 import sqlalchemy as sa
 
+from convergence_assets.control.runs import partition_of
 from convergence_assets.control.store import ControlStore
 from convergence_assets.control.tables import remediations as table
 
@@ -25,10 +26,7 @@ class Part:
 
     @property
     def partition(self) -> str | None:
-        """A day, or `first...last`."""
-        if self.first is None:
-            return None
-        return str(self.first) if self.first == self.last else f"{self.first}...{self.last}"
+        return partition_of(self.first, self.last)
 
 
 @dataclass(frozen=True)

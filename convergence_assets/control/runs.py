@@ -17,6 +17,13 @@ _NAME = (runs.c.tenant_id, runs.c.pipeline)
 _KEY_NAMES = frozenset({"run_id", "tenant_id", "pipeline"})
 
 
+def partition_of(first: date | None, last: date | None) -> str | None:
+    """Days as people and alerts name them: one, or `first...last`."""
+    if first is None:
+        return None
+    return str(first) if first == last else f"{first}...{last}"
+
+
 @dataclass(frozen=True)
 class IndexedRun:
     """A run's part in one pipeline of one tenant; moments are UTC, `first` and `last` its partitions.
@@ -48,10 +55,7 @@ class IndexedRun:
 
     @property
     def partition(self) -> str | None:
-        """A day, or `first...last`."""
-        if self.first is None:
-            return None
-        return str(self.first) if self.first == self.last else f"{self.first}...{self.last}"
+        return partition_of(self.first, self.last)
 
 
 @dataclass(frozen=True)
