@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from convergence_assets.assets.window import days_of
-from convergence_assets.cli.choosing import pipeline_of, tenant_of
+from convergence_assets.cli.choosing import pipeline_of, running_tenant_of
 from convergence_assets.cli.instance import open_instance
 from convergence_assets.cli.run import Definitions, RunResult, days_between
 from convergence_assets.settings import Settings
@@ -49,7 +49,7 @@ def backfill(
     from convergence_assets.assets.factory import PARTITIONS_PER_RUN
 
     settings = replace(Settings.from_env(), only_tenants=frozenset({tenant}))
-    chosen = tenant_of(load_tenants(settings), tenant)
+    chosen = running_tenant_of(load_tenants(settings), tenant)
     wanted = pipeline_of(chosen, pipeline)
     start, end = days_between(wanted, first, last)
     days = days_of(start, end)

@@ -26,6 +26,14 @@ def tenant_of(registry: TenantRegistry, tenant_id: str) -> Tenant:
     raise typer.BadParameter(f"there is no tenant {tenant_id!r}{hint}")
 
 
+def running_tenant_of(registry: TenantRegistry, tenant_id: str) -> Tenant:
+    """A tenant that has assets; raises `typer.BadParameter` for a disabled one too."""
+    tenant = tenant_of(registry, tenant_id)
+    if not tenant.enabled:
+        raise typer.BadParameter(f"tenant {tenant_id} is disabled (`enabled: false` in its file): nothing of it runs")
+    return tenant
+
+
 def pipeline_of(tenant: Tenant, name: str) -> TenantPipeline:
     """Raises `typer.BadParameter` for one that the tenant does not run."""
     for pipeline in tenant.pipelines:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from convergence_assets.assets.window import days_of
-from convergence_assets.cli.choosing import pipeline_of, tenant_of
+from convergence_assets.cli.choosing import pipeline_of, running_tenant_of
 from convergence_assets.cli.instance import open_instance
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import Tenant, TenantPipeline
@@ -57,7 +57,7 @@ def run(
     Example: convergence run acme gcp_billing --partition 2026-10-01
     """
     settings = replace(Settings.from_env(), only_tenants=frozenset({tenant}))
-    chosen = tenant_of(load_tenants(settings), tenant)
+    chosen = running_tenant_of(load_tenants(settings), tenant)
     wanted = pipeline_of(chosen, pipeline)
     days = _days(wanted, partition, first, last)
     definitions = Definitions(settings)

@@ -1,6 +1,7 @@
 """`status`, `clear-stuck`, `watch`, `alerts` and `logs` as an on-call person uses them."""
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -28,8 +29,8 @@ def project(tmp_path: Path) -> Project:
     return Project.at(tmp_path / "home")
 
 
-def convergence(project: Project, *words: str) -> subprocess.CompletedProcess[str]:
-    own = {"CONVERGENCE_HOME": str(project.settings.home), "CONVERGENCE_TENANTS": str(TENANTS), "COLUMNS": "200"}
+def convergence(project: Project, *words: str, tenants: Path = TENANTS) -> subprocess.CompletedProcess[str]:
+    own = {"CONVERGENCE_HOME": str(project.settings.home), "CONVERGENCE_TENANTS": str(tenants), "COLUMNS": "200"}
     return subprocess.run(
         [sys.executable, "-m", "convergence_assets.cli.main", *words],
         env=clean_environment() | own, capture_output=True, text=True, check=False, cwd=ROOT,
@@ -129,3 +130,15 @@ def test_the_watchdog_tells_of_a_daemon_that_never_lived_and_status_says_so_too(
     assert [p["pipeline"] for p in status["pipelines"]] == ["demo_costs"]
     (incident,) = (json.loads(line) for line in convergence(project, "alerts", "list", "--json").stdout.splitlines())
     assert incident["kind"] == "daemon_dead"
+
+
+def test_a_disabled_tenant_is_not_run_and_says_why(project: Project, tmp_path: Path) -> None:
+    tenants = tmp_path / "tenants"
+    shutil.copytree(TENANTS, tenants)
+    file = tenants / "acme" / "tenant.yaml"
+    file.write_text(file.read_text() + "enabled: false\n")
+    for words in (("run", "acme", "demo_costs", "--partition", str(DAY)), ("backfill", "acme", "demo_costs")):
+        said = convergence(project, *words, tenants=tenants)
+        assert said.returncode == 2
+        assert "tenant acme is disabled" in " ".join(said.stderr.replace("│", " ").split())
+        assert "Traceback" not in said.stderr
