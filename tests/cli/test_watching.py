@@ -137,8 +137,8 @@ def test_a_disabled_tenant_is_not_run_and_says_why(project: Project, tmp_path: P
     shutil.copytree(TENANTS, tenants)
     file = tenants / "acme" / "tenant.yaml"
     file.write_text(file.read_text() + "enabled: false\n")
-    for words in (("run", "acme", "demo_costs", "--partition", str(DAY)), ("backfill", "acme", "demo_costs")):
-        said = convergence(project, *words, tenants=tenants)
+    for words in (("run", "--partition", str(DAY)), ("backfill", "--from", str(DAY), "--to", str(DAY))):
+        said = convergence(project, words[0], "acme", "demo_costs", *words[1:], tenants=tenants)
         assert said.returncode == 2
         assert "tenant acme is disabled" in " ".join(said.stderr.replace("│", " ").split())
         assert "Traceback" not in said.stderr
