@@ -9,6 +9,7 @@ from convergence_assets.api.admin import admin
 from convergence_assets.api.deployment import Deployment
 from convergence_assets.api.executions import executions
 from convergence_assets.api.health import health
+from convergence_assets.api.metrics import Scraped, metrics
 from convergence_assets.api.passing import Passing
 from convergence_assets.api.pipelines import pipelines
 
@@ -26,7 +27,8 @@ def build_app(deployment: Deployment) -> FastAPI:
         description=_ABOUT, redirect_slashes=False,
     )  # fmt: skip
     app.state.deployment = deployment
-    for router in (pipelines, executions, admin, health):
+    app.state.scraped = Scraped(deployment)
+    for router in (pipelines, executions, admin, health, metrics):
         app.include_router(router)
     problems.install(app)
     app.add_middleware(Passing, deployment=deployment)

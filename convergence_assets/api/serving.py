@@ -10,7 +10,7 @@ import uvicorn
 
 from convergence_assets.api.app import build_app
 from convergence_assets.api.deployment import Deployment
-from convergence_assets.settings import SettingsError
+from convergence_assets.settings import Settings, SettingsError
 
 DRAIN_SECONDS = 1.5
 """So long it goes on taking requests after it was told to end, and tells each client not to come back: those who keep
@@ -43,6 +43,16 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
 
+def check_admin_key(settings: Settings) -> None:
+    """Raises `SettingsError` for one that can be guessed."""
+    admin_key = settings.admin_key
+    if admin_key is not None and len(admin_key) < SHORTEST_ADMIN_KEY:
+        raise SettingsError(
+            f"CONVERGENCE_ADMIN_KEY is shorter than {SHORTEST_ADMIN_KEY} characters; make one with "
+            "`python -c 'import secrets; print(secrets.token_urlsafe(32))'`"
+        )
+
+
 def listen(host: str, port: int) -> socket.socket:
     """Raises OSError where the address cannot be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -62,14 +72,7 @@ def config_of(deployment: Deployment) -> uvicorn.Config:
 
 
 def serve(deployment: Deployment, host: str, port: int) -> None:
-    """Answer until the process is told to end. Raises `SettingsError` for a port in use or an admin key that can be
-    guessed."""
-    admin_key = deployment.settings.admin_key
-    if admin_key is not None and len(admin_key) < SHORTEST_ADMIN_KEY:
-        raise SettingsError(
-            f"CONVERGENCE_ADMIN_KEY is shorter than {SHORTEST_ADMIN_KEY} characters; make one with "
-            "`python -c 'import secrets; print(secrets.token_urlsafe(32))'`"
-        )
+    """Answer until the process is told to end. Raises `SettingsError` for a port in use."""
     try:
         listening = listen(host, port)
     except OSError as error:

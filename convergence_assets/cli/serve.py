@@ -20,10 +20,12 @@ def serve(
     Example: convergence serve --port 8080
     """
     from convergence_assets.api.deployment import Deployment
+    from convergence_assets.api.serving import check_admin_key
     from convergence_assets.api.serving import serve as run
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = Settings.from_env()
+    check_admin_key(settings)
     if settings.admin_key is None:
         typer.echo("CONVERGENCE_ADMIN_KEY is not set: the admin routes answer 401", err=True)
     try:

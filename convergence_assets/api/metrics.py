@@ -1,0 +1,55 @@
+"""`/metrics`: what Prometheus scrapes. It names every tenant, so only this host and the operator may read it."""
+
+import hmac
+from ipaddress import ip_address
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
+
+from convergence_assets.api.access import Here
+from convergence_assets.api.counting import REGISTRY
+from convergence_assets.api.deployment import Deployment
+from convergence_assets.api.problems import not_found
+from convergence_assets.operations.metrics import Platform, Seen
+
+metrics = APIRouter(tags=["health"])
+
+
+class Scraped:
+    """One deployment's series, kept between scrapes."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        # Asked for its names once registered, it would read the store before anybody scrapes.
+        self._platform = Platform(lambda: _seen(deployment))
+
+    def text(self) -> bytes:
+        own = CollectorRegistry(auto_describe=False)
+        own.register(self._platform)
+        return generate_latest(REGISTRY) + generate_latest(self._registry) + generate_latest(own)
+
+
+@metrics.get("/metrics", include_in_schema=False)
+def scrape(request: Request, deployment: Here) -> Response:
+    """In Prometheus's text format. From elsewhere with `Authorization: Bearer` and the admin key."""
+    if not _may_read(request, deployment.settings.admin_key):
+        raise not_found()
+    scraped: Scraped = request.app.state.scraped
+    return Response(scraped.text(), media_type=CONTENT_TYPE_LATEST)
+
+
+def _may_read(request: Request, admin_key: str | None) -> bool:
+    try:
+        if request.client is not None and ip_address(request.client.host).is_loopback:
+            return True
+    except ValueError:  # a Unix socket has no address
+        pass
+    said = request.headers.get("authorization", "").removeprefix("Bearer ")
+    return bool(admin_key) and hmac.compare_digest(said.encode(), str(admin_key).encode())
+
+
+def _seen(deployment: Deployment) -> Seen:
+    known = deployment.served.known()
+    tenants = known.registry.tenants
+    return Seen(deployment.store, tenants, [target for tenant_id in tenants for target in known.targets(tenant_id)])
