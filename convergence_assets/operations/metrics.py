@@ -2,8 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psutil
 import sqlalchemy as sa
@@ -13,14 +14,13 @@ from prometheus_client.registry import Collector
 from convergence_assets.alerting.alert import SEVERITIES
 from convergence_assets.control import counters, publications, runs
 from convergence_assets.control.incidents import open_by_severity
+from convergence_assets.control.store import ControlStore
 from convergence_assets.control.workers import Workers
 from convergence_assets.ledger.counting import JOB_SECONDS, RUN_SECONDS
 from convergence_assets.ledger.write import lag
-from convergence_assets.operations.watching import Watching
 from convergence_assets.process import is_gone
-
-if TYPE_CHECKING:
-    from convergence_assets.scheduling.targets import Target
+from convergence_assets.scheduling.targets import Target
+from convergence_assets.tenancy.model import Tenant
 
 FRESH_FOR = timedelta(seconds=10)
 """Scrapes within so long get the same answer."""
@@ -37,25 +37,34 @@ HISTOGRAMS = {
 }
 
 
+@dataclass(frozen=True)
+class Seen:
+    """A deployment as a scrape sees it."""
+
+    store: ControlStore
+    tenants: Mapping[str, Tenant]
+    targets: Sequence[Target]
+
+
 class Platform(Collector):
     """Every series but those of the HTTP service itself."""
 
-    def __init__(self, watching: Callable[[], Watching]) -> None:
-        """`watching` gives the deployment as it is now: tenants come and go."""
-        self._watching = watching
+    def __init__(self, seen: Callable[[], Seen]) -> None:
+        """`seen` gives the deployment as it is now: tenants come and go."""
+        self._seen = seen
         self._kept: tuple[datetime, list[Metric]] | None = None
 
     def collect(self) -> Iterator[Metric]:
         """Raises `ControlError` where the control store fails: a scrape that fails says so."""
-        watching = self._watching()
-        now = watching.store.now()
+        seen = self._seen()
+        now = seen.store.now()
         if self._kept is None or now - self._kept[0] > FRESH_FOR:
-            self._kept = now, list(_families(watching, now))
+            self._kept = now, list(_families(seen, now))
         yield from self._kept[1]
 
 
-def _families(watching: Watching, now: datetime) -> Iterator[Metric]:
-    with watching.store.read() as connection:
+def _families(seen: Seen, now: datetime) -> Iterator[Metric]:
+    with seen.store.read() as connection:
         counted = counters.read(connection)
         for name, (text, labels) in COUNTERS.items():
             yield _counter(name, text, labels, counted.get(name, {}))
@@ -64,13 +73,13 @@ def _families(watching: Watching, now: datetime) -> Iterator[Metric]:
         active = runs.active(connection)
         newest = publications.newest_days(connection)
         yield from _of_runs(active, now)
-        yield _partition_lag(watching.targets, newest, now)
+        yield _partition_lag(seen.targets, newest, now)
         yield _gauge("alerts_active", "Open incidents", ("severity",), _alerts(connection))
         yield _gauge(
             "ledger_lag_seconds", "Age of the oldest row or event that the ledger has not written", (),
-            {(): lag(connection, now, watching.tenants).seconds},
+            {(): lag(connection, now, seen.tenants).seconds},
         )  # fmt: skip
-    yield from _of_workers(Workers(watching.store), active)
+    yield from _of_workers(Workers(seen.store), active)
 
 
 def _of_runs(active: Sequence[runs.IndexedRun], now: datetime) -> Iterator[Metric]:
@@ -86,7 +95,7 @@ def _of_runs(active: Sequence[runs.IndexedRun], now: datetime) -> Iterator[Metri
     yield _gauge("pipeline_oldest_queued_seconds", "Age of the oldest run that waits", ("tenant",), waiting)
 
 
-def _partition_lag(targets: "Sequence[Target]", newest: publications.Newest, now: datetime) -> GaugeMetricFamily:
+def _partition_lag(targets: Sequence[Target], newest: publications.Newest, now: datetime) -> GaugeMetricFamily:
     """Days between the last one that is due and the last one that is published of every table; what is paused has
     none."""
     found: dict[counters.Labels, float] = {}

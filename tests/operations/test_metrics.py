@@ -9,14 +9,10 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from watched import Watched, checks_failed
 
-from convergence_assets.alerting.links import Links
-from convergence_assets.alerting.routes import Routes
 from convergence_assets.control import counters
 from convergence_assets.ledger.counting import increments
-from convergence_assets.operations.metrics import Platform
-from convergence_assets.operations.watching import Watching
+from convergence_assets.operations.metrics import Platform, Seen
 from convergence_assets.scheduling.targets import targets_of
-from convergence_assets.tenancy.model import TenantRegistry
 
 Sample = dict[frozenset[str], float]
 
@@ -28,10 +24,8 @@ def watched(tmp_path: Path) -> Watched:
 
 def scrape(watched: Watched) -> dict[str, Sample]:
     targets = [replace(t, paused=False) for t in targets_of(watched.tenants.values())]
-    registry = TenantRegistry(watched.tenants, {})
-    watching = Watching(registry, watched.project.settings, watched.store, targets, Routes({}, ()), Links())
     own = CollectorRegistry()
-    own.register(Platform(lambda: watching))
+    own.register(Platform(lambda: Seen(watched.store, watched.tenants, targets)))
     found: dict[str, Sample] = {}
     for family in text_string_to_metric_families(generate_latest(own).decode()):
         for sample in family.samples:
