@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
@@ -55,12 +55,13 @@ def _caller(
     if found is None:
         raise _failed(deployment, address, reason, "key.use", secret)
     _count(request, deployment, deployment.limits.tenant, found.tenant_id)
-    deployment.behind.do(partial(deployment.keys.used, found))
+    if deployment.keys.is_use_to_be_noted(found):
+        deployment.behind.do(partial(deployment.keys.used, found))
     return Caller(found.tenant_id, found.key_id, found.scopes, address)
 
 
-def _with_scope(scope: Scope) -> Callable[[Caller], Caller]:
-    def allowed(caller: Annotated[Caller, Depends(_caller)]) -> Caller:
+def _with_scope(scope: Scope) -> Callable[[Caller], Awaitable[Caller]]:
+    async def allowed(caller: Annotated[Caller, Depends(_caller)]) -> Caller:
         if scope not in caller.scopes:
             raise Refusal(
                 403, "scope_missing", f"This key does not have the scope {scope}.", "Ask for a key that has it."

@@ -87,6 +87,6 @@ def limits_of(settings: Settings) -> Limits:
     return Limits(settings.redis_url, tenant=rules(settings.api_per_minute, settings.api_per_hour))
 
 
-def deployment_of(request: Request) -> Deployment:
+async def deployment_of(request: Request) -> Deployment:
     found: Deployment = request.app.state.deployment
     return found

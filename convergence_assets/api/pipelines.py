@@ -86,7 +86,8 @@ def ask_for_days(
     pipeline_id: PipelineId, caller: Runner, here: Here, wanted: Annotated[WantedRun, Body()]
 ) -> RunRequest:
     """Let one partition or a range be made, also where it is published. The answer names the request; `run_id` is
-    filled once its run is there, within half a minute where the plan has room: `GET /api/v1/requests/{request_id}`."""
+    filled once its run is there (`GET /api/v1/requests/{request_id}`): within half a minute, where the plan has room
+    and no older day of the pipeline is due."""
     asked = asking.ask(here, caller, target_of(here, caller.tenant_id, pipeline_id), *wanted.days)
     with here.store.read() as connection:
         return asking.standing(connection, asked)

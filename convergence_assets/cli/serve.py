@@ -15,7 +15,9 @@ def serve(
 ) -> None:
     """Serve the HTTP API until the process is told to end; requests in flight are finished, exit code 0.
 
-    CONVERGENCE_ADMIN_KEY opens the admin routes, REDIS_URL shares rate limits between processes.
+    CONVERGENCE_ADMIN_KEY opens the admin routes; REDIS_URL shares rate limits between processes, and
+    CONVERGENCE_API_PER_MINUTE and CONVERGENCE_API_PER_HOUR set a tenant's. Behind a proxy FORWARDED_ALLOW_IPS has to
+    name it: failures without a valid key are counted by client address.
 
     Example: convergence serve --port 8080
     """

@@ -129,10 +129,14 @@ class Keys:
             return None, "revoked"
         return (found, "") if found.is_active(self._store.now()) else (None, "expired")
 
+    def is_use_to_be_noted(self, key: KeyInfo) -> bool:
+        """Whether the last use that was noted is long enough ago."""
+        return key.last_used_at is None or self._store.now() - key.last_used_at >= USE_NOTED_EVERY
+
     def used(self, key: KeyInfo) -> None:
         """Note that a key was used, at most once in `USE_NOTED_EVERY`."""
         now = self._store.now()
-        if key.last_used_at is not None and now - key.last_used_at < USE_NOTED_EVERY:
+        if not self.is_use_to_be_noted(key):
             return
         stale = sa.or_(table.c.last_used_at.is_(None), table.c.last_used_at <= now - USE_NOTED_EVERY)
         with self._store.write() as connection:
