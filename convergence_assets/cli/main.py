@@ -26,6 +26,7 @@ from convergence_assets.cli.schema import schema
 from convergence_assets.cli.serve import serve
 from convergence_assets.cli.status import status
 from convergence_assets.cli.tenants import tenants
+from convergence_assets.cli.up import up
 from convergence_assets.cli.validate import validate
 from convergence_assets.cli.watch import watch
 from convergence_assets.control.errors import ControlError
@@ -42,6 +43,7 @@ app = typer.Typer(
 )
 for command in (
     demo,
+    up,
     validate,
     schema,
     run,

@@ -19,7 +19,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from convergence_assets.cli.instance import dagster_home
+from convergence_assets.cli.instance import dagster_home, open_instance
 from convergence_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def up(
     if not Path(_WORKSPACE).exists():
         raise typer.BadParameter(f"there is no {_WORKSPACE} here; call this in the folder that holds it")
     home = dagster_home(settings)
+    _prepare(settings)
     environ = dict(os.environ) | {"DAGSTER_HOME": str(home), "PYTHONUNBUFFERED": "1"}
     environ.setdefault("CONVERGENCE_DAGSTER_URL", f"http://{host}:{port}")
     console = Console(soft_wrap=True, highlight=False)
@@ -76,6 +77,18 @@ def up(
     if ended is not None:
         console.print(f"{ended.name} ended by itself (exit code {ended.process.returncode}); the rest was ended too")
         raise typer.Exit(1)
+
+
+def _prepare(settings: Settings) -> None:
+    """Make what is made on first use: two processes that make Dagster's SQLite files at once leave them broken."""
+    from convergence_assets import dagster_compat
+    from convergence_assets.control.store import ControlStore
+
+    with open_instance(settings) as instance:
+        instance.get_runs(limit=1)
+        instance.get_asset_keys(limit=1)
+        dagster_compat.stopped_schedules(instance)
+    ControlStore.open(settings)
 
 
 def _taken(host: str, port: int) -> bool:

@@ -1,0 +1,134 @@
+"""`convergence up`: the whole platform in one terminal, on a fresh home, and nothing of it left afterwards."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from datetime import date, timedelta
+from pathlib import Path
+
+import psutil
+import pytest
+from clean_environment import clean_environment
+from project import TENANTS, Project, hourly
+
+from convergence_assets.control.location import control_url
+from convergence_assets.control.locks import Locks
+from convergence_assets.control.store import ControlStore
+
+ROOT = Path(__file__).parents[2]
+OPERATIONS = ROOT / "tests" / "operations"
+DAY = date(2026, 3, 2)
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def family_of(home: Path) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("CONVERGENCE_HOME") == str(home) and process.pid != os.getpid():
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_everything_starts_on_a_fresh_home_and_ends_within_ten_seconds_with_a_run_at_work(
+    tmp_path: Path, sign: signal.Signals
+) -> None:
+    project = Project.at(tmp_path / "home")
+    project.load_bills([row for n in range(2) for row in hourly(DAY + timedelta(days=n), "Europe/Berlin", 1.0)])
+    shutil.copy(ROOT / "dagster.yaml", tmp_path / "dagster.yaml")
+    (tmp_path / "workspace.yaml").write_text("load_from:\n  - python_module: hanging_definitions\n")
+    plan = tmp_path / "plan"
+    plan.write_text(f"{DAY} sleep")
+    port, api_port = free_port(), free_port()
+    own = {
+        "CONVERGENCE_HOME": str(project.settings.home), "CONVERGENCE_TENANTS": str(TENANTS),
+        "PYTHONPATH": str(OPERATIONS), "HANGING_PLAN": str(plan),
+    }  # fmt: skip
+    with (tmp_path / "log").open("wb") as log:
+        up = subprocess.Popen(
+            [Path(sys.executable).with_name("convergence"), "up", "--port", str(port), "--api-port", str(api_port)],
+            env=clean_environment() | own, cwd=tmp_path, stdout=log, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    said = tmp_path / "log"
+    try:
+        wait_for(lambda: answers(f"http://127.0.0.1:{port}/server_info"), up, said)
+        wait_for(lambda: answers(f"http://127.0.0.1:{api_port}/health/ready"), up, said)
+        launch(port)
+        store = ControlStore(control_url(project.settings, {}))
+        wait_for(lambda: bool(Locks(store).all()), up, said)
+        assert len(family_of(project.settings.home)) > 5
+        began = time.monotonic()
+        up.send_signal(sign)
+        assert up.wait(timeout=15) == 0
+        assert time.monotonic() - began < 10
+        assert family_of(project.settings.home) == []
+        locks = Locks(store)
+        assert [lock for lock in locks.all() if locks.free_because(lock) is None] == []
+        assert "Traceback" not in said.read_text()
+    finally:
+        for process in family_of(project.settings.home):
+            process.kill()
+        up.wait()
+
+
+def wait_for(what, up: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + 90
+    while not what():
+        assert up.poll() is None, log.read_text()[-3000:]
+        assert time.monotonic() < deadline, log.read_text()[-3000:]
+        time.sleep(0.3)
+
+
+def launch(port: int) -> None:
+    import json
+
+    params = {
+        "selector": {
+            "repositoryLocationName": "hanging_definitions", "repositoryName": "__repository__", "jobName": "__ASSET_JOB",
+            "assetSelection": [{"path": ["acme", "demo_costs", t]} for t in ("lines", "totals")],
+        },
+        "executionMetadata": {"tags": [{"key": "dagster/partition", "value": str(DAY)}]},
+    }  # fmt: skip
+    query = "mutation($p: ExecutionParams!) { launchRun(executionParams: $p) { __typename } }"
+    body = json.dumps({"query": query, "variables": {"p": params}}).encode()
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/graphql", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        assert json.load(answer)["data"]["launchRun"]["__typename"] == "LaunchRunSuccess"
+
+
+def test_a_port_in_use_is_a_clear_error(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            [Path(sys.executable).with_name("convergence"), "up", "--port", str(port)],
+            env=clean_environment() | {"CONVERGENCE_HOME": str(tmp_path)}, cwd=ROOT, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert f"in use on 127.0.0.1: port {port} (--port)" in " ".join(done.stderr.replace("│", " ").split())
+    assert "Traceback" not in done.stderr
