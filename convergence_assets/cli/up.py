@@ -41,7 +41,9 @@ class _Part:
 
 def up(
     port: Annotated[int, typer.Option(help="Of the Dagster UI", min=1, max=65535)] = 3000,
-    api_port: Annotated[int, typer.Option(envvar="API_PORT", help="Of the HTTP service", min=1, max=65535)] = 8080,
+    api_port: Annotated[
+        int | None, typer.Option(help="Of the HTTP service; absent: API_PORT, else 8080", min=1, max=65535)
+    ] = None,
     host: Annotated[str, typer.Option(help="The address that both listen on")] = "127.0.0.1",
 ) -> None:
     """Run the platform here: Dagster's UI, its daemon and code server, and the HTTP service. Ctrl-C ends all of it.
@@ -49,6 +51,7 @@ def up(
     Example: convergence up --port 3000 --api-port 8080
     """
     settings = Settings.from_env()
+    api_port = api_port or settings.api_port
     taken = [f"{asked} ({name})" for name, asked in (("--port", port), ("--api-port", api_port)) if _taken(host, asked)]
     if taken:
         raise typer.BadParameter(
