@@ -209,13 +209,13 @@ class Keys:
 
 
 def ledger_row(key: KeyInfo, now: datetime) -> LedgerRow:
-    """The key as `x_meta_api_keys` has it; there is no hash in it, and no scopes: a list cannot be merged into a table
-    (`warehouse/row_text.py`), and one such row would hold up all of the tenant's."""
+    """The key as `x_meta_api_keys` has it, without its hash; scopes are words in one text."""
     moments = {name: getattr(key, name) for name in ("created_at", "expires_at", "last_used_at", "revoked_at")}
     values = {
         "key_id": key.key_id,
         "tenant_id": key.tenant_id,
         "key_prefix": key.prefix,
+        "scopes": " ".join(key.scopes),
         "is_active": key.is_active(now),
         "created_by": key.created_by,
         **{name: moment.isoformat() if moment else None for name, moment in moments.items()},

@@ -19,6 +19,7 @@ from convergence_assets.warehouse.errors import ERROR_CLASSES
 Kind = dg.DagsterEventType
 REMEDIATION = "convergence remediation:"
 """How the message of an engine event begins that tells what was done about a stuck run."""
+OF_SEVERAL_TENANTS = "the run, which was of several tenants, did not succeed; nothing of this one failed"
 _CLASSES = {kind.__name__: name for name, kind in ERROR_CLASSES.items()} | {"ControlError": "control_store"}
 
 
@@ -104,11 +105,15 @@ class Understanding:
             self.facts.append((moment, RunEnded(ended, table, error[0], error[1])))
 
     def _failure(self, name: Name, part: IndexedRun) -> list[str | None]:
-        """Table, class and message of what ended the run, of the pipeline itself before the run's others."""
+        """Table, class and message of what ended the run, of the pipeline itself before the tenant's others."""
         own = self.memory.failures.get("/".join(name))
         if own:
             return list(own)
-        other = next(iter(self.memory.failures.values()), None)
+        ours = [said for of, said in self.memory.failures.items() if of.startswith(f"{name[0]}/")]
+        if not ours and any(tenant_id != name[0] for tenant_id, _ in self.parts):
+            # What was said of the run as a whole may be another tenant's.
+            return [None, self.memory.ending[0] if self.memory.ending else "run_failure", OF_SEVERAL_TENANTS]
+        other = next(iter(ours), None)
         found: Sequence[str | None] = (
             other[1:] if other else self.memory.ending or (part.error_class, part.error_message)
         )

@@ -115,7 +115,7 @@ TABLES: Mapping[str, LedgerTable] = {
             _required("key_id"),
             _required("tenant_id"),
             Column("key_prefix", "STRING"),
-            Column("scopes", "STRING", "REPEATED"),
+            Column("scopes", "STRING"),
             Column("is_active", "BOOL"),
             Column("created_by", "STRING"),
             _required("created_at", "TIMESTAMP"),

@@ -6,13 +6,16 @@ from typing import Any
 
 import dagster as dg
 import pytest
+import sqlalchemy as sa
 from following import Body, World, agrees_with_dagster, good, materialize, table
 from project import hourly
 
 from convergence_assets.cli.run import Definitions
 from convergence_assets.control import counters
 from convergence_assets.control import runs as index
+from convergence_assets.control.tables import ledger_rows
 from convergence_assets.ledger.facts import ChecksFailed, Published, RunEnded
+from convergence_assets.ledger.meaning import OF_SEVERAL_TENANTS
 from convergence_assets.ledger.rebuild import start_again
 from convergence_assets.warehouse.errors import NotFound
 
@@ -319,3 +322,21 @@ def test_what_is_counted_of_events_is_what_the_ledger_holds_and_a_rebuild_counts
     assert {name: again[name] for name in ("pipeline_runs", "pipeline_rows_published")} == {
         name: counted[name] for name in ("pipeline_runs", "pipeline_rows_published")
     }
+
+
+def test_what_one_tenants_part_of_a_run_said_is_not_told_of_anothers(world: World) -> None:
+    def broken(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        raise dg.Failure("acme's own secret trouble", {"error_class": "invalid_query"}, allow_retries=False)
+        yield
+
+    materialize(world, table("a", broken), table("g", good(), tenant="globex"))
+    world.settle()
+    told = {ended.run.tenant_id: ended for ended in world.of_kind(RunEnded)}
+    assert told["acme"].message == "acme's own secret trouble"
+    assert (told["globex"].error_class, told["globex"].message) == ("step_failure", OF_SEVERAL_TENANTS)
+    rows = {run.tenant_id: run for run in world.index()}
+    assert "secret" not in str(rows["globex"])
+    with world.store.read() as connection:
+        waiting = connection.execute(sa.select(ledger_rows).where(ledger_rows.c.tenant_id == "globex")).all()
+    assert waiting
+    assert "secret" not in str(waiting)
