@@ -22,6 +22,7 @@ from convergence_assets.process import Owner, this_process
 START_WITHIN_SECONDS = 120.0
 """Importing takes ten seconds on an idle machine."""
 ANSWER_WITHIN_SECONDS = 30.0
+_PAUSES_SECONDS = (0.1, 0.5)
 
 PRELOADED = (
     "dagster", "dagster._cli", "dagster._grpc.types", "dagster_postgres", "sqlalchemy", "sqlalchemy.dialects.sqlite",
@@ -37,6 +38,10 @@ _SCRIPT = Path(__file__).with_name("forkserver.py")
 
 class NoForkserver(Exception):
     """No worker can be had; the message says why and where the details are."""
+
+
+class _WentAway(NoForkserver):
+    """The connection broke: the forkserver was killed, or is just ending."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,7 @@ class Forkserver:
         with self._mutex:
             said = {"argv": work.argv, "env": dict(work.env), "cwd": work.cwd, "path": sys.path, "log": str(work.log)}
             try:
-                answer = self._ask({"fork": said})
+                answer = self._fork(said)
                 owner = replace(this_process(), process=answer["process"], started=answer["started"])
                 register(owner)
                 self._ask({"go": owner.process})
@@ -90,6 +95,16 @@ class Forkserver:
         with self._mutex:
             self._close()
 
+    def _fork(self, said: Mapping[str, Any]) -> Any:
+        """Asked of another forkserver where this one went away: a worker that it may have made never begins."""
+        for pause in _PAUSES_SECONDS:
+            try:
+                return self._ask({"fork": said})
+            except _WentAway:
+                self._close()
+                time.sleep(pause)
+        return self._ask({"fork": said})
+
     def _ask(self, said: Mapping[str, Any]) -> Any:
         if self._connection is None or self._opened_by != os.getpid():
             self._connection, self._opened_by = self._open(), os.getpid()
@@ -99,10 +114,12 @@ class Forkserver:
             while not received.endswith(b"\n"):
                 more = self._connection.recv(1 << 16)
                 if not more:
-                    raise NoForkserver(f"the forkserver went away; see {self._log}")
+                    raise _WentAway(f"the forkserver went away; see {self._log}")
                 received += more
         except OSError as error:
-            raise NoForkserver(f"the forkserver does not answer: {error}; see {self._log}") from error
+            # A time-out is no broken connection: it may answer yet.
+            kind = NoForkserver if isinstance(error, TimeoutError) else _WentAway
+            raise kind(f"the forkserver does not answer: {error}; see {self._log}") from error
         answer = json.loads(received)
         if "error" in answer:
             raise NoForkserver(f"no worker was started: {answer['error']}")
@@ -121,7 +138,10 @@ class Forkserver:
         found = self._connect()
         if found is not None:
             return found
-        self._folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise NoForkserver(f"{self._folder} cannot be made: {error.strerror}. Next: make it writable") from error
         with FileLock(f"{self._place}.lock", timeout=START_WITHIN_SECONDS):
             found = self._connect()
             if found is not None:
