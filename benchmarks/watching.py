@@ -1,4 +1,4 @@
-"""Ticks of `stuck_runs` and `alerts` over 1 000 tenants and 100 000 runs in Dagster's SQLite storage.
+"""Ticks of `stuck_runs` and `alerts`, and a scrape of metrics: 1 000 tenants, 100 000 runs in Dagster's SQLite storage.
 
 `python -m benchmarks.watching [--tenants 1000] [--runs 100000]`; seconds of one process, the control store on SQLite.
 """
@@ -20,11 +20,13 @@ from convergence_assets.alerting.alert import Alert
 from convergence_assets.alerting.dispatch import decide
 from convergence_assets.alerting.links import Links
 from convergence_assets.alerting.routes import Route, Routes
+from convergence_assets.control import counters
 from convergence_assets.control.incidents import raise_alert
 from convergence_assets.control.planning import Outstanding, Progress, write_outstanding, write_progress
 from convergence_assets.control.publications import Tables
 from convergence_assets.control.requests import Quota
 from convergence_assets.control.store import ControlStore
+from convergence_assets.operations.metrics import Platform, Seen
 from convergence_assets.operations.watching import Watching
 from convergence_assets.scheduling.targets import Target
 from convergence_assets.settings import Settings
@@ -74,8 +76,34 @@ def _measure(folder: Path, tenants: int, runs: int) -> None:
                 write_outstanding(connection, [Outstanding(*name, due, "due", "its run failed", now)])
                 raise_alert(connection, _alert(name), now - timedelta(minutes=1))
         print(f"alerts, {FAILING} tenants fail: {_once(lambda: decide(store, routes, Links())):.3f} s to decide")
-        look = _seconds(lambda: watching._look(instance, daemons=False))
+        look = _seconds(lambda: watching._look(instance))
         print(f"alerts, {FAILING} tenants fail: {look:.3f} s to look")
+        _count(store, targets)
+        print(f"a scrape of metrics: {_seconds(lambda: _scrape(store, targets)):.3f} s")
+
+
+def _count(store: ControlStore, targets: list[Target]) -> None:
+    """What the follower would have counted of each tenant."""
+    counted: counters.Increments = counters.Increments(float)
+    for target in targets:
+        for status in ("succeeded", "failed", "canceled"):
+            counted["pipeline_runs", (*target.name, status)] += 7
+        counted["pipeline_rows_published", target.name] += 2000
+        for severity in ("critical", "warning", "info"):
+            for outcome in ("passed", "failed"):
+                counted["data_quality_checks", (target.tenant_id, severity, outcome)] += 100
+        counted["bigquery_jobs", (target.tenant_id, "succeeded", "")] += 10
+        counted["bigquery_bytes_billed", (target.tenant_id,)] += 10**9
+    with store.write() as connection:
+        counters.add(connection, counted)
+
+
+def _scrape(store: ControlStore, targets: list[Target]) -> bytes:
+    from prometheus_client import CollectorRegistry, generate_latest
+
+    own = CollectorRegistry(auto_describe=False)
+    own.register(Platform(lambda: Seen(store, {}, targets)))
+    return generate_latest(own)
 
 
 def _target(tenant: str, pipeline: str) -> Target:
