@@ -16,6 +16,7 @@ from convergence_assets.api.limiting import Rules, network_of
 from convergence_assets.api.problems import Refusal, too_many, unauthorized
 from convergence_assets.control.audit import Deed, note
 from convergence_assets.control.keys import Scope
+from convergence_assets.settings import Settings
 
 ADMIN = "admin"
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -78,10 +79,7 @@ def _operator(
 ) -> Operator:
     address = _address(request)
     _slow_down(deployment, address)
-    wanted = deployment.settings.admin_key
-    # Digests are of one length: not even that of the key can be measured.
-    is_it = hmac.compare_digest(_digest(secret or ""), _digest(wanted or ""))
-    if not wanted or not secret or not is_it:
+    if not is_admin_key(secret, deployment.settings):
         raise _failed(deployment, address, "missing" if not secret else "wrong_admin_key", "admin", secret)
     _count(request, deployment, deployment.limits.admin, ADMIN)
     return Operator(address)
@@ -91,6 +89,14 @@ Reader = Annotated[Caller, Depends(_with_scope("read"))]
 Runner = Annotated[Caller, Depends(_with_scope("run"))]
 Admin = Annotated[Operator, Depends(_operator)]
 Here = Annotated[Deployment, Depends(deployment_of)]
+
+
+def is_admin_key(secret: str | None, settings: Settings) -> bool:
+    """In constant time; nothing is the key where none is set."""
+    wanted = settings.admin_key
+    # Digests are of one length: not even that of the key can be measured.
+    is_it = hmac.compare_digest(_digest(secret or ""), _digest(wanted or ""))
+    return bool(wanted and secret and is_it)
 
 
 def _address(request: Request) -> str:

@@ -149,7 +149,11 @@ class _Asking:
 
     def rows(self, retry_of: str | None) -> list[Outstanding]:
         """The days as the planner is to find them; those that it has asked for already are left as they are."""
-        wanted = [day for day in self._days if retry_of is None or not self._made_by(retry_of, day)]
+        wanted = [
+            day
+            for day in self._days
+            if retry_of is None or not self._target.tables.are_by(retry_of, day, self._published)
+        ]
         if not wanted:
             raise Refusal(
                 409, "nothing_to_retry", "The run has published all of its days.", "POST …/runs makes them once more.",
@@ -175,10 +179,6 @@ class _Asking:
             said, retry_at = exhausted
             seconds = max(int((retry_at - now).total_seconds()) + 1, 1)
             raise too_many("over_plan", f"The plan allows no more: {said}.", seconds)
-
-    def _made_by(self, run_id: str, day: date) -> bool:
-        own = [self._published.get((table, day)) for table in self._target.tables.reads]
-        return all(p is not None and p.run_id == run_id for p in own)
 
     def _is_requested(self, day: date) -> bool:
         row = self._known.get(day)

@@ -1,16 +1,16 @@
 """`/metrics`: what Prometheus scrapes. It names every tenant, so only this host and the operator may read it."""
 
-import hmac
 from ipaddress import ip_address
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
 
-from convergence_assets.api.access import Here
+from convergence_assets.api.access import Here, is_admin_key
 from convergence_assets.api.counting import REGISTRY
 from convergence_assets.api.deployment import Deployment
 from convergence_assets.api.problems import not_found
 from convergence_assets.operations.metrics import Platform, Seen
+from convergence_assets.settings import Settings
 
 metrics = APIRouter(tags=["health"])
 
@@ -33,20 +33,19 @@ class Scraped:
 @metrics.get("/metrics", include_in_schema=False)
 def scrape(request: Request, deployment: Here) -> Response:
     """In Prometheus's text format. From elsewhere with `Authorization: Bearer` and the admin key."""
-    if not _may_read(request, deployment.settings.admin_key):
+    if not _may_read(request, deployment.settings):
         raise not_found()
     scraped: Scraped = request.app.state.scraped
     return Response(scraped.text(), media_type=CONTENT_TYPE_LATEST)
 
 
-def _may_read(request: Request, admin_key: str | None) -> bool:
+def _may_read(request: Request, settings: Settings) -> bool:
     try:
         if request.client is not None and ip_address(request.client.host).is_loopback:
             return True
     except ValueError:  # a Unix socket has no address
         pass
-    said = request.headers.get("authorization", "").removeprefix("Bearer ")
-    return bool(admin_key) and hmac.compare_digest(said.encode(), str(admin_key).encode())
+    return is_admin_key(request.headers.get("authorization", "").removeprefix("Bearer "), settings)
 
 
 def _seen(deployment: Deployment) -> Seen:

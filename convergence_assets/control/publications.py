@@ -57,6 +57,11 @@ class Tables:
                 return False
         return True
 
+    def are_by(self, run_id: str, day: date, found: Days) -> bool:
+        """Whether the run published every table of the day, and nobody has since."""
+        own = [found.get((name, day)) for name in self.reads]
+        return all(p is not None and p.run_id == run_id for p in own)
+
     def missing(self, day: date, found: Days) -> tuple[str, ...]:
         """The tables of other pipelines that are read and that are not published on this day, where they have one."""
         upstream = {u: begins for read in self.reads.values() for u, begins in read.items() if u not in self.reads}

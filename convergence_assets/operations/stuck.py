@@ -101,11 +101,16 @@ def judge(activity: Activity, limits: StuckLimits, now: datetime) -> Stuck | Non
     return None
 
 
-def limits_of(activity: Activity, tenants: Mapping[str, Tenant]) -> StuckLimits:
+def parts_of(record: dg.RunRecord) -> tuple[Part, ...]:
+    """The run's part in each pipeline; empty for a run of none of this platform's assets."""
+    return tuple(Part(row.tenant_id, row.pipeline, row.first, row.last) for row in parts(record, _names(record), 1, {}))
+
+
+def limits_of(own: Collection[Part], tenants: Mapping[str, Tenant]) -> StuckLimits:
     """The widest of the run's pipelines; the usual ones for a pipeline that is not known (any more)."""
     found = [
         pipeline.stuck
-        for part in activity.parts
+        for part in own
         if part.tenant_id in tenants
         for pipeline in tenants[part.tenant_id].pipelines
         if pipeline.name == part.pipeline
@@ -154,10 +159,9 @@ def _activities(
 ) -> Iterator[Activity]:
     for record in records:
         run = record.dagster_run
-        names = _names(record)
-        if not names:
+        rows = parts(record, _names(record), 1, {})
+        if not rows:
             continue
-        rows = parts(record, names, 1, {})
         own = tuple(Part(row.tenant_id, row.pipeline, row.first, row.last) for row in rows)
         created = rows[0].created_at
         if run.status in _QUEUED:
@@ -196,10 +200,13 @@ def _since(instance: dg.DagsterInstance, record: dg.RunRecord, started_at: datet
 def _gone(
     instance: dg.DagsterInstance, run: dg.DagsterRun, worker: Worker | None, locks: Collection[Lock], now: datetime
 ) -> bool:
+    gone = is_gone(worker.owner) if worker else None
+    if gone is not None and worker is not None and worker.end_requested_at is None:
+        return gone
+    # Asked also of a worker whose end was asked for on another host: its own host's launcher ends it then.
     healthy = dagster_compat.worker_is_healthy(instance, run)
     if worker is None:
         return healthy is False
-    gone = is_gone(worker.owner)
     if gone is not None:
         return gone
     silent = bool(locks) and all(now - lock.heartbeat_at > SILENT_AFTER for lock in locks)

@@ -13,16 +13,15 @@ from convergence_assets.alerting.links import Links
 from convergence_assets.alerting.routes import Routes
 from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.control.incidents import resolve
-from convergence_assets.control.remediations import Part, Remediations, Rung
+from convergence_assets.control.remediations import Remediations, Rung
 from convergence_assets.control.store import ControlStore
 from convergence_assets.ledger.follow import Follower
-from convergence_assets.ledger.seeing import parts, selected
 from convergence_assets.ledger.write import lag, write
 from convergence_assets.operations import automation, standing
 from convergence_assets.operations.ladder import Case, Ladder
 from convergence_assets.operations.routing import routes_of
 from convergence_assets.operations.sources import Sources
-from convergence_assets.operations.stuck import Activity, Stuck, judge, limits_of, look
+from convergence_assets.operations.stuck import Activity, Stuck, judge, limits_of, look, parts_of
 from convergence_assets.scheduling.targets import Target, targets_of
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import StuckLimits, Tenant, TenantRegistry
@@ -92,7 +91,7 @@ class Watching:
         now = self.store.now()
         found = []
         for activity in look(instance, self.store):
-            limits = limits_of(activity, self.tenants)
+            limits = limits_of(activity.parts, self.tenants)
             stuck = judge(activity, limits, now)
             if stuck:
                 found.append((stuck, limits))
@@ -101,7 +100,7 @@ class Watching:
     def judged(self, instance: dg.DagsterInstance, run_id: str) -> tuple[Stuck, StuckLimits] | None:
         """One run, also where it is within its limits (`by_hand`); None where it is over or none of this platform's."""
         for activity in look(instance, self.store, [run_id]):
-            limits = limits_of(activity, self.tenants)
+            limits = limits_of(activity.parts, self.tenants)
             by_hand = Stuck(activity, "by_hand", activity.since, None)
             return judge(activity, limits, self.store.now()) or by_hand, limits
         return None
@@ -155,11 +154,8 @@ class Watching:
     def _resumed(self, instance: dg.DagsterInstance, run_id: str, rungs: Mapping[str, Rung]) -> Case:
         first = next(iter(rungs.values()))
         record = instance.get_run_record_by_id(run_id)
-        own: tuple[Part, ...] = (first.part,)
-        if record is not None and (names := selected(record.dagster_run)):
-            own = tuple(Part(p.tenant_id, p.pipeline, p.first, p.last) for p in parts(record, names, 1, {}))
-        again = limits_of(Activity(run_id, "", own, first.begun_at, first.begun_at), self.tenants).request_again
-        return Case(run_id, first.kind, own, again)
+        own = (parts_of(record) if record is not None else ()) or (first.part,)
+        return Case(run_id, first.kind, own, limits_of(own, self.tenants).request_again)
 
     @staticmethod
     def _is_not_over(instance: dg.DagsterInstance, activity: Activity) -> bool:

@@ -26,8 +26,7 @@ def ask_again(
         known = {row.day: row for row in planning.outstanding(connection, *name, days)}
         again: list[Outstanding] = []
         for day in days:
-            own = [found.get((table, day)) for table in tables.reads]
-            if all(p is not None and p.run_id == run_id for p in own):
+            if tables.are_by(run_id, day, found):
                 continue
             row = known.get(day)
             if row is not None and row.state == "gave_up":

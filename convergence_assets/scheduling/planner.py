@@ -137,8 +137,7 @@ class _Tick:
             if target.tables.is_current(row.day, published):
                 done.append(row)
                 continue
-            own = [published.get((table, row.day)) for table in target.tables.reads]
-            if all(p is not None and p.run_id == run.run_id for p in own):
+            if target.tables.are_by(run.run_id, row.day, published):
                 # It was published, and what it read once more meanwhile.
                 again.append(self._judged(target, row.day, published))
                 continue

@@ -19,6 +19,7 @@ from convergence_assets.api.metrics import _may_read
 from convergence_assets.control import counters, runs
 from convergence_assets.ledger.counting import increments
 from convergence_assets.ledger.facts import RunEnded
+from convergence_assets.settings import Settings
 
 PACK = Path(__file__).parents[2] / "deploy" / "monitoring"
 PROMTOOL = shutil.which("promtool")
@@ -116,8 +117,8 @@ def test_runbooks_that_rules_name_are_there() -> None:
 def test_only_this_host_and_the_operator_may_scrape(address: str, header: str | None, allowed: bool) -> None:
     headers = [(b"authorization", header.encode())] if header else []
     request = Request({"type": "http", "headers": headers, "client": (address, 1)})
-    assert _may_read(request, ADMIN_KEY) is allowed
-    assert _may_read(request, None) is (address in ("127.0.0.1", "::1"))
+    assert _may_read(request, Settings.from_env({"CONVERGENCE_ADMIN_KEY": ADMIN_KEY})) is allowed
+    assert _may_read(request, Settings.from_env({})) is (address in ("127.0.0.1", "::1"))
 
 
 def test_a_scrape_is_text_and_no_route_of_the_document(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """A deployment in a folder: the real daemon, webserver and code server, and what a test asks of them."""
 
-import json
 import os
 import shutil
 import signal
@@ -189,10 +188,3 @@ def workers_of(project: Project) -> list[psutil.Process]:
         if environ.get("CONVERGENCE_HOME") == home and process.pid != os.getpid():
             found.append(process)
     return found
-
-
-def events(instance: dg.DagsterInstance, run_id: str) -> list[str]:
-    return [record.event_log_entry.user_message for record in instance.get_records_for_run(run_id).records]
-
-
-__all__ = ["WARM", "Platform", "events", "json", "running", "workers_of"]
