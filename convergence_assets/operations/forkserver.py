@@ -131,11 +131,14 @@ class _Server:
     def _reap(self) -> None:
         while True:
             try:
-                process, status = os.waitpid(-1, os.WNOHANG)
+                process, status, used = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
                 return
             if process == 0:
                 return
+            said = {"worker": process, "status": os.waitstatus_to_exitcode(status)}
+            said |= {"cpu_seconds": round(used.ru_utime + used.ru_stime, 3), "peak_bytes": used.ru_maxrss * 1024}
+            print(json.dumps(said), flush=True)
             log = self._workers.pop(process, None)
             if log and status == 0:
                 with contextlib.suppress(OSError):
