@@ -4,6 +4,8 @@ import os
 import re
 from collections.abc import Mapping
 
+from convergence_assets.redaction import refer, remember
+
 _REFERENCE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -18,6 +20,7 @@ class Secret:
 
     def __init__(self, written: str) -> None:
         self._written = written
+        refer(self.variables)
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -35,7 +38,9 @@ class Secret:
         for name in self.variables:
             if name not in environ:
                 raise MissingSecret(f"environment variable {name} is not set")
-        return _REFERENCE.sub(lambda found: environ[found[1]], self._written)
+        resolved = _REFERENCE.sub(lambda found: environ[found[1]], self._written)
+        remember(resolved)
+        return resolved
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Secret) and self._written == other._written
