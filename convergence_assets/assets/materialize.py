@@ -12,6 +12,7 @@ from convergence_assets.assets.files import source_files
 from convergence_assets.assets.late_data import markers
 from convergence_assets.assets.locking import Leave, locked
 from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.assets.queries import queries_of
 from convergence_assets.assets.statements import statement_metadata
 from convergence_assets.assets.structure import structural_checks, upstream_check
 from convergence_assets.assets.translation import (
@@ -30,7 +31,7 @@ from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import Step, Tenant, TenantPipeline
 from convergence_assets.warehouse.errors import WarehouseError
 from convergence_assets.warehouse.interface import GIGABYTE, Job, Staged, Statement, Warehouse
-from convergence_assets.warehouse.schema import ParameterValue, Query
+from convergence_assets.warehouse.schema import Query
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,17 +125,7 @@ class StepRun:
         if isinstance(self.step.spec, FilesStep):
             with source_files(self.step, window.days) as files:
                 return warehouse.stage_files(target, schema, files, self.step.spec.format, job)
-        assert self.step.sql is not None
-        sql = self.step.sql.resolve(table_names(self.tenant, self.step))
-        once_a_day = "partition_date" in self.step.sql.parameters
-        spans = [(d,) for d in window.days] if once_a_day else [window.days]
-        queries = [Query(sql, self._parameters(window, days, self.step.sql.parameters)) for days in spans]
-        return warehouse.stage_query(target, schema, queries, job)
-
-    def _parameters(self, window: Window, days: tuple[date, ...], used: frozenset[str]) -> dict[str, ParameterValue]:
-        start, end = window.bounds[days[0]][0], window.bounds[days[-1]][1]
-        values = window_parameters(self.tenant, self.step, days, start, end)
-        return {name: value for name, value in values.items() if name in used}
+        return warehouse.stage_query(target, schema, queries_of(self.tenant, self.step, window), job)
 
     def _validate(self, warehouse: Warehouse, staged: Staged, window: Window, job: Job) -> tuple[CheckOutcome, ...]:
         suite = expectations(self.step.suite)

@@ -11,6 +11,7 @@ from rich.text import Text
 from convergence_assets.cli.alerts import alerts
 from convergence_assets.cli.backfill import backfill
 from convergence_assets.cli.clear_stuck import clear_stuck
+from convergence_assets.cli.compile import compile_sql
 from convergence_assets.cli.demo import demo
 from convergence_assets.cli.doctor import doctor
 from convergence_assets.cli.jobs import jobs
@@ -62,6 +63,7 @@ for command in (
     serve,
 ):
     app.command()(command)
+app.command("compile")(compile_sql)
 app.add_typer(locks)
 app.add_typer(ledger)
 app.add_typer(alerts)

@@ -81,9 +81,9 @@ def _name_columns(tree: exp.Expr) -> None:
         one.replace(exp.alias_(one.copy(), f"f{number}_"))
 
 
-def to_sql(tree: exp.Expr) -> str:
+def to_sql(tree: exp.Expr, *, pretty: bool = False) -> str:
     """The text of a tree from `transpile_tree`."""
-    return tree.sql(dialect="duckdb", unsupported_level=sqlglot.ErrorLevel.RAISE)
+    return tree.sql(dialect="duckdb", unsupported_level=sqlglot.ErrorLevel.RAISE, pretty=pretty)
 
 
 def transpile(sql: str, types: Types | None = None) -> str:

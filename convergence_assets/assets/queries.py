@@ -1,0 +1,27 @@
+"""What a step asks of the warehouse for a window of days: its SELECT, fully named, with its bound parameters."""
+
+from convergence_assets.assets.translation import source_schema, table_names, table_schema, window_parameters
+from convergence_assets.assets.window import Window
+from convergence_assets.tenancy.model import Step, Tenant
+from convergence_assets.warehouse.schema import Column, Query, TableRef
+
+
+def queries_of(tenant: Tenant, step: Step, window: Window) -> list[Query]:
+    """One query for the window, or one a day where the SQL binds `@partition_date`; none for a step of files."""
+    if step.sql is None:
+        return []
+    sql, used = step.sql.resolve(table_names(tenant, step)), step.sql.parameters
+    spans = [(day,) for day in window.days] if "partition_date" in used else [window.days]
+    queries = []
+    for days in spans:
+        values = window_parameters(tenant, step, days, window.bounds[days[0]][0], window.bounds[days[-1]][1])
+        queries.append(Query(sql, {name: value for name, value in values.items() if name in used}))
+    return queries
+
+
+def declared_columns(tenant: Tenant, step: Step) -> dict[str, dict[str, Column]]:
+    """The declared columns, by name, of every table that a step's SQL may read, by the tables' bare names."""
+    own = {s.table: table_schema(s.spec) for p in tenant.pipelines for s in p.steps}
+    schemas = {name: own[name] for name in (*step.upstream, step.table)}
+    schemas |= {TableRef.parse(s.table).table: source_schema(s.spec) for s in step.sources.values()}
+    return {name: {c.name: c for c in schema.columns} for name, schema in schemas.items()}
