@@ -27,7 +27,7 @@ from convergence_assets.tenancy.models import Defaults
 from convergence_assets.tenancy.onboarding import TENANT_FILE, Wanted
 from convergence_assets.tenancy.onboarding_files import Occupied, ReadOnlyPlace, TenantFile
 from convergence_assets.tenancy.registry import DEFAULTS_FILE, load_registry
-from convergence_assets.warehouse.schema import TableRef, TableSchema
+from convergence_assets.warehouse.schema import Dataset, TableRef, TableSchema
 
 
 class OnboardingRefused(Exception):
@@ -278,7 +278,7 @@ def dropping(settings: Settings, tables: Sequence[TableRef]) -> str:
 
 def dataset_file(settings: Settings, table: TableRef) -> Path:
     """Where the embedded engine keeps the dataset of a table."""
-    from convergence_assets.warehouse.duckdb.files import Dataset, Layout
+    from convergence_assets.warehouse.duckdb.files import Layout
 
     return Layout(settings.warehouse_folder).dataset_file(Dataset.of(table))
 

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 from convergence_assets.warehouse.row_text import Row
-from convergence_assets.warehouse.schema import Query, TableRef, TableSchema
+from convergence_assets.warehouse.schema import Dataset, Query, TableRef, TableSchema
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -197,6 +197,22 @@ class Warehouse(Protocol):
         """Ask the warehouse to end these jobs."""
         ...
 
-    def tables(self) -> Sequence[TableRef]:
-        """Every published table this warehouse can see."""
+    def has_dataset(self, dataset: Dataset) -> bool:
+        """Whether there is such a dataset, whoever made it."""
+        ...
+
+    def tables_of(self, dataset: Dataset) -> Sequence[TableRef]:
+        """The tables of a dataset that this platform made, by name; none where there is no such dataset."""
+        ...
+
+    def drop_table(self, table: TableRef, *, if_empty: bool = False) -> bool:
+        """Remove a table and say whether this did; with `if_empty` one that holds a row stays."""
+        ...
+
+    def drop_staging(self, dataset: Dataset) -> int:
+        """Remove everything that runs have staged for a dataset; how many tables, or files of runs, that were."""
+        ...
+
+    def drop_dataset(self, dataset: Dataset) -> bool:
+        """Remove a dataset and say whether this did; one that holds any table, whoever made it, stays."""
         ...

@@ -12,6 +12,8 @@ ColumnType = Literal[
 ]  # fmt: skip
 Mode = Literal["NULLABLE", "REQUIRED", "REPEATED"]
 ParameterValue = str | int | Decimal | bool | date | datetime
+STAGING_PREFIX = "_staging_"
+"""What is staged for a dataset lies in one of this name before its own, which no tenant's dataset can have."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,21 @@ class TableRef:
     def quoted(self) -> str:
         """The name as BigQuery SQL spells it, in backticks."""
         return f"`{self}`"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset's name; `project` None is the warehouse's own project."""
+
+    name: str
+    project: str | None = None
+
+    @classmethod
+    def of(cls, table: TableRef) -> "Dataset":
+        return cls(table.dataset, table.project)
+
+    def __str__(self) -> str:
+        return f"{self.project}.{self.name}" if self.project else self.name
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ from convergence_assets.control.requests import Requests
 from convergence_assets.control.store import ControlStore
 from convergence_assets.process import Owner
 from convergence_assets.settings import Settings
-from convergence_assets.warehouse.duckdb.files import Dataset, DatasetLock, Layout
+from convergence_assets.warehouse.duckdb.files import DatasetLock, Layout
+from convergence_assets.warehouse.schema import Dataset
 
 DAY = date(2026, 3, 10)
 CLAIM = Claim("acme", "demo_costs", DAY, DAY)

@@ -26,8 +26,9 @@ from convergence_assets.ledger.facts import Fact, RunEnded
 from convergence_assets.ledger.follow import Follower
 from convergence_assets.ledger.rebuild import follow_to_the_end, start_again
 from convergence_assets.ledger.write import lag, write
-from convergence_assets.warehouse.duckdb.files import Dataset, DatasetLock, Layout
+from convergence_assets.warehouse.duckdb.files import DatasetLock, Layout
 from convergence_assets.warehouse.errors import WarehouseUnavailable
+from convergence_assets.warehouse.schema import Dataset
 
 TABLES = (
     ("x_meta_pipeline_runs", "CONCAT(pipeline_run_id, status)"),

@@ -16,7 +16,7 @@ from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.warehouse.duckdb.adapter import DuckDBWarehouse
 from convergence_assets.warehouse.errors import InvalidQuery, JobTimeout, NotFound, SchemaMismatch, StagingChanged
 from convergence_assets.warehouse.interface import Job, SourceFile, Staged, Warehouse
-from convergence_assets.warehouse.schema import Column, Query, TableRef, TableSchema
+from convergence_assets.warehouse.schema import Column, Dataset, Query, TableRef, TableSchema
 
 Open = Callable[[], Warehouse]
 WAREHOUSES = ["embedded", pytest.param("bigquery", marks=pytest.mark.peer)]
@@ -262,7 +262,7 @@ def test_loading_a_source_twice_leaves_one_copy_of_each_day(opened: Open, tmp_pa
             datetime(2026, 3, 2, tzinfo=UTC),
         )
         assert len(published(warehouse, sql)) == 2
-        assert source in warehouse.tables()
+        assert warehouse.tables_of(Dataset("exports")) == [source]
 
 
 def test_a_long_read_of_one_dataset_does_not_hold_another_ones_publish(opened: Open) -> None:
@@ -386,3 +386,53 @@ def reading(opened: Open, sql: str) -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
+
+
+def test_a_table_is_dropped_alone_and_one_with_rows_only_where_it_is_said(opened: Open) -> None:
+    with opened() as warehouse:
+        other = TableRef("acme", "other")
+        warehouse.ensure_table(TABLE, SCHEMA)
+        warehouse.ensure_table(other, SCHEMA)
+        warehouse.publish(stage(warehouse, rows(DAY, "1")), [DAY], JOB)
+        assert not warehouse.drop_table(TABLE, if_empty=True)
+        assert len(published(warehouse)) == 2
+        assert warehouse.drop_table(other, if_empty=True)
+        assert warehouse.tables_of(Dataset("acme")) == [TABLE]
+        assert warehouse.drop_table(TABLE)
+        assert warehouse.tables_of(Dataset("acme")) == []
+        assert not warehouse.drop_table(TABLE)
+        assert not warehouse.drop_table(TableRef("nowhere", "costs"))
+        assert warehouse.has_dataset(Dataset("acme"))
+        assert warehouse.ensure_table(TABLE, SCHEMA).created, "it can be made again"
+        assert published(warehouse) == []
+
+
+def test_a_dataset_is_dropped_once_nothing_is_in_it(opened: Open) -> None:
+    acme = Dataset("acme")
+    with opened() as warehouse:
+        assert not warehouse.has_dataset(acme)
+        assert not warehouse.drop_dataset(acme)
+        assert not warehouse.tables_of(acme)
+        warehouse.ensure_table(TABLE, SCHEMA)
+        warehouse.ensure_table(TableRef("globex", "costs"), SCHEMA)
+        assert not warehouse.drop_dataset(acme)
+        assert warehouse.tables_of(acme) == [TABLE]
+        warehouse.drop_table(TABLE)
+        assert warehouse.drop_dataset(acme)
+        assert not warehouse.has_dataset(acme)
+        assert warehouse.tables_of(Dataset("globex")) == [TableRef("globex", "costs")]
+        with pytest.raises(NotFound, match="dataset acme does not exist"):
+            published(warehouse)
+
+
+def test_what_runs_staged_is_dropped_of_one_dataset_alone(opened: Open) -> None:
+    acme, other = Dataset("acme"), TableRef("globex", "costs")
+    with opened() as warehouse:
+        assert warehouse.drop_staging(acme) == 0
+        for run in ("run-1", "run-2"):
+            stage(warehouse, rows(DAY, "1"), job=Job(run))
+        kept = warehouse.stage_query(other, SCHEMA, [rows(DAY, "1")], JOB)
+    with opened() as warehouse:
+        assert warehouse.drop_staging(acme) == 2
+        assert warehouse.drop_staging(acme) == 0
+        assert len(published(warehouse, f"SELECT day FROM {kept.table.quoted}")) == 2

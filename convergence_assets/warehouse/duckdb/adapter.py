@@ -3,7 +3,7 @@
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from datetime import date
 from pathlib import Path
 from types import TracebackType
@@ -13,8 +13,9 @@ from sqlglot import exp
 
 from convergence_assets.warehouse.changes import added_columns
 from convergence_assets.warehouse.duckdb import tables
+from convergence_assets.warehouse.duckdb.attaching import Attaching
 from convergence_assets.warehouse.duckdb.engine import Engine
-from convergence_assets.warehouse.duckdb.files import STAGING_PREFIX, Dataset, DatasetLock, Layout
+from convergence_assets.warehouse.duckdb.files import Layout
 from convergence_assets.warehouse.duckdb.loading import load_statement
 from convergence_assets.warehouse.duckdb.merging import merge_statement
 from convergence_assets.warehouse.duckdb.parameters import bound
@@ -35,8 +36,8 @@ from convergence_assets.warehouse.interface import (
     silent,
 )
 from convergence_assets.warehouse.row_text import Row, row_text
-from convergence_assets.warehouse.schema import Column, Query, TableRef, TableSchema
-from convergence_assets.warehouse.statements import absent, absent_dataset, table_names
+from convergence_assets.warehouse.schema import STAGING_PREFIX, Column, Dataset, Query, TableRef, TableSchema
+from convergence_assets.warehouse.statements import absent, table_names
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,6 +59,7 @@ class DuckDBWarehouse:
         self._layout = Layout(folder)
         self._waits = waits
         self._opened: Engine | None = None
+        self._attaching = Attaching(self._layout, lambda: self._engine)
         self._staging: dict[Dataset, str] = {}
 
     def __enter__(self) -> Self:
@@ -73,14 +75,14 @@ class DuckDBWarehouse:
 
     def ensure_table(self, table: TableRef, schema: TableSchema) -> SchemaChange:
         dataset = Dataset.of(table)
-        with suppress(NotFound), self._attached([dataset], LOCK_TIMEOUT_SECONDS):
+        with suppress(NotFound), self._attaching.reading([dataset], LOCK_TIMEOUT_SECONDS):
             stands = tables.existing(self._engine, str(dataset)).get(table.table)
             if stands and stands.schema == schema:
                 return SchemaChange(created=False)
-        with self._writing(dataset, LOCK_TIMEOUT_SECONDS):
+        with self._attaching.writing(dataset, LOCK_TIMEOUT_SECONDS):
             stands = tables.existing(self._engine, str(dataset)).get(table.table)
             name = f"{quoted(str(dataset))}.{quoted(table.table)}"
-            with self._transaction():
+            with self._attaching.transaction():
                 if stands is None:
                     tables.create(self._engine, name, schema)
                     return SchemaChange(created=True)
@@ -133,10 +135,10 @@ class DuckDBWarehouse:
             raise StagingChanged(f"{staged.table} is not the staging table that was validated for {staged.target}")
         dataset = Dataset.of(staged.target)
         columns = ", ".join(quoted(c.name) for c in staged.schema.columns)
-        with self._writing(dataset, job.timeout_seconds):
+        with self._attaching.writing(dataset, job.timeout_seconds):
             target = f"{quoted(str(dataset))}.{quoted(staged.target.table)}"
             chosen = _in_partitions(staged.schema, partitions)
-            with self._transaction():
+            with self._attaching.transaction():
                 self._engine.run(f"DELETE FROM {target} WHERE {chosen}")
                 written = self._engine.run(
                     f"INSERT INTO {target} ({columns}) SELECT {columns} FROM {source} WHERE {chosen}"
@@ -148,7 +150,7 @@ class DuckDBWarehouse:
         self._engine.run(f"DROP TABLE IF EXISTS {quoted(str(dataset))}.{quoted(staged.table.table)}")
         if not tables.existing(self._engine, str(dataset)):
             file = self._layout.staging_file(dataset, self._staging.pop(dataset))
-            self._detach(dataset)
+            self._attaching.detach(dataset)
             file.unlink(missing_ok=True)
 
     def sweep_staging(self, older_than_days: int) -> int:
@@ -157,8 +159,7 @@ class DuckDBWarehouse:
         for file in self._layout.staging_folder.glob("*/*.duckdb"):
             with suppress(FileNotFoundError):
                 if file.stat().st_mtime < before:
-                    file.unlink()
-                    file.with_name(f"{file.name}.wal").unlink(missing_ok=True)
+                    self._layout.remove(file)
                     swept += 1
         return swept
 
@@ -179,13 +180,13 @@ class DuckDBWarehouse:
     ) -> None:  # fmt: skip
         dataset = Dataset.of(table)
         if not self._layout.dataset_file(dataset).exists():
-            raise NotFound(self._absent_dataset(dataset))
+            raise self._attaching.absent(dataset)
         merge = merge_statement(f"{quoted(str(dataset))}.{quoted(table.table)}", schema, key, newest_by)
-        with self._writing(dataset, job.timeout_seconds):
+        with self._attaching.writing(dataset, job.timeout_seconds):
             stands = tables.existing(self._engine, str(dataset))
             if table.table not in stands:
                 raise NotFound(absent(table, stands))
-            with self._transaction():
+            with self._attaching.transaction():
                 self._engine.run(merge, {"rows": row_text(schema, rows)}, timeout_seconds=job.timeout_seconds)
 
     def running_jobs(self) -> Sequence[RunningJob]:
@@ -194,13 +195,38 @@ class DuckDBWarehouse:
     def cancel_jobs(self, jobs: Sequence[RunningJob]) -> None:
         assert not jobs, "the embedded warehouse has no jobs of its own"
 
-    def tables(self) -> Sequence[TableRef]:
-        found: list[TableRef] = []
-        for dataset in self._layout.datasets():
-            with self._attached([dataset], LOCK_TIMEOUT_SECONDS):
-                names = tables.existing(self._engine, str(dataset))
-                found += [TableRef(dataset.name, name, dataset.project) for name in sorted(names)]
-        return found
+    def has_dataset(self, dataset: Dataset) -> bool:
+        return self._layout.dataset_file(dataset).exists()
+
+    def tables_of(self, dataset: Dataset) -> Sequence[TableRef]:
+        if not self.has_dataset(dataset):
+            return ()
+        with self._attaching.reading([dataset], LOCK_TIMEOUT_SECONDS):
+            names = sorted(tables.existing(self._engine, str(dataset)))
+        return [TableRef(dataset.name, name, dataset.project) for name in names]
+
+    def drop_table(self, table: TableRef, *, if_empty: bool = False) -> bool:
+        dataset = Dataset.of(table)
+        if not self.has_dataset(dataset):
+            return False
+        with self._attaching.writing(dataset, LOCK_TIMEOUT_SECONDS):
+            name = f"{quoted(str(dataset))}.{quoted(table.table)}"
+            if table.table not in tables.existing(self._engine, str(dataset)):
+                return False
+            if if_empty and self._engine.run(f"SELECT 1 FROM {name} LIMIT 1"):
+                return False
+            self._engine.run(f"DROP TABLE {name}")
+            return True
+
+    def drop_staging(self, dataset: Dataset) -> int:
+        staging = Dataset(STAGING_PREFIX + dataset.name, dataset.project)
+        files = sorted((self._layout.staging_folder / str(staging)).glob("*.duckdb"))
+        for file in files:
+            self._layout.remove(file)
+        return len(files)
+
+    def drop_dataset(self, dataset: Dataset) -> bool:
+        return self.has_dataset(dataset) and self._attaching.remove(dataset, LOCK_TIMEOUT_SECONDS)
 
     @property
     def _engine(self) -> Engine:
@@ -213,7 +239,7 @@ class DuckDBWarehouse:
         staging = TableRef(dataset.name, f"{target.table}__{job.run_id.replace('-', '_')}", target.project)
         name = self._staging_name(staging, job.run_id)
         token = uuid.uuid4().hex
-        with self._transaction():
+        with self._attaching.transaction():
             self._engine.run(f"DROP TABLE IF EXISTS {name}")
             tables.create(self._engine, name, schema, token)
         return staging, name, token
@@ -222,7 +248,7 @@ class DuckDBWarehouse:
         dataset = Dataset.of(staging)
         if self._staging.get(dataset) != run_id:
             if self._staging.pop(dataset, None):
-                self._detach(dataset)
+                self._attaching.detach(dataset)
             file = self._layout.staging_file(dataset, run_id)
             file.parent.mkdir(parents=True, exist_ok=True)
             self._engine.run(f"ATTACH {tables.literal(str(file))} AS {quoted(str(dataset))}")
@@ -253,7 +279,7 @@ class DuckDBWarehouse:
         published = [d for d in datasets if not d.name.startswith(STAGING_PREFIX)]
         kept = {Dataset.of(t): t for t in named if t.dataset.startswith(STAGING_PREFIX)}
         others = [table for dataset, table in kept.items() if dataset not in self._staging]
-        with self._attached(published, timeout_seconds), self._attached_staging(others):
+        with self._attaching.reading(published, timeout_seconds), self._attaching.reading_staged(others):
             types: dict[str, Mapping[str, Column]] = {}
             for dataset in datasets:
                 stands = tables.existing(self._engine, str(dataset))
@@ -274,59 +300,6 @@ class DuckDBWarehouse:
             sql = to_sql(tree)
             used = {n.name for n in tree.find_all(exp.Parameter)}
             yield sql, {k: bound(k, v) for k, v in query.parameters.items() if k in used or f"${k}" in sql}
-
-    @contextmanager
-    def _attached(self, datasets: Sequence[Dataset], timeout_seconds: float) -> Iterator[None]:
-        with ExitStack() as stack:
-            for dataset in sorted(datasets, key=str):
-                file = self._layout.dataset_file(dataset)
-                if not file.exists():
-                    raise NotFound(self._absent_dataset(dataset))
-                stack.enter_context(DatasetLock(self._layout, dataset).shared(timeout_seconds))
-                self._engine.run(f"ATTACH {tables.literal(str(file))} AS {quoted(str(dataset))} (READ_ONLY)")
-                stack.callback(self._detach, dataset)
-            yield
-
-    @contextmanager
-    def _attached_staging(self, tables_: Sequence[TableRef]) -> Iterator[None]:
-        """What another run staged and left to be looked at."""
-        with ExitStack() as stack:
-            for table in tables_:
-                dataset = Dataset.of(table)
-                files = (self._layout.staging_folder / str(dataset)).glob("*.duckdb")
-                file = next((f for f in files if table.table.endswith(f"__{f.stem.replace('-', '_')}")), None)
-                if file is None:
-                    raise NotFound(f"table {table} does not exist: staged rows are kept for a week, if a check failed")
-                self._engine.run(f"ATTACH {tables.literal(str(file))} AS {quoted(str(dataset))} (READ_ONLY)")
-                stack.callback(self._detach, dataset)
-            yield
-
-    @contextmanager
-    def _writing(self, dataset: Dataset, timeout_seconds: float) -> Iterator[None]:
-        file = self._layout.dataset_file(dataset)
-        with DatasetLock(self._layout, dataset).exclusive(timeout_seconds):
-            self._engine.run(f"ATTACH {tables.literal(str(file))} AS {quoted(str(dataset))}")
-            try:
-                yield
-            finally:
-                self._detach(dataset)
-
-    def _detach(self, dataset: Dataset) -> None:
-        self._engine.run(f"DETACH {quoted(str(dataset))}")
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._engine.run("BEGIN TRANSACTION")
-        try:
-            yield
-        except BaseException:
-            self._engine.run("ROLLBACK")
-            raise
-        self._engine.run("COMMIT")
-
-    def _absent_dataset(self, dataset: Dataset) -> str:
-        known = [str(d) for d in self._layout.datasets()]
-        return absent_dataset(str(dataset), known)
 
 
 def _partition_day(schema: TableSchema) -> str:

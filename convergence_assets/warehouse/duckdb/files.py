@@ -8,25 +8,9 @@ from pathlib import Path
 import filelock
 
 from convergence_assets.warehouse.errors import WarehouseBusy
-from convergence_assets.warehouse.schema import TableRef
+from convergence_assets.warehouse.schema import Dataset
 
-STAGING_PREFIX = "_staging_"
 _LOCK_POLL_SECONDS = 2.0
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """A dataset's name; `project` None is the warehouse's own project."""
-
-    name: str
-    project: str | None = None
-
-    @classmethod
-    def of(cls, table: TableRef) -> "Dataset":
-        return cls(table.dataset, table.project)
-
-    def __str__(self) -> str:
-        return f"{self.project}.{self.name}" if self.project else self.name
 
 
 @dataclass(frozen=True)
@@ -58,6 +42,12 @@ class Layout:
         own = [Dataset(f.stem) for f in root.glob("*.duckdb")]
         others = [Dataset(f.stem, f.parent.name) for f in root.glob("*/*.duckdb")]
         return tuple(sorted(own + others, key=str))
+
+    @staticmethod
+    def remove(file: Path) -> None:
+        """A database's file with what DuckDB keeps beside it; raises FileNotFoundError."""
+        file.unlink()
+        file.with_name(f"{file.name}.wal").unlink(missing_ok=True)
 
     def _datasets(self, dataset: Dataset) -> Path:
         root = self.folder / "datasets"

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from convergence_assets.warehouse.bigquery.adapter import BigQueryWarehouse
 from convergence_assets.warehouse.bigquery.labels import sanitised, value_of
 from convergence_assets.warehouse.bigquery.owner import is_gone
+from convergence_assets.warehouse.bigquery.staging import token_of
 from convergence_assets.warehouse.errors import StagingChanged
 from convergence_assets.warehouse.interface import Job, Staged
 from convergence_assets.warehouse.schema import Column, Query, TableRef, TableSchema
@@ -55,9 +56,7 @@ def staging_table(rows: int = 3) -> dict[str, Any]:
 def staged(fake: FakeBigQuery) -> Staged:
     fake.tables[str(STAGING)] = staging_table()
     with BigQueryWarehouse(fake.client()) as warehouse:
-        from convergence_assets.warehouse.bigquery.adapter import _token
-
-        return Staged(STAGING, TARGET, SCHEMA, _token(warehouse._table(STAGING)), 3, {DAY: 3})
+        return Staged(STAGING, TARGET, SCHEMA, token_of(warehouse._administration.table(STAGING)), 3, {DAY: 3})
 
 
 def test_a_partition_is_published_by_a_copy_of_its_staged_partition(fake: FakeBigQuery) -> None:

@@ -1,0 +1,141 @@
+"""Datasets and tables: made, brought up to date, listed, removed."""
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
+
+from convergence_assets.warehouse.bigquery import tables
+from convergence_assets.warehouse.bigquery.connection import Connection
+from convergence_assets.warehouse.bigquery.labels import MANAGED
+from convergence_assets.warehouse.changes import added_columns
+from convergence_assets.warehouse.errors import NotFound
+from convergence_assets.warehouse.interface import SchemaChange
+from convergence_assets.warehouse.schema import STAGING_PREFIX, Dataset, TableRef, TableSchema
+
+if TYPE_CHECKING:
+    from google.cloud import bigquery
+
+STAGING_KEPT_DAYS = 7
+
+
+@dataclass(frozen=True)
+class Administration:
+    """Every method raises `WarehouseError`."""
+
+    connection: Connection
+
+    def table(self, table: TableRef) -> "bigquery.Table":
+        """As it stands; raises `NotFound`."""
+        reference = self.connection.reference(table)
+        found: bigquery.Table = self.connection.jobs.call(lambda retry: self._client.get_table(reference, retry=retry))
+        return found
+
+    def ensure(self, table: TableRef, schema: TableSchema) -> SchemaChange:
+        try:
+            stands = self.table(table)
+        except NotFound:
+            self.create(table, schema, MANAGED, expires=False)
+            return SchemaChange(created=True)
+        added = added_columns(schema, tables.schema_of(stands, schema), table)
+        if changed := tables.reconcile(stands, schema, added):
+            self.connection.jobs.call(lambda retry: self._client.update_table(stands, changed, retry=retry))
+        return SchemaChange(created=False, added=tuple(c.name for c in added))
+
+    def create(
+        self, table: TableRef, schema: TableSchema, labels: Mapping[str, str], *, expires: bool
+    ) -> "bigquery.Table":
+        """Make the table, and its dataset where there is none."""
+        decorators = self.connection.decorators
+        made = tables.table_of(self.connection.reference(table), schema, ingestion_time=decorators, labels=labels)
+        create = functools.partial(self._client.create_table, made, exists_ok=True)
+        try:
+            created = self.connection.jobs.call(lambda retry: create(retry=retry))
+        except NotFound:
+            self.make_dataset(Dataset.of(table), expires=expires)
+            created = self.connection.jobs.call(lambda retry: create(retry=retry))
+        return cast("bigquery.Table", created)
+
+    def make_dataset(self, dataset: Dataset, *, expires: bool) -> None:
+        """Where there is none; tables of one that `expires` go after `STAGING_KEPT_DAYS`."""
+        from google.cloud import bigquery
+
+        made = bigquery.Dataset(self._name(dataset))
+        made.location = self.connection.location
+        made.labels = MANAGED
+        if expires:
+            made.default_table_expiration_ms = STAGING_KEPT_DAYS * 86_400_000
+        self.connection.jobs.call(lambda retry: self._client.create_dataset(made, exists_ok=True, retry=retry))
+
+    def has(self, dataset: Dataset) -> bool:
+        try:
+            self.connection.jobs.call(lambda retry: self._client.get_dataset(self._name(dataset), retry=retry))
+        except NotFound:
+            return False
+        return True
+
+    def datasets(self, project: str) -> list[str]:
+        """Every dataset's name."""
+        listed = self.connection.jobs.call(lambda retry: list(self._client.list_datasets(project, retry=retry)))
+        return [item.dataset_id for item in listed]
+
+    def table_names(self, dataset: Dataset) -> list[str]:
+        """Of every table, whoever made it; raises `NotFound`."""
+        return [item.table_id for item in self._listed(dataset)]
+
+    def own_tables(self, dataset: Dataset) -> list[TableRef]:
+        """Those that this platform made."""
+        try:
+            listed = self._listed(dataset)
+        except NotFound:
+            return []
+        own = [item.table_id for item in listed if MANAGED.items() <= dict(item.labels or {}).items()]
+        return [TableRef(dataset.name, name, dataset.project) for name in sorted(own)]
+
+    def drop(self, table: TableRef) -> None:
+        """Also one that is not there."""
+        reference = self.connection.reference(table)
+        self.connection.jobs.call(lambda retry: self._client.delete_table(reference, not_found_ok=True, retry=retry))
+
+    def drop_table(self, table: TableRef, *, if_empty: bool) -> bool:
+        try:
+            stands = self.table(table)
+        except NotFound:
+            return False
+        if if_empty and stands.num_rows:
+            return False
+        self.drop(table)
+        return True
+
+    def drop_dataset(self, dataset: Dataset) -> bool:
+        if not self.has(dataset) or self.table_names(dataset):
+            return False
+        self._delete(dataset, with_tables=False)
+        return True
+
+    def drop_staging(self, dataset: Dataset) -> int:
+        staging = replace(dataset, name=STAGING_PREFIX + dataset.name)
+        try:
+            tables_there = len(self.table_names(staging))
+        except NotFound:
+            return 0
+        self._delete(staging, with_tables=True)
+        return tables_there
+
+    @property
+    def _client(self) -> "bigquery.Client":
+        return self.connection.client
+
+    def _name(self, dataset: Dataset) -> str:
+        return f"{dataset.project or self._client.project}.{dataset.name}"
+
+    def _listed(self, dataset: Dataset) -> "list[bigquery.table.TableListItem]":
+        name = self._name(dataset)
+        listed: list[bigquery.table.TableListItem] = self.connection.jobs.call(
+            lambda retry: list(self._client.list_tables(name, retry=retry))
+        )
+        return listed
+
+    def _delete(self, dataset: Dataset, *, with_tables: bool) -> None:
+        delete = functools.partial(self._client.delete_dataset, self._name(dataset), delete_contents=with_tables)
+        self.connection.jobs.call(lambda retry: delete(not_found_ok=True, retry=retry))
