@@ -12,6 +12,7 @@ from convergence_assets.cli.alerts import alerts
 from convergence_assets.cli.backfill import backfill
 from convergence_assets.cli.clear_stuck import clear_stuck
 from convergence_assets.cli.compile import compile_sql
+from convergence_assets.cli.costs import costs
 from convergence_assets.cli.demo import demo
 from convergence_assets.cli.doctor import doctor
 from convergence_assets.cli.jobs import jobs
@@ -61,6 +62,7 @@ for command in (
     watch,
     logs,
     serve,
+    costs,
 ):
     app.command()(command)
 app.command("compile")(compile_sql)

@@ -1,0 +1,110 @@
+"""`convergence costs`: what the runs of each pipeline were billed."""
+
+import json
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+
+from convergence_assets.cli.choosing import pipeline_named, pipeline_of, tenant_of
+from convergence_assets.cli.moments import end_of, moment
+from convergence_assets.cli.validate import DOLLARS_PER_TIBIBYTE
+from convergence_assets.settings import Settings
+from convergence_assets.tenancy.registry import load_tenants
+
+if TYPE_CHECKING:
+    from convergence_assets.control.costs import Cost
+
+_LOOKED_BACK = timedelta(days=30)
+
+
+def costs(
+    tenant: Annotated[str | None, typer.Option(help="Only this tenant's")] = None,
+    pipeline: Annotated[str | None, typer.Option(help="Only this pipeline's")] = None,
+    since: Annotated[str, typer.Option(help="A date, a moment in UTC, or how long ago: 2h, 3d")] = "30d",
+    until: Annotated[str | None, typer.Option(help="The last day, or a moment; absent: now")] = None,
+    by_day: Annotated[bool, typer.Option("--by-day", help="A line a UTC day")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a pipeline, or a pipeline and day")] = False,
+) -> None:
+    """What the runs of each pipeline were billed, by the time at which they were made; reads no warehouse.
+
+    Runs come from the runs index, bytes from the jobs that they report. What somebody asked for by hand (`query`,
+    `load`), the writing of the ledger, and steps that ended in an error of the warehouse are not among them.
+
+    Example: convergence costs --tenant acme --since 2026-10-01 --until 2026-10-31
+    """
+    from convergence_assets.control.costs import costs as of_runs
+    from convergence_assets.control.store import ControlStore
+    from convergence_assets.ledger.place import progress
+
+    settings = Settings.from_env()
+    registry = load_tenants(settings)
+    if tenant is not None and pipeline is not None:
+        pipeline_of(tenant_of(registry, tenant), pipeline)
+    elif tenant is not None:
+        tenant_of(registry, tenant)
+    elif pipeline is not None:
+        pipeline_named(registry, pipeline)
+    store = ControlStore.open(settings)
+    now = store.now()
+    begin, end = moment(since, now, "--since"), end_of(until, now, "--until") if until else now
+    if end <= begin:
+        raise typer.BadParameter(f"--until {until or 'now'} is not after --since {since}")
+    with store.read() as connection:
+        found = of_runs(connection, begin, end, tenant, pipeline, by_day=by_day)
+        read = progress(connection)
+    if as_json:
+        for cost in found:
+            typer.echo(json.dumps(_as_json(cost, settings)))
+    else:
+        console = Console(soft_wrap=True, highlight=False)
+        console.print(_table(found, settings, by_day=by_day) if found else "no run was made in that time")
+        console.print(f"runs made from {begin:%Y-%m-%dT%H:%MZ} to {end:%Y-%m-%dT%H:%MZ}", style="dim")
+        if any(_bytes(cost, settings) is None for cost in found):
+            console.print("the embedded warehouse counts no bytes: nothing is billed there", style="dim")
+    if read is None:
+        typer.echo("no run was read yet: start Dagster's daemon, or give `convergence ledger rebuild`", err=True)
+
+
+def _bytes(cost: "Cost", settings: Settings) -> int | None:
+    """None where nobody counted; a store may remember runs of a time when it was BigQuery."""
+    return None if settings.warehouse == "embedded" and cost.bytes_billed == 0 else cost.bytes_billed
+
+
+def _dollars(billed: int) -> float:
+    return billed / 2**40 * DOLLARS_PER_TIBIBYTE
+
+
+def _table(found: "Sequence[Cost]", settings: Settings, *, by_day: bool) -> Table:
+    columns = [Column(name, justify="right") for name in ("runs", "failed", "rows", "bytes billed", "USD on demand")]
+    table = Table("tenant", "pipeline", *(["day"] if by_day else []), *columns)
+    for cost in found:
+        billed = _bytes(cost, settings)
+        table.add_row(
+            cost.tenant_id,
+            cost.pipeline,
+            *([str(cost.day)] if by_day else []),
+            f"{cost.runs:,}",
+            f"{cost.failed:,}",
+            f"{cost.rows_published:,}",
+            "not counted" if billed is None else f"{billed:,}",
+            "" if billed is None else f"{_dollars(billed):.4f}",
+        )
+    return table
+
+
+def _as_json(cost: "Cost", settings: Settings) -> dict[str, object]:
+    billed = _bytes(cost, settings)
+    return {
+        "tenant": cost.tenant_id,
+        "pipeline": cost.pipeline,
+        "day": str(cost.day) if cost.day else None,
+        "runs": cost.runs,
+        "failed": cost.failed,
+        "rows_published": cost.rows_published,
+        "bytes_billed": billed,
+        "usd_on_demand": None if billed is None else round(_dollars(billed), 6),
+    }

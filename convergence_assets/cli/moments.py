@@ -1,0 +1,33 @@
+"""A moment as a person types it: a date, a timestamp, or how long ago."""
+
+import re
+from datetime import UTC, date, datetime, time, timedelta
+
+import typer
+
+EXPECTED = (
+    "a date like 2026-10-01, a moment like 2026-10-01T14:30 (UTC where it names no zone), or how long ago: 2h, 3d"
+)
+_AGO = re.compile(r"(\d{1,6})\s*([mhdw])")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def moment(said: str, now: datetime, option: str) -> datetime:
+    """In UTC; a date is its beginning. Raises `typer.BadParameter` naming `option`."""
+    ago = _AGO.fullmatch(said.strip().lower())
+    try:
+        if ago:
+            return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        found = datetime.fromisoformat(said.strip())
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(f"{option} {said!r}; expected {EXPECTED}") from None
+    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def end_of(said: str, now: datetime, option: str) -> datetime:
+    """As `moment`, but a date is its end: the next midnight in UTC."""
+    try:
+        day = date.fromisoformat(said.strip())
+    except ValueError:
+        return moment(said, now, option)
+    return datetime.combine(day + timedelta(days=1), time(), UTC)
