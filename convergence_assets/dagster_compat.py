@@ -1,14 +1,17 @@
 """The names of Dagster 1.13 that are not public API, each used here alone and held by a test of its own."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from typing import Any
 
 import dagster as dg
 from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, RunLauncher, WorkerStatus
 from dagster._serdes import ConfigurableClass
 from dagster._serdes.config_class import ConfigurableClassData
+from dagster_shared.record import copy
 
 __all__ = [
     "CheckRunHealthResult",
@@ -18,6 +21,59 @@ __all__ = [
     "RunLauncher",
     "WorkerStatus",
 ]
+
+
+def console_loggers_are(
+    of_run: Callable[[str | None, Iterable[Sequence[str]], int], logging.Logger],
+    of_automation: Callable[[], logging.Logger],
+) -> None:
+    """Let what runs, sensors and schedules say to their console go to these loggers in this process.
+
+    `of_run` gets the run's id, the paths of the assets that it materialises and the least level.
+    """
+    from dagster._core.definitions import instigation_logger
+    from dagster._core.utils import coerce_valid_log_level
+
+    def logger_fn(context: Any) -> logging.Logger:
+        layer = getattr(context.job_def, "asset_layer", None)
+        keys = [key.path for key in layer.selected_asset_keys] if layer else []
+        return of_run(context.run_id, keys, coerce_valid_log_level(context.logger_config["log_level"]))
+
+    dg.colored_console_logger._logger_fn = logger_fn  # dagster 1.13 has no other way to change the default
+    instigation_logger.create_console_logger = lambda name, level: of_automation()  # type: ignore[attr-defined]
+
+
+def instance_defaults(base_dir: str) -> Mapping[str, Any]:
+    """The parts of an instance whose dagster.yaml does not say otherwise."""
+    from dagster._core.instance.ref import InstanceRef
+
+    defaults: Mapping[str, Any] = InstanceRef.config_defaults(base_dir)
+    return defaults
+
+
+def without_secrets(value: Any, redacted: Callable[[str], str]) -> Any:
+    """The same event, tick or error with every text redacted; the very same object where nothing changes."""
+    if isinstance(value, str):
+        return redacted(value)
+    if isinstance(value, Enum) or value is None or isinstance(value, int | float):
+        return value
+    if hasattr(value, "_fields"):  # a named tuple, or what Dagster makes of one
+        changed = _changed({name: getattr(value, name) for name in value._fields}, redacted)
+        if not changed:
+            return value
+        return value._replace(**changed) if hasattr(value, "_replace") else copy(value, **changed)
+    if isinstance(value, Mapping):
+        changed = _changed(value, redacted)
+        return {**value, **changed} if changed else value
+    if type(value) in (list, tuple):
+        items = [without_secrets(item, redacted) for item in value]
+        return type(value)(items) if any(new is not old for new, old in zip(items, value, strict=True)) else value
+    return value
+
+
+def _changed(fields: Mapping[Any, Any], redacted: Callable[[str], str]) -> dict[Any, Any]:
+    new = {name: without_secrets(item, redacted) for name, item in fields.items()}
+    return {name: item for name, item in new.items() if item is not fields[name] and item != fields[name]}
 
 
 def add_run_tags(instance: dg.DagsterInstance, run_id: str, tags: Mapping[str, str]) -> None:

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from convergence_assets.assets.factory import build_assets
+from convergence_assets.operations.dagster_logs import set_up_logs
 from convergence_assets.operations.sensors import build_sensors
 from convergence_assets.scheduling.launching import build_scheduling
 from convergence_assets.settings import Settings
@@ -15,6 +16,7 @@ def defs() -> dg.Definitions:
 
     With CONVERGENCE_STRICT=1 any rejected file fails the load.
     """
+    set_up_logs()
     settings = Settings.from_env()
     registry = load_tenants(settings)
     if settings.strict and registry.problems:

@@ -88,6 +88,22 @@ class Settings:
         return self.home / "dagster"
 
 
+LogFormat = Literal["json", "text"]
+
+
+def log_format(*, is_terminal: bool, environ: Mapping[str, str] = os.environ) -> LogFormat:
+    """What CONVERGENCE_LOG_FORMAT says; `auto`, and where it is not set: text on a terminal, else JSON.
+
+    Raises `SettingsError` for anything else.
+    """
+    said = environ.get("CONVERGENCE_LOG_FORMAT") or "auto"
+    if said == "auto":
+        return "text" if is_terminal else "json"
+    if said in ("json", "text"):
+        return "json" if said == "json" else "text"
+    raise SettingsError(f"CONVERGENCE_LOG_FORMAT={said!r}: expected 'json', 'text' or 'auto'")
+
+
 def _warehouse(environ: Mapping[str, str], project: str | None) -> tuple[WarehouseKind, str]:
     named = environ.get("CONVERGENCE_WAREHOUSE")
     if named:

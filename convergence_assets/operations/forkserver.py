@@ -6,6 +6,7 @@ no worker lives; workers go on when a client goes away.
 
 A client sends one JSON object a line. `{"fork": {argv, env, cwd, path, log}}` makes a worker that waits and answers
 `{"process": id, "started": ticks}`; `{"go": id}` lets it begin. One whose client went away before that never begins.
+A descriptor that comes along is the worker's stdout; without one that goes to `log`, as its stderr does.
 """
 
 import contextlib
@@ -29,6 +30,7 @@ class _Client:
         self.connection = connection
         self.received = b""
         self.waiting: dict[int, int] = {}  # workers that have not begun, each with the end of its pipe
+        self.descriptors: list[int] = []
 
 
 class _Server:
@@ -68,7 +70,8 @@ class _Server:
 
     def _read(self, client: _Client) -> None:
         try:
-            said = client.connection.recv(1 << 16)
+            said, descriptors, _, _ = socket.recv_fds(client.connection, 1 << 16, 4)
+            client.descriptors += descriptors
         except OSError:
             said = b""
         if not said:
@@ -100,12 +103,15 @@ class _Server:
 
     def _fork(self, client: _Client, asked: dict) -> dict:  # type: ignore[type-arg]
         begins, go = os.pipe()
+        stdout = client.descriptors.pop() if client.descriptors else None
         process = os.fork()
         if process == 0:
             os.close(go)
             self._leave()
-            _work(begins, **asked)
+            _work(begins, stdout, **asked)
         os.close(begins)
+        if stdout is not None:
+            os.close(stdout)
         client.waiting[process] = go
         self._workers[process] = asked["log"]
         return {"process": process, "started": _started(process)}
@@ -118,14 +124,14 @@ class _Server:
         self._listener.close()
         for client in self._clients.values():
             client.connection.close()
-            for end in client.waiting.values():
+            for end in (*client.waiting.values(), *client.descriptors):
                 os.close(end)
 
     def _forget(self, client: _Client) -> None:
         del self._clients[client.connection.fileno()]
         self._selector.unregister(client.connection)
         client.connection.close()
-        for end in client.waiting.values():
+        for end in (*client.waiting.values(), *client.descriptors):
             os.close(end)
 
     def _reap(self) -> None:
@@ -145,7 +151,9 @@ class _Server:
                     os.unlink(log)
 
 
-def _work(begins: int, argv: list[str], env: dict[str, str], cwd: str, path: list[str], log: str) -> None:
+def _work(
+    begins: int, stdout: int | None, argv: list[str], env: dict[str, str], cwd: str, path: list[str], log: str
+) -> None:
     """The worker: `python -m argv[0] argv[1:]`, in a session of its own."""
     status = 1
     try:
@@ -159,9 +167,11 @@ def _work(begins: int, argv: list[str], env: dict[str, str], cwd: str, path: lis
         sys.path[:] = path
         sys.argv = list(argv)
         out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        os.dup2(out, 1)
+        os.dup2(out if stdout is None else stdout, 1)
         os.dup2(out, 2)
         os.close(out)
+        if stdout is not None:
+            os.close(stdout)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         gc.enable()
         runpy.run_module(argv[0], run_name="__main__", alter_sys=True)
@@ -169,9 +179,7 @@ def _work(begins: int, argv: list[str], env: dict[str, str], cwd: str, path: lis
     except SystemExit as ended:
         status = ended.code if isinstance(ended.code, int) else (0 if ended.code is None else 1)
     except BaseException:
-        import traceback
-
-        traceback.print_exc()
+        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
     finally:
         with contextlib.suppress(BaseException):
             import atexit

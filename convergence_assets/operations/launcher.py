@@ -80,7 +80,8 @@ class WarmRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
             env[ONLY_TENANTS] = ",".join(tenants)
         try:
             log = self._forkserver.folder / f"{run.run_id}.log"
-            work = Work(dagster_compat.worker_command(self._instance, run), env, os.getcwd(), log)
+            command = dagster_compat.worker_command(self._instance, run)
+            work = Work(command, env, os.getcwd(), log, _own_stdout())
             owner = self._forkserver.start(work, lambda owner: self._workers.record(run.run_id, owner))
         except NoForkserver as error:
             raise dg.DagsterInvariantViolationError(f"run {run.run_id} was not launched: {error}") from error
@@ -154,6 +155,15 @@ def tenants_of(run: dg.DagsterRun) -> list[str]:
     if not keys or any(len(key.path) != 3 for key in keys):
         return []
     return sorted({key.path[0] for key in keys})
+
+
+def _own_stdout() -> int | None:
+    """Where a run's log lines go, as those of a process that Dagster's own launcher starts; None where it is closed."""
+    try:
+        os.fstat(1)
+    except OSError:
+        return None
+    return 1
 
 
 def _is_old(log: Path) -> bool:

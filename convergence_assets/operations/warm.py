@@ -46,12 +46,14 @@ class _WentAway(NoForkserver):
 
 @dataclass(frozen=True)
 class Work:
-    """`python -m argv[0] argv[1:]` in this environment and folder; what it prints goes to `log`."""
+    """`python -m argv[0] argv[1:]` in this environment and folder; what it prints goes to `log`, or its stdout to a
+    descriptor of this process."""
 
     argv: Sequence[str]
     env: Mapping[str, str]
     cwd: str
     log: Path
+    stdout: int | None = None
 
 
 class Forkserver:
@@ -81,7 +83,7 @@ class Forkserver:
         with self._mutex:
             said = {"argv": work.argv, "env": dict(work.env), "cwd": work.cwd, "path": sys.path, "log": str(work.log)}
             try:
-                answer = self._fork(said)
+                answer = self._fork(said, work.stdout)
                 owner = replace(this_process(), process=answer["process"], started=answer["started"])
                 register(owner)
                 self._ask({"go": owner.process})
@@ -95,21 +97,24 @@ class Forkserver:
         with self._mutex:
             self._close()
 
-    def _fork(self, said: Mapping[str, Any]) -> Any:
+    def _fork(self, said: Mapping[str, Any], stdout: int | None) -> Any:
         """Asked of another forkserver where this one went away: a worker that it may have made never begins."""
         for pause in _PAUSES_SECONDS:
             try:
-                return self._ask({"fork": said})
+                return self._ask({"fork": said}, stdout)
             except _WentAway:
                 self._close()
                 time.sleep(pause)
-        return self._ask({"fork": said})
+        return self._ask({"fork": said}, stdout)
 
-    def _ask(self, said: Mapping[str, Any]) -> Any:
+    def _ask(self, said: Mapping[str, Any], descriptor: int | None = None) -> Any:
         if self._connection is None or self._opened_by != os.getpid():
             self._connection, self._opened_by = self._open(), os.getpid()
         try:
-            self._connection.sendall(json.dumps(said).encode() + b"\n")
+            sent = json.dumps(said).encode() + b"\n"
+            if descriptor is not None:
+                sent = sent[socket.send_fds(self._connection, [sent], [descriptor]) :]
+            self._connection.sendall(sent)
             received = b""
             while not received.endswith(b"\n"):
                 more = self._connection.recv(1 << 16)

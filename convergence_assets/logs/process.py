@@ -1,0 +1,107 @@
+"""The logs of a process: where they go, in which form, and what of other libraries' goes the same way."""
+
+import logging
+import logging.config
+import sys
+import threading
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, Literal, TextIO
+
+from convergence_assets.logs.lines import JsonLines, TextLines
+from convergence_assets.settings import log_format
+
+OWN = ("convergence_assets", "convergence", "uvicorn")
+"""Loggers whose INFO is worth a line; of any other it is warnings."""
+_fault = logging.getLogger("convergence.fault")
+
+
+class Lines(logging.StreamHandler[TextIO]):
+    """Writes a line at a time. A reader that went away does not disturb who writes."""
+
+    def __init__(self, stream: TextIO, level: int = logging.NOTSET) -> None:
+        super().__init__(stream)
+        self.setLevel(level)
+        self.setFormatter(_formatter(stream))
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exc_info()[1], OSError | ValueError):
+            super().handleError(record)
+
+
+class _NotOfRuns(logging.Filter):
+    """Leaves out what a run's own logger says: Dagster hands such a record to every logger above too."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not hasattr(record, "dagster_meta")
+
+
+def set_up(stream: TextIO | None = None, level: int = logging.INFO) -> None:
+    """Let every log line of this process go to `stream` (stdout where not given), warnings and uncaught errors too.
+
+    Raises `SettingsError` for a CONVERGENCE_LOG_FORMAT that is none.
+    """
+    root = logging.getLogger()
+    for handler in [h for h in root.handlers if isinstance(h, Lines)]:
+        root.removeHandler(handler)
+    own = Lines(stream or sys.stdout, level)
+    own.addFilter(_NotOfRuns())
+    root.addHandler(own)
+    for name in OWN:
+        logging.getLogger(name).setLevel(level)
+    logging.captureWarnings(True)
+    sys.excepthook = _uncaught
+    threading.excepthook = _uncaught_in_a_thread
+
+
+def set_up_beside_dagster() -> None:
+    """The same in a process whose logging Dagster, and uvicorn in it, configure: before this or after."""
+    if logging.config.dictConfigClass is _Configurator:
+        return
+    set_up()
+    logging.config.dictConfigClass = _Configurator
+    _take_over(logging.getLogger(name) for name in list(logging.root.manager.loggerDict))
+
+
+class _Configurator(logging.config.DictConfigurator):
+    """What others configure writes lines as these."""
+
+    def configure(self) -> None:
+        super().configure()
+        _take_over(logging.getLogger(name) for name in self.config.get("loggers", {}))
+
+
+def _take_over(loggers: Iterable[logging.Logger]) -> None:
+    for logger in loggers:
+        for handler in [h for h in logger.handlers if _writes_to_the_terminal(h)]:
+            lines = Lines(sys.stdout, handler.level)
+            lines.addFilter(_NotOfRuns())
+            logger.removeHandler(handler)
+            logger.addHandler(lines)
+            logger.propagate = False
+
+
+def _writes_to_the_terminal(handler: logging.Handler) -> bool:
+    if isinstance(handler, Lines) or not isinstance(handler, logging.StreamHandler):
+        return False
+    stream: Any = handler.stream
+    return stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
+
+
+def _formatter(stream: TextIO) -> logging.Formatter:
+    wanted: Literal["json", "text"] = log_format(is_terminal=stream.isatty())
+    return JsonLines() if wanted == "json" else TextLines(colours=stream.isatty())
+
+
+def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        _fault.warning("interrupted")
+    else:
+        _fault.critical("the process ends by an error: %s", error, exc_info=(kind, error, trace))
+
+
+def _uncaught_in_a_thread(said: threading.ExceptHookArgs) -> None:
+    if said.exc_value is not None and not issubclass(said.exc_type, SystemExit):
+        name = said.thread.name if said.thread else "unknown"
+        exc_info = (said.exc_type, said.exc_value, said.exc_traceback)
+        _fault.error("the thread %s ends by an error: %s", name, said.exc_value, exc_info=exc_info)

@@ -1,0 +1,55 @@
+"""The instance of Dagster as the platform has it: its processes log as ours do, and no secret gets into its storage."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from convergence_assets import dagster_compat
+from convergence_assets.logs.process import set_up_beside_dagster
+from convergence_assets.logs.runs import automation_logger, run_logger
+from convergence_assets.redaction import redacted
+
+_COMMANDS = frozenset({"dagster", "dagster-webserver", "dagster-daemon"})
+_MODULES = frozenset({"dagster", "dagster_webserver", "_daemon"})
+
+
+class Instance(dg.DagsterInstance):
+    """`instance_class: {module: convergence_assets.operations.dagster_logs, class: Instance}` in dagster.yaml."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        set_up_logs()
+
+    @classmethod
+    def config_schema(cls) -> Mapping[str, Any]:
+        return {}
+
+    @classmethod
+    def config_defaults(cls, base_dir: str) -> Mapping[str, Any]:
+        return dagster_compat.instance_defaults(base_dir)
+
+    def handle_new_event(self, event: Any, *, batch_metadata: Any = None) -> None:
+        """Store an event, without secrets."""
+        super().handle_new_event(dagster_compat.without_secrets(event, redacted), batch_metadata=batch_metadata)
+
+    def update_tick(self, tick: Any) -> Any:
+        """Store what became of a sensor's or a schedule's tick, without secrets."""
+        return super().update_tick(dagster_compat.without_secrets(tick, redacted))
+
+
+def set_up_logs() -> None:
+    """Where this is one of Dagster's processes (daemon, webserver, code server, a run's worker): its log is ours.
+
+    Raises `SettingsError` for a CONVERGENCE_LOG_FORMAT that is none.
+    """
+    if _is_dagsters(sys.argv[0] if sys.argv else ""):
+        set_up_beside_dagster()
+        dagster_compat.console_loggers_are(run_logger, automation_logger)
+
+
+def _is_dagsters(started: str) -> bool:
+    path = Path(started)
+    return path.name in _COMMANDS or (path.name == "__main__.py" and path.parent.name in _MODULES)
