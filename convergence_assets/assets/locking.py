@@ -13,8 +13,9 @@ import dagster as dg
 from convergence_assets import dagster_compat
 from convergence_assets.assets.tags import CONFIG_VERSION_TAG, REQUEST_TAG, TRIGGER_TAG
 from convergence_assets.settings import Settings
+from convergence_assets.tenancy.description import dataset_of, described
 from convergence_assets.tenancy.model import Tenant, TenantPipeline
-from convergence_assets.warehouse.interface import Waits, silent
+from convergence_assets.warehouse.interface import SchemaChange, Waits, silent
 
 if TYPE_CHECKING:
     from convergence_assets.control.locks import Claim, LockLost, Refused
@@ -30,7 +31,7 @@ _BACKFILL_TAG = "dagster/backfill"
 @dataclass(frozen=True)
 class Leave:
     """What a step calls before and after it publishes (rows and late-data markers by day), while a statement takes
-    long, and where it fails.
+    long, where it made or changed its table, and where it fails.
 
     `missing` are, by day, the tables of other pipelines that it reads and that are not published.
     """
@@ -38,6 +39,7 @@ class Leave:
     before_publish: Callable[[], None] = lambda: None
     published: Callable[[Mapping[date, int], Mapping[date, str]], None] = lambda rows, markers: None
     waits: Waits = silent
+    schema_changed: Callable[[SchemaChange], None] = lambda change: None
     failed: Callable[[], None] = lambda: None
     missing: Mapping[date, tuple[str, ...]] = field(default_factory=dict)
 
@@ -67,6 +69,7 @@ def locked(
     request, or the plan allows no further run; to be retried where the control store cannot be reached.
     """
     # Dagster has imported SQLAlchemy by the time a step runs; loading definitions does not.
+    from convergence_assets.control.changes import Changes
     from convergence_assets.control.errors import ControlError
     from convergence_assets.control.holding import holding
     from convergence_assets.control.locks import Claim, LockLost, Refused
@@ -91,6 +94,10 @@ def locked(
                 run_id=run_id, read_through=read_through, markers=markers,
             )  # fmt: skip
 
+        def schema_changed(change: SchemaChange) -> None:
+            said = "made" if change.created else f"columns added: {', '.join(change.added)}"
+            Changes(held.store).schema(tenant.tenant_id, f"{dataset_of(tenant)}.{table}", said, run_id)
+
         def failed() -> None:
             # Without this the plan counts the run until somebody asks what became of it.
             with suppress(ControlError):
@@ -98,7 +105,8 @@ def locked(
 
         missing = {day: tables for day in days if (tables := reading.missing(day, found))}
         try:
-            yield Leave(partial(held.locks.confirm, lock), published, _SignOfLife(context), failed, missing)
+            confirm, waits = partial(held.locks.confirm, lock), _SignOfLife(context)
+            yield Leave(confirm, published, waits, schema_changed, failed, missing)
         except BaseException:
             failed()
             raise
@@ -143,6 +151,7 @@ _introduced: set[str] = set()
 def _introduce(store: "ControlStore", tenant: Tenant, context: dg.AssetExecutionContext) -> None:
     """Once a run: say which process works on it, whoever launched it, and which version of the tenant's files it
     has."""
+    from convergence_assets.control.changes import Changes
     from convergence_assets.control.workers import Workers
     from convergence_assets.process import this_process
 
@@ -153,6 +162,7 @@ def _introduce(store: "ControlStore", tenant: Tenant, context: dg.AssetExecution
     worker = workers.find(run_id)
     if worker is None or worker.owner != here:
         workers.record(run_id, here)
+    Changes(store).met(tenant.tenant_id, described(tenant), run_id)
     if CONFIG_VERSION_TAG not in context.run.tags:
         said = {CONFIG_VERSION_TAG: tenant.config_version[:CONFIG_VERSION_SHOWN]}
         dagster_compat.add_run_tags(context.instance, run_id, said)

@@ -100,7 +100,9 @@ class StepRun:
             warehouse.sweep_staging(STAGING_KEPT_DAYS)
             schema = table_schema(self.step.spec)
             target = target_table(self.tenant, self.step.table)
-            warehouse.ensure_table(target, schema)
+            change = warehouse.ensure_table(target, schema)
+            if change.created or change.added:
+                leave.schema_changed(change)
             seen = markers(warehouse, self.tenant, self.step, window, job)
             staged = self._stage(warehouse, window, job)
             outcomes = self._validate(warehouse, staged, window, job)

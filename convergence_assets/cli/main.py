@@ -10,6 +10,7 @@ from rich.text import Text
 
 from convergence_assets.cli.alerts import alerts
 from convergence_assets.cli.backfill import backfill
+from convergence_assets.cli.changes import changes
 from convergence_assets.cli.clear_stuck import clear_stuck
 from convergence_assets.cli.compile import compile_sql
 from convergence_assets.cli.costs import costs
@@ -63,6 +64,7 @@ for command in (
     logs,
     serve,
     costs,
+    changes,
 ):
     app.command()(command)
 app.command("compile")(compile_sql)

@@ -42,9 +42,13 @@ def note(connection: sa.Connection, deed: Deed, now: datetime) -> None:
     _log.info("audit: %s", ", ".join(f"{name}={said}" for name, said in row.items() if said))
 
 
-def noted(connection: sa.Connection, tenant_id: str | None = None, limit: int = 1000) -> Sequence[Noted]:
+def noted(
+    connection: sa.Connection, tenant_id: str | None = None, limit: int = 1000, since: datetime | None = None
+) -> Sequence[Noted]:
     """The newest first; of all tenants, or of one."""
     wanted = sa.select(audit).order_by(audit.c.id.desc()).limit(limit)
+    if since is not None:
+        wanted = wanted.where(audit.c.moment >= since)
     if tenant_id is not None:
         wanted = wanted.where(audit.c.tenant_id == tenant_id)
     return [

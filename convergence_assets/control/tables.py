@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 # The newest file of migrations/versions; a store at this revision is opened without importing alembic.
-HEAD = "0007"
+HEAD = "0008"
 
 # Dagster keeps an `alembic_version` of its own in the same Postgres: every name here begins alike.
 VERSION_TABLE = "convergence_schema_version"
@@ -402,4 +402,32 @@ api_requests = sa.Table(
     sa.Column("retry_of", sa.Text),
     sa.Index("convergence_api_requests_by_pipeline", "tenant_id", "pipeline", "asked_at"),
     sa.Index("convergence_api_requests_by_moment", "asked_at"),
+)
+
+# What became different and when: a tenant's files and pipelines, tables, the installed packages. `state` is what is
+# compared with the next time, as JSON; it is NULL where nothing is.
+changes = sa.Table(
+    "convergence_changes",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), sa.Identity(always=True), primary_key=True),
+    sa.Column("moment", Moment, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("tenant_id", sa.Text),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("said", sa.Text, nullable=False),
+    sa.Column("run_id", sa.Text),
+    sa.Column("state", sa.Text),
+    sa.Index("convergence_changes_by_moment", "moment"),
+    sa.Index("convergence_changes_by_subject", "subject", "id"),
+    sqlite_autoincrement=True,
+)
+
+# Where a tenant's days are published, and which days they are, since its first publish.
+places = sa.Table(
+    "convergence_places",
+    metadata,
+    sa.Column("tenant_id", sa.Text, primary_key=True),
+    sa.Column("timezone", sa.Text, nullable=False),
+    sa.Column("dataset", sa.Text, nullable=False),
+    sa.Column("settled_at", Moment, nullable=False),
 )

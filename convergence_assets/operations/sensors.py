@@ -35,9 +35,12 @@ class _Shared:
 
     @cached_property
     def watching(self) -> "Watching":
+        from convergence_assets.operations.loaded import note_loaded
         from convergence_assets.operations.watching import Watching
 
-        return Watching.of(self._registry, self._settings)
+        watching = Watching.of(self._registry, self._settings)
+        note_loaded(watching.store, self._registry)
+        return watching
 
 
 _on = partial(dg.sensor, default_status=dg.DefaultSensorStatus.RUNNING)

@@ -9,8 +9,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from sqlglot import exp
-
 from convergence_assets.warehouse.changes import added_columns
 from convergence_assets.warehouse.duckdb import tables
 from convergence_assets.warehouse.duckdb.attaching import Attaching
@@ -18,10 +16,9 @@ from convergence_assets.warehouse.duckdb.engine import Engine
 from convergence_assets.warehouse.duckdb.files import Layout
 from convergence_assets.warehouse.duckdb.loading import load_statement
 from convergence_assets.warehouse.duckdb.merging import merge_statement
-from convergence_assets.warehouse.duckdb.parameters import bound
+from convergence_assets.warehouse.duckdb.preparing import prepared
 from convergence_assets.warehouse.duckdb.rows import check_output, inserted, partition_literal, spelled
 from convergence_assets.warehouse.duckdb.tables import quoted
-from convergence_assets.warehouse.duckdb.transpile import UnportableSQL, to_sql, transpile_tree
 from convergence_assets.warehouse.errors import InvalidQuery, NotFound, SchemaMismatch, StagingChanged
 from convergence_assets.warehouse.interface import (
     Estimate,
@@ -36,7 +33,15 @@ from convergence_assets.warehouse.interface import (
     silent,
 )
 from convergence_assets.warehouse.row_text import Row, row_text
-from convergence_assets.warehouse.schema import STAGING_PREFIX, Column, Dataset, Query, TableRef, TableSchema
+from convergence_assets.warehouse.schema import (
+    STAGING_PREFIX,
+    Column,
+    Dataset,
+    ParameterValue,
+    Query,
+    TableRef,
+    TableSchema,
+)
 from convergence_assets.warehouse.statements import absent, table_names
 
 if TYPE_CHECKING:
@@ -272,7 +277,7 @@ class DuckDBWarehouse:
                 raise SchemaMismatch(f"file {file.path} does not fit the declared columns: {error}") from error
 
     @contextmanager
-    def _prepared(self, query: Query, timeout_seconds: float) -> Iterator[tuple[str, dict[str, object]]]:
+    def _prepared(self, query: Query, timeout_seconds: float) -> Iterator[tuple[str, dict[str, ParameterValue]]]:
         """The query as DuckDB runs it, with its datasets attached while the block runs."""
         named = table_names(query.sql)
         datasets = {Dataset.of(t) for t in named}
@@ -287,19 +292,7 @@ class DuckDBWarehouse:
                     if table.table not in stands:
                         raise NotFound(absent(table, stands))
                     types[table.table] = {c.name: c for c in stands[table.table].schema.columns}
-            try:
-                tree = transpile_tree(query.sql, types)
-            except UnportableSQL as error:
-                first = error.problems[0]
-                raise InvalidQuery(f"{first.message}; {first.remedy}", line=first.line, column=first.column) from None
-            for node in list(tree.find_all(exp.Table)):
-                if node.db:
-                    dataset = Dataset(node.db, node.catalog or None)
-                    node.set("catalog", None)
-                    node.set("db", exp.to_identifier(str(dataset), quoted=True))
-            sql = to_sql(tree)
-            used = {n.name for n in tree.find_all(exp.Parameter)}
-            yield sql, {k: bound(k, v) for k, v in query.parameters.items() if k in used or f"${k}" in sql}
+            yield prepared(query, types)
 
 
 def _partition_day(schema: TableSchema) -> str:

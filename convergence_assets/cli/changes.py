@@ -1,0 +1,56 @@
+"""`convergence changes`: what changed, to be held against an incident."""
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+from convergence_assets.cli.choosing import tenant_of
+from convergence_assets.cli.moments import moment
+from convergence_assets.settings import Settings
+from convergence_assets.tenancy.registry import load_tenants
+
+if TYPE_CHECKING:
+    from convergence_assets.operations.timeline import Happened
+
+
+def changes(
+    since: Annotated[str, typer.Option(help="A date, a moment in UTC, or how long ago: 2h, 3d")] = "1d",
+    tenant: Annotated[str | None, typer.Option(help="Only this tenant's, and what concerns all")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a change")] = False,
+) -> None:
+    """What changed in tenants' files, pipelines' code, tables and packages, and who did what; the oldest first, in UTC.
+
+    A file's or package's change stands at the moment at which a code location or a run first had it, not at that of
+    the edit. `convergence diagnose` shows the changes before a run.
+
+    Example: convergence changes --since 3d --tenant acme
+    """
+    from convergence_assets.control.store import ControlStore
+    from convergence_assets.operations.timeline import happened
+
+    settings = Settings.from_env()
+    store = ControlStore.open(settings)
+    begin = moment(since, store.now(), "--since")
+    if tenant is not None:
+        tenant_of(load_tenants(settings), tenant)
+    with store.read() as connection:
+        found = happened(connection, begin, tenant)
+    if as_json:
+        for one in found:
+            typer.echo(json.dumps(vars(one) | {"moment": one.moment.isoformat()}))
+        return
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(table_of(found) if found else f"nothing has changed since {begin:%Y-%m-%dT%H:%M:%SZ}")
+
+
+def table_of(found: "list[Happened]") -> Table:
+    """A row a change."""
+    table = Table("when (UTC)", "kind", "tenant", "of", Column("what", overflow="fold"), "by")
+    for one in found:
+        cells = (f"{one.moment:%m-%d %H:%M:%S}", one.kind, one.tenant_id or "", one.subject, one.said, one.by or "")
+        table.add_row(*map(Text, cells))
+    return table

@@ -1,0 +1,43 @@
+"""A tenant in words that can be compared with what it was before."""
+
+from collections.abc import Iterator
+
+from convergence_assets.tenancy.model import Tenant, TenantPipeline
+
+_SHOWN = 12
+
+
+def described(tenant: Tenant) -> dict[str, str]:
+    """What decides how a tenant is served, by a name that a person understands; no secret is among it."""
+    plan = tenant.plan
+    said = {
+        "files": tenant.config_version[:_SHOWN],
+        "timezone": tenant.timezone,
+        "dataset": dataset_of(tenant),
+        "location": tenant.location or "the warehouse's own",
+        "plan": f"{plan.max_concurrent_runs} at once, {plan.daily_runs} a day, {plan.monthly_runs} a month",
+        "enabled": _word(tenant.enabled),
+        "paused": _word(tenant.paused),
+    }
+    for pipeline in tenant.pipelines:
+        said |= dict(_of(pipeline))
+    return said
+
+
+def dataset_of(tenant: Tenant) -> str:
+    """The dataset of the tenant's tables, with the project where its file names one."""
+    return f"{tenant.project}.{tenant.dataset}" if tenant.project else tenant.dataset
+
+
+def _of(pipeline: TenantPipeline) -> Iterator[tuple[str, str]]:
+    name = f"pipeline {pipeline.name}"
+    yield f"{name}: start date", str(pipeline.start_date)
+    yield f"{name}: schedule", pipeline.schedule
+    yield f"{name}: paused", _word(pipeline.paused)
+    yield f"{name}: longest run", f"{pipeline.max_pipeline_duration_minutes} minutes"
+    for step in pipeline.steps:
+        yield f"definition of {pipeline.name}/{step.table}", step.definition_hash
+
+
+def _word(value: bool) -> str:
+    return "yes" if value else "no"
