@@ -15,6 +15,7 @@ from convergence_assets.cli.clear_stuck import clear_stuck
 from convergence_assets.cli.compile import compile_sql
 from convergence_assets.cli.costs import costs
 from convergence_assets.cli.demo import demo
+from convergence_assets.cli.diagnose import diagnose
 from convergence_assets.cli.doctor import doctor
 from convergence_assets.cli.jobs import jobs
 from convergence_assets.cli.keys import keys
@@ -65,6 +66,7 @@ for command in (
     serve,
     costs,
     changes,
+    diagnose,
 ):
     app.command()(command)
 app.command("compile")(compile_sql)

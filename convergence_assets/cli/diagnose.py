@@ -1,0 +1,127 @@
+"""`convergence diagnose`: everything known of a run, told shortly and packed to be handed on."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from convergence_assets.cli.choosing import run_of
+from convergence_assets.cli.instance import open_instance
+from convergence_assets.redaction import redacted, redacted_value
+from convergence_assets.settings import Settings
+from convergence_assets.tenancy.registry import load_tenants
+
+if TYPE_CHECKING:
+    from convergence_assets.operations.evidence import Evidence
+
+_CHANGES_SHOWN, _CHECKS_SHOWN, _EVENTS_SHOWN = 10, 10, 8
+
+
+def diagnose(
+    run: Annotated[str, typer.Argument(help="Run id, or a beginning of it that no other run has")],
+    output: Annotated[
+        Path | None, typer.Option(help="The zip file; absent: diagnose-RUN.zip in the present folder", dir_okay=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The summary as one JSON object")] = False,
+) -> None:
+    """Gather all evidence of a run: a summary here, and a zip file of JSON and SQL with secrets hidden.
+
+    It holds the run with its events, checks, warehouse jobs, incidents, remediations, locks, requests, worker, the
+    SQL as compiled now, the tenant's configuration, and what changed before it. What cannot be asked, such as a
+    warehouse that is away, is named and left out.
+
+    Example: convergence diagnose 3f2a91c0
+    """
+    from convergence_assets.control.store import ControlStore
+    from convergence_assets.operations.bundle import plain, write_bundle
+    from convergence_assets.operations.evidence import Gathering
+
+    settings = Settings.from_env()
+    registry = load_tenants(settings)
+    store = ControlStore.open(settings)
+    with open_instance(settings) as instance:
+        run_id = run_of(instance, run)
+        found = Gathering(instance, store, settings, registry).of(run_id)
+    path = output or Path(f"diagnose-{run_id[:8]}.zip")
+    lines = _lines(found)
+    try:
+        names = write_bundle(path, found, "\n".join(lines) + "\n")
+    except OSError as error:
+        raise typer.BadParameter(
+            f"{path} cannot be written: {error.strerror or error}; --output names another file"
+        ) from None
+    if as_json:
+        said = _as_json(found) | {"bundle": str(path.absolute()), "files": names}
+        typer.echo(json.dumps(redacted_value(plain(said))))
+        return
+    for line in lines:
+        typer.echo(redacted(line))
+    typer.echo(f"{len(names)} files in {path}")
+
+
+def _error(found: "Evidence") -> dict[str, Any] | None:
+    from convergence_assets.api.detail import remedy_of
+
+    for part in found.parts:
+        if part.error_class:
+            return {
+                "class": part.error_class, "message": part.error_message, "remedy": remedy_of(part.error_class),
+                "runbook": next((i.runbook for i in found.incidents if i.run_id == found.run_id), None),
+            }  # fmt: skip
+    return None
+
+
+def _lines(found: "Evidence") -> list[str]:
+    lines = [f"run {found.run_id}: {found.status}"]
+    for part in found.parts:
+        lines.append(
+            f"  tenant {part.tenant_id}, pipeline {part.pipeline}, partition {part.partition or 'none'}: "
+            f"{part.status}, attempt {part.attempt}, asked for by {part.trigger}, config {part.config_version or 'unknown'}, "
+            f"{part.rows_published:,} rows published"
+        )
+        lines.append(
+            f"  made {_moment(part.created_at)}, began {_moment(part.started_at)}, ended {_moment(part.ended_at)}"
+        )
+        if part.stuck_reason:
+            lines.append(f"  stuck: {part.stuck_reason}")
+    error = _error(found)
+    if error:
+        lines += [f"error {error['class']}: {error['message']}", f"  next: {error['remedy']}"]
+        if error["runbook"]:
+            lines.append(f"  runbook: docs/RUNBOOK.md#{error['runbook']}")
+    failed = found.failed_checks
+    lines += [
+        f"check {row['table_name']}: {row['check_name']} failed ({row['severity']}, {row['partition']})"
+        for row in failed[:_CHECKS_SHOWN]
+    ]
+    told = [line for line in found.events if line.level in ("warning", "error") and line.event != "check"]
+    lines += [f"{line.moment:%H:%M:%S} {line.level}: {line.message}" for line in told[-_EVENTS_SHOWN:]]
+    lines += [
+        f"incident {i.severity} {i.kind}: {i.title} ({'resolved' if i.resolved_at else 'open'}, seen {i.count} times)"
+        for i in found.incidents
+    ]
+    lines += [f"remediation {r['rung']}: {r['outcome']}" for r in found.contents["remediations.json"]]
+    lines += [
+        f"changed {_moment(c.moment)} {c.kind} {c.subject}: {c.said}" for c in found.changes[-_CHANGES_SHOWN:]
+    ] or ["nothing is known to have changed before it"]
+    lines += [f"not asked: {what}: {why}" for what, why in found.missing.items()]
+    return lines
+
+
+def _as_json(found: "Evidence") -> dict[str, Any]:
+    return {
+        "run_id": found.run_id,
+        "status": found.status,
+        "parts": found.contents["run.json"]["parts"],
+        "error": _error(found),
+        "failed_checks": found.failed_checks,
+        "incidents": found.contents["incidents.json"],
+        "remediations": found.contents["remediations.json"],
+        "changes": found.contents["changes.json"],
+        "not_asked": found.missing,
+    }
+
+
+def _moment(moment: Any) -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}" if moment else "not yet"
