@@ -55,6 +55,7 @@ def _caller(
     found, reason = deployment.keys.judge(secret) if secret else (None, "missing")
     if found is None:
         raise _failed(deployment, address, reason, "key.use", secret)
+    request.state.asked_by = {"tenant": found.tenant_id, "key_id": found.key_id}
     _count(request, deployment, deployment.limits.tenant, found.tenant_id)
     if deployment.keys.is_use_to_be_noted(found):
         deployment.behind.do(partial(deployment.keys.used, found))
@@ -81,6 +82,7 @@ def _operator(
     _slow_down(deployment, address)
     if not is_admin_key(secret, deployment.settings):
         raise _failed(deployment, address, "missing" if not secret else "wrong_admin_key", "admin", secret)
+    request.state.asked_by = {"key_id": ADMIN}
     _count(request, deployment, deployment.limits.admin, ADMIN)
     return Operator(address)
 

@@ -1,6 +1,7 @@
-"""What happens to every request on its way: it is counted and timed, its size limited, headers added."""
+"""What happens to every request on its way: it is counted, timed and logged, its size limited, headers added."""
 
 import json
+import logging
 import time
 from collections.abc import Mapping
 
@@ -10,6 +11,8 @@ from convergence_assets.api.counting import METHODS, REQUESTS, SECONDS, UNMATCHE
 from convergence_assets.api.deployment import Deployment
 
 LARGEST_BODY_BYTES = 64 * 1024
+_ASKED_ALL_THE_TIME = frozenset({"/health/live", "/health/ready", "/metrics"})
+_log = logging.getLogger("convergence.access")
 _TOO_LARGE = json.dumps(
     {"error": "too_large", "message": f"The body is larger than {LARGEST_BODY_BYTES} bytes.", "next": "Send less."}
 ).encode()
@@ -44,8 +47,10 @@ class Passing:
         finally:
             method = scope["method"] if scope["method"] in METHODS else "other"
             path = getattr(scope.get("route"), "path", UNMATCHED)
+            took = time.perf_counter() - began
             REQUESTS.labels(method, path, str(status)).inc()
-            SECONDS.labels(method, path).observe(time.perf_counter() - began)
+            SECONDS.labels(method, path).observe(took)
+            _note(method, path, status, took, scope["state"].get("asked_by", {}))
 
     def _headers(self, state: Mapping[str, Mapping[str, str]]) -> list[tuple[bytes, bytes]]:
         found = [(name.lower().encode(), value.encode()) for name, value in state.get("limits", {}).items()]
@@ -70,6 +75,16 @@ class _Limited:
             if self._left < 0:
                 return {"type": "http.request", "body": b"\0", "more_body": False}
         return message
+
+
+def _note(method: str, path: str, status: int, seconds: float, asked_by: Mapping[str, str]) -> None:
+    """A line of the access log, in which paths are those of the routes: what clients send may be a secret."""
+    level = logging.ERROR if status >= 500 else logging.INFO
+    if path in _ASKED_ALL_THE_TIME and status < 500:
+        level = logging.DEBUG
+    request = {"requestMethod": method, "requestUrl": path, "status": status, "latency": f"{seconds:.6f}s"}
+    said = {"method": method, "path": path, "status": status, "duration_ms": round(seconds * 1000, 1), **asked_by}
+    _log.log(level, "%s %s: %s", method, path, status, extra=said | {"httpRequest": request})
 
 
 def _says_too_large(scope: Scope) -> bool:

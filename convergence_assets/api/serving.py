@@ -63,7 +63,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def config_of(deployment: Deployment) -> uvicorn.Config:
-    """Without a line a request: paths hold what clients send, which may be a secret in the wrong place."""
+    """Without uvicorn's line a request: it holds what clients send, which may be a secret in the wrong place."""
     logging.getLogger("uvicorn.access").disabled = True
     return uvicorn.Config(
         build_app(deployment), log_config=None, access_log=False, server_header=False, timeout_keep_alive=30,

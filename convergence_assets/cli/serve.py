@@ -6,7 +6,10 @@ from typing import Annotated
 import typer
 
 from convergence_assets.cli.instance import open_instance
+from convergence_assets.logs.process import set_up
 from convergence_assets.settings import Settings, SettingsError
+
+_log = logging.getLogger(__name__)
 
 
 def serve(
@@ -25,11 +28,11 @@ def serve(
     from convergence_assets.api.serving import check_admin_key
     from convergence_assets.api.serving import serve as run
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    set_up()
     settings = Settings.from_env()
     check_admin_key(settings)
     if settings.admin_key is None:
-        typer.echo("CONVERGENCE_ADMIN_KEY is not set: the admin routes answer 401", err=True)
+        _log.warning("CONVERGENCE_ADMIN_KEY is not set: the admin routes answer 401")
     try:
         with open_instance(settings) as instance, Deployment.opened(settings, instance) as deployment:
             run(deployment, host, port or settings.api_port)

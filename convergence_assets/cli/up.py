@@ -13,13 +13,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import IO, TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
 from convergence_assets.cli.instance import dagster_home, open_instance
+from convergence_assets.cli.joined import Joined
 from convergence_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 SECONDS_TO_END = 8.0
 """Of the ten in which everything has ended."""
 _WORKSPACE = "workspace.yaml"
-_COLOURS = {"dagster": "cyan", "api": "magenta"}
 
 
 @dataclass
@@ -48,6 +46,8 @@ def up(
 ) -> None:
     """Run the platform here: Dagster's UI, its daemon and code server, and the HTTP service. Ctrl-C ends all of it.
 
+    Their logs are shown together: as text on a terminal, else, or with CONVERGENCE_LOG_FORMAT=json, as JSON lines.
+
     Example: convergence up --port 3000 --api-port 8080
     """
     settings = Settings.from_env()
@@ -61,24 +61,23 @@ def up(
         raise typer.BadParameter(f"there is no {_WORKSPACE} here; call this in the folder that holds it")
     home = dagster_home(settings)
     _prepare(settings)
-    environ = dict(os.environ) | {"DAGSTER_HOME": str(home), "PYTHONUNBUFFERED": "1"}
+    own = {"DAGSTER_HOME": str(home), "PYTHONUNBUFFERED": "1", "CONVERGENCE_LOG_FORMAT": "json"}
+    environ = dict(os.environ) | own
     environ.setdefault("CONVERGENCE_DAGSTER_URL", f"http://{host}:{port}")
-    console = Console(soft_wrap=True, highlight=False)
+    joined = Joined()
     parts: list[_Part] = []
     with _ending_on_signals() as asked:
         try:
-            words = ["dev", "-w", _WORKSPACE, "-h", host, "-p", str(port)]
-            parts.append(_start("dagster", [str(_beside("dagster")), *words], environ, console))
+            words = ["dev", "-w", _WORKSPACE, "-h", host, "-p", str(port), "--log-format", "json"]
+            parts.append(_start("dagster", [str(_beside("dagster")), *words], environ, joined))
             words = ["serve", "--host", host, "--port", str(api_port)]
-            parts.append(_start("api", [str(_beside("convergence")), *words], environ, console))
-            console.print(
-                f"Dagster UI: http://{host}:{port}   HTTP service: http://{host}:{api_port}/docs", style="bold"
-            )
+            parts.append(_start("api", [str(_beside("convergence")), *words], environ, joined))
+            joined.say(f"Dagster UI: http://{host}:{port}   HTTP service: http://{host}:{api_port}/docs")
             ended = _first_to_end(parts, asked)
         finally:
             _end(parts, settings)
     if ended is not None:
-        console.print(f"{ended.name} ended by itself (exit code {ended.process.returncode}); the rest was ended too")
+        joined.say(f"{ended.name} ended by itself (exit code {ended.process.returncode}); the rest was ended too")
         raise typer.Exit(1)
 
 
@@ -109,24 +108,19 @@ def _beside(name: str) -> Path:
     return Path(sys.executable).with_name(name)
 
 
-def _start(name: str, words: Sequence[str], environ: Mapping[str, str], console: Console) -> _Part:
+def _start(name: str, words: Sequence[str], environ: Mapping[str, str], joined: Joined) -> _Part:
     process = subprocess.Popen(
         words, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
         start_new_session=True, preexec_fn=_listen_to_interrupts,
     )  # fmt: skip
     assert process.stdout is not None
-    threading.Thread(target=_show, args=(name, process.stdout, console), daemon=True).start()
+    threading.Thread(target=joined.follow, args=(name, process.stdout), daemon=True).start()
     return _Part(name, process)
 
 
 def _listen_to_interrupts() -> None:
     # Where this command itself ignores them (a shell's background job), its children would too.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def _show(name: str, lines: IO[str], console: Console) -> None:
-    for line in lines:
-        console.print(Text(f"{name:8}", _COLOURS[name]), Text.from_ansi(line.rstrip()), sep="")
 
 
 class _ending_on_signals:

@@ -1,16 +1,18 @@
 """`convergence watch`: the watchdog, a process of its own that tells people when the daemon itself does not work."""
 
+import logging
 import time
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from convergence_assets.cli.instance import open_instance
+from convergence_assets.logs.process import set_up
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_tenants
 
 BUDGET_SECONDS = 40.0
+_log = logging.getLogger(__name__)
 
 
 def watch(
@@ -26,13 +28,13 @@ def watch(
     from convergence_assets.operations.watching import Watching
 
     settings = Settings.from_env()
-    console = Console(soft_wrap=True, highlight=False)
+    set_up()
     with open_instance(settings) as instance:
         while True:
             # Read anew: routes and tenants change while this runs.
             watching = Watching.of(load_tenants(settings), settings)
             said, lives = watching.guard(instance, BUDGET_SECONDS)
-            console.print(f"{watching.store.now():%Y-%m-%dT%H:%M:%SZ} {said}")
+            _log.log(logging.INFO if lives else logging.ERROR, "%s", said)
             if once:
                 raise typer.Exit(0 if lives else 1)
             time.sleep(every)

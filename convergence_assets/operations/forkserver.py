@@ -142,7 +142,7 @@ class _Server:
                 return
             if process == 0:
                 return
-            said = {"worker": process, "status": os.waitstatus_to_exitcode(status)}
+            said: dict[str, float] = {"worker": process, "status": os.waitstatus_to_exitcode(status)}
             said |= {"cpu_seconds": round(used.ru_utime + used.ru_stime, 3), "peak_bytes": used.ru_maxrss * 1024}
             print(json.dumps(said), flush=True)
             log = self._workers.pop(process, None)
@@ -179,7 +179,7 @@ def _work(
     except SystemExit as ended:
         status = ended.code if isinstance(ended.code, int) else (0 if ended.code is None else 1)
     except BaseException:
-        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+        sys.excepthook(*sys.exc_info())
     finally:
         with contextlib.suppress(BaseException):
             import atexit
