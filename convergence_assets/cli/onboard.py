@@ -4,7 +4,7 @@ import getpass
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo
@@ -62,7 +62,8 @@ def onboard(
     --template gcp_billing --with export_table=hooli_export.gcp_billing_export_resource_v1_0A --start-date 2026-10-01
     --yes
     """
-    from convergence_assets.operations.onboarding import OnboardingFailed, OnboardingRefused, apply, files_of, plan
+    from convergence_assets.operations.making import apply
+    from convergence_assets.operations.onboarding import OnboardingFailed, OnboardingRefused, files_of, plan
     from convergence_assets.tenancy.onboarding_files import ReadOnlyPlace
 
     settings = Settings.from_env()
@@ -223,7 +224,7 @@ class _Showing:
         self._said: dict[str, Any] = {}
 
     def plan(self, planned: "Onboarding") -> None:
-        self._said["plan"] = _as_json(planned)
+        self._said["plan"] = planned.described()
         if self._as_json:
             return
         if planned.stands:
@@ -303,23 +304,3 @@ class _Showing:
     def _complain(self, said: str) -> None:
         if not self._as_json:
             typer.echo(said, err=True)
-
-
-def _as_json(planned: "Onboarding") -> dict[str, Any]:
-    tenant = planned.tenant
-    return {
-        "tenant": tenant.tenant_id,
-        "file": planned.file.shown,
-        "content": planned.content.decode(),
-        "stands": planned.stands,
-        "dataset": tenant.dataset,
-        "project": tenant.project,
-        "location": tenant.location,
-        "tables": [str(ref) for ref, _ in planned.tables],
-        "assets": list(planned.assets),
-        "schedules": [
-            asdict(asked) | {"first_day": str(asked.first_day), "first_due_at": asked.first_due_at.isoformat()}
-            for asked in planned.asked
-        ],
-        "bytes_a_day": planned.bytes_a_day,
-    }

@@ -1,10 +1,7 @@
 """`convergence tenants`: who is served and how, one tenant in full, and its beginning and end."""
 
-import getpass
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -12,20 +9,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from convergence_assets.cli.choosing import tenant_of
+from convergence_assets.cli.offboard import offboard
 from convergence_assets.cli.onboard import onboard
 from convergence_assets.pipelines.problems import nearest
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy import onboarding
 from convergence_assets.tenancy.model import Tenant, TenantRegistry
-from convergence_assets.tenancy.onboarding_files import ReadOnlyPlace, TenantFile
 from convergence_assets.tenancy.registry import load_tenants
 
 tenants = typer.Typer(name="tenants", help="Who is served, onboarding, and its end.", no_args_is_help=True)
 tenants.command()(onboard)
+tenants.command()(offboard)
 
 _COLOURS = {"served": "green", "rejected": "red", "paused": "yellow", "disabled": "dim"}
-_HANDED_OUT = 3
 
 
 @tenants.command("list")
@@ -79,55 +74,6 @@ def show(
         for text in _lines(said):
             typer.echo(text)
     raise typer.Exit(1 if said["status"] == "rejected" else 0)
-
-
-@tenants.command()
-def offboard(
-    tenant: Annotated[str, typer.Argument(help="Tenant id")],
-    delete_data: Annotated[
-        bool, typer.Option("--delete-data", help="Ask for its data's end; needs --yes-delete-data-of as well")
-    ] = False,
-    yes_delete_data_of: Annotated[str | None, typer.Option(help="The tenant id once more")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object")] = False,
-) -> None:
-    """Disable a tenant: `enabled: false` in its file. Nothing is run or asked for any more; no data is deleted.
-
-    Exit code 3 where the tenants folder cannot be written: the file is then shown, to be committed.
-
-    Example: convergence tenants offboard hooli
-    """
-    from convergence_assets.operations.code_location import reloaded
-
-    settings = Settings.from_env()
-    chosen = tenant_of(load_tenants(settings), tenant)
-    if delete_data or yes_delete_data_of is not None:
-        raise typer.BadParameter(_refused_deletion(settings, chosen, delete_data, yes_delete_data_of))
-    file = TenantFile(settings.tenants, tenant)
-    raw = file.read() or b""
-    edited = onboarding.disabled(file.shown, raw, f"offboarded {datetime.now(UTC):%Y-%m-%d}")
-    if edited is None:
-        raise typer.BadParameter(f"{file.shown} cannot be edited line by line; write `enabled: false` into it")
-    changed, done, next_step = chosen.enabled, None, None
-    if changed:
-        try:
-            file.replace(raw, edited)
-        except ReadOnlyPlace as error:
-            _hand_out(file, edited, str(error.strerror), as_json=as_json)
-            raise typer.Exit(_HANDED_OUT) from None
-        _note(settings, tenant)
-        done, next_step = reloaded(settings, replace(chosen, enabled=False))
-    stays = list(_stays(settings, chosen))
-    if as_json:
-        outcome = "offboarded" if changed else "unchanged"
-        said = {"outcome": outcome, "tenant": tenant, "file": file.shown, "stays": stays}
-        typer.echo(json.dumps(said | {"done": done, "next": next_step}))
-        return
-    typer.echo(f"tenant {tenant} is disabled: `enabled: false` in {file.shown}" if changed
-               else f"tenant {tenant} is disabled already: nothing was changed")  # fmt: skip
-    for what in stays:
-        typer.echo(f"stays: {what}")
-    if done or next_step:
-        typer.echo(done or f"next: {next_step}")
 
 
 def _all(settings: Settings) -> Iterator[dict[str, Any]]:
@@ -213,55 +159,3 @@ def _lines(said: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {pipeline['name']}: {pipeline['schedule']}, from {pipeline['start_date']}{paused}"
         for table, day in pipeline["tables"].items():
             yield f"    {table}: last published {day or 'never'}"
-
-
-def _stays(settings: Settings, tenant: Tenant) -> Iterator[str]:
-    place = ".".join(part for part in (tenant.project or settings.project, tenant.dataset) if part)
-    yield f"dataset {place} with all its tables, the ledger's among them"
-    if active := _active_keys(settings, tenant.tenant_id):
-        yield f"{active} API key(s), which still open what the API shows of it (`convergence keys revoke KEY_ID`)"
-    yield "its file, its runs in Dagster, and what the control store knows of it"
-    yield "a run that works now goes on to its end"
-
-
-def _note(settings: Settings, tenant_id: str) -> None:
-    from convergence_assets.control import audit
-    from convergence_assets.control.store import ControlStore
-
-    store = ControlStore.open(settings)
-    with store.write() as connection:
-        deed = audit.Deed(getpass.getuser(), "tenant.offboard", "done", tenant_id)
-        audit.note(connection, deed, store.now())
-
-
-def _active_keys(settings: Settings, tenant_id: str) -> int:
-    from convergence_assets.control.keys import Keys
-    from convergence_assets.control.store import ControlStore
-
-    return Keys(ControlStore.open(settings)).active().get(tenant_id, 0)
-
-
-def _refused_deletion(settings: Settings, tenant: Tenant, delete_data: bool, typed: str | None) -> str:
-    name = tenant.tenant_id
-    if not delete_data or typed != name:
-        return f"to delete data, say both --delete-data and --yes-delete-data-of {name}; nothing was changed"
-    if settings.warehouse == "bigquery":
-        place = f"{tenant.project or settings.project}.{tenant.dataset}"
-        how = f"run in BigQuery: DROP SCHEMA `{place}` CASCADE;"
-    else:
-        from convergence_assets.operations.onboarding import dataset_file
-        from convergence_assets.warehouse.schema import TableRef
-
-        how = f"with nothing else running: rm {dataset_file(settings, TableRef(tenant.dataset, '_', tenant.project))}"
-    return (
-        f"convergence drops no dataset; nothing was changed. Next: `convergence tenants offboard {name}`, reload the "
-        f"code location, then {how}"
-    )
-
-
-def _hand_out(file: TenantFile, edited: bytes, why: str, *, as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps({"outcome": "handed_out", "file": file.shown, "content": edited.decode()}))
-        return
-    typer.echo(f"{file.shown}: {why}. Nothing was changed. Next: commit this file there.", err=True)
-    typer.echo(edited.decode(), nl=False)

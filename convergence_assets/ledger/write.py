@@ -166,7 +166,9 @@ def _merge(warehouse: Warehouse, tenant: Tenant, batch: Sequence[Waiting]) -> No
     )  # fmt: skip
     try:
         merge()
-    except (NotFound, InvalidQuery, SchemaMismatch):
+    except (NotFound, InvalidQuery, SchemaMismatch) as error:
+        if isinstance(error, NotFound) and not tenant.enabled:
+            return  # it was offboarded and its data deleted: what is told of it since makes no table again
         # The first row of a tenant, or the first one after a release that added a column.
         for other in TABLES:
             warehouse.ensure_table(_ref(tenant, other), TABLES[other].schema)

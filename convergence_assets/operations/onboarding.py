@@ -1,21 +1,15 @@
-"""A new tenant: what its onboarding would make, made step by step, and taken back where a step fails."""
+"""A new tenant: what is wanted of it, held against what there is, and what its onboarding would make."""
 
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 from convergence_assets.assets.dry_run import StepEstimate, dry_run
-from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.assets.translation import table_schema, target_table
-from convergence_assets.control import audit
-from convergence_assets.control.audit import Deed
-from convergence_assets.control.errors import ControlError
-from convergence_assets.control.keys import Keys
-from convergence_assets.control.store import ControlStore
 from convergence_assets.ledger.tables import TABLES
-from convergence_assets.operations.code_location import reloaded
 from convergence_assets.pipelines.checking import check
 from convergence_assets.pipelines.yaml_source import read_yaml
 from convergence_assets.scheduling.targets import targets_of
@@ -25,9 +19,9 @@ from convergence_assets.tenancy.folder import Files, Folder, read_folder
 from convergence_assets.tenancy.model import Tenant
 from convergence_assets.tenancy.models import Defaults
 from convergence_assets.tenancy.onboarding import TENANT_FILE, Wanted
-from convergence_assets.tenancy.onboarding_files import Occupied, ReadOnlyPlace, TenantFile
+from convergence_assets.tenancy.onboarding_files import TenantFile
 from convergence_assets.tenancy.registry import DEFAULTS_FILE, load_registry
-from convergence_assets.warehouse.schema import Dataset, TableRef, TableSchema
+from convergence_assets.warehouse.schema import TableRef, TableSchema
 
 
 class OnboardingRefused(Exception):
@@ -39,13 +33,16 @@ class OnboardingRefused(Exception):
         self.next_step = next_step
 
 
+class TenantStands(OnboardingRefused):
+    """There is a tenant of this id already, and it is not what is wanted."""
+
+
 class OnboardingFailed(Exception):
     """A step failed: `undone` is what was taken back, `left` what could not be, each with what to do about it."""
 
     def __init__(self, step: str, error: Exception, undone: Sequence[str], left: Sequence[str]) -> None:
         kind = getattr(error, "error_class", type(error).__name__)
         super().__init__(f"{step} failed ({kind}): {error}")
-        self.step = step
         self.undone = tuple(undone)
         self.left = tuple(left)
 
@@ -87,6 +84,26 @@ class Onboarding:
         """Their keys as `dagster asset materialize --select` takes them."""
         tenant = self.tenant
         return tuple(f"{tenant.tenant_id}/{p.name}/{s.table}" for p in tenant.pipelines for s in p.steps)
+
+    def described(self) -> dict[str, Any]:
+        """For machines: names, lists of names, and numbers."""
+        tenant = self.tenant
+        return {
+            "tenant": tenant.tenant_id,
+            "file": self.file.shown,
+            "content": self.content.decode(),
+            "stands": self.stands,
+            "dataset": tenant.dataset,
+            "project": tenant.project,
+            "location": tenant.location,
+            "tables": [str(ref) for ref, _ in self.tables],
+            "assets": list(self.assets),
+            "schedules": [
+                asdict(asked) | {"first_day": str(asked.first_day), "first_due_at": asked.first_due_at.isoformat()}
+                for asked in self.asked
+            ],
+            "bytes_a_day": self.bytes_a_day,
+        }
 
     @property
     def bytes_a_day(self) -> int | None:
@@ -134,163 +151,14 @@ def plan(wanted: Wanted, settings: Settings, now: datetime) -> Onboarding:
     return Onboarding(tenant, file, content, raw is not None, _asked(tenant, now), tuple(estimates))
 
 
-def apply(planned: Onboarding, settings: Settings, created_by: str, tell: Callable[[str], None]) -> Onboarded:
-    """Make what was planned and is not there yet; `tell` hears of each step that changed something.
-
-    Raises `ReadOnlyPlace` where the file has to be brought there by other means (nothing was changed),
-    `OnboardingRefused` where somebody else was first, and `OnboardingFailed` after taking back what was made.
-    """
-    making = _Making(planned, settings, created_by, tell)
-    try:
-        making.file()
-        making.tables()
-        secret = making.key()
-        making.noted()
-    except (ReadOnlyPlace, OnboardingRefused):
-        raise
-    except Exception as error:
-        raise OnboardingFailed(making.step, error, *making.undo()) from error
-    except BaseException:  # Ctrl-C
-        undone, left = making.undo()
-        for said in (*undone, *(f"left {what}" for what in left)):
-            tell(said)
-        raise
-    return Onboarded(tuple(making.done), secret, tuple(making.next_steps()))
-
-
-class _Making:
-    """The steps of one onboarding, and what each of them made."""
-
-    def __init__(self, planned: Onboarding, settings: Settings, created_by: str, tell: Callable[[str], None]) -> None:
-        self.step = ""
-        self.done: list[str] = []
-        self._planned = planned
-        self._settings = settings
-        self._created_by = created_by
-        self._tell = tell
-        self._wrote_file = False
-        self._made: list[TableRef] = []
-        self._key_id: str | None = None
-
-    def file(self) -> None:
-        self.step = f"writing {self._planned.file.shown}"
-        if self._planned.stands:
-            return
-        try:
-            self._planned.file.create(self._planned.content)
-        except Occupied as error:
-            raise OnboardingRefused(
-                [f"{self._planned.file.shown} {error.strerror}"], "look at it, then the same command"
-            ) from error
-        self._wrote_file = True
-        self._did(f"wrote {self._planned.file.shown}")
-
-    def tables(self) -> None:
-        tenant = self._planned.tenant
-        self.step = f"making tables in dataset {tenant.dataset}"
-        with open_warehouse(self._settings, tenant.location) as warehouse:
-            for table, schema in self._planned.tables:
-                self.step = f"making table {table}"
-                change = warehouse.ensure_table(table, schema)
-                if change.created:
-                    self._made.append(table)
-                    self._did(f"made table {table}")
-                elif change.added:
-                    self._did(f"added to table {table}: {', '.join(change.added)}")
-
-    def key(self) -> str | None:
-        """The secret of the tenant's first key; None where it has one, or where all stood already and its keys were
-        revoked on purpose."""
-        tenant_id = self._planned.tenant.tenant_id
-        self.step = f"making an API key for {tenant_id}"
-        keys = Keys(ControlStore.open(self._settings))
-        known = keys.all(tenant_id)
-        if any(key.revoked_at is None for key in known) or (known and not self.done):
-            return None
-        made = keys.create(tenant_id, self._created_by)
-        self._key_id = made.key_id
-        self._did(f"made API key {made.key_id}, valid until {made.expires_at:%Y-%m-%d}")
-        return made.secret
-
-    def noted(self) -> None:
-        """Write into the audit log who onboarded."""
-        self.step = "writing the audit log"
-        if self.done:
-            store, tenant_id = ControlStore.open(self._settings), self._planned.tenant.tenant_id
-            with store.write() as connection:
-                audit.note(connection, Deed(self._created_by, "tenant.onboard", "done", tenant_id), store.now())
-
-    def undo(self) -> tuple[list[str], list[str]]:
-        """What was taken back and what is left, in words."""
-        undone: list[str] = []
-        left: list[str] = []
-        if self._made:
-            names = ", ".join(map(str, self._made))
-            left.append(f"empty tables, which the same command takes up again: {names}; to be rid of them: "
-                        + dropping(self._settings, self._made))  # fmt: skip
-        if self._key_id:
-            try:
-                Keys(ControlStore.open(self._settings)).revoke(self._key_id, self._created_by)
-                undone.append(f"revoked API key {self._key_id}")
-            except ControlError as error:
-                left.append(f"API key {self._key_id} ({error}): convergence keys revoke {self._key_id}")
-        if self._wrote_file:
-            file = self._planned.file
-            try:
-                file.remove(self._planned.content)
-                undone.append(f"removed {file.shown}")
-            except OSError as error:
-                left.append(f"{file.shown}, which cannot be removed ({error}): remove it")
-        return undone, left
-
-    def next_steps(self) -> list[str]:
-        """What is left to do for whoever onboarded, after the code location was loaded anew where that can be done."""
-        tenant = self._planned.tenant
-        found: list[str] = []
-        if self.done:
-            done, next_step = reloaded(self._settings, tenant)
-            found += [next_step] if next_step else []
-            if done:
-                self._did(done)
-        if self._settings.warehouse == "embedded":
-            found += [
-                f"bring what it reads: convergence load {tenant.tenant_id} {pipeline.name} {name} FILES"
-                for pipeline in tenant.pipelines
-                for name in sorted({source for step in pipeline.steps for source in step.sources})
-            ]
-        first = tenant.pipelines[0]
-        found.append(f"run a day: convergence run {tenant.tenant_id} {first.name} --partition {first.start_date}")
-        return found
-
-    def _did(self, what: str) -> None:
-        self.done.append(what)
-        self._tell(what)
-
-
-def dropping(settings: Settings, tables: Sequence[TableRef]) -> str:
-    """The statements that remove tables of one dataset, for a person to run: this platform drops no published table."""
-    if settings.warehouse == "bigquery":
-        return " ".join(f"DROP TABLE {replace(t, project=t.project or settings.project).quoted};" for t in tables)
-    # The embedded engine's file is its dataset, and DuckDB's own command line opens it while nothing else does.
-    drops = " ".join(f'DROP TABLE "{table.table}";' for table in tables)
-    return f"duckdb {dataset_file(settings, tables[0])} '{drops}'"
-
-
-def dataset_file(settings: Settings, table: TableRef) -> Path:
-    """Where the embedded engine keeps the dataset of a table."""
-    from convergence_assets.warehouse.duckdb.files import Layout
-
-    return Layout(settings.warehouse_folder).dataset_file(Dataset.of(table))
-
-
 def _refuse_another(wanted: Wanted, file: str, raw: bytes) -> None:
     stands, problems = onboarding.standing(file, raw)
     if stands is None:
         said = [problem.render() for problem in problems]
-        raise OnboardingRefused(said, f"correct {file}; `convergence validate` checks it")
+        raise TenantStands(said, f"correct {file}; `convergence validate` checks it")
     different = onboarding.differences(stands, wanted)
     if different:
-        raise OnboardingRefused(
+        raise TenantStands(
             [f"tenant {wanted.tenant_id} is there with other settings", *different],
             f"edit {file}, or leave out what differs; `convergence tenants show {wanted.tenant_id}` shows it",
         )

@@ -21,13 +21,14 @@ from clean_environment import clean_environment
 from peer_server import Peer
 
 from convergence_assets.control.audit import noted
+from convergence_assets.control.locks import Claim, Locks
 from convergence_assets.control.store import ControlStore
 from convergence_assets.control.tables import audit as AUDIT
 from convergence_assets.demo.bills import generate_bills
 from convergence_assets.demo.tenants import DemoTenant
 from convergence_assets.settings import Settings
 from convergence_assets.warehouse.duckdb.adapter import DuckDBWarehouse
-from convergence_assets.warehouse.schema import Column, TableRef, TableSchema
+from convergence_assets.warehouse.schema import Column, Dataset, TableRef, TableSchema
 
 ROOT = Path(__file__).parents[2]
 EXPORT = "hooli_export.gcp_billing_export_resource_v1_01A2B3_C4D5E6_F7A8B9"
@@ -308,7 +309,7 @@ def test_where_no_table_can_be_made_nothing_is_left(convergence: Convergence, tm
     assert onboarded(convergence)["outcome"] == "onboarded"
 
 
-def test_what_cannot_be_taken_back_is_named_with_the_statements_that_remove_it(
+def test_what_was_made_is_dropped_and_what_stood_before_is_left_as_it_is(
     convergence: Convergence, tmp_path: Path
 ) -> None:
     other = TableSchema((Column("x", "STRING"),))
@@ -318,10 +319,10 @@ def test_what_cannot_be_taken_back_is_named_with_the_statements_that_remove_it(
     assert (failed["code"], failed["outcome"]) == (1, "failed")
     assert "making table hooli.gcp_focus failed (schema_mismatch)" in failed["failure"]
     assert not (tmp_path / "tenants" / "hooli").exists()
-    (left,) = failed["left"]
-    assert "hooli.gcp_cost_line_items, hooli.gcp_cost_daily; to be rid of them" in left
-    assert 'DROP TABLE "gcp_cost_line_items"; DROP TABLE "gcp_cost_daily";' in left
-    assert "gcp_focus" not in left
+    assert failed["left"] == []
+    assert failed["undone"][1:] == ["dropped tables hooli.gcp_cost_line_items, hooli.gcp_cost_daily"]
+    with DuckDBWarehouse(tmp_path / "home" / "warehouse") as warehouse:
+        assert warehouse.tables_of(Dataset("hooli")) == [TableRef("hooli", "gcp_focus")]
 
 
 def test_where_no_key_can_be_made_the_file_is_taken_back_and_the_same_command_goes_on_later(
@@ -333,12 +334,14 @@ def test_where_no_key_can_be_made_the_file_is_taken_back_and_the_same_command_go
     assert failed.returncode == 1
     assert "making an API key for hooli failed" in failed.stderr
     assert f"taken back: removed {tmp_path}/tenants/hooli/tenant.yaml" in failed.stderr
-    assert "left: empty tables, which the same command takes up again" in failed.stderr
+    assert "taken back: dropped tables hooli.gcp_cost_line_items, " in failed.stderr
+    assert "taken back: dropped dataset hooli" in failed.stderr
+    assert "nothing is left of it" in failed.stderr
     assert not (tmp_path / "tenants" / "hooli").exists()
     blocking.rmdir()
     again = onboarded(convergence)
     assert again["outcome"] == "onboarded"
-    assert not [what for what in again["done"] if "table" in what]
+    assert len([what for what in again["done"] if "made table" in what]) == len(TABLES)
 
 
 def test_a_key_that_was_made_is_revoked_and_the_next_attempt_makes_another(
@@ -354,8 +357,9 @@ def test_a_key_that_was_made_is_revoked_and_the_next_attempt_makes_another(
     failed = onboarded(convergence)
     assert (failed["code"], failed["outcome"]) == (1, "failed")
     assert failed["failure"].startswith("writing the audit log failed")
-    assert failed["undone"][0].startswith("revoked API key key_")
-    assert failed["undone"][1] == f"removed {tmp_path}/tenants/hooli/tenant.yaml"
+    assert failed["undone"][0] == f"removed {tmp_path}/tenants/hooli/tenant.yaml"
+    assert failed["undone"][1].startswith("revoked API key key_")
+    assert failed["undone"][-1] == "dropped dataset hooli"
     with closing(sqlite3.connect(tmp_path / "home" / "control.db")) as store:
         store.execute("DROP TRIGGER full")
         store.commit()
@@ -439,20 +443,43 @@ def test_offboarding_keeps_the_files_remarks_and_order(convergence: Convergence,
     assert file.read_text().splitlines() == after
 
 
-def test_data_is_deleted_by_nobody_who_says_so_once_and_the_statement_is_shown_to_who_says_it_twice(
+def test_data_is_deleted_only_where_it_is_said_twice_and_nothing_may_ask_for_its_days(
     convergence: Convergence, tenants: Path, tmp_path: Path
 ) -> None:
-    before = tree(tenants)
-    for words in (("--delete-data",), ("--yes-delete-data-of", "acme"), ("--delete-data", "--yes-delete-data-of", "x")):
-        once = convergence("tenants", "offboard", "acme", *words)
+    onboarded(convergence)
+    twice = ("tenants", "offboard", "hooli", "--delete-data", "--yes-delete-data-of", "hooli")
+    dataset, before = tmp_path / "home" / "warehouse" / "datasets" / "hooli.duckdb", tree(tenants)
+    for words in (("--delete-data",), ("--yes-delete-data-of", "hooli"), (*twice[3:5], "x")):
+        once = convergence("tenants", "offboard", "hooli", *words)
         text = " ".join(once.stderr.replace("│", " ").split())
-        assert (once.returncode, "say both --delete-data and --yes-delete-data-of acme" in text) == (2, True)
-    twice = convergence("tenants", "offboard", "acme", "--delete-data", "--yes-delete-data-of", "acme", COLUMNS="400")
-    assert twice.returncode == 2
-    assert f"rm {tmp_path}/home/warehouse/datasets/acme.duckdb" in twice.stderr
-    google = {"GCP_PROJECT_ID": "my-project", "COLUMNS": "400"}
-    twice = convergence("tenants", "offboard", "acme", "--delete-data", "--yes-delete-data-of", "acme", **google)
-    assert "DROP SCHEMA `my-project.acme` CASCADE;" in twice.stderr
+        assert (once.returncode, "say both --delete-data and --yes-delete-data-of hooli" in text) == (2, True)
+    assert tree(tenants) == before
+    disabled = convergence(*twice)
+    assert disabled.returncode == 1, disabled.stderr
+    assert "next: its data is not deleted yet: reload the code location" in disabled.stdout
+    assert dataset.exists()
+    deleted = convergence(*twice, "--json")
+    assert deleted.returncode == 0, deleted.stderr
+    said = json.loads(deleted.stdout)
+    assert (said["outcome"], set(said["tables"])) == ("deleted", {f"hooli.{table}" for table in TABLES})
+    assert not dataset.exists()
+    again = convergence(*twice)
+    assert (again.returncode, "no table of it was there" in again.stdout) == (0, True)
+    store = ControlStore.open(Settings.from_env({"CONVERGENCE_HOME": str(tmp_path / "home")}))
+    with store.read() as connection:
+        actions = [noted.deed.action for noted in noted(connection, "hooli")]
+    assert actions[:3] == ["tenant.delete_data", "tenant.delete_data", "tenant.offboard"]
+
+
+def test_data_is_not_deleted_while_a_run_is_at_work_and_the_tenant_stays_as_it_is(
+    convergence: Convergence, tenants: Path, tmp_path: Path
+) -> None:
+    store, before = ControlStore.open(Settings.from_env({"CONVERGENCE_HOME": str(tmp_path / "home")})), tree(tenants)
+    day = date(2026, 10, 1)
+    Locks(store).acquire(Claim("acme", "gcp_billing", day, day), "a-run-at-work")
+    refused = convergence("tenants", "offboard", "acme", "--delete-data", "--yes-delete-data-of", "acme")
+    assert refused.returncode == 1
+    assert "runs of tenant acme are not over (a-run-at-work); nothing was deleted" in refused.stderr
     assert tree(tenants) == before
 
 
@@ -487,3 +514,15 @@ def test_on_the_local_bigquery_server_a_tenant_is_onboarded_and_a_failed_one_is_
     failed = onboarded(convergence, "--location", "US", **peer.variables)
     assert (failed["outcome"], failed["left"]) == ("failed", [])
     assert not (tmp_path / "tenants" / "hooli" / "tenant.yaml").exists()
+    with peer.client() as client:
+        assert {t.table_id for t in client.list_tables("hooli")} == set(TABLES), "it had made none of them"
+        client.delete_table("hooli.gcp_focus")
+        client.query_and_wait("CREATE TABLE hooli.theirs (x STRING)")
+    assert onboarded(convergence, "--location", "US", **peer.variables)["outcome"] == "onboarded"
+    twice = ("tenants", "offboard", "hooli", "--delete-data", "--yes-delete-data-of", "hooli", "--json")
+    assert convergence(*twice, **peer.variables).returncode == 1
+    said = json.loads(convergence(*twice, **peer.variables).stdout)
+    assert set(said["tables"]) == {f"hooli.{table}" for table in TABLES}
+    assert said["stays"][0].startswith("dataset peer-project.hooli, which holds what others made")
+    with peer.client() as client:
+        assert [t.table_id for t in client.list_tables("hooli")] == ["theirs"]

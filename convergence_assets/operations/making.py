@@ -1,0 +1,207 @@
+"""A planned tenant made step by step, and what was made taken back where a step fails."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.control import audit
+from convergence_assets.control.audit import Deed
+from convergence_assets.control.errors import ControlError
+from convergence_assets.control.keys import Keys
+from convergence_assets.control.store import ControlStore
+from convergence_assets.operations.code_location import reloaded
+from convergence_assets.operations.onboarding import Onboarded, Onboarding, OnboardingFailed, TenantStands
+from convergence_assets.settings import Settings
+from convergence_assets.tenancy.onboarding_files import Occupied, ReadOnlyPlace
+from convergence_assets.warehouse.errors import WarehouseError
+from convergence_assets.warehouse.schema import Dataset, TableRef
+
+UNDOING_SECONDS = 30.0
+"""So long a warehouse that refuses is asked again to take a table back; it may be why the step failed."""
+
+
+def apply(
+    planned: Onboarding, settings: Settings, created_by: str, tell: Callable[[str], None], address: str | None = None
+) -> Onboarded:
+    """Make what was planned and is not there yet; `tell` hears of each step that changed something.
+
+    `created_by` and `address` are for the audit log. Raises `ReadOnlyPlace` where the file has to be brought there by
+    other means (nothing was changed), `TenantStands` where somebody else was first, and `OnboardingFailed` after
+    taking back what was made.
+    """
+    making = _Making(planned, settings, Deed(created_by, "tenant.onboard", "done", address=address), tell)
+    try:
+        making.file()
+        making.tables()
+        secret = making.key()
+        making.noted()
+    except (ReadOnlyPlace, TenantStands):
+        raise
+    except Exception as error:
+        raise OnboardingFailed(making.step, error, *making.undo()) from error
+    except BaseException:  # Ctrl-C
+        undone, left = making.undo()
+        for said in (*undone, *(f"left {what}" for what in left)):
+            tell(said)
+        raise
+    return Onboarded(tuple(making.done), secret, tuple(making.next_steps()))
+
+
+class _Making:
+    """The steps of one onboarding, and what each of them made."""
+
+    def __init__(self, planned: Onboarding, settings: Settings, deed: Deed, tell: Callable[[str], None]) -> None:
+        tenant = planned.tenant
+        self.step = ""
+        self.done: list[str] = []
+        self._planned = planned
+        self._settings = settings
+        self._deed = replace(deed, tenant_id=tenant.tenant_id)
+        self._tell = tell
+        self._dataset = Dataset(tenant.dataset, tenant.project)
+        self._wrote_file = False
+        self._made: list[TableRef] = []
+        self._changed: list[str] = []
+        self._makes_dataset = False
+        self._key_id: str | None = None
+
+    def file(self) -> None:
+        self.step = f"writing {self._planned.file.shown}"
+        if self._planned.stands:
+            return
+        try:
+            self._planned.file.create(self._planned.content)
+        except Occupied as error:
+            raise TenantStands(
+                [f"{self._planned.file.shown} {error.strerror}"], "look at it, then the same command"
+            ) from error
+        self._wrote_file = True
+        self._did(f"wrote {self._planned.file.shown}")
+
+    def tables(self) -> None:
+        self.step = f"making tables in dataset {self._dataset}"
+        with open_warehouse(self._settings, self._planned.tenant.location) as warehouse:
+            self._makes_dataset = not warehouse.has_dataset(self._dataset)
+            for table, schema in self._planned.tables:
+                self.step = f"making table {table}"
+                change = warehouse.ensure_table(table, schema)
+                if change.created:
+                    self._made.append(table)
+                    self._did(f"made table {table}")
+                elif change.added:
+                    self._changed.append(f"{', '.join(change.added)} in table {table}")
+                    self._did(f"added to table {table}: {', '.join(change.added)}")
+
+    def key(self) -> str | None:
+        """The secret of the tenant's first key; None where it has one, or where all stood already and its keys were
+        revoked on purpose."""
+        tenant_id = self._planned.tenant.tenant_id
+        self.step = f"making an API key for {tenant_id}"
+        keys = Keys(ControlStore.open(self._settings))
+        known = keys.all(tenant_id)
+        if any(key.revoked_at is None for key in known) or (known and not self.done):
+            return None
+        made = keys.create(tenant_id, self._deed.actor, address=self._deed.address)
+        self._key_id = made.key_id
+        self._did(f"made API key {made.key_id}, valid until {made.expires_at:%Y-%m-%d}")
+        return made.secret
+
+    def noted(self) -> None:
+        """Write into the audit log who onboarded."""
+        self.step = "writing the audit log"
+        if self.done:
+            self._note("done")
+
+    def undo(self) -> tuple[list[str], list[str]]:
+        """What was taken back and what is left, in words."""
+        undone: list[str] = []
+        left: list[str] = []
+        if self._wrote_file:  # first of all: as long as it is there, its days are asked for
+            file = self._planned.file
+            try:
+                file.remove(self._planned.content)
+                undone.append(f"removed {file.shown}")
+            except OSError as error:
+                left.append(f"{file.shown}, which cannot be removed ({error}): remove it")
+        if self._key_id:
+            try:
+                Keys(ControlStore.open(self._settings)).revoke(self._key_id, self._deed.actor)
+                undone.append(f"revoked API key {self._key_id}")
+            except ControlError as error:
+                left.append(f"API key {self._key_id} ({error}): convergence keys revoke {self._key_id}")
+        if self._made or self._makes_dataset:
+            self._drop(undone, left)
+        left += [f"columns {changed}, which stood before" for changed in self._changed]
+        with suppress(
+            Exception
+        ):  # the store may be why the step failed; what was taken back is to be told all the same
+            self._note(f"failed: {self.step}")
+        return undone, left
+
+    def next_steps(self) -> list[str]:
+        """What is left to do for whoever onboarded, after the code location was loaded anew where that can be done."""
+        tenant = self._planned.tenant
+        found: list[str] = []
+        if self.done:
+            done, next_step = reloaded(self._settings, tenant)
+            found += [next_step] if next_step else []
+            if done:
+                self._did(done)
+        if self._settings.warehouse == "embedded":
+            found += [
+                f"bring what it reads: convergence load {tenant.tenant_id} {pipeline.name} {name} FILES"
+                for pipeline in tenant.pipelines
+                for name in sorted({source for step in pipeline.steps for source in step.sources})
+            ]
+        first = tenant.pipelines[0]
+        found.append(f"run a day: convergence run {tenant.tenant_id} {first.name} --partition {first.start_date}")
+        return found
+
+    def _drop(self, undone: list[str], left: list[str]) -> None:
+        """The tables that were made and that nobody has written to since, and the dataset if it was made with them."""
+        there, why = set(self._made), "hold rows by now"
+        try:
+            with open_warehouse(
+                self._settings, self._planned.tenant.location, budget_seconds=UNDOING_SECONDS
+            ) as warehouse:
+                for table in self._made:
+                    warehouse.drop_table(table, if_empty=True)
+                there &= set(warehouse.tables_of(self._dataset))
+                dropped = self._makes_dataset and warehouse.drop_dataset(self._dataset)
+        except (WarehouseError, OSError) as error:
+            why, dropped = f"could not be dropped ({error})", False
+        if gone := [str(table) for table in self._made if table not in there]:
+            undone.append(f"dropped tables {', '.join(gone)}")
+        if dropped:
+            undone.append(f"dropped dataset {self._dataset}")
+        if kept := [table for table in self._made if table in there]:
+            left.append(
+                f"tables {', '.join(map(str, kept))}, which {why} and which the same command takes up again; to be rid "
+                f"of them: {_dropping(self._settings, kept)}"
+            )
+
+    def _note(self, outcome: str) -> None:
+        store = ControlStore.open(self._settings)
+        with store.write() as connection:
+            audit.note(connection, replace(self._deed, outcome=outcome), store.now())
+
+    def _did(self, what: str) -> None:
+        self.done.append(what)
+        self._tell(what)
+
+
+def _dropping(settings: Settings, tables: Sequence[TableRef]) -> str:
+    """The statements that remove tables of one dataset, for a person to run."""
+    if settings.warehouse == "bigquery":
+        return " ".join(f"DROP TABLE {replace(t, project=t.project or settings.project).quoted};" for t in tables)
+    # The embedded engine's file is its dataset, and DuckDB's own command line opens it while nothing else does.
+    drops = " ".join(f'DROP TABLE "{table.table}";' for table in tables)
+    return f"duckdb {_dataset_file(settings, tables[0])} '{drops}'"
+
+
+def _dataset_file(settings: Settings, table: TableRef) -> Path:
+    from convergence_assets.warehouse.duckdb.files import Layout
+
+    return Layout(settings.warehouse_folder).dataset_file(Dataset.of(table))
