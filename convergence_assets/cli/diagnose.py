@@ -77,8 +77,8 @@ def _lines(found: "Evidence") -> list[str]:
     for part in found.parts:
         lines.append(
             f"  tenant {part.tenant_id}, pipeline {part.pipeline}, partition {part.partition or 'none'}: "
-            f"{part.status}, attempt {part.attempt}, asked for by {part.trigger}, config {part.config_version or 'unknown'}, "
-            f"{part.rows_published:,} rows published"
+            f"{part.status}, attempt {part.attempt}, asked for by {part.trigger}, "
+            f"config {part.config_version or 'unknown'}, {part.rows_published:,} rows published"
         )
         lines.append(
             f"  made {_moment(part.created_at)}, began {_moment(part.started_at)}, ended {_moment(part.ended_at)}"
