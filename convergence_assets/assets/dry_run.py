@@ -18,7 +18,7 @@ from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import Step, Tenant, TenantPipeline
 from convergence_assets.warehouse.errors import InvalidQuery, NotFound, WarehouseError
 from convergence_assets.warehouse.interface import Warehouse
-from convergence_assets.warehouse.schema import Column, ParameterValue, Query, TableSchema
+from convergence_assets.warehouse.schema import ParameterValue, Query, TableSchema
 
 _TENANTS_AT_ONCE = {"bigquery": 8, "embedded": 2}
 
@@ -97,14 +97,7 @@ def _with_declared_tables(tenant: Tenant, step: Step) -> str:
 
 
 def _nulls(schema: TableSchema) -> str:
-    return ", ".join(f"CAST(NULL AS {_spelled(c)}) AS `{c.name}`" for c in schema.columns)
-
-
-def _spelled(column: Column) -> str:
-    kind: str = column.type
-    if column.type == "RECORD":
-        kind = f"STRUCT<{', '.join(f'`{f.name}` {_spelled(f)}' for f in column.fields)}>"
-    return f"ARRAY<{kind}>" if column.mode == "REPEATED" else kind
+    return ", ".join(f"CAST(NULL AS {c.spelled}) AS `{c.name}`" for c in schema.columns)
 
 
 def _parameters(tenant: Tenant, pipeline: TenantPipeline, step: Step, now: datetime) -> dict[str, ParameterValue]:

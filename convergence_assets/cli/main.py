@@ -24,6 +24,7 @@ from convergence_assets.cli.load import load
 from convergence_assets.cli.locks import locks
 from convergence_assets.cli.logs import logs
 from convergence_assets.cli.query import query
+from convergence_assets.cli.restore import restore
 from convergence_assets.cli.run import run
 from convergence_assets.cli.schedule import pause, resume, schedule
 from convergence_assets.cli.schema import schema
@@ -67,6 +68,7 @@ for command in (
     costs,
     changes,
     diagnose,
+    restore,
 ):
     app.command()(command)
 app.command("compile")(compile_sql)

@@ -1,7 +1,7 @@
 """`convergence run`: materialise a tenant's pipeline for a day or a range of days, in this process."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
@@ -95,15 +95,19 @@ class Definitions:
         first: date,
         last: date,
         trigger: str = "manual",
+        *,
+        tables: Collection[str] | None = None,
+        run_id: str | None = None,
     ) -> RunResult:
-        """Materialise every table of the pipeline for [first, last] in one run, which holds its lock to the end."""
+        """Materialise every table of the pipeline, or those among `tables`, for [first, last] in one run, which holds
+        its lock to the end; one that `run_id` holds already is taken over."""
         from convergence_assets.assets.factory import asset_key
         from convergence_assets.assets.tags import partition_key, run_tags
         from convergence_assets.control.holding import release_run
 
         tags = run_tags(tenant.tenant_id, pipeline.name, first, last, trigger)
-        run_id = str(uuid.uuid4())
-        keys = [asset_key(tenant, pipeline, s.table) for s in pipeline.steps]
+        run_id = run_id or str(uuid.uuid4())
+        keys = [asset_key(tenant, pipeline, s.table) for s in pipeline.steps if tables is None or s.table in tables]
         try:
             result = self._job.execute_in_process(
                 instance=instance,

@@ -33,6 +33,12 @@ class NotFound(WarehouseError):
     remedy = "Check the name; a source table must exist before its first run, a pipeline's table is made by its run."
 
 
+class NotKept(NotFound):
+    """The rows that a table had at a moment are not there any more, or never were."""
+
+    remedy = "Name a moment at which they are kept, or make the day anew with `convergence run`."
+
+
 class InvalidQuery(WarehouseError):
     """The statement is wrong, or its data cannot be computed; `line` and `column` are 1-based, None if unknown."""
 

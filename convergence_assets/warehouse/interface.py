@@ -145,6 +145,13 @@ class Warehouse(Protocol):
         """Load files into a staging table; a file's partition fills the partition column where the path gives it."""
         ...
 
+    def stage_past(self, target: TableRef, schema: TableSchema, partition: date, as_of: datetime, job: Job) -> Staged:
+        """Stage the rows that a partition of the target had at a moment; columns that it did not have yet are NULL.
+
+        Raises `NotKept` where the engine does not have them (any more).
+        """
+        ...
+
     def read_staged(self, staged: Staged, columns: Sequence[str], job: Job) -> "pa.Table":
         """The staged rows, only the named columns, in declared order."""
         ...

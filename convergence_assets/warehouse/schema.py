@@ -26,6 +26,14 @@ class Column:
     description: str = ""
     fields: tuple["Column", ...] = ()
 
+    @property
+    def spelled(self) -> str:
+        """Its type as BigQuery SQL spells it."""
+        kind: str = self.type
+        if self.type == "RECORD":
+            kind = f"STRUCT<{', '.join(f'`{field.name}` {field.spelled}' for field in self.fields)}>"
+        return f"ARRAY<{kind}>" if self.mode == "REPEATED" else kind
+
 
 @dataclass(frozen=True)
 class TableSchema:

@@ -5,11 +5,11 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from convergence_assets.warehouse.bigquery import publishing, tables
+from convergence_assets.warehouse.bigquery import past, publishing, tables
 from convergence_assets.warehouse.bigquery.administration import Administration
 from convergence_assets.warehouse.bigquery.connection import Connection
 from convergence_assets.warehouse.bigquery.jobs import RETRY_BUDGET_SECONDS, Jobs
@@ -94,6 +94,13 @@ class BigQueryWarehouse:
         self, target: TableRef, schema: TableSchema, files: Sequence[SourceFile], file_format: FileFormat, job: Job
     ) -> Staged:
         return self._staging.fill_from_files(target, schema, files, file_format, job, exact_columns=True)
+
+    def stage_past(self, target: TableRef, schema: TableSchema, partition: date, as_of: datetime, job: Job) -> Staged:
+        past.must_be_kept(target, as_of)
+        with past.telling_not_kept(target, as_of):
+            stood = past.rows(self._connection.quoted(target), schema, partition, as_of)
+            query = past.in_columns(stood, schema, self.dry_run(stood).columns)
+            return self.stage_query(target, schema, [query], job)
 
     def read_staged(self, staged: Staged, columns: Sequence[str], job: Job) -> "pa.Table":
         chosen = [tables.field(c) for c in staged.schema.only(columns)]

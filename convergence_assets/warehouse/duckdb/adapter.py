@@ -4,7 +4,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -19,7 +19,7 @@ from convergence_assets.warehouse.duckdb.merging import merge_statement
 from convergence_assets.warehouse.duckdb.preparing import prepared
 from convergence_assets.warehouse.duckdb.rows import check_output, inserted, partition_literal, spelled
 from convergence_assets.warehouse.duckdb.tables import quoted
-from convergence_assets.warehouse.errors import InvalidQuery, NotFound, SchemaMismatch, StagingChanged
+from convergence_assets.warehouse.errors import InvalidQuery, NotFound, NotKept, SchemaMismatch, StagingChanged
 from convergence_assets.warehouse.interface import (
     Estimate,
     FileFormat,
@@ -118,6 +118,9 @@ class DuckDBWarehouse:
         staging, name, token = self._new_staging(target, schema, job)
         self._load(name, schema, files, file_format, job, exact_columns=True)
         return self._staged(staging, target, schema, token, name)
+
+    def stage_past(self, target: TableRef, schema: TableSchema, partition: date, as_of: datetime, job: Job) -> Staged:
+        raise NotKept(f"the embedded warehouse keeps no earlier rows of table {target}, partition {partition}")
 
     def read_staged(self, staged: Staged, columns: Sequence[str], job: Job) -> "pa.Table":
         chosen = ", ".join(quoted(c.name) for c in staged.schema.only(columns))

@@ -1,0 +1,164 @@
+"""`convergence restore`: a published partition put back to what it was."""
+
+import getpass
+import json
+import uuid
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.cli.choosing import running_tenant_of
+from convergence_assets.cli.instance import open_instance
+from convergence_assets.cli.moments import moment
+from convergence_assets.cli.run import Definitions, RunResult, days_between, show
+from convergence_assets.pipelines.problems import listing, nearest
+from convergence_assets.settings import Settings
+from convergence_assets.tenancy.model import Step, Tenant, TenantPipeline
+from convergence_assets.tenancy.registry import load_tenants
+from convergence_assets.warehouse.errors import NotKept
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from convergence_assets.operations.restoring import Restored
+    from convergence_assets.warehouse.interface import Staged
+
+
+def restore(
+    tenant: Annotated[str, typer.Argument(help="Tenant id")],
+    table: Annotated[str, typer.Argument(help="A table that one of the tenant's pipelines makes")],
+    partition: Annotated[str, typer.Argument(help="The day, e.g. 2026-10-01")],
+    as_of: Annotated[str, typer.Option(help="When it was right: a moment in UTC, or how long ago: 2h, 3d")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object; needs --yes")] = False,
+) -> None:
+    """Put a published partition back to what it was at a moment, in one atomic step, after showing what that means.
+
+    It is a publication like any other: what reads the table is made of it again, in the same pipeline at once and in
+    others by the planner. The restored rows stay until the day is run again: by you, or because its sources say that
+    it has changed; `convergence pause` keeps even those away. Checks are not judged anew.
+
+    BigQuery keeps 7 days (or what the dataset is set to). The embedded warehouse keeps nothing: run the day again
+    with the files or SQL that were right. Exit code 1 where it could not be done, or what reads it could not be made.
+
+    Example: convergence restore acme gcp_cost_daily 2026-10-01 --as-of 2026-10-03T06:00
+    """
+    from convergence_assets.assets.locking import outcome_of
+    from convergence_assets.control.holding import holding, release_run
+    from convergence_assets.control.locks import LockLost, Refused
+    from convergence_assets.operations.restoring import AtWork, Restored
+
+    if as_json and not yes:
+        raise typer.BadParameter("--json asks nobody; say --yes too")
+    settings = replace(Settings.from_env(), only_tenants=frozenset({tenant}))
+    chosen = running_tenant_of(load_tenants(settings), tenant)
+    pipeline, step = _step(chosen, table)
+    day, _ = days_between(pipeline, partition, partition)
+    wanted = Restored(chosen, pipeline, step, day, moment(as_of, datetime.now(UTC), "--as-of"), str(uuid.uuid4()))
+    with open_instance(settings) as instance, open_warehouse(settings, chosen.location) as warehouse:
+        try:
+            staged, rows_now = wanted.staged(warehouse)
+        except NotKept as error:
+            again = f"convergence run {tenant} {pipeline.name} --partition {day}"
+            typer.echo(f"error: {error}. Next: name a moment of which rows are kept, or {again}", err=True)
+            raise typer.Exit(1) from None
+        try:
+            if not as_json:
+                for line in _plan(wanted, staged, rows_now):
+                    typer.echo(line)
+            if not yes:
+                typer.confirm("Restore it?", abort=True)
+            held = holding(settings)
+            wanted.publish(
+                warehouse,
+                staged,
+                rows_now,
+                held,
+                lambda run_id: outcome_of(instance, run_id) is not None,
+                getpass.getuser(),
+            )
+            result = _made_anew(settings, instance, wanted)
+            if result and not result.succeeded:
+                wanted.leave_alone(held)
+        except typer.Abort:
+            warehouse.discard(staged)
+            raise
+        except (Refused, LockLost, AtWork) as error:
+            warehouse.discard(staged)
+            typer.echo(f"error: {error}. Nothing was restored", err=True)
+            raise typer.Exit(1) from None
+        finally:
+            release_run(settings, wanted.run_id)
+    if as_json:
+        typer.echo(json.dumps(_as_json(wanted, staged, rows_now, result)))
+    else:
+        _say(wanted, staged, result)
+    raise typer.Exit(1 if result and not result.succeeded else 0)
+
+
+def _step(tenant: Tenant, table: str) -> tuple[TenantPipeline, Step]:
+    made = {step.table: (pipeline, step) for pipeline in tenant.pipelines for step in pipeline.steps}
+    if table not in made:
+        near = nearest(table, made)
+        hint = f"did you mean {near!r}?" if near else f"expected {listing(made)}"
+        raise typer.BadParameter(f"no pipeline of tenant {tenant.tenant_id} makes a table {table!r}; {hint}")
+    return made[table]
+
+
+def _made_anew(settings: Settings, instance: "dg.DagsterInstance", wanted: "Restored") -> RunResult | None:
+    """The tables of the pipeline that read it, run under the lock that is held; None where there are none."""
+    if not wanted.readers:
+        return None
+    definitions = Definitions(settings)
+    days: tuple[date, date] = (wanted.day, wanted.day)
+    return definitions.run(instance, wanted.tenant, wanted.pipeline, *days, tables=wanted.readers, run_id=wanted.run_id)
+
+
+def _plan(wanted: "Restored", staged: "Staged", rows_now: int) -> list[str]:
+    lines = [
+        f"tenant {wanted.tenant.tenant_id}, table {staged.target}, partition {wanted.day}",
+        f"  rows now: {rows_now:,}",
+        f"  rows at {wanted.as_of:%Y-%m-%dT%H:%M:%SZ}: {staged.rows:,}"
+        + ("" if staged.rows else " (the partition is emptied)"),
+    ]
+    if wanted.readers:
+        lines.append(f"  then made anew of it: {', '.join(wanted.readers)}")
+    others = sorted(
+        f"{pipeline.name}/{step.table}"
+        for pipeline in wanted.tenant.pipelines
+        for step in pipeline.steps
+        if pipeline.name != wanted.pipeline.name and {wanted.step.table, *wanted.readers}.intersection(step.upstream)
+    )
+    if others:
+        lines.append(f"  asked for again by the planner: {', '.join(others)}")
+    return lines
+
+
+def _say(wanted: "Restored", staged: "Staged", result: RunResult | None) -> None:
+    typer.echo(f"restored: {staged.rows:,} rows, as run {wanted.run_id}")
+    if result is None:
+        return
+    show(result)
+    if not result.succeeded:
+        typer.echo(
+            f"{wanted.step.table} is restored and what reads it is not; the planner leaves the day alone. Next: "
+            f"convergence schedule {wanted.tenant.tenant_id}, which says why",
+            err=True,
+        )
+
+
+def _as_json(wanted: "Restored", staged: "Staged", rows_now: int, result: RunResult | None) -> dict[str, object]:
+    return {
+        "tenant": wanted.tenant.tenant_id,
+        "table": wanted.step.table,
+        "partition": str(wanted.day),
+        "as_of": wanted.as_of.isoformat(),
+        "run_id": wanted.run_id,
+        "rows_before": rows_now,
+        "rows_restored": staged.rows,
+        "made_anew": {name: sum(days.values()) for name, days in result.published.items()} if result else {},
+        "failure": result.failure if result else None,
+    }

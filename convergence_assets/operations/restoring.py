@@ -1,0 +1,107 @@
+"""A published partition put back to what it was at an earlier moment, as one more publication."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+
+from convergence_assets.assets.translation import table_schema, target_table
+from convergence_assets.control import audit, planning, publications
+from convergence_assets.control.audit import Deed
+from convergence_assets.control.holding import Holding
+from convergence_assets.control.locks import Claim
+from convergence_assets.control.planning import Outstanding
+from convergence_assets.control.publications import Publications
+from convergence_assets.tenancy.model import Step, Tenant, TenantPipeline
+from convergence_assets.warehouse.interface import GIGABYTE, Job, Staged, Warehouse
+from convergence_assets.warehouse.schema import Query
+
+
+class AtWork(Exception):
+    """A run was asked for on the day and has not ended: it would write over what is restored."""
+
+
+@dataclass(frozen=True)
+class Restored:
+    """One table's partition of one tenant, to be put back to what it was at `as_of` (UTC)."""
+
+    tenant: Tenant
+    pipeline: TenantPipeline
+    step: Step
+    day: date
+    as_of: datetime
+    run_id: str
+
+    @property
+    def readers(self) -> tuple[str, ...]:
+        """The tables of the same pipeline that read it, directly or not, in the order in which they are made."""
+        reached = {self.step.table}
+        for step in self.pipeline.steps:
+            if step.table not in reached and reached.intersection(step.upstream):
+                reached.add(step.table)
+        return tuple(step.table for step in self.pipeline.steps if step.table in reached - {self.step.table})
+
+    @property
+    def job(self) -> Job:
+        labels = {
+            "tenant": self.tenant.tenant_id, "pipeline": self.pipeline.name, "asset": self.step.table,
+            "partition": str(self.day), "run_id": self.run_id,
+        }  # fmt: skip
+        cap = self.pipeline.maximum_gigabytes_billed * GIGABYTE
+        return Job(self.run_id, labels, self.pipeline.max_pipeline_duration_minutes * 60, cap)
+
+    @property
+    def claim(self) -> Claim:
+        return Claim(self.tenant.tenant_id, self.pipeline.name, self.day, self.day)
+
+    def staged(self, warehouse: Warehouse) -> tuple[Staged, int]:
+        """The rows as they were, staged, and how many are published now. Raises `WarehouseError`."""
+        target = target_table(self.tenant, self.step.table)
+        was = warehouse.stage_past(target, table_schema(self.step.spec), self.day, self.as_of, self.job)
+        count = f"SELECT COUNT(*) AS n FROM {target.quoted} WHERE `{self.step.spec.partition_column}` = @day"
+        now = warehouse.read(Query(count, {"day": self.day}), self.job).to_pylist()
+        return was, int(now[0]["n"])
+
+    def publish(
+        self, warehouse: Warehouse, staged: Staged, rows_now: int, held: Holding, ended: Callable[[str], bool], by: str
+    ) -> None:
+        """Publish what was staged, under the day's lock, which the run id keeps; noted as a publication and a deed.
+        `ended` says whether another run is over.
+
+        Raises `Refused` where a run holds the day, `AtWork` where one was asked for, `LockLost`, `WarehouseError` and
+        `ControlError`; nothing is published then.
+        """
+        name = (self.tenant.tenant_id, self.pipeline.name)
+        lock = held.hold(self.claim, self.run_id, ended)
+        with held.store.read() as connection:
+            waiting = planning.outstanding(connection, *name, [self.day])
+            before = publications.between(connection, name[0], [self.step.table], self.day, self.day)
+        if asked := [row for row in waiting if row.state == "requested"]:
+            raise AtWork(f"{self.claim}: {asked[0].reason}; its run would write over what is restored")
+        published = Publications(held.store)
+        # What it is made of is not read again: no later publication of that makes the day due.
+        read_through = published.newest_version()
+        held.locks.confirm(lock)
+        warehouse.publish(staged, [self.day], self.job)
+        last = before.get((self.step.table, self.day))
+        published.record(
+            *name, self.step.table, {self.day: staged.rows},
+            run_id=self.run_id, read_through=read_through,
+            markers={self.day: last.marker} if last and last.marker else {},
+        )  # fmt: skip
+        said = (
+            f"as of {self.as_of:%Y-%m-%dT%H:%M:%SZ}: {staged.rows} rows in the place of {rows_now}, run {self.run_id}"
+        )
+        deed = Deed(by, "table.restore", said, name[0], f"{self.step.table}/{self.day}")
+        with held.store.write() as connection:
+            audit.note(connection, deed, held.store.now())
+        warehouse.discard(staged)
+
+    def leave_alone(self, held: Holding) -> None:
+        """Let the planner not make the day anew, though tables that read the restored one are older than it."""
+        name = (self.tenant.tenant_id, self.pipeline.name)
+        with held.store.write("planner") as connection:
+            version = publications.newest_version(connection)
+            reason = f"{self.step.table} was restored, and what reads it could not be made of it (run {self.run_id})"
+            row = Outstanding(*name, self.day, "gave_up", reason, data_version=version)
+            known = planning.outstanding(connection, *name, [self.day])
+            planning.write_outstanding(connection, [replace(row, attempts=max([k.attempts for k in known], default=0))])
