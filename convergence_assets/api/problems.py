@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from convergence_assets.control.errors import ControlError
+from convergence_assets.redaction import redacted_value
 from convergence_assets.tenancy.folder import UnreadableFolder
 
 _log = logging.getLogger(__name__)
@@ -106,7 +107,7 @@ def install(app: FastAPI) -> None:
 
 async def _refused(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Refusal)
-    return JSONResponse(jsonable_encoder(error.body), error.status, error.headers)
+    return JSONResponse(redacted_value(jsonable_encoder(error.body)), error.status, error.headers)
 
 
 async def _is_invalid(request: Request, error: Exception) -> JSONResponse:

@@ -1,5 +1,6 @@
 """The `convergence` command: its subcommands, and how their failures reach a person."""
 
+import logging
 import signal
 import sys
 from typing import NoReturn
@@ -35,6 +36,8 @@ from convergence_assets.cli.up import up
 from convergence_assets.cli.validate import validate
 from convergence_assets.cli.watch import watch
 from convergence_assets.control.errors import ControlError
+from convergence_assets.logs.process import set_up
+from convergence_assets.redaction import redacted
 from convergence_assets.settings import SettingsError
 from convergence_assets.tenancy.folder import UnreadableFolder
 from convergence_assets.warehouse.errors import WarehouseError
@@ -85,11 +88,12 @@ def main() -> NoReturn:
     # A terminated command ends as an interrupted one does: it cancels its jobs and closes its run.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        set_up(sys.stderr, logging.WARNING, readable=True)
         app()
     except (SettingsError, UnreadableFolder, ControlError) as error:
-        console.print(Text("error:", "red"), Text(str(error)))
+        console.print(Text("error:", "red"), Text(redacted(str(error))))
     except WarehouseError as error:
-        console.print(Text("error:", "red"), Text(f"{error.error_class}: {error}. Next: {error.remedy}"))
+        console.print(Text("error:", "red"), Text(redacted(f"{error.error_class}: {error}. Next: {error.remedy}")))
     except BrokenPipeError:
         sys.exit(141)
     sys.exit(2)

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from convergence_assets.control.tables import audit
+from convergence_assets.redaction import redacted
 
 KEPT = timedelta(days=400)
 _LONGEST = 200
@@ -37,9 +38,10 @@ class Noted:
 
 def note(connection: sa.Connection, deed: Deed, now: datetime) -> None:
     """Write a deed down in the caller's transaction, and say it in the log."""
-    row = {name: said[:_LONGEST] if said else said for name, said in vars(deed).items()}
+    row = {name: redacted(said)[:_LONGEST] if said else said for name, said in vars(deed).items()}
     connection.execute(sa.insert(audit), row | {"moment": now})
-    _log.info("audit: %s", ", ".join(f"{name}={said}" for name, said in row.items() if said))
+    told = ", ".join(f"{name}={said}" for name, said in row.items() if said)
+    _log.info("audit: %s", told, extra={"audit": row, "tenant": deed.tenant_id})
 
 
 def noted(

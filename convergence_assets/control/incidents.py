@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from convergence_assets.control.store import upsert
 from convergence_assets.control.tables import incidents, notifications, notified
+from convergence_assets.redaction import redacted
 
 KEPT = timedelta(days=90)
 _SEVERITIES = ("info", "warning", "critical")
@@ -84,8 +85,8 @@ def raise_alert(connection: sa.Connection, alert: Raised, now: datetime) -> None
     acknowledgement. Who raises several in one transaction does so in the order of their fingerprints, so that no two
     transactions wait for each other.
     """
-    said = {name: getattr(alert, name) for name in ("title", "happened", "done", "next_step", "runbook")}
-    seen = {"run_id": alert.run_id, "cause": alert.cause, "content": json.dumps(said), "last_seen_at": now}
+    said = {name: redacted(getattr(alert, name)) for name in ("title", "happened", "done", "next_step", "runbook")}
+    seen = {"run_id": alert.run_id, "cause": redacted(alert.cause), "content": json.dumps(said), "last_seen_at": now}
     first = {
         "incident_id": uuid4().hex,
         "fingerprint": alert.fingerprint,

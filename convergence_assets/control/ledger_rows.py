@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from convergence_assets.control.tables import ledger_rows, ledger_writers
+from convergence_assets.redaction import redacted
 
 _FIRST_RETRY_SECONDS, _LONGEST_RETRY_SECONDS = 10.0, 900.0
 
@@ -141,7 +142,7 @@ def failed(connection: sa.Connection, tenant_id: str, error: str, now: datetime)
     seconds = min(_LONGEST_RETRY_SECONDS, _FIRST_RETRY_SECONDS * 2 ** min(failures - 1, 10))
     _update(
         connection, tenant_id,
-        writing_until=None, failures=failures, error=error[:2000], retry_at=now + timedelta(seconds=seconds),
+        writing_until=None, failures=failures, error=redacted(error)[:2000], retry_at=now + timedelta(seconds=seconds),
     )  # fmt: skip
 
 

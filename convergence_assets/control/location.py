@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from convergence_assets.redaction import remember
 from convergence_assets.settings import Settings, SettingsError, dagster_yaml_with_postgres
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ def _named(text: str, where: str) -> "URL":
         backend = "postgresql" if url.drivername == "postgres" else url.get_backend_name()
     except (ArgumentError, ValueError):
         raise SettingsError(f"{where}: the control store's URL cannot be read; expected {_EXPECTED}") from None
+    if url.password:
+        remember(str(url.password))
     if backend == "postgresql":
         return url.set(drivername=_POSTGRES)
     if backend == "sqlite" and url.database and url.database != ":memory:":
@@ -83,6 +86,8 @@ def _parts(storage: Mapping[str, Any], config: Path) -> "URL":
     if not isinstance(said, Mapping) or not said.get("hostname") or not said.get("db_name"):
         raise SettingsError(f"{config}: its Postgres names no hostname and db_name; name them, or a postgres_url")
     params = said.get("params")
+    if said.get("password"):
+        remember(str(said["password"]))
     return URL.create(
         _POSTGRES,
         username=str(said["username"]) if said.get("username") else None,

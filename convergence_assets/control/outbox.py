@@ -12,6 +12,7 @@ from typing import Literal
 import sqlalchemy as sa
 
 from convergence_assets.control.tables import notifications, outbox
+from convergence_assets.redaction import redacted
 
 Action = Literal["trigger", "update", "repeat", "refresh", "acknowledge", "resolve"]
 LEASE = timedelta(seconds=60)
@@ -125,7 +126,7 @@ def mark_failed(
     values = {
         "attempts": message.attempts + 1,
         "first_failed_at": message.first_failed_at or now,
-        "last_error": error,
+        "last_error": redacted(error),
         "next_try_at": next_try_at,
         "refused": refused,
         "leased_by": None,

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from convergence_assets.control.runs import partition_of
 from convergence_assets.control.store import ControlStore
 from convergence_assets.control.tables import remediations as table
+from convergence_assets.redaction import redacted
 
 TAKEN_OVER_AFTER = timedelta(minutes=3)
 """A rung that was begun and not done for so long is begun again: who began it is gone."""
@@ -77,7 +78,7 @@ class Remediations:
     def done(self, connection: sa.Connection, run_id: str, rung: str, outcome: str) -> None:
         """Say how a rung went."""
         own = sa.update(table).where(table.c.run_id == run_id, table.c.rung == rung)
-        connection.execute(own.values(done_at=self._store.now(), outcome=outcome))
+        connection.execute(own.values(done_at=self._store.now(), outcome=redacted(outcome)))
 
     def taken_since(self, connection: sa.Connection, rung: str, part: Part, since: datetime) -> int:
         """How often a rung was taken for runs over any of these days."""

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from convergence_assets.control.ledger_rows import LedgerRow, put
 from convergence_assets.control.tables import runs
+from convergence_assets.redaction import redacted
 
 RunStatus = Literal["queued", "running", "succeeded", "failed", "canceled"]
 RUNS_TABLE = "x_meta_pipeline_runs"
@@ -168,7 +169,7 @@ def ledger_row(run: IndexedRun) -> LedgerRow:
         "rows_published": run.rows_published,
         "bytes_billed": run.bytes_billed,
         "error_class": run.error_class,
-        "error_message": run.error_message,
+        "error_message": redacted(run.error_message) if run.error_message else None,
         "created_at": _iso(run.created_at),
         "updated_at": _iso(run.updated_at),
     }

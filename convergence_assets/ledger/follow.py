@@ -26,6 +26,7 @@ from convergence_assets.ledger.facts import Fact
 from convergence_assets.ledger.finding import Finder
 from convergence_assets.ledger.meaning import READ, Memory, Understanding
 from convergence_assets.ledger.place import Place, Progress
+from convergence_assets.redaction import redacted
 from convergence_assets.tenancy.model import Tenant
 
 SETTLED = timedelta(seconds=60)
@@ -128,7 +129,7 @@ class Follower:
             raise
         except Exception as error:
             # One run that cannot be read, or whose facts cannot be told, does not hold back the others.
-            said = f"{type(error).__name__}: {error}"[:1000]
+            said = redacted(f"{type(error).__name__}: {error}")[:1000]
             _log.exception("run %s cannot be followed; it is tried again in a minute", place.run_id)
             done.unreadable[place.run_id] = said
             with self._store.write(_TRANSACTIONS) as connection:

@@ -14,6 +14,7 @@ from convergence_assets.control.runs import IndexedRun
 from convergence_assets.ledger.facts import ChecksFailed, Fact, FailedCheck, Published, RunEnded
 from convergence_assets.ledger.rows import LONGEST_MESSAGE, Event, jobs_of, log_row, plain, result_rows
 from convergence_assets.ledger.seeing import Name, table_of
+from convergence_assets.redaction import redacted
 from convergence_assets.warehouse.errors import ERROR_CLASSES
 
 Kind = dg.DagsterEventType
@@ -133,7 +134,7 @@ class Understanding:
         return (known[0], known[1], known[2]) if known else None
 
     def _take_of_run(self, said: dg.DagsterEvent, number: int, moment: datetime) -> None:
-        message = (said.message or "")[:LONGEST_MESSAGE]
+        message = redacted(said.message or "")[:LONGEST_MESSAGE]
         if said.event_type == Kind.ENGINE_EVENT:
             if message.startswith(REMEDIATION):
                 told = message.removeprefix(REMEDIATION).strip()
@@ -146,7 +147,7 @@ class Understanding:
         canceled = said.event_type == Kind.RUN_CANCELED
         self.memory.ending = [
             "canceled" if canceled else reason.value.lower() if reason else "run_failure",
-            (error.message if error else message)[:LONGEST_MESSAGE],
+            redacted(error.message if error else message)[:LONGEST_MESSAGE],
         ]
 
     def _began(self, event: Event) -> None:
@@ -269,7 +270,7 @@ def error_of(said: dg.DagsterEvent) -> list[str]:
     names = error.names if error else ()
     named = _failure_metadata(said).get("error_class") or next((_CLASSES[n] for n in names if n in _CLASSES), None)
     own = next((name for name in names if name != "Failure"), "Failure")
-    return [str(named or own), (error.message if error else said.message or "")[:LONGEST_MESSAGE]]
+    return [str(named or own), redacted(error.message if error else said.message or "")[:LONGEST_MESSAGE]]
 
 
 def _failure_metadata(said: dg.DagsterEvent) -> dict[str, Any]:

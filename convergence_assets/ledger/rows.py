@@ -12,6 +12,7 @@ import dagster as dg
 from convergence_assets.control.ledger_rows import LedgerRow
 from convergence_assets.control.runs import IndexedRun
 from convergence_assets.ledger.tables import LOGS, RESULTS
+from convergence_assets.redaction import redacted, redacted_value
 
 LONGEST_MESSAGE = 4000
 
@@ -53,14 +54,14 @@ def log_row(
         "step": event.table,
         "event": kind,
         "level": level,
-        "message": message[:LONGEST_MESSAGE],
+        "message": redacted(message)[:LONGEST_MESSAGE],
         "partition": partition or part.partition,
         "rows": rows,
         "bytes_billed": bytes_billed,
         "bigquery_job_id": job,
         "duration_ms": duration_ms,
         "error_class": error_class,
-        "metadata": json.dumps(metadata, default=str) if metadata else None,
+        "metadata": json.dumps(redacted_value(metadata), default=str) if metadata else None,
         "created_at": event.moment.isoformat(),
     }
     return LedgerRow(part.tenant_id, LOGS, log_id, values)

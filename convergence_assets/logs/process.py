@@ -19,10 +19,10 @@ _fault = logging.getLogger("convergence.fault")
 class Lines(logging.StreamHandler[TextIO]):
     """Writes a line at a time. A reader that went away does not disturb who writes."""
 
-    def __init__(self, stream: TextIO, level: int = logging.NOTSET) -> None:
+    def __init__(self, stream: TextIO, level: int = logging.NOTSET, *, readable: bool = False) -> None:
         super().__init__(stream)
         self.setLevel(level)
-        self.setFormatter(_formatter(stream))
+        self.setFormatter(_formatter(stream, readable))
 
     def handleError(self, record: logging.LogRecord) -> None:
         if not isinstance(sys.exc_info()[1], OSError | ValueError):
@@ -36,15 +36,16 @@ class _NotOfRuns(logging.Filter):
         return not hasattr(record, "dagster_meta")
 
 
-def set_up(stream: TextIO | None = None, level: int = logging.INFO) -> None:
+def set_up(stream: TextIO | None = None, level: int = logging.INFO, *, readable: bool = False) -> None:
     """Let every log line of this process go to `stream` (stdout where not given), warnings and uncaught errors too.
 
-    Raises `SettingsError` for a CONVERGENCE_LOG_FORMAT that is none.
+    `readable`: as text also where it is no terminal, unless the environment says otherwise. Raises `SettingsError` for
+    a CONVERGENCE_LOG_FORMAT that is none.
     """
     root = logging.getLogger()
     for handler in [h for h in root.handlers if isinstance(h, Lines)]:
         root.removeHandler(handler)
-    own = Lines(stream or sys.stdout, level)
+    own = Lines(stream or sys.stdout, level, readable=readable)
     own.addFilter(_NotOfRuns())
     root.addHandler(own)
     for name in OWN:
@@ -88,8 +89,8 @@ def _writes_to_the_terminal(handler: logging.Handler) -> bool:
     return stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
 
 
-def _formatter(stream: TextIO) -> logging.Formatter:
-    wanted: Literal["json", "text"] = log_format(is_terminal=stream.isatty())
+def _formatter(stream: TextIO, readable: bool) -> logging.Formatter:
+    wanted: Literal["json", "text"] = log_format(is_terminal=readable or stream.isatty())
     return JsonLines() if wanted == "json" else TextLines(colours=stream.isatty())
 
 

@@ -25,13 +25,13 @@ _SHAPES: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = tuple(
             r"(?:(?:(?!-----).)*-----END \1-----|(?:[a-z0-9+/=\s]|\\[rn])*)",
             "***",
         ),
-        (("://",), rf"\b({_ALERTING})://(?=[^\s'\"<>]*[0-9])(?!\$\{{)[^\s'\"<>]+", r"\1://***"),
+        (("://",), rf"\b({_ALERTING})://(?=[^\s'\"<>\\]*[0-9])(?!\$\{{)[^\s'\"<>\\]+", r"\1://***"),
         (("://",), r"(://[^\s/@:'\"<>]*):(?!\*\*\*@)[^\s/'\"<>]+@", r"\1:***@"),
         (("://",), r"(://)[^\s/@:'\"<>]{16,}@", r"\1***@"),
-        (("://hooks.",), r"(://hooks\.slack\.com/)[^\s'\"<>]+", r"\1***"),
+        (("://hooks.",), r"(://hooks\.slack\.com/)[^\s'\"<>\\]+", r"\1***"),
         (
             ("/api/webhooks", "webhook.office", "logic.azure"),
-            r"(://[\w.-]*(?:discord(?:app)?\.com/api/webhooks|webhook\.office\.com|logic\.azure\.com))/[^\s'\"<>]+",
+            r"(://[\w.-]*(?:discord(?:app)?\.com/api/webhooks|webhook\.office\.com|logic\.azure\.com))/[^\s'\"<>\\]+",
             r"\1/***",
         ),
         (
