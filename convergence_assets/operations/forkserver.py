@@ -142,8 +142,12 @@ class _Server:
                 return
             if process == 0:
                 return
-            said: dict[str, float] = {"worker": process, "status": os.waitstatus_to_exitcode(status)}
-            said |= {"cpu_seconds": round(used.ru_utime + used.ru_stime, 3), "peak_bytes": used.ru_maxrss * 1024}
+            said = {
+                "worker": process,
+                "status": os.waitstatus_to_exitcode(status),
+                "cpu_seconds": round(used.ru_utime + used.ru_stime, 3),
+                "peak_bytes": used.ru_maxrss * 1024,  # the kernel counts it in KB (man getrusage, Linux)
+            }
             print(json.dumps(said), flush=True)
             log = self._workers.pop(process, None)
             if log and status == 0:

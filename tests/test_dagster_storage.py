@@ -1,0 +1,206 @@
+"""Dagster's SQLite storage with its connections kept: the same files, the same answers, whoever is killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import psutil
+import pytest
+from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from convergence_assets.dagster_storage import KEPT_RUNS, SqliteStorage
+
+OURS = "storage: {custom: {module: convergence_assets.dagster_storage, class: SqliteStorage, config: {base_dir: %s}}}"
+KEYS = [dg.AssetKey(["acme", "demo", table]) for table in ("lines", "totals")]
+
+
+def instance(home: Path, *, ours: bool) -> dg.DagsterInstance:
+    home.mkdir(exist_ok=True)
+    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n" + (OURS % home if ours else ""))
+    return dg.DagsterInstance.from_config(str(home))
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    return tmp_path / "dagster"
+
+
+@dg.asset(
+    key=KEYS[0], partitions_def=dg.DailyPartitionsDefinition("2026-10-01"),
+    check_specs=[dg.AssetCheckSpec("rows", asset=KEYS[0])],
+)  # fmt: skip
+def lines(context: dg.AssetExecutionContext) -> Iterator[Any]:
+    yield dg.AssetCheckResult(passed=context.partition_key != "2026-10-02", severity=dg.AssetCheckSeverity.WARN)
+    if context.partition_key == "2026-10-03":
+        raise dg.Failure("the source was away")
+    yield dg.MaterializeResult(metadata={"rows": 3})
+
+
+@dg.asset(key=KEYS[1], deps=[KEYS[0]], partitions_def=dg.DailyPartitionsDefinition("2026-10-01"))
+def totals() -> None:
+    return None
+
+
+def run(using: dg.DagsterInstance, day: str) -> str:
+    return dg.materialize([lines, totals], instance=using, partition_key=day, raise_on_error=False).run_id
+
+
+def seen(using: dg.DagsterInstance) -> dict[str, Any]:
+    """What the instance answers, without what differs from run to run."""
+    runs = [using.get_run_by_id(run_id) for run_id in reversed(using.get_run_ids())]
+    found: dict[str, Any] = {"runs": [(r.status, sorted(r.tags.items())) for r in runs if r]}
+    found["events"] = [
+        [(record.storage_id, record.event_log_entry.get_dagster_event().event_type_value, record.event_log_entry.step_key)
+         for record in using.get_records_for_run(r.run_id, limit=1000).records if record.event_log_entry.is_dagster_event]
+        for r in runs if r
+    ]  # fmt: skip
+    for key in KEYS:
+        materialized = using.fetch_materializations(key, limit=100).records
+        found[key.to_user_string()] = [(m.storage_id, m.partition_key) for m in materialized]
+        found[f"{key.to_user_string()} partitions"] = sorted(using.get_materialized_partitions(key))
+    checks = using.event_log_storage.get_asset_check_execution_history(dg.AssetCheckKey(KEYS[0], "rows"), limit=100)
+    found["checks"] = [(check.id, check.status, check.partition) for check in checks]
+    found["all assets"] = sorted(key.to_user_string() for key in using.all_asset_keys())
+    return found
+
+
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    days=st.lists(st.sampled_from(["2026-10-01", "2026-10-02", "2026-10-03"]), min_size=1, max_size=4),
+    turns=st.lists(st.booleans(), min_size=4, max_size=4),
+)
+def test_any_runs_written_by_either_storage_in_any_turn_are_read_alike_by_both(
+    days: list[str], turns: list[bool], tmp_path: Path
+) -> None:
+    folder = tmp_path / uuid.uuid4().hex
+    mixed, plain = folder.with_suffix(".mixed"), folder.with_suffix(".plain")
+    for day, ours in zip(days, turns, strict=False):
+        with instance(mixed, ours=ours) as using:
+            run(using, day)
+        with instance(plain, ours=False) as using:
+            run(using, day)
+    answers = []
+    for home, ours in ((mixed, True), (mixed, False), (plain, False)):
+        with instance(home, ours=ours) as using:
+            answers.append(seen(using))
+    assert answers[0] == answers[1] == answers[2]
+    assert len(answers[0]["runs"]) == len(days)
+
+
+WRITER = """
+import sys
+import dagster as dg
+
+with dg.DagsterInstance.from_config(sys.argv[1]) as instance:
+    for number in range(100_000):
+        instance.report_runless_asset_event(dg.AssetMaterialization("a", metadata={"number": number}))
+        print(number, flush=True)
+"""
+
+
+@pytest.mark.parametrize("after", [1, 17, 60])
+def test_of_a_killed_process_dagster_reads_every_event_that_was_acknowledged_and_at_most_one_more(
+    home: Path, after: int
+) -> None:
+    with instance(home, ours=True):
+        pass
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, str(home)], stdout=subprocess.PIPE)
+    assert writer.stdout
+    said = [int(writer.stdout.readline()) for _ in range(after)]
+    writer.send_signal(signal.SIGKILL)
+    said += [int(line) for line in writer.stdout.read().splitlines()]
+    writer.wait()
+    with instance(home, ours=False) as using:
+        kept = using.fetch_materializations(dg.AssetKey("a"), limit=10_000, ascending=True).records
+        numbers = [
+            record.asset_materialization.metadata["number"].value for record in kept if record.asset_materialization
+        ]
+        assert numbers[: len(said)] == said
+        assert len(numbers) <= len(said) + 1
+        using.report_runless_asset_event(dg.AssetMaterialization("a"))  # nobody holds a lock on the file
+
+
+def test_threads_that_write_at_once_lose_nothing(home: Path) -> None:
+    with instance(home, ours=True) as using:
+
+        def write(number: int) -> None:
+            for _ in range(20):
+                using.report_runless_asset_event(dg.AssetMaterialization(["by", str(number)]))
+
+        threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for number in range(8):
+            assert len(using.fetch_materializations(dg.AssetKey(["by", str(number)]), limit=100).records) == 20
+
+
+def opened(folder: Path) -> set[str]:
+    """Databases below it that this process has open."""
+    files = {file.path for file in psutil.Process().open_files()}
+    return {path for path in files if path.startswith(str(folder)) and path.endswith(".db")}
+
+
+def test_files_of_many_runs_do_not_stay_open(home: Path) -> None:
+    with instance(home, ours=True) as using:
+        run_ids = [run(using, "2026-10-01") for _ in range(KEPT_RUNS + 6)]
+        for run_id in run_ids:
+            assert using.get_records_for_run(run_id).records
+        assert len(opened(home / "history" / "runs")) <= KEPT_RUNS + 1
+    assert not opened(home / "history")
+    # Nothing is left for the next process to recover.
+    assert not list((home / "history").rglob("*-wal"))
+
+
+def test_a_wipe_by_another_process_is_followed(home: Path) -> None:
+    with instance(home, ours=True) as using:
+        first = run(using, "2026-10-01")
+        other = [sys.executable, "-c", "import dagster as dg; dg.DagsterInstance.get().wipe()"]
+        subprocess.run(other, check=True, env=os.environ | {"DAGSTER_HOME": str(home)})
+        assert not using.get_run_ids()
+        assert not using.get_records_for_run(first).records
+        second = run(using, "2026-10-01")
+        assert using.get_records_for_run(second).records
+        assert len(using.fetch_materializations(KEYS[0], limit=10).records) == 1
+
+
+def test_a_forked_child_opens_connections_of_its_own(home: Path) -> None:
+    with instance(home, ours=True) as using:
+        run(using, "2026-10-01")
+        child = os.fork()
+        if child == 0:
+            try:
+                run(using, "2026-10-02")
+                os._exit(0)
+            except BaseException:
+                os._exit(1)
+        run(using, "2026-10-03")
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert len(using.get_run_ids()) == 3
+        assert len(using.get_materialized_partitions(KEYS[0])) == 2
+
+
+def test_without_a_base_dir_the_files_are_dagster_homes(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home.mkdir()
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    (home / "dagster.yaml").write_text(
+        "telemetry: {enabled: false}\n"
+        "storage: {custom: {module: convergence_assets.dagster_storage, class: SqliteStorage}}\n"
+    )
+    with dg.DagsterInstance.get() as using:
+        run(using, "2026-10-01")
+        assert isinstance(using.get_ref().storage, SqliteStorage)
+    with instance(home, ours=False) as using:
+        assert isinstance(using.get_ref().storage, DagsterSqliteStorage)
+        assert len(using.get_run_ids()) == 1
