@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -53,7 +53,20 @@ class LoadedTemplate:
 
 def load_template(name: str, folder: str, contents: Mapping[str, bytes]) -> LoadedTemplate:
     """Check a template folder given as relative path -> bytes; every problem is reported, none raised."""
-    return _load(name, folder, tuple(sorted(contents.items())))
+    items = tuple(sorted(contents.items()))
+    # Tenants share templates by copying them too: the same text is read once, wherever it stands.
+    read = _load(name, "", items)
+    if read.template is None:
+        return _load(name, folder, items)
+    template = read.template
+    moved = {table: _moved(source, folder) for table, source in template.suite_sources.items()}
+    return replace(
+        read, template=replace(template, folder=folder, source=_moved(template.source, folder), suite_sources=moved)
+    )
+
+
+def _moved(source: Source, folder: str) -> Source:
+    return replace(source, file=folder + source.file)
 
 
 @lru_cache(maxsize=2048)

@@ -2,7 +2,7 @@
 
 import re
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -76,8 +76,22 @@ class CompiledSql:
 def compile_sql(file: str, template: str, variables: frozenset[tuple[str, object]]) -> CompiledSql:
     """Render and parse one template; raises `TemplateError` with file and line."""
     text = render(file, template, dict(variables))
-    lines = _source_lines(template, text)
-    return _compiled(file, text, lines)
+    return _placed(file, text, _source_lines(template, text), _read)
+
+
+def _placed(file: str, text: str, lines: tuple[int, ...], read: Callable[[str], CompiledSql]) -> CompiledSql:
+    """What was read of a text, and what is wrong with it, at the lines of its file."""
+    try:
+        return replace(read(text), file=file, source_lines=lines)
+    except TemplateError as error:
+        placed = (replace(p, file=file, line=lines[min((p.line or 1), len(lines)) - 1]) for p in error.problems)
+        raise TemplateError(tuple(placed)) from None
+
+
+@lru_cache(maxsize=4096)
+def _read(text: str) -> CompiledSql:
+    # Tenants share their templates, so that each text is parsed once whatever file it stands in.
+    return _compiled("", text, tuple(range(1, text.count("\n") + 2)))
 
 
 def render(file: str, template: str, variables: Mapping[str, object]) -> str:
@@ -119,20 +133,12 @@ def resolve_tables(sql: str, names: Mapping[str, str]) -> str:
 def compile_query(file: str, line: int, query: str) -> CompiledSql:
     """An `unexpected_rows_query` of a suite, `{batch}` standing as a table; `line` is where its text begins."""
     lines = tuple(range(line, line + query.count("\n") + 1))
-    try:
-        read = _read_query(query)
-    except TemplateError as error:
-        placed = (replace(p, file=file, line=lines[min((p.line or 1), len(lines)) - 1]) for p in error.problems)
-        raise TemplateError(tuple(placed)) from None
-    return replace(read, file=file, source_lines=lines)
+    return _placed(file, query, lines, _read_query)
 
 
 @lru_cache(maxsize=4096)
 def _read_query(query: str) -> CompiledSql:
-    # Tenants share their templates' queries, so that each text is parsed once whatever file it stands in.
-    text = query.replace("{batch}", BATCH)
-    lines = tuple(range(1, text.count("\n") + 2))
-    read = _compiled("", text, lines)
+    read = _read(query.replace("{batch}", BATCH))
     return replace(read, references=tuple(r for r in read.references if r.name != BATCH))
 
 

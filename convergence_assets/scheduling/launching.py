@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from convergence_assets import dagster_compat
-from convergence_assets.assets.factory import asset_key, pool_of
+from convergence_assets.assets.factory import pool_of
 from convergence_assets.assets.tags import REQUEST_TAG, partition_key, run_tags
 from convergence_assets.settings import ONLY_TENANTS, Settings
 from convergence_assets.tenancy.model import Tenant, TenantRegistry
@@ -141,11 +141,10 @@ def _schedule(cron: str, timezone: str, names: Sequence[str], asking: _Asking) -
 def _catch_up(asking: _Asking) -> dg.SensorDefinition:
     """Asks for what the schedules' ticks did not: missed, failed, late and unblocked days."""
     tenants = [tenant for tenant in asking.registry.tenants.values() if tenant.enabled]
-    keys = [asset_key(t, pipeline, step.table) for t in tenants for pipeline in t.pipelines for step in pipeline.steps]
 
     @dg.sensor(
         name="catch_up",
-        asset_selection=keys,
+        asset_selection=dg.AssetSelection.all(),
         minimum_interval_seconds=CATCH_UP_EVERY_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Asks for days that were missed, failed, corrected late, or whose upstream is there now.",

@@ -2,15 +2,19 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from convergence_assets.assets.structure import declared_structural
+from convergence_assets.pipelines import catalog
 from convergence_assets.pipelines.catalog import library, load_template
+from convergence_assets.pipelines.compile import TemplateError, compile_sql
 from convergence_assets.pipelines.models import ExpectationSpec, SuiteSpec
 from convergence_assets.pipelines.problems import Problem
 from convergence_assets.pipelines.suites import RESERVED_CHECKS, check_names
 
+LIBRARY = Path(catalog.__file__).parent / "library" / "gcp_billing"
 Files = dict[str, str]
 Found = Callable[[Files], list[Problem]]
 
@@ -236,3 +240,24 @@ def test_deeply_nested_sql_is_a_problem_and_not_a_crash(files: Files, problems: 
 
 def test_the_library_ships_without_problems() -> None:
     assert [p.render() for loaded in library().values() for p in loaded.problems] == []
+
+
+def test_a_text_that_stands_in_two_folders_is_read_once_and_its_mistakes_are_said_in_both() -> None:
+    for file in ("one/a.sql", "two/b.sql"):
+        with pytest.raises(TemplateError) as raised:
+            compile_sql(file, "SELECT 1 AS a\nFROM t,\n{{ missing }}", frozenset())
+        assert [(p.file, p.line) for p in raised.value.problems] == [(file, 3)]
+        with pytest.raises(TemplateError) as raised:
+            compile_sql(file, "SELECT 1 AS a\nFRM t", frozenset())
+        assert [(p.file, p.line) for p in raised.value.problems] == [(file, 2)]
+        assert compile_sql(file, "SELECT a FROM {{ t }}", frozenset({("t", "x")})).file == file
+    shipped = library()["gcp_billing"].template
+    assert shipped is not None
+    files = {file.relative_to(LIBRARY).as_posix(): file.read_bytes() for file in LIBRARY.rglob("*.*")}
+    for folder in ("tenants/acme/pipelines/gcp_billing", "tenants/globex/pipelines/gcp_billing"):
+        template = load_template("gcp_billing", folder, files).template
+        assert template is not None
+        assert template.spec is shipped.spec
+        assert template.folder == folder
+        sources = [template.source, *template.suite_sources.values()]
+        assert {source.file.startswith(f"{folder}/") for source in sources} == {True}

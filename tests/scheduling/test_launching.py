@@ -1,5 +1,6 @@
 """What Dagster is asked for and what it says of it."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -52,6 +53,21 @@ def test_a_second_run_for_a_request_that_another_took_says_nothing_of_it(instanc
     run(instance, STATUS.FAILURE)
     assert look_up(instance, [replace(REQUEST, run_id=first)]) == {KEY: Found(first, None)}
     assert look_up(instance, [REQUEST]) == {KEY: Found(first, None)}
+
+
+def test_a_deployment_without_a_tenant_that_can_be_served_loads_with_its_sensors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONVERGENCE_HOME", str(tmp_path))
+    monkeypatch.setenv("CONVERGENCE_TENANTS", str(tmp_path / "tenants"))
+    (tmp_path / "tenants" / "broken").mkdir(parents=True)
+    shutil.copy(Path(__file__).parents[2] / "tenants" / "_defaults.yaml", tmp_path / "tenants")
+    from convergence_assets.definitions import defs
+
+    loaded = defs() if callable(defs) else defs
+    repository = loaded.get_repository_def()
+    assert {"catch_up", "ledger", "stuck_runs", "alerts"} <= {sensor.name for sensor in repository.sensor_defs}
+    assert [key.path for key in repository.asset_graph.get_all_asset_keys()] == [["broken", "config"]]
 
 
 def test_a_schedules_name_says_what_it_means() -> None:
