@@ -70,7 +70,7 @@ def test_a_worker_runs_the_code_of_its_own_start_and_not_that_of_the_forkservers
     forkserver: Forkserver, tmp_path: Path
 ) -> None:
     code = tmp_path / "code"
-    for version in ("old", "new"):
+    for version in ("old", "newer"):  # of another length: bytecode is told stale by size and second
         module(code, "import own, pathlib\npathlib.Path('said').write_text(own.VERSION)\n")
         module(code, f"VERSION = {version!r}\n", "own")
         owner = start(forkserver, code)
