@@ -10,6 +10,7 @@ from convergence_assets.api.deployment import Deployment
 from convergence_assets.api.executions import executions
 from convergence_assets.api.health import health
 from convergence_assets.api.metrics import Scraped, metrics
+from convergence_assets.api.onboarding import onboarding
 from convergence_assets.api.passing import Passing
 from convergence_assets.api.pipelines import pipelines
 
@@ -28,7 +29,7 @@ def build_app(deployment: Deployment) -> FastAPI:
     )  # fmt: skip
     app.state.deployment = deployment
     app.state.scraped = Scraped(deployment)
-    for router in (pipelines, executions, admin, health, metrics):
+    for router in (pipelines, executions, admin, onboarding, health, metrics):
         app.include_router(router)
     problems.install(app)
     app.add_middleware(Passing, deployment=deployment)

@@ -8,12 +8,12 @@ import dagster as dg
 import sqlalchemy as sa
 
 from convergence_assets.assets.opening import open_warehouse
-from convergence_assets.control import audit
+from convergence_assets.control import audit, places, publications
 from convergence_assets.control.audit import Deed
 from convergence_assets.control.errors import ControlError
 from convergence_assets.control.locks import Locks
 from convergence_assets.control.store import ControlStore
-from convergence_assets.control.tables import ledger_rows, partitions, pipelines, publications
+from convergence_assets.control.tables import ledger_rows, partitions, pipelines
 from convergence_assets.operations.stuck import parts_of
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import Tenant
@@ -37,7 +37,7 @@ class RunsAtWork(Exception):
 
 @dataclass(frozen=True)
 class Deleted:
-    """`staged` counts what runs had staged; `dataset` says whether it is gone too, which it is not with others in it."""
+    """`staged` counts what runs had staged; `dataset` says whether it is gone: not where others made something in it."""
 
     tables: tuple[TableRef, ...]
     staged: int
@@ -80,7 +80,10 @@ def delete_data(settings: Settings, instance: dg.DagsterInstance, tenant: Tenant
         raise
     with store.write("planner") as connection:
         # Else a tenant of this id that comes later would be taken to have published these days.
-        for remembered in (publications, partitions, pipelines, ledger_rows):
+        store.wait_for(connection, publications.WRITING)
+        publications.forget(connection, tenant.tenant_id, store.now())
+        places.forget(connection, tenant.tenant_id)
+        for remembered in (partitions, pipelines, ledger_rows):
             connection.execute(sa.delete(remembered).where(remembered.c.tenant_id == tenant.tenant_id))
     _note(store, tenant, f"deleted {len(tables)} tables of dataset {dataset}" + (" and the dataset" if gone else ""))
     return Deleted(tuple(tables), staged, gone)

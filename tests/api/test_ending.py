@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, timedelta
@@ -33,7 +33,9 @@ def settings_at(folder: Path) -> Settings:
 
 
 @contextmanager
-def served(settings: Settings, **more: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+def served(
+    settings: Settings, preexec_fn: Callable[[], None] | None = None, **more: str
+) -> Iterator[tuple["subprocess.Popen[str]", str]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -43,7 +45,9 @@ def served(settings: Settings, **more: str) -> Iterator[tuple["subprocess.Popen[
     } | more  # fmt: skip
     said = subprocess.PIPE
     words = [COMMAND, "serve", "--port", str(port)]
-    process = subprocess.Popen(words, env=environ, stdout=said, stderr=subprocess.STDOUT, text=True, cwd=settings.home)
+    process = subprocess.Popen(
+        words, env=environ, stdout=said, stderr=subprocess.STDOUT, text=True, cwd=settings.home, preexec_fn=preexec_fn
+    )
     url = f"http://127.0.0.1:{port}"
     try:
         deadline = time.monotonic() + 60

@@ -1,6 +1,5 @@
 """`convergence tenants` as a newcomer uses it: onboard, run, look, offboard; and what is left where a step fails."""
 
-import ctypes
 import json
 import os
 import pty
@@ -19,6 +18,7 @@ from pathlib import Path
 import pytest
 from clean_environment import clean_environment
 from peer_server import Peer
+from unprivileged import as_anybody
 
 from convergence_assets.control.audit import noted
 from convergence_assets.control.locks import Claim, Locks
@@ -238,12 +238,6 @@ def _heard(terminal: int) -> str:
         return os.read(terminal, 4096).decode(errors="replace")
     except OSError:  # the other end is closed
         return ""
-
-
-def as_anybody() -> None:
-    """Root without its right to write where the mode forbids it, from the next program on."""
-    drop_from_bounding_set, dac_override = 24, 1
-    ctypes.CDLL(None).prctl(drop_from_bounding_set, dac_override, 0, 0, 0)
 
 
 def test_where_the_folder_cannot_be_written_the_file_is_handed_out_to_be_committed(
