@@ -44,6 +44,16 @@ class Leave:
     missing: Mapping[date, tuple[str, ...]] = field(default_factory=dict)
 
 
+class Moved(Exception):
+    """The run has loaded another timezone or dataset for its tenant than the one that days were published with."""
+
+    def __init__(self, claim: "Claim", settled: str, here: str) -> None:
+        super().__init__(
+            f"{claim}: days were published with {settled}, and this run has {here}; nothing was done here. Next: "
+            f"correct the tenant's file, or `convergence tenants migrate {claim.tenant_id}`"
+        )
+
+
 def quota_of(tenant: Tenant) -> "Quota":
     """What the tenant's plan allows."""
     from convergence_assets.control.requests import Quota
@@ -66,13 +76,15 @@ def locked(
     reads, each with its first day.
 
     Raises `dg.Failure`: not to be retried where another run holds or took one of the days, was launched for the same
-    request, or the plan allows no further run; to be retried where the control store cannot be reached.
+    request, has another place for the tenant, or the plan allows no further run; to be retried where the control store
+    cannot be reached.
     """
     # Dagster has imported SQLAlchemy by the time a step runs; loading definitions does not.
     from convergence_assets.control.changes import Changes
     from convergence_assets.control.errors import ControlError
     from convergence_assets.control.holding import holding
     from convergence_assets.control.locks import Claim, LockLost, Refused
+    from convergence_assets.control.places import Place, place_of, settle
     from convergence_assets.control.publications import Publications, Tables
     from convergence_assets.control.requests import Duplicate, OverLimit, Requests
 
@@ -83,6 +95,11 @@ def locked(
         publications, requests = Publications(held.store), Requests(held.store)
         lock = held.hold(claim, run_id, lambda other: outcome_of(context.instance, other) is not None)
         _introduce(held.store, tenant, context)
+        here = Place(tenant.timezone, dataset_of(tenant, settings.project))
+        with held.store.read() as connection:
+            settled = place_of(connection, tenant.tenant_id)
+        if settled not in (None, here):
+            raise Moved(claim, f"{settled}", f"{here}")
         key = _begin(requests, claim, tenant, context)
         read_through = publications.newest_version()
         found = publications.between(tenant.tenant_id, upstream, days[0], days[-1]) if upstream else {}
@@ -93,6 +110,9 @@ def locked(
                 tenant.tenant_id, pipeline.name, table, rows,
                 run_id=run_id, read_through=read_through, markers=markers,
             )  # fmt: skip
+            if settled is None:
+                with held.store.write() as connection:
+                    settle(connection, tenant.tenant_id, here, held.store.now())
 
         def schema_changed(change: SchemaChange) -> None:
             said = "made" if change.created else f"columns added: {', '.join(change.added)}"
@@ -110,7 +130,7 @@ def locked(
         except BaseException:
             failed()
             raise
-    except (Refused, LockLost, Duplicate, OverLimit) as error:
+    except (Refused, LockLost, Duplicate, OverLimit, Moved) as error:
         # Retries of whole runs look at this tag alone.
         dagster_compat.add_run_tags(context.instance, run_id, {_RETRY_RUN_TAG: "false"})
         raise dg.Failure(str(error), _metadata(error), allow_retries=False) from error
@@ -177,10 +197,12 @@ def _begin(requests: "Requests", claim: "Claim", tenant: Tenant, context: dg.Ass
     return requests.begin(claim, run.run_id, trigger, quota, of)
 
 
-def _metadata(error: "Refused | LockLost | Duplicate | OverLimit") -> dict[str, str]:
+def _metadata(error: "Refused | LockLost | Duplicate | OverLimit | Moved") -> dict[str, str]:
     from convergence_assets.control.locks import LockLost
     from convergence_assets.control.requests import Duplicate, OverLimit
 
+    if isinstance(error, Moved):
+        return {"error_class": "tenant_moved"}
     if isinstance(error, OverLimit):
         return {"error_class": "over_limit"} | ({"retry_at": error.retry_at.isoformat()} if error.retry_at else {})
     if isinstance(error, Duplicate):

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from convergence_assets.cli.migrate import migrate
 from convergence_assets.cli.offboard import offboard
 from convergence_assets.cli.onboard import onboard
 from convergence_assets.pipelines.problems import nearest
@@ -19,6 +20,7 @@ from convergence_assets.tenancy.registry import load_tenants
 tenants = typer.Typer(name="tenants", help="Who is served, onboarding, and its end.", no_args_is_help=True)
 tenants.command()(onboard)
 tenants.command()(offboard)
+tenants.command()(migrate)
 
 _COLOURS = {"served": "green", "rejected": "red", "paused": "yellow", "disabled": "dim"}
 

@@ -15,7 +15,7 @@ from convergence_assets.assets.structure import declared_structural
 from convergence_assets.pipelines.problems import Problem, nearest
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import Step, Tenant, TenantPipeline, TenantRegistry
-from convergence_assets.tenancy.registry import load_registry
+from convergence_assets.tenancy.registry import Settled, load_registry
 
 if TYPE_CHECKING:
     from convergence_assets.assets.dry_run import StepEstimate
@@ -35,8 +35,11 @@ def validate(
 
     Example: convergence validate --tenant acme
     """
+    from convergence_assets.control import places
+
     settings = Settings.from_env()
-    registry = load_registry(settings.tenants, None, today=datetime.now(UTC).date())
+    settled = Settled(places.known(settings), settings.project)
+    registry = load_registry(settings.tenants, None, today=datetime.now(UTC).date(), settled=settled)
     known = {*registry.tenants, *registry.rejected}
     if tenant and tenant not in known:
         near = nearest(tenant, known)

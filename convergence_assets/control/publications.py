@@ -30,6 +30,10 @@ class Publication:
     published_at: datetime
 
 
+WRITING = "publications"
+"""The key of the transactions in which a version is given."""
+_NO_TABLE, _NO_DAY = "", date(1970, 1, 1)
+
 Days = Mapping[tuple[str, date], Publication]
 """By table and day."""
 Newest = Mapping[tuple[str, str], date]
@@ -93,7 +97,7 @@ class Publications:
         """Say that a run has published these days of a table, in one transaction."""
         markers = markers or {}
         # One after the other, so that a version is not seen before a smaller one.
-        with self._store.write("publications") as connection:
+        with self._store.write(WRITING) as connection:
             version, now = newest_version(connection) + 1, self._store.now()
             own = (table.c.tenant_id == tenant_id, table.c.table_name == table_name)
             connection.execute(sa.delete(table).where(*own, table.c.day.in_(list(rows))))
@@ -135,6 +139,33 @@ def between(
     return {(p.table, p.day): p for p in _publications(connection, wanted)}
 
 
+def days_by_pipeline(connection: sa.Connection, tenant_id: str) -> dict[str, set[date]]:
+    """The days of which a tenant's pipelines have published a table."""
+    wanted = sa.select(table.c.pipeline, table.c.day).where(
+        table.c.tenant_id == tenant_id, table.c.table_name != _NO_TABLE
+    )
+    found: dict[str, set[date]] = {}
+    for row in connection.execute(wanted.distinct()):
+        found.setdefault(row.pipeline, set()).add(row.day)
+    return found
+
+
+def forget(connection: sa.Connection, tenant_id: str, now: datetime) -> int:
+    """Forget all that a tenant has published; the version of this, newer than any before it.
+
+    A row stays that has it, of no table: were the newest version to go, the next ones would be older than what the
+    planner has read. Within a transaction that has waited for `WRITING`.
+    """
+    version = newest_version(connection) + 1
+    connection.execute(sa.delete(table).where(table.c.tenant_id == tenant_id))
+    mark = {
+        "tenant_id": tenant_id, "table_name": _NO_TABLE, "day": _NO_DAY, "pipeline": "", "version": version,
+        "read_through": version, "rows": 0, "run_id": "", "published_at": now,
+    }  # fmt: skip
+    connection.execute(sa.insert(table), mark)
+    return version
+
+
 def since(connection: sa.Connection, version: int) -> Sequence[tuple[str, str, date]]:
     """Tenant, table and day of every partition published after `version`."""
     wanted = sa.select(table.c.tenant_id, table.c.table_name, table.c.day).where(table.c.version > version)
@@ -144,6 +175,7 @@ def since(connection: sa.Connection, version: int) -> Sequence[tuple[str, str, d
 def newest_days(connection: sa.Connection, tenant_id: str | None = None) -> Newest:
     """By tenant and table the last day that is published."""
     wanted = sa.select(table.c.tenant_id, table.c.table_name, sa.func.max(table.c.day).label("day"))
+    wanted = wanted.where(table.c.table_name != _NO_TABLE)
     if tenant_id:
         wanted = wanted.where(table.c.tenant_id == tenant_id)
     return {

@@ -65,9 +65,14 @@ class ControlStore:
         """
         options = {_WRITES: True}
         with self._errors(), self._engine.connect().execution_options(**options) as connection, connection.begin():
-            if key is not None and self._on_postgres:
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_number(key))))
+            if key is not None:
+                self.wait_for(connection, key)
             yield connection
+
+    def wait_for(self, connection: sa.Connection, key: str) -> None:
+        """From here to its end the transaction and those with `key` run one after the other, too."""
+        if self._on_postgres:
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_number(key))))
 
     @property
     def _on_postgres(self) -> bool:

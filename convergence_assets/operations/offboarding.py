@@ -37,7 +37,7 @@ class RunsAtWork(Exception):
 
 @dataclass(frozen=True)
 class Deleted:
-    """`staged` counts what runs had staged; `dataset` says whether it is gone: not where others made something in it."""
+    """`staged` counts what runs had staged; `dataset` says whether it is gone, which it is not with others in it."""
 
     tables: tuple[TableRef, ...]
     staged: int

@@ -78,7 +78,7 @@ class Restored:
         if asked := [row for row in waiting if row.state == "requested"]:
             raise AtWork(f"{self.claim}: {asked[0].reason}; its run would write over what is restored")
         published = Publications(held.store)
-        # What it is made of is not read again: no later publication of that makes the day due.
+        # As though it had read what is published now: only what is published later makes the day due.
         read_through = published.newest_version()
         held.locks.confirm(lock)
         warehouse.publish(staged, [self.day], self.job)

@@ -24,9 +24,9 @@ def described(tenant: Tenant) -> dict[str, str]:
     return said
 
 
-def dataset_of(tenant: Tenant) -> str:
-    """The dataset of the tenant's tables, with the project where its file names one."""
-    return f"{tenant.project}.{tenant.dataset}" if tenant.project else tenant.dataset
+def dataset_of(tenant: Tenant, own_project: str | None = None) -> str:
+    """The dataset of the tenant's tables, with the project where its file names another one than the deployment's."""
+    return tenant.dataset if tenant.project in (None, own_project) else f"{tenant.project}.{tenant.dataset}"
 
 
 def _of(pipeline: TenantPipeline) -> Iterator[tuple[str, str]]:

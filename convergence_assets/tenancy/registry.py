@@ -2,10 +2,11 @@
 
 import hashlib
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from convergence_assets.pipelines.catalog import LoadedTemplate, library
 from convergence_assets.pipelines.checking import check
@@ -15,10 +16,14 @@ from convergence_assets.settings import Settings
 from convergence_assets.tenancy.accepted import AcceptedStore
 from convergence_assets.tenancy.building import build_tenant
 from convergence_assets.tenancy.datasets import conflicts, share
+from convergence_assets.tenancy.description import dataset_of
 from convergence_assets.tenancy.folder import Files, Folder, read_folder
 from convergence_assets.tenancy.model import AlertRoute, Rejection, Tenant, TenantRegistry
 from convergence_assets.tenancy.models import Defaults
 from convergence_assets.tenancy.secrets import Secret
+
+if TYPE_CHECKING:
+    from convergence_assets.control.places import Place
 
 DEFAULTS_FILE = "_defaults.yaml"
 _DEFAULTS = "_defaults"
@@ -29,9 +34,26 @@ _log = logging.getLogger(__name__)
 
 
 def load_tenants(settings: Settings) -> TenantRegistry:
-    """The registry as a running deployment sees it: as of today, with the last accepted versions to fall back on."""
-    today = datetime.now(UTC).date()
-    return load_registry(settings.tenants, settings.accepted_tenants, today=today, only=settings.only_tenants)
+    """The registry as a running deployment sees it: as of today, with the last accepted versions to fall back on, and
+    with what was published in mind."""
+    # It imports SQLAlchemy, which definitions.py does without until it is called.
+    from convergence_assets.control.places import known
+
+    return load_registry(
+        settings.tenants,
+        settings.accepted_tenants,
+        today=datetime.now(UTC).date(),
+        only=settings.only_tenants,
+        settled=Settled(known(settings), settings.project),
+    )
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Where tenants have published, and the project of a dataset that names none."""
+
+    places: "Mapping[str, Place]" = field(default_factory=dict)
+    own_project: str | None = None
 
 
 def load_registry(
@@ -41,11 +63,13 @@ def load_registry(
     today: date,
     templates: Mapping[str, LoadedTemplate] | None = None,
     only: Collection[str] | None = None,
+    settled: "Settled | None" = None,
 ) -> TenantRegistry:
     """Every tenant under `tenants` (a folder or fsspec URL), built as of `today`.
 
     `accepted` is where last accepted versions are kept; None neither reads nor writes any. `templates` are the shared
-    pipelines, the library's where not given. Raises `UnreadableFolder` alone: every other mistake is in `problems`.
+    pipelines, the library's where not given; a tenant whose file says another place than `settled` is set aside.
+    Raises `UnreadableFolder` alone: every other mistake is in `problems`.
 
     With `only`, no other tenant's file is read, so nothing that holds between tenants is checked against the others
     (two that share a dataset). Such a load therefore accepts nothing: it falls back on versions that a whole load kept.
@@ -53,7 +77,7 @@ def load_registry(
     folder = read_folder(tenants, only)
     shared = library() if templates is None else templates
     store = AcceptedStore(accepted) if accepted else None
-    loading = _Loading(tenants.rstrip("/"), folder, shared, store, today, keeps=only is None)
+    loading = _Loading(tenants.rstrip("/"), folder, shared, store, today, settled or Settled(), keeps=only is None)
     loading.problems += [p for loaded in shared.values() for p in loaded.problems]
     return loading.registry()
 
@@ -67,6 +91,7 @@ class _Loading:
     shared: Mapping[str, LoadedTemplate]
     store: AcceptedStore | None
     today: date
+    settled: Settled
     keeps: bool = True
     problems: list[Problem] = field(default_factory=list)
     built: dict[str, Tenant] = field(default_factory=dict)
@@ -123,11 +148,29 @@ class _Loading:
     def _checked(self, tenant_id: str, files: Files, defaults: Defaults) -> tuple[Tenant | None, list[Problem]]:
         place = f"{self.shown}/{tenant_id}"
         try:
-            return build_tenant(tenant_id, place, files, defaults, self.shared, self.today)
+            tenant, problems = build_tenant(tenant_id, place, files, defaults, self.shared, self.today)
+            moved = list(self._moved(tenant, f"{place}/tenant.yaml", files)) if tenant else []
+            return (None, moved) if moved else (tenant, problems)
         except Exception as error:  # a fault of ours in one tenant's files must not take down the others
             _log.exception("checking %s failed", place)
             said = f"checking it failed with {type(error).__name__}, a fault of Convergence; the log has the details"
             return None, [Problem(place, None, "", said)]
+
+    def _moved(self, tenant: Tenant, file: str, files: Files) -> Iterator[Problem]:
+        """What the file says otherwise than where days have been published."""
+        place = self.settled.places.get(tenant.tenant_id)
+        if place is None:
+            return
+        said = {"timezone": tenant.timezone, "bigquery.dataset": dataset_of(tenant, self.settled.own_project)}
+        was = {"timezone": place.timezone, "bigquery.dataset": place.dataset}
+        differ = [key for key in said if said[key] != was[key]]
+        # The file is read once more for its lines, and only then.
+        source = read_yaml(file, files["tenant.yaml"]) if differ else None
+        for key in differ:
+            line = source.line(tuple(key.split("."))) if source else None
+            message = f"{said[key]!r}, and days were published with {was[key]!r}"
+            expected = f"{was[key]!r}, or `convergence tenants migrate {tenant.tenant_id}`, which says what it will do"
+            yield Problem(file, line, key, message, expected)
 
     def _settle_datasets(self, raw: bytes, defaults: Defaults) -> None:
         def accepted(tenant_id: str) -> Tenant | None:

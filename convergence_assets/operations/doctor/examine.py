@@ -9,12 +9,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from convergence_assets.control.errors import ControlError
+from convergence_assets.control.places import known
 from convergence_assets.control.store import ControlStore
 from convergence_assets.operations.code_location import WebserverError
 from convergence_assets.settings import Settings, SettingsError
 from convergence_assets.tenancy.folder import UnreadableFolder, read_folder
 from convergence_assets.tenancy.model import TenantRegistry
-from convergence_assets.tenancy.registry import load_registry
+from convergence_assets.tenancy.registry import Settled, load_registry
 from convergence_assets.warehouse.errors import WarehouseError
 
 if TYPE_CHECKING:
@@ -61,7 +62,10 @@ class Setup:
     def registry(self) -> TenantRegistry:
         """The tenants as their files are now; nothing is accepted by looking. Raises `UnreadableFolder`."""
         names, today = list(read_folder(self.settings.tenants).tenants), self.now().date()
-        return load_registry(self.settings.tenants, self.settings.accepted_tenants, today=today, only=names)
+        settled = Settled(known(self.settings), self.settings.project)
+        return load_registry(
+            self.settings.tenants, self.settings.accepted_tenants, today=today, only=names, settled=settled
+        )
 
     @cached_property
     def store(self) -> ControlStore:

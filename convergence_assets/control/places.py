@@ -1,0 +1,67 @@
+"""Where each tenant's days are published and which days they are: settled by its first publish."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from convergence_assets.control.errors import ControlError
+from convergence_assets.control.location import control_url
+from convergence_assets.control.store import ControlStore, upsert
+from convergence_assets.control.tables import places as table
+from convergence_assets.settings import Settings, SettingsError
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A timezone, and a dataset with its project where that is not the deployment's own."""
+
+    timezone: str
+    dataset: str
+
+    def __str__(self) -> str:
+        return f"timezone {self.timezone}, dataset {self.dataset}"
+
+
+def known(settings: Settings) -> Mapping[str, Place]:
+    """By tenant, from the control store of these settings; none where there is no store yet, or it does not answer.
+
+    A load of tenants goes on without: a run asks again for itself.
+    """
+    try:
+        url = control_url(settings)
+        if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
+            return {}
+        with ControlStore(url).read() as connection:
+            return all_places(connection)
+    except (ControlError, SettingsError) as error:
+        _log.warning("it is not known where tenants have published: %s", error)
+        return {}
+
+
+def all_places(connection: sa.Connection) -> dict[str, Place]:
+    """By tenant."""
+    return {row.tenant_id: Place(row.timezone, row.dataset) for row in connection.execute(sa.select(table))}
+
+
+def place_of(connection: sa.Connection, tenant_id: str) -> Place | None:
+    """Where a tenant's days are; None before its first publish."""
+    row = connection.execute(sa.select(table).where(table.c.tenant_id == tenant_id)).one_or_none()
+    return Place(row.timezone, row.dataset) if row else None
+
+
+def settle(connection: sa.Connection, tenant_id: str, place: Place, now: datetime) -> None:
+    """From now on the tenant's days are there."""
+    said = {"timezone": place.timezone, "dataset": place.dataset, "settled_at": now}
+    insert = upsert(connection, table).values({"tenant_id": tenant_id} | said)
+    connection.execute(insert.on_conflict_do_update(index_elements=["tenant_id"], set_=said))
+
+
+def forget(connection: sa.Connection, tenant_id: str) -> None:
+    """The tenant has published nothing any more."""
+    connection.execute(sa.delete(table).where(table.c.tenant_id == tenant_id))

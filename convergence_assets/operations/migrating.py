@@ -1,0 +1,110 @@
+"""A tenant whose timezone or dataset changes after days were published: every one of them is asked for again there."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+
+import dagster as dg
+
+from convergence_assets.control import audit, places, planning, publications
+from convergence_assets.control.audit import Deed
+from convergence_assets.control.places import Place
+from convergence_assets.control.planning import Outstanding
+from convergence_assets.control.store import ControlStore
+from convergence_assets.operations.offboarding import runs_at_work
+from convergence_assets.scheduling.targets import Target, targets_of
+from convergence_assets.settings import Settings
+from convergence_assets.tenancy.description import dataset_of
+from convergence_assets.tenancy.model import Tenant, TenantRegistry
+from convergence_assets.tenancy.registry import Settled, load_registry
+
+
+class TenantAtWork(Exception):
+    """Runs of the tenant are not over, or days are asked for; nothing was changed."""
+
+
+@dataclass(frozen=True)
+class Migration:
+    """From where its days are published to where the tenant's file says; `days` are those by pipeline."""
+
+    tenant: Tenant
+    before: Place
+    after: Place
+    days: Mapping[str, tuple[date, ...]]
+
+    @property
+    def count(self) -> int:
+        return sum(map(len, self.days.values()))
+
+    @property
+    def sentence(self) -> str:
+        """What changes."""
+        pairs = (
+            ("timezone", self.before.timezone, self.after.timezone),
+            ("dataset", self.before.dataset, self.after.dataset),
+        )
+        return "; ".join(f"{what} {old} -> {new}" for what, old, new in pairs if old != new)
+
+
+def registry_with(settings: Settings, tenant_id: str) -> TenantRegistry:
+    """The tenants as their files are now, this one wherever its file says; nothing is accepted by looking."""
+    settled = {name: place for name, place in places.known(settings).items() if name != tenant_id}
+    today = datetime.now(UTC).date()
+    return load_registry(settings.tenants, None, today=today, settled=Settled(settled, settings.project))
+
+
+def migration_of(store: ControlStore, settings: Settings, tenant: Tenant) -> Migration | None:
+    """What there is to do; None where nothing was published yet, or all of it where the file says."""
+    after = Place(tenant.timezone, dataset_of(tenant, settings.project))
+    with store.read() as connection:
+        before = places.place_of(connection, tenant.tenant_id)
+        published = publications.days_by_pipeline(connection, tenant.tenant_id)
+    if before in (None, after):
+        return None
+    assert before is not None
+    starts = {pipeline.name: pipeline.start_date for pipeline in tenant.pipelines}
+    days = {
+        name: tuple(sorted(day for day in found if day >= starts[name]))
+        for name, found in sorted(published.items())
+        if name in starts
+    }
+    return Migration(tenant, before, after, days)
+
+
+def migrate(store: ControlStore, instance: dg.DagsterInstance, migration: Migration, by: str) -> None:
+    """Take the new place for the tenant's, forget what it has published, and have every such day asked for again.
+
+    All in one transaction; no table is touched. Raises `TenantAtWork` and `ControlError`.
+    """
+    tenant_id = migration.tenant.tenant_id
+    if runs := runs_at_work(instance, store, tenant_id):
+        raise TenantAtWork(f"runs of tenant {tenant_id} are not over ({', '.join(runs[:5])})")
+    targets = {target.pipeline: target for target in targets_of([replace(migration.tenant, enabled=True)])}
+    with store.write("planner") as connection:
+        waiting = planning.all_outstanding(connection, tenant_id)
+        if asked := [row for row in waiting if row.state == "requested"]:
+            raise TenantAtWork(f"tenant {tenant_id}: {asked[0].pipeline} {asked[0].day} is {asked[0].reason}")
+        store.wait_for(connection, publications.WRITING)
+        now = store.now()
+        version = publications.forget(connection, tenant_id, now)
+        planning.write_outstanding(connection, _again(migration, targets, waiting, version, now))
+        places.settle(connection, tenant_id, migration.after, now)
+        said = f"{migration.sentence}: {migration.count} days are asked for again"
+        audit.note(connection, Deed(by, "tenant.migrate", said, tenant_id), now)
+
+
+def _again(
+    migration: Migration, targets: Mapping[str, Target], waiting: list[Outstanding], version: int, now: datetime
+) -> list[Outstanding]:
+    """The rows of the days. Their version is one that no request was ever made for: a request's key is used once."""
+    days = {(name, day) for name, found in migration.days.items() for day in found}
+    days |= {(row.pipeline, row.day) for row in waiting if row.pipeline in targets}
+    return [_row(targets[name], day, version, now) for name, day in sorted(days)]
+
+
+def _row(target: Target, day: date, version: int, now: datetime) -> Outstanding:
+    missing = target.tables.missing(day, {})
+    if missing:
+        until = now + target.wait_at_most if target.wait_at_most else None
+        return Outstanding(*target.name, day, "waiting", f"waits for {', '.join(missing)}", until, 0, version)
+    return Outstanding(*target.name, day, "due", "the tenant was migrated", now, 0, version)
