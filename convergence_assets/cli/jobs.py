@@ -1,9 +1,9 @@
-"""`convergence jobs`: what runs on the warehouse now, for whom, and the end of what nobody waits for."""
+"""`convergence jobs`: what runs on the warehouse and for whom, what ran last, and the end of what nobody waits for."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -13,27 +13,42 @@ from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.settings import Settings
 from convergence_assets.warehouse.interface import RunningJob
 
+if TYPE_CHECKING:
+    from convergence_assets.control.ledger_rows import LedgerRow
+
 _SHOWN = ("tenant", "pipeline", "asset", "partition", "run_id")
+_RUNS_LOOKED_AT = 20
 
 
 def jobs(
+    only_running: Annotated[bool, typer.Option("--running", help="Only those that run now")] = False,
     sweep: Annotated[bool, typer.Option("--sweep", help="Cancel the jobs whose process on this host is gone")] = False,
     run_id: Annotated[str | None, typer.Option("--cancel", metavar="RUN_ID", help="Cancel the jobs of a run")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a job")] = False,
 ) -> None:
-    """The jobs of this platform that run on the warehouse now, by tenant and run.
+    """The jobs of this platform on the warehouse by tenant and run: those that run now, and what the last runs sent.
 
-    Example: convergence jobs --sweep
+    Example: convergence jobs --running
     """
-    with open_warehouse(Settings.from_env()) as warehouse:
+    settings = Settings.from_env()
+    with open_warehouse(settings) as warehouse:
         running = warehouse.running_jobs()
         ended = [j for j in running if (sweep and j.owner_is_gone) or (run_id and j.labels.get("run_id") == run_id)]
         warehouse.cancel_jobs(ended)
+    # The embedded warehouse keeps no account of statements.
+    looks_back = not (only_running or sweep or run_id) and settings.warehouse == "bigquery"
+    finished = _finished(settings) if looks_back else []
     if as_json:
         for job in running:
-            typer.echo(json.dumps(asdict(job) | {"cancelled": job in ended}, default=str))
+            typer.echo(json.dumps(asdict(job) | {"state": "running", "cancelled": job in ended}, default=str))
+        for row in finished:
+            typer.echo(json.dumps(_as_json(row)))
     else:
-        _show(running, ended)
+        console = Console(soft_wrap=True, highlight=False)
+        console.print(_running_table(running, ended) if running else "no job is running")
+        if looks_back:
+            nothing = f"the last {_RUNS_LOOKED_AT} runs that were read have told of no job"
+            console.print(_finished_table(finished) if finished else nothing)
     if run_id and not ended:
         typer.echo(
             f"no job of a run {run_id} is running (the whole id is needed; `convergence status` shows it)", err=True
@@ -41,11 +56,52 @@ def jobs(
         raise typer.Exit(1)
 
 
-def _show(running: Sequence[RunningJob], ended: Sequence[RunningJob]) -> None:
-    table = Table(*_SHOWN, "started", "process", "")
+def _finished(settings: Settings) -> "list[LedgerRow]":
+    """Of the last runs in the runs index, as they told of them; the newest run first."""
+    from convergence_assets.cli.instance import open_instance
+    from convergence_assets.control.runs import Asked, page
+    from convergence_assets.control.store import ControlStore
+    from convergence_assets.ledger.replay import replay
+
+    with ControlStore.open(settings).read() as connection:
+        last = dict.fromkeys(run.run_id for run in page(connection, Asked(), _RUNS_LOOKED_AT).runs)
+    with open_instance(settings) as instance:
+        told = [replay(instance, run_id, {}) for run_id in last]
+    return [row for run in told if run for row in run.jobs]
+
+
+def _running_table(running: Sequence[RunningJob], ended: Sequence[RunningJob]) -> Table:
+    table = Table(*_SHOWN, "started", "process", "", title="running", title_justify="left")
     table.add_column("job", overflow="fold")
     for job in running:
         process = {True: "gone", False: "alive", None: "on another host"}[job.owner_is_gone]
         said = (job.labels.get(key, "") for key in _SHOWN)
         table.add_row(*said, str(job.started or ""), process, "cancelled" if job in ended else "", job.job_id)
-    Console(soft_wrap=True, highlight=False).print(table if running else "no job is running")
+    return table
+
+
+def _finished_table(finished: "Sequence[LedgerRow]") -> Table:
+    table = Table(*_SHOWN, "seconds", "bytes billed", title=f"of the last {_RUNS_LOOKED_AT} runs", title_justify="left")
+    table.add_column("job", overflow="fold")
+    for row in finished:
+        said = _as_json(row)
+        table.add_row(
+            *(str(said["labels"][key] or "") for key in _SHOWN),
+            f"{said['duration_ms'] / 1000:.1f}",
+            f"{said['bytes_billed']:,}",
+            said["job_id"],
+        )
+    return table
+
+
+def _as_json(row: "LedgerRow") -> dict[str, Any]:
+    said = row.values
+    labels = ("tenant_id", "pipeline_id", "step", "partition", "pipeline_run_id")
+    return {
+        "job_id": said["bigquery_job_id"],
+        "labels": {key: said[name] for key, name in zip(_SHOWN, labels, strict=True)},
+        "state": "finished",
+        "duration_ms": said["duration_ms"],
+        "bytes_billed": said["bytes_billed"] or 0,
+        "ended": said["created_at"],
+    }
