@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import os
 import socket
 import time
+from contextlib import suppress
 from types import FrameType
 
 import uvicorn
@@ -15,6 +17,9 @@ from convergence_assets.settings import Settings, SettingsError
 DRAIN_SECONDS = 1.5
 """So long it goes on taking requests after it was told to end, and tells each client not to come back: those who keep
 a connection meet no closed one, and load balancers see that it is not ready."""
+SETTLING_SECONDS = 0.5
+"""So long it still answers on connections that were made, after it has stopped listening: their request may be on its
+way."""
 GRACE_SECONDS = 20
 """So long requests in flight may take then; Kubernetes kills after 30."""
 SHORTEST_ADMIN_KEY = 16
@@ -22,7 +27,8 @@ _log = logging.getLogger(__name__)
 
 
 class Server(uvicorn.Server):
-    """Ends in two steps: no new clients, then no new requests; a second signal ends it at once."""
+    """Ends in three steps: clients are told not to come back, then none can connect, then no request is taken; a second
+    signal ends it at once."""
 
     def __init__(self, config: uvicorn.Config, deployment: Deployment) -> None:
         super().__init__(config)
@@ -39,8 +45,29 @@ class Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         if self._ends_at is not None and time.monotonic() >= self._ends_at:
-            self.should_exit = True
+            await self._stop_listening()
+            self.should_exit = time.monotonic() >= self._ends_at + SETTLING_SECONDS
         return await super().on_tick(counter)
+
+    async def _stop_listening(self) -> None:
+        """Whoever has connected is taken first: the kernel resets what waits in its queue."""
+        waiting: list[socket.socket] = []
+        for server in self.servers:
+            for listening in server.sockets:
+                with socket.socket(fileno=os.dup(listening.fileno())) as queue, suppress(BlockingIOError):
+                    queue.setblocking(False)
+                    while True:
+                        waiting.append(queue.accept()[0])
+            server.close()
+        for connected in waiting:
+            connected.setblocking(False)
+            await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connected)
+
+    def _protocol(self) -> asyncio.Protocol:
+        made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return made
 
 
 def check_admin_key(settings: Settings) -> None:
