@@ -57,6 +57,7 @@ def ack(
     fingerprint: Annotated[str, typer.Argument(help="As `convergence alerts list` and the message show it")],
     by: Annotated[str | None, typer.Option(help="Who sees to it; absent: the user of this command")] = None,
     group: Annotated[bool, typer.Option("--group", help="Also the others of the same message")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object an incident")] = False,
 ) -> None:
     """Say that somebody sees to an incident: it is not told of again until it is over.
 
@@ -73,7 +74,8 @@ def ack(
         seen_to = [one for one in found.values() if one.incident_id in beside]
         incidents.acknowledge(connection, [one.fingerprint for one in seen_to], who, store.now())
     for one in seen_to:
-        typer.echo(f"acknowledged by {who}: {one.title}")
+        said = {"fingerprint": one.fingerprint, "title": one.title, "acknowledged_by": who}
+        typer.echo(json.dumps(said) if as_json else f"acknowledged by {who}: {one.title}")
     if not seen_to:
         typer.echo(f"no open incident has the fingerprint {fingerprint}. Next: convergence alerts list", err=True)
         raise typer.Exit(1)
@@ -83,6 +85,7 @@ def ack(
 def resolve(
     fingerprint: Annotated[str, typer.Argument(help="As `convergence alerts list` shows it")],
     reason: Annotated[str, typer.Option(help="Why it is over")] = "no reason given",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object")] = False,
 ) -> None:
     """End an incident that nothing will end by itself, as of a day that nobody wants any more. It comes back if its
     condition does.
@@ -98,7 +101,8 @@ def resolve(
     if not done:
         typer.echo(f"no open incident has the fingerprint {fingerprint}. Next: convergence alerts list", err=True)
         raise typer.Exit(1)
-    typer.echo(f"resolved: {fingerprint}")
+    said = {"fingerprint": fingerprint, "resolved": True, "reason": reason}
+    typer.echo(json.dumps(said) if as_json else f"resolved: {fingerprint}")
 
 
 @alerts.command("test")
@@ -106,6 +110,7 @@ def attempt(
     tenant: Annotated[
         str | None, typer.Argument(help="Tenant id, or `platform` for the shared routes; absent: every route")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a route")] = False,
 ) -> None:
     """Send a test message through each route now, and say what became of it. Exit code 1 if one failed.
 
@@ -119,10 +124,14 @@ def attempt(
     if tenant not in (None, _PLATFORM):
         tenant_of(registry, str(tenant))
         if not routes.by_tenant.get(str(tenant)):
-            typer.echo(f"tenant {tenant} has no route of its own: its alerts go to the platform's")
+            typer.echo(f"tenant {tenant} has no route of its own: its alerts go to the platform's", err=as_json)
             chosen = _PLATFORM
     tried = list(try_routes(routes, chosen))
     for one in tried:
+        if as_json:
+            said = {"route": one.key, "severities": list(one.severities), "failure": one.failure}
+            typer.echo(json.dumps(said))
+            continue
         typer.echo(f"{one.key} ({', '.join(one.severities)}): {one.failure or 'delivered'}", err=bool(one.failure))
     if not tried:
         typer.echo("no route is configured. Next: name one under `alerts.routes` in tenants/_defaults.yaml", err=True)

@@ -22,12 +22,17 @@ def dagster_home(settings: Settings) -> Path:
             )
         return Path(named)
     home = settings.dagster_home
-    home.mkdir(parents=True, exist_ok=True)
     shipped = Path("dagster.yaml")
     wanted = shipped.read_text() if shipped.exists() else _DEFAULT
     config = home / "dagster.yaml"
-    if not config.exists() or config.read_text() != wanted:
-        config.write_text(wanted)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        if not config.exists() or config.read_text() != wanted:
+            config.write_text(wanted)
+    except OSError as error:
+        raise SettingsError(
+            f"{home} cannot be written ({error.strerror or error}); set CONVERGENCE_HOME to a folder that can"
+        ) from None
     os.environ["DAGSTER_HOME"] = str(home)
     return home
 

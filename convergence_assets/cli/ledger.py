@@ -42,7 +42,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="One JSON object
 
 
 @ledger.command()
-def rebuild() -> None:
+def rebuild(as_json: Annotated[bool, typer.Option("--json", help="One JSON object")] = False) -> None:
     """Read Dagster's storage again from the beginning: runs index and ledger rows are written over their former selves.
 
     Nothing is alerted a second time, and sensors that follow meanwhile help.
@@ -67,6 +67,9 @@ def rebuild() -> None:
 
         start_again(store)
         unreadable = follow_to_the_end(Follower(store, instance, tenants), store, seen)
+    if as_json:
+        typer.echo(json.dumps({"runs": total, "unreadable": unreadable}))
+        raise typer.Exit(1 if unreadable else 0)
     for run_id, why in unreadable.items():
         typer.echo(f"run {run_id} cannot be read: {why}", err=True)
     typer.echo(f"{total} runs read again; their rows wait for the warehouse: `convergence ledger status`")

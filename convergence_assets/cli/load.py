@@ -1,6 +1,7 @@
 """`convergence load`: bring files into a source table that a tenant's pipeline reads."""
 
 import glob
+import json
 import uuid
 from pathlib import Path
 from typing import Annotated
@@ -31,6 +32,7 @@ def load(
     pipeline: Annotated[str, typer.Argument(help="The pipeline that declares the source")],
     source: Annotated[str, typer.Argument(help="The source's name, e.g. billing_export")],
     files: Annotated[list[str], typer.Argument(help="CSV, JSON Lines or Parquet files, or patterns")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object")] = False,
 ) -> None:
     """Load files into a source table, replacing the days that they hold (loading a file twice changes nothing).
 
@@ -60,4 +62,7 @@ def load(
         for kind in sorted({_FORMATS[Path(p).suffix] for p in paths}):
             of_kind = [SourceFile(p) for p in paths if _FORMATS[Path(p).suffix] == kind]
             rows += warehouse.load_files(table, schema, of_kind, kind, job)
-    Console().print(f"{rows} rows from {len(paths)} files into {table}")
+    if as_json:
+        typer.echo(json.dumps({"table": str(table), "files": len(paths), "rows": rows}))
+    else:
+        Console().print(f"{rows} rows from {len(paths)} files into {table}")

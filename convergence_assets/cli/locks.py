@@ -60,6 +60,7 @@ def release(
         str | None, typer.Option(metavar="DAY", help="Only the locks that hold this day, e.g. 2026-10-01")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Also from a run that seems to be alive")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a lock")] = False,
 ) -> None:
     """Free a pipeline's locks; a run that still works then ends before it publishes anything more.
 
@@ -73,9 +74,14 @@ def release(
     wanted = [lock for lock in found.all(tenant, pipeline) if day is None or lock.claim.first <= day <= lock.claim.last]
     ending = [lock for lock in wanted if force or found.free_because(lock)]
     found.release([lock.fence for lock in ending])
+    kept = [lock for lock in wanted if lock not in ending]
+    if as_json:
+        for lock in wanted:
+            said = {"tenant": tenant, "pipeline": pipeline, "partition": lock.claim.partition, "run_id": lock.run_id}
+            typer.echo(json.dumps(said | {"released": lock in ending}))
+        raise typer.Exit(1 if kept else 0)
     for lock in ending:
         typer.echo(f"released: {lock.claim}, run {lock.run_id}")
-    kept = [lock for lock in wanted if lock not in ending]
     for lock in kept:
         typer.echo(
             f"kept: {lock.claim}: run {lock.run_id} ({lock.owner}) is alive. Next: wait for it, end it, or say --force",

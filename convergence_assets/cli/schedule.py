@@ -55,6 +55,7 @@ def pause(
     tenant: Annotated[str, typer.Argument(help="Tenant id")],
     pipeline: Annotated[str | None, typer.Argument(help="Pipeline name; absent: all of the tenant's")] = None,
     reason: Annotated[str, typer.Option(help="Why, for whoever looks at it next")] = "no reason given",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object")] = False,
 ) -> None:
     """Ask for no day of a pipeline, or of any of a tenant's, until `resume`; what runs already goes on.
 
@@ -65,12 +66,16 @@ def pause(
 
     settings = _checked(tenant, pipeline)
     Pauses(ControlStore.open(settings)).pause(tenant, pipeline, getpass.getuser(), reason)
+    if as_json:
+        typer.echo(json.dumps({"tenant": tenant, "pipeline": pipeline, "paused": True, "reason": reason}))
+        return
     typer.echo(f"paused: {_named(tenant, pipeline)}. Next: convergence resume {tenant}" + _word(pipeline))
 
 
 def resume(
     tenant: Annotated[str, typer.Argument(help="Tenant id")],
     pipeline: Annotated[str | None, typer.Argument(help="Pipeline name, as it was paused")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object")] = False,
 ) -> None:
     """Ask again for the days of what was paused; those that were missed are caught up, the newest first.
 
@@ -80,10 +85,15 @@ def resume(
     from convergence_assets.control.store import ControlStore
 
     pauses = Pauses(ControlStore.open(_checked(tenant, pipeline)))
-    if pauses.resume(tenant, pipeline):
+    resumed = pauses.resume(tenant, pipeline)
+    others = [pause for (paused, _), pause in pauses.all().items() if paused == tenant]
+    if as_json:
+        still = [other.pipeline for other in others]
+        typer.echo(json.dumps({"tenant": tenant, "pipeline": pipeline, "resumed": resumed, "still_paused": still}))
+        raise typer.Exit(1 if others and not resumed else 0)
+    if resumed:
         typer.echo(f"resumed: {_named(tenant, pipeline)}")
         return
-    others = [pause for (paused, _), pause in pauses.all().items() if paused == tenant]
     for other in others:
         typer.echo(f"still paused: {_named(tenant, other.pipeline)}: {other.reason}. Next: convergence resume {tenant}"
                    + _word(other.pipeline), err=True)  # fmt: skip

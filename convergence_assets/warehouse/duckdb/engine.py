@@ -55,7 +55,10 @@ class Engine:
     def __init__(self, spill_folder: Path, waits: Waits = silent) -> None:
         import duckdb
 
-        spill_folder.mkdir(parents=True, exist_ok=True)
+        try:
+            spill_folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise AccessDenied(f"folder {spill_folder} cannot be made: {error.strerror or error}") from None
         self.connection: duckdb.DuckDBPyConnection = duckdb.connect(
             config={
                 "memory_limit": os.environ.get("CONVERGENCE_MEMORY_LIMIT", DEFAULT_MEMORY_LIMIT),
