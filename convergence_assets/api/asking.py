@@ -5,6 +5,7 @@ with Dagster's, needs no code location, takes its turn among all tenants, and ne
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from secrets import token_hex
 from zoneinfo import ZoneInfo
@@ -59,7 +60,7 @@ def ask(
         if same is not None:
             return same
         asking.refuse_what_is_at_work()
-        rows = asking.rows(retry_of)
+        rows = asking.rows(caller.key_id, retry_of)
         asking.refuse_over_plan(rows)
         planning.write_outstanding(connection, rows)
         asked = Asked(
@@ -147,7 +148,7 @@ class _Asking:
             own_table = unseen.table in target.tables.reads
             raise _has_just_ended(unseen.run_id if own_table else None)
 
-    def rows(self, retry_of: str | None) -> list[Outstanding]:
+    def rows(self, asked_by: str, retry_of: str | None) -> list[Outstanding]:
         """The days as the planner is to find them; those that it has asked for already are left as they are."""
         wanted = [
             day
@@ -160,7 +161,7 @@ class _Asking:
                 run_id=retry_of,
             )  # fmt: skip
         said = f"repeats run {retry_of}" if retry_of else "asked for over the API"
-        return [self._row(day, said) for day in wanted if not self._is_requested(day)]
+        return [replace(self._row(day, said), asked_by=asked_by) for day in wanted if not self._is_requested(day)]
 
     def refuse_over_plan(self, rows: Sequence[Outstanding]) -> None:
         """Raise where the runs that these days take are more than what is left of the plan."""

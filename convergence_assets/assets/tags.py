@@ -7,7 +7,9 @@ REQUEST_TAG = "convergence/request"
 CONFIG_VERSION_TAG = "convergence/config_version"
 """The beginning of the hash of the tenant's files that a run has loaded."""
 TRIGGER_TAG = "convergence/trigger"
-"""What made somebody ask for a run: schedule, catch_up, backfill or manual; absent, a person did."""
+"""What made somebody ask for a run: schedule, catch_up, api, backfill or manual; absent, a person did."""
+TRIGGERED_BY_TAG = "convergence/triggered_by"
+"""Who asked for a run: of one over the API the key's id."""
 
 
 def run_tags(tenant_id: str, pipeline: str, first: date, last: date, trigger: str) -> dict[str, str]:

@@ -38,7 +38,7 @@ class Outstanding:
     """A day that is due and not published as it should be.
 
     `wake_at` is when it is looked at again, None where something else has to happen first; `data_version` is the newest
-    publication that it is to be made from, or that it replaces.
+    publication that it is to be made from, or that it replaces; `asked_by` is the API key of who asked for it.
     """
 
     tenant_id: str
@@ -50,6 +50,7 @@ class Outstanding:
     attempts: int = 0
     data_version: int = 0
     request_key: str | None = None
+    asked_by: str | None = None
 
     @property
     def name(self) -> Name:
@@ -70,6 +71,7 @@ class Request:
     requested_at: datetime
     run_id: str | None
     outcome: Outcome | None
+    asked_by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -129,13 +131,15 @@ def all_outstanding(connection: sa.Connection, tenant_id: str | None = None) -> 
 
 
 def awake(connection: sa.Connection, now: datetime, recent: date, a_tenant: int, in_all: int) -> list[Outstanding]:
-    """What is to be looked at: every day from `recent` on, and the oldest ones of each tenant.
+    """What is to be looked at: every day from `recent` on, and of each tenant those that somebody asked for, then the
+    oldest ones.
 
     Of the older days at most `a_tenant` of a tenant and `in_all` together, every tenant's oldest before anybody's
     second: no tenant's hundreds of days hide another's one.
     """
     due = partitions.c.wake_at <= now
-    rank = sa.func.row_number().over(partition_by=partitions.c.tenant_id, order_by=partitions.c.day)
+    unasked = sa.case((partitions.c.asked_by.is_(None), 1), else_=0)
+    rank = sa.func.row_number().over(partition_by=partitions.c.tenant_id, order_by=(unasked, partitions.c.day))
     older = sa.select(partitions, rank.label("rank")).where(due, partitions.c.day < recent).subquery()
     first = sa.select(older).where(older.c.rank <= a_tenant).order_by(older.c.rank, older.c.wake_at).limit(in_all)
     new = sa.select(partitions).where(due, partitions.c.day >= recent).order_by(partitions.c.wake_at).limit(in_all)
@@ -163,14 +167,14 @@ def remove(connection: sa.Connection, rows: Sequence[Outstanding]) -> None:
 
 def open_requests(connection: sa.Connection) -> list[Request]:
     """What the planner asked for and whose end it has not seen."""
-    planned = requests.c.trigger.in_(("schedule", "catch_up"))
+    planned = requests.c.trigger.in_(("schedule", "catch_up", "api"))
     seen = sa.select(partitions.c.request_key).where(partitions.c.state == "requested")
     unseen = sa.or_(requests.c.outcome.is_(None), requests.c.request_key.in_(seen))
     wanted = sa.select(requests).where(planned, unseen)
     return [
         Request(
             row.request_key, row.tenant_id, row.pipeline, row.first_day, row.last_day, row.trigger, row.requested_at,
-            row.run_id, row.outcome,
+            row.run_id, row.outcome, row.asked_by,
         )
         for row in connection.execute(wanted)
     ]  # fmt: skip
@@ -241,5 +245,5 @@ def _outstanding(connection: sa.Connection, wanted: sa.Select[Any]) -> Iterator[
     for row in connection.execute(wanted):
         yield Outstanding(
             row.tenant_id, row.pipeline, row.day, row.state, row.reason, row.wake_at, row.attempts, row.data_version,
-            row.request_key,
+            row.request_key, row.asked_by,
         )  # fmt: skip

@@ -142,9 +142,10 @@ class Requests:
 
 
 def ask(
-    connection: sa.Connection, key: str, claim: Claim, trigger: str, now: datetime, run_id: str | None = None
-) -> None:
-    """Write down a request, and the run that has taken it already."""
+    connection: sa.Connection, key: str, claim: Claim, trigger: str, now: datetime, run_id: str | None = None,
+    asked_by: str | None = None,
+) -> None:  # fmt: skip
+    """Write down a request, the run that has taken it already, and the API key that asked for it."""
     row = {
         "request_key": key,
         "tenant_id": claim.tenant_id,
@@ -154,6 +155,7 @@ def ask(
         "trigger": trigger,
         "requested_at": now,
         "run_id": run_id,
+        "asked_by": asked_by,
     }
     connection.execute(sa.insert(table), row)
 

@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 # The newest file of migrations/versions; a store at this revision is opened without importing alembic.
-HEAD = "0008"
+HEAD = "0009"
 
 # Dagster keeps an `alembic_version` of its own in the same Postgres: every name here begins alike.
 VERSION_TABLE = "convergence_schema_version"
@@ -76,6 +76,7 @@ publications = sa.Table(
 )
 
 # A run that was asked for or that began, and what became of it. Plans count these rows; a failed one does not count.
+# `asked_by` is the API key of who asked.
 requests = sa.Table(
     "convergence_requests",
     metadata,
@@ -88,6 +89,7 @@ requests = sa.Table(
     sa.Column("requested_at", Moment, nullable=False),
     sa.Column("run_id", sa.Text),
     sa.Column("outcome", sa.Text),
+    sa.Column("asked_by", sa.Text),
     sa.Index("convergence_requests_by_tenant", "tenant_id", "requested_at"),
     sa.Index("convergence_requests_by_outcome", "outcome"),
 )
@@ -108,7 +110,7 @@ pipelines = sa.Table(
 )
 
 # Days that are due and not published as they should be. `wake_at` is when the planner looks at the row again; NULL
-# where something else has to happen first.
+# where something else has to happen first; `asked_by` is the API key of who asked for it.
 partitions = sa.Table(
     "convergence_partitions",
     metadata,
@@ -121,6 +123,7 @@ partitions = sa.Table(
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("data_version", sa.BigInteger, nullable=False),
     sa.Column("request_key", sa.Text),
+    sa.Column("asked_by", sa.Text),
     sa.Index("convergence_partitions_by_wake", "wake_at"),
 )
 

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 
 import dagster as dg
 
-from convergence_assets.assets.tags import CONFIG_VERSION_TAG, TRIGGER_TAG
+from convergence_assets.assets.tags import CONFIG_VERSION_TAG, TRIGGER_TAG, TRIGGERED_BY_TAG
 from convergence_assets.control.runs import IndexedRun, RunStatus
 from convergence_assets.tenancy.model import Tenant
 
@@ -32,7 +32,7 @@ _ASKED_BY = (
     ("dagster/sensor_name", "catch_up"),
 )
 _VERSION_DIGITS = 16
-_BY_TAGS = ("convergence/triggered_by", "user")
+_BY_TAGS = (TRIGGERED_BY_TAG, "user")
 
 
 def has_ended(dagster_status: str) -> bool:

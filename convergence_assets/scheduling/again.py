@@ -36,6 +36,7 @@ def ask_again(
             tried = attempts_at(connection, Claim(*name, day, day), version)
             before = row.attempts + (row.state == "requested") if row else 0
             said = f"asked for again: {reason}, run {run_id}"
-            again.append(Outstanding(*name, day, "due", said, store.now(), max(tried, before, 1), version))
+            by, tries = row.asked_by if row else None, max(tried, before, 1)
+            again.append(Outstanding(*name, day, "due", said, store.now(), tries, version, asked_by=by))
         planning.write_outstanding(connection, again)
     return [row.day for row in again]

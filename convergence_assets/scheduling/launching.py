@@ -11,7 +11,7 @@ import dagster as dg
 
 from convergence_assets import dagster_compat
 from convergence_assets.assets.factory import pool_of
-from convergence_assets.assets.tags import REQUEST_TAG, partition_key, run_tags
+from convergence_assets.assets.tags import REQUEST_TAG, TRIGGERED_BY_TAG, partition_key, run_tags
 from convergence_assets.settings import ONLY_TENANTS, Settings
 from convergence_assets.tenancy.model import Tenant, TenantRegistry
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 CATCH_UP_EVERY_SECONDS = 30
 LATE_DATA_EVERY_SECONDS = 60
-NEWEST_PRIORITY, CATCH_UP_PRIORITY = 10, -10
+NEWEST_PRIORITY, ASKED_PRIORITY, CATCH_UP_PRIORITY = 10, 0, -10
 """In the run queue; what people and backfills ask for is 0."""
 POOLS_A_TICK = 50
 _LOOKED_UP_AT_ONCE = 500
@@ -57,18 +57,26 @@ def run_request(launch: "Launch") -> dg.RunRequest:
     target = launch.target
     own = {
         REQUEST_TAG: launch.key,
-        "dagster/priority": str(NEWEST_PRIORITY if launch.newest else CATCH_UP_PRIORITY),
+        "dagster/priority": str(_priority(launch)),
         # The Kubernetes launcher starts a pod that loads this tenant alone.
         "dagster-k8s/config": json.dumps(
             {"container_config": {"env": [{"name": ONLY_TENANTS, "value": target.tenant_id}]}}
         ),
     }
+    if launch.asked_by:
+        own[TRIGGERED_BY_TAG] = launch.asked_by
     return dg.RunRequest(
         run_key=launch.key,
         tags=run_tags(*target.name, launch.first, launch.last, launch.trigger) | own,
         asset_selection=[dg.AssetKey([*target.name, table]) for table in target.tables.reads],
         partition_key=partition_key(launch.first, launch.last),
     )
+
+
+def _priority(launch: "Launch") -> int:
+    if launch.newest:
+        return NEWEST_PRIORITY
+    return ASKED_PRIORITY if launch.asked_by else CATCH_UP_PRIORITY
 
 
 def look_up(instance: dg.DagsterInstance, asked: "Sequence[Request]") -> "Mapping[str, Found]":

@@ -119,7 +119,8 @@ class _Tick:
             elif run is None and target and request.requested_at < self.now - LOST_AFTER:
                 ask_again(self._connection, request.key, self.now)
                 newest = request.trigger == "schedule"
-                self._again.append(Launch(request.key, target, request.first, request.last, newest))
+                days = (request.first, request.last)
+                self._again.append(Launch(request.key, target, *days, newest, request.asked_by))
         settle(self._connection, over)
 
     def _settle_days(self, target: Target | None, request: Request, run: Found) -> None:
@@ -183,7 +184,7 @@ class _Tick:
                 if target.tables.is_current(day, found):
                     done.append(row)
                 elif row.state == "waiting" or self._version(target, day, found) > row.data_version:
-                    changed.append(self._judged(target, day, found))
+                    changed.append(replace(self._judged(target, day, found), asked_by=row.asked_by))
         planning.remove(self._connection, done)
         planning.write_outstanding(self._connection, changed)
 
@@ -245,7 +246,8 @@ class _Tick:
         planning.write_outstanding(self._connection, [self._judged(target, day, found) for day in new])
 
     def choose(self, *, catch_up: bool) -> list[Launch]:
-        """Ask for what can be asked for; the newest days first, then one stretch of older days a tenant in turn."""
+        """Ask for what can be asked for; the newest days first, then what people asked for, then the other older days,
+        of both one stretch a tenant in turn."""
         recent = self.now.date() - _RECENT
         rows = planning.awake(self._connection, self.now, recent, _OLDER_OF_A_TENANT, _OLDER_IN_ALL)
         mine = {target.name: target for target in self._targets}
@@ -255,7 +257,8 @@ class _Tick:
         wanted = [mine[name] for name in {row.name for row in rows}]
         room = Room(self._connection, self._locks, wanted, self._open.values(), self.now)
         held: list[Outstanding] = []
-        newest, older = [], defaultdict(list)
+        newest: list[Outstanding] = []
+        older: dict[tuple[Name, bool], list[Outstanding]] = defaultdict(list)
         for row in rows:
             target = mine[row.name]
             if self._stopped(target):
@@ -263,16 +266,22 @@ class _Tick:
             elif row.day == target.due_through(self.now):
                 newest.append(row)
             elif catch_up:
-                older[row.name].append(row)
+                older[row.name, row.asked_by is not None].append(row)
         launches: list[Launch] = []
         for row in newest:
             if len(launches) < REQUESTS_A_TICK:
                 self._ask(mine[row.name], [row], room, launches, held, newest=True)
-        behind = [(mine[name], stretch) for name, days in older.items() for stretch in stretches(days)]
-        behind.sort(key=lambda b: (room.catching_up[b[0].tenant_id], b[1][0].day, b[0].name))
-        for target, stretch in in_turn(behind):
-            if len(launches) < REQUESTS_A_TICK and room.for_catch_up(target):
-                self._ask(target, stretch, room, launches, held, newest=False)
+        for asked_for, there_is_room in ((True, room.for_asked), (False, room.for_catch_up)):
+            behind = [
+                (mine[name], stretch)
+                for (name, is_asked_for), days in older.items()
+                if is_asked_for == asked_for
+                for stretch in stretches(days)
+            ]
+            behind.sort(key=lambda b: (room.catching_up[b[0].tenant_id], b[1][0].day, b[0].name))
+            for target, stretch in in_turn(behind):
+                if len(launches) < REQUESTS_A_TICK and there_is_room(target):
+                    self._ask(target, stretch, room, launches, held, newest=False)
         planning.write_outstanding(self._connection, held)
         return self._again + launches
 
@@ -292,8 +301,8 @@ class _Tick:
         attempt = max(row.attempts for row in rows) + 1
         claim = Claim(target.tenant_id, target.pipeline, first, last)
         key = request_key(claim, version, attempt)
-        launch = Launch(key, target, first, last, newest)
-        ask(self._connection, key, claim, launch.trigger, self.now)
+        launch = Launch(key, target, first, last, newest, rows[0].asked_by)
+        ask(self._connection, key, claim, launch.trigger, self.now, asked_by=launch.asked_by)
         room.take(launch)
         launches.append(launch)
         asked = [

@@ -21,16 +21,20 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Launch:
-    """A run to be made: the same key never launches twice. `newest` is the pipeline's last due day."""
+    """A run to be made: the same key never launches twice. `newest` is the pipeline's last due day, `asked_by` the API
+    key of who asked for it."""
 
     key: str
     target: Target
     first: date
     last: date
     newest: bool
+    asked_by: str | None = None
 
     @property
     def trigger(self) -> str:
+        if self.asked_by:
+            return "api"
         return "schedule" if self.newest else "catch_up"
 
     @property
@@ -55,6 +59,7 @@ class Room:
         self._used = dict(used(connection, quotas.values(), now))
         self._in_flight = Counter(request.tenant_id for request in planned)
         self.catching_up = Counter(request.tenant_id for request in planned if request.trigger == "catch_up")
+        self._asked = Counter(request.tenant_id for request in planned if request.trigger == "api")
         self._held: dict[Name, list[Lock]] = defaultdict(list)
         known = {request.run_id for request in planned}
         running: dict[str, set[str]] = defaultdict(set)
@@ -73,8 +78,12 @@ class Room:
 
     def for_catch_up(self, target: Target) -> bool:
         """Whether an older day may be asked for: one place of a tenant's plan is kept for its newest day."""
-        own = max(target.quota.concurrent_runs - 1, 1)
-        return self.catching_up[target.tenant_id] < own and self.catching_up.total() < CATCH_UP_IN_FLIGHT
+        own = self.catching_up[target.tenant_id] + self._asked[target.tenant_id]
+        return own < _beside_the_newest(target) and self.catching_up.total() < CATCH_UP_IN_FLIGHT
+
+    def for_asked(self, target: Target) -> bool:
+        """Whether an older day may be that somebody asked for: no backlog counts, its own as little as others'."""
+        return self._asked[target.tenant_id] < _beside_the_newest(target)
 
     def held_by_another(self, target: Target, first: date, last: date) -> bool:
         return any(lock.claim.first <= last and first <= lock.claim.last for lock in self._held[target.name])
@@ -82,9 +91,14 @@ class Room:
     def take(self, launch: Launch) -> None:
         tenant_id = launch.target.tenant_id
         self._in_flight[tenant_id] += 1
-        self.catching_up[tenant_id] += not launch.newest
+        self.catching_up[tenant_id] += launch.trigger == "catch_up"
+        self._asked[tenant_id] += launch.trigger == "api"
         before = self._used[tenant_id]
         self._used[tenant_id] = replace(before, daily=before.daily + 1, monthly=before.monthly + 1)
+
+
+def _beside_the_newest(target: Target) -> int:
+    return max(target.quota.concurrent_runs - 1, 1)
 
 
 def stretches(rows: Sequence[Outstanding]) -> Iterator[list[Outstanding]]:
@@ -96,6 +110,7 @@ def stretches(rows: Sequence[Outstanding]) -> Iterator[list[Outstanding]]:
             and len(stretch) < CATCH_UP_DAYS
             and row.day - stretch[-1].day == _DAY
             and row.attempts == stretch[-1].attempts == 0
+            and row.asked_by == stretch[-1].asked_by
         )
         if stretch and not joins:
             yield stretch

@@ -72,6 +72,8 @@ def test_a_day_that_is_asked_for_gets_a_run_and_the_request_says_which(fresh: Se
     assert (again.status_code, again.json()["request_id"]) == (202, asked["request_id"]), "it waits already"
     (launch,) = daemon.tick()
     assert (launch.first, launch.last) == (date(2026, 4, 2), date(2026, 4, 2))
+    (key,) = fresh.deployment.keys.all("acme")
+    assert (launch.trigger, launch.asked_by) == ("api", key.key_id)
     assert daemon.tick() == []
     fresh.index(indexed("run-1", status="running", first=launch.first, last=launch.last,
                         created_at=fresh.deployment.store.now()))  # fmt: skip

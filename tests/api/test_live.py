@@ -79,6 +79,8 @@ def test_runs_are_asked_for_shown_and_ended_over_http(tmp_path: Path, monkeypatc
             )
             run = client.get(f"/api/v1/executions/{done['run_id']}").json()
             assert (run["status"], run["partition_start"], run["rows_published"]) == ("succeeded", str(yesterday), 25)
+            (key,) = deployment.keys.all("acme")
+            assert (run["trigger"], run["triggered_by"]) == ("api", key.key_id)
             assert {step["table"]: step["rows_published"] for step in run["steps"]} == {"lines": 24, "totals": 1}
             assert all(check["passed"] for check in run["checks"])
             assert {check["table"] for check in run["checks"]} == {"lines", "totals"}

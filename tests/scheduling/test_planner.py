@@ -11,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from world import START, World, at, target
 
+from convergence_assets.control import planning
 from convergence_assets.control.locks import Claim, Locks
-from convergence_assets.control.planning import Pauses
+from convergence_assets.control.planning import Outstanding, Pauses
 from convergence_assets.control.requests import OverLimit, Quota
 from convergence_assets.scheduling import due
 from convergence_assets.scheduling.explain import explain
+from convergence_assets.scheduling.launching import run_request
 from convergence_assets.scheduling.planner import LOST_AFTER, REQUESTS_A_TICK, RETRY_AFTER
 from convergence_assets.scheduling.room import CATCH_UP_DAYS
 from convergence_assets.scheduling.targets import Target
@@ -49,6 +51,52 @@ def test_the_newest_day_comes_first_and_the_missed_ones_in_one_run(make: Callabl
     world.advance(world.now + timedelta(hours=1))
     assert world.outstanding_days() == []
     assert asked(world) == []
+
+
+def ask_for(world: World, tenant: str, *days: date, by: str = "key_1") -> None:
+    """As the API does."""
+    rows = [Outstanding(tenant, "a", day, "due", "asked for", world.now, asked_by=by) for day in days]
+    with world.store.write("planner") as connection:
+        planning.write_outstanding(connection, rows)
+
+
+def test_a_day_that_somebody_asked_for_goes_before_a_backlog_and_says_who_asked(make: Callable[..., World]) -> None:
+    quotas = {name: Quota(name, "UTC", 2, 1000, 20000) for name in ("acme", "globex")}
+    world = make(
+        *(target(name, start_date=START - 300 * DAY, quota=quota) for name, quota in quotas.items()),
+        now=at(START + 3 * DAY, 6),
+    )
+    world.tick()  # each tenant's newest day, and the first month of its backlog
+    world.advance(world.now + timedelta(minutes=30))
+    day = START - 200 * DAY
+    ask_for(world, "acme", day, day + DAY)
+    ask_for(world, "acme", day + 2 * DAY, by="key_2")
+    first, *rest = world.tick()
+    assert (first.key, first.trigger, first.asked_by) == (f"acme/a/{day}...{day + DAY}/v0/a1", "api", "key_1")
+    assert [(launch.target.tenant_id, launch.trigger) for launch in rest] == [("globex", "catch_up")]
+    request = run_request(first)
+    assert (request.tags["convergence/trigger"], request.tags["convergence/triggered_by"]) == ("api", "key_1")
+    assert int(request.tags["dagster/priority"]) > int(run_request(rest[0]).tags["dagster/priority"])
+    world.advance(world.now + timedelta(minutes=30))
+    assert ("api", "key_2") in [(launch.trigger, launch.asked_by) for launch in world.tick()]
+
+
+def test_the_newest_day_is_the_askers_where_somebody_asked_and_keeps_them_when_it_fails_or_is_lost(
+    make: Callable[..., World],
+) -> None:
+    world = make(target("acme", start_date=START + 2 * DAY))
+    world.fail_share = 1.0
+    ask_for(world, "acme", START + 2 * DAY)
+    (launch,) = world.tick()
+    assert (launch.newest, launch.trigger) == (True, "api")
+    world.advance(world.now + timedelta(minutes=30))
+    world.tick()
+    world.lost_share = 1.0
+    world.advance(world.now + RETRY_AFTER[0])
+    (again,) = world.tick()
+    assert (again.asked_by, again.key[-2:]) == ("key_1", "a2")
+    world.advance(world.now + LOST_AFTER + timedelta(minutes=1))
+    assert [(launch.key, launch.asked_by) for launch in world.tick()] == [(again.key, "key_1")]
 
 
 def test_a_day_that_reads_another_pipeline_waits_for_it_and_says_so(make: Callable[..., World]) -> None:
