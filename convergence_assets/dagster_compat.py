@@ -1,17 +1,16 @@
 """The names of Dagster 1.13 that are not public API, each used here alone and held by a test of its own."""
 
+import json
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
 import dagster as dg
 from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, RunLauncher, WorkerStatus
-from dagster._serdes import ConfigurableClass
+from dagster._serdes import ConfigurableClass, deserialize_value, serialize_value
 from dagster._serdes.config_class import ConfigurableClassData
-from dagster_shared.record import copy
 
 __all__ = [
     "CheckRunHealthResult",
@@ -21,6 +20,8 @@ __all__ = [
     "RunLauncher",
     "WorkerStatus",
 ]
+
+T = TypeVar("T")
 
 
 def console_loggers_are(
@@ -51,29 +52,21 @@ def instance_defaults(base_dir: str) -> Mapping[str, Any]:
     return defaults
 
 
-def without_secrets(value: Any, redacted: Callable[[str], str]) -> Any:
-    """The same event, tick or error with every text redacted; the very same object where nothing changes."""
-    if isinstance(value, str):
-        return redacted(value)
-    if isinstance(value, Enum) or value is None or isinstance(value, int | float):
-        return value
-    if hasattr(value, "_fields"):  # a named tuple, or what Dagster makes of one
-        changed = _changed({name: getattr(value, name) for name in value._fields}, redacted)
-        if not changed:
-            return value
-        return value._replace(**changed) if hasattr(value, "_replace") else copy(value, **changed)
-    if isinstance(value, Mapping):
-        changed = _changed(value, redacted)
-        return {**value, **changed} if changed else value
-    if type(value) in (list, tuple):
-        items = [without_secrets(item, redacted) for item in value]
-        return type(value)(items) if any(new is not old for new, old in zip(items, value, strict=True)) else value
-    return value
+def without_secrets(value: T, redacted: Callable[[str], str]) -> T:
+    """The same event or tick with every text in it redacted; the very same object where nothing changes."""
+    written = json.loads(serialize_value(value))  # type: ignore[arg-type]
+    clean = _redacted(written, redacted)
+    return value if clean == written else deserialize_value(json.dumps(clean), type(value))  # type: ignore[type-var]
 
 
-def _changed(fields: Mapping[Any, Any], redacted: Callable[[str], str]) -> dict[Any, Any]:
-    new = {name: without_secrets(item, redacted) for name, item in fields.items()}
-    return {name: item for name, item in new.items() if item is not fields[name] and item != fields[name]}
+def _redacted(written: Any, redacted: Callable[[str], str]) -> Any:
+    if isinstance(written, str):
+        return redacted(written)
+    if isinstance(written, list):
+        return [_redacted(item, redacted) for item in written]
+    if isinstance(written, dict):
+        return {name: item if name == "__class__" else _redacted(item, redacted) for name, item in written.items()}
+    return written
 
 
 def add_run_tags(instance: dg.DagsterInstance, run_id: str, tags: Mapping[str, str]) -> None:

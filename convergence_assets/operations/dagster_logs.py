@@ -35,8 +35,12 @@ class Instance(dg.DagsterInstance):
         """Store an event, without secrets."""
         super().handle_new_event(dagster_compat.without_secrets(event, redacted), batch_metadata=batch_metadata)
 
+    def create_tick(self, tick_data: Any) -> Any:
+        """Store a sensor's or a schedule's tick, without secrets."""
+        return super().create_tick(dagster_compat.without_secrets(tick_data, redacted))
+
     def update_tick(self, tick: Any) -> Any:
-        """Store what became of a sensor's or a schedule's tick, without secrets."""
+        """Store what became of a tick, without secrets."""
         return super().update_tick(dagster_compat.without_secrets(tick, redacted))
 
 

@@ -2,7 +2,10 @@
 
 import re
 
-_NAMES = ("password", "passwd", "secret", "pwd", "token", "api", "key", "sig")
+_NAMES = (
+    "password", "passwd", "secret", "pwd", "token", "sig", "_key", "-key",
+    "apikey", "accesskey", "adminkey", "privatekey", "authkey", "routingkey",
+)  # fmt: skip
 _NAME = (
     r"(?:password|passwd|secret|(?<![a-z])(?:pwd|token|api[_-]?key|(?:access|admin|private|auth|routing)[_-]?key|sig"
     r"|signature))"
@@ -58,12 +61,18 @@ _SHAPES: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = tuple(
         ),
     )
 )  # fmt: skip
-"""Each with the lower-case words of which a text that it is in has one: most texts have none."""
+"""Each with the lower-case words of which a text that it is in has one."""
+_WORDS = tuple(sorted({word for words, _, _ in _SHAPES for word in words}))
 
 
 def hide_shapes(text: str) -> str:
     """The text without what its form says is a secret."""
     lower = text.lower()
+    for word in _WORDS:
+        if word in lower:
+            break
+    else:  # most texts; a generator would take longer than the search
+        return text
     for words, pattern, instead in _SHAPES:
         if any(word in lower for word in words):
             text = pattern.sub(instead, text)

@@ -188,3 +188,15 @@ def test_this_process_knows_its_own_environment() -> None:
     code = "from convergence_assets.redaction import redacted; print(redacted('is admin-key-0123456789'))"
     done = subprocess.run([sys.executable, "-c", code], env=run, capture_output=True, text=True, check=True)
     assert done.stdout == "is ***\n"
+
+
+NAMES = ["password", "db_passwd", "client_secret", "pwd", "token", "api_key", "apikey", "access-key", "admin_key", "privatekey",
+         "auth_key", "routing_key", "sig", "signature"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*NAMES, *(name.upper() for name in NAMES)])
+@pytest.mark.parametrize("form", ["{}=v4lue", "{}='v4 lue'", '{{"{}": "v4lue"}}', "https://h/?a=b&{}=v4lue&c=d"])
+def test_values_under_the_names_of_secrets_are_hidden(name: str, form: str) -> None:
+    said = redacted(form.format(name))
+    assert "v4" not in said
+    assert name in said

@@ -1,0 +1,144 @@
+"""Dagster's instance as the platform has it: what it stores holds no secret, and what its runs say goes to our loggers."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster._core.definitions import instigation_logger
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.scheduler.instigation import TickData, TickStatus
+from dagster._serdes import serialize_value
+from dagster._utils.error import SerializableErrorInfo
+
+from convergence_assets import dagster_compat
+from convergence_assets.operations.dagster_logs import Instance, _is_dagsters
+from convergence_assets.redaction import remember
+
+SECRET = "s3cr3t-of-the-instance"
+CLASS = "instance_class: {module: convergence_assets.operations.dagster_logs, class: Instance}\n"
+
+METADATA: dict[str, Any] = {
+    "text": SECRET, "json": {"deep": [SECRET]}, "list": [SECRET, 1], "number": 5, "real": 0.5, "flag": True, "nothing": None,
+    "url": dg.MetadataValue.url(f"https://h/{SECRET}"), "path": dg.MetadataValue.path(f"/a/{SECRET}"),
+    "md": dg.MetadataValue.md(SECRET), "asset": dg.MetadataValue.asset(dg.AssetKey(["a", SECRET])),
+    "table": dg.MetadataValue.table([dg.TableRecord({"a": SECRET, "n": 1})]),
+    "schema": dg.MetadataValue.table_schema(dg.TableSchema([dg.TableColumn("a", "string", SECRET)])),
+    "moment": dg.MetadataValue.timestamp(1_700_000_000.0), "job": dg.MetadataValue.job("j", "l"),
+}  # fmt: skip
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    (tmp_path / "dagster.yaml").write_text(f"telemetry: {{enabled: false}}\n{CLASS}")
+    remember(SECRET)
+    with dg.DagsterInstance.from_config(str(tmp_path)) as found:
+        yield found
+
+
+def test_an_instance_of_this_class_is_handed_on_to_other_processes(instance: dg.DagsterInstance) -> None:
+    assert isinstance(instance, Instance)
+    with dg.DagsterInstance.from_ref(instance.get_ref()) as again:
+        assert isinstance(again, Instance)
+
+
+def test_no_event_of_a_run_keeps_a_secret(instance: dg.DagsterInstance) -> None:
+    @dg.asset(check_specs=[dg.AssetCheckSpec("c", asset="costs")])
+    def costs(context: dg.AssetExecutionContext) -> Iterator[object]:
+        context.log.info(f"logged {SECRET}")
+        yield dg.AssetCheckResult(passed=True, metadata=METADATA)
+        try:
+            raise ValueError(SECRET)
+        except ValueError as cause:
+            raise dg.Failure(
+                f"no answer with {SECRET}", metadata={"url": dg.MetadataValue.url(f"https://h/{SECRET}")}
+            ) from cause
+
+    run = dg.materialize([costs], instance=instance, raise_on_error=False)
+    stored = [serialize_value(entry) for entry in instance.all_logs(run.run_id)]
+    assert not [text for text in stored if SECRET in text]
+    hidden = [text for text in stored if "***" in text]
+    assert any(all(f'"{name}"' in text for name in METADATA) for text in hidden)
+    for said in ("logged ***", "no answer with ***", "https://h/***", '"deep": ["***"]', "ValueError: ***"):
+        assert any(said in text for text in hidden), said
+    failure = next(
+        e.dagster_event for e in instance.all_logs(run.run_id) if e.dagster_event and e.dagster_event.is_step_failure
+    )
+    error = dagster_compat.own_error(failure)
+    assert error is not None
+    assert error.message == "no answer with ***"
+
+
+def test_no_tick_keeps_a_secret(instance: dg.DagsterInstance) -> None:
+    error = SerializableErrorInfo(f"broke by {SECRET}", [f"stack {SECRET}"], "ValueError", None)
+    data = TickData(
+        "origin", "ledger", InstigatorType.SENSOR, TickStatus.FAILURE, 1_700_000_000.0, run_ids=[], run_keys=[], error=error,
+        selector_id="selector",
+    )  # fmt: skip
+    tick = instance.create_tick(data)
+    (created,) = instance.get_ticks("origin", "selector")
+    assert SECRET not in serialize_value(created.tick_data)
+    assert created.error is not None
+    assert created.error.message == "broke by ***"
+    instance.update_tick(tick.with_status(TickStatus.SKIPPED, error=None).with_reason(f"skipped by {SECRET}"))
+    (updated,) = instance.get_ticks("origin", "selector")
+    assert updated.skip_reason == "skipped by ***"
+
+
+def test_what_holds_no_secret_is_stored_as_it_is(instance: dg.DagsterInstance) -> None:
+    run = dg.materialize([dg.AssetsDefinition.from_op(dg.op(name="plain")(lambda: None))], instance=instance)
+    for entry in instance.all_logs(run.run_id):
+        assert dagster_compat.without_secrets(entry, lambda text: text) is entry
+        # A text that was made anew but says the same changes nothing either.
+        assert dagster_compat.without_secrets(entry, lambda text: "".join(list(text))) is entry
+
+
+def test_runs_sensors_and_schedules_say_everything_to_our_loggers(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[tuple[str | None, list[Sequence[str]]]] = []
+    heard: list[str] = []
+
+    class Hears(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            heard.append(record.getMessage())
+
+    def logger() -> logging.Logger:
+        made = logging.Logger("of the test")
+        made.addHandler(Hears())
+        return made
+
+    def of_run(run_id: str | None, keys: object, level: int) -> logging.Logger:
+        given.append((run_id, list(keys)))  # type: ignore[call-overload]
+        return logger()
+
+    monkeypatch.setattr(dg.colored_console_logger, "_logger_fn", None)
+    monkeypatch.setattr(instigation_logger, "create_console_logger", None)
+    dagster_compat.console_loggers_are(of_run, logger)
+
+    @dg.asset(key=["acme", "billing", "costs"])
+    def costs(context: dg.AssetExecutionContext) -> None:
+        context.log.info("from the code")
+
+    run = dg.materialize([costs], instance=instance)
+    assert given[-1] == (run.run_id, [["acme", "billing", "costs"]])
+    assert any(line.endswith("from the code") for line in heard)
+    assert any("STEP_SUCCESS" in line for line in heard)
+    with dg.build_sensor_context(instance) as context:
+        context.log.info("from a sensor")
+    assert heard[-1].endswith("from a sensor")
+
+
+@pytest.mark.parametrize(
+    ("started", "is_dagsters"),
+    [
+        ("/v/bin/dagster", True), ("/v/bin/dagster-webserver", True), ("/v/bin/dagster-daemon", True),
+        ("/v/lib/dagster/__main__.py", True), ("/v/lib/dagster_webserver/__main__.py", True),
+        ("/v/lib/dagster/_daemon/__main__.py", True), ("/v/bin/convergence", False), ("/v/bin/pytest", False),
+        ("/v/lib/pytest/__main__.py", False), ("-c", False), ("", False),
+    ],
+)  # fmt: skip
+def test_only_dagsters_own_processes_get_their_logs_from_the_instance(started: str, is_dagsters: bool) -> None:
+    assert _is_dagsters(started) is is_dagsters
