@@ -201,7 +201,7 @@ def _produced() -> dict[str, str]:
     """Every anchor of the runbook that the code can put into an alert, and where it does."""
     found = {sources._anchor(name): "operations/sources.py" for name in (*ERROR_CLASSES, "a class of no warehouse")}
     found |= {f"stuck-{kind.replace('_', '-')}": "operations/ladder.py" for kind in get_args(StuckKind)}
-    for room in ("operations", "alerting"):
+    for room in ("operations", "alerting", "scheduling"):
         for file in (ROOT / "convergence_assets" / room).rglob("*.py"):
             found |= dict.fromkeys(_literal_anchors(ast.parse(file.read_text())), file.name)
     return found

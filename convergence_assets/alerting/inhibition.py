@@ -16,11 +16,22 @@ _MUTES: tuple[tuple[_Condition, tuple[_Condition, ...]], ...] = (
     (("automation_failing", "ledger"), (("ledger_lag", None),)),
     (
         (None, "warehouse:unavailable"),
-        (("run_failed", "unavailable"), ("run_stuck", None), ("partition_late", None), ("ledger_lag", None)),
+        (
+            ("run_failed", "unavailable"),
+            ("run_stuck", None),
+            ("partition_late", None),
+            ("ledger_lag", None),
+            ("late_data_unasked", "unavailable"),
+        ),
     ),
     (
         (None, "warehouse:quota_exceeded"),
-        (("run_failed", "quota_exceeded"), ("partition_late", None), ("ledger_lag", None)),
+        (
+            ("run_failed", "quota_exceeded"),
+            ("partition_late", None),
+            ("ledger_lag", None),
+            ("late_data_unasked", "quota_exceeded"),
+        ),
     ),
 )
 

@@ -52,4 +52,14 @@ class RunEnded:
     message: str | None
 
 
-Fact = ChecksFailed | Published | RunEnded
+@dataclass(frozen=True)
+class QuotaRefused:
+    """A step's statement that the warehouse refused for a quota or a rate, also where the step is tried again."""
+
+    run: IndexedRun
+    table: str
+    error_class: str
+    message: str
+
+
+Fact = ChecksFailed | Published | QuotaRefused | RunEnded

@@ -11,7 +11,7 @@ import dagster as dg
 from convergence_assets import dagster_compat
 from convergence_assets.control.ledger_rows import LedgerRow
 from convergence_assets.control.runs import IndexedRun
-from convergence_assets.ledger.facts import ChecksFailed, Fact, FailedCheck, Published, RunEnded
+from convergence_assets.ledger.facts import ChecksFailed, Fact, FailedCheck, Published, QuotaRefused, RunEnded
 from convergence_assets.ledger.rows import LONGEST_MESSAGE, Event, jobs_of, log_row, plain, result_rows
 from convergence_assets.ledger.seeing import Name, table_of
 from convergence_assets.redaction import redacted
@@ -21,6 +21,7 @@ Kind = dg.DagsterEventType
 REMEDIATION = "convergence remediation:"
 """How the message of an engine event begins that tells what was done about a stuck run."""
 OF_SEVERAL_TENANTS = "the run, which was of several tenants, did not succeed; nothing of this one failed"
+OF_A_QUOTA = ("quota_exceeded", "rate_limited")
 _CLASSES = {kind.__name__: name for name, kind in ERROR_CLASSES.items()} | {"ControlError": "control_store"}
 
 
@@ -165,6 +166,7 @@ class Understanding:
 
     def _is_repeated(self, event: Event) -> None:
         error = error_of(event.said)
+        self._tell_of_quota(event, *error)
         self.memory.first_errors.setdefault(event.step, error)
         self.rows.append(
             log_row(
@@ -174,6 +176,7 @@ class Understanding:
 
     def _failed(self, event: Event) -> None:
         error = error_of(event.said)
+        self._tell_of_quota(event, *error)
         self._tell_of_jobs(event, _failure_metadata(event.said))
         self.rows.append(
             log_row(
@@ -223,6 +226,10 @@ class Understanding:
                 "partitions": metadata.get("failed_partitions") or [],
             }
             table.checks.setdefault(severity, []).append(failed)
+
+    def _tell_of_quota(self, event: Event, error_class: str, message: str) -> None:
+        if error_class in OF_A_QUOTA and event.table:
+            self.facts.append((event.moment, QuotaRefused(event.part, event.table, error_class, message)))
 
     def _tell_of_jobs(self, event: Event, metadata: Mapping[str, Any]) -> int | None:
         """Rows of a step's jobs, once a step; the bytes that they were billed for (0: told already)."""

@@ -12,7 +12,7 @@ from convergence_assets.control import planning, publications, runs
 from convergence_assets.control.incidents import Incident, open_incidents, raise_alert, resolve
 from convergence_assets.control.remediations import kind_of
 from convergence_assets.control.runs import IndexedRun
-from convergence_assets.ledger.facts import ChecksFailed, Fact, FailedCheck, Published, RunEnded
+from convergence_assets.ledger.facts import ChecksFailed, Fact, FailedCheck, Published, QuotaRefused, RunEnded
 from convergence_assets.tenancy.model import Tenant
 from convergence_assets.warehouse.errors import ERROR_CLASSES
 
@@ -62,8 +62,26 @@ class Sources:
                 return _quality(fact)
             case RunEnded():
                 return self._ended(connection, fact)
+            case QuotaRefused():
+                return [self._quota(fact)]
             case Published():
                 return ()
+
+    def _quota(self, fact: QuotaRefused) -> Alert:
+        """The project's incident and no tenant's: others are refused next."""
+        run, tenant = fact.run, self._tenants.get(fact.run.tenant_id)
+        project = tenant.project if tenant else None
+        return Alert(
+            kind="quota_near",
+            severity="warning",
+            title="BigQuery refuses statements for a quota",
+            happened=f"Table {run.tenant_id}/{run.pipeline}/{fact.table}, run {run.run_id}: {fact.message}",
+            done="It was sent again with growing waits; the step or its day is tried again.",
+            next_step="Hold back backfills and what can wait; look at the project's quotas, ask Google for more.",
+            runbook="quota-near-its-limit",
+            table=project or "",
+            cause=fact.error_class,
+        )
 
     def _ended(self, connection: sa.Connection, fact: RunEnded) -> Iterable[Alert]:
         run = fact.run

@@ -14,6 +14,7 @@ from convergence_assets.control.incidents import Incident, open_incidents, raise
 from convergence_assets.control.planning import Outstanding
 from convergence_assets.ledger.write import Lag
 from convergence_assets.operations.sources import OF_A_PARTITION
+from convergence_assets.scheduling.late_data import LATE_DATA_UNASKED
 from convergence_assets.scheduling.targets import Target
 from convergence_assets.tenancy.model import Tenant, TenantRegistry
 
@@ -22,6 +23,8 @@ LEDGER_FAR_BEHIND = timedelta(hours=1)
 TENANTS_FOR_A_PLATFORM = 3
 """So many tenants that fail by one fault of the warehouse are the warehouse's incident and not theirs."""
 LATE_DAYS_SHOWN = 10
+QUOTA_QUIET = timedelta(hours=1)
+"""So long after the last refused statement a quota is taken to have room again."""
 _LONGEST_AGO = timedelta(days=7)
 _DAY = timedelta(days=1)
 _OF_THE_WAREHOUSE = ("unavailable", "quota_exceeded")
@@ -153,6 +156,11 @@ def warehouse_away(connection: sa.Connection) -> Iterator[Alert]:
             )
 
 
+def quota_has_room(connection: sa.Connection, now: datetime) -> list[Incident]:
+    """Open incidents of quotas for which nothing was refused any more."""
+    return [i for i in open_incidents(connection, "quota_near") if i.last_seen_at < now - QUOTA_QUIET]
+
+
 def without_a_route(connection: sa.Connection, routes: Routes) -> list[Incident]:
     """Open incidents of destinations that no file names any more."""
     known = {key for key, _ in routes.all()}
@@ -164,7 +172,7 @@ def without_a_pipeline(connection: sa.Connection, tenants: Mapping[str, Tenant])
     known = {(t.tenant_id, p.name) for t in tenants.values() if t.enabled for p in t.pipelines}
     return [
         incident
-        for kind in OF_A_PARTITION
+        for kind in (*OF_A_PARTITION, LATE_DATA_UNASKED)
         for incident in open_incidents(connection, kind)
         if (incident.tenant_id, incident.pipeline) not in known
     ]

@@ -147,6 +147,8 @@ class Watching:
             standing.hold(connection, _OF_THE_DAEMON, (), now)
             for incident in standing.without_a_pipeline(connection, self.tenants):
                 resolve(connection, incident.fingerprint, "its pipeline is gone", now)
+            for incident in standing.quota_has_room(connection, now):
+                resolve(connection, incident.fingerprint, "nothing was refused for an hour", now)
             for incident in standing.without_a_route(connection, self.routes):
                 resolve(connection, incident.fingerprint, "its route is gone", now)
         forget(self.store, self.routes)

@@ -1,15 +1,16 @@
 """Days that were published before all of their rows had come: asked for once a schedule's tick, marked to run again."""
 
-import logging
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
+from convergence_assets.alerting.alert import Alert, Kind, fingerprint
 from convergence_assets.assets.late_data import markers
 from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.assets.window import Window
 from convergence_assets.control import planning
+from convergence_assets.control.incidents import raise_alert, resolve
 from convergence_assets.control.planning import Name, Outstanding
 from convergence_assets.control.publications import Publication, Publications
 from convergence_assets.control.store import ControlStore
@@ -25,8 +26,7 @@ PIPELINES_A_TICK = 40
 _AT_ONCE = 8
 _TIMEOUT_SECONDS = 30
 _DAY = timedelta(days=1)
-
-_log = logging.getLogger(__name__)
+LATE_DATA_UNASKED: Kind = "late_data_unasked"
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Question:
 def ask(store: ControlStore, settings: Settings, tenants: Iterable[Tenant], targets: Iterable[Target]) -> list[str]:
     """Ask about the pipelines whose schedule has ticked since they were asked last; the days that changed, in words.
 
-    What cannot be asked is logged and asked again after the schedule's next tick.
+    What cannot be asked is an incident until it can, and asked again after the schedule's next tick.
     """
     questions = list(_questions(store, {tenant.tenant_id: tenant for tenant in tenants}, targets))
     if not questions:
@@ -83,7 +83,7 @@ def _questions(store: ControlStore, tenants: Mapping[str, Tenant], targets: Iter
         yield question
 
 
-def _asked(settings: Settings, question: Question) -> Mapping[date, str] | None:
+def _asked(settings: Settings, question: Question) -> Mapping[date, str] | WarehouseError:
     tenant, pipeline, step = question.tenant, question.pipeline, question.step
     labels = {"tenant": tenant.tenant_id, "pipeline": pipeline.name, "asset": step.table, "purpose": "late_data"}
     job = Job(
@@ -96,19 +96,19 @@ def _asked(settings: Settings, question: Question) -> Mapping[date, str] | None:
         with open_warehouse(settings, tenant.location) as warehouse:
             return markers(warehouse, tenant, step, question.window, job)
     except WarehouseError as error:
-        _log.warning(
-            "late data of tenant %s, pipeline %s, table %s, %s...%s was not asked for: %s. Next: %s",
-            tenant.tenant_id, pipeline.name, step.table, question.first, question.last, error, error.remedy,
-        )  # fmt: skip
-        return None
+        return error
 
 
-def _mark(store: ControlStore, question: Question, found: Mapping[date, str] | None) -> list[str]:
+def _mark(store: ControlStore, question: Question, found: Mapping[date, str] | WarehouseError) -> list[str]:
     target, table = question.target, question.step.table
+    own = fingerprint(LATE_DATA_UNASKED, target.tenant_id, target.pipeline, table=table)
     published = Publications(store).between(target.tenant_id, [table], question.first, question.last)
     changed: list[Outstanding] = []
     with store.write("planner") as connection:
-        if found is not None:
+        if isinstance(found, WarehouseError):
+            raise_alert(connection, _unasked(question, found), store.now())
+        else:
+            resolve(connection, own, "its sources were asked", store.now())
             busy = {row.day for row in planning.outstanding(connection, *target.name, question.window.days)}
             changed = [
                 _outstanding(target, publication, found)
@@ -118,6 +118,23 @@ def _mark(store: ControlStore, question: Question, found: Mapping[date, str] | N
             planning.write_outstanding(connection, changed)
         planning.asked_for_late_data(connection, target.name, store.now())
     return [f"{target.tenant_id}/{target.pipeline} {day}" for day in sorted(row.day for row in changed)]
+
+
+def _unasked(question: Question, error: WarehouseError) -> Alert:
+    tenant_id, pipeline, table = question.tenant.tenant_id, question.pipeline.name, question.step.table
+    return Alert(
+        kind=LATE_DATA_UNASKED,
+        severity="warning",
+        title=f"The sources of {table} cannot be asked for late data ({error.error_class})",
+        happened=f"{question.first}...{question.last}: {error}",
+        done="What is published stays; it is asked again after the schedule's next tick.",
+        next_step=f"{error.remedy} Corrections that came for these days are not in them until then.",
+        runbook="late-data-not-asked",
+        tenant_id=tenant_id,
+        pipeline=pipeline,
+        table=table,
+        cause=error.error_class,
+    )
 
 
 def _outstanding(target: Target, published: Publication, found: Mapping[date, str]) -> Outstanding:

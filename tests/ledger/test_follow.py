@@ -14,10 +14,10 @@ from convergence_assets.cli.run import Definitions
 from convergence_assets.control import counters
 from convergence_assets.control import runs as index
 from convergence_assets.control.tables import ledger_rows
-from convergence_assets.ledger.facts import ChecksFailed, Published, RunEnded
+from convergence_assets.ledger.facts import ChecksFailed, Published, QuotaRefused, RunEnded
 from convergence_assets.ledger.meaning import OF_SEVERAL_TENANTS
 from convergence_assets.ledger.rebuild import start_again
-from convergence_assets.warehouse.errors import NotFound
+from convergence_assets.warehouse.errors import NotFound, RateLimited
 
 BERLIN = "Europe/Berlin"
 DAY = date(2026, 3, 10)
@@ -137,6 +137,18 @@ def test_an_attempt_that_failed_is_forgotten_when_the_next_one_succeeds(world: W
     world.follow()
     (ended,) = world.of_kind(RunEnded)
     assert (ended.run.status, ended.error_class, ended.message) == ("succeeded", None, None)
+
+
+def test_a_statement_that_is_refused_for_a_quota_is_told_of_also_where_the_run_succeeds(world: World) -> None:
+    policy = dg.RetryPolicy(max_retries=1)
+    body = failing(RateLimited("too many table operations"), times=1)
+    run_id = materialize(world, table("a", body, retry_policy=policy), table("b", good()))
+    world.follow()
+    (refused,) = world.of_kind(QuotaRefused)
+    assert (refused.run.run_id, refused.table, refused.error_class) == (run_id, "a", "rate_limited")
+    assert "too many table operations" in refused.message
+    (ended,) = world.of_kind(RunEnded)
+    assert ended.run.status == "succeeded"
 
 
 def test_a_run_without_tags_is_found_by_its_assets_and_has_a_row_a_pipeline(world: World) -> None:

@@ -8,6 +8,8 @@ from watched import DAY, Watched, checks_failed
 
 from convergence_assets.control.planning import Outstanding, write_outstanding
 from convergence_assets.control.remediations import Part, Remediations, key
+from convergence_assets.ledger.facts import QuotaRefused
+from convergence_assets.operations.standing import quota_has_room
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.xdist_group("postgres"))])
@@ -133,3 +135,18 @@ def test_a_run_without_a_partition_ends_with_the_next_one_that_succeeds(watched:
     watched.later(5)
     watched.observe(watched.ended(watched.run("run2", None), "succeeded"))
     assert watched.open() == []
+
+
+def test_a_statement_refused_for_a_quota_is_the_projects_incident_until_nothing_was_for_an_hour(
+    watched: Watched,
+) -> None:
+    run = watched.run("run1")
+    watched.observe(QuotaRefused(run, "lines", "quota_exceeded", "Quota exceeded: too many partition modifications"))
+    watched.observe(QuotaRefused(watched.run("run2"), "totals", "rate_limited", "too many requests"))
+    (told,) = watched.incidents()
+    assert (told.kind, told.severity, told.tenant_id, told.count) == ("quota_near", "warning", None, 2)
+    assert "acme/demo_costs/totals, run run2: too many requests" in told.happened
+    for minutes, there in ((59, True), (2, False)):
+        watched.later(minutes)
+        with watched.store.read() as connection:
+            assert (quota_has_room(connection, watched.now) == []) is there

@@ -11,6 +11,7 @@ from project import Project, hourly
 
 from convergence_assets.cli.run import Definitions
 from convergence_assets.control.holding import holding
+from convergence_assets.control.incidents import Incident, open_incidents
 from convergence_assets.scheduling.explain import explain
 from convergence_assets.scheduling.late_data import ask
 from convergence_assets.scheduling.planner import Planner
@@ -56,3 +57,30 @@ def test_a_day_whose_rows_changed_after_its_publish_is_asked_for_again_and_no_ot
     assert [row.reason.split(":")[0] for row in said.days] == ["late data"]
     assert {launch.first for launch in planner.catch_up([target.schedule])} == {DAYS[1], DAYS[2] + timedelta(days=1)}
     assert asked() == []
+
+
+def test_sources_that_cannot_be_asked_are_an_incident_until_they_can(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = holding(project.settings).store
+    monkeypatch.setattr(store, "now", lambda: datetime(2026, 3, 12, 7, tzinfo=UTC))
+    (target,) = targets_of([project.tenant])
+    target = replace(target, paused=False, start_date=FIRST)
+    Planner(store, Targets([target]), lambda asked: {}).catch_up([target.schedule])
+
+    def told() -> list[Incident]:
+        with store.read() as connection:
+            return list(open_incidents(connection, "late_data_unasked"))
+
+    assert ask(store, project.settings, [project.tenant], [target]) == []  # the export is not there yet
+    (incident,) = told()
+    assert (incident.severity, incident.tenant_id, incident.pipeline, incident.cause) == (
+        "warning", "acme", "demo_costs", "not_found"
+    )  # fmt: skip
+    assert "2026-03-09...2026-03-11: dataset acme_export does not exist" in incident.happened
+    project.load_bills(hourly(FIRST, "Europe/Berlin", 1.25))
+    assert ask(store, project.settings, [project.tenant], [target]) == []
+    assert told(), "it is not asked before the schedule's next tick"
+    monkeypatch.setattr(store, "now", lambda: datetime(2026, 3, 13, 7, tzinfo=UTC))
+    ask(store, project.settings, [project.tenant], [target])
+    assert told() == []
