@@ -19,7 +19,6 @@ from convergence_assets.control.keys import Scope
 from convergence_assets.settings import Settings
 
 ADMIN = "admin"
-READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _tenant_key = APIKeyHeader(
     name="x-api-key", scheme_name="tenant", auto_error=False, description="A tenant's key: `convergence keys create`"
 )
@@ -116,14 +115,14 @@ def _slow_down(deployment: Deployment, address: str) -> None:
 def _failed(deployment: Deployment, address: str, reason: str, action: str, secret: str | None) -> Refusal:
     AUTH_FAILURES.labels(reason).inc()
     if secret:  # who sends none guesses nothing
-        deployment.limits.hit(deployment.limits.failures, address, reading=False)
+        deployment.limits.hit(deployment.limits.failures, address)
         deed = Deed("unknown", action, f"refused: {reason}", address=address)
         deployment.behind.do(partial(_note, deployment, deed))
     return unauthorized()
 
 
 def _count(request: Request, deployment: Deployment, rules: Rules, who: str) -> None:
-    standing = deployment.limits.hit(rules, who, reading=request.method in READING)
+    standing = deployment.limits.hit(rules, who)
     request.state.limits = standing.headers
     if not standing.allowed:
         RATE_LIMIT_HITS.labels(who).inc()

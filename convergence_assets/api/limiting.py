@@ -4,7 +4,7 @@ import ipaddress
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from limits import RateLimitItem, RateLimitItemPerHour, RateLimitItemPerMinute
@@ -51,8 +51,9 @@ class Standing:
 class Limits:
     """Counts in Redis where there is one, else in this process; a sliding window a rule.
 
-    Where Redis does not answer, reading is allowed and not counted; everything else is counted in this process.
-    `tenant`, `admin` and `failures` are the rules for tenants, the operator, and addresses without a valid key.
+    Where Redis does not answer, this process counts by itself until it does: nobody is refused for it, and nobody is
+    without a limit. `tenant`, `admin` and `failures` are the rules for tenants, the operator, and addresses without a
+    valid key.
     """
 
     def __init__(
@@ -62,38 +63,42 @@ class Limits:
         self.tenant, self.admin, self.failures = tenant, admin, failures
         self._own = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._shared = SlidingWindowCounterRateLimiter(_redis(redis_url)) if redis_url else None
-        self._away_until = 0.0
+        self._away_since: float | None = None
+        self._asked_again_at = 0.0
 
-    def hit(self, rules: Rules, who: str, *, reading: bool) -> Standing:
+    def hit(self, rules: Rules, who: str) -> Standing:
         """Count a request and say where its sender stands; a refused one is not counted."""
-        shared = self._answering()
-        if shared is not None:
-            try:
-                return _hit(shared, rules, who)
-            except StorageError as error:
-                self._is_away(error)
-        if reading and self._shared is not None:
-            return Standing(True, rules[0].amount, rules[0].amount, rules[0].get_expiry(), _policy(rules))
-        return _hit(self._own, rules, who)
+        return self._ask(_hit, rules, who)
 
     def standing(self, rules: Rules, who: str) -> Standing:
-        """Where somebody stands, without counting; never fails open."""
-        shared = self._answering()
-        if shared is not None:
+        """Where somebody stands, without counting."""
+        return self._ask(_standing, rules, who)
+
+    def _ask(
+        self, question: Callable[[SlidingWindowCounterRateLimiter, Rules, str], Standing], rules: Rules, who: str
+    ) -> Standing:
+        if self._shared is not None and time.monotonic() >= self._asked_again_at:
             try:
-                return _standing(shared, rules, who)
+                answer = question(self._shared, rules, who)
             except StorageError as error:
                 self._is_away(error)
-        return _standing(self._own, rules, who)
-
-    def _answering(self) -> SlidingWindowCounterRateLimiter | None:
-        return self._shared if time.monotonic() >= self._away_until else None
+            else:
+                self._is_there()
+                return answer
+        return question(self._own, rules, who)
 
     def _is_away(self, error: StorageError) -> None:
-        self._away_until = time.monotonic() + _AWAY_SECONDS
-        _log.error(
-            "limits: Redis does not answer (%s); reading is not limited meanwhile", type(error.storage_error).__name__
-        )
+        now = time.monotonic()
+        self._asked_again_at = now + _AWAY_SECONDS
+        if self._away_since is None:
+            self._away_since = now
+            kind = type(error.storage_error).__name__
+            _log.error("limits: Redis does not answer (%s); each process counts by itself until it does", kind)
+
+    def _is_there(self) -> None:
+        if self._away_since is not None:
+            _log.info("limits: Redis answers again, after %.0f s", time.monotonic() - self._away_since)
+            self._away_since = None
 
 
 def rules(per_minute: int, per_hour: int) -> Rules:

@@ -41,7 +41,7 @@ def served(
         port = free.getsockname()[1]
     environ = clean_environment() | {
         "CONVERGENCE_HOME": str(settings.home), "CONVERGENCE_TENANTS": settings.tenants,
-        "CONVERGENCE_API_PER_MINUTE": "100000", "CONVERGENCE_API_PER_HOUR": "1000000",
+        "CONVERGENCE_API_PER_MINUTE": "10000000", "CONVERGENCE_API_PER_HOUR": "100000000",
     } | more  # fmt: skip
     said = subprocess.PIPE
     words = [COMMAND, "serve", "--port", str(port)]

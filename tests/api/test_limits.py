@@ -1,26 +1,47 @@
 """How often a tenant may ask, and how often an address may be wrong."""
 
 import logging
-import socket
+import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
+from peer_server import free_port
+from redis_server import Redis
 from service import ADMIN_KEY, GENEROUS, serving
+from test_ending import served, settings_at
 
 from convergence_assets.api.counting import AUTH_FAILURES, RATE_LIMIT_HITS, REQUESTS
 from convergence_assets.api.limiting import TENANT, Limits, network_of, rules
 from convergence_assets.control import audit
+from convergence_assets.control.keys import Keys
+from convergence_assets.control.store import ControlStore
 
 PATH = "/api/v1/pipelines"
 
 
 @pytest.fixture(autouse=True)
-def within_one_minute() -> None:
+def one_minute() -> None:
     """What was counted in a minute of the clock fades from that minute's end on; a test lies within one."""
+    within_one_minute(15)
+
+
+def within_one_minute(seconds: float) -> None:
     left = 60 - time.time() % 60
-    if left < 15:
+    if left < seconds:
         time.sleep(left)
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[Redis]:
+    if shutil.which("redis-server") is None:
+        pytest.skip("redis-server is not installed")
+    server = Redis(tmp_path)
+    server.start()
+    yield server
+    server.kill()
 
 
 def test_a_tenant_over_its_limit_waits_and_another_does_not(tmp_path: Path) -> None:
@@ -41,11 +62,11 @@ def test_a_tenant_over_its_limit_waits_and_another_does_not(tmp_path: Path) -> N
 
 def test_the_default_is_a_hundred_a_minute_and_a_thousand_an_hour() -> None:
     limits = Limits()
-    standings = [limits.hit(TENANT, "acme", reading=True) for _ in range(101)]
+    standings = [limits.hit(TENANT, "acme") for _ in range(101)]
     assert [standing.allowed for standing in standings] == [True] * 100 + [False]
     assert standings[0].policy == "100;w=60, 1000;w=3600"
     hourly = rules(5000, 1000)
-    assert sum(limits.hit(hourly, "globex", reading=True).allowed for _ in range(1010)) == 1000
+    assert sum(limits.hit(hourly, "globex").allowed for _ in range(1010)) == 1000
 
 
 def test_who_guesses_keys_is_slowed_down_noted_and_counted(tmp_path: Path) -> None:
@@ -78,20 +99,60 @@ def test_an_address_is_one_client_s() -> None:
     assert network_of(None) == network_of("a socket") == "unknown"
 
 
-def test_without_its_redis_reading_goes_on_and_guessing_does_not(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-    limits = Limits(f"redis://127.0.0.1:{port}", tenant=rules(3, 1000), failures=rules(2, 1000))
+def test_without_its_redis_each_process_counts_by_itself(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    limits = Limits(f"redis://127.0.0.1:{free_port()}", tenant=rules(3, 1000), failures=rules(2, 1000))
     with serving(tmp_path, limits) as service, caplog.at_level(logging.ERROR):
-        assert [service.get(PATH).status_code for _ in range(6)] == [200] * 6
-        wanted = {"partition": "1999-01-01"}
-        answers = [service.post("/api/v1/pipelines/demo_costs/runs", wanted).status_code for _ in range(5)]
-        assert answers == [422] * 3 + [429] * 2
+        assert [service.get(PATH).status_code for _ in range(5)] == [200] * 3 + [429] * 2
         wrong = {"x-api-key": "cvg_0123456789_guess"}
         assert [service.client.get(PATH, headers=wrong).status_code for _ in range(3)] == [401, 401, 429]
-    assert "Redis does not answer" in caplog.text
+    assert caplog.text.count("Redis does not answer") == 1
+
+
+def remaining(answer: httpx.Response) -> int:
+    assert answer.status_code == 200, answer.text
+    return int(answer.headers["RateLimit-Remaining"])
+
+
+@pytest.mark.slow
+def test_two_processes_share_one_limit_through_redis_and_have_one_each_while_it_is_dead(
+    tmp_path: Path, redis: Redis
+) -> None:
+    settings = settings_at(tmp_path)
+    headers = {"x-api-key": Keys(ControlStore.open(settings, {})).create("acme", "test").secret}
+    shared = {"REDIS_URL": redis.url, "CONVERGENCE_API_PER_MINUTE": "8"}
+
+    def asked(*urls: str) -> list[httpx.Response]:
+        return [httpx.get(f"{url}{PATH}", headers=headers, timeout=30) for url in urls]
+
+    with served(settings, **shared) as (_, one), served(settings, **shared) as (process, two):
+        within_one_minute(45)
+        assert [remaining(answer) for answer in asked(one, two, one, two)] == [7, 6, 5, 4]
+        assert [answer.status_code for answer in asked(*[one] * 4, one, two)] == [200] * 4 + [429] * 2
+        redis.kill()
+        assert [remaining(answer) for answer in asked(*[one] * 3)] == [7, 6, 5], "a limit of its own"
+        answers = [answer.status_code for answer in asked(*[two] * 10)]
+        assert answers == [200] * 8 + [429] * 2, "nobody is refused for it, and nobody is without a limit"
+        redis.start()
+        deadline = time.monotonic() + 30
+        while remaining(asked(one)[0]) != 7:  # an empty Redis, asked again after a few seconds
+            assert time.monotonic() < deadline
+            time.sleep(2)
+        assert remaining(asked(two)[0]) <= 6, "shared again"
+        process.terminate()
+        log, _ = process.communicate(timeout=30)
+    assert log.count("Redis does not answer") == 1
+    assert log.count("Redis answers again") == 1
+
+
+@pytest.mark.slow
+def test_a_redis_that_hangs_holds_up_no_request_for_long(tmp_path: Path, redis: Redis) -> None:
+    limits = Limits(redis.url, tenant=rules(1000, 10000))
+    with serving(tmp_path, limits) as service:
+        assert remaining(service.get(PATH)) == 999
+        redis.hang()
+        began = time.monotonic()
+        assert [service.get(PATH).status_code for _ in range(20)] == [200] * 20
+        assert time.monotonic() - began < 5
 
 
 def test_an_address_that_is_none_of_redis_is_refused() -> None:
