@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 import pytest
@@ -32,10 +33,16 @@ def settings_at(folder: Path) -> Settings:
     return replace(Project.at(folder / "home").settings, tenants=str(tenants_at(folder / "tenants")))
 
 
+class Served(NamedTuple):
+    """`log` is what it writes, a file: nobody reads a pipe while it is under load."""
+
+    process: "subprocess.Popen[bytes]"
+    url: str
+    log: Path
+
+
 @contextmanager
-def served(
-    settings: Settings, preexec_fn: Callable[[], None] | None = None, **more: str
-) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+def served(settings: Settings, preexec_fn: Callable[[], None] | None = None, **more: str) -> Iterator[Served]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -43,12 +50,12 @@ def served(
         "CONVERGENCE_HOME": str(settings.home), "CONVERGENCE_TENANTS": settings.tenants,
         "CONVERGENCE_API_PER_MINUTE": "10000000", "CONVERGENCE_API_PER_HOUR": "100000000",
     } | more  # fmt: skip
-    said = subprocess.PIPE
     words = [COMMAND, "serve", "--port", str(port)]
-    process = subprocess.Popen(
-        words, env=environ, stdout=said, stderr=subprocess.STDOUT, text=True, cwd=settings.home, preexec_fn=preexec_fn
-    )
-    url = f"http://127.0.0.1:{port}"
+    log, url = settings.home / f"serve-{port}.log", f"http://127.0.0.1:{port}"
+    with log.open("wb") as written:
+        process = subprocess.Popen(
+            words, env=environ, stdout=written, stderr=subprocess.STDOUT, cwd=settings.home, preexec_fn=preexec_fn
+        )
     try:
         deadline = time.monotonic() + 60
         while True:
@@ -56,10 +63,10 @@ def served(
                 httpx.get(f"{url}/health/live")
                 break
             except httpx.TransportError:
-                assert process.poll() is None, process.communicate()[0]
+                assert process.poll() is None, log.read_text()
                 assert time.monotonic() < deadline
                 time.sleep(0.1)
-        yield process, url
+        yield Served(process, url, log)
     finally:
         if process.poll() is None:
             process.kill()
@@ -93,7 +100,7 @@ def test_told_to_end_under_load_it_loses_no_accepted_request(tmp_path: Path) -> 
                 except httpx.TransportError as error:
                     answers[f"lost: {error!r}"] += 1
 
-    with served(settings) as (process, url):
+    with served(settings) as (process, url, written):
         threads = [threading.Thread(target=load, args=(url,)) for _ in range(6)]
         for thread in threads:
             thread.start()
@@ -101,11 +108,12 @@ def test_told_to_end_under_load_it_loses_no_accepted_request(tmp_path: Path) -> 
         before = answers.total()
         process.send_signal(signal.SIGTERM)
         told_at = time.monotonic()
-        log, _ = process.communicate(timeout=25)
+        process.wait(25)
         took = time.monotonic() - told_at
         stop.set()
         for thread in threads:
             thread.join(30)
+    log = written.read_text()
     assert process.returncode == 0, log
     assert took < 20
     assert before > 20, "it was busy"
@@ -131,7 +139,7 @@ def test_a_request_in_flight_gets_its_answer(tmp_path: Path) -> None:
         wanted, headers = {"partition": "2026-04-02"}, {"x-api-key": secret}
         found.append(httpx.post(f"{url}/api/v1/pipelines/demo_costs/runs", json=wanted, headers=headers, timeout=30))
 
-    with served(settings) as (process, url):
+    with served(settings) as (process, url, _):
         asking = threading.Thread(target=ask, args=(url,))
         with store.write():
             asking.start()

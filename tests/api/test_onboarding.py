@@ -171,7 +171,7 @@ def test_where_the_folder_cannot_be_written_the_answer_is_the_file_to_commit(tmp
     settings.home.mkdir(parents=True, exist_ok=True)
     tenants = Path(settings.tenants)
     tenants.chmod(0o555)
-    with served(settings, as_anybody, CONVERGENCE_ADMIN_KEY=ADMIN_KEY) as (_, url):
+    with served(settings, as_anybody, CONVERGENCE_ADMIN_KEY=ADMIN_KEY) as (_, url, _):
         asking = {"headers": {"x-admin-key": ADMIN_KEY}, "json": HOOLI, "timeout": 60}
         handed = httpx.post(f"{url}{PATH}", **asking)  # type: ignore[arg-type]
         assert (handed.status_code, handed.json()["error"]) == (409, "read_only"), handed.text
@@ -191,7 +191,7 @@ def test_told_to_end_it_finishes_the_tenant_that_it_makes(tmp_path: Path) -> Non
     settings = settings_at(tmp_path)
     settings.home.mkdir(parents=True, exist_ok=True)
     answers: list[httpx.Response] = []
-    with served(settings, CONVERGENCE_ADMIN_KEY=ADMIN_KEY) as (process, url):
+    with served(settings, CONVERGENCE_ADMIN_KEY=ADMIN_KEY) as (process, url, _):
 
         def ask() -> None:
             headers = {"x-admin-key": ADMIN_KEY}
