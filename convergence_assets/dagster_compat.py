@@ -74,13 +74,25 @@ def add_run_tags(instance: dg.DagsterInstance, run_id: str, tags: Mapping[str, s
     instance.add_run_tags(run_id, dict(tags))
 
 
-def stopped_schedules(instance: dg.DagsterInstance) -> set[str]:
-    """The names of the schedules that somebody has switched off; one that nobody touched follows its definition."""
+def location_of(context: dg.SensorEvaluationContext) -> str | None:
+    """The name of the code location that a sensor is in; None outside of a daemon."""
+    origin = context.code_location_origin
+    return origin.location_name if origin else None
+
+
+def stopped_schedules(instance: dg.DagsterInstance, location: str | None = None) -> set[str]:
+    """The names of the schedules that somebody has switched off, in one code location or in any; one that nobody
+    touched follows its definition."""
     from dagster._core.definitions.run_request import InstigatorType
     from dagster._core.scheduler.instigation import InstigatorStatus
 
     states: Iterable[Any] = instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE)
-    return {state.instigator_name for state in states if state.status == InstigatorStatus.STOPPED}
+    return {
+        state.instigator_name
+        for state in states
+        if state.status == InstigatorStatus.STOPPED
+        and location in (None, state.origin.repository_origin.code_location_origin.location_name)
+    }
 
 
 def set_pool_limit(instance: dg.DagsterInstance, pool: str, limit: int) -> None:

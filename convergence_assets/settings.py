@@ -1,5 +1,6 @@
 """Environment variables to one frozen `Settings`."""
 
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,16 +18,32 @@ class SettingsError(ValueError):
 
 
 @dataclass(frozen=True)
+class Shard:
+    """One of `of` parts of the tenants, told by their ids: a tenant changes its part only where `of` changes."""
+
+    number: int = 1
+    of: int = 1
+
+    def holds(self, tenant_id: str) -> bool:
+        """Whether the tenant is in this part; every tenant is in exactly one."""
+        return int.from_bytes(hashlib.sha256(tenant_id.encode()).digest()[:8], "big") % self.of == self.number - 1
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+
+@dataclass(frozen=True)
 class Settings:
     """What the environment decides, read once.
 
     `home` holds local state (the embedded warehouse, accepted tenant files); `tenants` is a folder or an
     fsspec URL; `strict` makes a rejected tenant fail the load of definitions; `emulator` is the URL of a local
     BigQuery server, `storage_emulator` its Storage API as host:port (None: rows come over REST); `control_url`
-    names a control store other than the default one; `only_tenants` are the tenants to load (None: all); `dagster_url`
-    and `runbook_url` are where the Dagster UI and docs/RUNBOOK.md can be opened, for the links of alerts; `admin_key`
-    opens the API's admin routes (None: nothing does), `api_port` is where it is served, `api_per_minute` and
-    `api_per_hour` how many requests a tenant may send, `redis_url` where they are counted (None: in its own memory).
+    names a control store other than the default one; `only_tenants` are the tenants to load (None: all); `shard` is
+    the part of them that this code location has assets of; `dagster_url` and `runbook_url` are where the Dagster UI
+    and docs/RUNBOOK.md can be opened, for the links of alerts; `admin_key` opens the API's admin routes (None: nothing
+    does), `api_port` is where it is served, `api_per_minute` and `api_per_hour` how many requests a tenant may send,
+    `redis_url` where they are counted (None: in its own memory).
     """
 
     home: Path
@@ -39,6 +56,7 @@ class Settings:
     storage_emulator: str | None = None
     control_url: str | None = None
     only_tenants: frozenset[str] | None = None
+    shard: Shard = Shard()
     dagster_url: str | None = None
     runbook_url: str | None = None
     admin_key: str | None = field(default=None, repr=False)
@@ -63,6 +81,7 @@ class Settings:
             storage_emulator=environ.get("BIGQUERY_STORAGE_EMULATOR_HOST") or None,
             control_url=environ.get("CONVERGENCE_CONTROL_URL") or None,
             only_tenants=_names(environ.get(ONLY_TENANTS)),
+            shard=_shard(environ.get("CONVERGENCE_SHARD")),
             dagster_url=environ.get("CONVERGENCE_DAGSTER_URL") or None,
             runbook_url=environ.get("CONVERGENCE_RUNBOOK_URL") or None,
             admin_key=environ.get("CONVERGENCE_ADMIN_KEY") or None,
@@ -145,6 +164,16 @@ def _count(environ: Mapping[str, str], variable: str, default: int) -> int:
     if not said.isascii() or not said.isdigit() or int(said) < 1:
         raise SettingsError(f"{variable}={said!r}: expected a number of requests, at least 1")
     return int(said)
+
+
+def _shard(said: str | None) -> Shard:
+    if not said:
+        return Shard()
+    number, _, of = said.partition("/")
+    counts = all(word.isascii() and word.isdigit() for word in (number, of))
+    if not counts or not 1 <= int(number) <= int(of):
+        raise SettingsError(f"CONVERGENCE_SHARD={said!r}: expected a part of the tenants such as 1/4 (up to 4/4)")
+    return Shard(int(number), int(of))
 
 
 def _names(listed: str | None) -> frozenset[str] | None:

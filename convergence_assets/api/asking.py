@@ -142,7 +142,7 @@ class _Asking:
         for run_id in connection.scalars(taken):
             raise _has_just_ended(run_id)
         # What the planner has not read yet it would take for the answer to this request.
-        seen = planning.read_through(connection)
+        seen = planning.read_through_of(connection, target.tenant_id)
         unseen = max((p for p in self._published.values() if p.version > seen), key=lambda p: p.version, default=None)
         if unseen is not None:
             own_table = unseen.table in target.tables.reads

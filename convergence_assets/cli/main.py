@@ -35,6 +35,7 @@ from convergence_assets.cli.tenants import tenants
 from convergence_assets.cli.up import up
 from convergence_assets.cli.validate import validate
 from convergence_assets.cli.watch import watch
+from convergence_assets.cli.workspace import workspace
 from convergence_assets.control.errors import ControlError
 from convergence_assets.logs.process import set_up
 from convergence_assets.redaction import redacted
@@ -68,6 +69,7 @@ for command in (
     watch,
     logs,
     serve,
+    workspace,
     costs,
     changes,
     diagnose,

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from convergence_assets.control.requests import Outcome
 from convergence_assets.control.store import ControlStore
 from convergence_assets.control.tables import cursors, partitions, pauses, pipelines, requests
+from convergence_assets.settings import Shard
 
 State = Literal["waiting", "due", "requested", "gave_up"]
 Name = tuple[str, str]
@@ -130,14 +131,19 @@ def all_outstanding(connection: sa.Connection, tenant_id: str | None = None) -> 
     return list(_outstanding(connection, wanted.where(partitions.c.tenant_id == tenant_id) if tenant_id else wanted))
 
 
-def awake(connection: sa.Connection, now: datetime, recent: date, a_tenant: int, in_all: int) -> list[Outstanding]:
+def awake(
+    connection: sa.Connection, now: datetime, recent: date, a_tenant: int, in_all: int,
+    tenants: Collection[str] | None = None,
+) -> list[Outstanding]:  # fmt: skip
     """What is to be looked at: every day from `recent` on, and of each tenant those that somebody asked for, then the
     oldest ones.
 
     Of the older days at most `a_tenant` of a tenant and `in_all` together, every tenant's oldest before anybody's
-    second: no tenant's hundreds of days hide another's one.
+    second: no tenant's hundreds of days hide another's one. `tenants` are those that are asked for (None: all).
     """
     due = partitions.c.wake_at <= now
+    if tenants is not None:
+        due = sa.and_(due, partitions.c.tenant_id.in_(sorted(tenants)))
     unasked = sa.case((partitions.c.asked_by.is_(None), 1), else_=0)
     rank = sa.func.row_number().over(partition_by=partitions.c.tenant_id, order_by=(unasked, partitions.c.day))
     older = sa.select(partitions, rank.label("rank")).where(due, partitions.c.day < recent).subquery()
@@ -180,15 +186,39 @@ def open_requests(connection: sa.Connection) -> list[Request]:
     ]  # fmt: skip
 
 
-def read_through(connection: sa.Connection) -> int:
-    """The newest publication that the planner has seen."""
-    return connection.scalar(sa.select(cursors.c.value).where(cursors.c.name == _PUBLICATIONS)) or 0
+def read_through(connection: sa.Connection, shard: Shard) -> int:
+    """The newest publication that the planner of a shard has seen.
+
+    One that has seen none begins where all had come to while the tenants were shared out otherwise.
+    """
+    known = _read_through(connection)
+    before = [seen for other, seen in known.items() if other.of != shard.of]
+    return known.get(shard, min(before, default=0))
 
 
-def write_read_through(connection: sa.Connection, version: int) -> None:
-    own = sa.update(cursors).where(cursors.c.name == _PUBLICATIONS).values(value=version)
+def read_through_of(connection: sa.Connection, tenant_id: str) -> int:
+    """The newest publication that the planner of a tenant's shard has seen."""
+    # Where the tenants were once shared out otherwise, that part has not come as far since.
+    return max((seen for shard, seen in _read_through(connection).items() if shard.holds(tenant_id)), default=0)
+
+
+def write_read_through(connection: sa.Connection, version: int, shard: Shard) -> None:
+    own = sa.update(cursors).where(cursors.c.name == _cursor(shard)).values(value=version)
     if not connection.execute(own).rowcount:
-        connection.execute(sa.insert(cursors), {"name": _PUBLICATIONS, "value": version})
+        connection.execute(sa.insert(cursors), {"name": _cursor(shard), "value": version})
+
+
+def _read_through(connection: sa.Connection) -> dict[Shard, int]:
+    found: dict[Shard, int] = {}
+    for name, value in connection.execute(sa.select(cursors.c.name, cursors.c.value)):
+        if name.startswith(_PUBLICATIONS):
+            number, _, of = name.removeprefix(_PUBLICATIONS).strip().partition("/")
+            found[Shard(int(number), int(of)) if of else Shard()] = value
+    return found
+
+
+def _cursor(shard: Shard) -> str:
+    return _PUBLICATIONS if shard.of == 1 else f"{_PUBLICATIONS} {shard}"
 
 
 class Pauses:

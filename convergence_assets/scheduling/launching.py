@@ -122,7 +122,7 @@ class _Asking:
     def planner(self, instance: dg.DagsterInstance) -> "Planner":
         from convergence_assets.scheduling.planner import Planner
 
-        return Planner(self.store(), self.targets, partial(look_up, instance))
+        return Planner(self.store(), self.targets, partial(look_up, instance), self.settings.shard)
 
 
 def _schedule(cron: str, timezone: str, names: Sequence[str], asking: _Asking) -> dg.ScheduleDefinition:
@@ -159,7 +159,7 @@ def _catch_up(asking: _Asking) -> dg.SensorDefinition:
     )
     def catch_up(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         _set_pools(context.instance, tenants)
-        stopped = dagster_compat.stopped_schedules(context.instance)
+        stopped = dagster_compat.stopped_schedules(context.instance, dagster_compat.location_of(context))
         on = [schedule for schedule in asking.targets.schedules if schedule_name(*schedule) not in stopped]
         launches = asking.planner(context.instance).catch_up(on)
         if not launches:

@@ -17,6 +17,7 @@ from convergence_assets.control.requests import Outcome, ask, ask_again, forget,
 from convergence_assets.control.store import ControlStore
 from convergence_assets.scheduling.room import CATCH_UP_DAYS, CATCH_UP_IN_FLIGHT, Launch, Room, in_turn, stretches
 from convergence_assets.scheduling.targets import Target, Targets
+from convergence_assets.settings import Shard
 
 REQUESTS_A_TICK = 50
 """So many runs one tick asks for at most: Dagster needs up to a second to make each."""
@@ -28,6 +29,7 @@ PAUSED_FOR = timedelta(minutes=10)
 """How soon a day is looked at again that cannot be asked for; what frees it wakes it at once."""
 
 _DAY = timedelta(days=1)
+_WHOLE = Shard()
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _RECENT = timedelta(days=8)  # the newest day of a weekly schedule is among them
 _OLDER_OF_A_TENANT, _OLDER_IN_ALL = 60, 4000
@@ -46,12 +48,14 @@ Lookup = Callable[[Sequence[Request]], Mapping[str, Found]]
 
 
 class Planner:
-    """Decides over the targets of a deployment; keeps nothing between two ticks but what is in the store."""
+    """Decides over the targets of a deployment, or of one shard of it; keeps nothing between two ticks but what is in
+    the store."""
 
-    def __init__(self, store: ControlStore, targets: Targets, lookup: Lookup) -> None:
+    def __init__(self, store: ControlStore, targets: Targets, lookup: Lookup, shard: Shard = _WHOLE) -> None:
         self._store = store
         self._targets = targets
         self._lookup = lookup
+        self._shard = shard
 
     def due(self, schedule: tuple[str, str]) -> list[Launch]:
         """The newest days of the pipelines on one schedule (cron, timezone), as its tick asks for them."""
@@ -66,10 +70,10 @@ class Planner:
         asked: Mapping[str, Found] = {}
         if catch_up:
             with self._store.read() as connection:
-                waiting = planning.open_requests(connection)
+                waiting = [r for r in planning.open_requests(connection) if self._shard.holds(r.tenant_id)]
             asked = self._lookup(waiting) if waiting else {}
         with self._store.write("planner") as connection:
-            tick = _Tick(self._store, connection, targets, self._targets, on)
+            tick = _Tick(self._store, connection, targets, self._targets, on, self._shard)
             if catch_up:
                 forget(connection, tick.now)
                 tick.settle(waiting, asked)
@@ -90,6 +94,7 @@ class _Tick:
         targets: Sequence[Target],
         deployment: Targets,
         on: frozenset[tuple[str, str]],
+        shard: Shard,
     ) -> None:
         self.now = store.now()
         self._connection = connection
@@ -100,6 +105,7 @@ class _Tick:
         self._progress = planning.progress(connection)
         self._pauses = planning.all_pauses(connection)
         self._on = on
+        self._shard = shard
         self._again: list[Launch] = []
         self._open = {request.key: request for request in planning.open_requests(connection)}
 
@@ -157,7 +163,7 @@ class _Tick:
 
     def follow_publications(self) -> None:
         """Wake what was published, and what reads it, since the last tick."""
-        seen = planning.read_through(self._connection)
+        seen = planning.read_through(self._connection, self._shard)
         newest = publications.newest_version(self._connection)
         if newest == seen:
             return
@@ -167,7 +173,7 @@ class _Tick:
                 touched[target.name].add(day)
         for name, days in touched.items():
             self._touch(self._all[name], days)
-        planning.write_read_through(self._connection, newest)
+        planning.write_read_through(self._connection, newest, self._shard)
 
     def _touch(self, target: Target, days: Collection[date]) -> None:
         progress = self._progress.get(target.name)
@@ -249,7 +255,9 @@ class _Tick:
         """Ask for what can be asked for; the newest days first, then what people asked for, then the other older days,
         of both one stretch a tenant in turn."""
         recent = self.now.date() - _RECENT
-        rows = planning.awake(self._connection, self.now, recent, _OLDER_OF_A_TENANT, _OLDER_IN_ALL)
+        rows = planning.awake(
+            self._connection, self.now, recent, _OLDER_OF_A_TENANT, _OLDER_IN_ALL, self._own_tenants()
+        )
         mine = {target.name: target for target in self._targets}
         rows = [row for row in rows if row.name in mine and row.state != "requested"]
         if not rows:
@@ -284,6 +292,9 @@ class _Tick:
                     self._ask(target, stretch, room, launches, held, newest=False)
         planning.write_outstanding(self._connection, held)
         return self._again + launches
+
+    def _own_tenants(self) -> frozenset[str] | None:
+        return None if self._shard.of == 1 else frozenset(tenant_id for tenant_id, _ in self._all)
 
     def _ask(
         self, target: Target, rows: Sequence[Outstanding], room: Room, launches: list[Launch],

@@ -1,7 +1,7 @@
 """A tenant as the rest of the platform sees it: checked, merged with its defaults, its steps compiled and ordered."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
 from convergence_assets.pipelines.compile import CompiledSql
@@ -128,3 +128,11 @@ class TenantRegistry:
     rejected: Mapping[str, Rejection]
     problems: tuple[Problem, ...] = field(default=())
     alert_routes: tuple[AlertRoute, ...] = ()
+
+    def part(self, holds: Callable[[str], bool]) -> "TenantRegistry":
+        """The same without the tenants that a code location does not hold."""
+        return replace(
+            self,
+            tenants={name: tenant for name, tenant in self.tenants.items() if holds(name)},
+            rejected={name: rejection for name, rejection in self.rejected.items() if holds(name)},
+        )

@@ -17,7 +17,7 @@ from convergence_assets.control.store import ControlStore
 from convergence_assets.scheduling.planner import Found, Planner
 from convergence_assets.scheduling.room import Launch
 from convergence_assets.scheduling.targets import Target, Targets
-from convergence_assets.settings import Settings
+from convergence_assets.settings import Settings, Shard
 
 START = date(2026, 3, 1)
 
@@ -58,8 +58,7 @@ class World:
         environ = {"CONVERGENCE_HOME": str(self.folder)} | ({"CONVERGENCE_CONTROL_URL": self.url} if self.url else {})
         self.store = ControlStore(control_url(Settings.from_env(environ), {}), lambda: self.now)
         self.publications, self.requests = Publications(self.store), Requests(self.store)
-        self.planner = Planner(self.store, Targets(self.targets), self.lookup)
-        self.on = {t.schedule for t in self.targets}
+        self.share_out(1)
         self.runs: dict[str, Run] = {}
         self.launched: list[tuple[datetime, Launch]] = []
         self.published: Counter[tuple[str, str, date]] = Counter()
@@ -67,7 +66,22 @@ class World:
         self.in_flight: dict[tuple[str, str], set[date]] = defaultdict(set)
         self._ending: list[tuple[datetime, int, str]] = []
         self._numbers = count()
-        self._ticked: dict[tuple[str, str], date] = {}
+        self._ticked: dict[tuple[Planner, tuple[str, str]], date] = {}
+
+    def share_out(self, parts: int) -> None:
+        """From now on so many planners decide, each over its part of the tenants."""
+        self.planners = []
+        for number in range(1, parts + 1):
+            shard = Shard(number, parts)
+            own = [t for t in self.targets if shard.holds(t.tenant_id)]
+            self.planners.append((Planner(self.store, Targets(own), self.lookup, shard), own))
+        self.on = {t.schedule for t in self.targets}
+
+    @property
+    def planner(self) -> Planner:
+        """Where nobody shared them out."""
+        ((planner, _),) = self.planners
+        return planner
 
     def lookup(self, asked: Sequence[Request]) -> Mapping[str, Found]:
         return {r.key: Found(self.runs[r.key].run_id, self.runs[r.key].outcome) for r in asked if r.key in self.runs}
@@ -75,13 +89,14 @@ class World:
     def tick(self) -> list[Launch]:
         """One round of the daemon: the schedules whose minute has come, then the catch-up sensor."""
         launches = []
-        for schedule in self.on:
-            mine = next(t for t in self.targets if t.schedule == schedule)
-            through = mine.due_through(self.now)
-            if self._ticked.get(schedule) != through:
-                self._ticked[schedule] = through
-                launches += self.planner.due(schedule)
-        launches += self.planner.catch_up(self.on)
+        for planner, own in self.planners:
+            for schedule in {t.schedule for t in own} & self.on:
+                mine = next(t for t in own if t.schedule == schedule)
+                through = mine.due_through(self.now)
+                if self._ticked.get((planner, schedule)) != through:
+                    self._ticked[planner, schedule] = through
+                    launches += planner.due(schedule)
+            launches += planner.catch_up(self.on)
         for launch in launches:
             self.begin(launch)
         return launches

@@ -1,0 +1,44 @@
+"""`convergence workspace`: a workspace.yaml for a deployment whose tenants are shared out over code locations."""
+
+from typing import Annotated
+
+import typer
+import yaml
+
+from convergence_assets.settings import Shard
+
+
+def workspace(
+    shards: Annotated[int, typer.Option(help="Parts of the tenants, each a code location of its own", min=1)],
+    host: Annotated[
+        str, typer.Option(help="Where the code servers listen; {n} becomes the part's number, as in code-{n}")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(help="Of the first part; the next port is the next part's", min=1, max=65535)
+    ] = 4266,
+) -> None:
+    """Print a workspace.yaml of as many code servers as the tenants have parts, and how each of them is started.
+
+    Example: convergence workspace --shards 4 > workspace.yaml
+    """
+    if port + shards - 1 > 65535:
+        raise typer.BadParameter(f"{shards} ports from {port} on go beyond 65535")
+    parts = [Shard(number, shards) for number in range(1, shards + 1)]
+    own = "{n}" in host  # each part on a host of its own, all on one port
+    ports = [port if own else port + part.number - 1 for part in parts]
+    typer.echo("# Each part is a code server; the same command starts it again after a change of CONVERGENCE_SHARD:")
+    for part, at in zip(parts, ports, strict=True):
+        listens = "0.0.0.0" if own else host
+        typer.echo(
+            f"#   CONVERGENCE_SHARD={part} dagster code-server start -m convergence_assets.definitions "
+            f"-h {listens} -p {at}"
+        )
+    servers = [
+        {"grpc_server": {"host": host.replace("{n}", str(part.number)), "port": at, "location_name": _name(part)}}
+        for part, at in zip(parts, ports, strict=True)
+    ]
+    typer.echo(yaml.safe_dump({"load_from": servers}, sort_keys=False), nl=False)
+
+
+def _name(part: Shard) -> str:
+    return f"tenants-{part.number}-of-{part.of}"
