@@ -33,16 +33,23 @@ def environment(project: Project, instance: str = INSTANCE, **more: str) -> dict
     } | more  # fmt: skip
 
 
-@contextmanager
-def dagster_dev(environ: dict[str, str], module: str = "convergence_assets.definitions") -> Iterator:
-    """`dagster dev` on a free loopback port; yields a function that asks its GraphQL."""
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        return int(free.getsockname()[1])
+
+
+@contextmanager
+def dagster_dev(
+    environ: dict[str, str], module: str = "convergence_assets.definitions", workspace: Path | None = None
+) -> Iterator:
+    """`dagster dev` of a module or a workspace.yaml on a free loopback port; yields a function that asks its GraphQL."""
+    port = free_port()
+    loads = ["-w", str(workspace)] if workspace else ["-m", module]
     log = Path(environ["DAGSTER_HOME"]) / "dev.log"
     with log.open("w") as out:
         server = subprocess.Popen(
-            [BIN / "dagster", "dev", "-m", module, "-h", "127.0.0.1", "-p", str(port)],
+            [BIN / "dagster", "dev", *loads, "-h", "127.0.0.1", "-p", str(port)],
             env=environ, stdout=out, stderr=subprocess.STDOUT, cwd=environ["DAGSTER_HOME"],
             # `dagster dev` ends its children by SIGINT, which a shell's background jobs ignore, and theirs after them.
             preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),

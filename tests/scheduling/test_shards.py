@@ -1,0 +1,113 @@
+"""The tenants shared out over code locations: each in one, its days asked for by that one alone."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import time
+from collections import Counter
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+import pytest
+import yaml
+from dagster_server import BIN, dagster_dev, environment, free_port
+from hypothesis import given
+from hypothesis import strategies as st
+from project import TENANTS, Project, hourly
+
+from convergence_assets.settings import Settings, SettingsError, Shard
+
+BERLIN = "Europe/Berlin"
+RUNS = "{ runsOrError { ... on Runs { results { status tags { key value } } } } }"
+LOCATIONS = """{ workspaceOrError { ... on Workspace { locationEntries { name locationOrLoadError {
+  ... on RepositoryLocation { repositories { assetNodes { assetKey { path } } sensors { name } } }
+  ... on PythonError { message } } } } } }"""
+
+
+@given(tenant_id=st.text(min_size=1), of=st.integers(1, 64))
+def test_every_tenant_is_in_exactly_one_part(tenant_id: str, of: int) -> None:
+    assert sum(Shard(number, of).holds(tenant_id) for number in range(1, of + 1)) == 1
+
+
+def test_a_thousand_tenants_are_shared_out_evenly() -> None:
+    parts = Counter(next(n for n in range(1, 5) if Shard(n, 4).holds(f"tenant{i:04d}")) for i in range(1000))
+    assert min(parts.values()) > 200
+
+
+@pytest.mark.parametrize("said", ["0/4", "5/4", "4", "1/", "/4", "a/b", "1/0", "-1/4", "1/4/2"])
+def test_a_part_that_cannot_be_is_refused_with_what_is_expected(said: str) -> None:
+    with pytest.raises(SettingsError, match=r"CONVERGENCE_SHARD=.*expected a part of the tenants such as 1/4"):
+        Settings.from_env({"CONVERGENCE_SHARD": said})
+
+
+def test_hosts_of_their_own_share_a_port() -> None:
+    words = ["workspace", "--shards", "2", "--host", "code-{n}", "--port", "3030"]
+    said = subprocess.run([BIN / "convergence", *words], check=True, capture_output=True, text=True).stdout
+    servers = [entry["grpc_server"] for entry in yaml.safe_load(said)["load_from"]]
+    assert [(s["host"], s["port"]) for s in servers] == [("code-1", 3030), ("code-2", 3030)]
+    assert "CONVERGENCE_SHARD=2/2 dagster code-server start" in said
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_a_generated_workspace_serves_each_tenant_once_and_its_days_arrive(project: Project, tmp_path: Path) -> None:
+    yesterday = datetime.now(UTC).astimezone(ZoneInfo(BERLIN)).date() - timedelta(days=1)
+    names = [
+        "acme",
+        next(f"other{n}" for n in range(99) if Shard(1, 2).holds(f"other{n}") != Shard(1, 2).holds("acme")),
+    ]
+    for name in names:
+        shutil.copytree(TENANTS / "acme", tmp_path / "tenants" / name)
+        file = tmp_path / "tenants" / name / "tenant.yaml"
+        said = (
+            file.read_text().replace("paused: true", "paused: false").replace("tenant_id: acme", f"tenant_id: {name}")
+        )
+        file.write_text(said.replace("start_date: 2026-03-01", f'start_date: {yesterday}\n    schedule: "* * * * *"'))
+    shutil.copy(TENANTS / "_defaults.yaml", tmp_path / "tenants")
+    project.load_bills(list(hourly(yesterday, BERLIN, 1.25)))
+    environ = environment(project, CONVERGENCE_TENANTS=str(tmp_path / "tenants"))
+    words = [BIN / "convergence", "workspace", "--shards", "2", "--port", str(free_port())]
+    generated = subprocess.run(words, check=True, env=environ, capture_output=True, text=True).stdout
+    (tmp_path / "workspace.yaml").write_text(generated)
+    with dg.DagsterInstance.from_config(environ["DAGSTER_HOME"]) as instance:
+        instance.get_runs(limit=1)  # processes that make Dagster's SQLite files at once break them
+    with ExitStack() as stack:
+        for command in re.findall(r"#   (CONVERGENCE_SHARD=.*)", generated):
+            shard, _, *rest = shlex.split(command)
+            server = subprocess.Popen(
+                [BIN / "dagster", *rest], env=environ | dict([shard.split("=")]), cwd=tmp_path,
+                stdout=stack.enter_context((tmp_path / f"{shard[-3]}.log").open("wb")), stderr=subprocess.STDOUT,
+            )  # fmt: skip
+            stack.callback(server.wait, 60)
+            stack.callback(server.terminate)
+        ask = stack.enter_context(dagster_dev(environ, workspace=tmp_path / "workspace.yaml"))
+        loaded = {}
+        deadline = time.monotonic() + 120
+        while not all("repositories" in found for found in loaded.values()) or not loaded:
+            assert time.monotonic() < deadline, loaded
+            time.sleep(1)
+            entries = ask(LOCATIONS)["workspaceOrError"]["locationEntries"]
+            loaded = {entry["name"]: entry["locationOrLoadError"] or {} for entry in entries}
+        repositories = {name: found["repositories"][0] for name, found in loaded.items()}
+        tenants = {
+            name: {node["assetKey"]["path"][0] for node in found["assetNodes"]} - {"source"}
+            for name, found in repositories.items()
+        }
+        assert sorted(tenants) == ["tenants-1-of-2", "tenants-2-of-2"]
+        assert sorted(map(sorted, tenants.values())) == sorted([name] for name in names)
+        sensors = {name: {sensor["name"] for sensor in found["sensors"]} for name, found in repositories.items()}
+        assert {"ledger", "stuck_runs", "alerts", "catch_up"} <= sensors["tenants-1-of-2"]
+        assert sensors["tenants-2-of-2"] == {"catch_up", "late_data"}
+        runs: list[dict] = []
+        deadline = time.monotonic() + 200
+        while len(runs) < 2 or not all(run["status"] in ("SUCCESS", "FAILURE") for run in runs):
+            assert time.monotonic() < deadline, runs
+            time.sleep(1)
+            runs = ask(RUNS)["runsOrError"]["results"]
+    tags = [{tag["key"]: tag["value"] for tag in run["tags"]} for run in runs]
+    assert [run["status"] for run in runs] == ["SUCCESS", "SUCCESS"]
+    assert sorted(tag["tenant"] for tag in tags) == sorted(names)
