@@ -39,6 +39,7 @@ def write_tenants(folder: Path, count: int) -> None:
             "tenant_id": name,
             "display_name": f"Tenant {number}",
             "timezone": ("Europe/Berlin", "America/New_York", "Asia/Tokyo", "UTC")[number % 4],
+            "paused": True,  # nobody asks for their days
             "owners": [f"owner@{name}.example"],
             "pipelines": [
                 {"template": "chargeback", "start_date": date(2026, 10, 1), "with": {"export": f"{name}_in.bills"}}

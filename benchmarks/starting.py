@@ -1,0 +1,143 @@
+"""From asking for a run to its start, beside few and beside many tenants: `python -m benchmarks.starting [--json]`.
+
+A real `dagster dev` on the shipped dagster.yaml, nothing else in its queue. A run of one tenant's day is asked for as
+the UI asks, and the next one once it has ended.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.many_tenants import write_tenants
+from benchmarks.project import TENANTS, load_bills, project
+from benchmarks.tenant_day import FIRST
+
+SIZES = (10, 1000)
+ROWS = 2_000
+WORKSPACE = TENANTS.parent / "workspace.yaml"
+LAUNCH = """mutation($p: ExecutionParams!) { launchRun(executionParams: $p) {
+  __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
+STATUS = "query($r: ID!) { runOrError(runId: $r) { ... on Run { status startTime } } }"
+Ask = Callable[..., Any]
+
+
+@contextmanager
+def dagster_dev(home: Path) -> Iterator[tuple[Ask, psutil.Process]]:
+    """Its GraphQL and its process."""
+    import httpx
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with (home / "dev.log").open("w") as log:
+        server = subprocess.Popen(
+            [Path(sys.executable).with_name("dagster"), "dev", "-w", WORKSPACE, "-p", str(port)],
+            stdout=log, stderr=log, env=os.environ | {"PYTHONPATH": str(TENANTS.parent)}, cwd=home,
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+        )  # fmt: skip
+
+    def ask(query: str, **variables: object) -> Any:
+        said = httpx.post(f"http://127.0.0.1:{port}/graphql", json={"query": query, "variables": variables}, timeout=60)
+        return said.json()["data"]
+
+    try:
+        deadline = time.monotonic() + 180
+        while True:
+            try:
+                ask("{ version }")
+                break
+            except (httpx.HTTPError, json.JSONDecodeError):
+                assert time.monotonic() < deadline, (home / "dev.log").read_text()[-3000:]
+                time.sleep(0.5)
+        yield ask, psutil.Process(server.pid)
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait(60)
+
+
+def measured(tenants: int, runs: int) -> dict[str, float]:
+    """One tenant's days, one after the other, in a deployment of so many tenants."""
+    with tempfile.TemporaryDirectory(prefix="convergence-bench-") as folder:
+        write_tenants(Path(folder), tenants - 1)
+        shutil.copytree(TENANTS / "acme", Path(folder) / "acme")
+        with project(Path(folder)) as settings:
+            load_bills(settings, "acme", FIRST, FIRST + timedelta(days=runs), rows_per_day=ROWS, seed=7)
+            with dagster_dev(settings.home) as (ask, dev):
+                waited = [_run(ask, str(FIRST + timedelta(days=n))) for n in range(runs + 1)][1:]
+                family = {" ".join(p.cmdline()): p.memory_info().rss for p in dev.children(recursive=True)}
+            lines = (settings.home / "workers" / "forkserver.log").read_text().splitlines()
+            cpu = [json.loads(line)["cpu_seconds"] for line in lines if line.startswith('{"worker"')][1:]
+    code_server = max(rss for words, rss in family.items() if "grpc" in words or "code-server" in words)
+    return {
+        "tenants": tenants,
+        "runs": runs,
+        "median_seconds": statistics.median(waited),
+        "p95_seconds": statistics.quantiles(waited, n=20)[-1],
+        "worker_cpu_seconds": statistics.median(cpu),
+        "code_server_bytes": code_server,
+    }
+
+
+def _run(ask: Ask, day: str) -> float:
+    """Seconds from asking to the run's start; returns once it has ended."""
+    tables = ("gcp_cost_line_items", "gcp_cost_daily", "gcp_focus")
+    asked = time.time()
+    launched = ask(
+        LAUNCH,
+        p={
+            "selector": {
+                "repositoryLocationName": "convergence_assets.definitions",
+                "repositoryName": "__repository__",
+                "jobName": "__ASSET_JOB",
+                "assetSelection": [{"path": ["acme", "gcp_billing", table]} for table in tables],
+            },
+            "executionMetadata": {"tags": [{"key": "dagster/partition", "value": day}]},
+        },
+    )["launchRun"]
+    assert launched["__typename"] == "LaunchRunSuccess", launched
+    while True:
+        found = ask(STATUS, r=launched["run"]["runId"])["runOrError"]
+        if found["status"] in ("SUCCESS", "FAILURE", "CANCELED"):
+            assert found["status"] == "SUCCESS", found
+            return float(found["startTime"]) - asked
+        time.sleep(0.2)
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--runs", type=int, default=20)
+    arguments.add_argument("--json", action="store_true")
+    chosen = arguments.parse_args()
+    found = [measured(size, chosen.runs) for size in SIZES]
+    if chosen.json:
+        print(json.dumps(found))
+        return
+    table = Table("tenants", "asked to start, median s", "p95 s", "worker CPU-s", "code server MB")
+    for one in found:
+        table.add_row(
+            f"{one['tenants']:.0f}", f"{one['median_seconds']:.2f}", f"{one['p95_seconds']:.2f}",
+            f"{one['worker_cpu_seconds']:.2f}", f"{one['code_server_bytes'] / 1e6:.0f}",
+        )  # fmt: skip
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
