@@ -39,7 +39,10 @@ def convergence(project: Project, *words: str, tenants: Path = TENANTS) -> subpr
 
 def instance_of(project: Project) -> dg.DagsterInstance:
     convergence(project, "status")  # makes the instance
-    return dg.DagsterInstance.from_config(str(project.settings.dagster_home))
+    home = str(project.settings.dagster_home)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("DAGSTER_HOME", home)  # where the shipped dagster.yaml has its files
+        return dg.DagsterInstance.from_config(home)
 
 
 def begun_run(project: Project, instance: dg.DagsterInstance, *, dead: bool) -> str:
