@@ -74,7 +74,13 @@ def main() -> None:
     show_shares(told_apart)
     if chosen.json:
         days_said = [{way: asdict(cost) | {"said": None} for way, cost in of_day.items()} for of_day in costs]
-        result = {"machine": described, "rows": chosen.rows, "days": days_said, "medians": medians, "shares": told_apart}
+        result = {
+            "machine": described,
+            "rows": chosen.rows,
+            "days": days_said,
+            "medians": medians,
+            "shares": told_apart,
+        }
         chosen.json.write_text(json.dumps(result, indent=1))
 
 
@@ -87,7 +93,9 @@ def ways(last: date, rows: int) -> Iterator[Ways]:
         shutil.copytree(settings.home, cold)
         # The shipped storage keeps its files in this process's DAGSTER_HOME unless told otherwise.
         said = (cold / "dagster" / "dagster.yaml").read_text()
-        named = said.replace("class: SqliteStorage", f"class: SqliteStorage\n    config: {{base_dir: {cold / 'dagster'}}}")
+        named = said.replace(
+            "class: SqliteStorage", f"class: SqliteStorage\n    config: {{base_dir: {cold / 'dagster'}}}"
+        )
         (cold / "dagster" / "dagster.yaml").write_text(named)
         bare.mkdir()
         export = next((settings.home / DATASETS).glob("*_billing_export.duckdb"))
@@ -125,7 +133,8 @@ def cold_day(opened: Ways, day: date) -> Cost:
     command = [sys.executable, "-m", *worker_command(opened.cold, run)]
     cost = measured(command, env | {"CONVERGENCE_ONLY_TENANTS": TENANT})
     finished = opened.cold.get_run_by_id(run.run_id)
-    assert finished is not None and finished.is_success, f"the cold run of {day} failed"
+    assert finished is not None
+    assert finished.is_success, f"the cold run of {day} failed"
     return cost
 
 
@@ -152,7 +161,8 @@ def same_rows(opened: Ways, days: list[date]) -> int:
         compared = 0
         for table in TABLES:
             found = connection.execute(f"SELECT count(DISTINCT usage_date), count(*) FROM bare.{table}").fetchone()
-            assert found is not None and found[0] == len(days), f"{table} has {found} of {len(days)} days"
+            assert found is not None
+            assert found[0] == len(days), f"{table} has {found[0]} of {len(days)} days"
             compared += found[1]
             for way in ("warm", "cold"):
                 for one, other in ((way, "bare"), ("bare", way)):
@@ -171,7 +181,9 @@ def show(rows: int, costs: list[dict[str, Cost]], medians: dict[str, float], com
     console = Console(soft_wrap=True, highlight=False)
     console.print(table)
     count = sum(len(checks) for checks in json.loads(costs[0]["bare"].said.splitlines()[-1]).values())
-    console.print(f"medians of {len(costs)} days; {compared:,} published rows equal; {count} checks a day, outcomes equal")
+    console.print(
+        f"medians of {len(costs)} days; {compared:,} published rows equal; {count} checks a day, outcomes equal"
+    )
 
 
 def show_shares(told_apart: list[dict[str, float]]) -> None:

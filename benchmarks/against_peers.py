@@ -11,9 +11,9 @@
 - `7 days, cold`: `convergence backfill`, one command a tenant, nothing warm.
 
 Everything is deployed before the clock starts: Convergence's forkserver is up and has run another day, dbt has its
-parsed project, SQLMesh its plan and empty tables. CPU seconds: of Convergence the workers from fork to end, this process
-while it makes, launches and awaits the runs, and the forkserver while it forks; of a peer its process. Not counted, since
-the peers have none: daemon, webserver, ledger and alerts.
+parsed project, SQLMesh its plan and empty tables. CPU seconds: of Convergence the workers from fork to end, this
+process while it makes, launches and awaits the runs, and the forkserver while it forks; of a peer its process. Not
+counted, since the peers have none: daemon, webserver, ledger and alerts.
 """
 
 import argparse
@@ -81,7 +81,8 @@ def main() -> None:
                 expected = expected or totals
                 assert totals == expected, f"{name} published other totals"
                 costs.setdefault(name, []).append(cost)
-                print(f"{name}: {cost.cpu_seconds:.1f} CPU-s, {cost.seconds:.1f} s", file=sys.stderr)
+                parts = cost.said if name.startswith("convergence") and "cold" not in name else ""
+                print(f"{name}: {cost.cpu_seconds:.1f} CPU-s{parts}, {cost.seconds:.1f} s", file=sys.stderr)
     show(chosen.rows, costs, len(expected))
     if chosen.json:
         said = {name: [asdict(cost) | {"said": None} for cost in some] for name, some in costs.items()}
@@ -110,7 +111,9 @@ def deployed(exports: Path) -> Iterator[tuple[Launching, Path]]:
 
 def launched(platform: Launching, spans: Sequence[Sequence[date]]) -> tuple[Cost, int]:
     """Runs over each span in turn, those of all tenants at once; what they cost and how many checks passed."""
-    forkserver = max((p for p in psutil.Process().children() if _FORKSERVER in p.cmdline()), key=lambda p: p.create_time())
+    forkserver = max(
+        (p for p in psutil.Process().children() if _FORKSERVER in p.cmdline()), key=lambda p: p.create_time()
+    )
     before, ended, run_ids = _cpu(forkserver), len(platform.ended()), []
     began, client = time.monotonic(), time.process_time()
     for span in spans:
@@ -119,9 +122,10 @@ def launched(platform: Launching, spans: Sequence[Sequence[date]]) -> tuple[Cost
             time.sleep(0.02)
     seconds, client = time.monotonic() - began, time.process_time() - client
     workers = platform.ended()[ended:]
-    cpu = sum(worker["cpu_seconds"] for worker in workers) + client + _cpu(forkserver) - before
+    parts = {"workers": sum(w["cpu_seconds"] for w in workers), "client": client, "fork": _cpu(forkserver) - before}
     passed = [checks_passed(platform.instance, run_id) for run_id in run_ids]
-    return Cost(cpu, seconds, max(worker["peak_bytes"] for worker in workers)), sum(passed)
+    said = ", ".join(f"{part} {cpu:.1f}" for part, cpu in parts.items())
+    return Cost(sum(parts.values()), seconds, max(w["peak_bytes"] for w in workers), f" ({said})"), sum(passed)
 
 
 def launch(platform: Launching, tenant: str, first: date, last: date) -> str:
@@ -130,7 +134,8 @@ def launch(platform: Launching, tenant: str, first: date, last: date) -> str:
     partition = partition_key(first, last)
     run = platform.instance.create_run_for_job(
         platform.job.get_subset(asset_selection=keys),
-        tags=run_tags(tenant, PIPELINE, first, last, "manual") | ({"dagster/partition": partition} if partition else {}),
+        tags=run_tags(tenant, PIPELINE, first, last, "manual")
+        | ({"dagster/partition": partition} if partition else {}),
         asset_selection=frozenset(keys),
         job_code_origin=platform.origin,
     )
@@ -174,8 +179,8 @@ def cold_backfill(exports: Path) -> tuple[Cost, int, Totals]:
 def peer(name: str, spans: Sequence[Sequence[date]], selections: Sequence[str | None] = (None,)) -> Form:
     """A peer invoked once for each span and selection, in a folder of its own, after its deployment."""
     deploy, command, count = {
-        "dbt": (DBT_DEPLOY, dbt_command, dbt_checks),
-        "sqlmesh": (SQLMESH_DEPLOY, sqlmesh_command, sqlmesh_checks),
+        "dbt": (dbt_deploy, dbt_command, dbt_checks),
+        "sqlmesh": (sqlmesh_deploy, sqlmesh_command, sqlmesh_checks),
     }[name]
 
     def form(exports: Path) -> tuple[Cost, int, Totals]:
@@ -188,27 +193,27 @@ def peer(name: str, spans: Sequence[Sequence[date]], selections: Sequence[str | 
                 "DBT_TARGET_PATH": f"{chosen}/target",
                 "DBT_LOG_PATH": f"{chosen}/logs",
                 "DO_NOT_TRACK": "1",
-                "SQLMESH__DISABLE_ANONYMIZED_ANALYTICS": "true",
                 "SQLMESH__CACHE_DIR": f"{chosen}/cache",
                 "MAX_FORK_WORKERS": "1",
             }
             env.pop("PYTHONPATH", None)
-            measured([executable, *deploy], env, PEERS / name)
+            measured([executable, *deploy(folder)], env, PEERS / name)
             cost = Cost(0, 0, 0)
             for span in spans:
                 for selection in selections:
-                    cost += measured([executable, *command(span[0], span[-1], selection)], env, PEERS / name)
+                    asked = command(folder, span[0], span[-1], selection)
+                    cost += measured([executable, *asked], env, PEERS / name)
             published = {tenant: (folder / f"{name}.duckdb", tenant) for tenant in TENANTS}
             return cost, count(cost.said), totals(published)
 
     return form
 
 
-DBT_DEPLOY = ("parse", "--profiles-dir", ".")
-SQLMESH_DEPLOY = ("plan", "--auto-apply", "--no-prompts", "--skip-backfill")
+def dbt_deploy(folder: Path) -> list[str]:
+    return ["parse", "--profiles-dir", "."]
 
 
-def dbt_command(first: date, last: date, tenant: str | None) -> list[str]:
+def dbt_command(folder: Path, first: date, last: date, tenant: str | None) -> list[str]:
     window = ["--event-time-start", str(first), "--event-time-end", str(last + timedelta(days=1))]
     fast = ["--profiles-dir", ".", "--log-level-file", "none", "--no-write-json"]
     return ["build", *fast, *window, *(["--select", f"models/{tenant}"] if tenant else [])]
@@ -218,9 +223,14 @@ def dbt_checks(said: str) -> int:
     return len(re.findall(r"\d+ of \d+ PASS ", said))
 
 
-def sqlmesh_command(first: date, last: date, tenant: str | None) -> list[str]:
+def sqlmesh_deploy(folder: Path) -> list[str]:
+    return ["--log-file-dir", f"{folder}/logs", "plan", "--auto-apply", "--no-prompts", "--skip-backfill"]
+
+
+def sqlmesh_command(folder: Path, first: date, last: date, tenant: str | None) -> list[str]:
     window = ["--ignore-cron", "--start", str(first), "--end", str(last)]
-    return ["run", *window, *(["--select-model", f"{tenant}.*"] if tenant else [])]
+    chosen = ["--select-model", f"{tenant}.*"] if tenant else []
+    return ["--log-file-dir", f"{folder}/logs", "run", *window, *chosen]
 
 
 def sqlmesh_checks(said: str) -> int:
@@ -247,7 +257,11 @@ def totals(published: dict[str, tuple[Path, str]]) -> Totals:
 
 def peers_versions(name: str) -> dict[str, str]:
     lines = (FOLDER.parent / f"requirements-{name}.txt").read_text().splitlines()
-    return {p: v for p, _, v in (line.partition("==") for line in lines) if p in ("dbt-core", "dbt-duckdb", "sqlmesh", "duckdb")}
+    return {
+        p: v
+        for p, _, v in (line.partition("==") for line in lines)
+        if p in ("dbt-core", "dbt-duckdb", "sqlmesh", "duckdb")
+    }
 
 
 WEEK, EACH_DAY = [DAYS], [[day] for day in DAYS]
@@ -266,21 +280,25 @@ OURS = {"7 days": "convergence, 7 days", "a day": "convergence, a day", "a tenan
 
 
 def show(rows: int, costs: dict[str, list[Cost]], compared: int) -> None:
-    table = Table("", "seconds", "CPU-s", "peak MB", "seconds / ours", "CPU / ours")
-    table.title = f"{len(TENANTS)} tenants, {len(DAYS)} days of {rows:,} rows: one run or invocation for ..."
+    table = Table("one run or invocation for", "seconds", "CPU-s", "peak MB", "seconds / ours", "CPU / ours")
+    table.title = f"{len(TENANTS)} tenants, {len(DAYS)} days of {rows:,} rows"
 
     def median(name: str, what: str) -> float:
-        return statistics.median(getattr(cost, what) for cost in costs[name])
+        return float(statistics.median(getattr(cost, what) for cost in costs[name]))
 
     for name, some in costs.items():
         ours = OURS.get(name.partition(", ")[2], "convergence, 7 days")
         ratios = [f"{median(name, what) / median(ours, what):.2f}" for what in ("seconds", "cpu_seconds")]
         peak = max(cost.peak_bytes for cost in some) / 1e6
-        table.add_row(name, f"{median(name, 'seconds'):.1f}", f"{median(name, 'cpu_seconds'):.1f}", f"{peak:.0f}", *ratios)
-    console = Console(soft_wrap=True, highlight=False)
+        table.add_row(
+            name, f"{median(name, 'seconds'):.1f}", f"{median(name, 'cpu_seconds'):.1f}", f"{peak:.0f}", *ratios
+        )
+    console = Console(width=max(120, Console().width), highlight=False)
     console.print(table)
     times = len(next(iter(costs.values())))
-    console.print(f"medians of {times}; {compared} totals of a tenant's table and day equal in all, to the ninth decimal")
+    console.print(
+        f"medians of {times}; {compared} totals of a tenant's table and day equal in all, to the ninth decimal"
+    )
     console.print("peak: of the largest process; Convergence runs three workers at once, which share what was imported")
 
 

@@ -47,7 +47,11 @@ def measured(command: Sequence[str | Path], env: Mapping[str, str], cwd: Path | 
 
 def machine(packages: Sequence[str]) -> dict[str, object]:
     """Cores, processor, memory, what else was at work, Python and the versions of these packages."""
-    cpu = [line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
+    cpu = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if "model name" in line
+    ]
     return {
         "cores": os.cpu_count(),
         "processor": cpu[0] if cpu else platform.processor(),

@@ -1,8 +1,8 @@
 """Where a warm worker's CPU time goes: Dagster, Great Expectations, SQL.
 
 `shares_of` has a run's worker forked as the launcher's forkserver would, with a clock around what belongs to somebody
-else. A clock counts the CPU time of its own thread without that of the clocks within it; a statement's thread and
-DuckDB's are one, since a worker's connection has one. What no clock counts is Dagster's: its loop, its events and its storage.
+else. A clock counts the CPU time of its own thread without that of the clocks within it; a statement's thread is
+DuckDB's own, since a worker's connection has one. What no clock counts is Dagster's: its loop, its events and storage.
 
 Run as a file, this is that process: `python shares.py PACKAGES ARGV`, both as JSON.
 """
@@ -15,7 +15,7 @@ import runpy
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -52,14 +52,15 @@ def shares_of(platform: "Launching", tenant: str, pipeline: str, day: date) -> d
     env = os.environ | {"CONVERGENCE_ONLY_TENANTS": tenant, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     ran = subprocess.run(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
     finished = platform.instance.get_run_by_id(run.run_id)
-    assert finished is not None and finished.is_success, f"the run of {day} failed"
+    assert finished is not None
+    assert finished.is_success, f"the run of {day} failed"
     found = json.loads(ran.stdout.splitlines()[-1])
     return {label: found[share] for share, label in SHARES.items()}
 
 
 class _Clocks:
     def __init__(self) -> None:
-        self.spent: Counter[str] = Counter()
+        self.spent: defaultdict[str, float] = defaultdict(float)
         self._within: list[float] = []
 
     def around(self, owner: Any, name: str, share: str) -> None:
@@ -109,7 +110,10 @@ def _work(argv: list[str]) -> None:
     clocks.around(reconstruct.ReconstructableRepository, "get_definition", "loading")
     locking = load("convergence_assets.assets.locking")
     holding, publications = load("convergence_assets.control.holding"), load("convergence_assets.control.publications")
-    for owner, names in ((locking, ("_introduce", "_begin")), (publications.Publications, ("record", "newest_version"))):
+    for owner, names in (
+        (locking, ("_introduce", "_begin")),
+        (publications.Publications, ("record", "newest_version")),
+    ):
         for name in names:
             clocks.around(owner, name, "own")
     clocks.around(holding.Holding, "hold", "own")
@@ -126,7 +130,8 @@ def _work(argv: list[str]) -> None:
     try:
         runpy.run_module(argv[0], run_name="__main__", alter_sys=True)
     except SystemExit as ended:
-        assert not ended.code, ended.code
+        if ended.code:
+            raise
     spent = {share: clocks.spent[share] for share in SHARES}
     spent["dagster"] = time.process_time() - started - sum(spent.values())
     os.write(1, b"\n" + json.dumps(spent).encode() + b"\n")

@@ -26,7 +26,14 @@ def main() -> None:
     for peer in PEERS:
         shutil.rmtree(FOLDER / peer, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", FOLDER / peer], check=True)
-        pip = [FOLDER / peer / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        pip: list[str | Path] = [
+            FOLDER / peer / "bin" / "python",
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+        ]
         subprocess.run([*pip, "-r", HERE / f"requirements-{peer}.txt"], check=True)
         subprocess.run([FOLDER / peer / "bin" / "python", "-m", "compileall", "-q", FOLDER / peer / "lib"], check=False)
 
