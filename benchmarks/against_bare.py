@@ -1,0 +1,200 @@
+"""A tenant's day of gcp_billing beside a bare script of the same SQL and suites: `python -m benchmarks.against_bare`.
+
+`[--rows 10000 --days 7 --json FILE]`. Three ways to one day, in turn, each on a warehouse of its own with the same
+export:
+
+- warm: a worker of the shipped launcher, forked from a process that has imported third-party packages. Its CPU seconds
+  are the whole worker's, from the fork to its end: more than from the run's start to the last publish. The
+  forkserver's own start is paid once a deployment and is not counted.
+- cold: the same worker's command as a process of its own, imports included.
+- bare: `bare/gcp_billing.py`, imports included.
+
+The first day warms the machine's file cache and the forkserver and is not counted. Afterwards the three tables of all
+days are held against each other row by row, and every check's outcome by name. Last, a warm worker's CPU time is told
+apart: Dagster, Great Expectations, SQL (see `shares.py`).
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import dagster as dg
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.measuring import Cost, machine, measured
+from benchmarks.project import load_bills, project
+from benchmarks.shares import shares_of
+from benchmarks.tenant_day import Launching, launching
+from convergence_assets.assets.tags import partition_key, run_tags
+from convergence_assets.dagster_compat import worker_command
+
+FIRST = date(2026, 10, 1)
+TENANT, PIPELINE = "acme", "gcp_billing"
+TABLES = ("gcp_cost_line_items", "gcp_cost_daily", "gcp_focus")
+BARE = Path(__file__).parent / "bare" / "gcp_billing.py"
+DATASETS = Path("warehouse", "datasets")
+Outcomes = dict[str, dict[str, bool]]
+
+
+@dataclass(frozen=True)
+class Ways:
+    """The three ways, each with its own warehouse."""
+
+    warm: Launching
+    warm_home: Path
+    cold: dg.DagsterInstance
+    cold_home: Path
+    bare_folder: Path
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--rows", type=int, default=10_000)
+    arguments.add_argument("--days", type=int, default=7, help="days that count")
+    arguments.add_argument("--json", type=Path)
+    chosen = arguments.parse_args()
+    described = machine(["dagster", "great_expectations", "duckdb", "pandas", "sqlglot"])
+    days = [FIRST + timedelta(days=n) for n in range(chosen.days + 1)]
+    with ways(days[-1] + timedelta(days=3), chosen.rows) as opened:
+        costs = [one_day(opened, day) for day in days][1:]
+        compared = same_rows(opened, days)
+        told_apart = [shares_of(opened.warm, TENANT, PIPELINE, days[-1] + timedelta(days=n)) for n in (1, 2, 3)]
+    medians = {way: statistics.median(cost[way].cpu_seconds for cost in costs) for way in ("warm", "cold", "bare")}
+    show(chosen.rows, costs, medians, compared)
+    show_shares(told_apart)
+    if chosen.json:
+        days_said = [{way: asdict(cost) | {"said": None} for way, cost in of_day.items()} for of_day in costs]
+        result = {
+            "machine": described,
+            "rows": chosen.rows,
+            "days": days_said,
+            "medians": medians,
+            "shares": told_apart,
+        }
+        chosen.json.write_text(json.dumps(result, indent=1))
+
+
+@contextmanager
+def ways(last: date, rows: int) -> Iterator[Ways]:
+    """One export, three warehouses."""
+    with project() as settings, tempfile.TemporaryDirectory(prefix="convergence-bench-") as folder:
+        load_bills(settings, TENANT, FIRST, last, rows_per_day=rows, seed=7)
+        cold, bare = Path(folder, "cold"), Path(folder, "bare")
+        shutil.copytree(settings.home, cold)
+        # The shipped storage keeps its files in this process's DAGSTER_HOME unless told otherwise.
+        said = (cold / "dagster" / "dagster.yaml").read_text()
+        named = said.replace(
+            "class: SqliteStorage", f"class: SqliteStorage\n    config: {{base_dir: {cold / 'dagster'}}}"
+        )
+        (cold / "dagster" / "dagster.yaml").write_text(named)
+        bare.mkdir()
+        export = next((settings.home / DATASETS).glob("*_billing_export.duckdb"))
+        shutil.copy(export, bare)
+        with (
+            launching(TENANT, settings.home) as platform,
+            dg.DagsterInstance.from_config(str(cold / "dagster")) as instance,
+        ):
+            yield Ways(platform, settings.home, instance, cold, bare)
+
+
+def one_day(opened: Ways, day: date) -> dict[str, Cost]:
+    """A day by each way; every check has to say the same."""
+    used = opened.warm.run(TENANT, PIPELINE, day)
+    costs = {"warm": Cost(used.cpu_seconds, used.seconds, used.peak_bytes)}
+    costs["cold"] = cold_day(opened, day)
+    costs["bare"] = measured([sys.executable, BARE, opened.bare_folder, TENANT, str(day)], os.environ)
+    said: Outcomes = json.loads(costs["bare"].said.splitlines()[-1])
+    for instance in (opened.warm.instance, opened.cold):
+        assert outcomes(instance) == said, f"the checks of {day} differ"
+    return costs
+
+
+def cold_day(opened: Ways, day: date) -> Cost:
+    """The worker's command without a forkserver."""
+    home = opened.cold_home
+    env = os.environ | {"CONVERGENCE_HOME": str(home), "DAGSTER_HOME": str(home / "dagster")}
+    keys = {k for k in opened.warm.job.asset_layer.executable_asset_keys if k.path[:2] == [TENANT, PIPELINE]}
+    run = opened.cold.create_run_for_job(
+        opened.warm.job.get_subset(asset_selection=keys),
+        tags=run_tags(TENANT, PIPELINE, day, day, "manual") | {"dagster/partition": partition_key(day, day) or ""},
+        asset_selection=frozenset(keys),
+        job_code_origin=opened.warm.origin,
+    )
+    command = [sys.executable, "-m", *worker_command(opened.cold, run)]
+    cost = measured(command, env | {"CONVERGENCE_ONLY_TENANTS": TENANT})
+    finished = opened.cold.get_run_by_id(run.run_id)
+    assert finished is not None
+    assert finished.is_success, f"the cold run of {day} failed"
+    return cost
+
+
+def outcomes(instance: dg.DagsterInstance) -> Outcomes:
+    """Every check of the instance's newest run: table, name, passed."""
+    run = instance.get_runs(limit=1)[0]
+    found: Outcomes = {}
+    for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION):
+        assert entry.dagster_event is not None
+        said = entry.dagster_event.asset_check_evaluation_data
+        found.setdefault(said.asset_key.path[-1], {})[said.check_name] = said.passed
+    return found
+
+
+def same_rows(opened: Ways, days: list[date]) -> int:
+    """How many rows were compared; raises where a published table of one way holds other rows than another's."""
+    import duckdb
+
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        folders = {"warm": opened.warm_home / DATASETS, "cold": opened.cold_home / DATASETS, "bare": opened.bare_folder}
+        for way, folder in folders.items():
+            connection.execute(f"ATTACH '{folder / TENANT}.duckdb' AS {way} (READ_ONLY)")
+        compared = 0
+        for table in TABLES:
+            found = connection.execute(f"SELECT count(DISTINCT usage_date), count(*) FROM bare.{table}").fetchone()
+            assert found is not None
+            assert found[0] == len(days), f"{table} has {found[0]} of {len(days)} days"
+            compared += found[1]
+            for way in ("warm", "cold"):
+                for one, other in ((way, "bare"), ("bare", way)):
+                    sql = f"SELECT count(*) FROM (FROM {one}.{table} EXCEPT ALL FROM {other}.{table})"
+                    more = connection.execute(sql).fetchone()
+                    assert more == (0,), f"{table}: {more} rows of {one} are not in {other}"
+        return compared
+
+
+def show(rows: int, costs: list[dict[str, Cost]], medians: dict[str, float], compared: int) -> None:
+    table = Table("", "CPU-s", "of the bare script", "seconds", "peak MB", title=f"a tenant-day of {rows:,} rows")
+    for way, cpu in medians.items():
+        seconds = statistics.median(cost[way].seconds for cost in costs)
+        peak = max(cost[way].peak_bytes for cost in costs) / 1e6
+        table.add_row(way, f"{cpu:.2f}", f"{cpu / medians['bare']:.2f}", f"{seconds:.2f}", f"{peak:.0f}")
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(table)
+    count = sum(len(checks) for checks in json.loads(costs[0]["bare"].said.splitlines()[-1]).values())
+    console.print(
+        f"medians of {len(costs)} days; {compared:,} published rows equal; {count} checks a day, outcomes equal"
+    )
+
+
+def show_shares(told_apart: list[dict[str, float]]) -> None:
+    table = Table("of a warm worker", "CPU-s", "share")
+    total = statistics.median(sum(one.values()) for one in told_apart)
+    for what in told_apart[0]:
+        cpu = statistics.median(one[what] for one in told_apart)
+        table.add_row(what, f"{cpu:.2f}", f"{cpu / total:.0%}")
+    table.add_row("total", f"{total:.2f}", "")
+    Console(soft_wrap=True, highlight=False).print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""What a command costs as the kernel counts it, and the machine that it ran on."""
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+
+
+@dataclass(frozen=True)
+class Cost:
+    """CPU seconds of all processes, seconds that passed, bytes of the largest process at its peak; what was printed."""
+
+    cpu_seconds: float
+    seconds: float
+    peak_bytes: int
+    said: str = ""
+
+    def __add__(self, other: "Cost") -> "Cost":
+        """One after the other."""
+        return Cost(
+            self.cpu_seconds + other.cpu_seconds,
+            self.seconds + other.seconds,
+            max(self.peak_bytes, other.peak_bytes),
+            self.said + other.said,
+        )
+
+
+def measured(command: Sequence[str | Path], env: Mapping[str, str], cwd: Path | None = None) -> Cost:
+    """Run a command to its end, with every process that it started and waited for; raises unless it ended well."""
+    began = time.monotonic()
+    process = subprocess.Popen(command, env=env, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert process.stdout is not None
+    said = process.stdout.read().decode()
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(map(str, command))} ended with {process.returncode}: {said[-3000:]}")
+    return Cost(used.ru_utime + used.ru_stime, time.monotonic() - began, used.ru_maxrss * 1024, said)
+
+
+def machine(packages: Sequence[str]) -> dict[str, object]:
+    """Cores, processor, memory, what else was at work, Python and the versions of these packages."""
+    cpu = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if "model name" in line
+    ]
+    return {
+        "cores": os.cpu_count(),
+        "processor": cpu[0] if cpu else platform.processor(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "load_when_it_began": os.getloadavg(),
+        "python": sys.version.split()[0],
+        "versions": {name: version(name) for name in packages},
+    }

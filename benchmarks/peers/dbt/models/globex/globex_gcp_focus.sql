@@ -1,0 +1,2 @@
+{{ config(alias='gcp_focus') }}
+{{ gcp_focus('globex') }}

@@ -1,0 +1,2 @@
+{{ config(alias='gcp_cost_daily') }}
+{{ gcp_cost_daily('initech') }}
