@@ -46,7 +46,8 @@ def test_runs_are_asked_for_shown_and_ended_over_http(tmp_path: Path, monkeypatc
             platform.plan({yesterday: "sleep"})
             hangs, waits = platform.launch(yesterday), platform.launch(before, blocked="yes")
             process = platform.wait_for_start(hangs, 90)
-            platform.wait_for(lambda: found(hangs) and found(waits), 90)
+            platform.wait_for(lambda: (begun := found(hangs)) and begun.json()["status"] == "running", 90)
+            platform.wait_for(lambda: found(waits), 90)
             running_now = client.get("/api/v1/pipelines/executions", params={"status": "running"}).json()
             assert [run["run_id"] for run in running_now["executions"]] == [hangs]
             ended = {run_id: client.post(f"/api/v1/executions/{run_id}/cancel") for run_id in (hangs, waits)}

@@ -24,6 +24,7 @@ WITHOUT_JSON = {
     "up": "runs until it is ended",
     "serve": "runs until it is ended",
     "watch": "runs until it is ended",
+    "workspace": "is a YAML file",
 }
 RUNS_ON = {"up", "serve", "demo"}
 

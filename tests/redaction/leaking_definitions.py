@@ -1,19 +1,20 @@
-"""The platform's own code location, with a step that says its secrets in every way it can: `raise`, or by SQL."""
+"""The platform's own code location, with a step that says its secrets in every way it can: `raise`, or by SQL.
+
+For a process of its own alone: importing it changes what a step does.
+"""
 
 import logging
 import os
 import warnings
-from datetime import date
 
 import dagster as dg
+from leaking_days import BY_SQL
 
 from convergence_assets.assets import locking, materialize
 from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.settings import Settings
 from convergence_assets.warehouse.interface import Job
 from convergence_assets.warehouse.schema import Query
-
-BY_EXCEPTION, BY_SQL = date(2026, 3, 2), date(2026, 3, 3)
 
 
 def _leak(

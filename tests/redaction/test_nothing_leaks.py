@@ -28,7 +28,7 @@ from postgres_server import Postgres
 
 sys.path += [str(Path(__file__).parents[1] / room) for room in ("assets", "alerting", "redaction")]
 
-from leaking_definitions import BY_EXCEPTION, BY_SQL
+from leaking_days import BY_EXCEPTION, BY_SQL
 from project import TENANTS, Project, hourly
 from receivers import Receiver, free_port
 
