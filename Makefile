@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PEER := $(CURDIR)/.peer
 PEER_STAMP := $(PEER)/.installed
+PEERS_STAMP := benchmarks/peers/.environments/.installed
 export DAGSTER_HOME ?= $(CURDIR)/.convergence/dagster
 
 .DEFAULT_GOAL := help
@@ -46,13 +47,12 @@ test-bigquery: $(STAMP) $(PEER_STAMP) ## run the BigQuery tests against a local 
 soak: $(STAMP) $(PEER_STAMP) ## run the tests that need minutes of load or outage
 	CONVERGENCE_PEER_ENVIRONMENT=$(PEER) $(BIN)/python -m pytest -m soak --timeout 3600
 
-bench: $(STAMP) ## load of 100 tenants, a day of a million bills, a tenant beside another, ticks of every sensor
-	$(BIN)/python -m benchmarks.load
-	$(BIN)/python -m benchmarks.large_day
-	$(BIN)/python -m benchmarks.neighbour
-	$(BIN)/python -m benchmarks.planning
-	$(BIN)/python -m benchmarks.ledger
-	$(BIN)/python -m benchmarks.watching
+$(PEERS_STAMP): benchmarks/peers/requirements-dbt.txt benchmarks/peers/requirements-sqlmesh.txt benchmarks/peers/environment.py $(STAMP)
+	$(BIN)/python benchmarks/peers/environment.py
+	@touch $(PEERS_STAMP)
+
+bench: $(STAMP) $(PEERS_STAMP) ## measure everything, beside a bare script, dbt and SQLMesh: one table, raw figures in a JSON file
+	$(BIN)/python -m benchmarks
 
 lint: $(STAMP) ## ruff and sqlfluff
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/sqlfluff lint -q convergence_assets tenants

@@ -31,6 +31,7 @@ import dagster as dg
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.figures import figure
 from benchmarks.measuring import Cost, machine, measured
 from benchmarks.project import load_bills, project
 from benchmarks.shares import shares_of
@@ -72,6 +73,9 @@ def main() -> None:
     medians = {way: statistics.median(cost[way].cpu_seconds for cost in costs) for way in ("warm", "cold", "bare")}
     show(chosen.rows, costs, medians, compared)
     show_shares(told_apart)
+    figure(f"a warm tenant-day of {chosen.rows:,} rows", medians["warm"], "CPU-s", 2.5)
+    figure("warm / the bare script", medians["warm"] / medians["bare"], "CPU", 0.5)
+    figure("cold / the bare script", medians["cold"] / medians["bare"], "CPU", 1.4)
     if chosen.json:
         days_said = [{way: asdict(cost) | {"said": None} for way, cost in of_day.items()} for of_day in costs]
         result = {

@@ -38,6 +38,7 @@ from dagster._core.launcher.base import LaunchRunContext
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.figures import figure
 from benchmarks.measuring import Cost, machine, measured
 from benchmarks.peers.environment import FOLDER, command_of
 from benchmarks.project import load_bills, project
@@ -299,6 +300,10 @@ def show(rows: int, costs: dict[str, list[Cost]], compared: int) -> None:
     console.print(
         f"medians of {times}; {compared} totals of a tenant's table and day equal in all, to the ninth decimal"
     )
+    for peer, once, daily in (("dbt", 1.0, 0.5), ("sqlmesh", 1.0, 1 / 1.5)):
+        for span, at_most in (("7 days", once), ("a day", daily)):
+            ratio = median(f"convergence, {span}", "seconds") / median(f"{peer}, {span}", "seconds")
+            figure(f"convergence / {peer}, one invocation for {span}", ratio, "seconds", at_most)
     console.print("peak: of the largest process; Convergence runs three workers at once, which share what was imported")
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import typer
 
+from benchmarks.figures import figure
 from benchmarks.project import TENANTS, load_bills, project
 from convergence_assets.assets.window import Window
 from convergence_assets.settings import Settings
@@ -53,7 +54,8 @@ def main() -> None:
     for name, found in (("convergence backfill", ours), ("set-based script", theirs)):
         print(f"{name}: {found['cpu']:.1f} CPU-s, {found['wall']:.1f} s wall, peak {found['peak']:.2f} GB")
         print(f"    {found['said']}")
-    print(f"ratio {ours['cpu'] / theirs['cpu']:.2f}")
+    figure(f"a backfill of {chosen.days} days / a set-based script", ours["cpu"] / theirs["cpu"], "CPU", 3)
+    figure("peak of the backfill", ours["peak"], "GB")
 
 
 def _measured(what: str, days: int) -> dict[str, float | str]:

@@ -8,6 +8,7 @@ import sys
 import time
 from datetime import date
 
+from benchmarks.figures import figure
 from benchmarks.project import load_bills, project
 
 DAY = date(2026, 10, 1)
@@ -29,10 +30,8 @@ def main() -> None:
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         failed = [c["name"] for c in result["checks"] if not c["passed"]]
         print(f"published {result['published']}, failed checks {failed}, {result['failure'] or 'succeeded'}")
-        print(
-            f"{time.monotonic() - start:.1f} s wall, {used.ru_utime + used.ru_stime:.1f} CPU-s, "
-            f"peak {used.ru_maxrss / 1e6:.2f} GB"
-        )
+        figure(f"a day of {chosen.rows:,} rows", used.ru_utime + used.ru_stime, "CPU-s")
+        figure(f"a day of {chosen.rows:,} rows, peak", used.ru_maxrss * 1024 / 1e9, "GB", 1.5)
 
 
 if __name__ == "__main__":

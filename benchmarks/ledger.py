@@ -16,6 +16,7 @@ from pathlib import Path
 import dagster as dg
 import sqlalchemy as sa
 
+from benchmarks.figures import figure
 from convergence_assets.control import runs as index
 from convergence_assets.control.store import ControlStore
 from convergence_assets.ledger.follow import Followed, Follower
@@ -59,11 +60,9 @@ def _measure(folder: Path, tenants: int, runs: int) -> None:
             _end(instance, _start(instance, number))
         new, done = _seconds(follower)
         assert (done.runs, done.facts, done.complete) == (NEW, NEW, True), done
-        print(
-            f"a tick: nothing new {statistics.median(idle):.3f} s, "
-            f"{ACTIVE} runs active {statistics.median(active):.3f} s, "
-            f"{NEW} runs began and ended beside them {new:.3f} s"
-        )
+        figure("the ledger's tick, nothing new", statistics.median(idle), "s", 1)
+        figure(f"the ledger's tick, {ACTIVE} runs active", statistics.median(active), "s", 1)
+        figure(f"the ledger's tick, {NEW} runs began and ended beside them", new, "s", 1)
         _readers(store)
 
 

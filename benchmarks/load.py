@@ -17,6 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.figures import figure
 from benchmarks.many_tenants import write_tenants
 from benchmarks.project import project
 
@@ -93,7 +94,9 @@ def main() -> None:
         )  # fmt: skip
     Console().print(table)
     ratio = found[-1]["load_cpu_seconds"] / found[-2]["load_cpu_seconds"]
-    print(f"{SIZES[-2]} to {SIZES[-1]} tenants: {ratio:.1f} times the CPU")
+    figure(f"load of {SIZES[-1]} tenants", found[-1]["load_cpu_seconds"], "CPU-s", 12)
+    figure(f"load of {SIZES[-1]} tenants / {SIZES[-2]}", ratio, "CPU", 11)
+    figure(f"snapshot of {SIZES[-1]} tenants", found[-1]["snapshot_bytes"] / 1e6, "MB")
 
 
 if __name__ == "__main__":

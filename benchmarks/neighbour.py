@@ -1,13 +1,13 @@
 """A tenant's day and query beside another tenant's long query: `python -m benchmarks.neighbour [--pairs 3]`."""
 
 import argparse
-import os
 import statistics
 import subprocess
 import sys
 import time
 from datetime import date, timedelta
 
+from benchmarks.figures import figure
 from benchmarks.project import load_bills, project
 
 FIRST = date(2026, 10, 1)
@@ -42,7 +42,7 @@ def main() -> None:
                 ratio.append(beside[what] / idle[what])
                 print(f"{what}: idle {idle[what]:.2f} s, beside the long query {beside[what]:.2f} s")
     for what, measured in ratios.items():
-        print(f"{what}: {statistics.median(measured):.2f} x idle (median of {pairs}), {os.cpu_count()} processors")
+        figure(f"{what}, beside a long query of another tenant / alone", statistics.median(measured), "seconds")
 
 
 def _seconds(*command: str) -> float:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from benchmarks.figures import figure
 from convergence_assets.control.planning import Progress, write_progress
 from convergence_assets.control.publications import Publications, Tables
 from convergence_assets.control.requests import Quota
@@ -51,10 +52,10 @@ def _measure(folder: Path, tenants: int, days: int) -> None:
             rows = {end - timedelta(days=1): 1}
             Publications(store).record(*target.name, "bills", rows, run_id="r", read_through=0)
     first.append(_seconds(lambda: planner.catch_up(on), DUE // 2))
-    print(
-        f"{tenants} tenants x 2 pipelines, {days} days of history: nothing due {statistics.median(idle):.3f} s, "
-        f"{DUE // 2} due {first[0]:.3f} s, {DUE // 2} unblocked {first[1]:.3f} s"
-    )
+    after = f"a planner's tick, {tenants} tenants with {days} days"
+    figure(f"{after}, nothing due", statistics.median(idle), "s", 0.5)
+    figure(f"{after}, {DUE // 2} due", first[0], "s", 2)
+    figure(f"{after}, {DUE // 2} unblocked", first[1], "s", 2)
 
 
 def _pipelines(tenant: str, *, late: bool) -> list[Target]:

@@ -26,6 +26,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.figures import figure
 from benchmarks.many_tenants import write_tenants
 from benchmarks.project import TENANTS, load_bills, project
 from benchmarks.tenant_day import FIRST
@@ -137,6 +138,14 @@ def main() -> None:
             f"{one['worker_cpu_seconds']:.2f}", f"{one['code_server_bytes'] / 1e6:.0f}",
         )  # fmt: skip
     Console().print(table)
+    few, many = found
+    figure("from asking for a run to its start, p95", few["p95_seconds"], "s", 2)
+    figure(f"the same beside {SIZES[-1]} tenants", many["p95_seconds"], "s", 2)
+    figure(
+        f"a worker's day beside {SIZES[-1]} tenants / beside {SIZES[0]}",
+        many["worker_cpu_seconds"] / few["worker_cpu_seconds"], "CPU", 1.2,
+    )  # fmt: skip
+    figure(f"code server of {SIZES[-1]} tenants", many["code_server_bytes"] / 1e6, "MB", 600)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pathlib import Path
 import dagster as dg
 import sqlalchemy as sa
 
+from benchmarks.figures import figure
 from benchmarks.ledger import _history, _start
 from convergence_assets.alerting.alert import Alert
 from convergence_assets.alerting.dispatch import decide
@@ -60,26 +61,25 @@ def _measure(folder: Path, tenants: int, runs: int) -> None:
     with dg.DagsterInstance.local_temp(str(folder / "dagster")) as instance:
         _history(instance, tenants, runs)
         print(f"{tenants} tenants, {len(targets)} pipelines, {runs} runs")
-        print(f"stuck_runs, nothing at work: {_seconds(lambda: watching.remedy(instance, 30)):.3f} s")
+        figure("stuck_runs, nothing at work", _seconds(lambda: watching.remedy(instance, 30)), "s", 1)
         for n in range(ACTIVE):
             _start(instance, n)
-        print(f"stuck_runs, {ACTIVE} runs at work: {_seconds(lambda: watching.remedy(instance, 30)):.3f} s")
+        figure(f"stuck_runs, {ACTIVE} runs at work", _seconds(lambda: watching.remedy(instance, 30)), "s", 1)
         for n in range(QUEUED):
             _queue(instance, n % tenants)
         said = f"stuck_runs, {QUEUED} runs queued beside them"
-        print(f"{said}: {_seconds(lambda: watching.remedy(instance, 30)):.3f} s")
-        print(f"alerts, nothing to tell: {_seconds(lambda: watching.alert(instance, 30)):.3f} s")
+        figure(said, _seconds(lambda: watching.remedy(instance, 30)), "s", 1)
+        figure("alerts, nothing to tell", _seconds(lambda: watching.alert(instance, 30)), "s", 1)
         with store.write() as connection:
             for n in range(FAILING):
                 name = targets[2 * n].name
                 due = targets[2 * n].due_through(now)
                 write_outstanding(connection, [Outstanding(*name, due, "due", "its run failed", now)])
                 raise_alert(connection, _alert(name), now - timedelta(minutes=1))
-        print(f"alerts, {FAILING} tenants fail: {_once(lambda: decide(store, routes, Links())):.3f} s to decide")
-        look = _seconds(lambda: watching._look(instance))
-        print(f"alerts, {FAILING} tenants fail: {look:.3f} s to look")
+        figure(f"alerts, {FAILING} tenants fail: to decide", _once(lambda: decide(store, routes, Links())), "s", 1)
+        figure(f"alerts, {FAILING} tenants fail: to look", _seconds(lambda: watching._look(instance)), "s", 1)
         _count(store, targets)
-        print(f"a scrape of metrics: {_seconds(lambda: _scrape(store, targets)):.3f} s")
+        figure("a scrape of metrics", _seconds(lambda: _scrape(store, targets)), "s", 0.3)
 
 
 def _count(store: ControlStore, targets: list[Target]) -> None:
