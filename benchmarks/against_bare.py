@@ -32,7 +32,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.figures import figure
-from benchmarks.measuring import Cost, machine, measured
+from benchmarks.measuring import Cost, machine, measured, stdout_dropped
 from benchmarks.project import load_bills, project
 from benchmarks.shares import shares_of
 from benchmarks.tenant_day import Launching, launching
@@ -66,7 +66,7 @@ def main() -> None:
     chosen = arguments.parse_args()
     described = machine(["dagster", "great_expectations", "duckdb", "pandas", "sqlglot"])
     days = [FIRST + timedelta(days=n) for n in range(chosen.days + 1)]
-    with ways(days[-1] + timedelta(days=3), chosen.rows) as opened:
+    with stdout_dropped(), ways(days[-1] + timedelta(days=3), chosen.rows) as opened:
         costs = [one_day(opened, day) for day in days][1:]
         compared = same_rows(opened, days)
         told_apart = [shares_of(opened.warm, TENANT, PIPELINE, days[-1] + timedelta(days=n)) for n in (1, 2, 3)]

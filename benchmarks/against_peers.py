@@ -39,7 +39,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.figures import figure
-from benchmarks.measuring import Cost, machine, measured
+from benchmarks.measuring import Cost, machine, measured, stdout_dropped
 from benchmarks.peers.environment import FOLDER, command_of
 from benchmarks.project import load_bills, project
 from benchmarks.tenant_day import Launching, launching
@@ -69,7 +69,7 @@ def main() -> None:
     described = machine(["dagster", "great_expectations", "duckdb", "pandas", "sqlglot"])
     described["peers"] = {peer: peers_versions(peer) for peer in ("dbt", "sqlmesh")}
     costs: dict[str, list[Cost]] = {}
-    with tempfile.TemporaryDirectory(prefix="convergence-bench-") as folder:
+    with stdout_dropped(), tempfile.TemporaryDirectory(prefix="convergence-bench-") as folder:
         exports = Path(folder, "exports")
         make_exports(exports, chosen.rows)
         expected: Totals = {}
@@ -119,7 +119,9 @@ def launched(platform: Launching, spans: Sequence[Sequence[date]]) -> tuple[Cost
     began, client = time.monotonic(), time.process_time()
     for span in spans:
         run_ids += [launch(platform, tenant, span[0], span[-1]) for tenant in TENANTS]
-        while len(platform.ended()) < ended + len(run_ids):
+        read = -1
+        while (size := platform.log.stat().st_size) == read or len(platform.ended()) < ended + len(run_ids):
+            read = size
             time.sleep(0.02)
     seconds, client = time.monotonic() - began, time.process_time() - client
     workers = platform.ended()[ended:]

@@ -5,7 +5,8 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -43,6 +44,21 @@ def measured(command: Sequence[str | Path], env: Mapping[str, str], cwd: Path | 
     if process.returncode:
         raise RuntimeError(f"{' '.join(map(str, command))} ended with {process.returncode}: {said[-3000:]}")
     return Cost(used.ru_utime + used.ru_stime, time.monotonic() - began, used.ru_maxrss * 1024, said)
+
+
+@contextmanager
+def stdout_dropped() -> Iterator[None]:
+    """Workers write their log lines to the stdout of the process that launches them: written all the same, unread."""
+    sys.stdout.flush()
+    own, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(own, 1)
+        os.close(own)
+        os.close(nowhere)
 
 
 def machine(packages: Sequence[str]) -> dict[str, object]:

@@ -12,7 +12,6 @@ import importlib
 import json
 import os
 import runpy
-import subprocess
 import sys
 import time
 from collections import defaultdict
@@ -36,6 +35,7 @@ SHARES = {
 
 def shares_of(platform: "Launching", tenant: str, pipeline: str, day: date) -> dict[str, float]:
     """CPU seconds of a run's worker by share; raises unless the run succeeded."""
+    from benchmarks.measuring import measured
     from convergence_assets.assets.tags import partition_key, run_tags
     from convergence_assets.dagster_compat import worker_command
     from convergence_assets.operations.warm import PRELOADED
@@ -50,11 +50,11 @@ def shares_of(platform: "Launching", tenant: str, pipeline: str, day: date) -> d
     argv = worker_command(platform.instance, run)
     command = [sys.executable, __file__, json.dumps(PRELOADED), json.dumps(argv)]
     env = os.environ | {"CONVERGENCE_ONLY_TENANTS": tenant, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    ran = subprocess.run(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
+    ran = measured(command, env)
     finished = platform.instance.get_run_by_id(run.run_id)
     assert finished is not None
     assert finished.is_success, f"the run of {day} failed"
-    found = json.loads(ran.stdout.splitlines()[-1])
+    found = json.loads(ran.said.splitlines()[-1])
     return {label: found[share] for share, label in SHARES.items()}
 
 
@@ -119,7 +119,7 @@ def _work(argv: list[str]) -> None:
     clocks.around(holding.Holding, "hold", "own")
     clocks.around(materialize.StepRun, "run", "own")
     clocks.around(adapter.Engine, "__init__", "sql")
-    for name in ("transpile_tree", "to_sql", "table_names"):
+    for name in ("prepared", "table_names"):
         clocks.around(adapter, name, "transpiling")
     clocks.around(materialize, "resolve_tables", "transpiling")
     for name in ("run", "build"):
