@@ -1,8 +1,9 @@
 """The days of many tenants due in one minute, by the real daemon on Postgres: `python -m benchmarks.due_at_once`.
 
-`[--tenants 100] [--rows 2000] [--slots 3] [--json]`: each tenant has the shipped gcp_billing and bills of its own for
-one day. Seconds from the due minute until everything is published, and until ledger, planner and late data are through
-too; until then the CPU of all processes by what they are; ticks; peak memory; what is left after the end.
+`[--tenants 100] [--beside 0] [--rows 2000] [--slots 3] [--json]`: each tenant has the shipped gcp_billing and bills of
+its own for one day; tenants beside them are paused. Seconds from the due minute until everything is published, and until
+ledger, planner and late data are through too; until then the CPU of all processes by what they are; ticks; peak memory;
+what is left after the end.
 """
 
 import argparse
@@ -69,13 +70,21 @@ class Found:
 
 
 def measured(
-    home: Path, postgres: str, *, tenants: int, rows: int = 2000, slots: int = 3, lead: timedelta = timedelta(minutes=2)
+    home: Path,
+    postgres: str,
+    *,
+    tenants: int,
+    beside: int = 0,
+    rows: int = 2000,
+    slots: int = 3,
+    lead: timedelta = timedelta(minutes=2),
 ) -> Found:
-    """Run it in this empty folder and an empty database at this URL; the processes have `lead` to start in.
+    """Run it in this empty folder and an empty database at this URL; the processes have `lead` to start in, and
+    `beside` more tenants, which are paused.
 
     Raises `TimeoutError` where it takes longer than anybody would wait.
     """
-    deployed = deployment(home, postgres, tenants=tenants, rows=rows, slots=slots, lead=lead)
+    deployed = deployment(home, postgres, tenants=tenants, beside=beside, rows=rows, slots=slots, lead=lead)
     with processes(deployed) as started:
         began = time.monotonic()
         family = Family([started.pid, deployed.postmaster()])
@@ -170,6 +179,7 @@ def _left(store: ControlStore, processes: Sequence[psutil.Process]) -> list[str]
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--tenants", type=int, default=100)
+    arguments.add_argument("--beside", type=int, default=0, help="so many more tenants, which are paused")
     arguments.add_argument("--rows", type=int, default=2000)
     arguments.add_argument(
         "--slots", type=int, nargs="+", default=[3], help="runs at once; several are measured in turn"
@@ -187,9 +197,8 @@ def main() -> None:
         try:
             with tempfile.TemporaryDirectory(prefix="convergence-bench-") as home:
                 url, lead = postgres.url(postgres.database()), timedelta(seconds=chosen.lead)
-                found.append(
-                    measured(Path(home), url, tenants=chosen.tenants, rows=chosen.rows, slots=slots, lead=lead)
-                )
+                said = {"tenants": chosen.tenants, "beside": chosen.beside, "rows": chosen.rows, "slots": slots}
+                found.append(measured(Path(home), url, **said, lead=lead))
         finally:
             postgres.stop()
         if not chosen.json:

@@ -62,8 +62,11 @@ class Deployment:
         return found
 
 
-def deployment(home: Path, postgres: str, *, tenants: int, rows: int, slots: int, lead: timedelta) -> Deployment:
-    """In this folder and an empty database at this URL: tenants with bills of `rows` rows, one day due after `lead`."""
+def deployment(
+    home: Path, postgres: str, *, tenants: int, beside: int, rows: int, slots: int, lead: timedelta
+) -> Deployment:
+    """In this folder and an empty database at this URL: tenants with bills of `rows` rows, one day due after `lead`;
+    `beside` them tenants that are paused."""
     now = datetime.now(UTC)
     due = (now + lead).replace(second=0, microsecond=0) + timedelta(minutes=1)
     # Far from midnight: the day that is due now is due until the end.
@@ -74,12 +77,12 @@ def deployment(home: Path, postgres: str, *, tenants: int, rows: int, slots: int
     folder.mkdir(parents=True)
     shutil.copy(TENANTS / "_defaults.yaml", folder)
     names = [f"tenant{number:04d}" for number in range(tenants)]
-    for name in names:
+    for name in (*names, *(f"paused{number:04d}" for number in range(beside))):
         export = f"{name}_billing_export.gcp_billing_export_resource_v1_0A1B2C_3D4E5F_6A7B8C"
         pipeline = {"template": "gcp_billing", "with": {"export_table": export}, "start_date": day}
         said = {"tenant_id": name, "display_name": name, "timezone": zone, "owners": [f"owner@{name}.example"]}
         cron = {"schedule": f"{local.minute} {local.hour} * * *"}
-        write(folder / name / "tenant.yaml", said | {"pipelines": [pipeline | cron]})
+        write(folder / name / "tenant.yaml", said | {"paused": name not in names, "pipelines": [pipeline | cron]})
     url = sa.make_url(postgres).set(drivername="postgresql+psycopg2")
     environ = _environment(home, folder, url, slots)
     settings = Settings.from_env(environ)
