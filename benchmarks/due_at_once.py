@@ -1,9 +1,9 @@
 """The days of many tenants due in one minute, by the real daemon on Postgres: `python -m benchmarks.due_at_once`.
 
 `[--tenants 100] [--beside 0] [--rows 2000] [--slots 3] [--json]`: each tenant has the shipped gcp_billing and bills of
-its own for one day; tenants beside them are paused. Seconds from the due minute until everything is published, and until
-ledger, planner and late data are through too; until then the CPU of all processes by what they are; ticks; peak memory;
-what is left after the end.
+its own for one day; tenants beside them are paused. Seconds from the due minute until all is published, and until
+ledger, planner and late data are through; CPU of all processes until then, by what they are; ticks; peak memory; what is
+left after the end.
 """
 
 import argparse
