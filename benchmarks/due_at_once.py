@@ -2,8 +2,8 @@
 
 `[--tenants 100] [--beside 0] [--rows 2000] [--slots 3] [--json]`: each tenant has the shipped gcp_billing and bills of
 its own for one day; tenants beside them are paused. Seconds from the due minute until all is published, and until
-ledger, planner and late data are through; CPU of all processes until then, by what they are; ticks; peak memory; what is
-left after the end.
+ledger, planner and late data are through; CPU of all processes until then, by what they are; ticks; peak memory; and
+what is left after the end.
 """
 
 import argparse
