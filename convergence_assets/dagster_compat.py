@@ -5,12 +5,15 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 import dagster as dg
 from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, RunLauncher, WorkerStatus
 from dagster._serdes import ConfigurableClass, deserialize_value, serialize_value
 from dagster._serdes.config_class import ConfigurableClassData
+
+from convergence_assets.connections import KEPT, kept
 
 __all__ = [
     "CheckRunHealthResult",
@@ -50,6 +53,23 @@ def instance_defaults(base_dir: str) -> Mapping[str, Any]:
 
     defaults: Mapping[str, Any] = InstanceRef.config_defaults(base_dir)
     return defaults
+
+
+def keep_connections(instance: dg.DagsterInstance) -> None:
+    """Let an instance on Postgres use the connections that this process keeps: Dagster makes one for every statement.
+
+    An instance is made for every tick; where its connections are authenticated by tokens they stay Dagster's.
+    """
+    storages = (instance.run_storage, instance.event_log_storage, instance.schedule_storage)
+    for storage in storages:
+        if not type(storage).__module__.startswith("dagster_postgres.") or storage._token_provider:  # type: ignore[union-attr]
+            continue
+        from dagster_postgres.utils import create_pg_engine
+
+        url = storage.postgres_url  # type: ignore[union-attr]
+        storage._engine = kept(  # type: ignore[union-attr]
+            f"dagster {url}", partial(create_pg_engine, url, isolation_level="AUTOCOMMIT", **KEPT)
+        )
 
 
 def without_secrets(value: T, redacted: Callable[[str], str]) -> T:

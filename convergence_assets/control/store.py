@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from filelock import FileLock, Timeout
 from sqlalchemy.exc import InterfaceError, NoSuchModuleError, OperationalError, ProgrammingError
 
+from convergence_assets.connections import KEPT, kept
 from convergence_assets.control.errors import ControlError
 from convergence_assets.control.location import control_url
 from convergence_assets.control.tables import HEAD, VERSION_TABLE
@@ -28,7 +29,7 @@ def utc_now() -> datetime:
 
 
 class ControlStore:
-    """Transactions over the control store. Holds no connection between them, so it may be carried over a fork.
+    """Transactions over the control store. It may be carried over a fork: no connection is.
 
     `now` is the clock for every moment that is written or compared (UTC, aware).
     """
@@ -147,9 +148,9 @@ def upsert(connection: sa.Connection, table: sa.Table) -> Any:
 def _engine(url: sa.URL) -> sa.Engine:
     try:
         if url.get_backend_name() == "postgresql":
-            return sa.create_engine(
-                url, poolclass=sa.NullPool, connect_args={"connect_timeout": 10, "application_name": "convergence"}
-            )
+            arguments = {"connect_timeout": 10, "application_name": "convergence"}
+            name = f"control store {url.render_as_string(hide_password=False)}"
+            return kept(name, lambda: sa.create_engine(url, connect_args=arguments, **KEPT))
         engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise ControlError(f"{error}. Next: pip install 'convergence-assets[postgres]'") from error

@@ -21,6 +21,7 @@ class Instance(dg.DagsterInstance):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        dagster_compat.keep_connections(self)
         set_up_logs()
 
     @classmethod

@@ -1,0 +1,51 @@
+"""The days of many tenants due in one minute, on Postgres: the real daemon, code server, webserver and workers."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from postgres_server import Postgres
+
+from benchmarks.due_at_once import Found, measured
+
+CPU_SECONDS_A_RUN = 4.0
+"""Of all processes, Postgres included."""
+TICK_SECONDS = 60.0
+"""Dagster gives up on a sensor's or schedule's answer after so long."""
+PEAK_MEGABYTES = {"code server": 600, "daemon": 400, "webserver": 400, "forkserver": 600, "workers": 700}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+@pytest.mark.xdist_group("postgres")
+def test_the_days_of_a_hundred_tenants_are_published_once_each(tmp_path: Path, postgres: Postgres) -> None:
+    found = measured(tmp_path / "home", postgres.url(postgres.database()), tenants=100)
+    _hold(found)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(5400)
+@pytest.mark.xdist_group("postgres")
+def test_the_days_of_a_thousand_tenants_are_published_within_45_minutes(tmp_path: Path, postgres: Postgres) -> None:
+    url, lead = postgres.url(postgres.database()), timedelta(minutes=6)
+    found = measured(tmp_path / "home", url, tenants=1000, lead=lead)
+    _hold(found)
+    assert found.published_seconds <= 45 * 60
+
+
+def _hold(found: Found) -> None:
+    assert (found.published, found.runs, found.runs_of_a_tenant) == (found.tenants, {"SUCCESS": found.tenants}, 1)
+    # All have the same bills.
+    assert {table: len(rows) for table, rows in found.rows.items()} == {
+        "gcp_cost_line_items": 1, "gcp_cost_daily": 1, "gcp_focus": 1
+    }  # fmt: skip
+    assert found.cpu_a_run <= CPU_SECONDS_A_RUN, found.cpu
+    assert found.failed_ticks == {}
+    assert {name: took for name, (_, took) in found.ticks.items() if took > TICK_SECONDS} == {}
+    too_large = {
+        role: found.peak_bytes[role] / 1e6
+        for role, most in PEAK_MEGABYTES.items()
+        if found.peak_bytes[role] > most * 1e6
+    }
+    assert too_large == {}
+    assert found.left == []
