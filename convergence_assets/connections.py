@@ -8,14 +8,17 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 KEPT: Mapping[str, Any] = {
-    "pool_size": 5,
+    "pool_size": 1,
     "max_overflow": -1,
     # One that Postgres or anything between has closed meanwhile is made again before it is used.
     "pool_pre_ping": True,
     "pool_recycle": 300,
     "pool_use_lifo": True,
 }
-"""How an engine is made that keeps them: as many as were used at once, five at most; nobody waits for one."""
+"""How an engine is made that keeps one; others that are used at once are made and closed, and nobody waits for one.
+
+A worker so holds two, Dagster's and the control store's, and 25 of them fit the hundred that Postgres allows.
+"""
 
 _engines: "dict[str, Engine]" = {}
 
