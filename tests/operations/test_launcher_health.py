@@ -90,7 +90,7 @@ def test_a_worker_of_another_host_is_ended_by_that_hosts_launcher_when_it_looks(
     workers.record(run.run_id, sleeper)
     workers.request_end(run.run_id)
     instance.run_launcher.check_run_worker_health(instance.get_run_by_id(run.run_id))
-    for _ in range(200):
+    for _ in range(1200):
         if is_gone(sleeper) and instance.get_run_by_id(run.run_id).is_finished:
             break
         time.sleep(0.05)

@@ -82,7 +82,7 @@ def test_a_generated_workspace_serves_each_tenant_once_and_its_days_arrive(proje
                 [BIN / "dagster", *rest], env=environ | dict([shard.split("=")]), cwd=tmp_path,
                 stdout=stack.enter_context((tmp_path / f"{shard[-3]}.log").open("wb")), stderr=subprocess.STDOUT,
             )  # fmt: skip
-            stack.callback(server.wait, 60)
+            stack.callback(server.wait, 120)  # it lets questions end, for up to a minute
             stack.callback(server.terminate)
         ask = stack.enter_context(dagster_dev(environ, workspace=tmp_path / "workspace.yaml"))
         loaded = {}
