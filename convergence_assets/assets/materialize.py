@@ -12,7 +12,7 @@ from convergence_assets.assets.files import source_files
 from convergence_assets.assets.late_data import markers
 from convergence_assets.assets.locking import Leave, locked
 from convergence_assets.assets.opening import open_warehouse
-from convergence_assets.assets.queries import queries_of
+from convergence_assets.assets.queries import job_of, queries_of
 from convergence_assets.assets.statements import statement_metadata
 from convergence_assets.assets.structure import structural_checks, upstream_check
 from convergence_assets.assets.translation import (
@@ -30,7 +30,7 @@ from convergence_assets.quality.expectations import CheckOutcome, columns_read
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import Step, Tenant, TenantPipeline
 from convergence_assets.warehouse.errors import WarehouseError
-from convergence_assets.warehouse.interface import GIGABYTE, Job, Staged, Statement, Warehouse
+from convergence_assets.warehouse.interface import Job, Staged, Statement, Warehouse
 from convergence_assets.warehouse.schema import Query
 
 if TYPE_CHECKING:
@@ -84,18 +84,7 @@ class StepRun:
         `origin` is the run that `run_id` automatically retries: they share staging tables and jobs. Whatever
         `leave.before_publish` raises stops the step with nothing published.
         """
-        job = Job(
-            run_id=origin or run_id,
-            labels={
-                "tenant": self.tenant.tenant_id,
-                "pipeline": self.pipeline.name,
-                "asset": self.step.table,
-                "partition": str(window),
-                "run_id": run_id,
-            },
-            timeout_seconds=self.pipeline.max_pipeline_duration_minutes * 60,
-            maximum_bytes_billed=self.pipeline.maximum_gigabytes_billed * GIGABYTE,
-        )
+        job = job_of(self.tenant, self.pipeline, self.step.table, str(window), run_id, origin)
         with open_warehouse(self.settings, self.tenant.location, leave.waits) as warehouse:
             warehouse.sweep_staging(STAGING_KEPT_DAYS)
             schema = table_schema(self.step.spec)

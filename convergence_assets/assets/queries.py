@@ -1,9 +1,31 @@
-"""What a step asks of the warehouse for a window of days: its SELECT, fully named, with its bound parameters."""
+"""What a step asks of the warehouse for a window of days, and on whose behalf: its SELECT, fully named, with its bound
+parameters.
+"""
 
 from convergence_assets.assets.translation import source_schema, table_names, table_schema, window_parameters
 from convergence_assets.assets.window import Window
-from convergence_assets.tenancy.model import Step, Tenant
+from convergence_assets.tenancy.model import Step, Tenant, TenantPipeline
+from convergence_assets.warehouse.interface import GIGABYTE, Job
 from convergence_assets.warehouse.schema import Column, Query, TableRef
+
+
+def job_of(
+    tenant: Tenant, pipeline: TenantPipeline, table: str, partition: str, run_id: str, origin: str | None = None
+) -> Job:
+    """A run's work on a table, within the pipeline's limits; it shares staging and jobs with `origin`, the run that it
+    repeats."""
+    return Job(
+        run_id=origin or run_id,
+        labels={
+            "tenant": tenant.tenant_id,
+            "pipeline": pipeline.name,
+            "asset": table,
+            "partition": partition,
+            "run_id": run_id,
+        },
+        timeout_seconds=pipeline.max_pipeline_duration_minutes * 60,
+        maximum_bytes_billed=pipeline.maximum_gigabytes_billed * GIGABYTE,
+    )
 
 
 def queries_of(tenant: Tenant, step: Step, window: Window) -> list[Query]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 
+from convergence_assets.assets.queries import job_of
 from convergence_assets.assets.translation import table_schema, target_table
 from convergence_assets.control import audit, planning, publications
 from convergence_assets.control.audit import Deed
@@ -12,7 +13,7 @@ from convergence_assets.control.locks import Claim
 from convergence_assets.control.planning import Outstanding
 from convergence_assets.control.publications import Publications
 from convergence_assets.tenancy.model import Step, Tenant, TenantPipeline
-from convergence_assets.warehouse.interface import GIGABYTE, Job, Staged, Warehouse
+from convergence_assets.warehouse.interface import Job, Staged, Warehouse
 from convergence_assets.warehouse.schema import Query
 
 
@@ -42,12 +43,7 @@ class Restored:
 
     @property
     def job(self) -> Job:
-        labels = {
-            "tenant": self.tenant.tenant_id, "pipeline": self.pipeline.name, "asset": self.step.table,
-            "partition": str(self.day), "run_id": self.run_id,
-        }  # fmt: skip
-        cap = self.pipeline.maximum_gigabytes_billed * GIGABYTE
-        return Job(self.run_id, labels, self.pipeline.max_pipeline_duration_minutes * 60, cap)
+        return job_of(self.tenant, self.pipeline, self.step.table, str(self.day), self.run_id)
 
     @property
     def claim(self) -> Claim:
