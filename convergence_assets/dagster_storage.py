@@ -8,8 +8,9 @@ Dagster keeps its engines itself, this module goes.
 import os
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -30,22 +31,29 @@ KEPT_RUNS = 16
 
 
 class KeptEngine:
-    """The engine of one file, for as long as this process and that file live."""
+    """The engine of one file, for as long as this process and that file live; `prepare` makes what is not in it yet."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, prepare: Callable[[], None] = lambda: None) -> None:
         self._url = url
         self._path = url.removeprefix("sqlite:///")
+        self._prepare = prepare
         self._engine: Engine | None = None
         self._opened_by = 0
         self._file = 0
 
-    def get(self) -> Engine:
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        with self._current().connect() as connection, connection.begin():
+            yield connection
+
+    def _current(self) -> Engine:
         """A connection may not cross a fork, nor outlive its file."""
         file = _inode(self._path)
         if self._engine is None or self._opened_by != os.getpid() or self._file != file or not file:
             self.close()
+            self._prepare()
             self._engine = db.create_engine(self._url, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS})
-            self._opened_by, self._file = os.getpid(), file
+            self._opened_by, self._file = os.getpid(), _inode(self._path)
         return self._engine
 
     def close(self) -> None:
@@ -63,18 +71,15 @@ class EventLogStorage(SqliteEventLogStorage):
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:
-        with self._db_lock:
-            kept = self._of(shard)
-            with kept.get().connect() as connection, connection.begin():
-                yield connection
+        with self._db_lock, self._of(shard).transaction() as connection:
+            yield connection
 
     def _of(self, shard: str) -> KeptEngine:
         kept = self._kept.get(shard)
         if kept is None:
-            kept = self._kept[shard] = KeptEngine(self.conn_string_for_shard(shard))
+            kept = KeptEngine(self.conn_string_for_shard(shard), partial(self._initialise, shard))
+            self._kept[shard] = kept
         self._kept.move_to_end(shard)
-        if shard not in self._initialized_dbs or not _inode(self.path_for_shard(shard)):
-            self._initialise(shard)
         if len(self._kept) > KEPT_RUNS:
             oldest = next(name for name in self._kept if name not in (shard, INDEX_SHARD_NAME))
             self._kept.pop(oldest).close()
@@ -87,7 +92,6 @@ class EventLogStorage(SqliteEventLogStorage):
                 connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS},
             )  # fmt: skip
             self._initdb(engine)
-        self._initialized_dbs.add(shard)
 
     def dispose(self) -> None:
         super().dispose()
@@ -97,30 +101,31 @@ class EventLogStorage(SqliteEventLogStorage):
             self._kept.clear()
 
 
-class RunStorage(SqliteRunStorage):
-    """`runs.db`, with its engine kept."""
+class _OfOneFile:
+    """A storage of one file, with its engine kept. Goes before Dagster's class."""
+
+    _conn_string: str
+
+    @cached_property
+    def _kept(self) -> KeptEngine:
+        return KeptEngine(self._conn_string)
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:
-        with _kept(self).get().connect() as connection, connection.begin():
+        with self._kept.transaction() as connection:
             yield connection
 
     def dispose(self) -> None:
-        super().dispose()
-        _kept(self).close()
+        super().dispose()  # type: ignore[misc]
+        self._kept.close()
 
 
-class ScheduleStorage(SqliteScheduleStorage):
-    """`schedules.db`, with its engine kept."""
+class RunStorage(_OfOneFile, SqliteRunStorage):
+    """`runs.db`."""
 
-    @contextmanager
-    def connect(self) -> Iterator[Connection]:
-        with _kept(self).get().connect() as connection, connection.begin():
-            yield connection
 
-    def dispose(self) -> None:
-        super().dispose()
-        _kept(self).close()
+class ScheduleStorage(_OfOneFile, SqliteScheduleStorage):
+    """`schedules.db`."""
 
 
 class SqliteStorage(DagsterSqliteStorage):
@@ -146,13 +151,6 @@ class SqliteStorage(DagsterSqliteStorage):
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> Self:
         home = os.environ.get("DAGSTER_HOME") or str(Settings.from_env().dagster_home)
         return cls.from_local(config_value.get("base_dir", home), inst_data=inst_data)
-
-
-def _kept(storage: Any) -> KeptEngine:
-    found = storage.__dict__.get("_kept_engine")
-    if found is None:
-        found = storage.__dict__.setdefault("_kept_engine", KeptEngine(storage._conn_string))
-    return cast(KeptEngine, found)
 
 
 def _inode(path: str) -> int:
