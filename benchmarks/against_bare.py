@@ -36,7 +36,6 @@ from benchmarks.measuring import Cost, machine, measured, stdout_dropped
 from benchmarks.project import load_bills, project
 from benchmarks.shares import shares_of
 from benchmarks.tenant_day import Launching, launching
-from convergence_assets.assets.tags import partition_key, run_tags
 from convergence_assets.dagster_compat import worker_command
 
 FIRST = date(2026, 10, 1)
@@ -105,7 +104,7 @@ def ways(last: date, rows: int) -> Iterator[Ways]:
         export = next((settings.home / DATASETS).glob("*_billing_export.duckdb"))
         shutil.copy(export, bare)
         with (
-            launching(TENANT, settings.home) as platform,
+            launching(settings.home) as platform,
             dg.DagsterInstance.from_config(str(cold / "dagster")) as instance,
         ):
             yield Ways(platform, settings.home, instance, cold, bare)
@@ -127,13 +126,7 @@ def cold_day(opened: Ways, day: date) -> Cost:
     """The worker's command without a forkserver."""
     home = opened.cold_home
     env = os.environ | {"CONVERGENCE_HOME": str(home), "DAGSTER_HOME": str(home / "dagster")}
-    keys = {k for k in opened.warm.job.asset_layer.executable_asset_keys if k.path[:2] == [TENANT, PIPELINE]}
-    run = opened.cold.create_run_for_job(
-        opened.warm.job.get_subset(asset_selection=keys),
-        tags=run_tags(TENANT, PIPELINE, day, day, "manual") | {"dagster/partition": partition_key(day, day) or ""},
-        asset_selection=frozenset(keys),
-        job_code_origin=opened.warm.origin,
-    )
+    run = opened.warm.make(TENANT, PIPELINE, day, day, opened.cold)
     command = [sys.executable, "-m", *worker_command(opened.cold, run)]
     cost = measured(command, env | {"CONVERGENCE_ONLY_TENANTS": TENANT})
     finished = opened.cold.get_run_by_id(run.run_id)

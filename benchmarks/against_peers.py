@@ -34,7 +34,6 @@ from pathlib import Path
 
 import dagster as dg
 import psutil
-from dagster._core.launcher.base import LaunchRunContext
 from rich.console import Console
 from rich.table import Table
 
@@ -43,7 +42,6 @@ from benchmarks.measuring import Cost, machine, measured, stdout_dropped
 from benchmarks.peers.environment import FOLDER, command_of
 from benchmarks.project import load_bills, project
 from benchmarks.tenant_day import Launching, launching
-from convergence_assets.assets.tags import partition_key, run_tags
 from convergence_assets.operations import warm
 
 FIRST = date(2026, 10, 1)
@@ -104,7 +102,7 @@ def deployed(exports: Path) -> Iterator[tuple[Launching, Path]]:
     """A fresh deployment that has run one day of each tenant."""
     with project() as settings:
         shutil.copytree(exports, settings.home / DATASETS)
-        with launching("", settings.home) as platform:
+        with launching(settings.home) as platform:
             for tenant in TENANTS:
                 platform.run(tenant, PIPELINE, WARMED)
             yield platform, settings.home
@@ -118,7 +116,10 @@ def launched(platform: Launching, spans: Sequence[Sequence[date]]) -> tuple[Cost
     before, ended, run_ids = _cpu(forkserver), len(platform.ended()), []
     began, client = time.monotonic(), time.process_time()
     for span in spans:
-        run_ids += [launch(platform, tenant, span[0], span[-1]) for tenant in TENANTS]
+        for tenant in TENANTS:
+            run = platform.make(tenant, PIPELINE, span[0], span[-1])
+            platform.launch(run)
+            run_ids.append(run.run_id)
         read = -1
         while (size := platform.log.stat().st_size) == read or len(platform.ended()) < ended + len(run_ids):
             read = size
@@ -129,21 +130,6 @@ def launched(platform: Launching, spans: Sequence[Sequence[date]]) -> tuple[Cost
     passed = [checks_passed(platform.instance, run_id) for run_id in run_ids]
     said = ", ".join(f"{part} {cpu:.1f}" for part, cpu in parts.items())
     return Cost(sum(parts.values()), seconds, max(w["peak_bytes"] for w in workers), f" ({said})"), sum(passed)
-
-
-def launch(platform: Launching, tenant: str, first: date, last: date) -> str:
-    """A run as the planner asks for it: a day, or a range in one run."""
-    keys = {k for k in platform.job.asset_layer.executable_asset_keys if k.path[:2] == [tenant, PIPELINE]}
-    partition = partition_key(first, last)
-    run = platform.instance.create_run_for_job(
-        platform.job.get_subset(asset_selection=keys),
-        tags=run_tags(tenant, PIPELINE, first, last, "manual")
-        | ({"dagster/partition": partition} if partition else {}),
-        asset_selection=frozenset(keys),
-        job_code_origin=platform.origin,
-    )
-    platform.instance.run_launcher.launch_run(LaunchRunContext(run, None))
-    return run.run_id
 
 
 def checks_passed(instance: dg.DagsterInstance, run_id: str) -> int:

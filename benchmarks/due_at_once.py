@@ -22,8 +22,9 @@ import sqlalchemy as sa
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.dagster_dev import Processes, dagster_dev
 from benchmarks.family import Family
-from benchmarks.postgres_deployment import Deployment, Processes, deployment, processes
+from benchmarks.postgres_deployment import Deployment, deployment
 from convergence_assets.control import ledger_rows, tables
 from convergence_assets.control.store import ControlStore
 from convergence_assets.control.workers import Workers
@@ -85,7 +86,7 @@ def measured(
     Raises `TimeoutError` where it takes longer than anybody would wait.
     """
     deployed = deployment(home, postgres, tenants=tenants, beside=beside, rows=rows, slots=slots, lead=lead)
-    with processes(deployed) as started:
+    with dagster_dev(deployed.settings.home, deployed.environ) as started:
         began = time.monotonic()
         family = Family([started.pid, deployed.postmaster()])
         _wait(started.has_loaded, "the code location to load", family, 600)

@@ -1,20 +1,11 @@
-"""A deployment on Postgres with many tenants of one schedule: their files and bills, and the real processes."""
+"""A deployment on Postgres with many tenants of one schedule: their files and bills."""
 
-import json
 import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
-import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from functools import partial
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
@@ -35,7 +26,6 @@ from convergence_assets.warehouse.schema import Dataset, TableRef
 DEPLOYED = Path(__file__).parents[1] / "deploy" / "dagster.postgres.yaml"
 DEPLOYED_SLOTS = "max_concurrent_runs: 25"
 ZONES = ("UTC", "Asia/Tokyo", "America/Los_Angeles")
-MODULE = "convergence_assets.definitions"
 
 
 @dataclass(frozen=True)
@@ -120,47 +110,3 @@ def _load_bills(settings: Settings, names: list[str], zone: str, day: date, rows
     made = layout.dataset_file(Dataset.of(table))
     for name in names[1:]:
         shutil.copy(made, layout.dataset_file(Dataset(f"{name}_billing_export")))
-
-
-class Processes:
-    """`dagster dev` of a deployment: daemon, code server, webserver; `pid` is the one that started the others."""
-
-    def __init__(self, pid: int, url: str) -> None:
-        self.pid = pid
-        self._url = url
-
-    def ask(self, query: str) -> Any:
-        """GraphQL; raises `OSError` where the webserver does not answer."""
-        body = json.dumps({"query": query}).encode()
-        asked = urllib.request.Request(f"{self._url}/graphql", body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(asked, timeout=60) as said:
-            answer = json.load(said)
-        assert "errors" not in answer, answer["errors"]
-        return answer["data"]
-
-    def has_loaded(self) -> bool:
-        try:
-            said = self.ask("{ repositoriesOrError { ... on RepositoryConnection { nodes { name } } } }")
-        except OSError:
-            return False
-        return bool(said["repositoriesOrError"].get("nodes"))
-
-
-@contextmanager
-def processes(deployed: Deployment) -> Iterator[Processes]:
-    """Started, and ended as Ctrl-C ends them."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    words = ["dev", "-m", MODULE, "-h", "127.0.0.1", "-p", str(port)]
-    with (deployed.settings.home / "dev.log").open("w") as out:
-        server = subprocess.Popen(
-            [Path(sys.executable).with_name("dagster"), *words],
-            env=dict(deployed.environ), stdout=out, stderr=subprocess.STDOUT, cwd=deployed.settings.home,
-            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
-        )  # fmt: skip
-    try:
-        yield Processes(server.pid, f"http://127.0.0.1:{port}")
-    finally:
-        server.terminate()
-        server.wait(timeout=120)

@@ -36,17 +36,10 @@ SHARES = {
 def shares_of(platform: "Launching", tenant: str, pipeline: str, day: date) -> dict[str, float]:
     """CPU seconds of a run's worker by share; raises unless the run succeeded."""
     from benchmarks.measuring import measured
-    from convergence_assets.assets.tags import partition_key, run_tags
     from convergence_assets.dagster_compat import worker_command
     from convergence_assets.operations.warm import PRELOADED
 
-    keys = {k for k in platform.job.asset_layer.executable_asset_keys if k.path[:2] == [tenant, pipeline]}
-    run = platform.instance.create_run_for_job(
-        platform.job.get_subset(asset_selection=keys),
-        tags=run_tags(tenant, pipeline, day, day, "manual") | {"dagster/partition": partition_key(day, day) or ""},
-        asset_selection=frozenset(keys),
-        job_code_origin=platform.origin,
-    )
+    run = platform.make(tenant, pipeline, day, day)
     argv = worker_command(platform.instance, run)
     command = [sys.executable, __file__, json.dumps(PRELOADED), json.dumps(argv)]
     env = os.environ | {"CONVERGENCE_ONLY_TENANTS": tenant, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}

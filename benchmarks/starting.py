@@ -8,70 +8,27 @@ import argparse
 import json
 import os
 import shutil
-import signal
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import psutil
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.dagster_dev import MODULE, Processes, dagster_dev
 from benchmarks.figures import figure
 from benchmarks.many_tenants import write_tenants
 from benchmarks.project import TENANTS, load_bills, project
-from benchmarks.tenant_day import FIRST
+from benchmarks.tenant_day import FIRST, ended_workers
 
 SIZES = (10, 1000)
 ROWS = 2_000
-WORKSPACE = TENANTS.parent / "workspace.yaml"
 LAUNCH = """mutation($p: ExecutionParams!) { launchRun(executionParams: $p) {
   __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
 STATUS = "query($r: ID!) { runOrError(runId: $r) { ... on Run { status startTime } } }"
-Ask = Callable[..., Any]
-
-
-@contextmanager
-def dagster_dev(home: Path) -> Iterator[tuple[Ask, psutil.Process]]:
-    """Its GraphQL and its process."""
-    import httpx
-
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with (home / "dev.log").open("w") as log:
-        server = subprocess.Popen(
-            [Path(sys.executable).with_name("dagster"), "dev", "-w", WORKSPACE, "-p", str(port)],
-            stdout=log, stderr=log, env=os.environ | {"PYTHONPATH": str(TENANTS.parent)}, cwd=home,
-            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
-        )  # fmt: skip
-
-    def ask(query: str, **variables: object) -> Any:
-        said = httpx.post(f"http://127.0.0.1:{port}/graphql", json={"query": query, "variables": variables}, timeout=60)
-        return said.json()["data"]
-
-    try:
-        deadline = time.monotonic() + 180
-        while True:
-            try:
-                ask("{ version }")
-                break
-            except (httpx.HTTPError, json.JSONDecodeError):
-                assert time.monotonic() < deadline, (home / "dev.log").read_text()[-3000:]
-                time.sleep(0.5)
-        yield ask, psutil.Process(server.pid)
-    finally:
-        server.send_signal(signal.SIGINT)
-        server.wait(60)
 
 
 def measured(tenants: int, runs: int) -> dict[str, float]:
@@ -81,11 +38,16 @@ def measured(tenants: int, runs: int) -> dict[str, float]:
         shutil.copytree(TENANTS / "acme", Path(folder) / "acme")
         with project(Path(folder)) as settings:
             load_bills(settings, "acme", FIRST, FIRST + timedelta(days=runs), rows_per_day=ROWS, seed=7)
-            with dagster_dev(settings.home) as (ask, dev):
-                waited = [_run(ask, str(FIRST + timedelta(days=n))) for n in range(runs + 1)][1:]
-                family = {" ".join(p.cmdline()): p.memory_info().rss for p in dev.children(recursive=True)}
-            lines = (settings.home / "workers" / "forkserver.log").read_text().splitlines()
-            cpu = [json.loads(line)["cpu_seconds"] for line in lines if line.startswith('{"worker"')][1:]
+            with dagster_dev(settings.home, os.environ | {"PYTHONPATH": str(TENANTS.parent)}) as started:
+                deadline = time.monotonic() + 180
+                while not started.has_loaded():
+                    assert time.monotonic() < deadline, (settings.home / "dev.log").read_text()[-3000:]
+                    time.sleep(0.5)
+                waited = [_run(started, str(FIRST + timedelta(days=n))) for n in range(runs + 1)][1:]
+                children = psutil.Process(started.pid).children(recursive=True)
+                family = {" ".join(p.cmdline()): p.memory_info().rss for p in children}
+            ended = ended_workers(settings.home / "workers" / "forkserver.log")
+            cpu = [worker["cpu_seconds"] for worker in ended][1:]
     code_server = max(rss for words, rss in family.items() if "grpc" in words or "code-server" in words)
     return {
         "tenants": tenants,
@@ -97,15 +59,15 @@ def measured(tenants: int, runs: int) -> dict[str, float]:
     }
 
 
-def _run(ask: Ask, day: str) -> float:
+def _run(started: Processes, day: str) -> float:
     """Seconds from asking to the run's start; returns once it has ended."""
     tables = ("gcp_cost_line_items", "gcp_cost_daily", "gcp_focus")
     asked = time.time()
-    launched = ask(
+    launched = started.ask(
         LAUNCH,
         p={
             "selector": {
-                "repositoryLocationName": "convergence_assets.definitions",
+                "repositoryLocationName": MODULE,
                 "repositoryName": "__repository__",
                 "jobName": "__ASSET_JOB",
                 "assetSelection": [{"path": ["acme", "gcp_billing", table]} for table in tables],
@@ -115,7 +77,7 @@ def _run(ask: Ask, day: str) -> float:
     )["launchRun"]
     assert launched["__typename"] == "LaunchRunSuccess", launched
     while True:
-        found = ask(STATUS, r=launched["run"]["runId"])["runOrError"]
+        found = started.ask(STATUS, r=launched["run"]["runId"])["runOrError"]
         if found["status"] in ("SUCCESS", "FAILURE", "CANCELED"):
             assert found["status"] == "SUCCESS", found
             return float(found["startTime"]) - asked
