@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from urllib.parse import SplitResult, parse_qsl, quote, quote_plus, unquote, urlsplit
 
 HIDDEN = "***"
@@ -97,8 +98,16 @@ def _parts(value: str) -> Iterator[str]:
             for part in (str(said[name]) for name in ("private_key", "client_secret", "refresh_token") if name in said):
                 yield from _parts(part.strip())
     for part in found:
-        if len(part) >= SHORTEST and part.lower() not in COMMON and part.strip("*"):
+        if len(part) >= SHORTEST and part.lower() not in COMMON and part.strip("*") and not _is_ip_address(part):
             yield part
+
+
+def _is_ip_address(part: str) -> bool:
+    """Who asked and who is asked, in every log; no token looks like one."""
+    with suppress(ValueError):
+        ip_address(part)
+        return True
+    return False
 
 
 def _of_address(value: str) -> Iterator[str]:

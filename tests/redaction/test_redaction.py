@@ -157,6 +157,13 @@ def test_tokens_within_an_address_are_secrets_and_its_words_are_not() -> None:
     assert said == "hooks.example.com services incoming costs-alerts *** ***"
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "203.0.113.20", "[2001:db8::20]"])
+def test_an_ip_address_that_messages_are_sent_to_is_no_secret(host: str) -> None:
+    known = knows(f"mailto://desk:s3cr3t-pass@{host}:2525?from=desk")
+    shown = host.strip("[]")
+    assert _redacted(f"asked from {shown}, with s3cr3t-pass", known) == f"asked from {shown}, with ***"
+
+
 def test_lines_of_a_secret_of_several_lines_are_secrets() -> None:
     account = json.dumps({"type": "service_account", "private_key": PEM, "client_email": "x@y.iam.gserviceaccount.com"})
     said = _redacted(f"bad line {PEM.splitlines()[1]} of x@y.iam.gserviceaccount.com", knows(account))
