@@ -3,10 +3,11 @@
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import time
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -52,6 +53,26 @@ def test_hosts_of_their_own_share_a_port() -> None:
     assert "CONVERGENCE_SHARD=2/2 dagster code-server start" in said
 
 
+def free_ports(count: int) -> list[int]:
+    """Neighbours: the first is found free, the others are tried."""
+    while True:
+        first = free_port()
+        with ExitStack() as stack, suppress(OSError, OverflowError):
+            for port in range(first, first + count):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return list(range(first, first + count))
+
+
+def await_listening(port: int, server: subprocess.Popen) -> None:
+    deadline = time.monotonic() + 120
+    while True:
+        with suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
+            return
+        assert server.poll() is None, f"the code server on {port} ended with {server.returncode}"
+        assert time.monotonic() < deadline, f"no code server listens on {port}"
+        time.sleep(0.2)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_a_generated_workspace_serves_each_tenant_once_and_its_days_arrive(project: Project, tmp_path: Path) -> None:
@@ -70,11 +91,13 @@ def test_a_generated_workspace_serves_each_tenant_once_and_its_days_arrive(proje
     shutil.copy(TENANTS / "_defaults.yaml", tmp_path / "tenants")
     project.load_bills(list(hourly(yesterday, BERLIN, 1.25)))
     environ = environment(project, CONVERGENCE_TENANTS=str(tmp_path / "tenants"))
-    words = [BIN / "convergence", "workspace", "--shards", "2", "--port", str(free_port())]
+    ports = free_ports(2)
+    words = [BIN / "convergence", "workspace", "--shards", "2", "--port", str(ports[0])]
     generated = subprocess.run(words, check=True, env=environ, capture_output=True, text=True).stdout
     (tmp_path / "workspace.yaml").write_text(generated)
     with dg.DagsterInstance.from_config(environ["DAGSTER_HOME"]) as instance:
         instance.get_runs(limit=1)  # processes that make Dagster's SQLite files at once break them
+    servers: list[subprocess.Popen] = []
     with ExitStack() as stack:
         for command in re.findall(r"#   (CONVERGENCE_SHARD=.*)", generated):
             shard, _, *rest = shlex.split(command)
@@ -84,6 +107,10 @@ def test_a_generated_workspace_serves_each_tenant_once_and_its_days_arrive(proje
             )  # fmt: skip
             stack.callback(server.wait, 120)  # it lets questions end, for up to a minute
             stack.callback(server.terminate)
+            servers.append(server)
+        # A webserver that finds a code server missing shows that error until somebody reloads the location.
+        for port, server in zip(ports, servers, strict=True):
+            await_listening(port, server)
         ask = stack.enter_context(dagster_dev(environ, workspace=tmp_path / "workspace.yaml"))
         loaded = {}
         deadline = time.monotonic() + 120
