@@ -74,7 +74,10 @@ class DuckDBWarehouse:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._opened:
-            self._opened.close()
+            if error is None:
+                self._opened.give_back()
+            else:
+                self._opened.close()
             self._opened = None
             self._staging.clear()
 
@@ -239,7 +242,7 @@ class DuckDBWarehouse:
     @property
     def _engine(self) -> Engine:
         if self._opened is None:
-            self._opened = Engine(self._layout.spill_folder, self._waits)
+            self._opened = Engine.taken(self._layout.spill_folder, self._waits)
         return self._opened
 
     def _new_staging(self, target: TableRef, schema: TableSchema, job: Job) -> tuple[TableRef, str, str]:

@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from threading import Lock
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 from convergence_assets.warehouse.duckdb import limbs
 from convergence_assets.warehouse.duckdb.transpile import install_functions
@@ -40,6 +41,26 @@ _OF_PYTHON = re.compile(
 DEFAULT_MEMORY_LIMIT = "768MB"
 
 
+class _Setting(NamedTuple):
+    """What an engine is made for; one of another process cannot be used."""
+
+    process: int
+    spill_folder: Path
+    memory_limit: str
+
+
+def _setting(spill_folder: Path) -> _Setting:
+    limit = os.environ.get("CONVERGENCE_MEMORY_LIMIT", DEFAULT_MEMORY_LIMIT)
+    return _Setting(os.getpid(), spill_folder, limit)
+
+
+def _make(spill_folder: Path) -> None:
+    try:
+        spill_folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AccessDenied(f"folder {spill_folder} cannot be made: {error.strerror or error}") from None
+
+
 def threads_per_connection() -> int:
     """Half the processors, so that one tenant's long query leaves room for another tenant's day."""
     return max(1, (os.cpu_count() or 2) // 2)
@@ -55,13 +76,11 @@ class Engine:
     def __init__(self, spill_folder: Path, waits: Waits = silent) -> None:
         import duckdb
 
-        try:
-            spill_folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise AccessDenied(f"folder {spill_folder} cannot be made: {error.strerror or error}") from None
+        self._setting = _setting(spill_folder)
+        _make(spill_folder)
         self.connection: duckdb.DuckDBPyConnection = duckdb.connect(
             config={
-                "memory_limit": os.environ.get("CONVERGENCE_MEMORY_LIMIT", DEFAULT_MEMORY_LIMIT),
+                "memory_limit": self._setting.memory_limit,
                 "threads": threads_per_connection(),
                 "temp_directory": str(spill_folder),
                 "preserve_insertion_order": False,
@@ -72,6 +91,37 @@ class Engine:
         install_functions(self.connection)
         self._waits = waits
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="duckdb")
+
+    @classmethod
+    def taken(cls, spill_folder: Path, waits: Waits = silent) -> Self:
+        """The engine that this process has kept, or a new one: making one costs as much as a small tenant's SQL."""
+        with _kept_lock:
+            kept = _kept.pop(_setting(spill_folder), None)
+        if not isinstance(kept, cls):
+            return cls(spill_folder, waits)
+        _make(spill_folder)
+        kept._waits = waits
+        return kept
+
+    def give_back(self) -> None:
+        """Keep it for the next who takes one; closed where one is kept already, or where it is not as it was made."""
+        try:
+            attached = self.run("SELECT database_name FROM duckdb_databases() WHERE NOT internal")
+            for (name,) in attached:
+                if name != "memory":
+                    self.run(f'DETACH "{name}"')
+            clean = not self.run("SELECT 1 FROM duckdb_views() WHERE NOT internal")
+        except WarehouseError:
+            clean = False
+        self._waits = silent
+        left = [self]
+        with _kept_lock:
+            if clean and self._setting not in _kept:
+                others = [s for s in _kept if s.process == self._setting.process]
+                left = [_kept.pop(setting) for setting in others]
+                _kept[self._setting] = self
+        for engine in left:
+            engine.close()
 
     def close(self) -> None:
         self._worker.shutdown(wait=True)
@@ -136,6 +186,11 @@ class Engine:
             self.connection.interrupt()
             with suppress(BaseException):
                 future.result(timeout=0.05)
+
+
+_kept: dict[_Setting, Engine] = {}
+"""At most one of this process; those that it was forked with stay untouched, since their threads are not here."""
+_kept_lock = Lock()
 
 
 def classified(error: Exception, sql: str) -> WarehouseError:
