@@ -1,5 +1,8 @@
 """Bound parameters as DuckDB takes them without changing their digits."""
 
+import re
+from collections.abc import Mapping
+from datetime import date, datetime
 from decimal import Context, Decimal, InvalidOperation
 
 from convergence_assets.warehouse.errors import InvalidQuery
@@ -7,6 +10,8 @@ from convergence_assets.warehouse.schema import ParameterValue
 
 _NUMERIC = Context(prec=38, Emax=28)
 _NINTH = Decimal("0.000000001")
+_NAMED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*.*?\*/|\$(\w+)""", re.DOTALL)
+"""A parameter, or what it is not a parameter in: text and names (DuckDB doubles their quotes), comments."""
 
 
 def bound(name: str, value: ParameterValue) -> ParameterValue:
@@ -25,3 +30,25 @@ def bound(name: str, value: ParameterValue) -> ParameterValue:
             f"parameter @{name}: {value} does not fit NUMERIC; bind it as text and CAST it AS BIGNUMERIC"
         )
     return scaled
+
+
+def with_values(sql: str, parameters: Mapping[str, ParameterValue]) -> str:
+    """DuckDB text with a typed literal in place of each `$name`; raises KeyError for one that has no value."""
+    return _NAMED.sub(lambda found: _typed_literal(parameters[found[1]]) if found[1] else found[0], sql)
+
+
+def _typed_literal(value: ParameterValue) -> str:
+    """As SQL of the type that BigQuery gives a parameter of this value; a Decimal has nine decimals already."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case int():
+            return f"CAST({value} AS BIGINT)"
+        case Decimal():
+            return f"CAST('{value:f}' AS DECIMAL(38,9))"
+        case datetime():
+            kind = "TIMESTAMP" if value.tzinfo is None else "TIMESTAMP WITH TIME ZONE"
+            return f"CAST('{value.isoformat(sep=' ')}' AS {kind})"
+        case date():
+            return f"CAST('{value.isoformat()}' AS DATE)"
+    return "CAST('" + value.replace("'", "''") + "' AS VARCHAR)"
