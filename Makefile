@@ -32,7 +32,8 @@ ui: $(STAMP) ## open the Dagster UI on http://127.0.0.1:3000
 	$(BIN)/dagster dev -w workspace.yaml
 
 test: $(STAMP) ## run all tests
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not alone and not peer and not soak'
+	$(BIN)/python -m pytest -m 'alone and not peer and not soak'
 
 test-fast: $(STAMP) ## run the tests that take less than ten seconds each
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not slow and not peer and not soak'

@@ -15,7 +15,8 @@ TICK_SECONDS = 60.0
 PEAK_MEGABYTES = {"code server": 600, "daemon": 400, "webserver": 400, "forkserver": 600, "workers": 700}
 
 
-@pytest.mark.soak
+@pytest.mark.alone
+@pytest.mark.slow
 @pytest.mark.timeout(1500)
 @pytest.mark.xdist_group("postgres")
 def test_the_days_of_a_hundred_tenants_are_published_once_each(tmp_path: Path, postgres: Postgres) -> None:
