@@ -113,7 +113,9 @@ class Engine:
             for (name,) in attached:
                 if name != "memory":
                     self.run(f'DETACH "{name}"')
-            clean = not self.run("SELECT 1 FROM duckdb_views() WHERE NOT internal")
+            clean = not self.run(
+                "SELECT 1 FROM duckdb_tables() UNION ALL SELECT 1 FROM duckdb_views() WHERE NOT internal"
+            )
         except WarehouseError:
             clean = False
         self._waits = silent

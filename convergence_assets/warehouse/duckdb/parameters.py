@@ -33,8 +33,15 @@ def bound(name: str, value: ParameterValue) -> ParameterValue:
 
 
 def with_values(sql: str, parameters: Mapping[str, ParameterValue]) -> str:
-    """DuckDB text with a typed literal in place of each `$name`; raises KeyError for one that has no value."""
-    return _NAMED.sub(lambda found: _typed_literal(parameters[found[1]]) if found[1] else found[0], sql)
+    """DuckDB text with a typed literal in place of each `$name`; raises `InvalidQuery` for one that has no value."""
+
+    def placed(found: re.Match[str]) -> str:
+        name = found[1]
+        if name and name not in parameters:
+            raise InvalidQuery(f"parameter @{name} has no value")
+        return _typed_literal(parameters[name]) if name else found[0]
+
+    return _NAMED.sub(placed, sql)
 
 
 def _typed_literal(value: ParameterValue) -> str:
@@ -51,4 +58,6 @@ def _typed_literal(value: ParameterValue) -> str:
             return f"CAST('{value.isoformat(sep=' ')}' AS {kind})"
         case date():
             return f"CAST('{value.isoformat()}' AS DATE)"
-    return "CAST('" + value.replace("'", "''") + "' AS VARCHAR)"
+    # DuckDB's parser ends where a statement holds a NUL.
+    parts = ("'" + part.replace("'", "''") + "'" for part in value.split("\0"))
+    return f"CAST({' || chr(0) || '.join(parts)} AS VARCHAR)"

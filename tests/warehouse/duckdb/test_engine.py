@@ -64,13 +64,14 @@ def test_after_an_error_the_engine_is_closed(tmp_path: Path) -> None:
     assert not module._kept
 
 
-def test_what_was_attached_is_no_longer_and_a_view_that_is_left_closes_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("left", ["VIEW left_over AS SELECT 1", "TEMP TABLE left_over (one INT)"])
+def test_what_was_attached_is_no_longer_and_what_is_left_closes_it(tmp_path: Path, left: str) -> None:
     engine = Engine.taken(tmp_path / "spill")
     engine.run(f"ATTACH '{tmp_path / 'a.duckdb'}' AS a")
     engine.give_back()
     assert Engine.taken(tmp_path / "spill") is engine
     assert engine.run("SELECT database_name FROM duckdb_databases() WHERE NOT internal") == [("memory",)]
-    engine.run("CREATE VIEW left_over AS SELECT 1")
+    engine.run(f"CREATE {left}")
     engine.give_back()
     assert not module._kept
 
