@@ -109,7 +109,8 @@ def script(settings: Settings, last: date) -> None:
     from convergence_assets.warehouse.duckdb.engine import Engine
     from convergence_assets.warehouse.duckdb.files import Dataset, Layout
     from convergence_assets.warehouse.duckdb.parameters import bound
-    from convergence_assets.warehouse.duckdb.tables import create, quoted
+    from convergence_assets.warehouse.duckdb.quoting import quoted
+    from convergence_assets.warehouse.duckdb.tables import create
     from convergence_assets.warehouse.duckdb.transpile import to_sql, transpile_tree
     from convergence_assets.warehouse.frames import empty_frame, frame_from_arrow
     from convergence_assets.warehouse.schema import TableRef

@@ -24,6 +24,7 @@ from clean_environment import clean_environment
 from dagster._core.remote_origin import InProcessCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._daemon.types import DaemonHeartbeat
+from dagster_server import await_listening
 from peer_server import Peer, free_port
 from postgres_server import Postgres
 
@@ -397,7 +398,7 @@ def test_a_check_that_raises_or_hangs_holds_up_no_other(setup: Setup) -> None:
 
 
 @contextmanager
-def running(environ: Mapping[str, str], log: Path, *words: str) -> Iterator[None]:
+def running(environ: Mapping[str, str], log: Path, *words: str) -> Iterator[subprocess.Popen]:
     """One of Dagster's commands, ended at the end."""
     with log.open("w") as out:
         process = subprocess.Popen(
@@ -407,7 +408,7 @@ def running(environ: Mapping[str, str], log: Path, *words: str) -> Iterator[None
             preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )  # fmt: skip
     try:
-        yield
+        yield process
     finally:
         process.terminate()
         process.wait(timeout=60)
@@ -495,11 +496,8 @@ def test_a_code_server_that_answers_a_reload_and_loads_nothing_is_found_out(
     grpc, workspace, log = free_port(), tmp_path / "workspace.yaml", tmp_path / "webserver.log"
     workspace.write_text(f"load_from: [{{grpc_server: {{host: 127.0.0.1, port: {grpc}, location_name: tenants}}}}]\n")
     serve = ("dagster", "api", "grpc", "-m", "convergence_assets.definitions", "-h", "127.0.0.1", "-p", str(grpc))
-    with running(environ, tmp_path / "grpc.log", *serve):
-        deadline = time.monotonic() + 60
-        while not _listens(grpc):
-            assert time.monotonic() < deadline, (tmp_path / "grpc.log").read_text()[-3000:]
-            time.sleep(0.2)
+    with running(environ, tmp_path / "grpc.log", *serve) as server:
+        await_listening(grpc, server, tmp_path / "grpc.log")
         with running(environ, log, "dagster-webserver", "-w", str(workspace), "-h", "127.0.0.1", "-p", str(port)):
             wait_for_the_tenants(port, log)
             made = convergence(environ, *HOOLI)
@@ -507,11 +505,6 @@ def test_a_code_server_that_answers_a_reload_and_loads_nothing_is_found_out(
             assert "restart the code server" in made, made
             _, said = doctor()
             assert "hooli/gcp_billing/gcp_cost_daily" in said["code location"][0]["seen"]
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as asking:
-        return asking.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.mark.peer

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import pytest
 import yaml
-from dagster_server import BIN, dagster_dev, environment, free_port
+from dagster_server import BIN, await_listening, dagster_dev, environment, free_port
 from hypothesis import given
 from hypothesis import strategies as st
 from project import TENANTS, Project, hourly
@@ -63,16 +63,6 @@ def free_ports(count: int) -> list[int]:
             return list(range(first, first + count))
 
 
-def await_listening(port: int, server: subprocess.Popen) -> None:
-    deadline = time.monotonic() + 120
-    while True:
-        with suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
-            return
-        assert server.poll() is None, f"the code server on {port} ended with {server.returncode}"
-        assert time.monotonic() < deadline, f"no code server listens on {port}"
-        time.sleep(0.2)
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_a_generated_workspace_serves_each_tenant_once_and_its_days_arrive(project: Project, tmp_path: Path) -> None:
@@ -97,20 +87,21 @@ def test_a_generated_workspace_serves_each_tenant_once_and_its_days_arrive(proje
     (tmp_path / "workspace.yaml").write_text(generated)
     with dg.DagsterInstance.from_config(environ["DAGSTER_HOME"]) as instance:
         instance.get_runs(limit=1)  # processes that make Dagster's SQLite files at once break them
-    servers: list[subprocess.Popen] = []
+    servers: list[tuple[subprocess.Popen, Path]] = []
     with ExitStack() as stack:
         for command in re.findall(r"#   (CONVERGENCE_SHARD=.*)", generated):
             shard, _, *rest = shlex.split(command)
+            log = tmp_path / f"{shard[-3]}.log"
             server = subprocess.Popen(
                 [BIN / "dagster", *rest], env=environ | dict([shard.split("=")]), cwd=tmp_path,
-                stdout=stack.enter_context((tmp_path / f"{shard[-3]}.log").open("wb")), stderr=subprocess.STDOUT,
+                stdout=stack.enter_context(log.open("wb")), stderr=subprocess.STDOUT,
             )  # fmt: skip
             stack.callback(server.wait, 120)  # it lets questions end, for up to a minute
             stack.callback(server.terminate)
-            servers.append(server)
+            servers.append((server, log))
         # A webserver that finds a code server missing shows that error until somebody reloads the location.
-        for port, server in zip(ports, servers, strict=True):
-            await_listening(port, server)
+        for port, (server, log) in zip(ports, servers, strict=True):
+            await_listening(port, server, log)
         ask = stack.enter_context(dagster_dev(environ, workspace=tmp_path / "workspace.yaml"))
         loaded = {}
         deadline = time.monotonic() + 120

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from convergence_assets.warehouse.duckdb import tables
 from convergence_assets.warehouse.duckdb.engine import Engine
 from convergence_assets.warehouse.duckdb.files import DatasetLock, Layout
-from convergence_assets.warehouse.duckdb.tables import quoted
+from convergence_assets.warehouse.duckdb.quoting import literal, quoted
 from convergence_assets.warehouse.errors import NotFound
 from convergence_assets.warehouse.schema import Dataset, TableRef
 from convergence_assets.warehouse.statements import absent_dataset
@@ -41,7 +40,7 @@ class Attaching:
                 file = next((f for f in files if table.table.endswith(f"__{f.stem.replace('-', '_')}")), None)
                 if file is None:
                     raise NotFound(f"table {table} does not exist: staged rows are kept for a week, if a check failed")
-                self._engine().run(f"ATTACH {tables.literal(str(file))} AS {quoted(str(dataset))} (READ_ONLY)")
+                self._engine().run(f"ATTACH {literal(str(file))} AS {quoted(str(dataset))} (READ_ONLY)")
                 stack.callback(self.detach, dataset)
             yield
 
@@ -96,4 +95,4 @@ class Attaching:
             raise self.absent(dataset)
 
     def _file(self, dataset: Dataset) -> str:
-        return tables.literal(str(self._layout.dataset_file(dataset)))
+        return literal(str(self._layout.dataset_file(dataset)))

@@ -10,10 +10,11 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from convergence_assets.warehouse.duckdb import limbs
 from convergence_assets.warehouse.duckdb.parameters import with_values
+from convergence_assets.warehouse.duckdb.quoting import quoted
 from convergence_assets.warehouse.duckdb.transpile import install_functions
 from convergence_assets.warehouse.errors import (
     AccessDenied,
@@ -95,13 +96,13 @@ class Engine:
         self._waits = waits
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="duckdb")
 
-    @classmethod
-    def taken(cls, spill_folder: Path, waits: Waits = silent) -> Self:
+    @staticmethod
+    def taken(spill_folder: Path, waits: Waits = silent) -> "Engine":
         """The engine that this process has kept, or a new one: making one costs as much as a small tenant's SQL."""
         with _kept_lock:
             kept = _kept.pop(_setting(spill_folder), None)
-        if not isinstance(kept, cls):
-            return cls(spill_folder, waits)
+        if kept is None:
+            return Engine(spill_folder, waits)
         _make(spill_folder)
         kept._waits = waits
         return kept
@@ -112,7 +113,7 @@ class Engine:
             attached = self.run("SELECT database_name FROM duckdb_databases() WHERE NOT internal")
             for (name,) in attached:
                 if name != "memory":
-                    self.run(f'DETACH "{name}"')
+                    self.run(f"DETACH {quoted(name)}")
             clean = not self.run(
                 "SELECT 1 FROM duckdb_tables() UNION ALL SELECT 1 FROM duckdb_views() WHERE NOT internal"
             )

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from convergence_assets.warehouse.duckdb import limbs
 from convergence_assets.warehouse.duckdb.engine import Engine
+from convergence_assets.warehouse.duckdb.quoting import literal, quoted
 from convergence_assets.warehouse.duckdb.rows import normal, partition_literal, spelled
-from convergence_assets.warehouse.duckdb.tables import literal, quoted
 from convergence_assets.warehouse.duckdb.transpile import duckdb_type
 from convergence_assets.warehouse.errors import SchemaMismatch
 from convergence_assets.warehouse.interface import FileFormat, SourceFile

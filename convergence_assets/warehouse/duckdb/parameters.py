@@ -1,10 +1,11 @@
-"""Bound parameters as DuckDB takes them without changing their digits."""
+"""Parameters as values of BigQuery's types, written into the statement."""
 
 import re
 from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Context, Decimal, InvalidOperation
 
+from convergence_assets.warehouse.duckdb.quoting import literal
 from convergence_assets.warehouse.errors import InvalidQuery
 from convergence_assets.warehouse.schema import ParameterValue
 
@@ -17,7 +18,7 @@ _NAMED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*.*?\*/|\$(\w+)
 def bound(name: str, value: ParameterValue) -> ParameterValue:
     """A Decimal as NUMERIC, with nine decimals; raises `InvalidQuery` where it does not fit.
 
-    DuckDB 1.5 makes another number of a Decimal with a positive exponent and a double of one beyond 38 digits.
+    A cast to DECIMAL(38,9) would round what has more decimals.
     """
     if not isinstance(value, Decimal):
         return value
@@ -59,5 +60,5 @@ def _typed_literal(value: ParameterValue) -> str:
         case date():
             return f"CAST('{value.isoformat()}' AS DATE)"
     # DuckDB's parser ends where a statement holds a NUL.
-    parts = ("'" + part.replace("'", "''") + "'" for part in value.split("\0"))
+    parts = map(literal, value.split("\0"))
     return f"CAST({' || chr(0) || '.join(parts)} AS VARCHAR)"

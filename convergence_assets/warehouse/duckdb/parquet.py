@@ -6,6 +6,7 @@ from pathlib import Path
 from convergence_assets.warehouse.duckdb import limbs, tables
 from convergence_assets.warehouse.duckdb.engine import Engine
 from convergence_assets.warehouse.duckdb.loading import load_statement
+from convergence_assets.warehouse.duckdb.quoting import literal
 from convergence_assets.warehouse.duckdb.transpile import duckdb_type
 from convergence_assets.warehouse.errors import InvalidQuery, SchemaMismatch
 from convergence_assets.warehouse.interface import FileFormat, SourceFile
@@ -21,7 +22,7 @@ def files_to_parquet(
     engine = Engine(into.parent / "spill")
     try:
         # A file of its own: rows in memory would count against the engine's limit.
-        engine.run(f"ATTACH {tables.literal(str(into.with_suffix('.duckdb')))} AS loaded")
+        engine.run(f"ATTACH {literal(str(into.with_suffix('.duckdb')))} AS loaded")
         tables.create(engine, "loaded.rows", schema)
         for file in files:
             try:
@@ -33,7 +34,7 @@ def files_to_parquet(
         if any(limbs.TYPE in duckdb_type(column) for column in schema.columns):
             _write_with_decimals(engine, into)
         else:
-            engine.run(f"COPY loaded.rows TO {tables.literal(str(into))} (FORMAT parquet)")
+            engine.run(f"COPY loaded.rows TO {literal(str(into))} (FORMAT parquet)")
     finally:
         engine.close()
 

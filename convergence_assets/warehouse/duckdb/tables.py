@@ -5,18 +5,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from convergence_assets.warehouse.duckdb.engine import Engine
+from convergence_assets.warehouse.duckdb.quoting import literal, quoted
 from convergence_assets.warehouse.duckdb.transpile import duckdb_type
 from convergence_assets.warehouse.schema import Column, TableSchema
-
-
-def quoted(name: str) -> str:
-    """A DuckDB identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """A DuckDB string literal."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def create(engine: Engine, name: str, schema: TableSchema, token: str | None = None) -> None:
