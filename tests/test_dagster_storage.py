@@ -2,17 +2,20 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import psutil
 import pytest
+from dagster._core.events import StepMaterializationData
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -80,12 +83,14 @@ def seen(using: dg.DagsterInstance) -> dict[str, Any]:
     turns=st.lists(st.booleans(), min_size=4, max_size=4),
 )
 def test_any_runs_written_by_either_storage_in_any_turn_are_read_alike_by_both(
-    days: list[str], turns: list[bool], tmp_path: Path
+    days: list[str], turns: list[bool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / uuid.uuid4().hex
     mixed, plain = folder.with_suffix(".mixed"), folder.with_suffix(".plain")
     for day, ours in zip(days, turns, strict=False):
-        with instance(mixed, ours=ours) as using:
+        with instance(mixed, ours=ours) as using, monkeypatch.context() as of_ours:
+            if ours:
+                of_ours.setenv("DAGSTER_EVENT_BATCH_SIZE", "1000")
             run(using, day)
         with instance(plain, ours=False) as using:
             run(using, day)
@@ -128,6 +133,77 @@ def test_of_a_killed_process_dagster_reads_every_event_that_was_acknowledged_and
         assert numbers[: len(said)] == said
         assert len(numbers) <= len(said) + 1
         using.report_runless_asset_event(dg.AssetMaterialization("a"))  # nobody holds a lock on the file
+
+
+def tables_of(file: Path) -> tuple[Any, ...]:
+    with closing(sqlite3.connect(file)) as connection:
+        made = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY 1, 2").fetchall()
+        versions = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+        return made, versions, connection.execute("PRAGMA journal_mode").fetchone()
+
+
+def test_the_file_of_a_run_is_what_dagster_makes_it(home: Path, tmp_path: Path) -> None:
+    with instance(home, ours=True) as using:
+        mine = [run(using, "2026-10-01") for _ in range(2)]
+    with instance(tmp_path / "plain", ours=False) as using:
+        theirs = run(using, "2026-10-01")
+    files = [home / "history" / "runs" / f"{run_id}.db" for run_id in mine]
+    expected = tables_of(tmp_path / "plain" / "history" / "runs" / f"{theirs}.db")
+    assert [tables_of(file) for file in files] == [expected, expected]
+    assert {entry.name for entry in (home / "history" / "runs").iterdir()} == {"index.db", *(f.name for f in files)}
+
+
+@pytest.mark.parametrize("left", [b"", b"SQLite format 3\0"])
+def test_a_file_of_a_run_that_somebody_left_unmade_is_made(home: Path, left: bytes) -> None:
+    with instance(home, ours=True) as using:
+        run_id = uuid.uuid4().hex
+        file = home / "history" / "runs" / f"{run_id}.db"
+        file.write_bytes(b"")
+        if left:
+            with closing(sqlite3.connect(file)) as connection:
+                connection.execute("PRAGMA journal_mode=WAL")
+        using.create_run_for_job(dg.job(name="nothing")(lambda: None), run_id=run_id)
+        using.report_engine_event("said", run_id=run_id, job_name="nothing")
+        assert [record.event_log_entry.message for record in using.get_records_for_run(run_id).records] == ["said"]
+
+
+def materialized(run_id: str, *names: str) -> list[dg.EventLogEntry]:
+    return [
+        dg.EventLogEntry(
+            error_info=None, level=20, user_message="", run_id=run_id, timestamp=1.0, job_name="j",
+            dagster_event=dg.DagsterEvent(
+                dg.DagsterEventType.ASSET_MATERIALIZATION.value, "j",
+                event_specific_data=StepMaterializationData(dg.AssetMaterialization(name)),
+            ),
+        )
+        for name in names
+    ]  # fmt: skip
+
+
+def test_events_of_a_batch_are_written_all_or_none(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with instance(home, ours=True) as using:
+        storage, run_id = using.event_log_storage, uuid.uuid4().hex
+        stored = type(storage)._store_asset_event
+
+        def failing(this: Any, connection: Any, event: dg.EventLogEntry, event_id: int) -> None:
+            stored(this, connection, event, event_id)
+            if event.get_dagster_event().asset_key == dg.AssetKey("third"):
+                raise OSError("no space left on device")
+
+        def there() -> tuple[int, int]:
+            found = sum(len(using.fetch_materializations(k, limit=9).records) for k in using.all_asset_keys())
+            return len(storage.get_records_for_run(run_id).records), found
+
+        monkeypatch.setattr(type(storage), "_store_asset_event", failing)
+        events = materialized(run_id, "first", "second", "third")
+        with pytest.raises(OSError, match="no space"):
+            storage.store_event_batch(events)
+        assert there() == (0, 0)
+        with pytest.raises(OSError, match="no space"):
+            storage.store_event(events[2])
+        assert there() == (0, 0)
+        storage.store_event_batch(events[:2])
+        assert there() == (2, 2)
 
 
 def test_threads_that_write_at_once_lose_nothing(home: Path) -> None:

@@ -1,5 +1,6 @@
 """The instance of Dagster as the platform has it: its processes log as ours do, and no secret gets into its storage."""
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,12 +16,16 @@ from convergence_assets.redaction import redacted
 _COMMANDS = frozenset({"dagster", "dagster-webserver", "dagster-daemon"})
 _MODULES = frozenset({"dagster", "dagster_webserver", "_daemon"})
 
+EVENTS_TOGETHER = "1000"
+"""What a run intends, and the partitions of a range, are each stored at once: Dagster's own setting, off by default."""
+
 
 class Instance(dg.DagsterInstance):
     """`instance_class: {module: convergence_assets.operations.dagster_logs, class: Instance}` in dagster.yaml."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", EVENTS_TOGETHER)
         dagster_compat.keep_connections(self)
         set_up_logs()
 

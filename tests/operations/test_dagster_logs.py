@@ -44,6 +44,23 @@ def test_an_instance_of_this_class_is_handed_on_to_other_processes(instance: dg.
         assert isinstance(again, Instance)
 
 
+def test_what_a_run_intends_is_stored_at_once(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage, batches = type(instance.event_log_storage), []
+    stored = storage.store_event_batch
+
+    def counted(this: Any, events: Sequence[dg.EventLogEntry]) -> None:
+        batches.append(len(events))
+        stored(this, events)
+
+    monkeypatch.setattr(storage, "store_event_batch", counted)
+    checks = [dg.AssetCheckSpec(f"c{number}", asset="costs") for number in range(5)]
+    costs = dg.asset(name="costs", check_specs=checks)(lambda: None)
+    job = dg.Definitions(assets=[costs], jobs=[dg.define_asset_job("all")]).resolve_job_def("all")
+    run = instance.create_run_for_job(job)
+    assert batches == [6]
+    assert len(instance.all_logs(run.run_id)) == 6
+
+
 def test_no_event_of_a_run_keeps_a_secret(instance: dg.DagsterInstance) -> None:
     @dg.asset(check_specs=[dg.AssetCheckSpec("c", asset="costs")])
     def costs(context: dg.AssetExecutionContext) -> Iterator[object]:
