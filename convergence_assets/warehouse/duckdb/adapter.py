@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Self
 
 from convergence_assets.warehouse.changes import added_columns
 from convergence_assets.warehouse.duckdb import tables
-from convergence_assets.warehouse.duckdb.attaching import Attaching
+from convergence_assets.warehouse.duckdb.attaching import Attaching, attach_to_write
 from convergence_assets.warehouse.duckdb.engine import Engine
 from convergence_assets.warehouse.duckdb.files import Layout
 from convergence_assets.warehouse.duckdb.loading import load_statement
 from convergence_assets.warehouse.duckdb.merging import merge_statement
 from convergence_assets.warehouse.duckdb.preparing import prepared
-from convergence_assets.warehouse.duckdb.quoting import literal, quoted
+from convergence_assets.warehouse.duckdb.quoting import quoted
 from convergence_assets.warehouse.duckdb.rows import check_output, inserted, partition_literal, spelled
 from convergence_assets.warehouse.errors import InvalidQuery, NotFound, NotKept, SchemaMismatch, StagingChanged
 from convergence_assets.warehouse.interface import (
@@ -262,7 +262,7 @@ class DuckDBWarehouse:
                 self._attaching.detach(dataset)
             file = self._layout.staging_file(dataset, run_id)
             file.parent.mkdir(parents=True, exist_ok=True)
-            self._engine.run(f"ATTACH {literal(str(file))} AS {quoted(str(dataset))}")
+            self._engine.run(attach_to_write(file, str(dataset)))
             self._staging[dataset] = run_id
         return f"{quoted(str(dataset))}.{quoted(staging.table)}"
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from convergence_assets.warehouse.duckdb import limbs, tables
+from convergence_assets.warehouse.duckdb.attaching import attach_to_write
 from convergence_assets.warehouse.duckdb.engine import Engine
 from convergence_assets.warehouse.duckdb.loading import load_statement
 from convergence_assets.warehouse.duckdb.quoting import literal
@@ -22,7 +23,7 @@ def files_to_parquet(
     engine = Engine(into.parent / "spill")
     try:
         # A file of its own: rows in memory would count against the engine's limit.
-        engine.run(f"ATTACH {literal(str(into.with_suffix('.duckdb')))} AS loaded")
+        engine.run(attach_to_write(into.with_suffix(".duckdb"), "loaded"))
         tables.create(engine, "loaded.rows", schema)
         for file in files:
             try:

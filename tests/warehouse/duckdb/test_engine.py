@@ -4,14 +4,16 @@ from collections.abc import Iterator
 from multiprocessing import get_context
 from pathlib import Path
 
+import duckdb
 import pytest
 
+from convergence_assets.warehouse.duckdb import attaching
 from convergence_assets.warehouse.duckdb import engine as module
 from convergence_assets.warehouse.duckdb.adapter import DuckDBWarehouse
 from convergence_assets.warehouse.duckdb.engine import Engine
 from convergence_assets.warehouse.errors import WarehouseError
-from convergence_assets.warehouse.interface import Job
-from convergence_assets.warehouse.schema import Query
+from convergence_assets.warehouse.interface import Job, SourceFile
+from convergence_assets.warehouse.schema import Column, Dataset, Query, TableRef, TableSchema
 
 JOB = Job("run-1")
 
@@ -83,3 +85,28 @@ def test_a_forked_process_leaves_its_parents_engine_alone(tmp_path: Path) -> Non
     child.join(60)
     assert child.exitcode == 0
     assert used(tmp_path) is kept
+
+
+def test_a_dataset_that_was_written_before_is_brought_to_the_newer_storage_and_keeps_its_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, bills = TableRef("older", "days"), tmp_path / "bills.jsonl"
+    bills.write_text('{"said": "a"}\n{"said": "b"}\n')
+    said, more = Column("said", "STRING"), Column("more", "INT64")
+    with monkeypatch.context() as before, DuckDBWarehouse(tmp_path) as warehouse:
+        before.setattr(attaching, "_STORED", "")
+        warehouse.load_files(table, TableSchema((said,)), [SourceFile(str(bills))], "jsonl", JOB)
+        file = warehouse._layout.dataset_file(Dataset.of(table))
+    assert storage_version(file) == "v1.0.0+"
+    with DuckDBWarehouse(tmp_path) as warehouse:
+        assert warehouse.ensure_table(table, TableSchema((said, more))).added == ("more",)
+        found = warehouse.read(Query("SELECT said, more FROM `older.days` ORDER BY said", {}), JOB)
+    assert found.to_pydict() == {"said": ["a", "b"], "more": [None, None]}
+    assert storage_version(file) == "v1.3.0+"
+
+
+def storage_version(file: Path) -> str:
+    with duckdb.connect() as connection:
+        connection.execute(f"ATTACH '{file}' AS found (READ_ONLY)")
+        asked = "SELECT tags['storage_version'] FROM duckdb_databases() WHERE database_name = 'found'"
+        return str(connection.execute(asked).fetchall()[0][0])
