@@ -14,7 +14,7 @@ from convergence_assets.pipelines.problems import Problem, listing, nearest
 from convergence_assets.pipelines.yaml_source import read_yaml
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.accepted import AcceptedStore
-from convergence_assets.tenancy.building import build_tenant
+from convergence_assets.tenancy.building import build_tenant, version_of
 from convergence_assets.tenancy.datasets import conflicts, share
 from convergence_assets.tenancy.description import dataset_of
 from convergence_assets.tenancy.folder import Files, Folder, read_folder
@@ -105,7 +105,7 @@ class _Loading:
             self.rejected = {tenant_id: tuple(self.problems) for tenant_id in self.folder.tenants}
         else:
             for tenant_id, files in sorted(self.folder.tenants.items()):
-                self._build(tenant_id, files, defaults)
+                self._build(tenant_id, files, raw, defaults)
             self._settle_datasets(raw, defaults)
             self._keep(raw)
         rejected = {
@@ -136,19 +136,27 @@ class _Loading:
         kept = self.store.files(_DEFAULTS).get(DEFAULTS_FILE, b"") if self.store else b""
         return kept, _checked_defaults(file, kept)[0]
 
-    def _build(self, tenant_id: str, files: Files, defaults: Defaults) -> None:
+    def _build(self, tenant_id: str, files: Files, raw: bytes, defaults: Defaults) -> None:
         tenant, wrong = None, self.folder.unreadable.get(tenant_id, [])
         if not wrong:
-            tenant, wrong = self._checked(tenant_id, files, defaults)
+            tenant, wrong = self._checked(tenant_id, files, defaults, read=self._was_accepted(tenant_id, files, raw))
         if tenant is not None:
             self.built[tenant_id] = tenant
         else:
             self.rejected[tenant_id] = tuple(wrong)
 
-    def _checked(self, tenant_id: str, files: Files, defaults: Defaults) -> tuple[Tenant | None, list[Problem]]:
+    def _was_accepted(self, tenant_id: str, files: Files, raw: bytes) -> bool:
+        """Whether a whole load has accepted these very files, so that a run's worker need not read their SQL again."""
+        if self.store is None or self.keeps:
+            return False
+        return self.store.version(tenant_id) == _stored_version(version_of(files), raw)
+
+    def _checked(
+        self, tenant_id: str, files: Files, defaults: Defaults, *, read: bool = False
+    ) -> tuple[Tenant | None, list[Problem]]:
         place = f"{self.shown}/{tenant_id}"
         try:
-            tenant, problems = build_tenant(tenant_id, place, files, defaults, self.shared, self.today)
+            tenant, problems = build_tenant(tenant_id, place, files, defaults, self.shared, self.today, read=read)
             moved = list(self._moved(tenant, f"{place}/tenant.yaml", files)) if tenant else []
             return (None, moved) if moved else (tenant, problems)
         except Exception as error:  # a fault of ours in one tenant's files must not take down the others
@@ -194,7 +202,7 @@ class _Loading:
     def _last_accepted(self, tenant_id: str, raw: bytes, defaults: Defaults) -> Tenant | None:
         if self.store is None:
             return None
-        if tenant_id in self.built and self.store.version(tenant_id) == self._stored_version(tenant_id, raw):
+        if tenant_id in self.built and self.store.version(tenant_id) == self._version_to_keep(tenant_id, raw):
             return self.built[tenant_id]
         try:
             kept = dict(self.store.files(tenant_id))
@@ -221,12 +229,12 @@ class _Loading:
             self.store.keep(_DEFAULTS, _digest(raw), {DEFAULTS_FILE: raw})
             for tenant_id in self.built:
                 files = {**self.folder.tenants[tenant_id], _KEPT_DEFAULTS: raw}
-                self.store.keep(tenant_id, self._stored_version(tenant_id, raw), files)
+                self.store.keep(tenant_id, self._version_to_keep(tenant_id, raw), files)
         except OSError as error:
             self.problems.append(_unusable_store(error))
 
-    def _stored_version(self, tenant_id: str, raw: bytes) -> str:
-        return _digest(self.built[tenant_id].config_version.encode() + raw)
+    def _version_to_keep(self, tenant_id: str, raw: bytes) -> str:
+        return _stored_version(self.built[tenant_id].config_version, raw)
 
 
 def _checked_defaults(file: str, raw: bytes) -> tuple[Defaults | None, list[Problem]]:
@@ -246,6 +254,10 @@ def _unusable_store(error: OSError) -> Problem:
 
 def _version_of(tenant: Tenant | None) -> str | None:
     return tenant.config_version if tenant else None
+
+
+def _stored_version(config_version: str, raw: bytes) -> str:
+    return _digest(config_version.encode() + raw)
 
 
 def _by_place(problem: Problem) -> tuple[str, int, str]:

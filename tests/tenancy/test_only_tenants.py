@@ -4,17 +4,21 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
 from clean_environment import clean_environment
 
 from convergence_assets.cli.run import Definitions
+from convergence_assets.pipelines.problems import Problem
 from convergence_assets.settings import Settings
+from convergence_assets.tenancy import building
 from convergence_assets.tenancy.folder import UnreadableFolder
+from convergence_assets.tenancy.model import TenantRegistry
 from convergence_assets.tenancy.registry import load_registry
 
 ROOT = Path(__file__).parents[2]
@@ -112,6 +116,37 @@ def test_a_load_of_some_tenants_accepts_nothing_and_falls_back_on_what_a_whole_l
     config.write_text(config.read_text() + "timezon: UTC\n")
     registry = load_registry(str(fifty), store, today=TODAY, only={"t07"})
     assert set(registry.tenants) == set(registry.rejected) == {"t07"}
+
+
+def test_the_sql_of_files_that_a_whole_load_accepted_is_not_checked_again(
+    fifty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, checked = tmp_path / "accepted", []
+    reading = building.reading.reading_problems
+
+    def counted(*binding: Any, **named: Any) -> Iterator[Problem]:
+        checked.append(binding)
+        return reading(*binding, **named)
+
+    monkeypatch.setattr(building.reading, "reading_problems", counted)
+
+    def asked(**named: Any) -> tuple[TenantRegistry, int]:
+        checked.clear()
+        found = load_registry(str(fifty), store, today=TODAY, **named)
+        return found, len(checked)
+
+    whole, of_all = asked()
+    assert of_all == 50
+    some, of_accepted = asked(only={"t07"})
+    assert of_accepted == 0
+    assert some.tenants["t07"] == whole.tenants["t07"]
+
+    sql = next((fifty / "t07").rglob("*.sql"))
+    sql.write_text(sql.read_text().replace("FROM ", "FROM no_such_"))
+    changed, of_changed = asked(only={"t07"})
+    assert of_changed == 2  # the changed files, and the version that is served in their place
+    assert set(changed.rejected) == {"t07"}
+    assert changed.tenants["t07"] == whole.tenants["t07"]
 
 
 def test_a_command_of_one_tenant_builds_that_tenants_assets_alone(fifty: Path, tmp_path: Path) -> None:

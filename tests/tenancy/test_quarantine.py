@@ -130,10 +130,10 @@ def test_a_fault_of_ours_in_one_tenant_is_reported_and_the_others_live(
 ) -> None:
     real = registry_module.build_tenant
 
-    def failing(tenant_id: str, *rest: object) -> object:
+    def failing(tenant_id: str, *rest: object, read: bool) -> object:
         if tenant_id == "acme":
             raise KeyError("s3cr3t")
-        return real(tenant_id, *rest)  # type: ignore[arg-type]
+        return real(tenant_id, *rest, read=read)  # type: ignore[arg-type]
 
     monkeypatch.setattr(registry_module, "build_tenant", failing)
     registry = load()
