@@ -2,6 +2,7 @@
 
 import json
 import logging
+import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -70,6 +71,36 @@ def keep_connections(instance: dg.DagsterInstance) -> None:
         storage._engine = kept(  # type: ignore[union-attr]
             f"dagster {url}", partial(create_pg_engine, url, isolation_level="AUTOCOMMIT", **KEPT)
         )
+
+
+def compile_records() -> None:
+    """Take a snapshot of next to nothing, before that of a whole location.
+
+    Dagster compiles the constructor of a record where it is first used, and the constructor keeps that caller's locals
+    (dagster_shared 1.13, `check/builder.py`): in a code server the whole first snapshot, for as long as it lives.
+    """
+    from dagster._core.remote_representation.external_data import RepositorySnap
+
+    daily = dg.DailyPartitionsDefinition("2026-01-01")
+    checks = [dg.AssetCheckSpec("check", asset="made")]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        again = dg.BackfillPolicy.multi_run()
+        made = dg.asset(name="made", partitions_def=daily, check_specs=checks, backfill_policy=again)
+        mapped = dg.AssetDep("made", partition_mapping=dg.TimeWindowPartitionMapping())
+        read = dg.asset(name="read", partitions_def=daily, deps=[mapped, dg.AssetKey("source")])
+        job = dg.define_asset_job("job", "made")
+        definitions = dg.Definitions(
+            assets=[made(lambda: None), read(lambda: None), dg.AssetSpec("source")],
+            schedules=[dg.schedule(name="schedule", cron_schedule="@daily", job=job)(lambda: None)],
+            sensors=[
+                dg.sensor(name="sensor", job=job)(lambda: None),
+                dg.sensor(name="selecting", asset_selection="*")(lambda: None),
+            ],
+        )
+        repository = definitions.get_repository_def()
+        for deferred in (True, False):
+            RepositorySnap.from_def(repository, defer_snapshots=deferred)
 
 
 def without_secrets(value: T, redacted: Callable[[str], str]) -> T:

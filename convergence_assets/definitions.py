@@ -1,14 +1,18 @@
 """Where all rooms meet: what `dagster dev`, the daemon and every run load."""
 
 import gc
+from collections.abc import Sequence
+from functools import lru_cache
 
 import dagster as dg
 
+from convergence_assets import dagster_compat
 from convergence_assets.assets.factory import build_assets
 from convergence_assets.operations.dagster_logs import set_up_logs
 from convergence_assets.operations.sensors import build_sensors
 from convergence_assets.scheduling.launching import build_scheduling
 from convergence_assets.settings import Settings
+from convergence_assets.tenancy.model import TenantRegistry
 from convergence_assets.tenancy.registry import load_tenants
 
 
@@ -22,21 +26,39 @@ def defs() -> dg.Definitions:
     """
     set_up_logs()
     settings = Settings.from_env()
+    return _of_a_run(settings) if settings.only_tenants else _of_a_location(settings)
+
+
+@lru_cache(maxsize=1)
+def _of_a_run(settings: Settings) -> dg.Definitions:
+    """What a run's worker loads, which asks for no other runs. Dagster asks it twice (1.13)."""
+    return dg.Definitions(assets=_assets(_registry(settings), settings), executor=dg.in_process_executor)
+
+
+def _of_a_location(settings: Settings) -> dg.Definitions:
+    dagster_compat.compile_records()
+    registry = _registry(settings)
+    part = registry.part(settings.shard.holds)
+    schedules, sensors = build_scheduling(part, settings)
+    if settings.shard.number == 1:
+        sensors += build_sensors(registry, settings)
+    assets = _assets(part, settings)
+    return dg.Definitions(assets=assets, executor=dg.in_process_executor, schedules=schedules, sensors=sensors)
+
+
+def _registry(settings: Settings) -> TenantRegistry:
     registry = load_tenants(settings)
     if settings.strict and registry.problems:
         raise dg.DagsterInvalidDefinitionError("\n".join(problem.render() for problem in registry.problems))
-    part = registry.part(settings.shard.holds)
+    return registry
+
+
+def _assets(part: TenantRegistry, settings: Settings) -> Sequence[dg.AssetsDefinition | dg.AssetSpec]:
     # A thousand tenants are two million objects that live as long as the process: collecting among them is a fifth of
     # the load, and never finds anything.
     gc.disable()
     try:
-        assets = build_assets(part, settings)
+        return build_assets(part, settings)
     finally:
         gc.freeze()
         gc.enable()
-    if settings.only_tenants:  # a run's worker: it asks for nothing
-        return dg.Definitions(assets=assets, executor=dg.in_process_executor)
-    schedules, sensors = build_scheduling(part, settings)
-    if settings.shard.number == 1:
-        sensors += build_sensors(registry, settings)
-    return dg.Definitions(assets=assets, executor=dg.in_process_executor, schedules=schedules, sensors=sensors)

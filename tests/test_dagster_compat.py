@@ -1,8 +1,11 @@
 """Every name of Dagster that is not public does what this project takes it for."""
 
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -31,6 +34,8 @@ from dagster._serdes import deserialize_value
 from dagster._utils.error import SerializableErrorInfo
 
 from convergence_assets import dagster_compat
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -210,6 +215,36 @@ def test_a_workers_command_is_what_python_takes_as_a_module(instance: dg.Dagster
 
 def test_a_launcher_that_cannot_tell_says_nothing_of_a_workers_health(instance: dg.DagsterInstance) -> None:
     assert dagster_compat.worker_is_healthy(instance, started(instance)) is None
+
+
+SNAPSHOT_IS_LET_GO = """
+import gc
+from collections import Counter
+import dagster as dg
+from dagster._core.remote_representation.external_data import RepositorySnap
+from convergence_assets import definitions
+
+repository = definitions.defs().get_repository_def()
+snapshot = RepositorySnap.from_def(repository, defer_snapshots=True)
+assets, checks = len(snapshot.asset_nodes), len(snapshot.asset_check_nodes)
+del snapshot
+gc.collect()
+alive = Counter(type(found).__name__ for found in gc.get_objects())
+print(assets, checks, alive["AssetNodeSnap"], alive["AssetCheckNodeSnap"], alive["TimeWindowPartitionsSnap"])
+"""
+
+
+def test_the_snapshot_of_a_location_is_let_go(tmp_path: Path) -> None:
+    home = {"CONVERGENCE_HOME": str(tmp_path), "CONVERGENCE_TENANTS": str(ROOT / "tenants")}
+    environ = os.environ | home | {"ACME_SLACK_URL": "https://alerts.example/acme"}
+    said = subprocess.run(
+        [sys.executable, "-W", "error::dagster.BetaWarning", "-c", SNAPSHOT_IS_LET_GO],
+        env=environ, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assets, checks, *alive = map(int, said.stdout.split())
+    assert assets > 6
+    assert checks > 100
+    assert max(alive) <= 3, alive
 
 
 def test_sensors_and_schedules_tell_of_their_last_ticks_and_daemons_of_their_heartbeat(
