@@ -123,7 +123,7 @@ def launched(platform: Launching, spans: Sequence[Sequence[date]]) -> tuple[Cost
         read = -1
         while (size := platform.log.stat().st_size) == read or len(platform.ended()) < ended + len(run_ids):
             read = size
-            time.sleep(0.02)
+            time.sleep(0.005)
     seconds, client = time.monotonic() - began, time.process_time() - client
     workers = platform.ended()[ended:]
     parts = {"workers": sum(w["cpu_seconds"] for w in workers), "client": client, "fork": _cpu(forkserver) - before}

@@ -58,7 +58,7 @@ def main() -> None:
 
 def opened(folder: Path, tenant: str) -> duckdb.DuckDBPyConnection:
     """The tenant's tables, with its export as `billing_export`."""
-    connection = duckdb.connect(folder / f"{tenant}.duckdb")
+    connection = duckdb.connect(folder / f"{tenant}.duckdb", config={"storage_compatibility_version": "v1.3.0"})
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute(f"ATTACH '{folder / f'{tenant}_billing_export.duckdb'}' AS export (READ_ONLY)")
     found = connection.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = 'export'").fetchall()
