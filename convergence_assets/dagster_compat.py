@@ -2,6 +2,8 @@
 
 import json
 import logging
+import sys
+import threading
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -101,6 +103,22 @@ def compile_records() -> None:
         repository = definitions.get_repository_def()
         for deferred in (True, False):
             RepositorySnap.from_def(repository, defer_snapshots=deferred)
+
+
+def snapshot_one_at_a_time() -> None:
+    """Let a code server, if this is one, answer those who ask for its snapshot in turn: webserver, daemon and whoever
+    else reloads it ask at once, and each answer takes as much memory as the location itself.
+    """
+    server = sys.modules.get("dagster._grpc.server")
+    if server is None or hasattr(server.DagsterApiServer, "in_turn"):
+        return
+    answered, lock = server.DagsterApiServer._get_serialized_external_repository_data, threading.Lock()
+
+    def in_turn(this: Any, request: Any) -> str:
+        with lock:
+            return str(answered(this, request))
+
+    server.DagsterApiServer.in_turn = server.DagsterApiServer._get_serialized_external_repository_data = in_turn
 
 
 def without_secrets(value: T, redacted: Callable[[str], str]) -> T:

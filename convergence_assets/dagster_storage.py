@@ -157,9 +157,9 @@ class EventLogStorage(SqliteEventLogStorage):
             new.write_bytes(self._empty_file(new))
             with new.open("rb") as written:
                 os.fsync(written)
-            with suppress(FileExistsError):
+            with suppress(OSError):
                 os.link(new, path)
-        if not _has(path):  # a process was killed while Dagster made it
+        if not _has(path):  # a process was killed while Dagster made it, or these files cannot be linked
             self._initdb(_unkept_engine(path))
 
     def _empty_file(self, scratch: Path) -> bytes:

@@ -1,8 +1,11 @@
 """Every name of Dagster that is not public does what this project takes it for."""
 
+import inspect
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -245,6 +248,47 @@ def test_the_snapshot_of_a_location_is_let_go(tmp_path: Path) -> None:
     assert assets > 6
     assert checks > 100
     assert max(alive) <= 3, alive
+
+
+def test_a_code_server_makes_one_snapshot_at_a_time_however_often_it_loads(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dagster._grpc import server
+
+    working, most, barrier = [0], [0], threading.Barrier(4)
+
+    def answered(this: object, request: str) -> str:
+        working[0] += 1
+        most[0] = max(most[0], working[0])
+        time.sleep(0.05)  # long enough for the others to come in, if they could
+        working[0] -= 1
+        return request
+
+    class Served:
+        _get_serialized_external_repository_data = answered
+
+    monkeypatch.setattr(server, "DagsterApiServer", Served)
+    for _ in range(3):
+        dagster_compat.snapshot_one_at_a_time()
+    said: list[str] = []
+
+    def ask(request: str) -> None:
+        barrier.wait(10)
+        said.append(Served()._get_serialized_external_repository_data(request))
+
+    asking = [threading.Thread(target=ask, args=(request,)) for request in "abcd"]
+    for thread in asking:
+        thread.start()
+    for thread in asking:
+        thread.join(30)
+    assert sorted(said) == list("abcd")
+    assert most == [1]
+
+
+def test_dagsters_server_snapshots_where_this_project_thinks_it_does() -> None:
+    from dagster._grpc.server import DagsterApiServer
+
+    assert list(inspect.signature(DagsterApiServer._get_serialized_external_repository_data).parameters)[1:] == [
+        "request"
+    ]
 
 
 def test_sensors_and_schedules_tell_of_their_last_ticks_and_daemons_of_their_heartbeat(
