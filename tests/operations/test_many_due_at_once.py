@@ -1,5 +1,6 @@
 """The days of many tenants due in one minute, on Postgres: the real daemon, code server, webserver and workers."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,6 +14,8 @@ CPU_SECONDS_A_RUN = 4.0
 TICK_SECONDS = 60.0
 """Dagster gives up on a sensor's or schedule's answer after so long."""
 PEAK_MEGABYTES = {"code server": 600, "daemon": 400, "webserver": 400, "forkserver": 600, "workers": 700}
+DAEMON_OF_A_THOUSAND_MEGABYTES = 1500
+"""Dagster's own: its graph of all assets, some copies of it at a time."""
 
 
 @pytest.mark.alone
@@ -21,7 +24,7 @@ PEAK_MEGABYTES = {"code server": 600, "daemon": 400, "webserver": 400, "forkserv
 @pytest.mark.xdist_group("postgres")
 def test_the_days_of_a_hundred_tenants_are_published_once_each(tmp_path: Path, postgres: Postgres) -> None:
     found = measured(tmp_path / "home", postgres.url(postgres.database()), tenants=100)
-    _hold(found)
+    _hold(found, PEAK_MEGABYTES)
 
 
 @pytest.mark.soak
@@ -30,11 +33,11 @@ def test_the_days_of_a_hundred_tenants_are_published_once_each(tmp_path: Path, p
 def test_the_days_of_a_thousand_tenants_are_published_within_45_minutes(tmp_path: Path, postgres: Postgres) -> None:
     url, lead = postgres.url(postgres.database()), timedelta(minutes=6)
     found = measured(tmp_path / "home", url, tenants=1000, lead=lead)
-    _hold(found)
+    _hold(found, PEAK_MEGABYTES | {"daemon": DAEMON_OF_A_THOUSAND_MEGABYTES})
     assert found.published_seconds <= 45 * 60
 
 
-def _hold(found: Found) -> None:
+def _hold(found: Found, peak_megabytes: Mapping[str, int]) -> None:
     assert (found.published, found.runs, found.runs_of_a_tenant) == (found.tenants, {"SUCCESS": found.tenants}, 1)
     # All have the same bills.
     assert {table: len(rows) for table, rows in found.rows.items()} == {
@@ -45,7 +48,7 @@ def _hold(found: Found) -> None:
     assert {name: took for name, (_, took) in found.ticks.items() if took > TICK_SECONDS} == {}
     too_large = {
         role: found.peak_bytes[role] / 1e6
-        for role, most in PEAK_MEGABYTES.items()
+        for role, most in peak_megabytes.items()
         if found.peak_bytes[role] > most * 1e6
     }
     assert too_large == {}
