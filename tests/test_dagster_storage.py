@@ -15,7 +15,10 @@ from typing import Any
 import dagster as dg
 import psutil
 import pytest
+import sqlalchemy as sa
 from dagster._core.events import StepMaterializationData
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -204,6 +207,20 @@ def test_events_of_a_batch_are_written_all_or_none(home: Path, monkeypatch: pyte
         assert there() == (0, 0)
         storage.store_event_batch(events[:2])
         assert there() == (2, 2)
+
+
+def test_runs_are_on_the_disk_when_they_are_said_to_be_and_events_soon(home: Path) -> None:
+    full, normal = 2, 1  # as SQLite numbers them
+    with instance(home, ours=True) as using:
+        run_id = run(using, "2026-10-01")
+        log = using.event_log_storage
+        assert isinstance(log, SqliteEventLogStorage)
+        assert isinstance(using.run_storage, SqliteRunStorage)
+        asked = sa.text("PRAGMA synchronous")
+        with log.run_connection(run_id) as of_run:
+            assert of_run.execute(asked).scalar() == normal
+        with log.index_connection() as of_index, using.run_storage.connect() as of_runs:
+            assert (of_index.execute(asked).scalar(), of_runs.execute(asked).scalar()) == (normal, full)
 
 
 def test_threads_that_write_at_once_lose_nothing(home: Path) -> None:

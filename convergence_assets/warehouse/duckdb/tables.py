@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 
 from convergence_assets.warehouse.duckdb.engine import Engine
 from convergence_assets.warehouse.duckdb.quoting import literal, quoted
@@ -49,6 +50,7 @@ def _definition(column: Column) -> str:
     return f"{quoted(column.name)} {duckdb_type(column)}{required}"
 
 
+@lru_cache(maxsize=64)
 def _parsed(comment: str) -> Existing:
     said = json.loads(comment)
     schema = said["schema"]
