@@ -75,6 +75,11 @@ def keep_connections(instance: dg.DagsterInstance) -> None:
         )
 
 
+def is_code_server() -> bool:
+    """Whether this process answers those who ask for a location's snapshot; others need no preparation for it."""
+    return "dagster._grpc.server" in sys.modules
+
+
 def compile_records() -> None:
     """Take a snapshot of next to nothing, before that of a whole location.
 
@@ -106,19 +111,21 @@ def compile_records() -> None:
 
 
 def snapshot_one_at_a_time() -> None:
-    """Let a code server, if this is one, answer those who ask for its snapshot in turn: webserver, daemon and whoever
-    else reloads it ask at once, and each answer takes as much memory as the location itself.
+    """Let a code server answer those who ask for its snapshot in turn: webserver, daemon and whoever else reloads it
+    ask at once, and each answer takes as much memory as the location itself.
     """
-    server = sys.modules.get("dagster._grpc.server")
-    if server is None or hasattr(server.DagsterApiServer, "in_turn"):
+    from dagster._grpc import server
+
+    served: Any = server.DagsterApiServer
+    if hasattr(served, "in_turn"):
         return
-    answered, lock = server.DagsterApiServer._get_serialized_external_repository_data, threading.Lock()
+    answered, lock = served._get_serialized_external_repository_data, threading.Lock()
 
     def in_turn(this: Any, request: Any) -> str:
         with lock:
             return str(answered(this, request))
 
-    server.DagsterApiServer.in_turn = server.DagsterApiServer._get_serialized_external_repository_data = in_turn
+    served.in_turn = served._get_serialized_external_repository_data = in_turn
 
 
 def without_secrets(value: T, redacted: Callable[[str], str]) -> T:

@@ -36,8 +36,9 @@ def _of_a_run(settings: Settings) -> dg.Definitions:
 
 
 def _of_a_location(settings: Settings) -> dg.Definitions:
-    dagster_compat.compile_records()
-    dagster_compat.snapshot_one_at_a_time()
+    if dagster_compat.is_code_server():
+        dagster_compat.compile_records()
+        dagster_compat.snapshot_one_at_a_time()
     registry = _registry(settings)
     part = registry.part(settings.shard.holds)
     schedules, sensors = build_scheduling(part, settings)

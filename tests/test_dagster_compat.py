@@ -225,8 +225,11 @@ import gc
 from collections import Counter
 import dagster as dg
 from dagster._core.remote_representation.external_data import RepositorySnap
-from convergence_assets import definitions
+from convergence_assets import dagster_compat, definitions
 
+assert not dagster_compat.is_code_server()
+import dagster._grpc.server
+assert dagster_compat.is_code_server()
 repository = definitions.defs().get_repository_def()
 snapshot = RepositorySnap.from_def(repository, defer_snapshots=True)
 assets, checks = len(snapshot.asset_nodes), len(snapshot.asset_check_nodes)

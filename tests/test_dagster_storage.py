@@ -156,13 +156,13 @@ def test_the_file_of_a_run_is_what_dagster_makes_it(home: Path, tmp_path: Path) 
     assert {entry.name for entry in (home / "history" / "runs").iterdir()} == {"index.db", *(f.name for f in files)}
 
 
-@pytest.mark.parametrize("left", [b"", b"SQLite format 3\0"])
-def test_a_file_of_a_run_that_somebody_left_unmade_is_made(home: Path, left: bytes) -> None:
+@pytest.mark.parametrize("has_a_header", [False, True])
+def test_a_file_of_a_run_that_somebody_left_unmade_is_made(home: Path, has_a_header: bool) -> None:
     with instance(home, ours=True) as using:
         run_id = uuid.uuid4().hex
         file = home / "history" / "runs" / f"{run_id}.db"
-        file.write_bytes(b"")
-        if left:
+        file.touch()
+        if has_a_header:
             with closing(sqlite3.connect(file)) as connection:
                 connection.execute("PRAGMA journal_mode=WAL")
         using.create_run_for_job(dg.job(name="nothing")(lambda: None), run_id=run_id)
