@@ -3,9 +3,9 @@
 `[--rows 10000 --days 7 --json FILE]`. Three ways to one day, in turn, each on a warehouse of its own with the same
 export:
 
-- warm: a worker of the shipped launcher, forked from a process that has imported third-party packages. Its CPU seconds
-  are the whole worker's, from the fork to its end: more than from the run's start to the last publish. The
-  forkserver's own start is paid once a deployment and is not counted.
+- warm: a worker of the shipped launcher, forked from a process that has imported what it needs. Its CPU seconds are
+  the whole worker's, from the fork to its end: more than from the run's start to the last publish. The forkserver's own
+  start is paid once a deployment and is not counted.
 - cold: the same worker's command as a process of its own, imports included.
 - bare: `bare/gcp_billing.py`, imports included.
 

@@ -1,8 +1,9 @@
-"""The process that run workers are forked from: third-party packages imported, nothing of this project.
+"""The process that run workers are forked from, with what they need imported.
 
-Run as a file (`python -P forkserver.py SOCKET PACKAGE...`), never imported: a worker imports the project itself after
-the fork, so that no run executes code that has been replaced since. It ends by itself once no client is connected and
-no worker lives; workers go on when a client goes away.
+Run as a file (`python -P forkserver.py SOCKET CODE PACKAGE...`), never imported; CODE is the folder in which the
+project's own packages are found. Clients ask it for workers only while no file of the project has been replaced since
+(`warm.py`), so that no run executes old code. It ends by itself once no client is connected and no worker lives;
+workers go on when a client goes away.
 
 A client sends one JSON object a line. `{"fork": {argv, env, cwd, path, log}}` makes a worker that waits and answers
 `{"process": id, "started": ticks}`; `{"go": id}` lets it begin. One whose client went away before that never begins.
@@ -203,7 +204,8 @@ def _started(process: int) -> str:
         return ""
 
 
-def _preload(packages: list[str]) -> None:
+def _preload(code: str, packages: list[str]) -> None:
+    sys.path.insert(0, code)
     for package in packages:
         with contextlib.suppress(Exception):  # an optional one that is not there; a worker that needs it says so
             importlib.import_module(package)
@@ -215,8 +217,8 @@ def _preload(packages: list[str]) -> None:
 
 def main() -> None:
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
-    place, *packages = sys.argv[1:]
-    _preload(packages)
+    place, code, *packages = sys.argv[1:]
+    _preload(code, packages)
     listener = socket.socket(socket.AF_UNIX)
     scratch = f"{place}.{os.getpid()}"
     listener.bind(scratch)

@@ -10,7 +10,7 @@ import sysconfig
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,12 +28,29 @@ PRELOADED = (
     "dagster", "dagster._cli", "dagster._grpc.types", "dagster_postgres", "sqlalchemy", "sqlalchemy.dialects.sqlite",
     "psycopg2", "alembic.config", "great_expectations", "great_expectations.expectations.core", "pandas", "pyarrow",
     "pyarrow.parquet", "duckdb", "sqlglot", "sqlglot.dialects.bigquery", "sqlglot.dialects.duckdb",
-    "sqlglot.optimizer.qualify", "jinja2.sandbox", "yaml", "pydantic", "filelock", "cronsim", "rapidfuzz", "fsspec",
-    "psutil", "rich.console", "typer",
+    "sqlglot.optimizer.qualify", "jinja2.sandbox", "jinja2.meta", "yaml", "pydantic", "filelock",
+    "filelock._read_write", "cronsim", "rapidfuzz", "fsspec", "upath.core", "upath.implementations.local", "psutil",
+    "rich.console", "typer", "tzdata", "duckdb.func", "pyarrow.pandas_compat", "watchdog.observers.polling",
+    "multiprocessing.synchronize", "dagster._core.executor.in_process", "dagster._core.storage.root",
+    "dagster._core.storage.local_compute_log_manager", "dagster._core.storage.sqlite_storage",
+    "dagster._core.instance.factory", "dagster._core.workspace.autodiscovery", "dagster._core.utility_ops",
+    "dagster._core.types.primitive_mapping", "dagster._core.execution.plan.active",
+    "dagster._core.definitions.external_asset", "dagster._core.system_config.composite_descent",
+    "dagster._core.definitions.repository_definition.repository_data_builder", "dagster._utils.test.definitions",
+    "dagster._core.types.transform_typing", "pyarrow.vendored.version",
+    "convergence_assets.control.changes", "convergence_assets.control.holding", "convergence_assets.control.places",
+    "convergence_assets.control.publications", "convergence_assets.control.requests",
+    "convergence_assets.control.workers", "convergence_assets.dagster_storage", "convergence_assets.definitions",
+    "convergence_assets.operations.dagster_logs", "convergence_assets.quality.validate",
+    "convergence_assets.warehouse.duckdb.adapter", "convergence_assets.warehouse.frames",
 )  # fmt: skip
-"""What a worker imports on its way to a published table; none of it is this project's."""
-PRELOADED_FOR_BIGQUERY = ("google.cloud.bigquery", "google.cloud.bigquery_storage", "dagster_gcp", "grpc")
+"""What a worker imports on its way to a published table (a test holds it against a run)."""
+PRELOADED_FOR_BIGQUERY = (
+    "google.cloud.bigquery", "google.cloud.bigquery_storage", "dagster_gcp", "grpc",
+    "convergence_assets.warehouse.bigquery.adapter",
+)  # fmt: skip
 _SCRIPT = Path(__file__).with_name("forkserver.py")
+_CODE = Path(__file__).parents[1]
 
 
 class NoForkserver(Exception):
@@ -60,12 +77,16 @@ class Forkserver:
     """The forkserver of a deployment on this host, shared by every process that launches runs.
 
     The connection is kept for as long as this process lives: the forkserver goes on for its clients and their workers.
+    Where a file of `code`, the folder of a package, has been replaced since, or another set of packages is installed,
+    the next worker comes from another forkserver.
     """
 
-    def __init__(self, home: Path, packages: Sequence[str] = PRELOADED) -> None:
+    def __init__(self, home: Path, packages: Sequence[str] = PRELOADED, code: Path = _CODE) -> None:
+        self._home = home
         self._folder = home / "workers"
         self._packages = packages
-        self._place = _place(home, packages)
+        self._code = code
+        self._place = self._place_now()
         self._mutex = threading.Lock()
         self._connection: socket.socket | None = None
         self._opened_by = 0
@@ -81,6 +102,7 @@ class Forkserver:
         Raises `NoForkserver`, and whatever `register` raises.
         """
         with self._mutex:
+            self._follow()
             said = {"argv": work.argv, "env": dict(work.env), "cwd": work.cwd, "path": sys.path, "log": str(work.log)}
             try:
                 answer = self._fork(said, work.stdout)
@@ -105,7 +127,17 @@ class Forkserver:
             except _WentAway:
                 self._close()
                 time.sleep(pause)
+                self._follow()
         return self._ask({"fork": said}, stdout)
+
+    def _follow(self) -> None:
+        place = self._place_now()
+        if place != self._place:
+            self._close()
+            self._place = place
+
+    def _place_now(self) -> Path:
+        return _place(self._home, self._packages, self._code)
 
     def _ask(self, said: Mapping[str, Any], descriptor: int | None = None) -> Any:
         if self._connection is None or self._opened_by != os.getpid():
@@ -153,7 +185,7 @@ class Forkserver:
                 return found
             with self._log.open("ab") as log:
                 started = subprocess.Popen(
-                    [sys.executable, "-P", str(_SCRIPT), str(self._place), *self._packages],
+                    [sys.executable, "-P", str(_SCRIPT), str(self._place), str(self._code.parent), *self._packages],
                     stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True,
                 )  # fmt: skip
             # Reaped whenever it ends, long after this call.
@@ -163,6 +195,9 @@ class Forkserver:
                 if started.poll() is not None or time.monotonic() > deadline:
                     raise NoForkserver(f"the forkserver did not start; see {self._log}")
                 time.sleep(0.05)
+            if self._place_now() != self._place:
+                found.close()
+                raise _WentAway("the code was replaced while the forkserver imported it")
             return found
 
     def _connect(self) -> socket.socket | None:
@@ -179,13 +214,25 @@ class Forkserver:
         return connection
 
 
-def _place(home: Path, packages: Sequence[str]) -> Path:
-    """A socket that no other deployment, Python or set of installed packages has; its path is short, as it must be."""
-    installed = sorted(p.name for p in Path(sysconfig.get_path("purelib")).glob("*.dist-info"))
-    said = "\0".join([str(home), sys.executable, _SCRIPT.read_text(), *packages, *installed])
+def _place(home: Path, packages: Sequence[str], code: Path) -> Path:
+    """A socket that no other deployment, Python, set of installed packages or state of the code has; its path is short,
+    as it must be."""
+    installed = sorted(name for name in os.listdir(sysconfig.get_path("purelib")) if name.endswith(".dist-info"))
+    said = "\0".join([str(home), sys.executable, *packages, *installed, str(code), *sorted(_files(str(code)))])
     folder = Path(tempfile.gettempdir()) / f"convergence-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     status = folder.lstat()
     if status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise NoForkserver(f"{folder} is not this user's alone. Next: remove it, or set TMPDIR to another folder")
     return folder / f"{hashlib.sha256(said.encode()).hexdigest()[:24]}.sock"
+
+
+def _files(folder: str) -> Iterator[str]:
+    """Every Python file below a folder, told from another by its size and the time of its last change."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(".py"):
+                status = entry.stat()
+                yield f"{entry.path} {status.st_size} {status.st_mtime_ns}"
+            elif entry.name != "__pycache__" and entry.is_dir():
+                yield from _files(entry.path)

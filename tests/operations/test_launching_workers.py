@@ -1,18 +1,23 @@
 """The forkserver by itself: what its workers run, what becomes of them and of it when somebody goes away."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
 
 import psutil
 import pytest
 
+from benchmarks.project import load_bills, project
+from benchmarks.tenant_day import launching
+from convergence_assets.dagster_compat import worker_command
 from convergence_assets.operations.ending import end_process
-from convergence_assets.operations.warm import Forkserver, NoForkserver, Work
+from convergence_assets.operations.warm import PRELOADED, Forkserver, NoForkserver, Work
 from convergence_assets.process import Owner, is_gone, this_process
 
 
@@ -76,6 +81,74 @@ def test_a_worker_runs_the_code_of_its_own_start_and_not_that_of_the_forkservers
         owner = start(forkserver, code)
         wait_for(lambda owner=owner: is_gone(owner))
         assert (code / "said").read_text() == version
+
+
+def test_once_a_file_of_the_imported_code_is_replaced_workers_come_from_another_forkserver(tmp_path: Path) -> None:
+    own = module(tmp_path / "own", "VERSION = 'old'\n", "version").parent
+    (own / "own" / "__init__.py").touch()
+    code = module(
+        tmp_path / "code",
+        "import sys, pathlib\n"
+        "imported = 'own.version' in sys.modules\n"
+        "import own.version\n"
+        "pathlib.Path('said').write_text(f'{imported} {own.version.VERSION}')\n",
+    )
+    server = Forkserver(tmp_path / "home", ["own.version"], own / "own")
+    parents = []
+    for version in ("old", "old", "newer"):
+        (own / "own" / "version.py").write_text(f"VERSION = {version!r}\n") if version == "newer" else None
+        owner = start(server, code, register=lambda owner: parents.append(psutil.Process(owner.process).ppid()))
+        wait_for(lambda owner=owner: is_gone(owner))
+        assert (code / "said").read_text() == f"True {version}"
+    assert parents[0] == parents[1] != parents[2]
+    wait_for(lambda: not psutil.pid_exists(parents[0]))
+    server.close()
+
+
+def test_a_forkserver_whose_code_was_replaced_while_it_imported_serves_nobody(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "__init__.py").touch()
+    (own / "version.py").write_text(
+        "import pathlib\n"
+        "VERSION = 'old'\n"
+        "pathlib.Path(__file__).write_text(\"VERSION = 'newer'\\n\")\n"  # as an installation does, just now
+    )
+    code = module(
+        tmp_path / "code", "import own.version, pathlib\npathlib.Path('said').write_text(own.version.VERSION)\n"
+    )
+    server = Forkserver(tmp_path / "home", ["own.version"], own)
+    owner = start(server, code)
+    wait_for(lambda: is_gone(owner))
+    assert (code / "said").read_text() == "newer"
+    server.close()
+
+
+IMPORTED_SINCE = """
+import contextlib, importlib, json, runpy, sys
+for package in json.loads(sys.argv[1]):
+    with contextlib.suppress(ImportError):
+        importlib.import_module(package)
+before = set(sys.modules)
+sys.argv = json.loads(sys.argv[2])
+with contextlib.suppress(SystemExit):
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+print(json.dumps(sorted(set(sys.modules) - before)))
+"""
+
+
+@pytest.mark.slow
+def test_a_worker_imports_nothing_on_its_way_to_a_published_table_that_the_forkserver_has_not() -> None:
+    day = date(2026, 10, 1)
+    with project() as settings, launching(settings.home) as platform:
+        load_bills(settings, "acme", day, day, rows_per_day=50, seed=1)
+        run = platform.make("acme", "gcp_billing", day, day)
+        argv = [json.dumps(PRELOADED), json.dumps(worker_command(platform.instance, run))]
+        done = subprocess.run([sys.executable, "-c", IMPORTED_SINCE, *argv], capture_output=True, text=True, check=True)
+        ended = platform.instance.get_run_by_id(run.run_id)
+        assert ended is not None
+        assert ended.is_success
+    assert json.loads(done.stdout.splitlines()[-1]) == []
 
 
 def test_a_worker_that_could_not_be_written_down_never_begins(forkserver: Forkserver, tmp_path: Path) -> None:
