@@ -1,8 +1,9 @@
 """Dagster's SQLite storage with its connections kept, and what an event writes in one transaction a file.
 
-Dagster 1.13 makes a new engine for every event, which is more than half of the CPU time of a warm tenant-day, and
-commits each of its rows by itself. Files, tables and statements are Dagster's own: an instance may change between this
-storage and Dagster's at any time. Where Dagster keeps its engines itself, this module goes.
+Dagster 1.13 makes a new engine for every event, which is more than half of the CPU time of a warm tenant-day, commits
+each of its rows by itself, and has SQLAlchemy compile the statement for it anew. Files, tables and rows are Dagster's
+own: an instance may change between this storage and Dagster's at any time. Where Dagster keeps its engines itself, this
+module goes.
 """
 
 import os
@@ -19,15 +20,28 @@ from typing import Any, ClassVar, Literal, Self
 import sqlalchemy as db
 from dagster import EventLogEntry
 from dagster._config import Field, StringSource
+from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS, EVENT_TYPE_TO_PIPELINE_RUN_STATUS, DagsterEventType
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus as Status
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, SqlEventLogStorageTable
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
 from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
 from dagster._core.storage.schedules.sqlite.sqlite_schedule_storage import SqliteScheduleStorage
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS, create_db_conn_string
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
+from dagster._serdes import serialize_value
 from dagster._serdes.config_class import ConfigurableClassData
 from sqlalchemy.engine import Connection, Engine
 
 from convergence_assets.settings import Settings
+
+_IN_THE_INDEX = frozenset({*ASSET_EVENTS, *ASSET_CHECK_EVENTS, *EVENT_TYPE_TO_PIPELINE_RUN_STATUS})
+_NEW_EVENT, _NEW_CHECK = SqlEventLogStorageTable.insert(), AssetCheckExecutionsTable.insert()
+_EVALUATED = AssetCheckExecutionsTable.update().where(
+    AssetCheckExecutionsTable.c.asset_key == db.bindparam("of_asset"),
+    AssetCheckExecutionsTable.c.check_name == db.bindparam("of_check"),
+    AssetCheckExecutionsTable.c.run_id == db.bindparam("of_run"),
+    AssetCheckExecutionsTable.c.partition.is_(None),
+)
 
 KEPT_RUNS = 16
 """Runs whose files stay open in a process: a worker writes one, the daemon follows those at work."""
@@ -114,14 +128,50 @@ class EventLogStorage(SqliteEventLogStorage):
 
     def store_event(self, event: EventLogEntry) -> None:
         """Store an event: its rows in the file of its run are written together, and so are those in the index."""
-        with self._together():
-            super().store_event(event)
+        self.store_event_batch([event])
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Store events of a run, all or none in each file."""
+        rows = [self._event_to_row(event) for event in events]
         with self._together():
-            for event in events:
-                super().store_event(event)
+            with self.run_connection(events[0].run_id) as connection:
+                connection.execute(_NEW_EVENT, rows)
+            planned: list[dict[str, Any]] = []
+            for event, row in zip(events, rows, strict=True):
+                if event.dagster_event_type in _IN_THE_INDEX:
+                    with self.index_connection() as index:
+                        event_id = index.execute(_NEW_EVENT, row).inserted_primary_key[0]  # type: ignore[index]
+                        if event.dagster_event_type in ASSET_EVENTS:
+                            self._store_asset_event_tags(index, [event], [event_id])
+                            self._store_asset_event(index, event, event_id)
+                    if event.dagster_event_type == DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED:
+                        planned += _planned(event, row, event_id)
+                    elif event.dagster_event_type in ASSET_CHECK_EVENTS:
+                        self.store_asset_check_event(event, event_id)
+            if planned:
+                with self.index_connection() as index:
+                    index.execute(_NEW_CHECK, planned)
+
+    def _update_asset_check_evaluation(self, event: EventLogEntry, event_id: int | None) -> None:
+        evaluation = event.get_dagster_event().asset_check_evaluation_data
+        target = evaluation.target_materialization_data
+        status = Status.SUCCEEDED if evaluation.passed else Status.FAILED
+        found = {
+            "of_asset": evaluation.asset_key.to_string(),
+            "of_check": evaluation.check_name,
+            "of_run": event.run_id,
+        }
+        said = {
+            "execution_status": status.value,
+            "evaluation_event": serialize_value(event),
+            "evaluation_event_timestamp": self._event_insert_timestamp(event),  # type: ignore[no-untyped-call]
+            "evaluation_event_storage_id": event_id,
+            "materialization_event_storage_id": target.storage_id if target else None,
+        }
+        with self.index_connection() as index:
+            if evaluation.partition is None and index.execute(_EVALUATED, found | said).rowcount == 1:
+                return
+        super()._update_asset_check_evaluation(event, event_id)
 
     def has_table(self, table_name: str) -> bool:
         """Whether the index has it; asked for every check."""
@@ -258,6 +308,22 @@ class SqliteStorage(DagsterSqliteStorage):
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> Self:
         home = os.environ.get("DAGSTER_HOME") or str(Settings.from_env().dagster_home)
         return cls.from_local(config_value.get("base_dir", home), inst_data=inst_data)
+
+
+def _planned(event: EventLogEntry, row: dict[str, Any], event_id: int) -> Iterator[dict[str, Any]]:
+    """The rows of a check that a run intends, one for each partition that it names."""
+    planned = event.get_dagster_event().asset_check_planned_data
+    for partition in planned.partitions_subset.get_partition_keys() if planned.partitions_subset else [None]:
+        yield {
+            "asset_key": planned.asset_key.to_string(),
+            "check_name": planned.check_name,
+            "partition": partition,
+            "run_id": event.run_id,
+            "execution_status": Status.PLANNED.value,
+            "evaluation_event": row["event"],
+            "evaluation_event_timestamp": row["timestamp"],
+            "evaluation_event_storage_id": event_id,
+        }
 
 
 def _inode(path: str) -> int:

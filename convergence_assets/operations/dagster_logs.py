@@ -38,8 +38,9 @@ class Instance(dg.DagsterInstance):
         return dagster_compat.instance_defaults(base_dir)
 
     def handle_new_event(self, event: Any, *, batch_metadata: Any = None) -> None:
-        """Store an event, without secrets."""
-        super().handle_new_event(dagster_compat.without_secrets(event, redacted), batch_metadata=batch_metadata)
+        """Store an event, without secrets; no check of ours has partitions."""
+        event = dagster_compat.without_secrets(dagster_compat.planned_as_evaluated(event), redacted)
+        super().handle_new_event(event, batch_metadata=batch_metadata)
 
     def create_tick(self, tick_data: Any) -> Any:
         """Store a sensor's or a schedule's tick, without secrets."""

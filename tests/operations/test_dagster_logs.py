@@ -18,6 +18,7 @@ from convergence_assets.operations.dagster_logs import Instance, _is_dagsters
 from convergence_assets.redaction import remember
 
 SECRET = "s3cr3t-of-the-instance"
+OURS = "storage: {custom: {module: convergence_assets.dagster_storage, class: SqliteStorage, config: {base_dir: %s}}}"
 CLASS = "instance_class: {module: convergence_assets.operations.dagster_logs, class: Instance}\n"
 
 METADATA: dict[str, Any] = {
@@ -59,6 +60,35 @@ def test_what_a_run_intends_is_stored_at_once(instance: dg.DagsterInstance, monk
     run = instance.create_run_for_job(job)
     assert batches == [6]
     assert len(instance.all_logs(run.run_id)) == 6
+
+
+@pytest.mark.parametrize("storage", ["", OURS])
+def test_a_check_is_planned_once_a_run_and_ends_with_it_whatever_days_the_run_is_for(
+    tmp_path: Path, storage: str
+) -> None:
+    (tmp_path / "dagster.yaml").write_text(
+        f"telemetry: {{enabled: false}}\n{CLASS}{storage % tmp_path if storage else ''}"
+    )
+    daily = dg.DailyPartitionsDefinition("2026-10-01", end_date="2026-10-05")
+
+    @dg.asset(
+        partitions_def=daily,
+        check_specs=[dg.AssetCheckSpec("c", asset="costs")],
+        backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=10),
+    )
+    def costs() -> Iterator[object]:
+        yield dg.AssetCheckResult(passed=True)
+        yield dg.MaterializeResult()
+
+    job = dg.Definitions(assets=[costs], jobs=[dg.define_asset_job("all")]).resolve_job_def("all")
+    one = {"dagster/partition": "2026-10-01"}
+    several = {"dagster/asset_partition_range_start": "2026-10-02", "dagster/asset_partition_range_end": "2026-10-04"}
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        for tags in (one, several):
+            assert job.execute_in_process(instance=instance, tags=tags).success
+        key = dg.AssetCheckKey(dg.AssetKey("costs"), "c")
+        known = instance.event_log_storage.get_asset_check_execution_history(key, limit=100)
+        assert [(check.status.value, check.partition) for check in known] == [("SUCCEEDED", None)] * 2
 
 
 def test_no_event_of_a_run_keeps_a_secret(instance: dg.DagsterInstance) -> None:
