@@ -14,16 +14,23 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import cached_property, partial
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import sqlalchemy as db
 from dagster import EventLogEntry
 from dagster._config import Field, StringSource
+from dagster._core.event_api import EventHandlerFn
 from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS, EVENT_TYPE_TO_PIPELINE_RUN_STATUS, DagsterEventType
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus as Status
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, SqlEventLogStorageTable
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
+    INDEX_SHARD_NAME,
+    SqliteEventLogStorage,
+    SqliteEventLogStorageWatchdog,
+)
 from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
 from dagster._core.storage.schedules.sqlite.sqlite_schedule_storage import SqliteScheduleStorage
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS, create_db_conn_string
@@ -31,6 +38,8 @@ from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import serialize_value
 from dagster._serdes.config_class import ConfigurableClassData
 from sqlalchemy.engine import Connection, Engine
+from watchdog.events import FileSystemEvent
+from watchdog.observers import Observer
 
 from convergence_assets.settings import Settings
 
@@ -111,6 +120,20 @@ class _Transactions:
             connection.commit()
 
 
+class _Watchdog(SqliteEventLogStorageWatchdog):
+    """Told of a commit by the write-ahead log: with connections kept, the file itself seldom changes."""
+
+    def __init__(
+        self, storage: SqliteEventLogStorage, run_id: str, callback: EventHandlerFn, cursor: str | None
+    ) -> None:
+        super().__init__(storage, run_id, callback, cursor)
+        path = storage.path_for_shard(run_id)
+        self._patterns = [path, f"{path}-wal"]
+
+    def on_modified(self, event: FileSystemEvent) -> None:
+        self._process_log()
+
+
 class EventLogStorage(SqliteEventLogStorage):
     """One file a run and an index over all, as Dagster keeps them.
 
@@ -134,23 +157,23 @@ class EventLogStorage(SqliteEventLogStorage):
         """Store events of a run, all or none in each file."""
         rows = [self._event_to_row(event) for event in events]
         with self._together():
-            with self.run_connection(events[0].run_id) as connection:
-                connection.execute(_NEW_EVENT, rows)
-            planned: list[dict[str, Any]] = []
+            for run_id, its in groupby(rows, key=itemgetter("run_id")):
+                with self.run_connection(run_id) as connection:
+                    connection.execute(_NEW_EVENT, list(its))
             for event, row in zip(events, rows, strict=True):
                 if event.dagster_event_type in _IN_THE_INDEX:
-                    with self.index_connection() as index:
-                        event_id = index.execute(_NEW_EVENT, row).inserted_primary_key[0]  # type: ignore[index]
-                        if event.dagster_event_type in ASSET_EVENTS:
-                            self._store_asset_event_tags(index, [event], [event_id])
-                            self._store_asset_event(index, event, event_id)
-                    if event.dagster_event_type == DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED:
-                        planned += _planned(event, row, event_id)
-                    elif event.dagster_event_type in ASSET_CHECK_EVENTS:
-                        self.store_asset_check_event(event, event_id)
-            if planned:
-                with self.index_connection() as index:
-                    index.execute(_NEW_CHECK, planned)
+                    self._store_in_index(event, row)
+
+    def _store_in_index(self, event: EventLogEntry, row: dict[str, Any]) -> None:
+        with self.index_connection() as index:
+            event_id = index.execute(_NEW_EVENT, row).inserted_primary_key[0]  # type: ignore[index]
+            if event.dagster_event_type in ASSET_EVENTS:
+                self._store_asset_event_tags(index, [event], [event_id])
+                self._store_asset_event(index, event, event_id)
+            elif event.dagster_event_type == DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED:
+                index.execute(_NEW_CHECK, list(_planned(event, row, event_id)))
+            elif event.dagster_event_type in ASSET_CHECK_EVENTS:
+                self.store_asset_check_event(event, event_id)
 
     def _update_asset_check_evaluation(self, event: EventLogEntry, event_id: int | None) -> None:
         evaluation = event.get_dagster_event().asset_check_evaluation_data
@@ -179,6 +202,15 @@ class EventLogStorage(SqliteEventLogStorage):
             with self.index_connection() as connection:
                 self._tables |= set(db.inspect(connection).get_table_names())
         return table_name in self._tables
+
+    def watch(self, run_id: str, cursor: str | None, callback: EventHandlerFn) -> None:
+        """Call back for every event of a run from now on."""
+        observer: Any = self._obs or Observer()
+        if not self._obs:
+            observer.start()
+            self._obs = observer
+        watching = _Watchdog(self, run_id, callback, cursor)
+        self._watchers[run_id][callback] = (watching, observer.schedule(watching, self._base_dir, recursive=True))
 
     @contextmanager
     def _together(self) -> Iterator[None]:

@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
@@ -207,6 +208,29 @@ def test_events_of_a_batch_are_written_all_or_none(home: Path, monkeypatch: pyte
         assert there() == (0, 0)
         storage.store_event_batch(events[:2])
         assert there() == (2, 2)
+
+
+def test_batches_of_nothing_and_of_several_runs_are_stored_as_one_by_one(home: Path) -> None:
+    with instance(home, ours=True) as using:
+        storage, (one, other) = using.event_log_storage, (uuid.uuid4().hex, uuid.uuid4().hex)
+        storage.store_event_batch([])
+        storage.store_event_batch([*materialized(one, "a"), *materialized(other, "b"), *materialized(one, "c")])
+        found = [[r.event_log_entry.get_dagster_event().asset_key for r in storage.get_records_for_run(run_id).records]
+                 for run_id in (one, other)]  # fmt: skip
+        assert found == [[dg.AssetKey("a"), dg.AssetKey("c")], [dg.AssetKey("b")]]
+
+
+def test_who_watches_a_run_hears_of_its_events_while_its_worker_keeps_the_file(home: Path) -> None:
+    with instance(home, ours=True) as worker, instance(home, ours=True) as webserver:
+        run_id, heard = uuid.uuid4().hex, []
+        webserver.watch_event_logs(run_id, None, lambda event, _: heard.append(event.get_dagster_event().asset_key))
+        for number, name in enumerate(("a", "b", "c"), start=1):
+            worker.event_log_storage.store_event_batch(materialized(run_id, name))
+            deadline = time.monotonic() + 10
+            while len(heard) < number:
+                assert time.monotonic() < deadline, f"{name} was not heard of"
+                time.sleep(0.01)
+        assert heard == [dg.AssetKey(name) for name in ("a", "b", "c")]
 
 
 def test_runs_are_on_the_disk_when_they_are_said_to_be_and_events_soon(home: Path) -> None:
