@@ -18,19 +18,10 @@ from rich.table import Table
 from benchmarks.figures import RESULTS
 from benchmarks.measuring import machine
 
-ALL = {
-    "against_bare": [],
-    "against_peers": [],
-    "load": [],
-    "starting": [],
-    "backfill": [],
-    "large_day": ["--seed", "7"],
-    "neighbour": [],
-    "planning": [],
-    "ledger": [],
-    "watching": [],
-    "api": [],
-}
+ALL = (
+    "against_bare", "against_peers", "load", "starting", "backfill", "large_day", "neighbour",
+    "planning", "ledger", "watching", "api",
+)  # fmt: skip
 PACKAGES = ["dagster", "great_expectations", "duckdb", "pandas", "sqlglot", "SQLAlchemy"]
 
 
@@ -49,7 +40,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             results = Path(folder, "results.jsonl")
             ended = subprocess.run(
-                [sys.executable, "-m", f"benchmarks.{name}", *ALL[name]], env=os.environ | {RESULTS: str(results)}
+                [sys.executable, "-m", f"benchmarks.{name}"], env=os.environ | {RESULTS: str(results)}
             )
             lines = results.read_text().splitlines() if results.exists() else []
         measured[name] = [json.loads(line) for line in lines]

@@ -5,7 +5,7 @@ export:
 
 - warm: a worker of the shipped launcher, forked from a process that has imported what it needs. Its CPU seconds are
   the whole worker's, from the fork to its end: more than from the run's start to the last publish. The forkserver's own
-  start is paid once a deployment and is not counted.
+  start is paid once for a state of the code and is not counted.
 - cold: the same worker's command as a process of its own, imports included.
 - bare: `bare/gcp_billing.py`, imports included.
 

@@ -1,37 +1,26 @@
-"""Peak memory and time of one tenant-day with a million bills: `python -m benchmarks.large_day [--rows N --seed N]`."""
+"""A tenant-day of a million bills beside a bare script of the same SQL and suites: `python -m benchmarks.large_day`.
+
+`[--rows 1000000]`. The ways are those of `against_bare.py`, once each.
+"""
 
 import argparse
-import json
-import resource
-import subprocess
-import sys
-import time
-from datetime import date
 
+from benchmarks.against_bare import FIRST, one_day, same_rows, show, ways
 from benchmarks.figures import figure
-from benchmarks.project import load_bills, project
-
-DAY = date(2026, 10, 1)
+from benchmarks.measuring import stdout_dropped
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--rows", type=int, default=1_000_000)
-    arguments.add_argument("--seed", type=int, default=int(time.time()))
     chosen = arguments.parse_args()
-    with project() as settings:
-        start = time.monotonic()
-        loaded = load_bills(settings, "acme", DAY, DAY, rows_per_day=chosen.rows, seed=chosen.seed)
-        print(f"seed {chosen.seed}: {loaded:,} rows made and loaded in {time.monotonic() - start:.1f} s")
-        start = time.monotonic()
-        command = [sys.executable, "-m", "convergence_assets.cli.main", "run", "acme", "gcp_billing"]
-        ran = subprocess.run([*command, "--partition", str(DAY), "--json"], stdout=subprocess.PIPE, text=True)
-        result = json.loads(ran.stdout)
-        used = resource.getrusage(resource.RUSAGE_CHILDREN)
-        failed = [c["name"] for c in result["checks"] if not c["passed"]]
-        print(f"published {result['published']}, failed checks {failed}, {result['failure'] or 'succeeded'}")
-        figure(f"a day of {chosen.rows:,} rows", used.ru_utime + used.ru_stime, "CPU-s")
-        figure(f"a day of {chosen.rows:,} rows, peak", used.ru_maxrss * 1024 / 1e9, "GB", 1.5)
+    with stdout_dropped(), ways(FIRST, chosen.rows) as opened:
+        costs = one_day(opened, FIRST)
+        compared = same_rows(opened, [FIRST])
+    cpu = {way: cost.cpu_seconds for way, cost in costs.items()}
+    show(chosen.rows, [costs], cpu, compared)
+    figure(f"a day of {chosen.rows:,} rows / the bare script", cpu["warm"] / cpu["bare"], "CPU", 1.5)
+    figure(f"a day of {chosen.rows:,} rows, peak", costs["warm"].peak_bytes / 1e9, "GB", 1.5)
 
 
 if __name__ == "__main__":

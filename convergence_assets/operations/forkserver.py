@@ -205,7 +205,8 @@ def _started(process: int) -> str:
 
 
 def _preload(code: str, packages: list[str]) -> None:
-    sys.path.insert(0, code)
+    if code not in sys.path:
+        sys.path.insert(0, code)
     for package in packages:
         with contextlib.suppress(Exception):  # an optional one that is not there; a worker that needs it says so
             importlib.import_module(package)

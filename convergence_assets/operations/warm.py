@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,10 @@ class _WentAway(NoForkserver):
     """The connection broke: the forkserver was killed, or is just ending."""
 
 
+class _Replaced(NoForkserver):
+    """There is no forkserver of the code as it stands now."""
+
+
 @dataclass(frozen=True)
 class Work:
     """`python -m argv[0] argv[1:]` in this environment and folder; what it prints goes to `log`, or its stdout to a
@@ -78,7 +83,7 @@ class Forkserver:
 
     The connection is kept for as long as this process lives: the forkserver goes on for its clients and their workers.
     Where a file of `code`, the folder of a package, has been replaced since, or another set of packages is installed,
-    the next worker comes from another forkserver.
+    the next worker comes from another forkserver; the former one ends with its last client and worker.
     """
 
     def __init__(self, home: Path, packages: Sequence[str] = PRELOADED, code: Path = _CODE) -> None:
@@ -102,7 +107,6 @@ class Forkserver:
         Raises `NoForkserver`, and whatever `register` raises.
         """
         with self._mutex:
-            self._follow()
             said = {"argv": work.argv, "env": dict(work.env), "cwd": work.cwd, "path": sys.path, "log": str(work.log)}
             try:
                 answer = self._fork(said, work.stdout)
@@ -121,14 +125,20 @@ class Forkserver:
 
     def _fork(self, said: Mapping[str, Any], stdout: int | None) -> Any:
         """Asked of another forkserver where this one went away: a worker that it may have made never begins."""
-        for pause in _PAUSES_SECONDS:
+        deadline, pauses = time.monotonic() + START_WITHIN_SECONDS, list(_PAUSES_SECONDS)
+        while True:
+            self._follow()
             try:
                 return self._ask({"fork": said}, stdout)
+            except _Replaced:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_PAUSES_SECONDS[-1])
             except _WentAway:
                 self._close()
-                time.sleep(pause)
-                self._follow()
-        return self._ask({"fork": said}, stdout)
+                if not pauses:
+                    raise
+                time.sleep(pauses.pop(0))
 
     def _follow(self) -> None:
         place = self._place_now()
@@ -172,14 +182,23 @@ class Forkserver:
         return self._folder / "forkserver.log"
 
     def _open(self) -> socket.socket:
-        found = self._connect()
-        if found is not None:
-            return found
+        found = self._connect() or self._start()
+        if self._place_now() != self._place:
+            found.close()
+            raise self._replaced()
+        return found
+
+    def _replaced(self) -> "_Replaced":
+        return _Replaced(
+            f"files of {self._code} or installed packages are being replaced. Next: run it again after that"
+        )
+
+    def _start(self) -> socket.socket:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise NoForkserver(f"{self._folder} cannot be made: {error.strerror}. Next: make it writable") from error
-        with FileLock(f"{self._place}.lock", timeout=START_WITHIN_SECONDS):
+        with FileLock(self._folder / "forkserver.lock", timeout=START_WITHIN_SECONDS):
             found = self._connect()
             if found is not None:
                 return found
@@ -192,12 +211,11 @@ class Forkserver:
             threading.Thread(target=started.wait, name="forkserver", daemon=True).start()
             deadline = time.monotonic() + START_WITHIN_SECONDS
             while (found := self._connect()) is None:
+                if self._place_now() != self._place:
+                    raise self._replaced()
                 if started.poll() is not None or time.monotonic() > deadline:
                     raise NoForkserver(f"the forkserver did not start; see {self._log}")
                 time.sleep(0.05)
-            if self._place_now() != self._place:
-                found.close()
-                raise _WentAway("the code was replaced while the forkserver imported it")
             return found
 
     def _connect(self) -> socket.socket | None:
@@ -228,11 +246,12 @@ def _place(home: Path, packages: Sequence[str], code: Path) -> Path:
 
 
 def _files(folder: str) -> Iterator[str]:
-    """Every Python file below a folder, told from another by its size and the time of its last change."""
-    with os.scandir(folder) as entries:
+    """Every Python file below a folder, told from another by its size and the time of its last change of any kind."""
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:  # an installation may be at work in it
         for entry in entries:
             if entry.name.endswith(".py"):
-                status = entry.stat()
-                yield f"{entry.path} {status.st_size} {status.st_mtime_ns}"
+                with suppress(FileNotFoundError):
+                    status = entry.stat()
+                    yield f"{entry.path} {status.st_size} {status.st_ctime_ns}"
             elif entry.name != "__pycache__" and entry.is_dir():
                 yield from _files(entry.path)

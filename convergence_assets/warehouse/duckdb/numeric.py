@@ -166,5 +166,4 @@ MACROS = tuple(_macros())
 def install_functions(connection: "duckdb.DuckDBPyConnection") -> None:
     """Make the functions and macros that transpiled SQL calls, for this connection alone."""
     bignumeric.install_functions(connection)
-    for macro in (*MACROS, *functions.MACROS):
-        connection.execute(f"CREATE OR REPLACE TEMP MACRO {macro}")
+    connection.execute("; ".join(f"CREATE OR REPLACE TEMP MACRO {macro}" for macro in (*MACROS, *functions.MACROS)))
