@@ -11,10 +11,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import date, timedelta
 from pathlib import Path
 
+import dagster as dg
 import typer
 
 from benchmarks.figures import figure
@@ -70,19 +72,18 @@ def _measured(what: str, days: int) -> dict[str, float | str]:
 
 def backfill(last: date) -> None:
     """`convergence backfill` in this process, with the CPU time of Dagster's event writing taken apart."""
-    from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
-
     from convergence_assets.cli.backfill import backfill as command
+    from convergence_assets.dagster_storage import EventLogStorage
 
     writing = [0.0]
-    store = SqliteEventLogStorage.store_event
+    store = EventLogStorage.store_event_batch
 
-    def timed(self: SqliteEventLogStorage, event: object) -> None:
+    def timed(self: EventLogStorage, events: Sequence[dg.EventLogEntry]) -> None:
         began = time.thread_time()
-        store(self, event)  # type: ignore[arg-type]
+        store(self, events)
         writing[0] += time.thread_time() - began
 
-    SqliteEventLogStorage.store_event = timed  # type: ignore[method-assign]
+    EventLogStorage.store_event_batch = timed  # type: ignore[method-assign]
     with suppress(typer.Exit):
         command(TENANT, PIPELINE, first=str(FIRST), last=str(last), as_json=True)
     _say(event_writing_cpu=round(writing[0], 1))
