@@ -10,6 +10,7 @@ import os
 import sqlite3
 import tempfile
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -52,6 +53,7 @@ _EVALUATED = AssetCheckExecutionsTable.update().where(
     AssetCheckExecutionsTable.c.partition.is_(None),
 )
 
+READABLE_AFTER_SECONDS = 0.02
 KEPT_RUNS = 16
 """Runs whose files stay open in a process: a worker writes one, the daemon follows those at work."""
 
@@ -121,7 +123,10 @@ class _Transactions:
 
 
 class _Watchdog(SqliteEventLogStorageWatchdog):
-    """Told of a commit by the write-ahead log: with connections kept, the file itself seldom changes."""
+    """Told of a commit by the write-ahead log: with connections kept, the file itself seldom changes.
+
+    SQLite writes the log a moment before it says, where nobody is told, that it may be read.
+    """
 
     def __init__(
         self, storage: SqliteEventLogStorage, run_id: str, callback: EventHandlerFn, cursor: str | None
@@ -131,7 +136,11 @@ class _Watchdog(SqliteEventLogStorageWatchdog):
         self._patterns = [path, f"{path}-wal"]
 
     def on_modified(self, event: FileSystemEvent) -> None:
+        known = self._cursor
         self._process_log()
+        if self._cursor == known:
+            time.sleep(READABLE_AFTER_SECONDS)
+            self._process_log()
 
 
 class EventLogStorage(SqliteEventLogStorage):

@@ -71,7 +71,7 @@ class WarmRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
         return Workers(ControlStore.open(self._settings))
 
     def launch_run(self, context: LaunchRunContext) -> None:
-        """Start the run's worker; raises `DagsterLaunchFailedError`, upon which Dagster fails the run."""
+        """Start the run's worker; raises `DagsterInvariantViolationError`, upon which Dagster fails the run."""
         run = context.dagster_run
         env = dict(os.environ)
         # Where DAGSTER_HOME is not set, the control store is found by the settings' home: the worker has both.

@@ -16,13 +16,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from convergence_assets.process import Owner, this_process
 
 START_WITHIN_SECONDS = 120.0
-"""Importing takes ten seconds on an idle machine."""
+"""Importing takes ten seconds on an idle machine. The daemon, which launches one run at a time, beats after each; it is
+taken for dead after three minutes."""
 ANSWER_WITHIN_SECONDS = 30.0
+AT_REST_SECONDS = 1.0
+"""Files that are not replaced for so long are those of one version."""
 _PAUSES_SECONDS = (0.1, 0.5)
 
 PRELOADED = (
@@ -127,31 +130,36 @@ class Forkserver:
         """Asked of another forkserver where this one went away: a worker that it may have made never begins."""
         deadline, pauses = time.monotonic() + START_WITHIN_SECONDS, list(_PAUSES_SECONDS)
         while True:
-            self._follow()
             try:
+                self._follow(deadline)
+                if self._connection is None or self._opened_by != os.getpid():
+                    self._connection, self._opened_by = self._open(deadline), os.getpid()
                 return self._ask({"fork": said}, stdout)
             except _Replaced:
                 if time.monotonic() > deadline:
                     raise
-                time.sleep(_PAUSES_SECONDS[-1])
+                time.sleep(AT_REST_SECONDS)
             except _WentAway:
                 self._close()
                 if not pauses:
                     raise
                 time.sleep(pauses.pop(0))
 
-    def _follow(self) -> None:
-        place = self._place_now()
-        if place != self._place:
+    def _follow(self, deadline: float) -> None:
+        """Go where the code is as it stands now, once it has stood still."""
+        while (place := self._place_now()) != self._place:
             self._close()
             self._place = place
+            if time.monotonic() > deadline:
+                raise self._replaced()
+            time.sleep(AT_REST_SECONDS)
 
     def _place_now(self) -> Path:
         return _place(self._home, self._packages, self._code)
 
     def _ask(self, said: Mapping[str, Any], descriptor: int | None = None) -> Any:
-        if self._connection is None or self._opened_by != os.getpid():
-            self._connection, self._opened_by = self._open(), os.getpid()
+        if self._connection is None:
+            raise _WentAway("there is no connection to a forkserver")
         try:
             sent = json.dumps(said).encode() + b"\n"
             if descriptor is not None:
@@ -181,8 +189,8 @@ class Forkserver:
     def _log(self) -> Path:
         return self._folder / "forkserver.log"
 
-    def _open(self) -> socket.socket:
-        found = self._connect() or self._start()
+    def _open(self, deadline: float) -> socket.socket:
+        found = self._connect() or self._start(deadline)
         if self._place_now() != self._place:
             found.close()
             raise self._replaced()
@@ -193,30 +201,38 @@ class Forkserver:
             f"files of {self._code} or installed packages are being replaced. Next: run it again after that"
         )
 
-    def _start(self) -> socket.socket:
+    def _start(self, deadline: float) -> socket.socket:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise NoForkserver(f"{self._folder} cannot be made: {error.strerror}. Next: make it writable") from error
-        with FileLock(self._folder / "forkserver.lock", timeout=START_WITHIN_SECONDS):
-            found = self._connect()
-            if found is not None:
-                return found
-            with self._log.open("ab") as log:
-                started = subprocess.Popen(
-                    [sys.executable, "-P", str(_SCRIPT), str(self._place), str(self._code.parent), *self._packages],
-                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True,
-                )  # fmt: skip
-            # Reaped whenever it ends, long after this call.
-            threading.Thread(target=started.wait, name="forkserver", daemon=True).start()
-            deadline = time.monotonic() + START_WITHIN_SECONDS
+        try:
+            with FileLock(self._folder / "forkserver.lock", timeout=max(0.0, deadline - time.monotonic())):
+                return self._connect() or self._started(deadline)
+        except Timeout:
+            raise NoForkserver(f"another process takes too long to start the forkserver; see {self._log}") from None
+
+    def _started(self, deadline: float) -> socket.socket:
+        if self._place_now() != self._place or not _SCRIPT.exists():
+            raise self._replaced()
+        with self._log.open("ab") as log:
+            started = subprocess.Popen(
+                [sys.executable, "-P", str(_SCRIPT), str(self._place), str(self._code.parent), *self._packages],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True,
+            )  # fmt: skip
+        # Reaped whenever it ends, long after this call.
+        threading.Thread(target=started.wait, name="forkserver", daemon=True).start()
+        try:
             while (found := self._connect()) is None:
                 if self._place_now() != self._place:
                     raise self._replaced()
                 if started.poll() is not None or time.monotonic() > deadline:
                     raise NoForkserver(f"the forkserver did not start; see {self._log}")
                 time.sleep(0.05)
-            return found
+        except BaseException:
+            started.kill()
+            raise
+        return found
 
     def _connect(self) -> socket.socket | None:
         connection = socket.socket(socket.AF_UNIX)
@@ -235,7 +251,9 @@ class Forkserver:
 def _place(home: Path, packages: Sequence[str], code: Path) -> Path:
     """A socket that no other deployment, Python, set of installed packages or state of the code has; its path is short,
     as it must be."""
-    installed = sorted(name for name in os.listdir(sysconfig.get_path("purelib")) if name.endswith(".dist-info"))
+    installed: list[str] = []
+    with suppress(FileNotFoundError):  # an environment that is being made again
+        installed = sorted(n for n in os.listdir(sysconfig.get_path("purelib")) if n.endswith(".dist-info"))
     said = "\0".join([str(home), sys.executable, *packages, *installed, str(code), *sorted(_files(str(code)))])
     folder = Path(tempfile.gettempdir()) / f"convergence-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)

@@ -123,8 +123,6 @@ def test_a_bad_tenant_is_marked_and_the_others_load_and_strict_mode_fails(projec
     assert "badco/tenant.yaml:3: timezon: unknown key" in strict.stdout + strict.stderr
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(240)
 def test_no_check_has_partitions_so_that_it_ends_as_it_was_planned(project: Project) -> None:
     assets = build_assets(load_tenants(project.settings), project.settings)
     specs = [spec for asset in assets if isinstance(asset, dg.AssetsDefinition) for spec in asset.check_specs]
@@ -132,6 +130,8 @@ def test_no_check_has_partitions_so_that_it_ends_as_it_was_planned(project: Proj
     assert {spec.partitions_def for spec in specs} == {None}
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(240)
 def test_a_backfill_from_the_ui_publishes_every_day(project: Project) -> None:
     project.load_bills([row for day in WEEK for row in hourly(day, BERLIN, 1.25)])
     with dagster_dev(environment(project)) as ask:

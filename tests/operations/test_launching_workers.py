@@ -16,6 +16,7 @@ import pytest
 from benchmarks.project import load_bills, project
 from benchmarks.tenant_day import launching
 from convergence_assets.dagster_compat import worker_command
+from convergence_assets.operations import warm
 from convergence_assets.operations.ending import end_process
 from convergence_assets.operations.warm import PRELOADED, Forkserver, NoForkserver, Work
 from convergence_assets.process import Owner, is_gone, this_process
@@ -121,7 +122,31 @@ def test_a_forkserver_whose_code_was_replaced_while_it_imported_serves_nobody(tm
     owner = start(server, code)
     wait_for(lambda: is_gone(owner))
     assert (code / "said").read_text() == "newer"
+    assert len(forkservers(tmp_path)) == 1  # the one that imported both is not left to wait
     server.close()
+    wait_for(lambda: not forkservers(tmp_path))
+
+
+def test_nobody_is_given_a_forkserver_whose_code_was_replaced_before_he_was_connected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = module(tmp_path / "own", "")
+    first = Forkserver(tmp_path / "home", ["json"], own)
+    code = module(tmp_path / "code", "")
+    owner = start(first, code)
+    wait_for(lambda: is_gone(owner))
+    late = Forkserver(tmp_path / "home", ["json"], own)
+    module(own, "replaced = True")
+    monkeypatch.setattr(Forkserver, "_follow", lambda this, deadline: None)  # it looked a moment earlier
+    monkeypatch.setattr(warm, "START_WITHIN_SECONDS", 0.5)
+    with pytest.raises(NoForkserver, match=r"being replaced\. Next"):
+        start(late, code)
+    first.close()
+
+
+def forkservers(code: Path) -> list[psutil.Process]:
+    """Those that were started with packages of this folder."""
+    return [p for p in psutil.process_iter(["cmdline"]) if str(code) in (p.info["cmdline"] or ())]
 
 
 IMPORTED_SINCE = """
