@@ -38,7 +38,7 @@ def _of_a_run(settings: Settings) -> dg.Definitions:
 def _of_a_location(settings: Settings) -> dg.Definitions:
     if dagster_compat.is_code_server():
         dagster_compat.compile_records()
-        dagster_compat.snapshot_one_at_a_time()
+        dagster_compat.snapshot_once()
     registry = _registry(settings)
     part = registry.part(settings.shard.holds)
     schedules, sensors = build_scheduling(part, settings)

@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -33,7 +35,7 @@ from dagster._core.scheduler.instigation import (
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._daemon.types import DaemonHeartbeat
 from dagster._grpc.types import ExecuteRunArgs
-from dagster._serdes import deserialize_value
+from dagster._serdes import deserialize_value, serialize_value
 from dagster._utils.error import SerializableErrorInfo
 
 from convergence_assets import dagster_compat
@@ -253,45 +255,62 @@ def test_the_snapshot_of_a_location_is_let_go(tmp_path: Path) -> None:
     assert max(alive) <= 3, alive
 
 
-def test_a_code_server_makes_one_snapshot_at_a_time_however_often_it_loads(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_code_server_makes_each_snapshot_once_however_often_it_loads_and_whoever_asks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from dagster._core.remote_representation.external_data import RepositoryErrorSnap
     from dagster._grpc import server
 
-    working, most, barrier = [0], [0], threading.Barrier(4)
+    made: list[str] = []
+    working, most, barrier = [0], [0], threading.Barrier(8)
+    broken = serialize_value(RepositoryErrorSnap(error=SerializableErrorInfo("it broke", [], "ValueError")))
 
-    def answered(this: object, request: str) -> str:
+    def answered(this: object, request: Any) -> str:
         working[0] += 1
         most[0] = max(most[0], working[0])
         time.sleep(0.05)  # long enough for the others to come in, if they could
         working[0] -= 1
-        return request
+        made.append(request.serialized_repository_python_origin)
+        return broken if "broken" in made[-1] else f"{made[-1]} {request.defer_snapshots}"
 
     class Served:
         _get_serialized_external_repository_data = answered
 
     monkeypatch.setattr(server, "DagsterApiServer", Served)
     for _ in range(3):
-        dagster_compat.snapshot_one_at_a_time()
+        dagster_compat.snapshot_once()
     said: list[str] = []
+    one: Any = Served()
 
-    def ask(request: str) -> None:
+    def ask(origin: str) -> None:
         barrier.wait(10)
-        said.append(Served()._get_serialized_external_repository_data(request))
+        request = SimpleNamespace(serialized_repository_python_origin=origin, defer_snapshots=True)
+        said.append(one._get_serialized_external_repository_data(request))
 
-    asking = [threading.Thread(target=ask, args=(request,)) for request in "abcd"]
+    asking = [threading.Thread(target=ask, args=(origin,)) for origin in ["a", "b", "broken", "a"] * 2]
     for thread in asking:
         thread.start()
     for thread in asking:
         thread.join(30)
-    assert sorted(said) == list("abcd")
+    assert sorted(said) == sorted(["a True"] * 4 + ["b True"] * 2 + [broken] * 2)
+    assert sorted(made) == ["a", "b", "broken", "broken"]  # what failed may do better the next time
     assert most == [1]
+    whole = SimpleNamespace(serialized_repository_python_origin="a", defer_snapshots=False)
+    assert one._get_serialized_external_repository_data(whole) == "a False"
+    other: Any = Served()
+    other._get_serialized_external_repository_data(whole)
+    assert made.count("a") == 3
 
 
 def test_dagsters_server_snapshots_where_this_project_thinks_it_does() -> None:
+    from dagster._grpc.__generated__.dagster_api_pb2 import ExternalRepositoryRequest
     from dagster._grpc.server import DagsterApiServer
 
     assert list(inspect.signature(DagsterApiServer._get_serialized_external_repository_data).parameters)[1:] == [
         "request"
     ]
+    fields = {field.name for field in ExternalRepositoryRequest.DESCRIPTOR.fields}
+    assert {"serialized_repository_python_origin", "defer_snapshots"} <= fields
 
 
 def test_sensors_and_schedules_tell_of_their_last_ticks_and_daemons_of_their_heartbeat(
