@@ -116,6 +116,7 @@ def snapshot_once() -> None:
     Daemon, webserver and whoever else reloads it ask at once, and the daemon every minute; each answer of Dagster's
     takes seconds for a thousand tenants, and as much memory as the location itself.
     """
+    from dagster._core.remote_origin import RemoteRepositoryOrigin
     from dagster._core.remote_representation.external_data import RepositoryErrorSnap
     from dagster._grpc import server
 
@@ -126,7 +127,8 @@ def snapshot_once() -> None:
     failed = serialize_value(RepositoryErrorSnap(error=None)).partition(",")[0]
 
     def once(this: Any, request: Any) -> str:
-        asked = (request.serialized_repository_python_origin, request.defer_snapshots)
+        origin = deserialize_value(request.serialized_repository_python_origin, RemoteRepositoryOrigin)
+        asked = (origin.repository_name, request.defer_snapshots)  # each who asks has his own name for the location
         with lock:
             kept: dict[tuple[str, bool], str] = this.__dict__.setdefault("kept_snapshots", {})
             if asked in kept:

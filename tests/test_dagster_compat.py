@@ -19,6 +19,7 @@ from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.errors import DagsterLaunchFailedError
 from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
 from dagster._core.remote_origin import (
+    GrpcServerCodeLocationOrigin,
     InProcessCodeLocationOrigin,
     RemoteInstigatorOrigin,
     RemoteJobOrigin,
@@ -270,7 +271,9 @@ def test_a_code_server_makes_each_snapshot_once_however_often_it_loads_and_whoev
         most[0] = max(most[0], working[0])
         time.sleep(0.05)  # long enough for the others to come in, if they could
         working[0] -= 1
-        made.append(request.serialized_repository_python_origin)
+        made.append(
+            deserialize_value(request.serialized_repository_python_origin, RemoteRepositoryOrigin).repository_name
+        )
         return broken if "broken" in made[-1] else f"{made[-1]} {request.defer_snapshots}"
 
     class Served:
@@ -282,12 +285,20 @@ def test_a_code_server_makes_each_snapshot_once_however_often_it_loads_and_whoev
     said: list[str] = []
     one: Any = Served()
 
-    def ask(origin: str) -> None:
-        barrier.wait(10)
-        request = SimpleNamespace(serialized_repository_python_origin=origin, defer_snapshots=True)
-        said.append(one._get_serialized_external_repository_data(request))
+    def request(repository: str, by: str, *, deferred: bool = True) -> Any:
+        location = GrpcServerCodeLocationOrigin(host="localhost", port=1, location_name=by)
+        origin = serialize_value(RemoteRepositoryOrigin(location, repository))
+        return SimpleNamespace(serialized_repository_python_origin=origin, defer_snapshots=deferred)
 
-    asking = [threading.Thread(target=ask, args=(origin,)) for origin in ["a", "b", "broken", "a"] * 2]
+    def ask(repository: str, by: str) -> None:
+        barrier.wait(10)
+        said.append(one._get_serialized_external_repository_data(request(repository, by)))
+
+    asking = [
+        threading.Thread(target=ask, args=(repository, by))
+        for repository in ("a", "b", "broken", "a")
+        for by in ("daemon", "webserver")
+    ]
     for thread in asking:
         thread.start()
     for thread in asking:
@@ -295,7 +306,7 @@ def test_a_code_server_makes_each_snapshot_once_however_often_it_loads_and_whoev
     assert sorted(said) == sorted(["a True"] * 4 + ["b True"] * 2 + [broken] * 2)
     assert sorted(made) == ["a", "b", "broken", "broken"]  # what failed may do better the next time
     assert most == [1]
-    whole = SimpleNamespace(serialized_repository_python_origin="a", defer_snapshots=False)
+    whole = request("a", "daemon", deferred=False)
     assert one._get_serialized_external_repository_data(whole) == "a False"
     other: Any = Served()
     other._get_serialized_external_repository_data(whole)
