@@ -14,8 +14,9 @@ CPU_SECONDS_A_RUN = 4.0
 TICK_SECONDS = 60.0
 """Dagster gives up on a sensor's or schedule's answer after so long."""
 PEAK_MEGABYTES = {"code server": 600, "daemon": 400, "webserver": 400, "forkserver": 600, "workers": 700}
-DAEMON_OF_A_THOUSAND_MEGABYTES = 1500
-"""Dagster's own: its graph of all assets, some copies of it at a time."""
+PEAK_MEGABYTES_OF_A_THOUSAND = PEAK_MEGABYTES | {"code server": 1000, "daemon": 1500}
+"""The daemon has Dagster's graph of all assets, some copies of it at a time; the code server sends it their snapshot of
+50 MB every minute, which costs three times as much for a second, and to both daemon and webserver when they start."""
 
 
 @pytest.mark.alone
@@ -33,7 +34,7 @@ def test_the_days_of_a_hundred_tenants_are_published_once_each(tmp_path: Path, p
 def test_the_days_of_a_thousand_tenants_are_published_within_45_minutes(tmp_path: Path, postgres: Postgres) -> None:
     url, lead = postgres.url(postgres.database()), timedelta(minutes=6)
     found = measured(tmp_path / "home", url, tenants=1000, lead=lead)
-    _hold(found, PEAK_MEGABYTES | {"daemon": DAEMON_OF_A_THOUSAND_MEGABYTES})
+    _hold(found, PEAK_MEGABYTES_OF_A_THOUSAND)
     assert found.published_seconds <= 45 * 60
 
 
