@@ -36,7 +36,6 @@ from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorag
 from dagster._core.storage.schedules.sqlite.sqlite_schedule_storage import SqliteScheduleStorage
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS, create_db_conn_string
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
-from dagster._serdes import serialize_value
 from dagster._serdes.config_class import ConfigurableClassData
 from sqlalchemy.engine import Connection, Engine
 from watchdog.events import FileSystemEvent
@@ -181,11 +180,14 @@ class EventLogStorage(SqliteEventLogStorage):
                 self._store_asset_event(index, event, event_id)
             elif event.dagster_event_type == DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED:
                 index.execute(_NEW_CHECK, list(_planned(event, row, event_id)))
-            elif event.dagster_event_type in ASSET_CHECK_EVENTS:
+            elif event.dagster_event_type in ASSET_CHECK_EVENTS and not self._evaluated(index, event, row, event_id):
                 self.store_asset_check_event(event, event_id)
 
-    def _update_asset_check_evaluation(self, event: EventLogEntry, event_id: int | None) -> None:
+    def _evaluated(self, index: Connection, event: EventLogEntry, row: dict[str, Any], event_id: int) -> bool:
+        """Write what came of a check where its run planned it once, for no partition; whether it did."""
         evaluation = event.get_dagster_event().asset_check_evaluation_data
+        if not event.run_id or evaluation.partition is not None:
+            return False
         target = evaluation.target_materialization_data
         status = Status.SUCCEEDED if evaluation.passed else Status.FAILED
         found = {
@@ -195,15 +197,12 @@ class EventLogStorage(SqliteEventLogStorage):
         }
         said = {
             "execution_status": status.value,
-            "evaluation_event": serialize_value(event),
-            "evaluation_event_timestamp": self._event_insert_timestamp(event),  # type: ignore[no-untyped-call]
+            "evaluation_event": row["event"],
+            "evaluation_event_timestamp": row["timestamp"],
             "evaluation_event_storage_id": event_id,
             "materialization_event_storage_id": target.storage_id if target else None,
         }
-        with self.index_connection() as index:
-            if evaluation.partition is None and index.execute(_EVALUATED, found | said).rowcount == 1:
-                return
-        super()._update_asset_check_evaluation(event, event_id)
+        return index.execute(_EVALUATED, found | said).rowcount == 1
 
     def has_table(self, table_name: str) -> bool:
         """Whether the index has it; asked for every check."""
