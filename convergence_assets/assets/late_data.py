@@ -18,5 +18,5 @@ def markers(warehouse: Warehouse, tenant: Tenant, step: Step, window: Window, jo
         return {}
     values = window_parameters(tenant, step, window.days, window.start, window.end)
     used = {name: value for name, value in values.items() if name in step.late_data.parameters}
-    found = warehouse.read(Query(step.late_data.resolve(table_names(tenant, step)), used), job).to_pylist()
+    found = warehouse.rows(Query(step.late_data.resolve(table_names(tenant, step)), used), job)
     return {row["day"]: str(row["marker"]) for row in found if row["day"] in window.bounds}

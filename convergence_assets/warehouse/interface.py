@@ -160,6 +160,10 @@ class Warehouse(Protocol):
         """Run one read-only SELECT over published (and this run's staged) tables."""
         ...
 
+    def rows(self, query: Query, job: Job) -> Sequence[Row]:
+        """The same for an answer of few rows: the values of each by column, as `to_pylist` of the table gives them."""
+        ...
+
     def dry_run(self, query: Query) -> Estimate:
         """Check a SELECT without running it: syntax, tables, columns, types, bytes."""
         ...

@@ -1,5 +1,8 @@
 """Rows that arrive for a published day: found after the schedule's next tick, and that day alone is asked for again."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -17,6 +20,31 @@ from convergence_assets.scheduling.late_data import ask
 from convergence_assets.scheduling.planner import Planner
 from convergence_assets.scheduling.targets import Targets, targets_of
 
+ASKS_ALONE = """
+import sys
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from project import Project
+from convergence_assets.assets.late_data import markers
+from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.control import planning
+from convergence_assets.control.holding import holding
+from convergence_assets.scheduling.late_data import ask
+from convergence_assets.scheduling.targets import targets_of
+from convergence_assets.warehouse.interface import Job
+project = Project.at(Path(sys.argv[1]))
+store = holding(project.settings).store
+store.now = lambda: datetime(2026, 3, 12, 7, tzinfo=UTC)
+(target,) = (replace(t, paused=False, start_date=date(2026, 3, 9)) for t in targets_of([project.tenant]))
+ask(store, project.settings, [project.tenant], [target])
+with store.read() as connection:
+    print(planning.progress(connection)[target.name].late_data_asked_at)
+with open_warehouse(project.settings) as warehouse:
+    days = project.window(date(2026, 3, 9), date(2026, 3, 10))
+    print(markers(warehouse, project.tenant, project.tenant.pipelines[0].steps[0], days, Job("ask")))
+print([name for name in ("pyarrow", "pandas") if name in sys.modules])
+"""
 FIRST = date(2026, 3, 9)
 DAYS = [FIRST + timedelta(days=n) for n in range(3)]
 
@@ -84,3 +112,26 @@ def test_sources_that_cannot_be_asked_are_an_incident_until_they_can(
     monkeypatch.setattr(store, "now", lambda: datetime(2026, 3, 13, 7, tzinfo=UTC))
     ask(store, project.settings, [project.tenant], [target])
     assert told() == []
+
+
+def test_asking_imports_neither_arrow_nor_pandas_into_the_code_server(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = holding(project.settings).store
+    monkeypatch.setattr(store, "now", lambda: datetime(2026, 3, 12, 7, tzinfo=UTC))
+    (target,) = targets_of([project.tenant])
+    target = replace(target, paused=False, start_date=FIRST)
+    Planner(store, Targets([target]), lambda asked: {}).catch_up([target.schedule])
+    project.load_bills(hourly(DAYS[1], "Europe/Berlin", 1.25))
+    done = subprocess.run(
+        [sys.executable, "-c", ASKS_ALONE, str(project.settings.home)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.splitlines() == [
+        "2026-03-12 07:00:00+00:00",
+        "{datetime.date(2026, 3, 10): '2026-03-11 00:00:00+00:00'}",
+        "[]",
+    ], done.stderr[-2000:]

@@ -198,6 +198,25 @@ def test_a_column_without_a_name_is_called_f0_and_the_next_one_f1_(opened: Open)
         assert warehouse.read(Query(sql), JOB).column_names == ["f0_", "a", "f1_", "named"]
 
 
+VALUES = {
+    "INT64": "-7", "NUMERIC": "NUMERIC '1.5'", "BIGNUMERIC": "BIGNUMERIC '-0.25'", "FLOAT64": "0.1", "BOOL": "TRUE",
+    "DATE": "DATE '2026-03-01'", "DATETIME": "DATETIME '2026-03-01 05:00:00.120'", "TIME": "TIME '05:00:00'",
+    "TIMESTAMP": "TIMESTAMP '2026-03-01 05:00:00+00'", "STRING": "'ä'", "BYTES": "CAST('a' AS BYTES)",
+    "RECORD": "STRUCT(NUMERIC '2' AS cost, BIGNUMERIC '3' AS exact)",
+    "REPEATED": "[1, 2]", "AGGREGATE": "SUM(i)", "COUNT": "COUNT(*)",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", VALUES)
+def test_rows_have_the_values_that_the_same_query_has_as_arrow(opened: Open, kind: str) -> None:
+    query = Query(f"SELECT i, {VALUES[kind]} AS value FROM UNNEST([2, 3]) AS i GROUP BY i ORDER BY i")
+    with opened() as warehouse:
+        found, arrow = warehouse.rows(query, JOB), warehouse.read(query, JOB).to_pylist()
+    assert found == arrow
+    assert [str(row["value"]) for row in found] == [str(row["value"]) for row in arrow]
+    assert [row["i"] for row in found] == [2, 3]
+
+
 def test_a_statement_that_runs_too_long_is_cancelled(opened: Open) -> None:
     numbers = "SELECT i FROM UNNEST(GENERATE_DATE_ARRAY(DATE '1900-01-01', DATE '2100-01-01')) AS i"
     sql = f"SELECT COUNT(*) AS n FROM ({numbers}) AS a CROSS JOIN ({numbers}) AS b CROSS JOIN ({numbers}) AS c"

@@ -114,6 +114,10 @@ class BigQueryWarehouse:
             done = self._jobs.run(self._connection.query("read", query, job), job)
         return self._jobs.call(lambda retry: self._arrow(done))
 
+    def rows(self, query: Query, job: Job) -> Sequence[Row]:
+        found: list[Row] = self.read(query, job).to_pylist()
+        return found
+
     def dry_run(self, query: Query) -> Estimate:
         planned = self._plan(query, Job("dry-run"))
         return Estimate({f.name: tables.column_of(f).type for f in planned.schema}, planned.total_bytes_processed)

@@ -134,6 +134,10 @@ class DuckDBWarehouse:
         with self._prepared(query, job.timeout_seconds) as (sql, parameters):
             return self._engine.arrow(sql, parameters, timeout_seconds=job.timeout_seconds, written_as=query.sql)
 
+    def rows(self, query: Query, job: Job) -> Sequence[Row]:
+        with self._prepared(query, job.timeout_seconds) as (sql, parameters):
+            return self._engine.rows(sql, parameters, timeout_seconds=job.timeout_seconds, written_as=query.sql)
+
     def dry_run(self, query: Query) -> Estimate:
         with self._prepared(query, LOCK_TIMEOUT_SECONDS) as (sql, parameters):
             described = self._engine.run(f"DESCRIBE {sql}", parameters, written_as=query.sql)
