@@ -324,6 +324,54 @@ def test_dagsters_server_snapshots_where_this_project_thinks_it_does() -> None:
     assert {"serialized_repository_python_origin", "defer_snapshots"} <= fields
 
 
+LARGE_LOCATION = """
+import dagster as dg
+assets = [dg.AssetSpec(f"costs{n}", description="x" * 4_500_000) for n in range(2)]
+defs = dg.Definitions(assets=assets)
+"""
+
+
+@pytest.fixture
+def own_way_to_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dagster's, once the test is over."""
+    from dagster._grpc.client import DagsterGrpcClient
+
+    monkeypatch.setattr(DagsterGrpcClient, "external_repository", DagsterGrpcClient.external_repository)
+
+
+@pytest.mark.usefixtures("own_way_to_ask")
+def test_a_snapshot_in_pieces_is_the_one_that_dagster_takes_at_once_and_errors_are_as_they_were(
+    instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dagster._core.errors import DagsterUserCodeUnreachableError
+    from dagster._grpc.server import GrpcServerProcess
+
+    (tmp_path / "large.py").write_text(LARGE_LOCATION)
+    large = LoadableTargetOrigin(python_file=str(tmp_path / "large.py"), executable_path=sys.executable)
+    with GrpcServerProcess(instance.get_ref(), loadable_target_origin=large, wait_on_exit=True) as server:
+        client = server.create_client()
+        location = GrpcServerCodeLocationOrigin("localhost", socket=server.socket, port=server.port, location_name="x")
+        asked = [RemoteRepositoryOrigin(location, name) for name in ("__repository__", "absent")]
+        wanted = [client.external_repository(one, defer_snapshots=True) for one in asked]
+        dagster_compat.snapshots_in_pieces()
+        streamed, pieces = type(client)._get_streaming_response, [0]
+
+        def counted(this: Any, method: str, *args: Any, **kwargs: Any) -> Iterator[Any]:
+            assert method == "StreamingExternalRepository"
+            for piece in streamed(this, method, *args, **kwargs):
+                pieces[0] += 1
+                yield piece
+
+        monkeypatch.setattr(type(client), "_get_streaming_response", counted)
+        assert client.external_repository(asked[0], defer_snapshots=True) == wanted[0]
+        assert len(wanted[0]) > 8_000_000
+        assert pieces == [3]
+        assert "ExternalRepositoryErrorData" in wanted[1]
+        assert client.external_repository(asked[1]).partition(",")[0] == wanted[1].partition(",")[0]
+    with pytest.raises(DagsterUserCodeUnreachableError):
+        client.external_repository(asked[0])
+
+
 def test_sensors_and_schedules_tell_of_their_last_ticks_and_daemons_of_their_heartbeat(
     instance: dg.DagsterInstance,
 ) -> None:

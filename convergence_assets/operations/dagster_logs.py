@@ -13,8 +13,12 @@ from convergence_assets.logs.process import set_up_beside_dagster
 from convergence_assets.logs.runs import automation_logger, run_logger
 from convergence_assets.redaction import redacted
 
-_COMMANDS = frozenset({"dagster", "dagster-webserver", "dagster-daemon"})
-_MODULES = frozenset({"dagster", "dagster_webserver", "_daemon"})
+_PROCESSES = {
+    "dagster": "dagster",
+    "dagster-webserver": "webserver", "dagster_webserver": "webserver",
+    "dagster-daemon": "daemon", "_daemon": "daemon",
+}  # fmt: skip
+"""By command, and by package where it was started with `python -m`."""
 
 EVENTS_TOGETHER = "1000"
 """What a run intends, and the partitions of a range, are each stored at once: Dagster's own setting, off by default."""
@@ -27,6 +31,8 @@ class Instance(dg.DagsterInstance):
         super().__init__(*args, **kwargs)
         os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", EVENTS_TOGETHER)
         dagster_compat.keep_connections(self)
+        if _process(*sys.argv[:1]) in ("daemon", "webserver"):  # they read locations as long as they live
+            dagster_compat.snapshots_in_pieces()
         set_up_logs()
 
     @classmethod
@@ -56,11 +62,12 @@ def set_up_logs() -> None:
 
     Raises `SettingsError` for a CONVERGENCE_LOG_FORMAT that is none.
     """
-    if _is_dagsters(sys.argv[0] if sys.argv else ""):
+    if _process(*sys.argv[:1]):
         set_up_beside_dagster()
         dagster_compat.console_loggers_are(run_logger, automation_logger)
 
 
-def _is_dagsters(started: str) -> bool:
+def _process(started: str = "") -> str | None:
+    """Which of Dagster's processes was started so."""
     path = Path(started)
-    return path.name in _COMMANDS or (path.name == "__main__.py" and path.parent.name in _MODULES)
+    return _PROCESSES.get(path.parent.name if path.name == "__main__.py" else path.name)

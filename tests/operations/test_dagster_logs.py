@@ -14,7 +14,7 @@ from dagster._serdes import serialize_value
 from dagster._utils.error import SerializableErrorInfo
 
 from convergence_assets import dagster_compat
-from convergence_assets.operations.dagster_logs import Instance, _is_dagsters
+from convergence_assets.operations.dagster_logs import Instance, _process
 from convergence_assets.redaction import remember
 
 SECRET = "s3cr3t-of-the-instance"
@@ -179,13 +179,13 @@ def test_runs_sensors_and_schedules_say_everything_to_our_loggers(
 
 
 @pytest.mark.parametrize(
-    ("started", "is_dagsters"),
+    ("started", "process"),
     [
-        ("/v/bin/dagster", True), ("/v/bin/dagster-webserver", True), ("/v/bin/dagster-daemon", True),
-        ("/v/lib/dagster/__main__.py", True), ("/v/lib/dagster_webserver/__main__.py", True),
-        ("/v/lib/dagster/_daemon/__main__.py", True), ("/v/bin/convergence", False), ("/v/bin/pytest", False),
-        ("/v/lib/pytest/__main__.py", False), ("-c", False), ("", False),
+        ("/v/bin/dagster", "dagster"), ("/v/bin/dagster-webserver", "webserver"), ("/v/bin/dagster-daemon", "daemon"),
+        ("/v/lib/dagster/__main__.py", "dagster"), ("/v/lib/dagster_webserver/__main__.py", "webserver"),
+        ("/v/lib/dagster/_daemon/__main__.py", "daemon"), ("/v/bin/convergence", None), ("/v/bin/pytest", None),
+        ("/v/lib/pytest/__main__.py", None), ("-c", None), ("", None),
     ],
 )  # fmt: skip
-def test_only_dagsters_own_processes_get_their_logs_from_the_instance(started: str, is_dagsters: bool) -> None:
-    assert _is_dagsters(started) is is_dagsters
+def test_only_dagsters_own_processes_get_their_logs_from_the_instance(started: str, process: str | None) -> None:
+    assert _process(started) == process
