@@ -110,11 +110,12 @@ def compile_records() -> None:
             RepositorySnap.from_def(repository, defer_snapshots=deferred)
 
 
-def snapshot_once() -> None:
+def snapshot_once(before_answer: Callable[[], None]) -> None:
     """Let a code server make the snapshot of its definitions once, which stay as they are while it lives.
 
     Daemon, webserver and whoever else reloads it ask at once, and the daemon every minute; each answer of Dagster's
-    takes seconds for a thousand tenants, and as much memory as the location itself.
+    takes seconds for a thousand tenants, and as much memory as the location itself. `before_answer` is called each
+    time.
     """
     from dagster._core.remote_origin import RemoteRepositoryOrigin
     from dagster._core.remote_representation.external_data import RepositoryErrorSnap
@@ -131,11 +132,10 @@ def snapshot_once() -> None:
         asked = (origin.repository_name, request.defer_snapshots)  # each who asks has his own name for the location
         with lock:
             kept: dict[tuple[str, bool], str] = this.__dict__.setdefault("kept_snapshots", {})
-            if asked in kept:
-                return kept[asked]
-            answer = str(made(this, request))
+            answer = kept.get(asked) or str(made(this, request))
             if not answer.startswith(failed):
                 kept[asked] = answer
+            before_answer()
             return answer
 
     served.once = served._get_serialized_external_repository_data = once

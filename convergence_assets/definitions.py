@@ -8,7 +8,7 @@ import dagster as dg
 
 from convergence_assets import dagster_compat
 from convergence_assets.assets.factory import build_assets
-from convergence_assets.memory import give_large_blocks_back
+from convergence_assets.memory import give_free_pages_back, give_large_blocks_back
 from convergence_assets.operations.dagster_logs import set_up_logs
 from convergence_assets.operations.sensors import build_sensors
 from convergence_assets.scheduling.launching import build_scheduling
@@ -40,7 +40,7 @@ def _of_a_location(settings: Settings) -> dg.Definitions:
     if dagster_compat.is_code_server():
         give_large_blocks_back()
         dagster_compat.compile_records()
-        dagster_compat.snapshot_once()
+        dagster_compat.snapshot_once(give_free_pages_back)
     registry = _registry(settings)
     part = registry.part(settings.shard.holds)
     schedules, sensors = build_scheduling(part, settings)

@@ -263,6 +263,7 @@ def test_a_code_server_makes_each_snapshot_once_however_often_it_loads_and_whoev
     from dagster._grpc import server
 
     made: list[str] = []
+    answers: list[int] = []
     working, most, barrier = [0], [0], threading.Barrier(8)
     broken = serialize_value(RepositoryErrorSnap(error=SerializableErrorInfo("it broke", [], "ValueError")))
 
@@ -281,7 +282,7 @@ def test_a_code_server_makes_each_snapshot_once_however_often_it_loads_and_whoev
 
     monkeypatch.setattr(server, "DagsterApiServer", Served)
     for _ in range(3):
-        dagster_compat.snapshot_once()
+        dagster_compat.snapshot_once(lambda: answers.append(len(made)))
     said: list[str] = []
     one: Any = Served()
 
@@ -306,6 +307,8 @@ def test_a_code_server_makes_each_snapshot_once_however_often_it_loads_and_whoev
     assert sorted(said) == sorted(["a True"] * 4 + ["b True"] * 2 + [broken] * 2)
     assert sorted(made) == ["a", "b", "broken", "broken"]  # what failed may do better the next time
     assert most == [1]
+    assert len(answers) == 8
+    assert answers[0] == 1, "before it is answered, once it is made"
     whole = request("a", "daemon", deferred=False)
     assert one._get_serialized_external_repository_data(whole) == "a False"
     other: Any = Served()

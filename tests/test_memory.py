@@ -1,36 +1,44 @@
-"""A process that lives long keeps no large block that it has freed."""
+"""A process that lives long keeps little of the memory that it has freed."""
 
 import subprocess
 import sys
 
 import pytest
 
-FREES_LARGE_BLOCKS = """
+FREES_BLOCKS = """
 import sys
-from convergence_assets.memory import LARGE_BYTES, give_large_blocks_back
+from convergence_assets.memory import LARGE_BYTES, give_free_pages_back, give_large_blocks_back
 
 def resident():
     with open("/proc/self/statm") as said:
         return int(said.read().split()[1]) * 4096
 
-if sys.argv[1] == "given back":
+blocks, size, asked = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
+if "large" in asked:
     give_large_blocks_back()
 usual = bytearray(31 * LARGE_BYTES)
 del usual  # from now on malloc takes such sizes for usual ones
 before = resident()
-held = [(bytearray(8 * LARGE_BYTES), bytearray(LARGE_BYTES // 2)) for _ in range(20)]
+held = [(bytearray(size), bytearray(4096)) for _ in range(blocks)]
 small = [small for _, small in held]
 del held
+if "pages" in asked:
+    give_free_pages_back()
 print((resident() - before) // LARGE_BYTES)
 """
 
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="these are functions of glibc")
 
-@pytest.mark.skipif(sys.platform != "linux", reason="glibc's malloc alone has the setting")
+
+def kept_megabytes(blocks: int, size: int, *asked: str) -> int:
+    """Of 160 MB that are freed between small blocks that stay."""
+    words = [sys.executable, "-c", FREES_BLOCKS, str(blocks), str(size), *asked]
+    return int(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+
+
 def test_large_blocks_are_given_back_although_small_ones_beside_them_stay() -> None:
-    def kept(mode: str) -> int:
-        said = subprocess.run(
-            [sys.executable, "-c", FREES_LARGE_BLOCKS, mode], capture_output=True, text=True, check=True
-        )
-        return int(said.stdout)
+    assert kept_megabytes(20, 8 << 20, "large") < 20 < 100 < kept_megabytes(20, 8 << 20)
 
-    assert kept("given back") < 20 < 100 < kept("left alone")
+
+def test_free_pages_are_given_back_although_small_blocks_between_them_stay() -> None:
+    assert kept_megabytes(640, 1 << 18, "pages") < 20 < 100 < kept_megabytes(640, 1 << 18)
