@@ -28,6 +28,10 @@ class Family:
     peak_bytes: dict[str, int] = field(default_factory=dict)
     """Of the largest process of each role, as far as it was looked at."""
 
+    def __post_init__(self) -> None:
+        if not Path("/proc/self/stat").exists():
+            raise RuntimeError("the memory and seconds of other processes are read from /proc, which is Linux's alone")
+
     def processes(self) -> Iterator[tuple[str, psutil.Process]]:
         for root in self.roots:
             with suppress(psutil.NoSuchProcess):

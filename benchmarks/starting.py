@@ -39,12 +39,12 @@ def measured(tenants: int, runs: int) -> dict[str, float]:
         with project(Path(folder)) as settings:
             load_bills(settings, "acme", FIRST, FIRST + timedelta(days=runs), rows_per_day=ROWS, seed=7)
             with dagster_dev(settings.home, os.environ | {"PYTHONPATH": str(TENANTS.parent)}) as started:
+                family = Family([started.pid])
                 deadline = time.monotonic() + 180
                 while not started.has_loaded():
                     assert time.monotonic() < deadline, (settings.home / "dev.log").read_text()[-3000:]
                     time.sleep(0.5)
                 waited = [_run(started, str(FIRST + timedelta(days=n))) for n in range(runs + 1)][1:]
-                family = Family([started.pid])
                 family.cpu_seconds()
             ended = ended_workers(settings.home / "workers" / "forkserver.log")
             cpu = [worker["cpu_seconds"] for worker in ended][1:]

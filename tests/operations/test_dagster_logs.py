@@ -14,6 +14,7 @@ from dagster._serdes import serialize_value
 from dagster._utils.error import SerializableErrorInfo
 
 from convergence_assets import dagster_compat
+from convergence_assets.operations import dagster_logs
 from convergence_assets.operations.dagster_logs import Instance, _process
 from convergence_assets.redaction import remember
 
@@ -187,5 +188,21 @@ def test_runs_sensors_and_schedules_say_everything_to_our_loggers(
         ("/v/lib/pytest/__main__.py", None), ("-c", None), ("", None),
     ],
 )  # fmt: skip
-def test_only_dagsters_own_processes_get_their_logs_from_the_instance(started: str, process: str | None) -> None:
+def test_a_process_of_dagsters_is_told_by_what_started_it(started: str, process: str | None) -> None:
     assert _process(started) == process
+
+
+@pytest.mark.parametrize(
+    ("started", "in_pieces"),
+    [("/v/bin/dagster-daemon", True), ("/v/lib/dagster_webserver/__main__.py", True), ("/v/bin/dagster", False)],
+)
+def test_what_reads_locations_as_long_as_it_lives_takes_their_snapshots_in_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: str, in_pieces: bool
+) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr(dagster_compat, "snapshots_in_pieces", lambda: asked.append(True))
+    monkeypatch.setattr(dagster_logs, "set_up_logs", lambda: None)
+    monkeypatch.setattr("sys.argv", [started])
+    (tmp_path / "dagster.yaml").write_text(f"telemetry: {{enabled: false}}\n{CLASS}")
+    with dg.DagsterInstance.from_config(str(tmp_path)):
+        assert bool(asked) is in_pieces

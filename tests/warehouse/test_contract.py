@@ -202,7 +202,9 @@ VALUES = {
     "INT64": "-7", "NUMERIC": "NUMERIC '1.5'", "BIGNUMERIC": "BIGNUMERIC '-0.25'", "FLOAT64": "0.1", "BOOL": "TRUE",
     "DATE": "DATE '2026-03-01'", "DATETIME": "DATETIME '2026-03-01 05:00:00.120'", "TIME": "TIME '05:00:00'",
     "TIMESTAMP": "TIMESTAMP '2026-03-01 05:00:00+00'", "STRING": "'ä'", "BYTES": "CAST('a' AS BYTES)",
-    "RECORD": "STRUCT(NUMERIC '2' AS cost, BIGNUMERIC '3' AS exact)",
+    "RECORD": "STRUCT(COUNT(*) AS n, MAX(TIMESTAMP '2026-03-01 05:00:00+00') AS newest)",
+    "RECORD with BIGNUMERIC": "STRUCT(NUMERIC '2' AS cost, BIGNUMERIC '3' AS exact)",
+    "RECORD of a sum": "STRUCT(COUNTIF(i > 2) AS n)", "NULL": "CAST(NULL AS TIMESTAMP)",
     "REPEATED": "[1, 2]", "AGGREGATE": "SUM(i)", "COUNT": "COUNT(*)",
 }  # fmt: skip
 
@@ -215,6 +217,17 @@ def test_rows_have_the_values_that_the_same_query_has_as_arrow(opened: Open, kin
     assert found == arrow
     assert [str(row["value"]) for row in found] == [str(row["value"]) for row in arrow]
     assert [row["i"] for row in found] == [2, 3]
+
+
+def test_an_answer_without_rows_has_none(opened: Open) -> None:
+    with opened() as warehouse:
+        assert list(warehouse.rows(Query("SELECT i FROM UNNEST([1]) AS i WHERE i > 1"), JOB)) == []
+
+
+def test_the_embedded_warehouse_gives_no_moment_that_bigquery_does_not_have(tmp_path: Path) -> None:
+    late = "TIMESTAMP_ADD(TIMESTAMP '9999-12-31 23:59:59+00', INTERVAL 10 DAY)"
+    with DuckDBWarehouse(tmp_path) as warehouse, pytest.raises(InvalidQuery, match="column late holds 10000-01-10"):
+        warehouse.rows(Query(f"SELECT {late} AS late"), JOB)
 
 
 def test_a_statement_that_runs_too_long_is_cancelled(opened: Open) -> None:

@@ -42,8 +42,12 @@ _OF_PYTHON = re.compile(
     re.DOTALL,
 )
 
-_DIFFER_FROM_ARROW = (limbs.TYPE, "INTERVAL")
-"""Types whose values DuckDB itself gives to Python otherwise."""
+_AS_FROM_ARROW = frozenset(
+    {"BIGINT", "INTEGER", "HUGEINT", "DECIMAL", "DOUBLE", "BOOLEAN", "VARCHAR", "JSON", "BLOB", "DATE", "TIME",
+     "TIMESTAMP", "TIMESTAMP WITH TIME ZONE"}
+)  # fmt: skip
+"""Types whose values DuckDB itself gives to Python as Arrow does, the text of each the same."""
+_MOMENTS = frozenset({"DATE", "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE"})
 
 DEFAULT_MEMORY_LIMIT = "768MB"
 
@@ -174,8 +178,8 @@ class Engine:
     ) -> list[dict[str, Any]]:
         """Run one SELECT and fetch its rows, with the values that `arrow` would give.
 
-        Without Arrow where it can be: it and pandas, which it imports, are 90 MB in a code server that never has a
-        frame.
+        Without Arrow where all columns are scalars (but BIGNUMERIC): it and pandas, which it imports, are 90 MB in a
+        code server that never has a frame.
         """
         return self._interruptible(lambda: _fetched(self._executed(sql, parameters)), timeout_seconds, written_as or "")
 
@@ -219,11 +223,17 @@ class Engine:
 
 
 def _fetched(result: "duckdb.DuckDBPyConnection") -> list[dict[str, Any]]:
-    names, types = zip(*((column[0], str(column[1])) for column in result.description), strict=True)
-    if any(differing in kind for kind in types for differing in _DIFFER_FROM_ARROW):
+    names = [column[0] for column in result.description]
+    kinds = [str(column[1]).partition("(")[0] for column in result.description]
+    if not _AS_FROM_ARROW.issuperset(kinds):
         found: list[dict[str, Any]] = limbs.with_decimals(result.to_arrow_table()).to_pylist()
         return found
-    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+    rows = result.fetchall()
+    for row in rows:
+        for name, kind, value in zip(names, kinds, row, strict=True):
+            if kind in _MOMENTS and isinstance(value, str):
+                raise OverflowError(f"column {name} holds {value}, which is no date or time of BigQuery's")
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 _kept: dict[_Setting, Engine] = {}
