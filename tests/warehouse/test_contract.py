@@ -205,7 +205,7 @@ VALUES = {
     "RECORD": "STRUCT(COUNT(*) AS n, MAX(TIMESTAMP '2026-03-01 05:00:00+00') AS newest)",
     "RECORD with BIGNUMERIC": "STRUCT(NUMERIC '2' AS cost, BIGNUMERIC '3' AS exact)",
     "RECORD of a sum": "STRUCT(COUNTIF(i > 2) AS n)", "NULL": "CAST(NULL AS TIMESTAMP)",
-    "REPEATED": "[1, 2]", "AGGREGATE": "SUM(i)", "COUNT": "COUNT(*)",
+    "REPEATED": "[1, 2]", "REPEATED NUMERIC": "[NUMERIC '1.5']", "AGGREGATE": "SUM(i)", "COUNT": "COUNT(*)",
 }  # fmt: skip
 
 

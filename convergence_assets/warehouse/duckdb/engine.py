@@ -224,7 +224,7 @@ class Engine:
 
 def _fetched(result: "duckdb.DuckDBPyConnection") -> list[dict[str, Any]]:
     names = [column[0] for column in result.description]
-    kinds = [str(column[1]).partition("(")[0] for column in result.description]
+    kinds = [re.sub(r"^DECIMAL\(\d+,\d+\)$", "DECIMAL", str(column[1])) for column in result.description]
     if not _AS_FROM_ARROW.issuperset(kinds):
         found: list[dict[str, Any]] = limbs.with_decimals(result.to_arrow_table()).to_pylist()
         return found
