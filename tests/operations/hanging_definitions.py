@@ -58,11 +58,19 @@ def work_slowly(waits: Waits) -> None:
     time.sleep(float(os.environ["HANGING_SLOW_SECONDS"]))
 
 
+def work_while_it_is_planned(waits: Waits) -> None:
+    """Healthy: at work until the plan says otherwise."""
+    while "held" in Path(os.environ[PLAN]).read_text():
+        waits("statement")
+        time.sleep(1)
+
+
 HOW: dict[str, Callable[[Waits], None]] = {
     "sleep": sleep,
     "swallow": swallow,
     "gil": hold_the_gil,
     "slow": work_slowly,
+    "held": work_while_it_is_planned,
     "query": ask_without_end,
 }
 

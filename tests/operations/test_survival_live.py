@@ -19,7 +19,7 @@ TICKS = """{ sensorOrError(sensorSelector: {repositoryLocationName: "hanging_def
 @pytest.mark.timeout(400)
 def test_runs_outlive_the_daemon_and_the_code_server_and_are_found_again(project: Project) -> None:
     with running(project, days=DAYS, HANGING_SLOW_SECONDS="12") as platform:
-        platform.plan({DAYS[0]: "slow", DAYS[1]: "slow", DAYS[2]: "swallow"})
+        platform.plan({DAYS[0]: "slow", DAYS[1]: "held", DAYS[2]: "swallow"})
         first = platform.launch(DAYS[0])
         platform.wait_for_start(first)
         servers = [p for p in psutil.process_iter() if _is_a_code_server(p, platform.environ["DAGSTER_HOME"])]
@@ -38,6 +38,7 @@ def test_runs_outlive_the_daemon_and_the_code_server_and_are_found_again(project
         workers = [platform.wait_for_start(run) for run in (second, deaf)]
         platform.restart()
         assert all(worker.is_running() for worker in workers)
+        platform.plan({})
         assert platform.wait_for_end(second) == "SUCCESS"
         assert platform.terminate(deaf) == "TerminateRunSuccess"
         assert platform.wait_for_end(deaf) == "CANCELED"
