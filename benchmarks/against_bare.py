@@ -110,6 +110,15 @@ def ways(last: date, rows: int) -> Iterator[Ways]:
             yield Ways(platform, settings.home, instance, cold, bare)
 
 
+def bare_day(rows: int) -> Cost:
+    """A day of so many rows by the bare script alone, with the file cache warm: what this machine needs for it."""
+    with project() as settings, tempfile.TemporaryDirectory(prefix="convergence-bench-") as folder:
+        days = [FIRST, FIRST + timedelta(days=1)]
+        load_bills(settings, TENANT, *days, rows_per_day=rows, seed=7)
+        shutil.copy(next((settings.home / DATASETS).glob("*_billing_export.duckdb")), folder)
+        return [measured([sys.executable, BARE, folder, TENANT, str(day)], os.environ) for day in days][-1]
+
+
 def one_day(opened: Ways, day: date) -> dict[str, Cost]:
     """A day by each way; every check has to say the same."""
     used = opened.warm.run(TENANT, PIPELINE, day)
