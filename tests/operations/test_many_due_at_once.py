@@ -15,7 +15,7 @@ CPU_OF_A_BARE_DAY = 1.3
 four CPU seconds where that takes three."""
 ROWS = 2000
 TICK_SECONDS = 60.0
-"""Dagster gives up on a sensor's or schedule's answer after so long."""
+"""The making of the tick's runs included, which Dagster's limit for an answer does not count."""
 PEAK_MEGABYTES = {"code server": 600, "daemon": 400, "webserver": 400, "forkserver": 600, "workers": 700}
 PEAK_MEGABYTES_OF_A_THOUSAND = PEAK_MEGABYTES | {"code server": 700, "daemon": 1500}
 """These tenants have 49 checks each, which Dagster keeps twice; the daemon has its graph of all assets, some copies of it
@@ -39,6 +39,7 @@ def test_the_days_of_a_thousand_tenants_are_published_within_45_minutes(tmp_path
     found = measured(tmp_path / "home", url, tenants=1000, rows=ROWS, lead=lead)
     _hold(found, PEAK_MEGABYTES_OF_A_THOUSAND)
     assert found.published_seconds <= 45 * 60
+    assert {name: took for name, (_, took) in found.ticks.items() if took > TICK_SECONDS} == {}
 
 
 def _hold(found: Found, peak_megabytes: Mapping[str, int]) -> None:
@@ -48,8 +49,7 @@ def _hold(found: Found, peak_megabytes: Mapping[str, int]) -> None:
         "gcp_cost_line_items": 1, "gcp_cost_daily": 1, "gcp_focus": 1
     }  # fmt: skip
     assert found.cpu_a_run / bare_day(ROWS).cpu_seconds <= CPU_OF_A_BARE_DAY, found.cpu
-    assert found.failed_ticks == {}
-    assert {name: took for name, (_, took) in found.ticks.items() if took > TICK_SECONDS} == {}
+    assert found.failed_ticks == {}, "one whose answer takes longer than Dagster waits for has failed"
     too_large = {
         role: found.peak_bytes[role] / 1e6
         for role, most in peak_megabytes.items()
