@@ -19,6 +19,6 @@ def give_large_blocks_back() -> None:
 
 
 def give_free_pages_back() -> None:
-    """Give back what is free between blocks that stay, as it is now: milliseconds (man 3 malloc_trim)."""
+    """Give back what is free between blocks that stay, as it is now (man 3 malloc_trim)."""
     with suppress(*_NO_SUCH_FUNCTION):
         ctypes.CDLL(None).malloc_trim(0)
