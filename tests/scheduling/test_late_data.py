@@ -15,10 +15,11 @@ from project import Project, hourly
 from convergence_assets.cli.run import Definitions
 from convergence_assets.control.holding import holding
 from convergence_assets.control.incidents import Incident, open_incidents
+from convergence_assets.control.store import ControlStore
 from convergence_assets.scheduling.explain import explain
 from convergence_assets.scheduling.late_data import ask
 from convergence_assets.scheduling.planner import Planner
-from convergence_assets.scheduling.targets import Targets, targets_of
+from convergence_assets.scheduling.targets import Target, Targets, targets_of
 
 ASKS_ALONE = """
 import sys
@@ -56,6 +57,16 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
         yield found
 
 
+def planned(project: Project, monkeypatch: pytest.MonkeyPatch) -> tuple[ControlStore, Target]:
+    """The store and the project's pipeline, whose days are the planner's at a moment in which all `DAYS` are due."""
+    store = holding(project.settings).store
+    monkeypatch.setattr(store, "now", lambda: datetime(2026, 3, 12, 7, tzinfo=UTC))
+    (target,) = targets_of([project.tenant])
+    target = replace(target, paused=False, start_date=FIRST)
+    Planner(store, Targets([target]), lambda asked: {}).catch_up([target.schedule])
+    return store, target
+
+
 @pytest.mark.slow
 def test_a_day_whose_rows_changed_after_its_publish_is_asked_for_again_and_no_other(
     project: Project, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
@@ -90,11 +101,7 @@ def test_a_day_whose_rows_changed_after_its_publish_is_asked_for_again_and_no_ot
 def test_sources_that_cannot_be_asked_are_an_incident_until_they_can(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = holding(project.settings).store
-    monkeypatch.setattr(store, "now", lambda: datetime(2026, 3, 12, 7, tzinfo=UTC))
-    (target,) = targets_of([project.tenant])
-    target = replace(target, paused=False, start_date=FIRST)
-    Planner(store, Targets([target]), lambda asked: {}).catch_up([target.schedule])
+    store, target = planned(project, monkeypatch)
 
     def told() -> list[Incident]:
         with store.read() as connection:
@@ -117,11 +124,7 @@ def test_sources_that_cannot_be_asked_are_an_incident_until_they_can(
 def test_asking_imports_neither_arrow_nor_pandas_into_the_code_server(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = holding(project.settings).store
-    monkeypatch.setattr(store, "now", lambda: datetime(2026, 3, 12, 7, tzinfo=UTC))
-    (target,) = targets_of([project.tenant])
-    target = replace(target, paused=False, start_date=FIRST)
-    Planner(store, Targets([target]), lambda asked: {}).catch_up([target.schedule])
+    planned(project, monkeypatch)
     project.load_bills(hourly(DAYS[1], "Europe/Berlin", 1.25))
     done = subprocess.run(
         [sys.executable, "-c", ASKS_ALONE, str(project.settings.home)],
