@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
+from unittest.mock import patch
 
 from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.assets.translation import source_schema
@@ -23,13 +24,14 @@ SECRETS = {"ACME_SLACK_URL": "https://alerts.example/acme"}
 
 @contextmanager
 def project(tenants: Path = TENANTS) -> Iterator[Settings]:
-    """Settings of a fresh home on the embedded warehouse, also in this process's environment for its children."""
+    """Settings of a fresh home on the embedded warehouse, while in use also in this process's environment for its
+    children."""
     with tempfile.TemporaryDirectory(prefix="convergence-bench-") as home:
         chosen = {"CONVERGENCE_HOME": home, "CONVERGENCE_TENANTS": str(tenants), "CONVERGENCE_WAREHOUSE": "embedded"}
-        os.environ.update(SECRETS | chosen | {"DAGSTER_HOME": f"{home}/dagster"})
         Path(home, "dagster").mkdir()
         shutil.copy(TENANTS.parent / "dagster.yaml", f"{home}/dagster")
-        yield Settings.from_env()
+        with patch.dict(os.environ, SECRETS | chosen | {"DAGSTER_HOME": f"{home}/dagster"}):
+            yield Settings.from_env()
 
 
 def load_bills(settings: Settings, tenant_id: str, first: date, last: date, *, rows_per_day: int, seed: int) -> int:

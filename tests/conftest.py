@@ -17,6 +17,18 @@ from postgres_server import Postgres
 ENVIRONMENT = Path(os.environ.get("CONVERGENCE_PEER_ENVIRONMENT", Path(__file__).parents[1] / ".peer"))
 
 
+@pytest.fixture(autouse=True)
+def the_environment_is_left_as_it_was() -> Iterator[None]:
+    before = _chosen()
+    yield
+    assert _chosen() == before, "the next test would find what this one chose"
+
+
+def _chosen() -> dict[str, str]:
+    named = ("CONVERGENCE_", "DAGSTER_HOME", "GCP_", "BIGQUERY_", "REDIS_URL")
+    return {name: value for name, value in os.environ.items() if name.startswith(named)}
+
+
 @pytest.fixture(scope="session")
 def peer_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peer]:
     assert (ENVIRONMENT / "bin" / "local-bigquery").exists(), f"{ENVIRONMENT} has no server: run `make test-bigquery`"
