@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import partial, wraps
 from typing import Any, TypeVar
 
 import dagster as dg
@@ -113,9 +113,8 @@ def compile_records() -> None:
 def snapshot_once(before_answer: Callable[[], None]) -> None:
     """Let a code server make the snapshot of its definitions once, which stay as they are while it lives.
 
-    Daemon, webserver and whoever else reloads it ask at once, and the daemon every minute; each answer of Dagster's
-    takes seconds for a thousand tenants, and as much memory as the location itself. `before_answer` is called each
-    time.
+    Daemon, webserver and whoever else reads it ask at once; each answer of Dagster's takes seconds for a thousand
+    tenants, and as much memory as the location itself. `before_answer` is called each time.
     """
     from dagster._core.remote_origin import RemoteRepositoryOrigin
     from dagster._core.remote_representation.external_data import RepositoryErrorSnap
@@ -166,6 +165,37 @@ def snapshots_in_pieces() -> None:
         return "".join(piece.serialized_external_repository_chunk for piece in pieces)
 
     DagsterGrpcClient.external_repository = external_repository  # type: ignore[assignment, method-assign]
+
+
+def locations_for_as_long_as_their_server() -> None:
+    """Let this process read a location again only where another server answers for it, or the last time failed.
+
+    Dagster 1.13's daemon also does so every minute, though it asks every second which server it is: a thousand tenants
+    are 35 MB of text and seconds of work, for which runs and ticks wait.
+    """
+    from dagster._core.workspace.context import WorkspaceProcessContext
+
+    reading: Any = WorkspaceProcessContext
+    read = getattr(reading._load_location, "__wrapped__", reading._load_location)
+
+    @wraps(read)
+    def read_where_needed(this: Any, origin: Any, reload: bool) -> Any:
+        known = None if reload else this.get_current_workspace().code_location_entries.get(origin.location_name)
+        return known if known and _is_served_as_before(known, origin) else read(this, origin, reload)
+
+    reading._load_location = read_where_needed
+
+
+def _is_served_as_before(known: Any, origin: Any) -> bool:
+    from dagster._core.errors import DagsterUserCodeUnreachableError
+    from dagster._core.remote_origin import GrpcServerCodeLocationOrigin
+
+    if not isinstance(origin, GrpcServerCodeLocationOrigin) or known.origin != origin or known.code_location is None:
+        return False  # servers that Dagster itself starts are kept alive by being asked
+    try:
+        return bool(known.code_location.client.get_server_id() == known.code_location.server_id)
+    except DagsterUserCodeUnreachableError:
+        return False
 
 
 def planned_as_evaluated(event: dg.EventLogEntry) -> dg.EventLogEntry:

@@ -2,11 +2,13 @@
 
 import inspect
 import os
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -373,6 +375,65 @@ def test_a_snapshot_in_pieces_is_the_one_that_dagster_takes_at_once_and_errors_a
         assert client.external_repository(asked[1]).partition(",")[0] == wanted[1].partition(",")[0]
     with pytest.raises(DagsterUserCodeUnreachableError):
         client.external_repository(asked[0])
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Error loading repository location")
+def test_a_location_is_read_again_from_another_server_when_it_could_not_be_read_and_when_asked_for(
+    instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dagster._core.workspace.context import WorkspaceProcessContext
+    from dagster._core.workspace.load_target import GrpcServerTarget
+    from dagster._grpc.server import GrpcServerCommand, open_server_process
+
+    monkeypatch.setattr(WorkspaceProcessContext, "_load_location", WorkspaceProcessContext._load_location)
+    dagster_compat.locations_for_as_long_as_their_server()
+    monkeypatch.setattr("dagster._grpc.server_watcher.WATCH_INTERVAL", 3600)  # a refresh alone is what reads here
+    code = tmp_path / "code.py"
+
+    @contextmanager
+    def served(text: str) -> Iterator[None]:
+        code.write_text(text)
+        origin = LoadableTargetOrigin(python_file=str(code), executable_path=sys.executable)
+        server = open_server_process(
+            instance.get_ref(), port, None, GrpcServerCommand.API_GRPC, "x", origin, startup_timeout=60
+        )
+        try:
+            yield
+        finally:
+            server.kill()
+            server.wait(30)
+
+    def read() -> Any:
+        (entry,) = workspace.get_current_workspace().code_location_entries.values()
+        return entry
+
+    def assets() -> set[str]:
+        (repository,) = read().code_location.get_repositories().values()
+        return {key.to_user_string() for key in repository.asset_graph.get_all_asset_keys()}
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    a, b = (f"import dagster as dg\ndefs = dg.Definitions(assets=[dg.AssetSpec('{name}')])\n" for name in "ab")
+    target = GrpcServerTarget(host="localhost", port=port, socket=None, location_name="x")
+    with served(a), WorkspaceProcessContext(instance, target) as workspace:
+        first = read()
+        assert assets() == {"a"}
+        workspace.refresh_workspace()
+        assert read() is first
+        workspace.reload_code_location("x")
+        assert read() is not first
+    with WorkspaceProcessContext(instance, target) as workspace:
+        assert "DagsterUserCodeUnreachableError" in read().load_error.cls_name
+        with served(a):
+            workspace.refresh_workspace()
+            assert assets() == {"a"}
+        with served(b):
+            workspace.refresh_workspace()
+            assert (assets(), read().load_error) == ({"b"}, None)
+        workspace.refresh_workspace()
+        assert (read().code_location, read().load_error.cls_name) == (None, "DagsterUserCodeUnreachableError")
 
 
 def test_sensors_and_schedules_tell_of_their_last_ticks_and_daemons_of_their_heartbeat(

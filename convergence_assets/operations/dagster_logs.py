@@ -33,6 +33,7 @@ class Instance(dg.DagsterInstance):
         dagster_compat.keep_connections(self)
         if _process(*sys.argv[:1]) in ("daemon", "webserver"):  # they read locations as long as they live
             dagster_compat.snapshots_in_pieces()
+            dagster_compat.locations_for_as_long_as_their_server()
         set_up_logs()
 
     @classmethod

@@ -193,16 +193,18 @@ def test_a_process_of_dagsters_is_told_by_what_started_it(started: str, process:
 
 
 @pytest.mark.parametrize(
-    ("started", "in_pieces"),
+    ("started", "long_lived"),
     [("/v/bin/dagster-daemon", True), ("/v/lib/dagster_webserver/__main__.py", True), ("/v/bin/dagster", False)],
 )
-def test_what_reads_locations_as_long_as_it_lives_takes_their_snapshots_in_pieces(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: str, in_pieces: bool
+def test_what_reads_locations_as_long_as_it_lives_takes_their_snapshots_in_pieces_and_once_a_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: str, long_lived: bool
 ) -> None:
-    asked: list[bool] = []
-    monkeypatch.setattr(dagster_compat, "snapshots_in_pieces", lambda: asked.append(True))
+    asked: list[str] = []
+    ways = ["snapshots_in_pieces", "locations_for_as_long_as_their_server"] if long_lived else []
+    for way in ("snapshots_in_pieces", "locations_for_as_long_as_their_server"):
+        monkeypatch.setattr(dagster_compat, way, lambda way=way: asked.append(way))
     monkeypatch.setattr(dagster_logs, "set_up_logs", lambda: None)
     monkeypatch.setattr("sys.argv", [started])
     (tmp_path / "dagster.yaml").write_text(f"telemetry: {{enabled: false}}\n{CLASS}")
     with dg.DagsterInstance.from_config(str(tmp_path)):
-        assert bool(asked) is in_pieces
+        assert asked == ways
