@@ -85,7 +85,7 @@ def _run(started: Processes, day: str) -> float:
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--runs", type=int, default=20)
+    arguments.add_argument("--runs", type=int, default=40)
     arguments.add_argument("--json", action="store_true")
     chosen = arguments.parse_args()
     found = [measured(size, chosen.runs) for size in SIZES]
