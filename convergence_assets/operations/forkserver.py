@@ -177,7 +177,9 @@ def _work(
         os.close(out)
         if stdout is not None:
             os.close(stdout)
+        # A daemon that a script started in the background ignores both, and so would all that it starts.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         gc.enable()
         runpy.run_module(argv[0], run_name="__main__", alter_sys=True)
         status = 0

@@ -255,6 +255,22 @@ def test_a_process_is_asked_twice_and_then_killed(forkserver: Forkserver, tmp_pa
     assert is_gone(owner)
 
 
+def test_a_process_hears_the_signals_that_who_launches_it_was_started_to_ignore(
+    forkserver: Forkserver, tmp_path: Path
+) -> None:
+    text = "import os, time\nopen(f'ready-{os.getpid()}', 'w').close()\ntime.sleep(600)\n"
+    code = module(tmp_path / "code", text)
+    before = {sign: signal.signal(sign, signal.SIG_IGN) for sign in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        owners = [start(forkserver, code) for _ in range(2)]
+    finally:
+        for sign, handler in before.items():
+            signal.signal(sign, handler)
+    wait_for(lambda: all((code / f"ready-{owner.process}").exists() for owner in owners))
+    assert end_process(owners[0], {signal.SIGINT: 5.0}) == "interrupted"
+    assert end_process(owners[1], {signal.SIGTERM: 5.0}) == "terminated"
+
+
 def test_another_process_of_the_same_id_is_left_alone() -> None:
     here = this_process()
     earlier = Owner(here.host, here.boot_id, here.space, here.process, "1")
