@@ -28,6 +28,9 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+_SERVER_ID_SECONDS = 10
+_SERVERS_OVERLAP_SECONDS = 45.0
+"""Less than the minute after which the daemon looks again, and more than one server's successor takes to be alone."""
 
 
 def console_loggers_are(
@@ -171,7 +174,9 @@ def locations_for_as_long_as_their_server() -> None:
     """Let this process read a location again only where another server answers for it, or the last time failed.
 
     Dagster 1.13's daemon also does so every minute, though it asks every second which server it is: a thousand tenants
-    are 35 MB of text and seconds of work, for which runs and ticks wait.
+    are 35 MB of text and seconds of work, for which runs and ticks wait. While an old and a new server share an address
+    one reading may be of both, so what was read soon after a server was first met is read once more. Servers that are
+    given an id of their own (`--fixed-server-id`) are told apart by nothing else.
     """
     from dagster._core.workspace.context import WorkspaceProcessContext
 
@@ -180,8 +185,16 @@ def locations_for_as_long_as_their_server() -> None:
 
     @wraps(read)
     def read_where_needed(this: Any, origin: Any, reload: bool) -> Any:
-        known = None if reload else this.get_current_workspace().code_location_entries.get(origin.location_name)
-        return known if known and _is_served_as_before(known, origin) else read(this, origin, reload)
+        known = this.get_current_workspace().code_location_entries.get(origin.location_name)
+        same = bool(known) and _is_served_as_before(known, origin)
+        met_at = getattr(known.code_location, "met_at", None) if same else None
+        if met_at is not None and not reload and known.update_timestamp - met_at >= _SERVERS_OVERLAP_SECONDS:
+            return known
+        entry = read(this, origin, reload)
+        if entry.code_location is not None:
+            again = met_at is not None and entry.code_location.server_id == known.code_location.server_id
+            entry.code_location.met_at = met_at if again else entry.update_timestamp
+        return entry
 
     reading._load_location = read_where_needed
 
@@ -193,9 +206,10 @@ def _is_served_as_before(known: Any, origin: Any) -> bool:
     if not isinstance(origin, GrpcServerCodeLocationOrigin) or known.origin != origin or known.code_location is None:
         return False  # servers that Dagster itself starts are kept alive by being asked
     try:
-        return bool(known.code_location.client.get_server_id() == known.code_location.server_id)
+        served = known.code_location.client.get_server_id(timeout=_SERVER_ID_SECONDS)
     except DagsterUserCodeUnreachableError:
         return False
+    return bool(served == known.code_location.server_id)
 
 
 def planned_as_evaluated(event: dg.EventLogEntry) -> dg.EventLogEntry:

@@ -415,13 +415,21 @@ def test_a_location_is_read_again_from_another_server_when_it_could_not_be_read_
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    a, b = (f"import dagster as dg\ndefs = dg.Definitions(assets=[dg.AssetSpec('{name}')])\n" for name in "ab")
+    a, b = (f"import dagster as dg\ndefs = dg.Definitions(assets=[dg.AssetSpec('{name}')])\n" for name in ("a", "bb"))
+    monkeypatch.setattr(dagster_compat, "_SERVERS_OVERLAP_SECONDS", 0.0)
     target = GrpcServerTarget(host="localhost", port=port, socket=None, location_name="x")
     with served(a), WorkspaceProcessContext(instance, target) as workspace:
         first = read()
         assert assets() == {"a"}
         workspace.refresh_workspace()
         assert read() is first
+        monkeypatch.setattr(dagster_compat, "_SERVERS_OVERLAP_SECONDS", 2.0)
+        workspace.refresh_workspace()
+        soon = read()
+        assert soon is not first, "it may be of two servers"
+        workspace.get_current_workspace().code_location_entries["x"].code_location.met_at -= 2.0
+        workspace.refresh_workspace()
+        assert read() is soon, "no longer"
         workspace.reload_code_location("x")
         assert read() is not first
     with WorkspaceProcessContext(instance, target) as workspace:
@@ -431,7 +439,7 @@ def test_a_location_is_read_again_from_another_server_when_it_could_not_be_read_
             assert assets() == {"a"}
         with served(b):
             workspace.refresh_workspace()
-            assert (assets(), read().load_error) == ({"b"}, None)
+            assert (assets(), read().load_error) == ({"bb"}, None)
         workspace.refresh_workspace()
         assert (read().code_location, read().load_error.cls_name) == (None, "DagsterUserCodeUnreachableError")
 

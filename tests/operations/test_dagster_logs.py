@@ -196,7 +196,7 @@ def test_a_process_of_dagsters_is_told_by_what_started_it(started: str, process:
     ("started", "long_lived"),
     [("/v/bin/dagster-daemon", True), ("/v/lib/dagster_webserver/__main__.py", True), ("/v/bin/dagster", False)],
 )
-def test_what_reads_locations_as_long_as_it_lives_takes_their_snapshots_in_pieces_and_once_a_server(
+def test_what_reads_locations_as_long_as_it_lives_takes_their_snapshots_in_pieces_and_not_every_minute(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: str, long_lived: bool
 ) -> None:
     asked: list[str] = []
