@@ -185,10 +185,10 @@ def locations_for_as_long_as_their_server() -> None:
 
     @wraps(read)
     def read_where_needed(this: Any, origin: Any, reload: bool) -> Any:
-        known = this.get_current_workspace().code_location_entries.get(origin.location_name)
+        known: Any = None if reload else this.get_current_workspace().code_location_entries.get(origin.location_name)
         same = bool(known) and _is_served_as_before(known, origin)
         met_at = getattr(known.code_location, "met_at", None) if same else None
-        if met_at is not None and not reload and known.update_timestamp - met_at >= _SERVERS_OVERLAP_SECONDS:
+        if met_at is not None and known.update_timestamp - met_at >= _SERVERS_OVERLAP_SECONDS:
             return known
         entry = read(this, origin, reload)
         if entry.code_location is not None:

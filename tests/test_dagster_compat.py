@@ -2,7 +2,6 @@
 
 import inspect
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -40,6 +39,7 @@ from dagster._daemon.types import DaemonHeartbeat
 from dagster._grpc.types import ExecuteRunArgs
 from dagster._serdes import deserialize_value, serialize_value
 from dagster._utils.error import SerializableErrorInfo
+from peer_server import free_port
 
 from convergence_assets import dagster_compat
 
@@ -412,9 +412,7 @@ def test_a_location_is_read_again_from_another_server_when_it_could_not_be_read_
         (repository,) = read().code_location.get_repositories().values()
         return {key.to_user_string() for key in repository.asset_graph.get_all_asset_keys()}
 
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     a, b = (f"import dagster as dg\ndefs = dg.Definitions(assets=[dg.AssetSpec('{name}')])\n" for name in ("a", "bb"))
     monkeypatch.setattr(dagster_compat, "_SERVERS_OVERLAP_SECONDS", 0.0)
     target = GrpcServerTarget(host="localhost", port=port, socket=None, location_name="x")
@@ -427,7 +425,7 @@ def test_a_location_is_read_again_from_another_server_when_it_could_not_be_read_
         workspace.refresh_workspace()
         soon = read()
         assert soon is not first, "it may be of two servers"
-        workspace.get_current_workspace().code_location_entries["x"].code_location.met_at -= 2.0
+        soon.code_location.met_at -= 2.0
         workspace.refresh_workspace()
         assert read() is soon, "no longer"
         workspace.reload_code_location("x")
