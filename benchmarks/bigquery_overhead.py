@@ -15,7 +15,7 @@ from datetime import date
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests" / "peer"))
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "peer")]
 
 from peer_server import PROJECT, Peer  # noqa: E402
 

@@ -2,13 +2,10 @@
 
 import json
 import logging
-import sys
-import threading
-import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial, wraps
+from functools import partial
 from typing import Any, TypeVar
 
 import dagster as dg
@@ -28,9 +25,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-_SERVER_ID_SECONDS = 10
-_SERVERS_OVERLAP_SECONDS = 45.0
-"""Less than the minute after which the daemon looks again, and more than one server's successor takes to be alone."""
 
 
 def console_loggers_are(
@@ -76,140 +70,6 @@ def keep_connections(instance: dg.DagsterInstance) -> None:
         storage._engine = kept(  # type: ignore[union-attr]
             f"dagster {url}", partial(create_pg_engine, url, isolation_level="AUTOCOMMIT", **KEPT)
         )
-
-
-def is_code_server() -> bool:
-    """Whether this process answers those who ask for a location's snapshot; others need no preparation for it."""
-    return "dagster._grpc.server" in sys.modules
-
-
-def compile_records() -> None:
-    """Take a snapshot of next to nothing, before that of a whole location.
-
-    Dagster compiles the constructor of a record where it is first used, and the constructor keeps that caller's locals
-    (dagster_shared 1.13, `check/builder.py`): in a code server the whole first snapshot, for as long as it lives.
-    """
-    from dagster._core.remote_representation.external_data import RepositorySnap
-
-    daily = dg.DailyPartitionsDefinition("2026-01-01")
-    checks = [dg.AssetCheckSpec("check", asset="made")]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        again = dg.BackfillPolicy.multi_run()
-        made = dg.asset(name="made", partitions_def=daily, check_specs=checks, backfill_policy=again)
-        mapped = dg.AssetDep("made", partition_mapping=dg.TimeWindowPartitionMapping())
-        read = dg.asset(name="read", partitions_def=daily, deps=[mapped, dg.AssetKey("source")])
-        job = dg.define_asset_job("job", "made")
-        definitions = dg.Definitions(
-            assets=[made(lambda: None), read(lambda: None), dg.AssetSpec("source")],
-            schedules=[dg.schedule(name="schedule", cron_schedule="@daily", job=job)(lambda: None)],
-            sensors=[
-                dg.sensor(name="sensor", job=job)(lambda: None),
-                dg.sensor(name="selecting", asset_selection="*")(lambda: None),
-            ],
-        )
-        repository = definitions.get_repository_def()
-        for deferred in (True, False):
-            RepositorySnap.from_def(repository, defer_snapshots=deferred)
-
-
-def snapshot_once(before_answer: Callable[[], None]) -> None:
-    """Let a code server make the snapshot of its definitions once, which stay as they are while it lives.
-
-    Daemon, webserver and whoever else reads it ask at once; each answer of Dagster's takes seconds for a thousand
-    tenants, and as much memory as the location itself. `before_answer` is called each time.
-    """
-    from dagster._core.remote_origin import RemoteRepositoryOrigin
-    from dagster._core.remote_representation.external_data import RepositoryErrorSnap
-    from dagster._grpc import server
-
-    served: Any = server.DagsterApiServer
-    if hasattr(served, "once"):
-        return
-    made, lock = served._get_serialized_external_repository_data, threading.Lock()
-    failed = serialize_value(RepositoryErrorSnap(error=None)).partition(",")[0]
-
-    def once(this: Any, request: Any) -> str:
-        origin = deserialize_value(request.serialized_repository_python_origin, RemoteRepositoryOrigin)
-        asked = (origin.repository_name, request.defer_snapshots)  # each who asks has his own name for the location
-        with lock:
-            kept: dict[tuple[str, bool], str] = this.__dict__.setdefault("kept_snapshots", {})
-            answer = kept.get(asked) or str(made(this, request))
-            if not answer.startswith(failed):
-                kept[asked] = answer
-            before_answer()
-            return answer
-
-    served.once = served._get_serialized_external_repository_data = once
-
-
-def snapshots_in_pieces() -> None:
-    """Let this process take a location's snapshot in pieces, which every code server of Dagster's offers.
-
-    As one message, which is what Dagster 1.13 asks for, the code server holds it three times more for each who asks at
-    that moment (a thousand tenants: 35 MB each), and beyond 100 MB it is refused.
-    """
-    from dagster._grpc.__generated__ import dagster_api_pb2
-    from dagster._grpc.client import DEFAULT_REPOSITORY_GRPC_TIMEOUT, DagsterGrpcClient
-
-    def external_repository(
-        this: Any,
-        remote_repository_origin: Any,
-        defer_snapshots: bool = False,
-        timeout: int = DEFAULT_REPOSITORY_GRPC_TIMEOUT,
-    ) -> str:
-        pieces = this._streaming_query(
-            "StreamingExternalRepository",
-            dagster_api_pb2.ExternalRepositoryRequest,
-            serialized_repository_python_origin=serialize_value(remote_repository_origin),
-            defer_snapshots=defer_snapshots,
-            timeout=timeout,
-        )
-        return "".join(piece.serialized_external_repository_chunk for piece in pieces)
-
-    DagsterGrpcClient.external_repository = external_repository  # type: ignore[assignment, method-assign]
-
-
-def locations_for_as_long_as_their_server() -> None:
-    """Let this process read a location again only where another server answers for it, or the last time failed.
-
-    Dagster 1.13's daemon also does so every minute, though it asks every second which server it is: a thousand tenants
-    are 35 MB of text and seconds of work, for which runs and ticks wait. While an old and a new server share an address
-    one reading may be of both, so what was read soon after a server was first met is read once more. Servers that are
-    given an id of their own (`--fixed-server-id`) are told apart by nothing else.
-    """
-    from dagster._core.workspace.context import WorkspaceProcessContext
-
-    reading: Any = WorkspaceProcessContext
-    read = getattr(reading._load_location, "__wrapped__", reading._load_location)
-
-    @wraps(read)
-    def read_where_needed(this: Any, origin: Any, reload: bool) -> Any:
-        known: Any = None if reload else this.get_current_workspace().code_location_entries.get(origin.location_name)
-        same = bool(known) and _is_served_as_before(known, origin)
-        met_at = getattr(known.code_location, "met_at", None) if same else None
-        if met_at is not None and known.update_timestamp - met_at >= _SERVERS_OVERLAP_SECONDS:
-            return known
-        entry = read(this, origin, reload)
-        if entry.code_location is not None:
-            again = met_at is not None and entry.code_location.server_id == known.code_location.server_id
-            entry.code_location.met_at = met_at if again else entry.update_timestamp
-        return entry
-
-    reading._load_location = read_where_needed
-
-
-def _is_served_as_before(known: Any, origin: Any) -> bool:
-    from dagster._core.errors import DagsterUserCodeUnreachableError
-    from dagster._core.remote_origin import GrpcServerCodeLocationOrigin
-
-    if not isinstance(origin, GrpcServerCodeLocationOrigin) or known.origin != origin or known.code_location is None:
-        return False  # servers that Dagster itself starts are kept alive by being asked
-    try:
-        served = known.code_location.client.get_server_id(timeout=_SERVER_ID_SECONDS)
-    except DagsterUserCodeUnreachableError:
-        return False
-    return bool(served == known.code_location.server_id)
 
 
 def planned_as_evaluated(event: dg.EventLogEntry) -> dg.EventLogEntry:

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import dagster as dg
 
-from convergence_assets import dagster_compat
+from convergence_assets import dagster_locations
 from convergence_assets.assets.factory import build_assets
 from convergence_assets.memory import give_free_pages_back, give_large_blocks_back
 from convergence_assets.operations.dagster_logs import set_up_logs
@@ -37,10 +37,10 @@ def _of_a_run(settings: Settings) -> dg.Definitions:
 
 
 def _of_a_location(settings: Settings) -> dg.Definitions:
-    if dagster_compat.is_code_server():
+    if dagster_locations.is_code_server():
         give_large_blocks_back()
-        dagster_compat.compile_records()
-        dagster_compat.snapshot_once(give_free_pages_back)
+        dagster_locations.compile_records()
+        dagster_locations.snapshot_once(give_free_pages_back)
     registry = _registry(settings)
     part = registry.part(settings.shard.holds)
     schedules, sensors = build_scheduling(part, settings)

@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from convergence_assets import dagster_compat
+from convergence_assets import dagster_compat, dagster_locations
 from convergence_assets.logs.process import set_up_beside_dagster
 from convergence_assets.logs.runs import automation_logger, run_logger
 from convergence_assets.redaction import redacted
@@ -32,8 +32,8 @@ class Instance(dg.DagsterInstance):
         os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", EVENTS_TOGETHER)
         dagster_compat.keep_connections(self)
         if _process(*sys.argv[:1]) in ("daemon", "webserver"):  # they read locations as long as they live
-            dagster_compat.snapshots_in_pieces()
-            dagster_compat.locations_for_as_long_as_their_server()
+            dagster_locations.snapshots_in_pieces()
+            dagster_locations.kept_as_long_as_their_server()
         set_up_logs()
 
     @classmethod

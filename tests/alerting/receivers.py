@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import threading
 import time
@@ -14,6 +13,8 @@ from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+from ports import free_port
 
 Answer = tuple[int, str, dict[str, str]]
 OK: Answer = (200, "ok", {})  # as Slack says it
@@ -135,10 +136,3 @@ class Alertmanager:
 
 def alertmanager_binary() -> str | None:
     return shutil.which("prometheus-alertmanager", path=f"{os.environ.get('PATH', '')}:/usr/bin")
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-    return port

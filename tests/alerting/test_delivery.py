@@ -12,7 +12,8 @@ import pytest
 import sqlalchemy as sa
 from clean_environment import clean_environment
 from desk import ALL, Desk, failed, to
-from receivers import Receiver, free_port
+from ports import free_port
+from receivers import Receiver
 
 from convergence_assets.alerting.deliver import deliver
 from convergence_assets.alerting.routes import Route, Routes

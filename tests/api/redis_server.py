@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from peer_server import free_port
+from ports import free_port
 
 START_SECONDS = 20
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from peer_server import free_port
+from ports import free_port
 from redis_server import Redis
 from service import ADMIN_KEY, GENEROUS, serving
 from test_ending import served, settings_at

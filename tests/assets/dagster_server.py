@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from clean_environment import clean_environment
+from ports import free_port
 from project import TENANTS, Project
 
 BIN = Path(sys.executable).parent
@@ -31,12 +32,6 @@ def environment(project: Project, instance: str = INSTANCE, **more: str) -> dict
         "CONVERGENCE_TENANTS": str(TENANTS),
         "DAGSTER_HOME": str(dagster_home),
     } | more  # fmt: skip
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def await_listening(port: int, server: subprocess.Popen, log: Path) -> None:

@@ -25,7 +25,8 @@ from dagster._core.remote_origin import InProcessCodeLocationOrigin, RemoteJobOr
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._daemon.types import DaemonHeartbeat
 from dagster_server import await_listening
-from peer_server import Peer, free_port
+from peer_server import Peer
+from ports import free_port
 from postgres_server import Postgres
 
 from convergence_assets.control import outbox

@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 from clean_environment import clean_environment
+from ports import free_port
 from project import TENANTS, Project, hourly
 
 from convergence_assets.control.location import control_url
@@ -23,12 +24,6 @@ from convergence_assets.control.store import ControlStore
 ROOT = Path(__file__).parents[2]
 OPERATIONS = ROOT / "tests" / "operations"
 DAY = date(2026, 3, 2)
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def answers(url: str) -> bool:

@@ -13,7 +13,7 @@ from dagster._core.scheduler.instigation import TickData, TickStatus
 from dagster._serdes import serialize_value
 from dagster._utils.error import SerializableErrorInfo
 
-from convergence_assets import dagster_compat
+from convergence_assets import dagster_compat, dagster_locations
 from convergence_assets.operations import dagster_logs
 from convergence_assets.operations.dagster_logs import Instance, _process
 from convergence_assets.redaction import remember
@@ -200,9 +200,9 @@ def test_what_reads_locations_as_long_as_it_lives_takes_their_snapshots_in_piece
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: str, long_lived: bool
 ) -> None:
     asked: list[str] = []
-    ways = ["snapshots_in_pieces", "locations_for_as_long_as_their_server"]
+    ways = ["snapshots_in_pieces", "kept_as_long_as_their_server"]
     for way in ways:
-        monkeypatch.setattr(dagster_compat, way, lambda way=way: asked.append(way))
+        monkeypatch.setattr(dagster_locations, way, lambda way=way: asked.append(way))
     monkeypatch.setattr(dagster_logs, "set_up_logs", lambda: None)
     monkeypatch.setattr("sys.argv", [started])
     (tmp_path / "dagster.yaml").write_text(f"telemetry: {{enabled: false}}\n{CLASS}")

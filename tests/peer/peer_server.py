@@ -2,13 +2,14 @@
 
 import os
 import signal
-import socket
 import subprocess
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ports import free_port
 
 from convergence_assets.settings import Settings
 
@@ -25,8 +26,8 @@ class Peer:
 
     environment: Path
     data: Path
-    port: int = field(default_factory=lambda: free_port())
-    grpc_port: int = field(default_factory=lambda: free_port())
+    port: int = field(default_factory=free_port)
+    grpc_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -85,9 +86,3 @@ class Peer:
         with self.client() as client:
             for dataset in client.list_datasets(include_all=True):
                 client.delete_dataset(dataset.dataset_id, delete_contents=True, not_found_ok=True)
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])

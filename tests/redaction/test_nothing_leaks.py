@@ -24,13 +24,14 @@ import sqlalchemy as sa
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 from clean_environment import clean_environment
+from ports import free_port
 from postgres_server import Postgres
 
 sys.path += [str(Path(__file__).parents[1] / room) for room in ("assets", "alerting", "redaction")]
 
 from leaking_days import BY_EXCEPTION, BY_SQL
 from project import TENANTS, Project, hourly
-from receivers import Receiver, free_port
+from receivers import Receiver
 
 from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.warehouse.interface import Job
@@ -257,6 +258,7 @@ def flows(
     """What people and programs do with a platform; the API key that was made, and the runs that failed."""
     api = httpx.Client(base_url=f"http://127.0.0.1:{api_port}", timeout=60)
     wait_for(lambda: api.get("/health/ready").status_code == 200, log)
+    wait_for(lambda: httpx.get(f"http://127.0.0.1:{port}/server_info").status_code == 200, log)
     made = api.post("/admin/tenants/acme/api-keys", json={}, headers={"x-admin-key": ADMIN})
     assert made.status_code == 201, made.text
     key = next(value for value in made.json().values() if str(value).startswith("cvg_"))

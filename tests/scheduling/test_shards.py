@@ -3,11 +3,10 @@
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import time
 from collections import Counter
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -15,9 +14,10 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import pytest
 import yaml
-from dagster_server import BIN, await_listening, dagster_dev, environment, free_port
+from dagster_server import BIN, await_listening, dagster_dev, environment
 from hypothesis import given
 from hypothesis import strategies as st
+from ports import free_ports
 from project import TENANTS, Project, hourly
 
 from convergence_assets.settings import Settings, SettingsError, Shard
@@ -51,16 +51,6 @@ def test_hosts_of_their_own_share_a_port() -> None:
     servers = [entry["grpc_server"] for entry in yaml.safe_load(said)["load_from"]]
     assert [(s["host"], s["port"]) for s in servers] == [("code-1", 3030), ("code-2", 3030)]
     assert "CONVERGENCE_SHARD=2/2 dagster code-server start" in said
-
-
-def free_ports(count: int) -> list[int]:
-    """Neighbours: the first is found free, the others are tried."""
-    while True:
-        first = free_port()
-        with ExitStack() as stack, suppress(OSError, OverflowError):
-            for port in range(first, first + count):
-                stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
-            return list(range(first, first + count))
 
 
 @pytest.mark.slow
