@@ -18,6 +18,7 @@ import httpx
 import pytest
 import sqlalchemy as sa
 from clean_environment import clean_environment
+from ports import free_port
 from project import Project
 from service import tenants_at
 
@@ -43,9 +44,7 @@ class Served(NamedTuple):
 
 @contextmanager
 def served(settings: Settings, preexec_fn: Callable[[], None] | None = None, **more: str) -> Iterator[Served]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     environ = clean_environment() | {
         "CONVERGENCE_HOME": str(settings.home), "CONVERGENCE_TENANTS": settings.tenants,
         "CONVERGENCE_API_PER_MINUTE": "10000000", "CONVERGENCE_API_PER_HOUR": "100000000",
