@@ -13,6 +13,7 @@ import sqlglot
 import typer
 import yaml
 from sqlglot import exp
+from sqlglot.dialects.bigquery import BigQuery
 from typer.exceptions import TyperException
 from typer.testing import CliRunner
 
@@ -167,6 +168,9 @@ def test_every_query_of_the_ledger_names_its_tables_and_columns(document: Path) 
         table = TABLES[tree.find(exp.Table).name]  # type: ignore[union-attr]
         declared = {column.name for column in table.schema.columns}
         assert {column.name for column in tree.find_all(exp.Column)} <= declared, statement
+        # What sqlglot reads and BigQuery does not: a reserved word neither quoted nor after a dot.
+        bare = {c.name for c in tree.find_all(exp.Column) if not c.table and not c.this.args["quoted"]}
+        assert not bare & BigQuery.Generator.RESERVED_KEYWORDS, statement
 
 
 def test_every_variable_in_the_readme_is_read_somewhere() -> None:

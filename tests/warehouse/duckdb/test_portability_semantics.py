@@ -1,8 +1,10 @@
 """Each verified function answers on DuckDB what BigQuery's documentation says."""
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -10,7 +12,7 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
-from convergence_assets.warehouse.duckdb.portability import VERIFIED
+from convergence_assets.warehouse.duckdb.portability import NAMES, VERIFIED
 from convergence_assets.warehouse.duckdb.transpile import install_functions, transpile
 
 D = Decimal
@@ -415,3 +417,11 @@ def test_filtered_counts_are_right_above_one_row_group(connection: duckdb.DuckDB
     assert connection.execute(transpile("SELECT COUNT(*), COUNTIF(x = 1) FROM many WHERE x > 0")).fetchall() == [
         (200000, 100000)
     ]
+
+
+def test_the_guide_and_the_suggestions_name_the_functions_of_the_tables_as_bigquery_does() -> None:
+    sql = " ".join([e for e, _ in VALUES] + [s for s, _ in ROWS])
+    called = set(re.findall(r"\b([A-Z][A-Z0-9_]+)\(", sql)) - {"SAFE_OFFSET", "SAFE_ORDINAL", "WEEK"}
+    guide = (Path(__file__).parents[3] / "docs" / "PIPELINES.md").read_text()
+    (listed,) = re.findall(r"^Functions: `([^`]+)`", guide, re.MULTILINE)
+    assert set(listed.split()) == NAMES == called
