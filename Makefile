@@ -9,7 +9,7 @@ PEERS_STAMP := benchmarks/peers/.environments/.installed
 export DAGSTER_HOME ?= $(CURDIR)/.convergence/dagster
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui test test-fast test-bigquery soak bench lint types imports docs check clean
+.PHONY: help install demo ui test test-fast test-live test-bigquery soak bench lint types imports docs check clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -31,22 +31,28 @@ ui: $(STAMP) ## open the Dagster UI on http://127.0.0.1:3000
 	@mkdir -p $(DAGSTER_HOME) && cp dagster.yaml $(DAGSTER_HOME)/dagster.yaml
 	$(BIN)/dagster dev -w workspace.yaml
 
-test: $(STAMP) ## run all tests
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not alone and not peer and not soak'
-	$(BIN)/python -m pytest -m 'alone and not peer and not soak'
+# Two or more processes of pytest, each with tests of its own; `loadgroup` keeps together those that share a server.
+PYTEST := $(BIN)/python -m pytest
+SIDE_BY_SIDE := -n auto --dist loadgroup --durations 10
 
-test-fast: $(STAMP) ## run the tests that take less than ten seconds each
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not slow and not peer and not soak'
+test: $(STAMP) ## run the tests, all but those that need a deployment, a BigQuery server or minutes of load
+	$(PYTEST) $(SIDE_BY_SIDE) -m 'not live and not peer and not soak'
+
+test-fast: $(STAMP) ## run the tests that take less than a second each
+	$(PYTEST) $(SIDE_BY_SIDE) -m 'not slow and not live and not peer and not soak'
+
+test-live: $(STAMP) ## run the tests of a whole deployment: daemon, webserver, code server, workers
+	$(PYTEST) $(SIDE_BY_SIDE) -m 'live and not peer and not soak'
 
 $(PEER_STAMP): tests/peer/requirements.txt tests/peer/environment.py $(STAMP)
 	$(BIN)/python tests/peer/environment.py $(PEER)
 	@touch $(PEER_STAMP)
 
 test-bigquery: $(STAMP) $(PEER_STAMP) ## run the BigQuery tests against a local server (needs a Python 3.13 beside)
-	CONVERGENCE_PEER_ENVIRONMENT=$(PEER) $(BIN)/python -m pytest -m "peer and not soak"
+	CONVERGENCE_PEER_ENVIRONMENT=$(PEER) $(PYTEST) --durations 10 -m 'peer and not soak'
 
 soak: $(STAMP) $(PEER_STAMP) ## run the tests that need minutes of load or outage
-	CONVERGENCE_PEER_ENVIRONMENT=$(PEER) $(BIN)/python -m pytest -m soak --timeout 3600
+	CONVERGENCE_PEER_ENVIRONMENT=$(PEER) $(PYTEST) -m soak --timeout 3600
 
 $(PEERS_STAMP): benchmarks/peers/requirements-dbt.txt benchmarks/peers/requirements-sqlmesh.txt benchmarks/peers/environment.py $(STAMP)
 	$(BIN)/python benchmarks/peers/environment.py
@@ -65,9 +71,9 @@ imports: $(STAMP) ## the rooms and their arrows (import-linter)
 	$(BIN)/lint-imports
 
 docs: $(STAMP) ## every path, command and make target that the documents name exists
-	$(BIN)/python -m pytest -q tests/test_documents.py
+	$(PYTEST) -q tests/test_documents.py
 
-check: lint types imports docs test ## everything CI runs
+check: lint types imports docs test test-live test-bigquery ## everything CI runs
 
 clean: ## remove what the project made (environment, state, caches)
 	rm -rf $(VENV) $(PEER) .convergence .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -149,11 +149,13 @@ class EventLogStorage(SqliteEventLogStorage):
     cut may take the events of the last seconds. Runs, and what was published, are on the disk by then.
     """
 
+    _empty: ClassVar[bytes] = b""
+    """The file of a run without events, made once a process."""
+
     def __init__(self, base_dir: str) -> None:
         self._kept: OrderedDict[str, KeptEngine] = OrderedDict()
         self._open: _Transactions | None = None
         self._tables: set[str] = set()
-        self._empty = b""
         super().__init__(base_dir)
         self._db_lock = threading.RLock()  # type: ignore[assignment]  # held over a whole event, and for each statement
 
@@ -267,12 +269,12 @@ class EventLogStorage(SqliteEventLogStorage):
             self._initdb(_unkept_engine(path))
 
     def _empty_file(self, scratch: Path) -> bytes:
-        if not self._empty:
+        if not EventLogStorage._empty:
             engine = _unkept_engine(scratch)
             self._initdb(engine)
             engine.dispose()
-            self._empty = scratch.read_bytes()
-        return self._empty
+            EventLogStorage._empty = scratch.read_bytes()
+        return EventLogStorage._empty
 
     def dispose(self) -> None:
         super().dispose()

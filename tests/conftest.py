@@ -1,20 +1,40 @@
-"""What tests of several rooms share: the local BigQuery server, and a Postgres."""
+"""What tests of several packages share: a small project, the local BigQuery server, a Postgres."""
 
 import os
-import sys
+import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parent / "peer"))
-sys.path.insert(0, str(Path(__file__).parent / "postgres"))
+from tests.assets.project import Project
+from tests.peer.peer_server import Peer
+from tests.postgres.postgres_server import Postgres
 
-from peer_server import Peer
-from postgres_server import Postgres
+ROOT = Path(__file__).parents[1]
+ENVIRONMENT = Path(os.environ.get("CONVERGENCE_PEER_ENVIRONMENT", ROOT / ".peer"))
 
-ENVIRONMENT = Path(os.environ.get("CONVERGENCE_PEER_ENVIRONMENT", Path(__file__).parents[1] / ".peer"))
+
+def _leave_behind_what_was_inherited() -> None:
+    """A background job or a CI runner ignores SIGINT, closes stdin, or hides new files from everybody else."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    os.umask(0o022)
+    with suppress(OSError):
+        os.fstat(0)
+        return
+    os.open(os.devnull, os.O_RDONLY)
+
+
+_leave_behind_what_was_inherited()
+# Processes that tests start import `tests` and the package from here.
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project.at(tmp_path / "home")
 
 
 @pytest.fixture(autouse=True)

@@ -10,9 +10,9 @@ import dagster as dg
 import psycopg2
 import pytest
 import sqlalchemy as sa
-from postgres_server import Postgres
 
 from convergence_assets.control.store import ControlStore
+from tests.postgres.postgres_server import Postgres
 
 pytestmark = pytest.mark.xdist_group("postgres")
 DEPLOYED = Path(__file__).parents[1] / "deploy" / "dagster.postgres.yaml"

@@ -32,13 +32,14 @@ from dagster._serdes import deserialize_value
 from dagster._utils.error import SerializableErrorInfo
 
 from convergence_assets import dagster_compat
+from tests.dagster_homes import dagster_at
 
 ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
 def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.local_temp(str(tmp_path_factory.mktemp("dagster"))) as found:
+    with dagster_at(tmp_path_factory.mktemp("dagster")) as found:
         yield found
 
 

@@ -21,16 +21,17 @@ from dagster._core.remote_origin import (
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._serdes import deserialize_value, serialize_value
 from dagster._utils.error import SerializableErrorInfo
-from ports import free_port
 
 from convergence_assets import dagster_locations
+from tests.dagster_homes import dagster_at
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
 def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.local_temp(str(tmp_path_factory.mktemp("dagster"))) as found:
+    with dagster_at(tmp_path_factory.mktemp("dagster")) as found:
         yield found
 
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ports import free_port, free_ports
+from tests.ports import free_port, free_ports
 
 
 def test_no_port_is_soon_given_again_nor_one_that_is_in_use() -> None:

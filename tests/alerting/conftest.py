@@ -1,33 +1,29 @@
 """A desk on a control store of each kind, and receivers."""
 
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from desk import Desk, to
-from receivers import Mailbox, Receiver
-
 from convergence_assets.alerting.routes import Routes
+from tests.alerting.desk import Desk, to
+from tests.alerting.receivers import Mailbox, Receiver
+from tests.control_stores import sqlite_store
+from tests.postgres.postgres_server import POSTGRES
+from tests.postgres.postgres_stores import postgres_store
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # Apprise 2.3 imports imghdr
     import apprise.utils.pgp  # noqa: F401
 
-POSTGRES = pytest.param("postgres", marks=pytest.mark.xdist_group("postgres"))
-
 
 @pytest.fixture(params=["sqlite", POSTGRES])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Of a store of each kind that nobody has opened yet."""
+    """Of an empty store of each kind."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/control.db"
-    server = request.getfixturevalue("postgres")
-    return str(server.url(server.database()))
+        return sqlite_store(tmp_path / "control.db")
+    return postgres_store(request.getfixturevalue("postgres"))
 
 
 @pytest.fixture
@@ -59,4 +55,4 @@ def mailbox() -> Iterator[Mailbox]:
 @pytest.fixture
 def desk(tmp_path: Path, receiver: Receiver) -> Desk:
     """On SQLite; everything goes to `receiver`, as PagerDuty."""
-    return Desk(f"sqlite:///{tmp_path}/control.db", Routes({}, to(f"pagerduty+http://KEY@{receiver.place}")))
+    return Desk(sqlite_store(tmp_path / "control.db"), Routes({}, to(f"pagerduty+http://KEY@{receiver.place}")))

@@ -1,8 +1,6 @@
 """What stands at the other end: an HTTP receiver, an SMTP server and an Alertmanager, all real and on loopback."""
 
 import json
-import os
-import shutil
 import subprocess
 import threading
 import time
@@ -14,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from ports import free_port
+from tests.ports import free_port
 
 Answer = tuple[int, str, dict[str, str]]
 OK: Answer = (200, "ok", {})  # as Slack says it
@@ -95,7 +93,7 @@ class Mailbox:
 class Alertmanager:
     """Debian's, with a folder of its own."""
 
-    def __init__(self, folder: Path, receiver: str) -> None:
+    def __init__(self, program: str, folder: Path, receiver: str) -> None:
         config = folder / "alertmanager.yml"
         config.write_text(
             "route: {receiver: hook, group_by: ['...'], group_wait: 0s, group_interval: 1s}\n"
@@ -105,7 +103,7 @@ class Alertmanager:
         with open(folder / "alertmanager.log", "wb") as log:
             self._process = subprocess.Popen(
                 [
-                    str(alertmanager_binary()), f"--config.file={config}", f"--storage.path={folder / 'data'}",
+                    program, f"--config.file={config}", f"--storage.path={folder / 'data'}",
                     f"--web.listen-address=127.0.0.1:{self.port}", "--cluster.listen-address=",
                 ],
                 stdout=log, stderr=log,
@@ -132,7 +130,3 @@ class Alertmanager:
                 return True
         except OSError:
             return False
-
-
-def alertmanager_binary() -> str | None:
-    return shutil.which("prometheus-alertmanager", path=f"{os.environ.get('PATH', '')}:/usr/bin")

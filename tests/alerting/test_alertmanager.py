@@ -6,21 +6,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from desk import Desk, failed, to
-from golden import same
-from receivers import Alertmanager, Receiver, alertmanager_binary
 
 from convergence_assets.alerting.channels.alertmanager import alerts
 from convergence_assets.alerting.routes import Routes
+from tests.alerting.desk import Desk, failed, to
+from tests.alerting.golden import same
+from tests.alerting.receivers import Alertmanager, Receiver
+from tests.tools import program
 
 HOUR = 3600
 
 
 @pytest.fixture
 def alertmanager(tmp_path: Path, receiver: Receiver) -> Iterator[Alertmanager]:
-    if alertmanager_binary() is None:
-        pytest.skip("no prometheus-alertmanager on the PATH: apt-get install prometheus-alertmanager")
-    started = Alertmanager(tmp_path, receiver.place)
+    binary = program("prometheus-alertmanager", "prometheus-alertmanager")
+    started = Alertmanager(binary, tmp_path, receiver.place)
     yield started
     started.stop()
 

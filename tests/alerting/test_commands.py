@@ -2,19 +2,19 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from clean_environment import clean_environment
-from desk import Desk, failed, platform, to
-from receivers import Mailbox, Receiver
 
 from convergence_assets.alerting.routes import Routes
 from convergence_assets.control.incidents import open_incidents
 from convergence_assets.operations.routing import routes_of
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_tenants
+from tests import commands
+from tests.alerting.desk import Desk, failed, platform, to
+from tests.alerting.receivers import Mailbox, Receiver
+from tests.clean_environment import clean_environment
 
 ROUTES = "alerts: {{routes: [{{severities: [critical, warning], to: '{to}'}}]}}\n"
 
@@ -43,10 +43,7 @@ class House:
         return routes_of(load_tenants(Settings.from_env(self.environ)))
 
     def run(self, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "convergence_assets.cli.main", "alerts", *words],
-            env=clean_environment() | self.environ | environ, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        done = commands.convergence("alerts", *words, environ=clean_environment() | self.environ | environ)
         assert "Traceback" not in done.stderr, done.stderr
         return done
 

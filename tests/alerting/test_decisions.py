@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from desk import ALL, Desk, failed, platform, to
-from receivers import Receiver
 
 from convergence_assets.alerting.routes import Route, Routes
 from convergence_assets.control import incidents
+from tests.alerting.desk import ALL, Desk, failed, platform, to
+from tests.alerting.receivers import Receiver
 
 HOUR = 3600
 

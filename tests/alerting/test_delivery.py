@@ -10,16 +10,16 @@ from threading import Barrier, Thread
 
 import pytest
 import sqlalchemy as sa
-from clean_environment import clean_environment
-from desk import ALL, Desk, failed, to
-from ports import free_port
-from receivers import Receiver
 
 from convergence_assets.alerting.deliver import deliver
 from convergence_assets.alerting.routes import Route, Routes
 from convergence_assets.control import incidents, outbox
 from convergence_assets.control.tables import incidents as incidents_table
 from convergence_assets.control.tables import outbox as table
+from tests.alerting.desk import ALL, Desk, failed, to
+from tests.alerting.receivers import Receiver
+from tests.clean_environment import clean_environment
+from tests.ports import free_port
 
 
 def pagerduty(receiver: Receiver) -> str:

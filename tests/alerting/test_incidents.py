@@ -4,13 +4,13 @@ from threading import Barrier, Thread
 
 import pytest
 import sqlalchemy as sa
-from desk import Desk, failed, platform, to
 
 from convergence_assets.alerting.dispatch import forget
 from convergence_assets.alerting.routes import Routes
 from convergence_assets.control import incidents, notifications, outbox
 from convergence_assets.control.incidents import Incident, open_incidents, raise_alert, resolve
 from convergence_assets.control.tables import incidents as table
+from tests.alerting.desk import Desk, failed, platform, to
 
 DAY = 86400
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import apprise.plugins.slack
 import pytest
-from desk import Desk, failed, platform, to
-from golden import same
-from receivers import Mailbox, Receiver
 
 from convergence_assets.alerting.links import Links
 from convergence_assets.alerting.routes import Route, Routes
+from tests.alerting.desk import Desk, failed, platform, to
+from tests.alerting.golden import same
+from tests.alerting.receivers import Mailbox, Receiver
 
 
 def text(desk: Desk, number: int = -1) -> str:

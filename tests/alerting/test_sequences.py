@@ -6,17 +6,17 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
-from desk import Desk, failed, platform, to
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from receivers import Receiver
 
 from convergence_assets.alerting.alert import Alert
 from convergence_assets.alerting.dispatch import GROUP_INTERVAL, REPEAT_AFTER
 from convergence_assets.alerting.message import Message
 from convergence_assets.alerting.routes import Routes
 from convergence_assets.control import incidents
+from tests.alerting.desk import Desk, failed, platform, to
+from tests.alerting.receivers import Receiver
 
 TICK = timedelta(seconds=30)
 # Late partitions are muted by a dead daemon, failed runs are not; two causes, and one of information.

@@ -1,18 +1,13 @@
 """The API on loopback over two tenants' data."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[1] / "assets"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "ledger"))
-
-from service import Service, furnish, serving
-
-POSTGRES = pytest.param("postgres", marks=pytest.mark.xdist_group("postgres"))
+from tests.api.service import Service, furnish, serving
+from tests.postgres.postgres_server import POSTGRES
+from tests.postgres.postgres_stores import postgres_store
 
 
 @pytest.fixture(scope="module", params=["sqlite", POSTGRES])
@@ -22,7 +17,7 @@ def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     more = {}
     if request.param == "postgres":
         server = request.getfixturevalue("postgres")
-        more["control_url"] = server.url(server.database())
+        more["control_url"] = postgres_store(server)
     with serving(tmp_path_factory.mktemp("service"), **more) as running:
         running.ids = furnish(running)
         yield running

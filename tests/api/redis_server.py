@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ports import free_port
+from tests.ports import free_port
 
 START_SECONDS = 20
 
@@ -18,6 +18,7 @@ class Redis:
     """On a free loopback port; it keeps nothing once it has ended."""
 
     folder: Path
+    program: str
     port: int = field(default_factory=free_port)
     process: "subprocess.Popen[bytes] | None" = None
 
@@ -27,7 +28,7 @@ class Redis:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        words = ["redis-server", "--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--dir", self.folder]
+        words = [self.program, "--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--dir", self.folder]
         self.process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():

@@ -13,8 +13,6 @@ from typing import Any
 import dagster as dg
 import httpx
 import sqlalchemy as sa
-from following import good, run_assets, table
-from project import TENANTS, Project
 
 from convergence_assets.alerting.alert import Alert
 from convergence_assets.api.deployment import Deployment
@@ -26,6 +24,9 @@ from convergence_assets.control.runs import IndexedRun
 from convergence_assets.control.tables import api_keys
 from convergence_assets.ledger.follow import Follower
 from convergence_assets.settings import Settings
+from tests.assets.project import TENANTS, Project
+from tests.dagster_homes import dagster_at
+from tests.ledger.following import good, run_assets, table
 
 ADMIN_KEY = "an-admin-key-for-tests-alone"
 MARKER = "zzsecret"
@@ -98,12 +99,6 @@ def tenants_at(folder: Path) -> Path:
         said = file.read_text().replace("demo_costs", OTHER_PIPELINE).replace("tenant_id: acme", f"tenant_id: {OTHER}")
         file.write_text(said.replace("Acme", f"Globex {MARKER}").replace("acme_export", f"{OTHER}_export"))
     return folder
-
-
-def dagster_at(folder: Path, config: str = "") -> dg.DagsterInstance:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "dagster.yaml").write_text(f"telemetry: {{enabled: false}}\n{config}")
-    return dg.DagsterInstance.from_config(str(folder))
 
 
 @contextmanager

@@ -1,10 +1,9 @@
 """What the operator sees and does."""
 
-from service import MARKER, OTHER, Service
-
 from convergence_assets.control import audit
 from convergence_assets.control.locks import Claim
 from convergence_assets.control.requests import ask
+from tests.api.service import MARKER, OTHER, Service
 
 
 def test_tenants_are_listed_and_one_is_shown_with_what_it_has_used(service: Service) -> None:

@@ -5,7 +5,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from service import DAY, OTHER, OTHER_PIPELINE, Service, indexed
 
 from convergence_assets.control import audit, planning
 from convergence_assets.control.locks import Claim, Locks
@@ -14,6 +13,7 @@ from convergence_assets.control.requests import ask
 from convergence_assets.scheduling.planner import Found, Planner
 from convergence_assets.scheduling.room import Launch
 from convergence_assets.scheduling.targets import Targets, targets_of
+from tests.api.service import DAY, OTHER, OTHER_PIPELINE, Service, indexed
 
 RUNS = "/api/v1/pipelines/demo_costs/runs"
 YESTERDAY = datetime.now(ZoneInfo("Europe/Berlin")).date() - timedelta(days=1)

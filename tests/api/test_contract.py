@@ -7,7 +7,8 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemathesis.checks import CHECKS, load_all_checks
-from service import ADMIN_KEY, Service, expire
+
+from tests.api.service import ADMIN_KEY, Service, expire
 
 load_all_checks()
 AGREE = CHECKS.get_by_names(

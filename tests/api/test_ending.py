@@ -17,15 +17,15 @@ from typing import NamedTuple
 import httpx
 import pytest
 import sqlalchemy as sa
-from clean_environment import clean_environment
-from ports import free_port
-from project import Project
-from service import tenants_at
 
 from convergence_assets.control.keys import Keys
 from convergence_assets.control.store import ControlStore
 from convergence_assets.control.tables import api_requests
 from convergence_assets.settings import Settings
+from tests.api.service import tenants_at
+from tests.assets.project import Project
+from tests.clean_environment import clean_environment
+from tests.ports import free_port
 
 COMMAND = Path(sys.executable).parent / "convergence"
 

@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from service import Service, serving
 
 from convergence_assets import dagster_compat
 from convergence_assets.api import readiness
 from convergence_assets.api.readiness import Part
 from convergence_assets.operations.automation import DAEMONS
+from tests.api.service import Service, serving
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from urllib.parse import quote
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from service import ADMIN_KEY, MARKER, OTHER, OTHER_PIPELINE, OTHER_RUN, Service
 
 from convergence_assets.api.app import build_app
+from tests.api.service import ADMIN_KEY, MARKER, OTHER, OTHER_PIPELINE, OTHER_RUN, Service
 
 _UNKNOWN = ("nothing", "0" * 36)
 

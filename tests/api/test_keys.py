@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from project import Project
-from service import ADMIN_KEY, Service, expire, serving
 
 from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.control import audit
@@ -16,8 +14,11 @@ from convergence_assets.control.keys import KeyRevoked, Keys
 from convergence_assets.control.store import ControlStore
 from convergence_assets.control.tables import ledger_rows, metadata
 from convergence_assets.ledger.write import write
-
-POSTGRES = pytest.param("postgres", marks=pytest.mark.xdist_group("postgres"))
+from tests.api.service import ADMIN_KEY, Service, expire, serving
+from tests.assets.project import Project
+from tests.control_stores import sqlite_store
+from tests.postgres.postgres_server import POSTGRES
+from tests.postgres.postgres_stores import postgres_store
 
 
 @dataclass
@@ -40,9 +41,9 @@ class Safe:
 @pytest.fixture(params=["sqlite", POSTGRES])
 def safe(request: pytest.FixtureRequest, tmp_path: Path) -> Safe:
     if request.param == "sqlite":
-        return Safe(f"sqlite:///{tmp_path}/control.db")
+        return Safe(sqlite_store(tmp_path / "control.db"))
     server = request.getfixturevalue("postgres")
-    return Safe(server.url(server.database()).replace("postgresql", "postgresql+psycopg2", 1))
+    return Safe(postgres_store(server))
 
 
 def test_a_key_is_known_by_its_secret_until_it_expires_is_extended_and_revoked(safe: Safe) -> None:

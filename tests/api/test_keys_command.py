@@ -4,13 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
-from service import tenants_at
 from typer.testing import CliRunner, Result
 
 from convergence_assets.cli.main import app
 from convergence_assets.control.keys import Keys
 from convergence_assets.control.store import ControlStore
 from convergence_assets.settings import Settings
+from tests.api.service import tenants_at
 
 
 @pytest.fixture

@@ -1,23 +1,23 @@
 """How often a tenant may ask, and how often an address may be wrong."""
 
 import logging
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from ports import free_port
-from redis_server import Redis
-from service import ADMIN_KEY, GENEROUS, serving
-from test_ending import served, settings_at
 
 from convergence_assets.api.counting import AUTH_FAILURES, RATE_LIMIT_HITS, REQUESTS
 from convergence_assets.api.limiting import TENANT, Limits, network_of, rules
 from convergence_assets.control import audit
 from convergence_assets.control.keys import Keys
 from convergence_assets.control.store import ControlStore
+from tests.api.redis_server import Redis
+from tests.api.service import ADMIN_KEY, GENEROUS, serving
+from tests.api.test_ending import served, settings_at
+from tests.ports import free_port
+from tests.tools import program
 
 PATH = "/api/v1/pipelines"
 
@@ -36,9 +36,7 @@ def within_one_minute(seconds: float) -> None:
 
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[Redis]:
-    if shutil.which("redis-server") is None:
-        pytest.skip("redis-server is not installed")
-    server = Redis(tmp_path)
+    server = Redis(tmp_path, program("redis-server", "redis-server"))
     server.start()
     yield server
     server.kill()

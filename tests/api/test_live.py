@@ -1,26 +1,23 @@
 """The API beside a real daemon: ready once all of it works, runs come of what is asked for and end when told to."""
 
-import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "operations"))
-
 import httpx
 import pytest
-from platform_in_a_process import BERLIN, WARM, running
-from project import Project
-from service import ADMIN_KEY, GENEROUS
-from service import running as serving_at
 
 from convergence_assets.api.deployment import Deployment
 from convergence_assets.api.limiting import Limits
 from convergence_assets.control.planning import Pauses
+from tests.api.service import ADMIN_KEY, GENEROUS
+from tests.api.service import running as serving_at
+from tests.assets.project import Project
+from tests.operations.platform_in_a_process import BERLIN, WARM, running
 
 
-@pytest.mark.slow
+@pytest.mark.live
 @pytest.mark.timeout(400)
 def test_runs_are_asked_for_shown_and_ended_over_http(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project = Project.at(tmp_path / "home")

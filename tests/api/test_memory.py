@@ -11,11 +11,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from service import ADMIN_KEY, OTHER
-from test_ending import served, settings_at
 
 from convergence_assets.control.keys import Keys
 from convergence_assets.control.store import ControlStore
+from tests.api.service import ADMIN_KEY, OTHER
+from tests.api.test_ending import served, settings_at
 
 AT_ONCE = 4
 GROWTH = 1.10
@@ -25,7 +25,7 @@ GROWTH = 1.10
 @pytest.mark.parametrize(
     "requests",
     [
-        pytest.param(5_000, marks=[pytest.mark.slow, pytest.mark.timeout(600)]),
+        pytest.param(5_000, marks=[pytest.mark.live, pytest.mark.timeout(600)]),
         pytest.param(50_000, marks=[pytest.mark.soak, pytest.mark.timeout(3600)]),
     ],
 )

@@ -9,14 +9,14 @@ from typing import Any
 
 import httpx
 import pytest
-from service import ADMIN_KEY, Service
-from test_ending import served, settings_at
-from unprivileged import as_anybody
 
 from convergence_assets.api.onboarding import AT_ONCE
 from convergence_assets.control import audit
 from convergence_assets.warehouse.duckdb.files import DatasetLock, Layout
 from convergence_assets.warehouse.schema import Dataset
+from tests.api.service import ADMIN_KEY, Service
+from tests.api.test_ending import served, settings_at
+from tests.unprivileged import as_anybody
 
 PATH = "/admin/tenants"
 TABLES = 7

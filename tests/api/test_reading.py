@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from service import MARKER, Service
+from tests.api.service import MARKER, Service
 
 
 def test_pipelines_have_their_schedule_last_run_and_what_is_due(service: Service) -> None:

@@ -12,25 +12,24 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from clean_environment import clean_environment
-from ports import free_port
-from project import TENANTS, Project
+from tests.assets.project import TENANTS, Project
+from tests.clean_environment import clean_environment
+from tests.dagster_homes import dagster_home
+from tests.ports import free_port
 
 BIN = Path(sys.executable).parent
 
 
-INSTANCE = "telemetry: {enabled: false}\nrun_queue: {max_concurrent_runs: 1}\n"
+INSTANCE = "run_queue: {max_concurrent_runs: 1}\n"
 
 
 def environment(project: Project, instance: str = INSTANCE, **more: str) -> dict[str, str]:
     """`instance` is the dagster.yaml."""
-    dagster_home = project.settings.home / "dagster"
-    dagster_home.mkdir(parents=True, exist_ok=True)
-    (dagster_home / "dagster.yaml").write_text(instance)
+    home = dagster_home(project.settings.home / "dagster", instance)
     return clean_environment() | {
         "CONVERGENCE_HOME": str(project.settings.home),
         "CONVERGENCE_TENANTS": str(TENANTS),
-        "DAGSTER_HOME": str(dagster_home),
+        "DAGSTER_HOME": str(home),
     } | more  # fmt: skip
 
 

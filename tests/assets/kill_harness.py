@@ -13,13 +13,11 @@ from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-
 import great_expectations  # noqa: F401 (imported here so that no child pays for it)
 import pandas  # noqa: F401
-from project import Project, hourly
 
 from convergence_assets.warehouse.duckdb.engine import Engine
+from tests.assets.project import Project, hourly
 
 DAY = date(2026, 3, 10)
 OTHER_DAY = date(2026, 3, 11)

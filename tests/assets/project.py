@@ -11,11 +11,13 @@ from convergence_assets.assets.materialize import Report, StepRun
 from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.assets.translation import source_schema
 from convergence_assets.assets.window import Window
+from convergence_assets.control.location import FILE
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import Tenant
 from convergence_assets.tenancy.registry import load_registry
 from convergence_assets.warehouse.interface import Job, SourceFile
 from convergence_assets.warehouse.schema import Query, TableRef
+from tests.control_stores import sqlite_store
 
 TENANTS = Path(__file__).parent / "project" / "tenants"
 
@@ -30,6 +32,8 @@ class Project:
         settings = Settings.from_env({"CONVERGENCE_HOME": str(home), "CONVERGENCE_TENANTS": str(TENANTS)})
         registry = load_registry(settings.tenants, None, today=date(2026, 11, 23))
         assert not registry.problems, [p.render() for p in registry.problems]
+        if not (settings.home / FILE).exists():
+            sqlite_store(settings.home / FILE)
         return cls(settings, registry.tenants["acme"])
 
     def load_bills(self, bills: Iterable[tuple[datetime, datetime, float | None]]) -> int:

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from dagster_server import dagster_dev, environment
-from project import TENANTS, Project, hourly
 
 from convergence_assets.assets.factory import build_assets
 from convergence_assets.cli.run import Definitions, RunResult
 from convergence_assets.tenancy.registry import load_tenants
+from tests.assets.dagster_server import dagster_dev, environment
+from tests.assets.project import TENANTS, Project, hourly
+from tests.dagster_homes import dagster_at
 
 BERLIN = "Europe/Berlin"
 DAY = date(2026, 3, 10)
@@ -31,8 +32,7 @@ def run(project: Project, instance: dg.DagsterInstance, first: date, last: date)
 
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    (tmp_path / "dagster").mkdir()
-    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as found:
+    with dagster_at(tmp_path / "dagster") as found:
         yield found
 
 
@@ -130,7 +130,7 @@ def test_no_check_has_partitions_so_that_it_ends_as_it_was_planned(project: Proj
     assert {spec.partitions_def for spec in specs} == {None}
 
 
-@pytest.mark.slow
+@pytest.mark.live
 @pytest.mark.timeout(240)
 def test_a_backfill_from_the_ui_publishes_every_day(project: Project) -> None:
     project.load_bills([row for day in WEEK for row in hourly(day, BERLIN, 1.25)])

@@ -6,10 +6,10 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from peer_server import Peer
 from typer.testing import CliRunner
 
 from convergence_assets.cli.main import app
+from tests.peer.peer_server import Peer
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,9 +8,9 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from project import Project, hourly
 
 from convergence_assets.warehouse.errors import NotFound, SchemaMismatch
+from tests.assets.project import Project, hourly
 
 BERLIN = "Europe/Berlin"
 DAY = date(2026, 3, 10)
@@ -125,16 +125,16 @@ def test_a_kill_at_sixty_points_leaves_the_old_or_the_new_partition_and_a_rerun_
 def test_two_processes_that_run_the_same_days_at_once_leave_one_copy(project: Project, tmp_path: Path) -> None:
     project.load_bills(bills(WEEK))
     script = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from project import Project; from pathlib import Path; "
+        "import sys; from pathlib import Path; from tests.assets.project import Project; "
         "from datetime import date\n"
-        "p = Project.at(Path(sys.argv[2]))\n"
-        "days = [date.fromisoformat(d) for d in sys.argv[4:]]\n"
-        "for i in range(3): [p.run(d, run_id=f'{sys.argv[3]}-{i}-{d}', tables=['lines']) for d in days]\n"
+        "p = Project.at(Path(sys.argv[1]))\n"
+        "days = [date.fromisoformat(d) for d in sys.argv[3:]]\n"
+        "for i in range(3): [p.run(d, run_id=f'{sys.argv[2]}-{i}-{d}', tables=['lines']) for d in days]\n"
     )
-    here, home = str(Path(__file__).parent), str(project.settings.home)
+    home = str(project.settings.home)
     days = [d.isoformat() for d in WEEK]
     both = [
-        subprocess.Popen([sys.executable, "-c", script, here, home, name, *order])
+        subprocess.Popen([sys.executable, "-c", script, home, name, *order])
         for name, order in (("one", days), ("two", days[::-1]))
     ]
     assert [p.wait() for p in both] == [0, 0]

@@ -1,23 +1,20 @@
 """A backfill runs the days that are missing, in runs of neighbours, and goes on where it was left."""
 
 import json
-import subprocess
-import sys
 from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from clean_environment import clean_environment
 from hypothesis import given
 from hypothesis import strategies as st
-from postgres_server import Postgres
 
 from convergence_assets.cli.backfill import chunk_days, spans
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "assets"))
-from project import TENANTS, Project, hourly
+from tests import commands
+from tests.assets.project import TENANTS, Project, hourly
+from tests.clean_environment import clean_environment
+from tests.postgres.postgres_server import Postgres
 
 ROOT = Path(__file__).parents[2]
 FIRST = date(2026, 3, 27)
@@ -45,10 +42,8 @@ def backfill(project: Project, *words: str, **environ: str) -> tuple[int, list[d
     place = {"CONVERGENCE_HOME": str(project.settings.home), "CONVERGENCE_TENANTS": str(TENANTS)}
     name = project.tenant.pipelines[0].name
     days = ["--from", str(DAYS[0]), "--to", str(DAYS[-1]), "--json"]
-    done = subprocess.run(
-        [sys.executable, "-m", "convergence_assets.cli.main", "backfill", "acme", name, *days, *words],
-        env=clean_environment() | place | environ, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    variables = clean_environment() | place | environ
+    done = commands.convergence("backfill", "acme", name, *days, *words, environ=variables)
     assert "Traceback" not in done.stderr, done.stderr
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from project import TENANTS, Project, hourly
 from typer.testing import CliRunner, Result
 
 from convergence_assets.cli.main import app
@@ -17,6 +16,7 @@ from convergence_assets.control.store import ControlStore
 from convergence_assets.operations.sensors import build_sensors
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_tenants
+from tests.assets.project import TENANTS, Project, hourly
 
 DAY = date(2026, 10, 2)
 

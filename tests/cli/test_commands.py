@@ -5,16 +5,16 @@ import io
 import json
 import shutil
 import subprocess
-import sys
 from datetime import date
 from pathlib import Path
 
 import pytest
-from clean_environment import clean_environment
-from peer_server import Peer
 
 from convergence_assets.demo.bills import generate_bills
 from convergence_assets.demo.tenants import DEMO_TENANTS
+from tests import commands
+from tests.clean_environment import clean_environment
+from tests.peer.peer_server import Peer
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,11 +25,8 @@ def tenants(tmp_path: Path) -> Path:
 
 
 def convergence(home: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "convergence_assets.cli.main", *words],
-        env=clean_environment() | {"CONVERGENCE_HOME": str(home), "COLUMNS": "160"} | environ,
-        capture_output=True, text=True, check=False, cwd=ROOT,
-    )  # fmt: skip
+    own = {"CONVERGENCE_HOME": str(home), "COLUMNS": "160"}
+    return commands.convergence(*words, environ=clean_environment() | own | environ)
 
 
 def test_validate_prints_every_problem_and_exits_with_one(tenants: Path, tmp_path: Path) -> None:

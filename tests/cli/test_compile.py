@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from project import TENANTS, Project, hourly
 from typer.testing import CliRunner
 
 from convergence_assets.cli.main import app
 from convergence_assets.warehouse.duckdb.engine import Engine
+from tests.assets.project import TENANTS, Project, hourly
 
 DAY = date(2026, 10, 2)
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import typer
-from project import TENANTS
 from typer.testing import CliRunner, Result
 
 from convergence_assets.cli.main import app
@@ -15,6 +14,7 @@ from convergence_assets.control import runs
 from convergence_assets.control.runs import IndexedRun
 from convergence_assets.control.store import ControlStore
 from convergence_assets.settings import Settings
+from tests.assets.project import TENANTS
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 

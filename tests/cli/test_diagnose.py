@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from project import TENANTS, Project, hourly
 from typer.testing import CliRunner, Result
 
 from convergence_assets.cli.instance import open_instance
 from convergence_assets.cli.main import app
 from convergence_assets.operations import evidence
 from convergence_assets.settings import Settings
+from tests.assets.project import TENANTS, Project, hourly
 
 DAY = date(2026, 10, 2)
 

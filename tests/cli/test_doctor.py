@@ -20,14 +20,9 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from clean_environment import clean_environment
 from dagster._core.remote_origin import InProcessCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._daemon.types import DaemonHeartbeat
-from dagster_server import await_listening
-from peer_server import Peer
-from ports import free_port
-from postgres_server import Postgres
 
 from convergence_assets.control import outbox
 from convergence_assets.control.keys import Keys
@@ -37,10 +32,14 @@ from convergence_assets.operations.doctor.checks import CHECKS
 from convergence_assets.operations.doctor.examine import Finding, Limits, Setup, examine
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_tenants
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "warehouse" / "bigquery"))
-
-from fake_bigquery import FakeBigQuery, Refusal, fake_bigquery, refused
+from tests import commands
+from tests.assets.dagster_server import await_listening
+from tests.clean_environment import clean_environment
+from tests.dagster_homes import dagster_home
+from tests.peer.peer_server import Peer
+from tests.ports import free_port
+from tests.postgres.postgres_server import Postgres
+from tests.warehouse.bigquery.fake_bigquery import FakeBigQuery, Refusal, fake_bigquery, refused
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,12 +62,8 @@ def variables(tmp_path: Path, tenants: Path) -> dict[str, str]:
 
 @pytest.fixture
 def doctor(variables: dict[str, str]) -> Doctor:
-    def run(preexec_fn: Callable[[], None] | None = None, **more: str) -> tuple[int, Said]:
-        done = subprocess.run(
-            [sys.executable, "-m", "convergence_assets.cli.main", "doctor", "--json"],
-            env=clean_environment() | variables | more, capture_output=True, text=True, check=False, cwd=ROOT,
-            preexec_fn=preexec_fn,
-        )  # fmt: skip
+    def run(first: Callable[[], None] | None = None, **more: str) -> tuple[int, Said]:
+        done = commands.convergence("doctor", "--json", environ=clean_environment() | variables | more, first=first)
         assert "Traceback" not in done.stderr, done.stderr
         said: Said = {}
         for line in done.stdout.splitlines():
@@ -82,9 +77,8 @@ def doctor(variables: dict[str, str]) -> Doctor:
 
 @pytest.fixture
 def setup(variables: dict[str, str], tmp_path: Path) -> Setup:
-    folder = tmp_path / "dagster"
-    folder.mkdir()
-    return Setup(Settings.from_env(variables), lambda: dg.DagsterInstance.local_temp(str(folder)))
+    home = dagster_home(tmp_path / "dagster")
+    return Setup(Settings.from_env(variables), lambda: dg.DagsterInstance.from_config(str(home)))
 
 
 def found(name: str, setup: Setup) -> list[Finding]:
@@ -102,10 +96,7 @@ def test_every_check_says_something_and_a_person_reads_what_to_do_below_the_tabl
     assert (code, list(said)) == (1, list(CHECKS))
     wrong = {name for name, found in states(said).items() if "broken" in found}
     assert wrong == {"daemon", "code location"}
-    shown = subprocess.run(
-        [sys.executable, "-m", "convergence_assets.cli.main", "doctor"],
-        env=clean_environment() | variables, capture_output=True, text=True, check=False, cwd=ROOT,
-    )  # fmt: skip
+    shown = commands.convergence("doctor", environ=clean_environment() | variables)
     assert shown.returncode == 1
     assert "daemon: next: " in shown.stdout
     assert "dagster-daemon run" in shown.stdout
@@ -448,10 +439,7 @@ def deployed(variables: dict[str, str], tenants: Path, tmp_path: Path) -> tuple[
 
 
 def convergence(environ: Mapping[str, str], *words: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "convergence_assets.cli.main", *words],
-        env=dict(environ), capture_output=True, text=True, check=False, cwd=ROOT,
-    )  # fmt: skip
+    done = commands.convergence(*words, environ=environ)
     return done.stdout + done.stderr
 
 
@@ -461,7 +449,7 @@ HOOLI = (
 )  # fmt: skip
 
 
-@pytest.mark.slow
+@pytest.mark.live
 def test_a_running_platform_is_well_takes_up_a_new_tenant_and_is_stale_after_an_edit(
     doctor: Doctor, deployed: tuple[dict[str, str], int], tenants: Path, tmp_path: Path
 ) -> None:
@@ -489,7 +477,7 @@ def test_a_running_platform_is_well_takes_up_a_new_tenant_and_is_stale_after_an_
         assert doctor()[1]["code location"][0]["state"] == "ok"
 
 
-@pytest.mark.slow
+@pytest.mark.live
 def test_a_code_server_that_answers_a_reload_and_loads_nothing_is_found_out(
     doctor: Doctor, deployed: tuple[dict[str, str], int], tmp_path: Path
 ) -> None:

@@ -6,12 +6,12 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from peer_server import Peer
-from project import TENANTS, Project, hourly
 from typer.testing import CliRunner, Result
 
 from convergence_assets.cli.main import app
 from convergence_assets.settings import Settings
+from tests.assets.project import TENANTS, Project, hourly
+from tests.peer.peer_server import Peer
 
 DAY = date(2026, 10, 2)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from project import TENANTS, Project, hourly
 from typer.testing import CliRunner, Result
 
 from convergence_assets.cli.main import app
@@ -23,6 +22,7 @@ from convergence_assets.scheduling.room import Launch
 from convergence_assets.scheduling.targets import Targets, targets_of
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_tenants
+from tests.assets.project import TENANTS, Project, hourly
 
 DAY = date(2026, 10, 2)
 

@@ -7,8 +7,6 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from peer_server import Peer
-from project import TENANTS, Project, hourly
 from typer.testing import CliRunner, Result
 
 from convergence_assets.cli.main import app
@@ -21,6 +19,8 @@ from convergence_assets.process import this_process
 from convergence_assets.scheduling.planner import Planner
 from convergence_assets.scheduling.targets import Targets, targets_of
 from convergence_assets.settings import Settings
+from tests.assets.project import TENANTS, Project, hourly
+from tests.peer.peer_server import Peer
 
 DAY = date(2026, 10, 2)
 

@@ -16,9 +16,6 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from clean_environment import clean_environment
-from peer_server import Peer
-from unprivileged import as_anybody
 
 from convergence_assets.control.audit import noted
 from convergence_assets.control.locks import Claim, Locks
@@ -29,6 +26,10 @@ from convergence_assets.demo.tenants import DemoTenant
 from convergence_assets.settings import Settings
 from convergence_assets.warehouse.duckdb.adapter import DuckDBWarehouse
 from convergence_assets.warehouse.schema import Column, Dataset, TableRef, TableSchema
+from tests import commands
+from tests.clean_environment import clean_environment
+from tests.peer.peer_server import Peer
+from tests.unprivileged import as_anybody
 
 ROOT = Path(__file__).parents[2]
 EXPORT = "hooli_export.gcp_billing_export_resource_v1_01A2B3_C4D5E6_F7A8B9"
@@ -58,12 +59,8 @@ def environ(tmp_path: Path, tenants: Path) -> dict[str, str]:
 
 @pytest.fixture
 def convergence(environ: dict[str, str]) -> Convergence:
-    def run(*words: str, preexec_fn: Callable[[], None] | None = None, **more: str) -> Done:
-        done = subprocess.run(
-            [sys.executable, "-m", "convergence_assets.cli.main", *words],
-            env=environ | more, capture_output=True, text=True, check=False, cwd=ROOT, stdin=subprocess.DEVNULL,
-            preexec_fn=preexec_fn,
-        )  # fmt: skip
+    def run(*words: str, first: Callable[[], None] | None = None, **more: str) -> Done:
+        done = commands.convergence(*words, environ=environ | more, first=first)
         assert "Traceback" not in done.stderr, done.stderr
         return done
 
@@ -244,7 +241,7 @@ def test_where_the_folder_cannot_be_written_the_file_is_handed_out_to_be_committ
     convergence: Convergence, tenants: Path, tmp_path: Path
 ) -> None:
     tenants.chmod(0o555)
-    done = convergence("tenants", "onboard", *HOOLI, "--yes", preexec_fn=as_anybody)
+    done = convergence("tenants", "onboard", *HOOLI, "--yes", first=as_anybody)
     tenants.chmod(0o755)
     assert done.returncode == 3, done.stderr
     assert "Next: commit the file there, then the same command again makes the tables" in done.stderr
@@ -261,7 +258,7 @@ def test_an_end_that_cannot_be_written_is_handed_out_as_well(convergence: Conver
     folder = tenants / "acme"
     before = (folder / "tenant.yaml").read_text()
     folder.chmod(0o555)
-    done = convergence("tenants", "offboard", "acme", preexec_fn=as_anybody)
+    done = convergence("tenants", "offboard", "acme", first=as_anybody)
     folder.chmod(0o755)
     assert done.returncode == 3, done.stderr
     assert "Nothing was changed. Next: commit this file there." in done.stderr

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import psutil
 import pytest
-from clean_environment import clean_environment
-from ports import free_port
-from project import TENANTS, Project, hourly
 
 from convergence_assets.control.location import control_url
 from convergence_assets.control.locks import Locks
 from convergence_assets.control.store import ControlStore
+from tests.assets.project import TENANTS, Project, hourly
+from tests.clean_environment import clean_environment
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 OPERATIONS = ROOT / "tests" / "operations"
@@ -45,7 +45,7 @@ def family_of(home: Path) -> list[psutil.Process]:
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.live
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_everything_starts_on_a_fresh_home_and_ends_within_ten_seconds_with_a_run_at_work(
@@ -60,7 +60,7 @@ def test_everything_starts_on_a_fresh_home_and_ends_within_ten_seconds_with_a_ru
     port, api_port = free_port(), free_port()
     own = {
         "CONVERGENCE_HOME": str(project.settings.home), "CONVERGENCE_TENANTS": str(TENANTS),
-        "PYTHONPATH": str(OPERATIONS), "HANGING_PLAN": str(plan),
+        "PYTHONPATH": os.pathsep.join([str(OPERATIONS), os.environ["PYTHONPATH"]]), "HANGING_PLAN": str(plan),
     }  # fmt: skip
     with (tmp_path / "log").open("wb") as log:
         up = subprocess.Popen(

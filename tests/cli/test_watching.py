@@ -3,21 +3,21 @@
 import json
 import shutil
 import subprocess
-import sys
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import dagster as dg
 import pytest
-from clean_environment import clean_environment
-from project import TENANTS, Project
 
 from convergence_assets.control.location import control_url
 from convergence_assets.control.locks import Claim, Locks
 from convergence_assets.control.store import ControlStore
 from convergence_assets.control.workers import Workers
 from convergence_assets.process import this_process
+from tests import commands
+from tests.assets.project import TENANTS, Project
+from tests.clean_environment import clean_environment
 
 ROOT = Path(__file__).parents[2]
 DAY = date(2026, 3, 10)
@@ -31,10 +31,7 @@ def project(tmp_path: Path) -> Project:
 
 def convergence(project: Project, *words: str, tenants: Path = TENANTS) -> subprocess.CompletedProcess[str]:
     own = {"CONVERGENCE_HOME": str(project.settings.home), "CONVERGENCE_TENANTS": str(tenants), "COLUMNS": "200"}
-    return subprocess.run(
-        [sys.executable, "-m", "convergence_assets.cli.main", *words],
-        env=clean_environment() | own, capture_output=True, text=True, check=False, cwd=ROOT,
-    )  # fmt: skip
+    return commands.convergence(*words, environ=clean_environment() | own)
 
 
 def instance_of(project: Project) -> dg.DagsterInstance:

@@ -28,7 +28,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def store(url: str, clock: Clock) -> ControlStore:
-    return ControlStore(sa.make_url(url.replace("postgresql:", "postgresql+psycopg2:")), clock)
+    return ControlStore(sa.make_url(url), clock)
 
 
 def told(store: ControlStore, tenant_id: str | None = None) -> list[tuple[str, str, str]]:

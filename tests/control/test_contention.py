@@ -5,7 +5,8 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from processes import Processes
+
+from tests.control.processes import Processes
 
 DAY = "2026-03-10"
 

@@ -5,18 +5,18 @@ from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 import sqlalchemy as sa
-from test_runs_index import made
 
 from convergence_assets.control import runs
 from convergence_assets.control.costs import Cost, costs
 from convergence_assets.control.store import ControlStore
+from tests.control.test_runs_index import made
 
 MARCH = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 @pytest.fixture
 def store(url: str) -> ControlStore:
-    return ControlStore(sa.make_url(url.replace("postgresql:", "postgresql+psycopg2:")))
+    return ControlStore(sa.make_url(url))
 
 
 def test_bytes_are_added_up_by_pipeline_and_by_the_utc_day_on_which_a_run_was_made(store: ControlStore) -> None:

@@ -14,7 +14,7 @@ DAY = date(2026, 3, 1)
 
 @pytest.fixture
 def store(url: str) -> ControlStore:
-    return ControlStore(sa.make_url(url.replace("postgresql:", "postgresql+psycopg2:")))
+    return ControlStore(sa.make_url(url))
 
 
 def test_a_version_is_never_given_twice_though_the_newest_publications_are_forgotten(store: ControlStore) -> None:

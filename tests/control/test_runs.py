@@ -13,9 +13,6 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import sqlalchemy as sa
-from clean_environment import clean_environment
-from postgres_server import Postgres
-from project import TENANTS, Project, hourly
 
 from convergence_assets.assets.locking import quota_of
 from convergence_assets.cli.run import Definitions, RunResult
@@ -26,6 +23,11 @@ from convergence_assets.process import Owner
 from convergence_assets.settings import Settings
 from convergence_assets.warehouse.duckdb.files import DatasetLock, Layout
 from convergence_assets.warehouse.schema import Dataset
+from tests import commands
+from tests.assets.project import TENANTS, Project, hourly
+from tests.clean_environment import clean_environment
+from tests.dagster_homes import dagster_at, dagster_home
+from tests.postgres.postgres_server import Postgres
 
 DAY = date(2026, 3, 10)
 CLAIM = Claim("acme", "demo_costs", DAY, DAY)
@@ -35,9 +37,7 @@ BIN = Path(sys.executable).parent
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
     """One that tries failed runs again."""
-    (tmp_path / "dagster").mkdir()
-    retries = {"run_retries": {"enabled": True, "max_retries": 2}}
-    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster"), overrides=retries) as found:
+    with dagster_at(tmp_path / "dagster", "run_retries: {enabled: true, max_retries: 2}\n") as found:
         yield found
 
 
@@ -60,12 +60,18 @@ def run(project: Project, instance: dg.DagsterInstance) -> RunResult:
     return Definitions(project.settings).run(instance, project.tenant, project.tenant.pipelines[0], DAY, DAY)
 
 
-def start(project: Project, *words: str | Path, **environ: str) -> subprocess.Popen[str]:
+def variables(project: Project) -> dict[str, str]:
     home = project.settings.home
-    (home / "dagster").mkdir(parents=True, exist_ok=True)
     own = {"CONVERGENCE_HOME": str(home), "CONVERGENCE_TENANTS": str(TENANTS), "DAGSTER_HOME": str(home / "dagster")}
+    return clean_environment() | own
+
+
+def start(project: Project, *words: str | Path, **environ: str) -> subprocess.Popen[str]:
+    home = project.settings.home / "dagster"
+    if not home.exists():
+        dagster_home(home)
     return subprocess.Popen(
-        words, env=clean_environment() | own | environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        words, env=variables(project) | environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
 
 
@@ -191,9 +197,8 @@ def test_the_command_lists_locks_and_releases_a_living_ones_only_by_force(
     project: Project, store: ControlStore
 ) -> None:
     def convergence(*words: str) -> tuple[int, str]:
-        done = start(project, BIN / "convergence", *words)
-        said, errors = done.communicate(timeout=60)
-        return done.returncode, said + errors
+        done = commands.convergence(*words, environ=variables(project))
+        return done.returncode, done.stdout + done.stderr
 
     locks = Locks(store)
     living = locks.acquire(CLAIM, "living")

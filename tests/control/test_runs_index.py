@@ -24,7 +24,7 @@ def made(
 
 @pytest.fixture
 def store(url: str) -> ControlStore:
-    return ControlStore(sa.make_url(url.replace("postgresql:", "postgresql+psycopg2:")))
+    return ControlStore(sa.make_url(url))
 
 
 def test_pages_show_every_run_that_fits_once_the_newest_first(store: ControlStore) -> None:

@@ -16,6 +16,17 @@ from convergence_assets.control.location import control_url
 from convergence_assets.control.store import ControlStore
 from convergence_assets.control.tables import HEAD, VERSION_TABLE, metadata
 from convergence_assets.settings import Settings, SettingsError
+from tests.postgres.postgres_server import POSTGRES
+
+
+@pytest.fixture(params=["sqlite", POSTGRES])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Of a store that nobody has opened yet."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/made/control.db"
+    server = request.getfixturevalue("postgres")
+    return str(server.url(server.database()))
+
 
 PARTS = """
 postgres_db:

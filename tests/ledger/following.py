@@ -9,7 +9,6 @@ from typing import Any
 
 import dagster as dg
 import sqlalchemy as sa
-from project import Project
 
 from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.control import runs as index
@@ -21,6 +20,7 @@ from convergence_assets.ledger.follow import Followed, Follower
 from convergence_assets.ledger.seeing import status_of
 from convergence_assets.ledger.write import Written, write
 from convergence_assets.warehouse.interface import Warehouse
+from tests.assets.project import Project
 
 DAYS = dg.DailyPartitionsDefinition("2026-03-01")
 told = sa.Table(

@@ -3,14 +3,11 @@
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[1] / "assets"))
-
 import dagster as dg
-from following import good, run_assets, table
+
+from tests.ledger.following import good, run_assets, table
 
 
 def hangs(context: dg.AssetExecutionContext) -> Iterator[Any]:

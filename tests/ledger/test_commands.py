@@ -1,14 +1,15 @@
 """`convergence logs` and `convergence ledger` as a person types them."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from dagster_server import environment
-from project import Project, hourly
-from test_follow import BERLIN, DAY
+
+from tests import commands
+from tests.assets.dagster_server import environment
+from tests.assets.project import Project, hourly
+from tests.ledger.test_follow import BERLIN, DAY
 
 BIN = Path(sys.executable).parent
 
@@ -19,9 +20,7 @@ class Shell:
         self.environ = {k: v for k, v in environment(project).items() if k != "DAGSTER_HOME"}
 
     def __call__(self, *words: str) -> tuple[int, str, str]:
-        done = subprocess.run(
-            [BIN / "convergence", *words], env=self.environ, capture_output=True, text=True, check=False, timeout=120
-        )
+        done = commands.convergence(*words, environ=self.environ)
         return done.returncode, done.stdout, done.stderr
 
 

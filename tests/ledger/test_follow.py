@@ -7,8 +7,6 @@ from typing import Any
 import dagster as dg
 import pytest
 import sqlalchemy as sa
-from following import Body, World, agrees_with_dagster, good, materialize, table
-from project import hourly
 
 from convergence_assets.cli.run import Definitions
 from convergence_assets.control import counters
@@ -18,6 +16,8 @@ from convergence_assets.ledger.facts import ChecksFailed, Published, QuotaRefuse
 from convergence_assets.ledger.meaning import OF_SEVERAL_TENANTS
 from convergence_assets.ledger.rebuild import start_again
 from convergence_assets.warehouse.errors import NotFound, RateLimited
+from tests.assets.project import hourly
+from tests.ledger.following import Body, World, agrees_with_dagster, good, materialize, table
 
 BERLIN = "Europe/Berlin"
 DAY = date(2026, 3, 10)

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import pytest
-from following import World, good, materialize, table
-from project import Project, hourly
-from test_follow import BERLIN, DAY, failing, run
 
 from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.warehouse.interface import Job
 from convergence_assets.warehouse.schema import Query
+from tests.assets.project import Project, hourly
+from tests.ledger.following import World, good, materialize, table
+from tests.ledger.test_follow import BERLIN, DAY, failing, run
 
 QUERIES = (
     "SELECT * FROM acme.x_meta_pipeline_logs WHERE pipeline_run_id = '{run}' ORDER BY created_at DESC LIMIT 100",

@@ -16,9 +16,6 @@ from typing import Any
 import dagster as dg
 import pytest
 import sqlalchemy as sa
-from following import World, agrees_with_dagster, good, materialize, table
-from project import Project, hourly
-from test_follow import BERLIN, WEEK, failing, queued, run
 
 from convergence_assets.control import runs as index
 from convergence_assets.control.store import ControlStore
@@ -29,6 +26,10 @@ from convergence_assets.ledger.write import lag, write
 from convergence_assets.warehouse.duckdb.files import DatasetLock, Layout
 from convergence_assets.warehouse.errors import WarehouseUnavailable
 from convergence_assets.warehouse.schema import Dataset
+from tests.assets.project import Project, hourly
+from tests.control_stores import sqlite_store
+from tests.ledger.following import World, agrees_with_dagster, good, materialize, table
+from tests.ledger.test_follow import BERLIN, WEEK, failing, queued, run
 
 TABLES = (
     ("x_meta_pipeline_runs", "CONCAT(pipeline_run_id, status)"),
@@ -74,7 +75,7 @@ def killed_before_commit(store: ControlStore, number: int) -> Iterator[None]:
 
 def another(world: World, folder: Path) -> World:
     """The same Dagster followed into an empty store and an empty warehouse."""
-    url = sa.URL.create("sqlite", database=str(folder / "c.db"))
+    url = sa.make_url(sqlite_store(folder / "c.db"))
     return World.of(lambda now: ControlStore(url, now), world.instance, Project.at(folder / "home"))
 
 

@@ -1,20 +1,16 @@
 """The repository's tenants on a platform of their own."""
 
-import sys
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from peer_server import Peer
-from platform_in_a_folder import Platform
-
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import TenantRegistry
 from convergence_assets.tenancy.registry import load_registry
+from tests.library.platform_in_a_folder import Platform
+from tests.peer.peer_server import Peer
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,7 +8,6 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from platform_in_a_folder import Platform
 
 from convergence_assets.assets.statements import step_advice
 from convergence_assets.assets.translation import target_table
@@ -17,6 +16,7 @@ from convergence_assets.demo.tenants import DEMO_TENANTS
 from convergence_assets.pipelines.advice import advise
 from convergence_assets.tenancy.model import Step
 from convergence_assets.warehouse.interface import Statement
+from tests.library.platform_in_a_folder import Platform
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
 

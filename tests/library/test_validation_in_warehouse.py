@@ -5,12 +5,12 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from platform_in_a_folder import Platform
 
 from convergence_assets.demo.bills import generate_bills
 from convergence_assets.demo.faults import FAULTS
 from convergence_assets.demo.tenants import DEMO_TENANTS
 from convergence_assets.quality.expectations import CheckOutcome
+from tests.library.platform_in_a_folder import Platform
 
 pytestmark = pytest.mark.slow
 

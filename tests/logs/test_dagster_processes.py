@@ -1,7 +1,6 @@
 """The real daemon, webserver, code server and workers: every line is JSON, and a run's say whose they are."""
 
 import json
-import sys
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -9,10 +8,8 @@ from typing import Any
 
 import pytest
 
-sys.path += [str(Path(__file__).parents[1] / room) for room in ("assets", "operations")]
-
-from platform_in_a_process import DEFAULT, WARM, running
-from project import Project
+from tests.assets.project import Project
+from tests.operations.platform_in_a_process import DEFAULT, WARM, running
 
 INSTANCE = "instance_class: {module: convergence_assets.operations.dagster_logs, class: Instance}\n"
 DAY, EMPTY_DAY = date(2026, 3, 2), date(2026, 3, 3)
@@ -27,7 +24,7 @@ def lines_of(log: str) -> list[Mapping[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
-@pytest.mark.slow
+@pytest.mark.live
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("instance", [WARM, DEFAULT], ids=["warm workers", "Dagster's own launcher"])
 def test_every_line_of_every_process_is_json_and_a_runs_lines_say_whose_they_are(tmp_path: Path, instance: str) -> None:

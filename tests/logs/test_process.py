@@ -8,7 +8,8 @@ import sys
 from typing import Any
 
 import pytest
-from clean_environment import clean_environment
+
+from tests.clean_environment import clean_environment
 
 SET_UP = "import logging, sys\nfrom convergence_assets.logs.process import set_up, set_up_beside_dagster\n"
 

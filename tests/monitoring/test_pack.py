@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,6 @@ import pytest
 import yaml
 from fastapi import Request
 from prometheus_client.parser import text_string_to_metric_families
-from service import ADMIN_KEY, Service, furnish, serving
 
 from convergence_assets.api.counting import RATE_LIMIT_HITS
 from convergence_assets.api.metrics import _may_read
@@ -20,9 +18,10 @@ from convergence_assets.control import counters, runs
 from convergence_assets.ledger.counting import increments
 from convergence_assets.ledger.facts import RunEnded
 from convergence_assets.settings import Settings
+from tests.api.service import ADMIN_KEY, Service, furnish, serving
+from tests.tools import program
 
 PACK = Path(__file__).parents[2] / "deploy" / "monitoring"
-PROMTOOL = shutil.which("promtool")
 SERIES = re.compile(r"\b([a-z_]+(?:_total|_bucket|_count|_sum|_seconds|_bytes|_days|_percent|_active|_progress))\b")
 OF_PROMETHEUS = {"up"}
 
@@ -75,10 +74,13 @@ def test_every_series_that_a_rule_or_a_panel_names_is_one_of_a_scrape(scraped: s
     assert wanted - exposed(scraped) == set()
 
 
-@pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed (Debian's package prometheus)")
 def test_every_rule_has_a_series_that_makes_it_fire_and_one_that_does_not() -> None:
     done = subprocess.run(
-        [str(PROMTOOL), "test", "rules", "rules_test.yml"], cwd=PACK, capture_output=True, text=True, check=False
+        [program("promtool", "prometheus"), "test", "rules", "rules_test.yml"],
+        cwd=PACK,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     rules = yaml.safe_load((PACK / "rules.yml").read_text())
@@ -87,10 +89,13 @@ def test_every_rule_has_a_series_that_makes_it_fire_and_one_that_does_not() -> N
     assert tests == {f"{name} {what}" for name in names for what in ("fires", "stays quiet")}
 
 
-@pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed (Debian's package prometheus)")
 def test_prometheus_takes_the_configuration() -> None:
     done = subprocess.run(
-        [str(PROMTOOL), "check", "config", "prometheus.yml"], cwd=PACK, capture_output=True, text=True, check=False
+        [program("promtool", "prometheus"), "check", "config", "prometheus.yml"],
+        cwd=PACK,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

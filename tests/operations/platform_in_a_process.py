@@ -14,19 +14,18 @@ from typing import Any, TypeVar
 
 import dagster as dg
 import psutil
-from dagster_server import BIN, dagster_dev, environment
-from project import TENANTS, Project, hourly
 
 from convergence_assets.control.location import control_url
 from convergence_assets.control.planning import Pauses
 from convergence_assets.control.store import ControlStore
 from convergence_assets.control.workers import Workers
+from tests.assets.dagster_server import BIN, dagster_dev, environment
+from tests.assets.project import TENANTS, Project, hourly
 
 T = TypeVar("T")
 BERLIN = "Europe/Berlin"
 FINISHED = ("SUCCESS", "FAILURE", "CANCELED")
 WARM = """
-telemetry: {enabled: false}
 run_launcher: {module: convergence_assets.operations.launcher, class: WarmRunLauncher}
 run_coordinator:
   module: dagster._core.run_coordinator.queued_run_coordinator
@@ -157,7 +156,7 @@ def running(
         Pauses(store).pause("acme", None, "the test", "runs come by hand")
     plan = project.settings.home / "plan"
     plan.touch()
-    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ["PYTHONPATH"]])
     own_variables = {"HANGING_PLAN": str(plan), "PYTHONPATH": path, "CONVERGENCE_TENANTS": str(tenants)}
     environ = environment(project, instance, **own_variables, **more)
     with ExitStack() as stack:

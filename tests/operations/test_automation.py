@@ -20,13 +20,14 @@ from dagster._daemon.types import DaemonHeartbeat
 from dagster._utils.error import SerializableErrorInfo
 
 from convergence_assets.operations.automation import DAEMONS, HEARTBEAT_WITHIN, SILENT_AT_LEAST, dead_daemons, failing
+from tests.dagster_homes import dagster_at
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as found:
+    with dagster_at(tmp_path) as found:
         yield found
 
 

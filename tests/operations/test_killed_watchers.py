@@ -14,15 +14,16 @@ from typing import Any, BinaryIO
 
 import dagster as dg
 import pytest
-from clean_environment import clean_environment
-from following import good, run_assets, table
-from project import TENANTS, Project
-from receivers import Receiver
 
 from convergence_assets.control import incidents, notifications, outbox
 from convergence_assets.control.location import control_url
 from convergence_assets.control.publications import Publications
 from convergence_assets.control.store import ControlStore
+from tests import dagster_homes
+from tests.alerting.receivers import Receiver
+from tests.assets.project import TENANTS, Project
+from tests.clean_environment import clean_environment
+from tests.ledger.following import good, run_assets, table
 
 FIRST = date(2026, 3, 1)
 
@@ -92,7 +93,7 @@ class Scene:
 
 @pytest.mark.parametrize(
     "events",
-    [pytest.param(100, marks=pytest.mark.slow), pytest.param(500, marks=pytest.mark.soak)],
+    [pytest.param(100, marks=pytest.mark.live), pytest.param(500, marks=pytest.mark.soak)],
     ids=["100 events", "500 events"],
 )
 @pytest.mark.timeout(1200)
@@ -102,8 +103,7 @@ def test_watchers_that_are_killed_lose_nothing_and_tell_once(tmp_path: Path, pro
     shutil.copytree(TENANTS, tenants)
     with (tenants / "_defaults.yaml").open("a") as shared:
         shared.write(f"alerts: {{routes: [{{severities: [critical], to: 'pagerduty+http://KEY@{receiver.place}'}}]}}\n")
-    dagster_home.mkdir()
-    (dagster_home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    dagster_homes.dagster_home(dagster_home)
     environ = clean_environment() | {
         "CONVERGENCE_HOME": str(project.settings.home), "CONVERGENCE_TENANTS": str(tenants),
         "DAGSTER_HOME": str(dagster_home),

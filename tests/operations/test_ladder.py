@@ -7,7 +7,6 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from watched import DAY, Watched
 
 from convergence_assets.control import planning
 from convergence_assets.control.locks import Claim, Locks
@@ -19,6 +18,8 @@ from convergence_assets.operations.stuck import Activity, Stuck
 from convergence_assets.process import this_process
 from convergence_assets.scheduling.planner import Found, Planner
 from convergence_assets.scheduling.targets import Target, Targets, targets_of
+from tests.dagster_homes import dagster_at
+from tests.operations.watched import DAY, Watched
 
 LINES, TOTALS = (dg.AssetKey(["acme", "demo_costs", name]) for name in ("lines", "totals"))
 
@@ -34,8 +35,7 @@ def watched(tmp_path: Path) -> Watched:
 
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    (tmp_path / "dagster").mkdir()
-    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as found:
+    with dagster_at(tmp_path / "dagster") as found:
         yield found
 
 

@@ -4,14 +4,15 @@ from datetime import date, timedelta
 
 import psutil
 import pytest
-from platform_in_a_process import running
-from project import Project
+
+from tests.assets.project import Project
+from tests.operations.platform_in_a_process import running
 
 DAY = date(2026, 3, 2)
 DAYS = tuple(DAY + timedelta(days=n) for n in range(5))
 
 
-@pytest.mark.slow
+@pytest.mark.live
 @pytest.mark.timeout(240)
 def test_runs_are_forked_warm_and_ended_whether_they_listen_or_not(project: Project) -> None:
     with running(project, days=DAYS) as platform:

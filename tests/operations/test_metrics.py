@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
-from watched import Watched, checks_failed
 
 from convergence_assets.control import counters
 from convergence_assets.ledger.counting import increments
 from convergence_assets.operations.metrics import Platform, Seen
 from convergence_assets.scheduling.targets import targets_of
+from tests.operations.watched import Watched, checks_failed
 
 Sample = dict[frozenset[str], float]
 

@@ -10,9 +10,6 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from peer_server import Peer
-from test_ladder import LINES, TOTALS
-from watched import Watched
 
 from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.control.remediations import Part
@@ -20,6 +17,10 @@ from convergence_assets.control.workers import Workers
 from convergence_assets.operations.ladder import Ladder
 from convergence_assets.operations.stuck import Activity, Stuck
 from convergence_assets.process import this_process
+from tests.dagster_homes import dagster_at
+from tests.operations.test_ladder import LINES, TOTALS
+from tests.operations.watched import Watched
+from tests.peer.peer_server import Peer
 
 BIGQUERY = Path(__file__).parents[1] / "warehouse" / "bigquery"
 NUMBERS = "SELECT i FROM UNNEST(GENERATE_DATE_ARRAY(DATE '1900-01-01', DATE '2100-01-01')) AS i"
@@ -36,7 +37,7 @@ def test_the_jobs_of_a_dead_run_are_found_by_their_label_and_cancelled(peer: Pee
     watched = Watched.at(tmp_path / "home")
     settings = peer.settings(tmp_path / "home")
     (tmp_path / "dagster").mkdir()
-    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance, open_warehouse(settings) as warehouse:
+    with dagster_at(tmp_path / "dagster") as instance, open_warehouse(settings) as warehouse:
 
         def nothing() -> None: ...
 

@@ -4,12 +4,13 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from watched import DAY, Watched, checks_failed
 
 from convergence_assets.control.planning import Outstanding, write_outstanding
 from convergence_assets.control.remediations import Part, Remediations, key
 from convergence_assets.ledger.facts import QuotaRefused
 from convergence_assets.operations.standing import quota_has_room
+from tests.operations.watched import DAY, Watched, checks_failed
+from tests.postgres.postgres_stores import postgres_store
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.xdist_group("postgres"))])
@@ -17,7 +18,7 @@ def watched(request: pytest.FixtureRequest, tmp_path: Path) -> Watched:
     if request.param == "sqlite":
         return Watched.at(tmp_path / "home")
     server = request.getfixturevalue("postgres")
-    return Watched.at(tmp_path / "home", str(server.url(server.database())))
+    return Watched.at(tmp_path / "home", postgres_store(server))
 
 
 def test_a_failure_names_the_run_its_class_and_the_remedy_and_ends_when_the_day_is_published(watched: Watched) -> None:

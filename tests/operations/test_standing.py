@@ -6,7 +6,6 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from watched import Watched
 
 from convergence_assets.alerting.alert import Alert
 from convergence_assets.control import planning
@@ -17,6 +16,7 @@ from convergence_assets.operations import standing
 from convergence_assets.pipelines.problems import Problem
 from convergence_assets.scheduling.targets import Target, targets_of
 from convergence_assets.tenancy.model import Rejection, TenantRegistry
+from tests.operations.watched import Watched
 
 NAME = ("acme", "demo_costs")
 TODAY = date(2026, 3, 20)

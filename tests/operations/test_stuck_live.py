@@ -6,13 +6,13 @@ from zoneinfo import ZoneInfo
 
 import psutil
 import pytest
-from platform_in_a_process import BERLIN, DEFAULT, FINISHED, WARM, running
-from project import Project
 
 from convergence_assets.control.incidents import all_incidents, open_incidents
 from convergence_assets.control.locks import Locks
 from convergence_assets.control.planning import Pauses
 from convergence_assets.control.remediations import Remediations
+from tests.assets.project import Project
+from tests.operations.platform_in_a_process import BERLIN, DEFAULT, FINISHED, WARM, running
 
 LIMITS = """
 stuck: {queued_minutes: 0.5, starting_minutes: 1, no_progress_minutes: 0.25, canceling_minutes: 1}
@@ -26,7 +26,7 @@ KINDS = {
 
 @pytest.mark.parametrize(
     "instance",
-    [pytest.param(WARM, marks=pytest.mark.slow), pytest.param(DEFAULT, marks=pytest.mark.soak)],
+    [pytest.param(WARM, marks=pytest.mark.live), pytest.param(DEFAULT, marks=pytest.mark.soak)],
     ids=["our launcher", "Dagster's own"],
 )
 @pytest.mark.timeout(600)

@@ -5,8 +5,9 @@ from datetime import date, timedelta
 
 import psutil
 import pytest
-from platform_in_a_process import running
-from project import Project
+
+from tests.assets.project import Project
+from tests.operations.platform_in_a_process import running
 
 DAY = date(2026, 3, 2)
 DAYS = tuple(DAY + timedelta(days=n) for n in range(4))
@@ -15,7 +16,7 @@ TICKS = """{ sensorOrError(sensorSelector: {repositoryLocationName: "hanging_def
   ... on Sensor { sensorState { ticks(limit: 1) { timestamp status } } } } }"""
 
 
-@pytest.mark.slow
+@pytest.mark.live
 @pytest.mark.timeout(400)
 def test_runs_outlive_the_daemon_and_the_code_server_and_are_found_again(project: Project) -> None:
     with running(project, days=DAYS, HANGING_SLOW_SECONDS="12") as platform:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from project import Project, hourly
 
 from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.control import audit, planning, publications
@@ -23,6 +22,7 @@ from convergence_assets.settings import Settings
 from convergence_assets.tenancy.onboarding import Wanted
 from convergence_assets.warehouse.interface import Job
 from convergence_assets.warehouse.schema import Column, Dataset, TableRef, TableSchema
+from tests.assets.project import Project, hourly
 
 KEYS_TABLE = "x_meta_api_keys"
 EXPORT = "hooli_export.gcp_billing_export_resource_v1_01A2B3_C4D5E6_F7A8B9"

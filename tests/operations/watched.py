@@ -4,8 +4,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from project import Project
-
 from convergence_assets.control import incidents, runs
 from convergence_assets.control.location import control_url
 from convergence_assets.control.publications import Publications
@@ -14,6 +12,7 @@ from convergence_assets.control.store import ControlStore
 from convergence_assets.ledger.facts import ChecksFailed, Fact, FailedCheck, Published, RunEnded
 from convergence_assets.operations.sources import Sources
 from convergence_assets.tenancy.model import Tenant
+from tests.assets.project import Project
 
 DAY = date(2026, 3, 10)
 

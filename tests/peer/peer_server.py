@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ports import free_port
-
 from convergence_assets.settings import Settings
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from google.cloud import bigquery

@@ -8,10 +8,15 @@ import shutil
 import socket
 import subprocess
 import tempfile
+from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
 import psycopg2
+import pytest
+
+POSTGRES = pytest.param("postgres", marks=pytest.mark.xdist_group("postgres"))
+"""A fixture's parameter: one worker alone starts the server."""
 
 # Postgres refuses to run as root; this user owns nothing.
 UNPRIVILEGED = "nobody"
@@ -27,6 +32,7 @@ class Postgres:
         self._bin = self._binaries()
         self.password = secrets.token_hex(8)
         self.port = 0
+        self._filled: dict[str, str] = {}
 
     def start(self) -> None:
         password = self._folder / "password"
@@ -51,10 +57,23 @@ class Postgres:
 
     def database(self) -> str:
         """A new, empty database; its name."""
+        return self._create("template1")
+
+    def copied(self, name: str, fill: Callable[[str], None]) -> str:
+        """A copy of the database of that name, which `fill` is given the URL of once; the copy's name."""
+        if name not in self._filled:
+            self._filled[name] = self.database()
+            fill(self.url(self._filled[name]))
+        return self._create(self._filled[name])
+
+    def _create(self, template: str) -> str:
         name = f"test_{secrets.token_hex(6)}"
         with closing(psycopg2.connect(self.url("postgres"))) as connection:
             connection.autocommit = True
-            connection.cursor().execute(f"CREATE DATABASE {name}")
+            cursor = connection.cursor()
+            # A database is copied only while nobody is connected to it, and who filled it may keep connections.
+            cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (template,))
+            cursor.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         return name
 
     def url(self, database: str) -> str:

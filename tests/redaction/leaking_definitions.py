@@ -8,13 +8,13 @@ import os
 import warnings
 
 import dagster as dg
-from leaking_days import BY_SQL
 
 from convergence_assets.assets import locking, materialize
 from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.settings import Settings
 from convergence_assets.warehouse.interface import Job
 from convergence_assets.warehouse.schema import Query
+from tests.redaction.leaking_days import BY_SQL
 
 
 def _leak(

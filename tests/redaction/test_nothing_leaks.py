@@ -23,19 +23,17 @@ import pytest
 import sqlalchemy as sa
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
-from clean_environment import clean_environment
-from ports import free_port
-from postgres_server import Postgres
-
-sys.path += [str(Path(__file__).parents[1] / room) for room in ("assets", "alerting", "redaction")]
-
-from leaking_days import BY_EXCEPTION, BY_SQL
-from project import TENANTS, Project, hourly
-from receivers import Receiver
 
 from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.warehouse.interface import Job
 from convergence_assets.warehouse.schema import Query
+from tests import commands
+from tests.alerting.receivers import Receiver
+from tests.assets.project import TENANTS, Project, hourly
+from tests.clean_environment import clean_environment
+from tests.ports import free_port
+from tests.postgres.postgres_server import Postgres
+from tests.redaction.leaking_days import BY_EXCEPTION, BY_SQL
 
 ROOT = Path(__file__).parents[2]
 CONVERGENCE, BERLIN = Path(sys.executable).with_name("convergence"), "Europe/Berlin"
@@ -189,7 +187,7 @@ def launch(port: int, day: object) -> str:
     return str(said["data"]["launchRun"]["run"]["runId"])
 
 
-@pytest.mark.slow
+@pytest.mark.live
 @pytest.mark.timeout(500)
 @pytest.mark.xdist_group("postgres")
 def test_no_secret_is_in_anything_that_is_written_shown_or_sent(tmp_path: Path, postgres: Postgres) -> None:
@@ -214,7 +212,7 @@ def test_no_secret_is_in_anything_that_is_written_shown_or_sent(tmp_path: Path, 
         environ = clean_environment() | {
             "CONVERGENCE_HOME": str(project.settings.home), "CONVERGENCE_TENANTS": str(tenants),
             "CONVERGENCE_WAREHOUSE": "embedded", "CONVERGENCE_ADMIN_KEY": ADMIN,
-            "PYTHONPATH": str(ROOT / "tests" / "redaction"),
+            "PYTHONPATH": os.pathsep.join([str(ROOT / "tests" / "redaction"), os.environ["PYTHONPATH"]]),
             "DAGSTER_HOME": str(tmp_path), "DAGSTER_PG_HOST": "127.0.0.1", "DAGSTER_PG_PORT": str(postgres.port),
             "DAGSTER_PG_USERNAME": "postgres", "DAGSTER_PG_PASSWORD": postgres.password, "DAGSTER_PG_DB": database,
             "ACME_HOOK": f"json://{receiver.place}/hook/{HOOK}", "ACME_SMTP": SMTP, "ACME_ROUTING": ROUTING,
@@ -289,15 +287,8 @@ def flows(
         ask("GET", path, headers=admin)
 
     def type_(*words: str, **more: str) -> None:
-        done = subprocess.run(
-            [CONVERGENCE, *words],
-            env=dict(environ) | more,
-            cwd=log.parent,
-            capture_output=True,
-            check=False,
-            timeout=120,
-        )
-        written.add(f"convergence {' '.join(words)}", done.stdout + done.stderr)
+        done = commands.convergence(*words, environ=dict(environ) | more, folder=log.parent)
+        written.add(f"convergence {' '.join(words)}", (done.stdout + done.stderr).encode())
 
     type_("diagnose", runs[0])
     type_("diagnose", runs[1], "--json", "--output", "second.zip")

@@ -9,8 +9,9 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
-from dagster_server import dagster_dev, environment
-from project import TENANTS, Project, hourly
+
+from tests.assets.dagster_server import dagster_dev, environment
+from tests.assets.project import TENANTS, Project, hourly
 
 BERLIN = "Europe/Berlin"
 RUNS = """{ runsOrError { ... on Runs { results { runId status startTime tags { key value } } } } }"""

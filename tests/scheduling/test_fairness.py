@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import yaml
-from world import START, World, at, target
 
 from convergence_assets.scheduling.launching import CATCH_UP_PRIORITY, NEWEST_PRIORITY
 from convergence_assets.scheduling.room import Launch
+from tests.scheduling.world import START, World, at, target
 
 SHIPPED = yaml.safe_load((Path(__file__).parents[2] / "dagster.yaml").read_text())["concurrency"]["runs"]
 SLOTS = SHIPPED["max_concurrent_runs"]

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from project import Project, hourly
 
 from convergence_assets.cli.run import Definitions
 from convergence_assets.control.holding import holding
@@ -20,13 +19,15 @@ from convergence_assets.scheduling.explain import explain
 from convergence_assets.scheduling.late_data import ask
 from convergence_assets.scheduling.planner import Planner
 from convergence_assets.scheduling.targets import Target, Targets, targets_of
+from tests.assets.project import Project, hourly
+from tests.dagster_homes import dagster_at
 
 ASKS_ALONE = """
 import sys
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from project import Project
+from tests.assets.project import Project
 from convergence_assets.assets.late_data import markers
 from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.control import planning
@@ -52,8 +53,7 @@ DAYS = [FIRST + timedelta(days=n) for n in range(3)]
 
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    (tmp_path / "dagster").mkdir()
-    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as found:
+    with dagster_at(tmp_path / "dagster") as found:
         yield found
 
 

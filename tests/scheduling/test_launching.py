@@ -8,12 +8,13 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from world import START
 
 from convergence_assets.assets.tags import REQUEST_TAG
 from convergence_assets.control.planning import Request
 from convergence_assets.scheduling.launching import look_up, schedule_name
 from convergence_assets.scheduling.planner import Found
+from tests.dagster_homes import dagster_at
+from tests.scheduling.world import START
 
 KEY = "acme/a/2026-03-01/v0/a1"
 REQUEST = Request(KEY, "acme", "a", START, START, "schedule", datetime(2026, 3, 2, 6, tzinfo=UTC), None, None)
@@ -22,7 +23,7 @@ STATUS = dg.DagsterRunStatus
 
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as found:
+    with dagster_at(tmp_path) as found:
         yield found
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from world import START, World, at, target
 
 from convergence_assets.control import planning
 from convergence_assets.control.locks import Claim, Locks
@@ -21,8 +20,10 @@ from convergence_assets.scheduling.launching import run_request
 from convergence_assets.scheduling.planner import LOST_AFTER, REQUESTS_A_TICK, RETRY_AFTER
 from convergence_assets.scheduling.room import CATCH_UP_DAYS
 from convergence_assets.scheduling.targets import Target
+from tests.postgres.postgres_server import POSTGRES
+from tests.postgres.postgres_stores import postgres_store
+from tests.scheduling.world import START, World, at, target
 
-POSTGRES = pytest.param("postgres", marks=pytest.mark.xdist_group("postgres"))
 DAY = timedelta(days=1)
 
 
@@ -32,7 +33,7 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., World]
     url = None
     if request.param == "postgres":
         server = request.getfixturevalue("postgres")
-        url = server.url(server.database())
+        url = postgres_store(server)
 
     def made(*targets: Target, now: datetime | None = None) -> World:
         return World(tmp_path, targets, now or at(START + 3 * DAY, 6), url=url)

@@ -14,13 +14,13 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import pytest
 import yaml
-from dagster_server import BIN, await_listening, dagster_dev, environment
 from hypothesis import given
 from hypothesis import strategies as st
-from ports import free_ports
-from project import TENANTS, Project, hourly
 
 from convergence_assets.settings import Settings, SettingsError, Shard
+from tests.assets.dagster_server import BIN, await_listening, dagster_dev, environment
+from tests.assets.project import TENANTS, Project, hourly
+from tests.ports import free_ports
 
 BERLIN = "Europe/Berlin"
 RUNS = "{ runsOrError { ... on Runs { results { status tags { key value } } } } }"
@@ -53,7 +53,7 @@ def test_hosts_of_their_own_share_a_port() -> None:
     assert "CONVERGENCE_SHARD=2/2 dagster code-server start" in said
 
 
-@pytest.mark.slow
+@pytest.mark.live
 @pytest.mark.timeout(400)
 def test_a_generated_workspace_serves_each_tenant_once_and_its_days_arrive(project: Project, tmp_path: Path) -> None:
     yesterday = datetime.now(UTC).astimezone(ZoneInfo(BERLIN)).date() - timedelta(days=1)

@@ -6,7 +6,8 @@ from pathlib import Path
 from statistics import median
 
 import pytest
-from world import World, at, target
+
+from tests.scheduling.world import World, at, target
 
 ZONES = (
     "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Sydney", "America/Sao_Paulo", "Asia/Tokyo",

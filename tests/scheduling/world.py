@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import count
 from pathlib import Path
 
-from convergence_assets.control.location import control_url
+from convergence_assets.control.location import FILE, control_url
 from convergence_assets.control.planning import Request
 from convergence_assets.control.publications import Publications, Tables
 from convergence_assets.control.requests import Outcome, Quota, Requests
@@ -18,6 +18,7 @@ from convergence_assets.scheduling.planner import Found, Planner
 from convergence_assets.scheduling.room import Launch
 from convergence_assets.scheduling.targets import Target, Targets
 from convergence_assets.settings import Settings, Shard
+from tests.control_stores import sqlite_store
 
 START = date(2026, 3, 1)
 
@@ -55,6 +56,8 @@ class World:
     minutes: tuple[int, int] = (2, 20)
 
     def __post_init__(self) -> None:
+        if not self.url and not (self.folder / FILE).exists():
+            sqlite_store(self.folder / FILE)
         environ = {"CONVERGENCE_HOME": str(self.folder)} | ({"CONVERGENCE_CONTROL_URL": self.url} if self.url else {})
         self.store = ControlStore(control_url(Settings.from_env(environ), {}), lambda: self.now)
         self.publications, self.requests = Publications(self.store), Requests(self.store)

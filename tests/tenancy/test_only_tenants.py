@@ -11,7 +11,6 @@ from typing import Any
 
 import fsspec
 import pytest
-from clean_environment import clean_environment
 
 from convergence_assets.cli.run import Definitions
 from convergence_assets.pipelines.problems import Problem
@@ -20,6 +19,7 @@ from convergence_assets.tenancy import building
 from convergence_assets.tenancy.folder import UnreadableFolder
 from convergence_assets.tenancy.model import TenantRegistry
 from convergence_assets.tenancy.registry import load_registry
+from tests.clean_environment import clean_environment
 
 ROOT = Path(__file__).parents[2]
 TODAY = date(2026, 11, 23)

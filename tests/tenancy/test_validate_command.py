@@ -3,11 +3,12 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+
+from tests import commands
 
 
 @pytest.fixture
@@ -15,8 +16,7 @@ def convergence(tenants: Path, tmp_path: Path) -> Callable[..., "subprocess.Comp
     def run(*arguments: str, environ: Mapping[str, str] = {}) -> "subprocess.CompletedProcess[str]":
         home = tmp_path / "home"
         given = {**os.environ, "CONVERGENCE_HOME": str(home), "CONVERGENCE_TENANTS": str(tenants), **environ}
-        command = [sys.executable, "-m", "convergence_assets.cli.main", *arguments]
-        done = subprocess.run(command, env=given, capture_output=True, text=True, check=False)
+        done = commands.convergence(*arguments, environ=given)
         assert "Traceback" not in done.stderr
         assert not home.exists(), "validation writes nothing"
         return done

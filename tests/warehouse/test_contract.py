@@ -11,7 +11,6 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from peer_server import Peer
 
 from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.warehouse.duckdb.adapter import DuckDBWarehouse
@@ -25,6 +24,7 @@ from convergence_assets.warehouse.errors import (
 )
 from convergence_assets.warehouse.interface import Job, SourceFile, Staged, Warehouse
 from convergence_assets.warehouse.schema import Column, Dataset, Query, TableRef, TableSchema
+from tests.peer.peer_server import Peer
 
 Open = Callable[[], Warehouse]
 WAREHOUSES = ["embedded", pytest.param("bigquery", marks=pytest.mark.peer)]

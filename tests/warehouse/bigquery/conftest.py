@@ -1,12 +1,8 @@
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from fake_bigquery import FakeBigQuery, fake_bigquery
+from tests.warehouse.bigquery.fake_bigquery import FakeBigQuery, fake_bigquery
 
 
 @pytest.fixture

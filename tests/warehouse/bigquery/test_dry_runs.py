@@ -5,11 +5,11 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
-from fake_bigquery import PROJECT, FakeBigQuery
 
 from convergence_assets.assets.dry_run import StepEstimate, bytes_by_tenant, dry_run
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_registry
+from tests.warehouse.bigquery.fake_bigquery import PROJECT, FakeBigQuery
 
 ROOT = Path(__file__).parents[3]
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)

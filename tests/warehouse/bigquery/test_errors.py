@@ -1,7 +1,6 @@
 """Every documented error reason ends in its class, sent again as often as that class asks for."""
 
 import pytest
-from fake_bigquery import FakeBigQuery, Refusal
 
 from convergence_assets.warehouse.bigquery.adapter import BigQueryWarehouse
 from convergence_assets.warehouse.bigquery.classify import classified
@@ -23,6 +22,7 @@ from convergence_assets.warehouse.errors import (
 )
 from convergence_assets.warehouse.interface import Job
 from convergence_assets.warehouse.schema import Query
+from tests.warehouse.bigquery.fake_bigquery import FakeBigQuery, Refusal
 
 ONE = Query("SELECT 1 AS one")
 JOB = Job("run-1", {"tenant": "acme"}, timeout_seconds=60)

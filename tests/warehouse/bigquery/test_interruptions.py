@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from peer_server import Peer
-from staging_process import DAY, SCHEMA, TABLE
 from typer.testing import CliRunner
 
 from convergence_assets.assets.opening import open_warehouse
@@ -21,6 +19,8 @@ from convergence_assets.warehouse.bigquery.adapter import BigQueryWarehouse
 from convergence_assets.warehouse.errors import WarehouseError, WarehouseUnavailable
 from convergence_assets.warehouse.interface import Job, RunningJob, Warehouse
 from convergence_assets.warehouse.schema import Query
+from tests.peer.peer_server import Peer
+from tests.warehouse.bigquery.staging_process import DAY, SCHEMA, TABLE
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
 

@@ -6,7 +6,6 @@ from datetime import date
 from typing import Any
 
 import pytest
-from fake_bigquery import PROJECT, FakeBigQuery
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +16,7 @@ from convergence_assets.warehouse.bigquery.staging import token_of
 from convergence_assets.warehouse.errors import StagingChanged
 from convergence_assets.warehouse.interface import Job, Staged
 from convergence_assets.warehouse.schema import Column, Query, TableRef, TableSchema
+from tests.warehouse.bigquery.fake_bigquery import PROJECT, FakeBigQuery
 
 DAY, EMPTY = date(2026, 3, 1), date(2026, 3, 2)
 SCHEMA = TableSchema((Column("day", "DATE", "REQUIRED"), Column("cost", "NUMERIC")), partition_column="day")
@@ -120,9 +120,8 @@ def test_a_retry_of_the_same_publish_attaches_and_another_run_does_not(fake: Fak
 
 
 def test_a_failed_job_of_an_earlier_attempt_is_not_attached_to(fake: FakeBigQuery) -> None:
-    from fake_bigquery import Refusal
-
     from convergence_assets.warehouse.errors import AccessDenied
+    from tests.warehouse.bigquery.fake_bigquery import Refusal
 
     validated = staged(fake)
     fake.job_errors = [Refusal(403, "accessDenied")]

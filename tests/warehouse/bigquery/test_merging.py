@@ -4,12 +4,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from peer_server import Peer
 
 from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.warehouse.bigquery.merging import merge_statement
 from convergence_assets.warehouse.interface import Job
 from convergence_assets.warehouse.schema import Column, TableRef, TableSchema
+from tests.peer.peer_server import Peer
 
 SCHEMA = TableSchema(
     (

@@ -1,5 +1,6 @@
 """BIGNUMERIC on DuckDB is Python's Decimal, digit for digit, or an error."""
 
+import functools
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -252,6 +253,11 @@ SHAPES = {
 }
 
 
+@functools.cache
+def in_shape(shape: str, expression: str) -> str:
+    return transpile(SHAPES[shape].format(e=expression), TYPES)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 @given(made=rows)
@@ -263,7 +269,7 @@ def test_an_operation_gives_decimals_answer_and_an_error_where_there_is_none(
     for expression, (operands, exact) in (NUMBERS | PLAIN).items():
         # As text, since Arrow and DuckDB's client hold no 77 digits.
         asked = f"CAST({expression} AS STRING)" if expression in NUMBERS else expression
-        found = answers(connection, transpile(SHAPES[shape].format(e=asked), TYPES), len(made))
+        found = answers(connection, in_shape(shape, asked), len(made))
         for i, row in enumerate(made):
             values = [dict(zip(NAMES, row, strict=True))[o] for o in operands]
             expected = None if None in values else exact(*values)

@@ -1,5 +1,6 @@
 """NUMERIC arithmetic on DuckDB is Python's Decimal, digit for digit, or an error."""
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from decimal import ROUND_HALF_UP, Context, Decimal, localcontext
 from typing import Any
@@ -188,6 +189,12 @@ SHAPES = {
 }
 
 
+@functools.cache
+def in_shape(shape: str, expression: str) -> str:
+    typed = shape == "column" or expression.startswith("CAST(a AS STRING")
+    return transpile(SHAPES[shape].format(e=expression), TYPES if typed else None)
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 @given(made=rows)
 @RUN
@@ -196,10 +203,7 @@ def test_an_operation_gives_decimals_answer_or_an_error(
 ) -> None:
     fill(connection, made)
     for expression, (operands, exact) in EXPRESSIONS.items():
-        types = TYPES if shape == "column" else None
-        if types is None and expression.startswith("CAST(a AS STRING"):
-            types = TYPES
-        found = answers(connection, transpile(SHAPES[shape].format(e=expression), types), made)
+        found = answers(connection, in_shape(shape, expression), made)
         for i, answer in found.items():
             row = dict(zip(NAMES, made[i], strict=True))
             values = [row[o] for o in operands]

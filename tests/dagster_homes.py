@@ -1,0 +1,53 @@
+"""Dagster homes for tests, on the project's SQLite storage; their files are copies of empty ones made once a process."""
+
+import atexit
+import functools
+import shutil
+import sqlite3
+import tempfile
+from contextlib import closing
+from pathlib import Path
+
+import dagster as dg
+
+QUIET = "telemetry: {enabled: false}\n"
+
+
+def dagster_home(folder: Path, config: str = "") -> Path:
+    """Make `folder` a home without runs. `config` is what its dagster.yaml says beside telemetry and storage; a storage
+    that it names is used instead of the project's.
+    """
+    copy_storage(folder)
+    storage = "" if "storage:" in config else _storage(folder)
+    (folder / "dagster.yaml").write_text(f"{QUIET}{storage}{config}")
+    return folder
+
+
+def copy_storage(folder: Path) -> None:
+    """The SQLite files of a home without runs: Dagster takes 0.8 CPU-seconds to make them, a copy 0.01."""
+    shutil.copytree(_empty(), folder, dirs_exist_ok=True)
+
+
+def dagster_at(folder: Path, config: str = "") -> dg.DagsterInstance:
+    """An instance in a home of its own, without runs."""
+    return dg.DagsterInstance.from_config(str(dagster_home(folder, config)))
+
+
+def _storage(folder: Path) -> str:
+    own = f"{{module: convergence_assets.dagster_storage, class: SqliteStorage, config: {{base_dir: {folder}}}}}"
+    return f"storage: {{custom: {own}}}\n"
+
+
+@functools.cache
+def _empty() -> Path:
+    made = Path(tempfile.mkdtemp(prefix="convergence-dagster-home-"))
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    home = made / "home"
+    home.mkdir()
+    (made / "dagster.yaml").write_text(f"{QUIET}{_storage(home)}")
+    with dg.DagsterInstance.from_config(str(made)):
+        pass
+    for file in home.rglob("*.db"):
+        with closing(sqlite3.connect(file)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return home

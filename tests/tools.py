@@ -1,0 +1,17 @@
+"""Programs that are no Python packages. A user's machine may lack one: its tests are skipped there, and fail in CI."""
+
+import os
+import shutil
+
+import pytest
+
+
+def program(name: str, package: str) -> str:
+    """The path of a program of Debian's `package`."""
+    path = shutil.which(name)
+    if path is None:
+        reason = f"{name} is not on the PATH: apt-get install {package}"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return path
