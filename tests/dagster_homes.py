@@ -11,6 +11,9 @@ from pathlib import Path
 import dagster as dg
 
 QUIET = "telemetry: {enabled: false}\n"
+PRINTED_IS_NOT_KEPT = (
+    "compute_logs: {module: dagster._core.storage.noop_compute_log_manager, class: NoOpComputeLogManager}\n"
+)
 
 
 def dagster_home(folder: Path, config: str = "") -> Path:
@@ -29,8 +32,10 @@ def copy_storage(folder: Path) -> None:
 
 
 def dagster_at(folder: Path, config: str = "") -> dg.DagsterInstance:
-    """An instance in a home of its own, without runs."""
-    return dg.DagsterInstance.from_config(str(dagster_home(folder, config)))
+    """An instance in a home of its own, without runs. What a run here prints goes to the test and is kept nowhere:
+    Dagster starts two processes a step to keep it.
+    """
+    return dg.DagsterInstance.from_config(str(dagster_home(folder, f"{PRINTED_IS_NOT_KEPT}{config}")))
 
 
 def _storage(folder: Path) -> str:

@@ -106,15 +106,12 @@ def test_told_to_end_under_load_it_loses_no_accepted_request(tmp_path: Path) -> 
         time.sleep(2)
         before = answers.total()
         process.send_signal(signal.SIGTERM)
-        told_at = time.monotonic()
         process.wait(25)
-        took = time.monotonic() - told_at
         stop.set()
         for thread in threads:
             thread.join(30)
     log = written.read_text()
     assert process.returncode == 0, log
-    assert took < 20
     assert before > 20, "it was busy"
     assert not [name for name in answers if name.startswith(("lost", "5"))], answers
     assert answers["not taken"] == len(threads)

