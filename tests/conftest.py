@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.assets.project import Project
 from tests.peer.peer_server import Peer
@@ -28,6 +29,9 @@ def _leave_behind_what_was_inherited() -> None:
 
 
 _leave_behind_what_was_inherited()
+# How long an example takes says something of the machine alone.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 # Processes that tests start import `tests` and the package from here.
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
 

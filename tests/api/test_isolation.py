@@ -9,6 +9,9 @@ from hypothesis import strategies as st
 from convergence_assets.api.app import build_app
 from tests.api.service import ADMIN_KEY, MARKER, OTHER, OTHER_PIPELINE, OTHER_RUN, Service
 
+# Which tenant a key sees is decided above the store, whose SQL tests/control holds on both databases.
+pytestmark = pytest.mark.parametrize("service", ["sqlite"], indirect=True, scope="module")
+
 _UNKNOWN = ("nothing", "0" * 36)
 
 

@@ -1,4 +1,4 @@
-"""What the follower makes of runs: the index, the ledger's rows, the facts, on SQLite and Postgres."""
+"""What the follower makes of runs: the index, the ledger's rows, the facts; on Postgres too where a database decides."""
 
 from collections.abc import Iterator
 from datetime import date, timedelta
@@ -77,19 +77,19 @@ def failing(error: BaseException, *, times: int = 1000, then: Body | None = None
     return body
 
 
-def test_a_range_with_a_bad_day_has_a_result_a_day_and_says_which_was_held_back(world: World) -> None:
+def test_a_range_with_a_bad_day_has_a_result_a_day_and_says_which_was_held_back(simple: World) -> None:
     bills = [row for day in WEEK for row in hourly(day, BERLIN, 9000.0 if day == WEEK[3] else 1.25)]
-    world.project.load_bills(bills)
-    run(world, WEEK[0], WEEK[-1])
-    world.follow()
-    world.write()
-    agrees_with_dagster(world)
-    (found,) = world.index()
+    simple.project.load_bills(bills)
+    run(simple, WEEK[0], WEEK[-1])
+    simple.follow()
+    simple.write()
+    agrees_with_dagster(simple)
+    (found,) = simple.index()
     assert (found.status, found.partition, found.error_class) == ("failed", "2026-03-10...2026-03-16", "quality_failed")
     assert found.rows_published == 6 * 24
     assert found.error_message is not None
     assert "2026-03-13: cost_is_possible" in found.error_message
-    results = world.project.read(
+    results = simple.project.read(
         "SELECT check_name, `partition`, passed, published, unexpected_count FROM acme.x_meta_data_quality_results "
         "ORDER BY check_name, `partition`"
     )
@@ -97,17 +97,17 @@ def test_a_range_with_a_bad_day_has_a_result_a_day_and_says_which_was_held_back(
     bad = [(r["check_name"], r["partition"], r["unexpected_count"]) for r in results if not r["passed"]]
     assert bad == [("cost_is_plausible", "2026-03-13", 24), ("cost_is_possible", "2026-03-13", 24)]
     assert {r["partition"] for r in results if not r["published"]} == {"2026-03-13"}
-    published = world.logs("`partition`, `rows`", "event = 'published'")
+    published = simple.logs("`partition`, `rows`", "event = 'published'")
     assert published == [(str(day), 24) for day in WEEK if day != WEEK[3]]
-    critical, warning = sorted(world.of_kind(ChecksFailed), key=lambda fact: fact.severity)
+    critical, warning = sorted(simple.of_kind(ChecksFailed), key=lambda fact: fact.severity)
     assert [(c.name, c.partitions) for c in critical.checks] == [("cost_is_possible", ("2026-03-13",))]
     assert (critical.table, critical.held_back, warning.severity) == ("lines", ("2026-03-13",), "warning")
-    assert [fact.days for fact in world.of_kind(Published)] == [tuple(d for d in WEEK if d != WEEK[3])]
-    (ended,) = world.of_kind(RunEnded)
+    assert [fact.days for fact in simple.of_kind(Published)] == [tuple(d for d in WEEK if d != WEEK[3])]
+    (ended,) = simple.of_kind(RunEnded)
     assert (ended.table, ended.error_class, ended.message) == ("lines", "quality_failed", found.error_message)
 
 
-def test_a_failed_run_is_told_by_what_its_first_failed_attempt_said(world: World) -> None:
+def test_a_failed_run_is_told_by_what_its_first_failed_attempt_said(simple: World) -> None:
     errors = iter([NotFound("table a is not there"), ValueError("second: attempt")])
 
     def body(context: dg.AssetExecutionContext) -> Iterator[Any]:
@@ -118,49 +118,49 @@ def test_a_failed_run_is_told_by_what_its_first_failed_attempt_said(world: World
         yield
 
     policy = dg.RetryPolicy(max_retries=1)
-    run_id = materialize(world, table("a", body, retry_policy=policy), table("b", good()))
-    world.follow()
-    world.write()
-    agrees_with_dagster(world)
-    (ended,) = world.of_kind(RunEnded)
+    run_id = materialize(simple, table("a", body, retry_policy=policy), table("b", good()))
+    simple.follow()
+    simple.write()
+    agrees_with_dagster(simple)
+    (ended,) = simple.of_kind(RunEnded)
     assert (ended.run.run_id, ended.table, ended.error_class) == (run_id, "a", "not_found")
     assert ended.message == "tenant acme: table a is not there. Next: make it"
-    assert world.logs("step, event, level, error_class, message", "step = 'a' AND event != 'step_started'") == [
+    assert simple.logs("step, event, level, error_class, message", "step = 'a' AND event != 'step_started'") == [
         ("a", "retry", "WARNING", "not_found", "tenant acme: table a is not there. Next: make it"),
         ("a", "step_failed", "ERROR", "ValueError", "second: attempt"),
     ]
-    assert all(isinstance(ms, int) and ms >= 0 for (ms,) in world.logs("duration_ms", "event = 'step_failed'"))
+    assert all(isinstance(ms, int) and ms >= 0 for (ms,) in simple.logs("duration_ms", "event = 'step_failed'"))
 
 
-def test_an_attempt_that_failed_is_forgotten_when_the_next_one_succeeds(world: World) -> None:
-    materialize(world, table("a", failing(ValueError("once"), times=1), retry_policy=dg.RetryPolicy(max_retries=2)))
-    world.follow()
-    (ended,) = world.of_kind(RunEnded)
+def test_an_attempt_that_failed_is_forgotten_when_the_next_one_succeeds(simple: World) -> None:
+    materialize(simple, table("a", failing(ValueError("once"), times=1), retry_policy=dg.RetryPolicy(max_retries=2)))
+    simple.follow()
+    (ended,) = simple.of_kind(RunEnded)
     assert (ended.run.status, ended.error_class, ended.message) == ("succeeded", None, None)
 
 
-def test_a_statement_that_is_refused_for_a_quota_is_told_of_also_where_the_run_succeeds(world: World) -> None:
+def test_a_statement_that_is_refused_for_a_quota_is_told_of_also_where_the_run_succeeds(simple: World) -> None:
     policy = dg.RetryPolicy(max_retries=1)
     body = failing(RateLimited("too many table operations"), times=1)
-    run_id = materialize(world, table("a", body, retry_policy=policy), table("b", good()))
-    world.follow()
-    (refused,) = world.of_kind(QuotaRefused)
+    run_id = materialize(simple, table("a", body, retry_policy=policy), table("b", good()))
+    simple.follow()
+    (refused,) = simple.of_kind(QuotaRefused)
     assert (refused.run.run_id, refused.table, refused.error_class) == (run_id, "a", "rate_limited")
     assert "too many table operations" in refused.message
-    (ended,) = world.of_kind(RunEnded)
+    (ended,) = simple.of_kind(RunEnded)
     assert ended.run.status == "succeeded"
 
 
-def test_a_run_without_tags_is_found_by_its_assets_and_has_a_row_a_pipeline(world: World) -> None:
+def test_a_run_without_tags_is_found_by_its_assets_and_has_a_row_a_pipeline(simple: World) -> None:
     bad = table("x", failing(KeyError("x")), pipeline="other")
-    run_id = materialize(world, table("a", good()), bad)
-    foreign = dg.job(name="nothing")(lambda: None).execute_in_process(instance=world.instance)
-    world.follow()
+    run_id = materialize(simple, table("a", good()), bad)
+    foreign = dg.job(name="nothing")(lambda: None).execute_in_process(instance=simple.instance)
+    simple.follow()
     assert foreign.success
-    assert [(r.run_id, r.pipeline, r.status, r.trigger) for r in sorted(world.index(), key=lambda r: r.pipeline)] == [
+    assert [(r.run_id, r.pipeline, r.status, r.trigger) for r in sorted(simple.index(), key=lambda r: r.pipeline)] == [
         (run_id, "demo_costs", "failed", "manual"), (run_id, "other", "failed", "manual"),
     ]  # fmt: skip
-    assert {(f.run.pipeline, f.table, f.error_class) for f in world.of_kind(RunEnded)} == {
+    assert {(f.run.pipeline, f.table, f.error_class) for f in simple.of_kind(RunEnded)} == {
         ("demo_costs", None, "KeyError"), ("other", "x", "KeyError"),
     }  # fmt: skip
 
@@ -203,13 +203,13 @@ def queued(world: World, *, parent: str | None = None, status: Any = dg.DagsterR
     )  # fmt: skip
 
 
-def test_a_retry_of_a_retry_is_the_third_attempt(world: World) -> None:
-    first = materialize(world, table("a", failing(ValueError("no"))))
-    world.follow()
-    second = queued(world, parent=first)
-    third = queued(world, parent=second.run_id)
-    world.follow()
-    attempts = {run.run_id: (run.attempt, run.trigger, run.triggered_by) for run in world.index()}
+def test_a_retry_of_a_retry_is_the_third_attempt(simple: World) -> None:
+    first = materialize(simple, table("a", failing(ValueError("no"))))
+    simple.follow()
+    second = queued(simple, parent=first)
+    third = queued(simple, parent=second.run_id)
+    simple.follow()
+    attempts = {run.run_id: (run.attempt, run.trigger, run.triggered_by) for run in simple.index()}
     assert attempts[third.run_id] == (3, "retry", second.run_id)
     assert attempts[first] == (1, "manual", None)
 
@@ -268,33 +268,33 @@ def test_a_run_deleted_before_its_end_was_seen_is_closed_as_canceled(world: Worl
     assert world.follow().complete
 
 
-def test_what_was_done_about_a_stuck_run_stands_in_the_log(world: World) -> None:
-    run_id = materialize(world, table("a", good()))
-    run = world.instance.get_run_by_id(run_id)
+def test_what_was_done_about_a_stuck_run_stands_in_the_log(simple: World) -> None:
+    run_id = materialize(simple, table("a", good()))
+    run = simple.instance.get_run_by_id(run_id)
     assert run is not None
-    world.instance.report_engine_event("convergence remediation: jobs cancelled (2)", run)
-    world.follow()
-    world.write()
-    assert world.logs("event, level, message", "event = 'remediation'") == [
+    simple.instance.report_engine_event("convergence remediation: jobs cancelled (2)", run)
+    simple.follow()
+    simple.write()
+    assert simple.logs("event, level, message", "event = 'remediation'") == [
         ("remediation", "WARNING", "jobs cancelled (2)")
     ]
 
 
-def test_why_a_run_is_stuck_is_kept_in_index_and_ledger(world: World) -> None:
-    run = queued(world, status=dg.DagsterRunStatus.STARTED)
-    world.follow()
-    with world.store.write() as connection:
-        (marked,) = index.mark_stuck(connection, run.run_id, "dead", world.store.now())
+def test_why_a_run_is_stuck_is_kept_in_index_and_ledger(simple: World) -> None:
+    run = queued(simple, status=dg.DagsterRunStatus.STARTED)
+    simple.follow()
+    with simple.store.write() as connection:
+        (marked,) = index.mark_stuck(connection, run.run_id, "dead", simple.store.now())
     assert marked.stuck_reason == "dead"
-    world.instance.report_run_failed(run, "its process is gone")
-    world.settle()
-    world.write()
-    agrees_with_dagster(world)
-    (row,) = world.project.read("SELECT stuck_reason, status FROM acme.x_meta_pipeline_runs")
+    simple.instance.report_run_failed(run, "its process is gone")
+    simple.settle()
+    simple.write()
+    agrees_with_dagster(simple)
+    (row,) = simple.project.read("SELECT stuck_reason, status FROM acme.x_meta_pipeline_runs")
     assert row == {"stuck_reason": "dead", "status": "failed"}
 
 
-def test_jobs_of_the_warehouse_are_told_once_a_step_with_what_they_cost(world: World) -> None:
+def test_jobs_of_the_warehouse_are_told_once_a_step_with_what_they_cost(simple: World) -> None:
     def body(context: dg.AssetExecutionContext) -> Iterator[Any]:
         jobs = [{"job": "j1", "kind": "stage", "seconds": 1.5, "bytes_billed": 10, "link": "https://x"},
                 {"job": "j2", "kind": "copy", "seconds": 0.5, "bytes_billed": 20, "link": ""}]  # fmt: skip
@@ -307,48 +307,48 @@ def test_jobs_of_the_warehouse_are_told_once_a_step_with_what_they_cost(world: W
         )  # fmt: skip
 
     tags = {"dagster/asset_partition_range_start": "2026-03-01", "dagster/asset_partition_range_end": "2026-03-03"}
-    materialize(world, table("a", body), tags=tags, partition_key=None)
-    world.follow()
-    world.write()
-    (found,) = world.index()
+    materialize(simple, table("a", body), tags=tags, partition_key=None)
+    simple.follow()
+    simple.write()
+    (found,) = simple.index()
     assert (found.bytes_billed, found.rows_published, found.partition) == (30, 21, "2026-03-01...2026-03-03")
-    jobs = world.logs("bigquery_job_id, bytes_billed, duration_ms", "event = 'job_submitted'")
+    jobs = simple.logs("bigquery_job_id, bytes_billed, duration_ms", "event = 'job_submitted'")
     assert sorted(jobs) == [("j1", 10, 1500), ("j2", 20, 500)]
-    published = world.logs("`partition`, `rows`, bytes_billed", "event = 'published'")
+    published = simple.logs("`partition`, `rows`, bytes_billed", "event = 'published'")
     assert published == [("2026-03-01", 7, 30), ("2026-03-02", 7, 0), ("2026-03-03", 7, 0)]
 
 
-def test_what_is_counted_of_events_is_what_the_ledger_holds_and_a_rebuild_counts_the_same(world: World) -> None:
-    materialize(world, table("lines", good(3)))
-    materialize(world, table("lines", good(4)), partition_key="2026-03-02")
-    world.settle()
-    with world.store.read() as connection:
+def test_what_is_counted_of_events_is_what_the_ledger_holds_and_a_rebuild_counts_the_same(simple: World) -> None:
+    materialize(simple, table("lines", good(3)))
+    materialize(simple, table("lines", good(4)), partition_key="2026-03-02")
+    simple.settle()
+    with simple.store.read() as connection:
         counted = counters.read(connection)
     assert counted["pipeline_runs"] == {("acme", "demo_costs", "succeeded"): 2}
     assert counted["pipeline_rows_published"] == {("acme", "demo_costs"): 7}
     assert counted["pipeline_run_duration_seconds_bucket"][("demo_costs", "+Inf")] == 2
-    start_again(world.store)
-    world.settle()
-    with world.store.read() as connection:
+    start_again(simple.store)
+    simple.settle()
+    with simple.store.read() as connection:
         again = counters.read(connection)
     assert {name: again[name] for name in ("pipeline_runs", "pipeline_rows_published")} == {
         name: counted[name] for name in ("pipeline_runs", "pipeline_rows_published")
     }
 
 
-def test_what_one_tenants_part_of_a_run_said_is_not_told_of_anothers(world: World) -> None:
+def test_what_one_tenants_part_of_a_run_said_is_not_told_of_anothers(simple: World) -> None:
     def broken(context: dg.AssetExecutionContext) -> Iterator[Any]:
         raise dg.Failure("acme's own secret trouble", {"error_class": "invalid_query"}, allow_retries=False)
         yield
 
-    materialize(world, table("a", broken), table("g", good(), tenant="globex"))
-    world.settle()
-    told = {ended.run.tenant_id: ended for ended in world.of_kind(RunEnded)}
+    materialize(simple, table("a", broken), table("g", good(), tenant="globex"))
+    simple.settle()
+    told = {ended.run.tenant_id: ended for ended in simple.of_kind(RunEnded)}
     assert told["acme"].message == "acme's own secret trouble"
     assert (told["globex"].error_class, told["globex"].message) == ("step_failure", OF_SEVERAL_TENANTS)
-    rows = {run.tenant_id: run for run in world.index()}
+    rows = {run.tenant_id: run for run in simple.index()}
     assert "secret" not in str(rows["globex"])
-    with world.store.read() as connection:
+    with simple.store.read() as connection:
         waiting = connection.execute(sa.select(ledger_rows).where(ledger_rows.c.tenant_id == "globex")).all()
     assert waiting
     assert "secret" not in str(waiting)
