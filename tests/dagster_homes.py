@@ -38,6 +38,13 @@ def dagster_at(folder: Path, config: str = "") -> dg.DagsterInstance:
     return dg.DagsterInstance.from_config(str(dagster_home(folder, f"{PRINTED_IS_NOT_KEPT}{config}")))
 
 
+def run_of(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRun:
+    """A run that is there, as it now is."""
+    run = instance.get_run_by_id(run_id)
+    assert run, run_id
+    return run
+
+
 def _storage(folder: Path) -> str:
     own = f"{{module: convergence_assets.dagster_storage, class: SqliteStorage, config: {{base_dir: {folder}}}}}"
     return f"storage: {{custom: {own}}}\n"

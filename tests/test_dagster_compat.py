@@ -29,7 +29,7 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._daemon.types import DaemonHeartbeat
 from dagster._grpc.types import ExecuteRunArgs
 from dagster._serdes import deserialize_value
-from dagster._utils.error import SerializableErrorInfo
+from dagster_shared.error import SerializableErrorInfo
 
 from convergence_assets import dagster_compat
 from tests.dagster_homes import dagster_at

@@ -20,7 +20,7 @@ from dagster._core.remote_origin import (
 )
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._serdes import deserialize_value, serialize_value
-from dagster._utils.error import SerializableErrorInfo
+from dagster_shared.error import SerializableErrorInfo
 
 from convergence_assets import dagster_locations
 from tests.dagster_homes import dagster_at
@@ -194,7 +194,8 @@ def test_a_location_is_read_again_from_another_server_when_it_could_not_be_read_
 ) -> None:
     from dagster._core.workspace.context import WorkspaceProcessContext
     from dagster._core.workspace.load_target import GrpcServerTarget
-    from dagster._grpc.server import GrpcServerCommand, open_server_process
+    from dagster._grpc.constants import GrpcServerCommand
+    from dagster._grpc.server import open_server_process
 
     monkeypatch.setattr(WorkspaceProcessContext, "_load_location", WorkspaceProcessContext._load_location)
     dagster_locations.kept_as_long_as_their_server()

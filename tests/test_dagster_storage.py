@@ -18,6 +18,7 @@ import psutil
 import pytest
 import sqlalchemy as sa
 from dagster._core.events import StepMaterializationData
+from dagster._core.storage.event_log import SqlEventLogStorage
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
@@ -173,7 +174,7 @@ def test_a_file_of_a_run_that_somebody_left_unmade_is_made(home: Path, has_a_hea
 
 def materialized(run_id: str, *names: str) -> list[dg.EventLogEntry]:
     return [
-        dg.EventLogEntry(
+        dg.EventLogEntry(  # type: ignore[no-untyped-call]
             error_info=None, level=20, user_message="", run_id=run_id, timestamp=1.0, job_name="j",
             dagster_event=dg.DagsterEvent(
                 dg.DagsterEventType.ASSET_MATERIALIZATION.value, "j",
@@ -187,6 +188,7 @@ def materialized(run_id: str, *names: str) -> list[dg.EventLogEntry]:
 def test_events_of_a_batch_are_written_all_or_none(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with instance(home, ours=True) as using:
         storage, run_id = using.event_log_storage, uuid.uuid4().hex
+        assert isinstance(storage, SqlEventLogStorage)
         stored = type(storage)._store_asset_event
 
         def failing(this: Any, connection: Any, event: dg.EventLogEntry, event_id: int) -> None:

@@ -223,6 +223,7 @@ def _literal_anchors(tree: ast.Module) -> Iterator[str]:
             named = dict(zip(makers[call.func.id], call.args, strict=False))
             named |= {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
             if isinstance(given := named.get("runbook"), ast.Constant):
+                assert isinstance(given.value, str)
                 yield given.value
 
 

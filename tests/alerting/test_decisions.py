@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from convergence_assets.alerting.alert import Alert
 from convergence_assets.alerting.routes import Route, Routes
 from convergence_assets.control import incidents
 from tests.alerting.desk import ALL, Desk, failed, platform, to
@@ -202,7 +203,9 @@ def test_one_that_becomes_critical_is_told_as_critical_and_is_over_as_a_warning(
     ],
     ids=["a late partition", "a queued run", "a ledger that lags", "a failed run"],
 )
-def test_what_follows_from_the_platforms_trouble_is_told_only_if_it_outlasts_it(desk: Desk, larger, follows) -> None:
+def test_what_follows_from_the_platforms_trouble_is_told_only_if_it_outlasts_it(
+    desk: Desk, larger: Alert, follows: Alert
+) -> None:
     desk.raise_(larger, follows)
     desk.settle()
     assert [m.kind for m in desk.messages()] == [larger.kind]

@@ -311,7 +311,7 @@ def test_secrets_are_neither_stored_nor_logged_nor_said(
             desk.tick(600)
     assert set(failures) >= {f"platform/routes[{n}]" for n in range(len(urls))}
     with desk.store.read() as connection:
-        assert connection.scalar(sa.select(sa.func.count()).select_from(incidents_table)) > 1
+        assert connection.execute(sa.select(sa.func.count()).select_from(incidents_table)).scalar_one() > 1
     assert secret not in str(failures)
     assert [record for record in caplog.records if secret in record.getMessage()] == []
     stored = b"".join(file.read_bytes() for file in tmp_path.iterdir())

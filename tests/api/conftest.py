@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from tests.postgres.postgres_stores import postgres_store
 def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Without limits, furnished; shared by a module's tests, which leave what is there as it is. The control store is of
     each kind."""
-    more = {}
+    more: dict[str, Any] = {}
     if request.param == "postgres":
         server = request.getfixturevalue("postgres")
         more["control_url"] = postgres_store(server)

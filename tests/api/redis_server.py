@@ -28,7 +28,9 @@ class Redis:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        words = [self.program, "--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--dir", self.folder]
+        words: list[str | Path] = [
+            self.program, "--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--dir", self.folder,
+        ]  # fmt: skip
         self.process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():

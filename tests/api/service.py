@@ -63,7 +63,7 @@ class Service:
 
     def admin(self, method: str, path: str, said: object = None) -> httpx.Response:
         headers = {"x-admin-key": ADMIN_KEY}
-        return self.client.request(method, path, headers=headers, **({"json": said} if said is not None else {}))
+        return self.client.request(method, path, headers=headers, json=said)
 
     def follow(self) -> None:
         """What the daemon's sensor does: bring the index up to Dagster."""

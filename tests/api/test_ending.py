@@ -49,7 +49,7 @@ def served(settings: Settings, preexec_fn: Callable[[], None] | None = None, **m
         "CONVERGENCE_HOME": str(settings.home), "CONVERGENCE_TENANTS": settings.tenants,
         "CONVERGENCE_API_PER_MINUTE": "10000000", "CONVERGENCE_API_PER_HOUR": "100000000",
     } | more  # fmt: skip
-    words = [COMMAND, "serve", "--port", str(port)]
+    words: list[str | Path] = [COMMAND, "serve", "--port", str(port)]
     log, url = settings.home / f"serve-{port}.log", f"http://127.0.0.1:{port}"
     with log.open("wb") as written:
         process = subprocess.Popen(

@@ -43,7 +43,7 @@ def test_no_route_gives_anything_of_another_tenant(service: Service) -> None:
 
     @settings(max_examples=250, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(route=st.sampled_from(reading), name=names, params=params, headers=headers)
-    def holds(route: str, name: str, params: dict[str, object], headers: dict[str, str]) -> None:
+    def holds(route: str, name: str, params: dict[str, str | int | list[str] | None], headers: dict[str, str]) -> None:
         path = route.removeprefix("get ")
         for parameter in ("{pipeline_id}", "{run_id}", "{request_id}"):
             path = path.replace(parameter, quote(name, safe=""))

@@ -159,7 +159,7 @@ def test_every_wrong_key_is_answered_alike_and_a_revoked_one_at_once(fresh: Serv
     answers = [
         fresh.client.get(path, headers=headers)
         for headers in (
-            {}, {"x-api-key": expired}, {"x-api-key": revoked}, {"x-api-key": "cvg_0000000000_x"}, {"x-api-key": "é".encode()},
+            {}, {"x-api-key": expired}, {"x-api-key": revoked}, {"x-api-key": "cvg_0000000000_x"}, {b"x-api-key": "é".encode()},
             {"x-admin-key": ADMIN_KEY}, {"authorization": f"Bearer {expired}"},
         )
     ]  # fmt: skip

@@ -122,7 +122,7 @@ def test_two_processes_share_one_limit_through_redis_and_have_one_each_while_it_
     def asked(*urls: str) -> list[httpx.Response]:
         return [httpx.get(f"{url}{PATH}", headers=headers, timeout=30) for url in urls]
 
-    with served(settings, **shared) as (_, one, _), served(settings, **shared) as (_, two, log):
+    with served(settings, None, **shared) as (_, one, _), served(settings, None, **shared) as (_, two, log):
         within_one_minute(45)
         assert [remaining(answer) for answer in asked(one, two, one, two)] == [7, 6, 5, 4]
         assert [answer.status_code for answer in asked(*[one] * 4, one, two)] == [200] * 4 + [429] * 2

@@ -19,7 +19,7 @@ def test_pipelines_have_their_schedule_last_run_and_what_is_due(service: Service
 def test_runs_come_newest_first_page_by_page_none_twice_and_none_lost(service: Service) -> None:
     seen, cursor, pages = [], None, 0
     while True:
-        more = {"cursor": cursor} if cursor else {}
+        more: dict[str, str] = {"cursor": cursor} if cursor else {}
         answer = service.get("/api/v1/pipelines/demo_costs/executions", limit=7, **more).json()
         seen += answer["executions"]
         pages += 1

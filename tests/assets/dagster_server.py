@@ -7,10 +7,11 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tests.assets.project import TENANTS, Project
 from tests.clean_environment import clean_environment
@@ -33,7 +34,7 @@ def environment(project: Project, instance: str = INSTANCE, **more: str) -> dict
     } | more  # fmt: skip
 
 
-def await_listening(port: int, server: subprocess.Popen, log: Path) -> None:
+def await_listening(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
     """Until `server` listens on a port of the loopback; fails with its log."""
     deadline = time.monotonic() + 120
     while True:
@@ -47,7 +48,7 @@ def await_listening(port: int, server: subprocess.Popen, log: Path) -> None:
 @contextmanager
 def dagster_dev(
     environ: dict[str, str], module: str = "convergence_assets.definitions", workspace: Path | None = None
-) -> Iterator:
+) -> Iterator[Callable[..., dict[str, Any]]]:
     """`dagster dev` of a module or a workspace.yaml on a free loopback port; yields a function that asks its GraphQL."""
     port = free_port()
     loads = ["-w", str(workspace)] if workspace else ["-m", module]
@@ -60,13 +61,14 @@ def dagster_dev(
             preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )  # fmt: skip
 
-    def ask(query: str, **variables: object) -> dict:
+    def ask(query: str, **variables: object) -> dict[str, Any]:
         body = json.dumps({"query": query, "variables": variables}).encode()
         request = urllib.request.Request(f"http://127.0.0.1:{port}/graphql", body, {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=30) as response:
-            said = json.load(response)
+            said: dict[str, Any] = json.load(response)
         assert "errors" not in said, said["errors"]
-        return said["data"]
+        data: dict[str, Any] = said["data"]
+        return data
 
     try:
         deadline = time.monotonic() + 90

@@ -9,9 +9,12 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterable
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import great_expectations  # noqa: F401 (imported here so that no child pays for it)
 import pandas  # noqa: F401
@@ -19,6 +22,7 @@ import pandas  # noqa: F401
 from convergence_assets.warehouse.duckdb.engine import Engine
 from tests.assets.project import Project, hourly
 
+T = TypeVar("T")
 DAY = date(2026, 3, 10)
 OTHER_DAY = date(2026, 3, 11)
 COSTS = (1.25, 2.5)
@@ -33,16 +37,17 @@ def kill_at(statement: int, delay_seconds: float | None) -> None:
     count = 0
     run = Engine._interruptible
 
-    def counted(self: Engine, *arguments: object) -> object:
+    def counted(self: Engine, work: Callable[[], T], timeout_seconds: float | None, written_as: str) -> T:
         nonlocal count
         count += 1
         if count == statement:
             if delay_seconds is None:
                 die()
-            threading.Timer(delay_seconds, die).start()
-        return run(self, *arguments)
+            else:
+                threading.Timer(delay_seconds, die).start()
+        return run(self, work, timeout_seconds, written_as)
 
-    Engine._interruptible = counted
+    Engine._interruptible = counted  # type: ignore[method-assign]
 
 
 def count_statements(home: Path) -> int:
@@ -50,17 +55,17 @@ def count_statements(home: Path) -> int:
     count = 0
     run = Engine._interruptible
 
-    def counted(self: Engine, *arguments: object) -> object:
+    def counted(self: Engine, work: Callable[[], T], timeout_seconds: float | None, written_as: str) -> T:
         nonlocal count
         count += 1
-        return run(self, *arguments)
+        return run(self, work, timeout_seconds, written_as)
 
-    Engine._interruptible = counted
+    Engine._interruptible = counted  # type: ignore[method-assign]
     Project.at(home).run(DAY, run_id="counted", tables=["lines"])
     return count
 
 
-def in_child(work: object) -> tuple[bool, str]:
+def in_child(work: Callable[[], str | None]) -> tuple[bool, str]:
     """Fork, run, wait: whether it was killed, and what it wrote."""
     reading, writing = os.pipe()
     pid = os.fork()
@@ -115,15 +120,18 @@ def main(home: Path, points: int) -> None:
     def load(cost: float) -> None:
         Project.at(home).load_bills(hourly(DAY, "Europe/Berlin", cost) + hourly(OTHER_DAY, "Europe/Berlin", COSTS[0]))
 
-    in_child(lambda: load(COSTS[0]))
-    in_child(lambda: Project.at(home).run(DAY, OTHER_DAY, run_id="first") and "")
+    def run(*days: date, run_id: str, tables: Iterable[str] = ("lines", "totals")) -> None:
+        Project.at(home).run(*days, run_id=run_id, tables=tables)
+
+    in_child(partial(load, COSTS[0]))
+    in_child(partial(run, DAY, OTHER_DAY, run_id="first"))
     statements = int(in_child(lambda: str(count_statements(home)))[1])
     done = home / "done"
     reader = readers(home, done)
     kills = 0
     for point in range(points):
         cost = COSTS[(point + 1) % 2]
-        in_child(lambda cost=cost: load(cost))
+        in_child(partial(load, cost))
 
         def work(point: int = point) -> str:
             # First before every statement, then at moments within and after them.
@@ -134,7 +142,7 @@ def main(home: Path, points: int) -> None:
         killed, _ = in_child(work)
         kills += killed
         _, after_kill = in_child(lambda: published(home))
-        in_child(lambda point=point: Project.at(home).run(DAY, run_id=f"again{point}", tables=["lines"]) and "")
+        in_child(partial(run, DAY, run_id=f"again{point}", tables=["lines"]))
         _, after_again = in_child(lambda: published(home))
         print(
             json.dumps(

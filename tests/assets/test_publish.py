@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -18,7 +18,7 @@ WEEK = [DAY + timedelta(days=n) for n in range(7)]
 TOTALS = "SELECT day, COUNT(*) AS n, SUM(cost) AS cost FROM acme.lines GROUP BY day ORDER BY day"
 
 
-def bills(days: list[date], cost: float = 1.25) -> list:
+def bills(days: list[date], cost: float = 1.25) -> list[tuple[datetime, datetime, float | None]]:
     return [row for day in days for row in hourly(day, BERLIN, cost)]
 
 

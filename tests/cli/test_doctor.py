@@ -233,6 +233,10 @@ def as_anybody() -> None:
     ctypes.CDLL(None).prctl(drop_from_bounding_set, dac_override, 0, 0, 0)
 
 
+def off_by(difference: timedelta) -> datetime:
+    return datetime.now(UTC) + difference
+
+
 @pytest.mark.xdist_group("postgres")
 def test_a_clock_that_is_not_the_control_stores(setup: Setup, postgres: Postgres) -> None:
     url = postgres.url(postgres.database())
@@ -240,7 +244,7 @@ def test_a_clock_that_is_not_the_control_stores(setup: Setup, postgres: Postgres
     (fine,) = found("clock", setup)
     assert (fine.state, "the control store" in fine.seen) == ("ok", True), fine
     for seconds, state, how in ((-12, "warning", "behind"), (90, "broken", "before")):
-        wrong = replace(setup, now=lambda s=seconds: datetime.now(UTC) + timedelta(seconds=s))
+        wrong = replace(setup, now=partial(off_by, timedelta(seconds=seconds)))
         (finding,) = found("clock", wrong)
         assert (finding.state, f"s {how} that of the control store" in finding.seen) == (state, True), finding
         assert "synchronise it" in finding.next_step
@@ -390,7 +394,7 @@ def test_a_check_that_raises_or_hangs_holds_up_no_other(setup: Setup) -> None:
 
 
 @contextmanager
-def running(environ: Mapping[str, str], log: Path, *words: str) -> Iterator[subprocess.Popen]:
+def running(environ: Mapping[str, str], log: Path, *words: str) -> Iterator[subprocess.Popen[bytes]]:
     """One of Dagster's commands, ended at the end."""
     with log.open("w") as out:
         process = subprocess.Popen(

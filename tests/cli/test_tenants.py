@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import closing
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,10 +68,11 @@ def convergence(environ: dict[str, str]) -> Convergence:
     return run
 
 
-def onboarded(convergence: Convergence, *words: str, **more: str) -> dict:
+def onboarded(convergence: Convergence, *words: str, **more: str) -> dict[str, Any]:
     done = convergence("tenants", "onboard", *HOOLI, *words, "--yes", "--json", **more)
     assert done.stdout, done.stderr
-    return json.loads(done.stdout) | {"code": done.returncode}
+    said: dict[str, Any] = json.loads(done.stdout)
+    return said | {"code": done.returncode}
 
 
 def tree(folder: Path) -> dict[str, bytes]:

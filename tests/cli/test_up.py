@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -89,7 +90,7 @@ def test_everything_starts_on_a_fresh_home_and_ends_within_ten_seconds_with_a_ru
         up.wait()
 
 
-def wait_for(what, up: "subprocess.Popen[bytes]", log: Path) -> None:
+def wait_for(what: Callable[[], object], up: "subprocess.Popen[bytes]", log: Path) -> None:
     deadline = time.monotonic() + 90
     while not what():
         assert up.poll() is None, log.read_text()[-3000:]

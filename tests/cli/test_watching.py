@@ -18,6 +18,7 @@ from convergence_assets.process import this_process
 from tests import commands
 from tests.assets.project import TENANTS, Project
 from tests.clean_environment import clean_environment
+from tests.dagster_homes import run_of
 
 ROOT = Path(__file__).parents[2]
 DAY = date(2026, 3, 10)
@@ -68,12 +69,12 @@ def test_a_dead_run_is_shown_first_and_then_cleared_with_all_that_it_held(projec
         assert run_id in tried.stdout
         assert "its process has ended and the run has not" in tried.stdout
         assert "would be ended" in tried.stdout
-        assert instance.get_run_by_id(run_id).status == dg.DagsterRunStatus.STARTED
+        assert run_of(instance, run_id).status == dg.DagsterRunStatus.STARTED
         done = convergence(project, "clear-stuck", "--pipeline-id", "acme/demo_costs")
         assert done.returncode == 0, done.stdout + done.stderr
         for said in ("FAILURE from outside", "1 locks released", "paused: not before it is resumed", "closed"):
             assert said in done.stdout
-        assert instance.get_run_by_id(run_id).status == dg.DagsterRunStatus.FAILURE
+        assert run_of(instance, run_id).status == dg.DagsterRunStatus.FAILURE
         assert (
             json.loads("[" + ",".join(convergence(project, "locks", "list", "--json").stdout.splitlines()) + "]") == []
         )
@@ -98,7 +99,7 @@ def test_a_run_within_its_limits_is_left_alone_unless_a_person_insists(project: 
         said = convergence(project, "clear-stuck", "--run-id", run_id)
         assert said.returncode == 1
         assert "within its limits: left alone; --force ends it all the same" in said.stdout
-        assert instance.get_run_by_id(run_id).status == dg.DagsterRunStatus.STARTED
+        assert run_of(instance, run_id).status == dg.DagsterRunStatus.STARTED
         assert "no run is stuck" in convergence(project, "clear-stuck").stdout
 
 

@@ -34,7 +34,8 @@ class Process:
         assert self._popen.stdout
         line = self._popen.stdout.readline()
         assert line, f"process {self.pid} ended"
-        return json.loads(line)
+        said: dict[str, Any] = json.loads(line)
+        return said
 
     def ask(self, **command: Any) -> dict[str, Any]:
         self.tell(**command)

@@ -26,7 +26,7 @@ from convergence_assets.warehouse.schema import Dataset
 from tests import commands
 from tests.assets.project import TENANTS, Project, hourly
 from tests.clean_environment import clean_environment
-from tests.dagster_homes import dagster_at, dagster_home
+from tests.dagster_homes import dagster_at, dagster_home, run_of
 from tests.postgres.postgres_server import Postgres
 
 DAY = date(2026, 3, 10)
@@ -76,7 +76,9 @@ def start(project: Project, *words: str | Path, **environ: str) -> subprocess.Po
 
 
 def published(project: Project) -> int:
-    return int(project.read("SELECT COUNT(*) AS n FROM acme.lines")[0]["n"])
+    count = project.read("SELECT COUNT(*) AS n FROM acme.lines")[0]["n"]
+    assert isinstance(count, int)
+    return count
 
 
 def wait_until(true: Callable[[], bool], process: subprocess.Popen[str]) -> None:
@@ -101,7 +103,7 @@ def test_a_second_run_ends_at_once_naming_the_first_and_is_not_tried_again(
     events = [e.event_type_value for e in (r.dagster_event for r in instance.all_logs(refused.run_id)) if e]
     assert events.count("STEP_START") == 1
     assert "STEP_UP_FOR_RETRY" not in events
-    assert instance.get_run_by_id(refused.run_id).tags["dagster/will_retry"] == "false"
+    assert run_of(instance, refused.run_id).tags["dagster/will_retry"] == "false"
     assert Locks(store).all() == [first]
     Locks(store).release([first.fence])
     assert run(project, instance).succeeded
@@ -234,6 +236,6 @@ def test_a_run_over_its_tenants_plan_ends_before_any_work_and_says_when_to_try_a
     for named in ("tenant acme, pipeline demo_costs, partition 2026-03-10", "all 100 runs of the day are used",
                   "nothing was done here", "Next: run it again after 20"):  # fmt: skip
         assert named in refused.failure
-    assert instance.get_run_by_id(refused.run_id).tags["dagster/will_retry"] == "false"
+    assert run_of(instance, refused.run_id).tags["dagster/will_retry"] == "false"
     Requests(store).ended("run:run7:acme", "failed")
     assert run(project, instance).succeeded

@@ -40,7 +40,8 @@ def test_pages_show_every_run_that_fits_once_the_newest_first(store: ControlStor
             and asked.pipeline in (None, r.pipeline)
             and r.created_at >= (asked.since or BEGIN)
         ]
-        found, after, pages = [], None, 0
+        found: list[IndexedRun] = []
+        after, pages = None, 0
         with store.read() as connection:
             while pages == 0 or after:
                 page = runs.page(connection, asked, 7, after)

@@ -132,7 +132,9 @@ def table(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)
         policy = dg.BackfillPolicy.single_run()
-        return dg.asset(key=[tenant, pipeline, name], partitions_def=DAYS, backfill_policy=policy, **said)(made)
+        key = [tenant, pipeline, name]
+        asset: dg.AssetsDefinition = dg.asset(key=key, partitions_def=DAYS, backfill_policy=policy, **said)(made)
+        return asset
 
 
 def good(rows: int = 3) -> Body:

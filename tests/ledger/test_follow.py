@@ -296,8 +296,10 @@ def test_why_a_run_is_stuck_is_kept_in_index_and_ledger(simple: World) -> None:
 
 def test_jobs_of_the_warehouse_are_told_once_a_step_with_what_they_cost(simple: World) -> None:
     def body(context: dg.AssetExecutionContext) -> Iterator[Any]:
-        jobs = [{"job": "j1", "kind": "stage", "seconds": 1.5, "bytes_billed": 10, "link": "https://x"},
-                {"job": "j2", "kind": "copy", "seconds": 0.5, "bytes_billed": 20, "link": ""}]  # fmt: skip
+        jobs: list[dict[str, str | int | float | bool | None]] = [
+            {"job": "j1", "kind": "stage", "seconds": 1.5, "bytes_billed": 10, "link": "https://x"},
+            {"job": "j2", "kind": "copy", "seconds": 0.5, "bytes_billed": 20, "link": ""},
+        ]
         counted = {key: 7 for key in context.partition_keys}  # noqa: C420
         yield dg.MaterializeResult(
             metadata={

@@ -16,6 +16,7 @@ from typing import Any
 import dagster as dg
 import pytest
 import sqlalchemy as sa
+from dagster._core.storage.event_log import SqlEventLogStorage
 
 from convergence_assets.control import runs as index
 from convergence_assets.control.store import ControlStore
@@ -330,6 +331,7 @@ def test_a_run_killed_with_signal_nine_is_running_until_dagster_says_that_it_fai
 def test_an_event_that_becomes_visible_after_a_later_one_is_read_once(world: World) -> None:
     run_id = materialize(world, table("a", good()))
     storage = world.instance.event_log_storage
+    assert isinstance(storage, SqlEventLogStorage)
     with storage.run_connection(run_id) as connection:
         wanted = sa.text("SELECT * FROM event_logs WHERE run_id = :r AND dagster_event_type = 'ASSET_MATERIALIZATION'")
         hidden = dict(connection.execute(wanted, {"r": run_id}).mappings().one())

@@ -68,4 +68,6 @@ class Platform:
     def rows(self, sql: str) -> list[dict[str, object]]:
         """A SELECT's rows, tables fully named."""
         with open_warehouse(self.settings) as warehouse:
-            return warehouse.read(Query(sql), Job(run_id=f"read-{next(self._runs)}")).to_pylist()
+            read = warehouse.read(Query(sql), Job(run_id=f"read-{next(self._runs)}"))
+            rows: list[dict[str, object]] = read.to_pylist()
+            return rows

@@ -20,7 +20,9 @@ values = st.recursive(
 )
 
 
-def record(message: object, *args: object, level: int = logging.INFO, name: str = "convergence_assets.x", **extra: Any):
+def record(
+    message: object, *args: object, level: int = logging.INFO, name: str = "convergence_assets.x", **extra: Any
+) -> logging.LogRecord:
     made = logging.LogRecord(name, level, "/code/x.py", 12, message, args, None, "work")
     vars(made).update(extra)
     return made
@@ -37,7 +39,9 @@ def written(made: logging.LogRecord) -> dict[str, Any]:
 
 
 def test_a_line_has_the_fields_that_cloud_logging_reads_and_those_of_the_run() -> None:
-    of_run = {"tenant": "acme", "pipeline_id": "costs", "pipeline_run_id": "r1", "step": "lines", "duration_ms": 12}
+    of_run: dict[str, Any] = {
+        "tenant": "acme", "pipeline_id": "costs", "pipeline_run_id": "r1", "step": "lines", "duration_ms": 12,
+    }  # fmt: skip
     said = written(record("published %s rows", 5, rows=5, **of_run))
     moment = said.pop("time")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", moment)

@@ -98,7 +98,7 @@ class Platform:
         asked = "query($r: ID!) { runOrError(runId: $r) { ... on Run { status } } }"
         return str(self.ask(asked, r=run_id)["runOrError"]["status"])
 
-    def wait_for(self, what: Callable[[], T], seconds: float = 60) -> T:
+    def wait_for(self, what: Callable[[], T | None], seconds: float = 60) -> T:
         """The first true answer; fails with the log's end."""
         deadline = time.monotonic() + seconds
         while not (found := what()):
@@ -107,7 +107,7 @@ class Platform:
         return found
 
     def wait_for_end(self, run_id: str, seconds: float = 60) -> str:
-        return self.wait_for(lambda: (s := self.status(run_id)) in FINISHED and s, seconds)
+        return self.wait_for(lambda: s if (s := self.status(run_id)) in FINISHED else None, seconds)
 
     def wait_for_start(self, run_id: str, seconds: float = 60) -> psutil.Process:
         """The run's worker, once its step has begun."""

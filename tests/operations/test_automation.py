@@ -17,7 +17,7 @@ from dagster._core.scheduler.instigation import (
 )
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._daemon.types import DaemonHeartbeat
-from dagster._utils.error import SerializableErrorInfo
+from dagster_shared.error import SerializableErrorInfo
 
 from convergence_assets.operations.automation import DAEMONS, HEARTBEAT_WITHIN, SILENT_AT_LEAST, dead_daemons, failing
 from tests.dagster_homes import dagster_at

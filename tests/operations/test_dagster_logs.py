@@ -11,7 +11,7 @@ from dagster._core.definitions import instigation_logger
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.scheduler.instigation import TickData, TickStatus
 from dagster._serdes import serialize_value
-from dagster._utils.error import SerializableErrorInfo
+from dagster_shared.error import SerializableErrorInfo
 
 from convergence_assets import dagster_compat, dagster_locations
 from convergence_assets.operations import dagster_logs

@@ -1,6 +1,8 @@
 """What counts as stuck: each kind from its limit on, never before, and a healthy run never."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,11 +18,10 @@ DAY = date(2026, 11, 19)
 MINUTE = timedelta(minutes=1)
 
 
-def activity(status: str, since: timedelta, silent: timedelta | None = None, **more: object) -> Activity:
+def activity(status: str, since: timedelta, silent: timedelta | None = None, **more: Any) -> Activity:
     parts = (Part("acme", "costs", DAY, DAY),)
     last = NOW - (since if silent is None else silent)
-    values = {"parts": parts, "since": NOW - since, "last_event_at": last} | more
-    return Activity("run", status, **values)
+    return replace(Activity("run", status, parts, NOW - since, last), **more)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -13,12 +13,12 @@ from convergence_assets.control.locks import Claim, Locks
 from convergence_assets.control.remediations import Part, Remediations
 from convergence_assets.control.requests import Requests, attempts_at
 from convergence_assets.control.workers import Workers
-from convergence_assets.operations.ladder import LADDER, Case, Ladder
+from convergence_assets.operations.ladder import LADDER, Case, Ladder, RungName
 from convergence_assets.operations.stuck import Activity, Stuck
 from convergence_assets.process import this_process
 from convergence_assets.scheduling.planner import Found, Planner
 from convergence_assets.scheduling.targets import Target, Targets, targets_of
-from tests.dagster_homes import dagster_at
+from tests.dagster_homes import dagster_at, run_of
 from tests.operations.watched import DAY, Watched
 
 LINES, TOTALS = (dg.AssetKey(["acme", "demo_costs", name]) for name in ("lines", "totals"))
@@ -39,7 +39,7 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
         yield found
 
 
-def dead_run(watched: Watched, instance: dg.DagsterInstance, first=DAY, last=None) -> str:
+def dead_run(watched: Watched, instance: dg.DagsterInstance, first: date = DAY, last: date | None = None) -> str:
     """A run that Dagster takes for started, whose process is gone and whose lock nobody gave back."""
 
     @dg.asset(key=LINES)
@@ -62,7 +62,7 @@ def dead_run(watched: Watched, instance: dg.DagsterInstance, first=DAY, last=Non
     return run.run_id
 
 
-def stuck(watched: Watched, run_id: str, first=DAY, last=None) -> Stuck:
+def stuck(watched: Watched, run_id: str, first: date = DAY, last: date | None = None) -> Stuck:
     part = Part("acme", "demo_costs", first, last or first)
     return Stuck(Activity(run_id, "STARTED", (part,), watched.now, watched.now, gone=True), "dead", watched.now, None)
 
@@ -84,7 +84,7 @@ def test_a_dead_run_is_failed_its_lock_freed_its_day_asked_for_and_all_of_it_tol
     said = remedy.climb(case)
     assert [line.split(": ")[1] for line in said] == list(LADDER[1:])
     assert remedy.is_closed(case)
-    assert instance.get_run_by_id(run_id).status == dg.DagsterRunStatus.FAILURE
+    assert run_of(instance, run_id).status == dg.DagsterRunStatus.FAILURE
     assert Locks(watched.store).all() == []
     with watched.store.read() as connection:
         (row,) = planning.all_outstanding(connection)
@@ -101,13 +101,13 @@ def test_a_dead_run_is_failed_its_lock_freed_its_day_asked_for_and_all_of_it_tol
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("rung", LADDER[1:])
 def test_whoever_dies_at_a_rung_the_next_one_goes_on_and_takes_no_rung_twice(
-    watched: Watched, instance: dg.DagsterInstance, rung: str, when: str
+    watched: Watched, instance: dg.DagsterInstance, rung: RungName, when: str
 ) -> None:
     run_id = dead_run(watched, instance)
     dying = ladder(watched, instance)
     act = dying._act
 
-    def dies(asked: str, case: Case) -> str:
+    def dies(asked: RungName, case: Case) -> str:
         if asked == rung and when == "before":
             raise Killed
         outcome = act(asked, case)
@@ -115,7 +115,7 @@ def test_whoever_dies_at_a_rung_the_next_one_goes_on_and_takes_no_rung_twice(
             raise Killed
         return outcome
 
-    dying._act = dies
+    dying._act = dies  # type: ignore[method-assign,assignment]  # it is called by position
     case = dying.begin(stuck(watched, run_id), request_again=2)
     with pytest.raises(Killed):
         dying.climb(case)
@@ -181,7 +181,7 @@ def test_a_run_that_succeeds_while_it_is_being_ended_is_not_asked_for_again(
     run_id = dead_run(watched, instance)
     remedy = ladder(watched, instance)
     case = remedy.begin(stuck(watched, run_id), request_again=2)
-    run = instance.get_run_by_id(run_id)
+    run = run_of(instance, run_id)
     instance.report_dagster_event(
         dg.DagsterEvent(
             event_type_value=dg.DagsterEventType.RUN_SUCCESS.value, job_name=run.job_name, message="it made it"

@@ -16,6 +16,7 @@ from convergence_assets.dagster_compat import WorkerStatus
 from convergence_assets.operations.launcher import WarmRunLauncher, tenants_of
 from convergence_assets.process import Owner, is_gone, this_process
 from convergence_assets.settings import Settings
+from tests.dagster_homes import run_of
 
 
 @pytest.fixture
@@ -89,13 +90,13 @@ def test_a_worker_of_another_host_is_ended_by_that_hosts_launcher_when_it_looks(
     # The same, as the other host sees it.
     workers.record(run.run_id, sleeper)
     workers.request_end(run.run_id)
-    instance.run_launcher.check_run_worker_health(instance.get_run_by_id(run.run_id))
+    instance.run_launcher.check_run_worker_health(run_of(instance, run.run_id))
     for _ in range(1200):
-        if is_gone(sleeper) and instance.get_run_by_id(run.run_id).is_finished:
+        if is_gone(sleeper) and run_of(instance, run.run_id).is_finished:
             break
         time.sleep(0.05)
     assert is_gone(sleeper)
-    assert instance.get_run_by_id(run.run_id).status == dg.DagsterRunStatus.CANCELED
+    assert run_of(instance, run.run_id).status == dg.DagsterRunStatus.CANCELED
 
 
 def test_a_run_without_a_process_cannot_be_ended_here_and_one_that_is_gone_is_closed(
@@ -105,6 +106,6 @@ def test_a_run_without_a_process_cannot_be_ended_here_and_one_that_is_gone_is_cl
     assert instance.run_launcher.terminate(unknown.run_id) is False
     workers.record(gone.run_id, replace(this_process(), started="1"))
     assert instance.run_launcher.terminate(gone.run_id) is False
-    assert instance.get_run_by_id(gone.run_id).status == dg.DagsterRunStatus.CANCELED
+    assert run_of(instance, gone.run_id).status == dg.DagsterRunStatus.CANCELED
     instance.report_run_failed(over)
     assert instance.run_launcher.terminate(over.run_id) is False

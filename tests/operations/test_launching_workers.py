@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -80,7 +81,7 @@ def test_a_worker_runs_the_code_of_its_own_start_and_not_that_of_the_forkservers
         module(code, "import own, pathlib\npathlib.Path('said').write_text(own.VERSION)\n")
         module(code, f"VERSION = {version!r}\n", "own")
         owner = start(forkserver, code)
-        wait_for(lambda owner=owner: is_gone(owner))
+        wait_for(partial(is_gone, owner))
         assert (code / "said").read_text() == version
 
 
@@ -99,7 +100,7 @@ def test_once_a_file_of_the_imported_code_is_replaced_workers_come_from_another_
     for version in ("old", "old", "newer"):
         (own / "own" / "version.py").write_text(f"VERSION = {version!r}\n") if version == "newer" else None
         owner = start(server, code, register=lambda owner: parents.append(psutil.Process(owner.process).ppid()))
-        wait_for(lambda owner=owner: is_gone(owner))
+        wait_for(partial(is_gone, owner))
         assert (code / "said").read_text() == f"True {version}"
     assert parents[0] == parents[1] != parents[2]
     wait_for(lambda: not psutil.pid_exists(parents[0]))

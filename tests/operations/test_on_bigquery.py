@@ -17,7 +17,7 @@ from convergence_assets.control.workers import Workers
 from convergence_assets.operations.ladder import Ladder
 from convergence_assets.operations.stuck import Activity, Stuck
 from convergence_assets.process import this_process
-from tests.dagster_homes import dagster_at
+from tests.dagster_homes import dagster_at, run_of
 from tests.operations.test_ladder import LINES, TOTALS
 from tests.operations.watched import Watched
 from tests.peer.peer_server import Peer
@@ -67,4 +67,4 @@ def test_the_jobs_of_a_dead_run_are_found_by_their_label_and_cancelled(peer: Pee
         while warehouse.running_jobs():
             assert time.monotonic() < deadline
             time.sleep(0.2)
-        assert instance.get_run_by_id(run.run_id).status == dg.DagsterRunStatus.FAILURE
+        assert run_of(instance, run.run_id).status == dg.DagsterRunStatus.FAILURE

@@ -30,7 +30,8 @@ def test_runs_outlive_the_daemon_and_the_code_server_and_are_found_again(project
         assert platform.wait_for_end(first) == "SUCCESS"
 
         def last_tick() -> float:
-            return platform.ask(TICKS)["sensorOrError"]["sensorState"]["ticks"][0]["timestamp"]
+            at: float = platform.ask(TICKS)["sensorOrError"]["sensorState"]["ticks"][0]["timestamp"]
+            return at
 
         before = last_tick()
         platform.wait_for(lambda: last_tick() > before + 5, 120)  # sensors tick again, by themselves

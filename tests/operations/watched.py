@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from convergence_assets.control import incidents, runs
 from convergence_assets.control.location import control_url
@@ -39,17 +40,17 @@ class Watched:
         self.now += timedelta(minutes=minutes)
         return self.now
 
-    def run(self, run_id: str, first: date | None = DAY, last: date | None = None, **more: object) -> IndexedRun:
+    def run(self, run_id: str, first: date | None = DAY, last: date | None = None, **more: Any) -> IndexedRun:
         """A run that began a minute ago, in the index."""
         began = self.now - timedelta(minutes=1)
-        values = {
-            "run_id": run_id, "tenant_id": "acme", "pipeline": "demo_costs", "status": "running",
-            "dagster_status": "STARTED", "trigger": "schedule", "triggered_by": None, "first": first,
-            "last": last or first, "config_version": None, "attempt": 1, "created_at": began, "started_at": began,
-            "ended_at": None, "rows_published": 0, "bytes_billed": 0, "error_class": None, "error_message": None,
-            "stuck_reason": None, "updated_at": self.now,
-        }  # fmt: skip
-        found = IndexedRun(**values | more)
+        usual = IndexedRun(
+            run_id=run_id, tenant_id="acme", pipeline="demo_costs", status="running",
+            dagster_status="STARTED", trigger="schedule", triggered_by=None, first=first,
+            last=last or first, config_version=None, attempt=1, created_at=began, started_at=began,
+            ended_at=None, rows_published=0, bytes_billed=0, error_class=None, error_message=None,
+            stuck_reason=None, updated_at=self.now,
+        )  # fmt: skip
+        found = replace(usual, **more)
         with self.store.write() as connection:
             runs.write(connection, [found])
         return found

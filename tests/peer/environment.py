@@ -21,7 +21,7 @@ def main() -> None:
     subprocess.run([_python(), "-m", "venv", folder], check=True)
     python = folder / "bin" / "python"
     # No dependency resolution: local-bigquery asks for DuckDB 2, and runs on the 1.5 that its extensions exist for.
-    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    pip: list[str | Path] = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
     subprocess.run([*pip, "-r", REQUIREMENTS], check=True)
     subprocess.run([python, "-c", EXTENSIONS], check=True, env=os.environ | {"HOME": str(folder)})
     subprocess.run([python, "-m", "compileall", "-q", folder / "lib"], check=False, stdout=subprocess.DEVNULL)

@@ -75,7 +75,8 @@ class Peer:
         from google.cloud import bigquery
 
         options = ClientOptions(api_endpoint=self.variables["BIGQUERY_EMULATOR_HOST"])
-        return bigquery.Client(PROJECT, AnonymousCredentials(), client_options=options)
+        anybody = AnonymousCredentials()  # type: ignore[no-untyped-call]
+        return bigquery.Client(PROJECT, anybody, client_options=options)
 
     def settings(self, home: Path, tenants: str = "tenants") -> Settings:
         return Settings.from_env(self.variables | {"CONVERGENCE_HOME": str(home), "CONVERGENCE_TENANTS": tenants})

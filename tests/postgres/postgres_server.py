@@ -86,10 +86,10 @@ class Postgres:
     def _run(self, program: str, *words: str) -> None:
         # Into a file: the server keeps its starter's pipes open.
         with (self._folder / f"{program}.out").open("w") as out:
-            group = {"group": pwd.getpwnam(self._user).pw_gid, "extra_groups": []} if self._user else {}
+            group, more = (pwd.getpwnam(self._user).pw_gid, list[int]()) if self._user else (None, None)
             subprocess.run(
-                [self._bin / program, *words], check=True, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                user=self._user, cwd=self._folder, **group,
+                [str(self._bin / program), *words], check=True, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                user=self._user, cwd=self._folder, group=group, extra_groups=more,
             )  # fmt: skip
 
     def _binaries(self) -> Path:

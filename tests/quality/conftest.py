@@ -245,8 +245,10 @@ def one(suite_of: Any) -> Callable[..., CheckOutcome]:
         rows = len(next(iter(columns.values()))[1])
         table = {"day": pa.array([FIRST_DAY] * rows, pa.date32())}
         for name, (kind, values) in columns.items():
-            plain = pa.array([None if v is None else str(v) for v in values]) if kind == "NUMERIC" else values
-            table[name] = plain.cast(kinds[kind]) if kind == "NUMERIC" else pa.array(plain, kinds[kind])
+            if kind == "NUMERIC":
+                table[name] = pa.array([None if v is None else str(v) for v in values]).cast(kinds[kind])
+            else:
+                table[name] = pa.array(values, kinds[kind])
         schema = [Column("day", "DATE", "REQUIRED"), *(Column(n, k) for n, (k, _) in columns.items())]  # type: ignore[arg-type]
         frame = frame_from_arrow(pa.table(table), schema)
         arguments: dict[str, Any] = {"partition_column": "day", "partitions": [str(FIRST_DAY)]}

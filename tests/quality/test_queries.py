@@ -11,6 +11,7 @@ from convergence_assets.quality.expectations import CheckOutcome
 @pytest.fixture
 def by_query(week: Any, suite_of: Any) -> Callable[..., CheckOutcome]:
     def run(sql: object, **changed: Any) -> CheckOutcome:
+        outcome: CheckOutcome
         (outcome,) = week.validate(suite_of(("unexpected_rows_expectation", {"unexpected_rows_query": sql})), **changed)
         return outcome
 

@@ -23,11 +23,12 @@ NOT_ON_FRAMES = {"expect_query_results_to_match_comparison", "expect_table_row_c
 
 def test_every_type_is_covered(every_type: list[Expectation]) -> None:
     import great_expectations.expectations as core
+    from great_expectations.expectations.expectation import Expectation as OfGreatExpectations
 
     exported = {
         found.expectation_type
         for found in vars(core).values()
-        if isinstance(found, type) and issubclass(found, core.Expectation) and not found.is_abstract()
+        if isinstance(found, type) and issubclass(found, OfGreatExpectations) and not found.is_abstract()
     }
     assert exported == {expectation.type for expectation in every_type}
 
@@ -43,13 +44,16 @@ def test_a_suite_that_great_expectations_exported_drops_in_unchanged(
     day: Any, every_type: list[Expectation], severity: str
 ) -> None:
     import great_expectations as gx
+    from great_expectations.expectations.metadata_types import FailureSeverity
     from great_expectations.expectations.registry import get_expectation_impl
 
     built = [
-        get_expectation_impl(e.type)(**e.kwargs, severity=severity, meta={"owner": "finops"}, notes="why")
+        get_expectation_impl(e.type)(
+            **e.kwargs, severity=FailureSeverity(severity), meta={"owner": "finops"}, notes="why"
+        )
         for e in every_type
     ]
-    exported = gx.ExpectationSuite(name="exported", expectations=built).to_json_dict()
+    exported: Any = gx.ExpectationSuite(name="exported", expectations=built).to_json_dict()
     read_back = [
         Expectation(ours.name, said["type"], said["kwargs"], said["severity"], said["meta"])
         for ours, said in zip(every_type, exported["expectations"], strict=True)

@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -267,7 +268,7 @@ def flows(
         return answer if answer.status_code == 200 and answer.json()["status"] == "failed" else None
 
     for run_id in runs:
-        written.add("the API's answers", wait_for(lambda run_id=run_id: shown(run_id), log).text)
+        written.add("the API's answers", wait_for(partial(shown, run_id), log).text)
     wait_for(lambda: len(receiver.got) >= 2, log)
     wait_for(lambda: logins, log)
     assert SMTP in logins

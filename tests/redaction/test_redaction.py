@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
 from hypothesis import assume, example, given
@@ -24,7 +24,7 @@ secrets = st.text(st.characters(exclude_categories=["Cs"]), min_size=8, max_size
 )
 mixed = secrets.filter(lambda said: not said.isdigit() and not (said.isascii() and said.islower()))
 
-FORMS = {
+FORMS: dict[str, Callable[[str], str]] = {
     "plain": lambda said: said,
     "json": lambda said: json.dumps({"a": said}),
     "json in json": lambda said: json.dumps({"a": json.dumps({"b": said})}),

@@ -5,6 +5,7 @@ import shutil
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import dagster as dg
@@ -31,7 +32,7 @@ def test_the_days_of_a_new_tenant_arrive_by_themselves_and_each_once(project: Pr
     environ = environment(project, CONVERGENCE_TENANTS=str(tenants))
     with dagster_dev(environ) as ask:
         deadline = time.monotonic() + 200
-        runs: list[dict] = []
+        runs: list[dict[str, Any]] = []
         while time.monotonic() < deadline:
             time.sleep(1)
             runs = ask(RUNS)["runsOrError"]["results"]

@@ -82,9 +82,9 @@ def test_a_day_whose_rows_changed_after_its_publish_is_asked_for_again_and_no_ot
         return ask(store, project.settings, [project.tenant], [target])
 
     project.load_bills([row for day in DAYS for row in hourly(day, "Europe/Berlin", 1.25)])
-    assert (
-        Definitions(project.settings).run(instance, project.tenant, project.tenant.pipelines[0], *DAYS[::2]).succeeded
-    )
+    first, last = DAYS[::2]
+    definitions = Definitions(project.settings)
+    assert definitions.run(instance, project.tenant, project.tenant.pipelines[0], first, last).succeeded
     assert planner.catch_up([target.schedule]) == []
     assert asked() == []
     used = datetime(2026, 3, 10, 12, tzinfo=UTC)

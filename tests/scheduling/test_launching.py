@@ -11,6 +11,7 @@ import pytest
 
 from convergence_assets.assets.tags import REQUEST_TAG
 from convergence_assets.control.planning import Request
+from convergence_assets.control.requests import Outcome
 from convergence_assets.scheduling.launching import look_up, schedule_name
 from convergence_assets.scheduling.planner import Found
 from tests.dagster_homes import dagster_at
@@ -43,7 +44,7 @@ def test_a_request_without_a_run_is_left_out(instance: dg.DagsterInstance) -> No
      (STATUS.CANCELED, "failed")],
 )  # fmt: skip
 def test_a_request_has_the_outcome_of_its_run(
-    instance: dg.DagsterInstance, status: STATUS, outcome: str | None
+    instance: dg.DagsterInstance, status: STATUS, outcome: Outcome | None
 ) -> None:
     run_id = run(instance, status)
     assert look_up(instance, [REQUEST]) == {KEY: Found(run_id, outcome)}

@@ -9,6 +9,7 @@ from collections import Counter
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import dagster as dg
@@ -72,12 +73,12 @@ def test_a_generated_workspace_serves_each_tenant_once_and_its_days_arrive(proje
     project.load_bills(list(hourly(yesterday, BERLIN, 1.25)))
     environ = environment(project, CONVERGENCE_TENANTS=str(tmp_path / "tenants"))
     ports = free_ports(2)
-    words = [BIN / "convergence", "workspace", "--shards", "2", "--port", str(ports[0])]
+    words: list[str | Path] = [BIN / "convergence", "workspace", "--shards", "2", "--port", str(ports[0])]
     generated = subprocess.run(words, check=True, env=environ, capture_output=True, text=True).stdout
     (tmp_path / "workspace.yaml").write_text(generated)
     with dg.DagsterInstance.from_config(environ["DAGSTER_HOME"]) as instance:
         instance.get_runs(limit=1)  # processes that make Dagster's SQLite files at once break them
-    servers: list[tuple[subprocess.Popen, Path]] = []
+    servers: list[tuple[subprocess.Popen[bytes], Path]] = []
     with ExitStack() as stack:
         for command in re.findall(r"#   (CONVERGENCE_SHARD=.*)", generated):
             shard, _, *rest = shlex.split(command)
@@ -93,7 +94,7 @@ def test_a_generated_workspace_serves_each_tenant_once_and_its_days_arrive(proje
         for port, (server, log) in zip(ports, servers, strict=True):
             await_listening(port, server, log)
         ask = stack.enter_context(dagster_dev(environ, workspace=tmp_path / "workspace.yaml"))
-        loaded = {}
+        loaded: dict[str, dict[str, Any]] = {}
         deadline = time.monotonic() + 120
         while not all("repositories" in found for found in loaded.values()) or not loaded:
             assert time.monotonic() < deadline, loaded
@@ -110,7 +111,7 @@ def test_a_generated_workspace_serves_each_tenant_once_and_its_days_arrive(proje
         sensors = {name: {sensor["name"] for sensor in found["sensors"]} for name, found in repositories.items()}
         assert {"ledger", "stuck_runs", "alerts", "catch_up"} <= sensors["tenants-1-of-2"]
         assert sensors["tenants-2-of-2"] == {"catch_up", "late_data"}
-        runs: list[dict] = []
+        runs: list[dict[str, Any]] = []
         deadline = time.monotonic() + 200
         while len(runs) < 2 or not all(run["status"] in ("SUCCESS", "FAILURE") for run in runs):
             assert time.monotonic() < deadline, runs

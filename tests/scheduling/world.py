@@ -4,10 +4,11 @@ import heapq
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from convergence_assets.control.location import FILE, control_url
 from convergence_assets.control.planning import Request
@@ -23,14 +24,15 @@ from tests.control_stores import sqlite_store
 START = date(2026, 3, 1)
 
 
-def target(tenant: str, pipeline: str = "a", reads: str | None = None, **said: object) -> Target:
+def target(
+    tenant: str, pipeline: str = "a", reads: str | None = None, *, timezone: str = "UTC", start_date: date = START,
+    quota: Quota | None = None, **said: Any,
+) -> Target:  # fmt: skip
     """A pipeline of one table `t_<pipeline>`, that reads the table of another one."""
-    zone = str(said.pop("timezone", "UTC"))
-    tables = Tables({f"t_{pipeline}": {f"t_{reads}": said.get("start_date", START)} if reads else {}})
-    quota = said.pop("quota", None) or Quota(tenant, zone, 4, 1000, 20000)
-    values = {"cron": "0 6 * * *", "start_date": START} | said
-    upstream = frozenset({reads}) if reads else frozenset()
-    return Target(tenant, pipeline, timezone=zone, tables=tables, upstream=upstream, quota=quota, **values)
+    tables = Tables({f"t_{pipeline}": {f"t_{reads}": start_date} if reads else {}})
+    upstream = frozenset({reads}) if reads else frozenset[str]()
+    quota = quota or Quota(tenant, timezone, 4, 1000, 20000)
+    return replace(Target(tenant, pipeline, "0 6 * * *", timezone, start_date, tables, upstream, quota), **said)
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,10 +16,11 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30
 VALUES = st.one_of(TEXT, st.integers(-(10**17), 10**17), st.booleans(), st.dates(date(2000, 1, 1)))
 
 
-def read(text: str) -> dict:
+def read(text: str) -> dict[str, Any]:
     source = read_yaml("tenant.yaml", text.encode())
     assert not source.problems, (source.problems, text)
-    return source.data
+    data: dict[str, Any] = source.data
+    return data
 
 
 @given(TEXT, TEXT, st.dictionaries(st.from_regex(r"[a-z_]{1,10}", fullmatch=True), VALUES), st.lists(TEXT, max_size=2))

@@ -15,7 +15,7 @@ import pytest
 from convergence_assets.cli.run import Definitions
 from convergence_assets.pipelines.problems import Problem
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy import building
+from convergence_assets.tenancy import reading
 from convergence_assets.tenancy.folder import UnreadableFolder
 from convergence_assets.tenancy.model import TenantRegistry
 from convergence_assets.tenancy.registry import load_registry
@@ -122,13 +122,13 @@ def test_the_sql_of_files_that_a_whole_load_accepted_is_not_checked_again(
     fifty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, checked = tmp_path / "accepted", []
-    reading = building.reading.reading_problems
+    real = reading.reading_problems
 
     def counted(*binding: Any, **named: Any) -> Iterator[Problem]:
         checked.append(binding)
-        return reading(*binding, **named)
+        return real(*binding, **named)
 
-    monkeypatch.setattr(building.reading, "reading_problems", counted)
+    monkeypatch.setattr(reading, "reading_problems", counted)
 
     def asked(**named: Any) -> tuple[TenantRegistry, int]:
         checked.clear()

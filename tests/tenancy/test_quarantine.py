@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from convergence_assets.pipelines.catalog import LoadedTemplate, library, load_t
 from convergence_assets.pipelines.problems import Problem
 from convergence_assets.tenancy import registry as registry_module
 from convergence_assets.tenancy.accepted import AcceptedStore
+from convergence_assets.tenancy.building import build_tenant
 from convergence_assets.tenancy.model import TenantRegistry
 from convergence_assets.tenancy.registry import load_registry
 
@@ -128,12 +130,12 @@ def test_one_dataset_name_in_two_projects_is_two_datasets(load: Load, edit: Edit
 def test_a_fault_of_ours_in_one_tenant_is_reported_and_the_others_live(
     load: Load, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    real = registry_module.build_tenant
+    real = build_tenant
 
-    def failing(tenant_id: str, *rest: object, read: bool) -> object:
+    def failing(tenant_id: str, *rest: Any, read: bool) -> object:
         if tenant_id == "acme":
             raise KeyError("s3cr3t")
-        return real(tenant_id, *rest, read=read)  # type: ignore[arg-type]
+        return real(tenant_id, *rest, read=read)
 
     monkeypatch.setattr(registry_module, "build_tenant", failing)
     registry = load()

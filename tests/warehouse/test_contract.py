@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,7 +67,7 @@ def stage(warehouse: Warehouse, *queries: Query, job: Job = JOB, schema: TableSc
 
 def published(
     warehouse: Warehouse, sql: str = "SELECT day, name, cost FROM acme.costs ORDER BY day, name"
-) -> list[tuple]:
+) -> list[tuple[Any, ...]]:
     return [tuple(row.values()) for row in warehouse.read(Query(sql), JOB).to_pylist()]
 
 
@@ -256,7 +257,7 @@ def test_files_of_every_format_are_staged_alike(opened: Open, tmp_path: Path) ->
     with opened() as warehouse:
         found = []
         for kind in ("csv", "jsonl", "parquet"):
-            staged = warehouse.stage_files(TABLE, schema, [SourceFile(str(tmp_path / f"a.{kind}"), DAY)], kind, JOB)  # type: ignore[arg-type]
+            staged = warehouse.stage_files(TABLE, schema, [SourceFile(str(tmp_path / f"a.{kind}"), DAY)], kind, JOB)
             read = warehouse.read_staged(staged, ["day", "name", "cost"], JOB)
             found.append(sorted(read.to_pylist(), key=lambda r: r["cost"]))
         expected = [
@@ -345,7 +346,7 @@ def event(name: str, number: int | None = 1, updated: datetime = MOMENT) -> dict
     return {"id": name, "number": number, "created_at": MOMENT, "updated_at": updated}
 
 
-def events(warehouse: Warehouse) -> list[tuple]:
+def events(warehouse: Warehouse) -> list[tuple[Any, ...]]:
     return published(warehouse, "SELECT id, number FROM acme.x_events ORDER BY id")
 
 
@@ -380,7 +381,7 @@ def test_every_scalar_type_is_merged_as_it_is(opened: Open) -> None:
         warehouse.merge_rows(EVENTS, EVENT_SCHEMA, [row], ("id",), JOB)
         sql = "SELECT id, number, share, exact, good, day, said, tags, created_at FROM acme.x_events"
         (found,) = published(warehouse, sql)
-        wanted = (
+        wanted: tuple[Any, ...] = (
             "quote ' \" \\ end\n",
             2**62,
             0.1 + 0.2,

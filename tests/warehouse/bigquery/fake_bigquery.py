@@ -51,9 +51,8 @@ class FakeBigQuery:
     _counting: threading.Lock = field(default_factory=threading.Lock)
 
     def client(self) -> bigquery.Client:
-        return bigquery.Client(
-            PROJECT, AnonymousCredentials(), location="EU", client_options=ClientOptions(api_endpoint=self.url)
-        )
+        anybody = AnonymousCredentials()  # type: ignore[no-untyped-call]
+        return bigquery.Client(PROJECT, anybody, location="EU", client_options=ClientOptions(api_endpoint=self.url))
 
     def dry_run(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         with self._counting:

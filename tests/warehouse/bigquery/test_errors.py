@@ -146,7 +146,7 @@ def test_a_server_that_cannot_be_reached_is_unavailable() -> None:
 
 
 def test_every_class_has_a_name_a_remedy_and_a_place_in_the_table() -> None:
-    everything = [WarehouseError, *WarehouseError.__subclasses__()]
+    everything: list[type[WarehouseError]] = [WarehouseError, *WarehouseError.__subclasses__()]
     assert sorted(ERROR_CLASSES) == sorted(kind.error_class for kind in everything)
     assert all(kind.remedy.endswith((".", ")")) for kind in everything)
 
@@ -155,4 +155,5 @@ def classified_by(refusal: Refusal) -> WarehouseError:
     from google.api_core.exceptions import from_http_status
 
     details = [{"reason": refusal.reason, "message": refusal.message}]
-    return classified(from_http_status(refusal.status, refusal.message, errors=details), "SELECT\n  one FROM")
+    error = from_http_status(refusal.status, refusal.message, errors=details)  # type: ignore[no-untyped-call]
+    return classified(error, "SELECT\n  one FROM")

@@ -66,7 +66,8 @@ def until(found: Callable[[], Sequence[RunningJob]], expected: bool, seconds: fl
 
 
 def rows(warehouse: Warehouse) -> list[dict[str, object]]:
-    return warehouse.read(Query("SELECT day, n FROM acme.costs"), Job("look")).to_pylist()
+    found: list[dict[str, object]] = warehouse.read(Query("SELECT day, n FROM acme.costs"), Job("look")).to_pylist()
+    return found
 
 
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])

@@ -206,7 +206,10 @@ PLAIN: dict[str, tuple[str, Callable[..., object]]] = {
 
 def _nested(a: Decimal, b: Decimal, m: Decimal) -> object:
     value: object = wide(lambda: a * b)()
-    for step in (lambda v: divided(v, 3), lambda v: rounded(v, 4), lambda v: big(WIDE.add(v, m))):
+    steps: list[Callable[[Any], object]] = [
+        lambda v: divided(v, 3), lambda v: rounded(v, 4), lambda v: big(WIDE.add(v, m)),
+    ]  # fmt: skip
+    for step in steps:
         value = ERROR if value is ERROR else step(value)
     return value
 
