@@ -25,7 +25,8 @@ START = date(2026, 3, 1)
 def target(tenant: str, pipeline: str = "a", reads: str | None = None, **said: object) -> Target:
     """A pipeline of one table `t_<pipeline>`, that reads the table of another one."""
     zone = str(said.pop("timezone", "UTC"))
-    tables = Tables({f"t_{pipeline}": {f"t_{reads}": said.get("start_date", START)} if reads else {}})
+    reading = {f"t_{reads}": said.get("start_date", START)} if reads else {}
+    tables = Tables({f"t_{pipeline}": reading}, zone)
     quota = said.pop("quota", None) or Quota(tenant, zone, 4, 1000, 20000)
     values = {"cron": "0 6 * * *", "start_date": START} | said
     upstream = frozenset({reads}) if reads else frozenset()
