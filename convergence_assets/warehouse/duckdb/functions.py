@@ -270,6 +270,14 @@ def _substring(node: exp.Expr) -> exp.Expr:
     return _call("bq_substr", *(o for o in operands if o is not None))
 
 
+def _count_if(node: exp.Expr) -> exp.Expr:
+    # DuckDB's COUNT_IF is a sum: NULL where no row is TRUE or FALSE, in a group and in a window's frame alike.
+    distinct = isinstance(node.this, exp.Distinct)
+    condition = node.this.expressions[0] if distinct else node.this
+    counted: exp.Expr = exp.Case(ifs=[exp.If(this=condition.copy(), true=exp.Literal.number(1))])
+    return exp.Count(this=exp.Distinct(expressions=[counted]) if distinct else counted)
+
+
 _BUILDERS: dict[type[exp.Expr], Callable[..., exp.Expr | None]] = {
     exp.DateAdd: _added("bq_add_to_date", 1),
     exp.DateSub: _added("bq_add_to_date", -1),
@@ -287,4 +295,5 @@ _BUILDERS: dict[type[exp.Expr], Callable[..., exp.Expr | None]] = {
     exp.Trim: _trim,
     exp.Concat: _concat,
     exp.Substring: _substring,
+    exp.CountIf: _count_if,
 }
