@@ -244,7 +244,7 @@ def test_sensors_and_schedules_tell_of_their_last_ticks_and_daemons_of_their_hea
 
 
 @dg.asset(
-    key=["acme", "bills", "counted"], partitions_def=DAYS, backfill_policy=dg.BackfillPolicy.single_run(),
+    key=["acme", "bills", "counted"], partitions_def=DAYS,
 )  # fmt: skip
 def counted(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
     for number, day in enumerate(context.partition_keys):
