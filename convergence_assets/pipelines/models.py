@@ -62,6 +62,7 @@ class ColumnSpec(Model):
     mode: Literal["NULLABLE", "REQUIRED", "REPEATED"] = "NULLABLE"
     description: str = ""
     sensitive: bool = Field(False, description="Mask its values in examples, alerts, logs and bundles")
+    optional: bool = Field(False, description="A file may lack the column, which is NULL then; docs/FILES.md")
     fields: Annotated[tuple["ColumnSpec", ...], Field(strict=False)] = ()
 
     @model_validator(mode="after")
