@@ -61,8 +61,8 @@ def _measure(folder: Path, tenants: int, days: int) -> None:
 def _pipelines(tenant: str, *, late: bool) -> list[Target]:
     quota = Quota(tenant, "UTC", 4, 200, 4000)
     cron = "0 7 * * *" if late else "0 6 * * *"
-    bills = Target(tenant, "bills", cron, "UTC", FIRST, Tables({"bills": {}}), frozenset(), quota)
-    reading = Tables({"costs": {"bills": FIRST}})
+    bills = Target(tenant, "bills", cron, "UTC", FIRST, Tables({"bills": {}}, "UTC"), frozenset(), quota)
+    reading = Tables({"costs": {"bills": FIRST}}, "UTC")
     return [bills, Target(tenant, "costs", cron, "UTC", FIRST, reading, frozenset({"bills"}), quota)]
 
 

@@ -108,7 +108,7 @@ def _scrape(store: ControlStore, targets: list[Target]) -> bytes:
 
 def _target(tenant: str, pipeline: str) -> Target:
     quota = Quota(tenant, "UTC", 4, 200, 4000)
-    return Target(tenant, pipeline, "0 6 * * *", "UTC", FIRST, Tables({pipeline: {}}), frozenset(), quota)
+    return Target(tenant, pipeline, "0 6 * * *", "UTC", FIRST, Tables({pipeline: {}}, "UTC"), frozenset(), quota)
 
 
 def _alert(name: tuple[str, str]) -> Alert:

@@ -242,3 +242,22 @@ def test_sensors_and_schedules_tell_of_their_last_ticks_and_daemons_of_their_hea
     assert found.last_error == "it broke"
     instance.add_daemon_heartbeat(DaemonHeartbeat(1_700_000_000.0, "SENSOR", "id"))
     assert dagster_compat.daemon_heartbeats(instance) == {"SENSOR": datetime.fromtimestamp(1_700_000_000, UTC)}
+
+
+@dg.asset(
+    key=["acme", "bills", "counted"], partitions_def=DAYS,
+)  # fmt: skip
+def counted(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+    for number, day in enumerate(context.partition_keys):
+        context.add_asset_metadata({"dagster/row_count": number}, asset_key=context.asset_key, partition_key=day)
+    return dg.MaterializeResult(metadata={"of_the_run": 7})
+
+
+def test_metadata_of_a_day_reaches_its_own_materialisation_alone(instance: dg.DagsterInstance) -> None:
+    tags = {"dagster/asset_partition_range_start": "2026-03-01", "dagster/asset_partition_range_end": "2026-03-03"}
+    assert dg.materialize([counted], instance=instance, tags=tags).success
+    records = instance.fetch_materializations(counted.key, limit=5).records
+    made = [record.asset_materialization for record in records]
+    assert {m.partition: (m.metadata["dagster/row_count"].value, m.metadata["of_the_run"].value) for m in made if m} == {
+        "2026-03-01": (0, 7), "2026-03-02": (1, 7), "2026-03-03": (2, 7),
+    }  # fmt: skip

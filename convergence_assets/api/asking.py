@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from secrets import token_hex
-from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
@@ -28,6 +27,7 @@ from convergence_assets.control.requests import attempts_at, used
 from convergence_assets.control.store import ControlStore
 from convergence_assets.control.tables import api_requests
 from convergence_assets.control.tables import requests as planned
+from convergence_assets.local_days import why_unfinished
 from convergence_assets.scheduling.launching import schedule_name
 from convergence_assets.scheduling.room import stretches
 from convergence_assets.scheduling.targets import Target
@@ -205,11 +205,10 @@ class _Asking:
 
 
 def _check_days(target: Target, first: date, last: date, now: datetime) -> None:
-    today = now.astimezone(ZoneInfo(target.timezone)).date()
     if first < target.start_date:
         raise invalid(f"{target.pipeline} begins on {target.start_date}; {first} is no partition of it.")
-    if last >= today:
-        raise invalid(f"{last} is not over yet in {target.timezone}; the last day is {today - timedelta(days=1)}.")
+    if unfinished := why_unfinished(last, target.timezone, now):
+        raise invalid(unfinished)
     if (last - first).days >= LONGEST_RANGE_DAYS:
         raise invalid(f"At most {LONGEST_RANGE_DAYS} days are asked for at once.")
 

@@ -26,6 +26,7 @@ _READ = (
 )  # fmt: skip
 _REMEDIES = {
     "quality_failed": "Look at the failed checks; correct the source or the expectation and ask for the day again.",
+    "day_not_over": "Ask for the day when it is over.",
     "over_limit": "Wait until the plan allows another run, or change the plan.",
     "locked": "Wait for the run that holds the days.",
     "lock_lost": "Ask for the days again.",

@@ -45,7 +45,7 @@ def all_pipelines(caller: Reader, here: Here) -> Pipelines:
     if tenant is None:
         return Pipelines(pipelines=[])
     with here.store.read() as connection:
-        newest = publications.newest_days(connection, caller.tenant_id)
+        newest = publications.newest_days(connection, {tenant.tenant_id: tenant.timezone})
         paused = reading.paused(connection, caller.tenant_id)
         states = []
         for target in targets:

@@ -12,6 +12,7 @@ import dagster as dg
 
 from convergence_assets import dagster_compat
 from convergence_assets.assets.tags import CONFIG_VERSION_TAG, REQUEST_TAG, TRIGGER_TAG
+from convergence_assets.local_days import why_unfinished
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.description import dataset_of, described
 from convergence_assets.tenancy.model import Tenant, TenantPipeline
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 SIGN_OF_LIFE_SECONDS = 60.0
 CONFIG_VERSION_SHOWN = 16
+DAY_NOT_OVER = "day_not_over"
+"""The error class of a step that was asked for a day that is not over."""
 _RETRY_RUN_TAG = "dagster/retry_on_asset_or_op_failure"
 _BACKFILL_TAG = "dagster/backfill"
 
@@ -54,6 +57,13 @@ class Moved(Exception):
         )
 
 
+class Unfinished(Exception):
+    """The run covers a day that is not over in the tenant's timezone: its rows would be a part of it."""
+
+    def __init__(self, claim: "Claim", sentence: str) -> None:
+        super().__init__(f"{claim}: {sentence} Nothing was read or published. Next: run it when the day is over")
+
+
 def quota_of(tenant: Tenant) -> "Quota":
     """What the tenant's plan allows."""
     from convergence_assets.control.requests import Quota
@@ -75,9 +85,9 @@ def locked(
     """Hold the days for the step's run, until the run ends; `upstream` are the tables of other pipelines that `table`
     reads, each with its first day.
 
-    Raises `dg.Failure`: not to be retried where another run holds or took one of the days, was launched for the same
-    request, has another place for the tenant, or the plan allows no further run; to be retried where the control store
-    cannot be reached.
+    Raises `dg.Failure`: not to be retried where a day is not over yet, another run holds or took one of the days, was
+    launched for the same request, has another place for the tenant, or the plan allows no further run; to be retried
+    where the control store cannot be reached.
     """
     # Dagster has imported SQLAlchemy by the time a step runs; loading definitions does not.
     from convergence_assets.control.changes import Changes
@@ -92,6 +102,8 @@ def locked(
     run_id = context.run.run_id
     try:
         held = holding(settings)
+        if unfinished := why_unfinished(days[-1], tenant.timezone, held.store.now()):
+            raise Unfinished(claim, unfinished)
         publications, requests = Publications(held.store), Requests(held.store)
         lock = held.hold(claim, run_id, lambda other: outcome_of(context.instance, other) is not None)
         _introduce(held.store, tenant, context)
@@ -103,7 +115,7 @@ def locked(
         key = _begin(requests, claim, tenant, context)
         read_through = publications.newest_version()
         found = publications.between(tenant.tenant_id, upstream, days[0], days[-1]) if upstream else {}
-        reading = Tables({table: upstream})
+        reading = Tables({table: upstream}, tenant.timezone)
 
         def published(rows: Mapping[date, int], markers: Mapping[date, str]) -> None:
             publications.record(
@@ -130,7 +142,7 @@ def locked(
         except BaseException:
             failed()
             raise
-    except (Refused, LockLost, Duplicate, OverLimit, Moved) as error:
+    except (Unfinished, Refused, LockLost, Duplicate, OverLimit, Moved) as error:
         # Retries of whole runs look at this tag alone.
         dagster_compat.add_run_tags(context.instance, run_id, {_RETRY_RUN_TAG: "false"})
         raise dg.Failure(str(error), _metadata(error), allow_retries=False) from error
@@ -197,10 +209,12 @@ def _begin(requests: "Requests", claim: "Claim", tenant: Tenant, context: dg.Ass
     return requests.begin(claim, run.run_id, trigger, quota, of)
 
 
-def _metadata(error: "Refused | LockLost | Duplicate | OverLimit | Moved") -> dict[str, str]:
+def _metadata(error: "Unfinished | Refused | LockLost | Duplicate | OverLimit | Moved") -> dict[str, str]:
     from convergence_assets.control.locks import LockLost
     from convergence_assets.control.requests import Duplicate, OverLimit
 
+    if isinstance(error, Unfinished):
+        return {"error_class": DAY_NOT_OVER}
     if isinstance(error, Moved):
         return {"error_class": "tenant_moved"}
     if isinstance(error, OverLimit):

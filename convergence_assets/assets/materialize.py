@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from convergence_assets.assets.day_metadata import Totals, day_metadata, money_totals
 from convergence_assets.assets.files import source_files
 from convergence_assets.assets.late_data import markers
 from convergence_assets.assets.locking import Leave, locked
@@ -49,13 +50,16 @@ _RETRY_NUMBER_TAG = "dagster/retry_number"  # on automatic retries alone: a pers
 
 @dataclass(frozen=True)
 class Report:
-    """What one step did: every check's outcome, the partitions published with their rows, those held back, its jobs."""
+    """What one step did: every check's outcome, the partitions published with their rows, those held back, its jobs;
+    of every day how many rows were staged, and its money."""
 
     outcomes: tuple[CheckOutcome, ...]
     published: Mapping[date, int]
     stopped: Mapping[date, tuple[str, ...]]
     staging: str
     statements: tuple[Statement, ...]
+    staged_rows: Mapping[date, int]
+    totals: Totals
 
 
 @dataclass(frozen=True)
@@ -94,12 +98,14 @@ class StepRun:
                 leave.schema_changed(change)
             seen = markers(warehouse, self.tenant, self.step, window, job)
             staged = self._stage(warehouse, window, job)
+            totals = money_totals(warehouse, self.step.spec, staged, job)
             outcomes = self._validate(warehouse, staged, window, job)
             if self.upstream_pipelines:
                 outcomes += (upstream_check(leave.missing, window.days),)
             stopped = stopped_partitions(outcomes, window.days)
             passed = [day for day in window.days if day not in stopped]
-            rows = {day: staged.rows_per_partition.get(day, 0) for day in passed}
+            staged_rows = {day: staged.rows_per_partition.get(day, 0) for day in window.days}
+            rows = {day: staged_rows[day] for day in passed}
             if passed:
                 leave.before_publish()
                 warehouse.publish(staged, passed, job)
@@ -108,7 +114,8 @@ class StepRun:
                 warehouse.discard(staged)
             else:
                 leave.failed()
-            return Report(outcomes, rows, stopped, str(staged.table), tuple(warehouse.statements))
+            statements = tuple(warehouse.statements)
+            return Report(outcomes, rows, stopped, str(staged.table), statements, staged_rows, totals)
 
     def _stage(self, warehouse: Warehouse, window: Window, job: Job) -> Staged:
         schema = table_schema(self.step.spec)
@@ -218,16 +225,23 @@ def _execute(
             allow_retries=error.retryable,
         ) from error
     yield from (check_result(o, context.asset_key, window.days, tuple(report.stopped)) for o in report.outcomes)
-    metadata = _metadata(report) | statement_metadata(run.tenant, run.pipeline, run.step, report.statements)
+    metadata = statement_metadata(run.tenant, run.pipeline, run.step, report.statements)
+    by_day = {
+        day: day_metadata(day, rows, report.totals, run.step.spec, report.outcomes)
+        for day, rows in report.published.items()
+    }
     if not report.stopped:
+        for day, own in by_day.items():
+            context.add_asset_metadata(own, asset_key=context.asset_key, partition_key=day.isoformat())
         yield dg.MaterializeResult(asset_key=context.asset_key, metadata=metadata)
         return
-    for day, rows in report.published.items():
-        context.log_event(
-            dg.AssetMaterialization(
-                context.asset_key, partition=day.isoformat(), metadata={"dagster/partition_row_count": rows}
-            )
-        )
+    for day, own in by_day.items():
+        context.log_event(dg.AssetMaterialization(context.asset_key, partition=day.isoformat(), metadata=own))
+    for day, names in report.stopped.items():
+        # The asset's page shows it among the days' events; a failed step alone says nothing of a day.
+        seen = {"staged_rows": report.staged_rows[day], "stopped_by": list(names)}
+        description = f"not published: {', '.join(names)}"
+        context.log_event(dg.AssetObservation(context.asset_key, description, metadata=seen, partition=day.isoformat()))
     reasons = "; ".join(f"{day}: {', '.join(names)}" for day, names in report.stopped.items())
     raise dg.Failure(
         description=(
@@ -291,13 +305,3 @@ def _judged(outcome: CheckOutcome, day: date) -> dict[str, object]:
         "unexpected_percent": one.unexpected_percent,
     }
     return {"passed": one.passed} | {k: v for k, v in said.items() if v is not None}
-
-
-def _metadata(report: Report) -> dict[str, dg.MetadataValue]:
-    failed = [o for o in report.outcomes if not o.passed]
-    return {
-        "dagster/row_count": dg.MetadataValue.int(sum(report.published.values())),
-        "rows_by_partition": dg.MetadataValue.json({d.isoformat(): n for d, n in report.published.items()}),
-        "checks_passed": dg.MetadataValue.int(len(report.outcomes) - len(failed)),
-        "checks_failed": dg.MetadataValue.json({o.name: o.severity for o in failed}),
-    }

@@ -16,7 +16,7 @@ from rich.text import Text
 from convergence_assets.assets.window import days_of
 from convergence_assets.cli.choosing import pipeline_of, running_tenant_of
 from convergence_assets.cli.instance import open_instance
-from convergence_assets.cli.run import Definitions, RunResult, days_between
+from convergence_assets.cli.run import Definitions, RunResult, finished_days_between
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import Tenant, TenantPipeline
 from convergence_assets.tenancy.registry import load_tenants
@@ -51,7 +51,7 @@ def backfill(
     settings = replace(Settings.from_env(), only_tenants=frozenset({tenant}))
     chosen = running_tenant_of(load_tenants(settings), tenant)
     wanted = pipeline_of(chosen, pipeline)
-    start, end = days_between(wanted, first, last)
+    start, end = finished_days_between(chosen, wanted, first, last)
     days = days_of(start, end)
     definitions = Definitions(settings)
     with open_instance(settings) as instance, _progress(as_json) as progress:

@@ -13,7 +13,7 @@ from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.cli.choosing import running_tenant_of
 from convergence_assets.cli.instance import open_instance
 from convergence_assets.cli.moments import moment
-from convergence_assets.cli.run import Definitions, RunResult, days_between, show
+from convergence_assets.cli.run import Definitions, RunResult, finished_days_between, show
 from convergence_assets.pipelines.problems import listing, nearest
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import Step, Tenant, TenantPipeline
@@ -56,7 +56,7 @@ def restore(
     settings = replace(Settings.from_env(), only_tenants=frozenset({tenant}))
     chosen = running_tenant_of(load_tenants(settings), tenant)
     pipeline, step = _step(chosen, table)
-    day, _ = days_between(pipeline, partition, partition)
+    day, _ = finished_days_between(chosen, pipeline, partition, partition)
     wanted = Restored(chosen, pipeline, step, day, moment(as_of, datetime.now(UTC), "--as-of"), str(uuid.uuid4()))
     with open_instance(settings) as instance, open_warehouse(settings, chosen.location) as warehouse:
         try:

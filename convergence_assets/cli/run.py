@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,6 +14,7 @@ from rich.text import Text
 from convergence_assets.assets.window import days_of
 from convergence_assets.cli.choosing import pipeline_of, running_tenant_of
 from convergence_assets.cli.instance import open_instance
+from convergence_assets.local_days import why_unfinished
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import Tenant, TenantPipeline
 from convergence_assets.tenancy.registry import load_tenants
@@ -59,7 +60,7 @@ def run(
     settings = replace(Settings.from_env(), only_tenants=frozenset({tenant}))
     chosen = running_tenant_of(load_tenants(settings), tenant)
     wanted = pipeline_of(chosen, pipeline)
-    days = _days(wanted, partition, first, last)
+    days = _days(chosen, wanted, partition, first, last)
     definitions = Definitions(settings)
     with open_instance(settings) as instance:
         result = definitions.run(instance, chosen, wanted, *days)
@@ -153,9 +154,8 @@ def _published(
             said = record.asset_materialization
             if record.run_id != run_id or said is None or said.partition is None:
                 continue
-            rows: Any = said.metadata.get("rows_by_partition")
-            count: Any = rows.value[said.partition] if rows else said.metadata["dagster/partition_row_count"].value
-            published.setdefault(key.path[-1], {})[said.partition] = count
+            rows: Any = said.metadata["dagster/partition_row_count"].value
+            published.setdefault(key.path[-1], {})[said.partition] = rows
     return {table: dict(sorted(rows.items())) for table, rows in published.items()}
 
 
@@ -184,12 +184,22 @@ def _result(result: "dg.ExecuteInProcessResult", published: dict[str, dict[str, 
     return RunResult(result.run_id, result.success, published, tuple(checks), failure)
 
 
-def _days(pipeline: TenantPipeline, partition: str | None, first: str | None, last: str | None) -> tuple[date, date]:
+def _days(
+    tenant: Tenant, pipeline: TenantPipeline, partition: str | None, first: str | None, last: str | None
+) -> tuple[date, date]:
     if (partition is None) == (first is None or last is None):
         raise typer.BadParameter("say --partition, or --from and --to")
-    start, end = days_between(pipeline, partition or first or "", partition or last or "")
+    start, end = finished_days_between(tenant, pipeline, partition or first or "", partition or last or "")
     if end - start >= timedelta(days=366):
         raise typer.BadParameter("a run covers at most 366 days; `convergence backfill` covers any number")
+    return start, end
+
+
+def finished_days_between(tenant: Tenant, pipeline: TenantPipeline, first: str, last: str) -> tuple[date, date]:
+    """As `days_between`; raises `BadParameter` as well where the last day is not over in the tenant's timezone."""
+    start, end = days_between(pipeline, first, last)
+    if unfinished := why_unfinished(end, tenant.timezone, datetime.now(UTC)):
+        raise typer.BadParameter(unfinished)
     return start, end
 
 

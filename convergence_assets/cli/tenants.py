@@ -86,7 +86,8 @@ def _all(settings: Settings) -> Iterator[dict[str, Any]]:
     registry, store = load_tenants(settings), ControlStore.open(settings)
     pauses = {name: pause.reason for name, pause in Pauses(store).all().items()}
     with store.read() as connection:
-        newest = {key: str(day) for key, day in newest_days(connection).items()}
+        timezones = {tenant_id: tenant.timezone for tenant_id, tenant in registry.tenants.items()}
+        newest = {key: str(day) for key, day in newest_days(connection, timezones).items()}
     for tenant_id in sorted({*registry.tenants, *registry.rejected}):
         yield _said(tenant_id, registry, pauses, newest)
 

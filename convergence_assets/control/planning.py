@@ -16,6 +16,7 @@ State = Literal["waiting", "due", "requested", "gave_up"]
 Name = tuple[str, str]
 """Tenant and pipeline."""
 _PUBLICATIONS = "planner: publications"
+_PARTIAL_DAYS = "planner: partial days"
 
 
 @dataclass(frozen=True)
@@ -206,6 +207,17 @@ def write_read_through(connection: sa.Connection, version: int, shard: Shard) ->
     own = sa.update(cursors).where(cursors.c.name == _cursor(shard)).values(value=version)
     if not connection.execute(own).rowcount:
         connection.execute(sa.insert(cursors), {"name": _cursor(shard), "value": version})
+
+
+def has_looked_for_partial_days(connection: sa.Connection, shard: Shard) -> bool:
+    """Whether the planner of a shard has gone through all publications for days published before they were over."""
+    own = sa.select(cursors.c.value).where(cursors.c.name == f"{_PARTIAL_DAYS} {shard}")
+    return connection.scalar(own) is not None
+
+
+def looked_for_partial_days(connection: sa.Connection, shard: Shard, version: int) -> None:
+    """It has, up to this version; what is published later it meets as it follows the publications."""
+    connection.execute(sa.insert(cursors), {"name": f"{_PARTIAL_DAYS} {shard}", "value": version})
 
 
 def _read_through(connection: sa.Connection) -> dict[Shard, int]:

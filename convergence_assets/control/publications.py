@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from convergence_assets.control.store import ControlStore
 from convergence_assets.control.tables import publications as table
+from convergence_assets.local_days import day_end
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,10 @@ class Publication:
     run_id: str
     published_at: datetime
 
+    def is_whole(self, timezone: str) -> bool:
+        """Whether its day was over in this timezone when it was published: else it holds a part of the day's rows."""
+        return self.published_at >= day_end(self.day, timezone)
+
 
 WRITING = "publications"
 """The key of the transactions in which a version is given."""
@@ -37,14 +42,18 @@ _NO_TABLE, _NO_DAY = "", date(1970, 1, 1)
 Days = Mapping[tuple[str, date], Publication]
 """By table and day."""
 Newest = Mapping[tuple[str, str], date]
-"""By tenant and table the last day that is published."""
+"""By tenant and table the last day that is published whole."""
 
 
 @dataclass(frozen=True)
 class Tables:
-    """The tables of a tenant's pipeline, each with the tables of the tenant that it reads and the day each begins."""
+    """The tables of a tenant's pipeline, each with the tables of the tenant that it reads and the day each begins.
+
+    A day is one of `timezone`, the tenant's; what was published before its end counts as not published.
+    """
 
     reads: Mapping[str, Mapping[str, date]]
+    timezone: str
 
     def asked(self) -> frozenset[str]:
         """Every table whose publications decide."""
@@ -54,7 +63,7 @@ class Tables:
         """Whether every table is published, and read what is published now."""
         for name, upstream in self.reads.items():
             own = found.get((name, day))
-            if own is None:
+            if own is None or not own.is_whole(self.timezone):
                 return False
             read = (found.get((u, day)) for u in upstream)
             if any(p is not None and p.version > own.read_through for p in read):
@@ -69,7 +78,11 @@ class Tables:
     def missing(self, day: date, found: Days) -> tuple[str, ...]:
         """The tables of other pipelines that are read and that are not published on this day, where they have one."""
         upstream = {u: begins for read in self.reads.values() for u, begins in read.items() if u not in self.reads}
-        return tuple(sorted(u for u, begins in upstream.items() if begins <= day and (u, day) not in found))
+        return tuple(sorted(u for u, begins in upstream.items() if begins <= day and not self._is_whole(u, day, found)))
+
+    def _is_whole(self, name: str, day: date, found: Days) -> bool:
+        publication = found.get((name, day))
+        return publication is not None and publication.is_whole(self.timezone)
 
 
 class Publications:
@@ -172,16 +185,40 @@ def since(connection: sa.Connection, version: int) -> Sequence[tuple[str, str, d
     return [(row.tenant_id, row.table_name, row.day) for row in connection.execute(wanted)]
 
 
-def newest_days(connection: sa.Connection, tenant_id: str | None = None) -> Newest:
-    """By tenant and table the last day that is published."""
-    wanted = sa.select(table.c.tenant_id, table.c.table_name, sa.func.max(table.c.day).label("day"))
-    wanted = wanted.where(table.c.table_name != _NO_TABLE)
-    if tenant_id:
-        wanted = wanted.where(table.c.tenant_id == tenant_id)
-    return {
-        (row.tenant_id, row.table_name): row.day
-        for row in connection.execute(wanted.group_by(table.c.tenant_id, table.c.table_name))
-    }
+def partial_days(connection: sa.Connection, timezones: Mapping[str, str]) -> Sequence[tuple[str, str, date]]:
+    """Tenant, table and day of every partition that was published before its day was over, of the tenants whose
+    timezones are given. Goes through all publications."""
+    wanted = sa.select(table).where(table.c.table_name != _NO_TABLE)
+    return [
+        (p.tenant_id, p.table, p.day)
+        for p in _publications(connection, wanted)
+        if p.tenant_id in timezones and not p.is_whole(timezones[p.tenant_id])
+    ]
+
+
+def newest_days(connection: sa.Connection, timezones: Mapping[str, str]) -> Newest:
+    """By tenant, of those whose timezones are given, and table the last day that is published whole."""
+    newest = sa.select(table.c.tenant_id, table.c.table_name, sa.func.max(table.c.day).label("day"))
+    newest = newest.where(table.c.table_name != _NO_TABLE)
+    if len(timezones) == 1:
+        newest = newest.where(table.c.tenant_id.in_(timezones))
+    last = newest.group_by(table.c.tenant_id, table.c.table_name).subquery()
+    own = sa.and_(*(last.c[name] == table.c[name] for name in ("tenant_id", "table_name", "day")))
+    found: dict[tuple[str, str], date] = {}
+    for publication in list(_publications(connection, sa.select(table).join(last, own))):
+        timezone = timezones.get(publication.tenant_id)
+        if timezone is None:
+            continue
+        whole = publication if publication.is_whole(timezone) else _newest_whole(connection, publication, timezone)
+        if whole:
+            found[whole.tenant_id, whole.table] = whole.day
+    return found
+
+
+def _newest_whole(connection: sa.Connection, newest: Publication, timezone: str) -> Publication | None:
+    own = (table.c.tenant_id == newest.tenant_id, table.c.table_name == newest.table)
+    earlier = _publications(connection, sa.select(table).where(*own).order_by(table.c.day.desc()))
+    return next((publication for publication in earlier if publication.is_whole(timezone)), None)
 
 
 def _publications(connection: sa.Connection, wanted: sa.Select[tuple[object, ...]]) -> Iterable[Publication]:

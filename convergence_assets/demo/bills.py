@@ -121,9 +121,11 @@ def _row(template: RowTemplate, opening: str, copy: int, cost: int) -> str:
     name, global_name = template.resource
     credits = ",".join([f"{text}{decimal_text(cost * share // 1000)}}}" for text, share in template.credits])
     usage_unit, pricing_unit = template.units
+    paid, listed = f"{cost // NANO}.{cost % NANO:09d}", decimal_text(cost * template.list_permille // 1000)
     return (
         f'{template.head}{opening}{template.invoice},"resource":{{"name":"{name}{copy}","global_name":"{global_name}{copy}"}}'
-        f',"cost":{cost // NANO}.{cost % NANO:09d},"cost_at_list":{decimal_text(cost * template.list_permille // 1000)}'
+        f',"cost":{paid},"cost_at_list":{listed}'
+        f',"cost_at_effective_price_default":{paid},"cost_at_list_consumption_model":{listed}'
         f',"usage":{{"amount":{amount * template.units_per_pricing_unit!r},"unit":"{usage_unit}"'
         f',"amount_in_pricing_units":{amount!r},"pricing_unit":"{pricing_unit}"}},"credits":[{credits}]}}\n'
     )
@@ -141,15 +143,14 @@ def _rare_rows(
     def dated(
         row: dict[str, Any], hour: datetime, exported: datetime, cost: int, month: str
     ) -> tuple[dict[str, Any], datetime]:
+        costs = ("cost", "cost_at_list", "cost_at_effective_price_default", "cost_at_list_consumption_model")
         whole = {
             **row,
             "usage_start_time": _text(hour),
             "usage_end_time": _text(hour + _HOUR),
             "export_time": _text(exported),
             "invoice": {**row["invoice"], "month": month},
-            "cost": float(decimal_text(cost)),
-            "cost_at_list": float(decimal_text(cost)),
-        }
+        } | dict.fromkeys(costs, float(decimal_text(cost)))
         return whole, exported
 
     support = account_row(tenant, ("2062-016F-44A2", "Support"), ("3B1D-7F4C-55E0", "Enhanced Support"))

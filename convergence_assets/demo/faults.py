@@ -78,7 +78,7 @@ def _sku_without_description(files: Sequence[Path], tenant: DemoTenant, day: dat
 
 def _cost_spike(files: Sequence[Path], tenant: DemoTenant, day: date) -> None:
     def change(row: Row) -> Row:
-        spiked = {key: round(row[key] * 1000, 9) for key in ("cost", "cost_at_list")}
+        spiked = {key: round(row[key] * 1000, 9) for key in row if key.startswith("cost") and key != "cost_type"}
         credits = [{**credit, "amount": round(credit["amount"] * 1000, 9)} for credit in row["credits"]]
         return {**row, **spiked, "credits": credits}
 

@@ -30,6 +30,7 @@ _SPEND = ("Committed use discount - dollar based", "cud-flex-3y", "COMMITTED_USA
 _FREE = ("Free tier", "free-tier", "FREE_TIER", 1000)
 _PROMOTION = ("Migration programme", "promo-migration", "PROMOTION", 100)
 _DISCOUNT = ("Reseller margin", "reseller-margin", "RESELLER_MARGIN", 30)
+_MODEL = {"id": "7754-699E-0EBF", "description": "Default"}
 _CREDITS = ((), (), (), (_SUSTAINED,), (_COMMITTED,), (_SPEND,), (_FREE,), (_PROMOTION,), (_SUSTAINED, _DISCOUNT))
 
 
@@ -97,6 +98,7 @@ def account_row(
         "cost_type": "regular",
         "adjustment_info": None,
         "subscription": None,
+        "consumption_model": None,
         "price": None,
         "resource": None,
         "usage": {"amount": 0, "unit": "requests", "amount_in_pricing_units": 0, "pricing_unit": "count"},
@@ -187,20 +189,26 @@ def _template(tenant: DemoTenant, row: dict[str, Any], rng: random.Random) -> Ro
         "transaction_type": "THIRD_PARTY_RESELLER" if red_hat else "GOOGLE",
         "seller_name": "Red Hat, Inc." if red_hat else None,
         "subscription": None,
+        "consumption_model": None if red_hat else _MODEL,
         "adjustment_info": None,
         "currency_conversion_rate": float(tenant.usd_rate),
-        "price": {
-            "effective_price": float(decimal_text(price)),
-            "tier_start_amount": 0,
-            "unit": pricing_unit,
-            "pricing_unit_quantity": 1,
-        },
     }
-    whole = {**row, **changed}
     resource = {key: _placed(row["resource"][key], row, rng) for key in ("name", "global_name")}
     drawn = ("usage_start_time", "usage_end_time", "export_time", "cost", "usage", "credits", "invoice", "resource")
-    head = compact({k: v for k, v in whole.items() if k not in drawn})
     credits = rng.choice(_CREDITS) if base and not red_hat else ()
+    list_permille = rng.choice((1000, 1000, 1050, 1120))
+    paid, listed = (float(decimal_text(price * permille // 1000)) for permille in (1000, list_permille))
+    prices = {
+        "effective_price": paid,
+        "tier_start_amount": 0,
+        "unit": pricing_unit,
+        "pricing_unit_quantity": 1,
+        "list_price": listed,
+        "effective_price_default": paid,
+        "list_price_consumption_model": listed,
+    }
+    whole = {**row, **changed, "price": prices}
+    head = compact({k: v for k, v in whole.items() if k not in drawn})
     return RowTemplate(
         head=head[:-1],
         resource=(f"{resource['name']}-", resource["global_name"]),
@@ -208,7 +216,7 @@ def _template(tenant: DemoTenant, row: dict[str, Any], rng: random.Random) -> Ro
         price=price / NANO,
         units_per_pricing_unit=per_unit,
         units=(row["usage"]["unit"], pricing_unit),
-        list_permille=rng.choice((1000, 1000, 1050, 1120)),
+        list_permille=list_permille,
         credits=tuple((_credit_text(*c[:3]), c[3]) for c in credits),
         invoice=compact(invoice)[1:],
         row={**whole, "resource": resource},

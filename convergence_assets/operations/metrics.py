@@ -71,7 +71,7 @@ def _families(seen: Seen, now: datetime) -> Iterator[Metric]:
         for name, (text, labels, bounds) in HISTOGRAMS.items():
             yield _histogram(name, text, labels, bounds, counted)
         active = runs.active(connection)
-        newest = publications.newest_days(connection)
+        newest = publications.newest_days(connection, {t.tenant_id: t.timezone for t in seen.targets})
         yield from _of_runs(active, now)
         yield _partition_lag(seen.targets, newest, now)
         yield _gauge("alerts_active", "Open incidents", ("severity",), _alerts(connection))

@@ -6,6 +6,7 @@ from datetime import date, datetime
 import sqlalchemy as sa
 
 from convergence_assets.alerting.alert import Alert, Severity, fingerprint
+from convergence_assets.assets.locking import DAY_NOT_OVER
 from convergence_assets.assets.materialize import QUALITY_FAILED
 from convergence_assets.assets.window import days_of
 from convergence_assets.control import planning, publications, runs
@@ -22,8 +23,8 @@ PATIENCE = 3
 """So many attempts a failure that may pass by itself is a warning; from then on it is critical."""
 EXAMPLES_SHOWN = 5
 
-# Another run is at work, or has taken the request: nobody has to do anything.
-_HARMLESS = frozenset({"locked", "duplicate_request"})
+# Another run is at work, or has taken the request, or the day was asked for too early: nobody has to do anything.
+_HARMLESS = frozenset({"locked", "duplicate_request", DAY_NOT_OVER})
 _PASSING = frozenset({"control_store", "over_limit", "lock_lost"})
 """Classes beside the warehouse's that may pass by themselves."""
 

@@ -62,6 +62,7 @@ class ColumnSpec(Model):
     mode: Literal["NULLABLE", "REQUIRED", "REPEATED"] = "NULLABLE"
     description: str = ""
     sensitive: bool = Field(False, description="Mask its values in examples, alerts, logs and bundles")
+    optional: bool = Field(False, description="A file may lack the column, which is NULL then; docs/FILES.md")
     fields: Annotated[tuple["ColumnSpec", ...], Field(strict=False)] = ()
 
     @model_validator(mode="after")
@@ -108,6 +109,17 @@ class SourceSpec(Model):
         return self
 
 
+class MoneySpec(Model):
+    """The money of a table's rows, which Dagster shows and plots of each day."""
+
+    column: ColumnName = Field(description="A NUMERIC column: what a row costs")
+    currency_column: ColumnName = Field(description="The STRING column of its currency; currencies are never added")
+
+    def columns(self) -> tuple[tuple[str, str, str], ...]:
+        """Each key with the column it names and the type that column must have."""
+        return ("column", self.column, "NUMERIC"), ("currency_column", self.currency_column, "STRING")
+
+
 class TableStep(Model):
     """What every step says of the table it makes."""
 
@@ -120,6 +132,7 @@ class TableStep(Model):
     clustering: Annotated[tuple[str, ...], Field(strict=False, max_length=4)] = ()
     partition_expiration_days: Annotated[int, Field(gt=0)] | None = None
     require_partition_filter: bool = True
+    money: MoneySpec | None = Field(None, description="Added up by day and currency as metadata that plots")
     columns: Columns
 
     @model_validator(mode="after")
@@ -143,6 +156,13 @@ class TableStep(Model):
                 raise Misplaced(f"{name} is {by_name[name].type}; BigQuery cannot cluster by it", "clustering", i)
             if name in self.clustering[:i]:
                 raise Misplaced(f"{name} stands twice", "clustering", i)
+        for key, name, expected in self.money.columns() if self.money else ():
+            if name not in by_name:
+                near = nearest(name, by_name)
+                hint = f"; did you mean '{near}'?" if near else ""
+                raise Misplaced(f"{name} is no column of {self.table}{hint}", "money", key)
+            if by_name[name].type != expected or by_name[name].mode == "REPEATED":
+                raise Misplaced(f"{name} is {by_name[name].type}; expected one {expected}", "money", key)
         if self.table.lower().startswith(LEDGER_PREFIX):
             raise Misplaced(f"{self.table}: names that begin with {LEDGER_PREFIX} are the run ledger's", "table")
         for i, column in enumerate(self.columns):

@@ -28,10 +28,11 @@ class Explained:
 def explain(store: ControlStore, targets: Collection[Target], tenant_id: str | None = None) -> Iterator[Explained]:
     """Of every target, or of one tenant's."""
     now = store.now()
+    timezones = {t.tenant_id: t.timezone for t in targets if tenant_id in (None, t.tenant_id)}
     with store.read() as connection:
         progress = planning.progress(connection)
         pauses = planning.all_pauses(connection)
-        newest = publications.newest_days(connection, tenant_id)
+        newest = publications.newest_days(connection, timezones)
         rows = planning.all_outstanding(connection, tenant_id)
     for target in targets:
         if tenant_id not in (None, target.tenant_id):

@@ -165,15 +165,24 @@ class _Tick:
         """Wake what was published, and what reads it, since the last tick."""
         seen = planning.read_through(self._connection, self._shard)
         newest = publications.newest_version(self._connection)
-        if newest == seen:
+        partial = self._partial_days(newest)
+        if newest == seen and not partial:
             return
         touched: dict[Name, set[date]] = defaultdict(set)
-        for tenant_id, table, day in publications.since(self._connection, seen):
+        for tenant_id, table, day in (*publications.since(self._connection, seen), *partial):
             for target in self._concerned.get((tenant_id, table), ()):
                 touched[target.name].add(day)
         for name, days in touched.items():
             self._touch(self._all[name], days)
         planning.write_read_through(self._connection, newest, self._shard)
+
+    def _partial_days(self, newest: int) -> Sequence[tuple[str, str, date]]:
+        """Once in the life of a store: the days that a release without the guard published before they were over."""
+        if planning.has_looked_for_partial_days(self._connection, self._shard):
+            return ()
+        planning.looked_for_partial_days(self._connection, self._shard, newest)
+        own = {tenant_id: target.timezone for (tenant_id, _), target in self._all.items()}
+        return publications.partial_days(self._connection, own)
 
     def _touch(self, target: Target, days: Collection[date]) -> None:
         progress = self._progress.get(target.name)
@@ -328,8 +337,10 @@ class _Tick:
         if missing and not target.waited_long_enough(day, self.now):
             until = target.due_at(day) + target.wait_at_most if target.wait_at_most else None
             return Outstanding(*target.name, day, "waiting", f"waits for {', '.join(missing)}", until, 0, version)
-        stale = any((table, day) in found for table in target.tables.reads)
-        said = "what it reads was published after it" if stale else "never published"
+        own = [found[table, day] for table in target.tables.reads if (table, day) in found]
+        partial = any(not publication.is_whole(target.timezone) for publication in own)
+        said = "what it reads was published after it" if own else "never published"
+        said = "it was published before the day was over" if partial else said
         return Outstanding(*target.name, day, "due", said, self.now, 0, version)
 
     @staticmethod

@@ -79,7 +79,8 @@ def targets_of(tenants: Iterable[Tenant]) -> list[Target]:
 def tables_of(tenant: Tenant, pipeline: TenantPipeline) -> Tables:
     """The pipeline's tables, with what each reads of the tenant's."""
     begins = {step.table: made.start_date for made in tenant.pipelines for step in made.steps}
-    return Tables({step.table: {name: begins[name] for name in step.upstream} for step in pipeline.steps})
+    reads = {step.table: {name: begins[name] for name in step.upstream} for step in pipeline.steps}
+    return Tables(reads, tenant.timezone)
 
 
 def _target(tenant: Tenant, pipeline: TenantPipeline, sharing: int) -> Target:

@@ -26,7 +26,7 @@ def test_a_version_is_never_given_twice_though_the_newest_publications_are_forgo
         store.wait_for(connection, publications.WRITING)
         assert publications.forget(connection, "acme", datetime.now(UTC)) == seen + 1
     with store.read() as connection:
-        assert publications.newest_days(connection) == {("globex", "lines"): DAY}
+        assert publications.newest_days(connection, {"acme": "UTC", "globex": "UTC"}) == {("globex", "lines"): DAY}
         assert publications.days_by_pipeline(connection, "acme") == {}
         assert publications.days_by_pipeline(connection, "globex") == {"bills": {DAY}}
     assert found.between("acme", ["lines"], DAY, DAY) == {}

@@ -29,7 +29,7 @@ def target(
     quota: Quota | None = None, **said: Any,
 ) -> Target:  # fmt: skip
     """A pipeline of one table `t_<pipeline>`, that reads the table of another one."""
-    tables = Tables({f"t_{pipeline}": {f"t_{reads}": start_date} if reads else {}})
+    tables = Tables({f"t_{pipeline}": {f"t_{reads}": start_date} if reads else {}}, timezone)
     upstream = frozenset({reads}) if reads else frozenset[str]()
     quota = quota or Quota(tenant, timezone, 4, 1000, 20000)
     return replace(Target(tenant, pipeline, "0 6 * * *", timezone, start_date, tables, upstream, quota), **said)

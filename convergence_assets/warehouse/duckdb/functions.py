@@ -30,7 +30,27 @@ _FRACTION = (
     "CASE WHEN date_part('microsecond', a) % 1000000 = 0 THEN ''"
     " WHEN date_part('microsecond', a) % 1000 = 0 THEN left(strftime(a, '.%f'), 4) ELSE strftime(a, '.%f') END"
 )
+# As BigQuery escapes: https://github.com/google/zetasql/blob/master/zetasql/common/json_util.cc. DuckDB's own to_json
+# writes the hexadecimal digits in capitals and leaves the two separators as they are; it is right for all other texts.
+_ESCAPES = {chr(code): f"\\u{code:04x}" for code in (*range(0x20), 0x2028, 0x2029)} | {
+    "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t",
+}  # fmt: skip
+
+
+def _escaped(text: str) -> str:
+    for character, escape in {"\\": "\\\\", '"': '\\"', **_ESCAPES}.items():
+        text = f"replace({text}, chr({ord(character)}), '{escape}')"
+    return f"'\"' || {text} || '\"'"
+
+
+_JSON_STRING = (
+    "CASE WHEN a IS NULL THEN 'null' WHEN contains(CAST(to_json(a) AS VARCHAR), '\\u') OR contains(a, chr(8232))"
+    f" OR contains(a, chr(8233)) THEN {_escaped('a')} ELSE CAST(to_json(a) AS VARCHAR) END"
+)
+_NOT_TEXT = ("BIGINT", "DOUBLE", "BOOLEAN", "DATE", "TIMESTAMP", "TIMESTAMPTZ", "DECIMAL(38,9)")
+_NO_TEXT = "CAST(CAST('TO_JSON_STRING takes a STRING here, not ' || CAST(a AS VARCHAR) AS BIGINT) AS VARCHAR)"
 MACROS = (
+    f"bq_to_json_string(a VARCHAR) AS {_JSON_STRING}, " + ", ".join(f"(a {kind}) AS {_NO_TEXT}" for kind in _NOT_TEXT),
     "bq_add_to_date(a DATE, i) AS CAST(a + i AS DATE)",
     "bq_add_to_timestamp(a TIMESTAMPTZ, i) AS a + i",
     "bq_date_trunc(unit, a DATE) AS CAST(date_trunc(unit, a) AS DATE)",
@@ -270,6 +290,14 @@ def _substring(node: exp.Expr) -> exp.Expr:
     return _call("bq_substr", *(o for o in operands if o is not None))
 
 
+def _count_if(node: exp.Expr) -> exp.Expr:
+    # DuckDB's COUNT_IF is a sum: NULL where no row is TRUE or FALSE, in a group and in a window's frame alike.
+    distinct = isinstance(node.this, exp.Distinct)
+    condition = node.this.expressions[0] if distinct else node.this
+    counted: exp.Expr = exp.Case(ifs=[exp.If(this=condition.copy(), true=exp.Literal.number(1))])
+    return exp.Count(this=exp.Distinct(expressions=[counted]) if distinct else counted)
+
+
 _BUILDERS: dict[type[exp.Expr], Callable[..., exp.Expr | None]] = {
     exp.DateAdd: _added("bq_add_to_date", 1),
     exp.DateSub: _added("bq_add_to_date", -1),
@@ -287,4 +315,6 @@ _BUILDERS: dict[type[exp.Expr], Callable[..., exp.Expr | None]] = {
     exp.Trim: _trim,
     exp.Concat: _concat,
     exp.Substring: _substring,
+    exp.CountIf: _count_if,
+    exp.JSONFormat: lambda n: _call("bq_to_json_string", n.this),
 }

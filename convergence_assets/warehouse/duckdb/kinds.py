@@ -32,7 +32,7 @@ _INTEGERS = (
 )  # fmt: skip
 _STRINGS = (
     exp.Concat, exp.GroupConcat, exp.DPipe, exp.Lower, exp.Upper, exp.Trim, exp.Substring, exp.RegexpExtract,
-    exp.TimeToStr, exp.Hex,
+    exp.TimeToStr, exp.Hex, exp.JSONFormat,
 )  # fmt: skip
 _OTHERS = (
     exp.Date, exp.TsOrDsToDate, exp.TimestampTrunc, exp.DateTrunc, exp.DateAdd, exp.DateSub, exp.TimestampAdd,

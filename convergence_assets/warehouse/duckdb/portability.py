@@ -32,7 +32,7 @@ class UnportableSQL(ValueError):
 VERIFIED = frozenset({
     "ABS", "AND", "ANY_VALUE", "AVG", "CASE", "CAST", "CEIL", "COALESCE", "CONCAT", "COUNT", "COUNT_IF",
     "CURRENT_DATE", "CURRENT_TIMESTAMP", "DATE", "DATE_ADD", "DATE_DIFF", "DATE_SUB", "DATE_TRUNC", "DENSE_RANK",
-    "ENDS_WITH", "EXISTS", "EXTRACT", "FIRST_VALUE", "FLOOR", "GENERATE_DATE_ARRAY", "GREATEST",
+    "ENDS_WITH", "EXISTS", "EXTRACT", "FIRST_VALUE", "FLOOR", "GENERATE_DATE_ARRAY", "GREATEST", "JSON_FORMAT",
     "LOWER_HEX", "IF", "LAG", "LAST_DAY", "LAST_VALUE", "LEAD", "LEAST", "LENGTH", "LOGICAL_AND", "LOGICAL_OR",
     "LOWER", "MAX", "MD5", "MD5_DIGEST", "MIN", "NULLIF", "OR", "PARSE_DATE", "RANK", "REGEXP_EXTRACT",
     "REGEXP_LIKE", "REGEXP_REPLACE", "REPLACE", "ROUND", "ROW_NUMBER", "SAFE_DIVIDE", "SHA2_DIGEST", "SIGN",
@@ -52,7 +52,7 @@ NAMES = frozenset({
     "LTRIM", "MAX", "MD5", "MIN", "MOD", "NULLIF", "PARSE_DATE", "RANK", "REGEXP_CONTAINS", "REGEXP_EXTRACT",
     "REGEXP_REPLACE", "REPLACE", "ROUND", "ROW_NUMBER", "RTRIM", "SAFE_CAST", "SAFE_DIVIDE", "SHA256", "SIGN",
     "SPLIT", "STARTS_WITH", "STRING_AGG", "STRUCT", "SUBSTR", "SUBSTRING", "SUM", "TIMESTAMP", "TIMESTAMP_ADD",
-    "TIMESTAMP_DIFF", "TIMESTAMP_SUB", "TIMESTAMP_TRUNC", "TO_HEX", "TRIM", "UNNEST", "UPPER",
+    "TIMESTAMP_DIFF", "TIMESTAMP_SUB", "TIMESTAMP_TRUNC", "TO_HEX", "TO_JSON_STRING", "TRIM", "UNNEST", "UPPER",
 })  # fmt: skip
 
 _COMPACT = frozenset(name.replace("_", "") for name in VERIFIED)
@@ -90,6 +90,9 @@ def parse(sql: str) -> exp.Expr:
     if len(statements) != 1 or not isinstance(statements[0], exp.Query):
         kind = type(statements[0]).__name__.upper() if len(statements) == 1 else f"{len(statements)} statements"
         raise UnportableSQL((SqlProblem(1, 1, f"expected one SELECT and found {kind}", "write one SELECT"),))
+    for number in statements[0].find_all(exp.Literal):
+        if not number.is_string and number.name.isdecimal():
+            number.set("this", str(int(number.name)))  # 01 is 1
     return statements[0]
 
 
@@ -140,7 +143,7 @@ def _problem(node: exp.Expr) -> tuple[str, str] | None:
             return "WITH RECURSIVE is not verified", "write the levels out"
         case exp.Cast() if node.args.get("format"):
             return "CAST with FORMAT has no form on the embedded engine", "use FORMAT_DATE or PARSE_DATE"
-        case exp.Literal() if node.is_int and int(node.this, 0) > _LARGEST_INT64 + isinstance(node.parent, exp.Neg):
+        case exp.Literal() if node.is_int and int(node.this) > _LARGEST_INT64 + isinstance(node.parent, exp.Neg):
             return f"{node.this} is beyond INT64", "write NUMERIC '...'"
         case exp.Func() if not isinstance(node, _SYNTAX):
             names = {n.upper() for n in (node.sql_name(), *type(node).sql_names())}

@@ -163,6 +163,13 @@ def _decide(node: exp.Expr, kinds: Kinds, problems: list[SqlProblem]) -> str | N
             return f"bq_total_{kind}" if kind in ("bignumeric", "numeric", "int64", "float64") else "bq_total"
         case exp.Literal() if node.is_int and isinstance(node.parent, exp.Add | exp.Sub):
             return "int64_literal" if kinds.together([node.parent.left, node.parent.right]) == "int64" else None
+        case exp.JSONFormat() if (
+            node.args.get("options")
+            or isinstance(node.this, exp.Array | exp.Struct)
+            or kinds.of(node.this) not in ("string", None)
+        ):
+            message = "TO_JSON_STRING of anything but a STRING is not verified to answer alike"
+            problems.append(_problem(node, message, "write it of a STRING, without options"))
         case exp.Avg():
             kind = kinds.of(node.this)
             if kind is None:

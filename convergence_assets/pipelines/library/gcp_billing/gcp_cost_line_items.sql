@@ -12,6 +12,7 @@ WITH exported AS (
         e.project.number AS project_number,
         NULLIF(e.project.name, '') AS project_name,
         e.project.ancestry_numbers AS project_ancestry_numbers,
+        e.project.labels AS project_labels,
         e.location.location AS place,
         e.location.country,
         NULLIF(e.location.region, '') AS region,
@@ -25,6 +26,10 @@ WITH exported AS (
         e.price.effective_price,
         e.price.tier_start_amount AS price_tier_start,
         e.price.pricing_unit_quantity,
+        e.price.unit AS price_unit,
+        e.price.list_price,
+        e.price.effective_price_default,
+        e.price.list_price_consumption_model,
         e.currency,
         e.currency_conversion_rate,
         e.cost_type,
@@ -35,15 +40,20 @@ WITH exported AS (
         e.transaction_type,
         e.seller_name,
         e.subscription.instance_id AS subscription_instance_id,
+        e.consumption_model.id AS consumption_model_id,
+        e.consumption_model.description AS consumption_model_description,
         e.invoice.month AS invoice_month,
+        e.invoice.publisher_type AS invoice_publisher_type,
         e.export_time,
         e.labels,
         e.system_labels,
-        e.project.labels AS project_labels,
+        e.tags,
         DATE(e.usage_start_time, @timezone) AS usage_date,
         -- Money is NUMERIC from the first row on: each amount is cast by itself, then added exactly.
         CAST(e.cost AS NUMERIC) AS gross_amount,
         CAST(e.cost_at_list AS NUMERIC) AS list_cost,
+        CAST(e.cost_at_effective_price_default AS NUMERIC) AS cost_at_effective_price_default,
+        CAST(e.cost_at_list_consumption_model AS NUMERIC) AS cost_at_list_consumption_model,
         COALESCE(
             (SELECT SUM(CAST(c.amount AS NUMERIC)) FROM UNNEST(e.credits) AS c),
             CAST(0 AS NUMERIC)
@@ -68,30 +78,93 @@ WITH exported AS (
             FROM UNNEST(e.credits) AS c
             WHERE STARTS_WITH(c.type, 'COMMITTED_USAGE_DISCOUNT')
         ) AS committed_use_credit,
+        [
+            STRUCT('cost' AS name, e.cost AS amount),
+            STRUCT('cost_at_list' AS name, e.cost_at_list AS amount),
+            STRUCT('cost_at_effective_price_default' AS name, e.cost_at_effective_price_default AS amount),
+            STRUCT('cost_at_list_consumption_model' AS name, e.cost_at_list_consumption_model AS amount),
+            STRUCT('currency_conversion_rate' AS name, e.currency_conversion_rate AS amount),
+            STRUCT('usage' AS name, e.usage.amount AS amount),
+            STRUCT('pricing' AS name, e.usage.amount_in_pricing_units AS amount)
+        ] AS amounts,
         ARRAY_TO_STRING(
             ARRAY(
-                SELECT CONCAT(COALESCE(l.key, ''), '=', COALESCE(l.value, '')) AS pair
+                SELECT
+                    CONCAT(
+                        COALESCE(l.key, '␀'), '␟', COALESCE(l.value, '␀')
+                    ) AS pair
                 FROM UNNEST(e.labels) AS l
                 ORDER BY pair
             ),
-            ','
+            '␞'
         ) AS label_text,
         ARRAY_TO_STRING(
             ARRAY(
-                SELECT CONCAT(COALESCE(l.key, ''), '=', COALESCE(l.value, '')) AS pair
+                SELECT
+                    CONCAT(
+                        COALESCE(l.key, '␀'), '␟', COALESCE(l.value, '␀')
+                    ) AS pair
                 FROM UNNEST(e.system_labels) AS l
                 ORDER BY pair
             ),
-            ','
+            '␞'
         ) AS system_label_text,
         ARRAY_TO_STRING(
             ARRAY(
-                SELECT CONCAT(COALESCE(t.key, ''), '=', COALESCE(t.value, '')) AS pair
+                SELECT
+                    CONCAT(
+                        COALESCE(l.key, '␀'), '␟', COALESCE(l.value, '␀')
+                    ) AS pair
+                FROM UNNEST(e.project.labels) AS l
+                ORDER BY pair
+            ),
+            '␞'
+        ) AS project_label_text,
+        ARRAY_TO_STRING(
+            ARRAY(
+                SELECT
+                    CONCAT(
+                        COALESCE(t.key, '␀'), '␟', COALESCE(t.value, '␀'), '␟',
+                        COALESCE(t.namespace, '␀'), '␟', COALESCE(CAST(t.inherited AS STRING), '␀')
+                    ) AS pair
                 FROM UNNEST(e.tags) AS t
                 ORDER BY pair
             ),
-            ','
-        ) AS tag_text
+            '␞'
+        ) AS tag_text,
+        ARRAY_TO_STRING(
+            ARRAY(
+                SELECT
+                    CONCAT(
+                        COALESCE(a.resource_name, '␀'), '␟', COALESCE(a.display_name, '␀')
+                    ) AS pair
+                FROM UNNEST(e.project.ancestors) AS a
+                ORDER BY pair
+            ),
+            '␞'
+        ) AS ancestor_text,
+        ARRAY_TO_STRING(
+            ARRAY(
+                SELECT
+                    CONCAT(
+                        COALESCE(c.type, '␀'), '␟', COALESCE(c.id, '␀'), '␟', COALESCE(c.name, '␀'), '␟',
+                        COALESCE(c.full_name, '␀'), '␟', COALESCE(
+                            CONCAT(
+                                CAST(CAST(FLOOR(c.amount / 1000000) AS INT64) AS STRING), '␟',
+                                CAST(
+                                    CAST(
+                                        (c.amount - FLOOR(c.amount / 1000000) * 1000000) * 1000000000000
+                                        AS INT64
+                                    ) AS STRING
+                                )
+                            ), '␀'
+                        )
+                    ) AS pair
+                FROM UNNEST(e.credits) AS c
+                ORDER BY pair
+            ),
+            '␞'
+        ) AS credit_text
     FROM billing_export AS e
     -- No upper bound on the export's day: corrections for these usage days arrive later.
     WHERE
@@ -102,70 +175,87 @@ WITH exported AS (
 
 SELECT
     usage_date,
-    -- Two exported rows that agree in all of this are one row exported twice. Amounts enter as whole units and
-    -- billionths: a hash must not hang on how an engine prints a NUMERIC.
+    -- Two exported rows that agree in every exported field are one row exported twice. FLOAT64 amounts enter as whole
+    -- millions and the rest to the twelfth decimal: byte-seconds go beyond INT64, and two costs that round to one
+    -- NUMERIC are two.
     TO_HEX(
         SHA256(
             CONCAT(
-                COALESCE(billing_account_id, ''), '|',
-                COALESCE(service_id, ''), '|',
-                COALESCE(sku_id, ''), '|',
-                COALESCE(project_id, ''), '|',
-                COALESCE(place, ''), '|',
-                COALESCE(zone_name, ''), '|',
-                COALESCE(resource_global_name, resource_name, ''), '|',
-                CAST(TIMESTAMP_DIFF(usage_start_time, TIMESTAMP '1970-01-01 00:00:00+00', MICROSECOND) AS STRING), '|',
+                COALESCE(billing_account_id, '␀'), '␟',
+                COALESCE(service_id, '␀'), '␟',
+                COALESCE(service_description, '␀'), '␟',
+                COALESCE(sku_id, '␀'), '␟',
+                COALESCE(sku_description, '␀'), '␟',
+                COALESCE(project_id, '␀'), '␟',
+                COALESCE(project_number, '␀'), '␟',
+                COALESCE(project_name, '␀'), '␟',
+                COALESCE(project_ancestry_numbers, '␀'), '␟',
+                COALESCE(place, '␀'), '␟',
+                COALESCE(country, '␀'), '␟',
+                COALESCE(region, '␀'), '␟',
+                COALESCE(zone_name, '␀'), '␟',
+                COALESCE(resource_name, '␀'), '␟',
+                COALESCE(resource_global_name, '␀'), '␟',
+                COALESCE(usage_unit, '␀'), '␟',
+                COALESCE(pricing_unit, '␀'), '␟',
+                COALESCE(price_unit, '␀'), '␟',
+                COALESCE(currency, '␀'), '␟',
+                COALESCE(cost_type, '␀'), '␟',
+                COALESCE(adjustment_id, '␀'), '␟',
+                COALESCE(adjustment_description, '␀'), '␟',
+                COALESCE(adjustment_mode, '␀'), '␟',
+                COALESCE(adjustment_type, '␀'), '␟',
+                COALESCE(transaction_type, '␀'), '␟',
+                COALESCE(seller_name, '␀'), '␟',
+                COALESCE(subscription_instance_id, '␀'), '␟',
+                COALESCE(consumption_model_id, '␀'), '␟',
+                COALESCE(consumption_model_description, '␀'), '␟',
+                COALESCE(invoice_month, '␀'), '␟',
+                COALESCE(invoice_publisher_type, '␀'), '␟',
                 COALESCE(
-                    CAST(TIMESTAMP_DIFF(usage_end_time, TIMESTAMP '1970-01-01 00:00:00+00', MICROSECOND) AS STRING), ''
-                ), '|',
+                    CAST(TIMESTAMP_DIFF(usage_start_time, TIMESTAMP '1970-01-01 00:00:00+00', MICROSECOND) AS STRING),
+                    '␀'
+                ), '␟',
                 COALESCE(
-                    CAST(TIMESTAMP_DIFF(export_time, TIMESTAMP '1970-01-01 00:00:00+00', MICROSECOND) AS STRING), ''
-                ),
-                '|',
-                COALESCE(cost_type, ''), '|',
-                COALESCE(adjustment_id, ''), '|',
-                COALESCE(transaction_type, ''), '|',
-                COALESCE(seller_name, ''), '|',
-                COALESCE(subscription_instance_id, ''), '|',
-                COALESCE(invoice_month, ''), '|',
-                COALESCE(currency, ''), '|',
+                    CAST(TIMESTAMP_DIFF(usage_end_time, TIMESTAMP '1970-01-01 00:00:00+00', MICROSECOND) AS STRING), '␀'
+                ), '␟',
                 COALESCE(
-                    CONCAT(
-                        CAST(CAST(gross_amount AS INT64) AS STRING), '.',
-                        CAST(CAST((gross_amount - CAST(gross_amount AS INT64)) * 1000000000 AS INT64) AS STRING)
+                    CAST(TIMESTAMP_DIFF(export_time, TIMESTAMP '1970-01-01 00:00:00+00', MICROSECOND) AS STRING), '␀'
+                ), '␟',
+                COALESCE(CAST(effective_price AS STRING), '␀'), '␟',
+                COALESCE(CAST(price_tier_start AS STRING), '␀'), '␟',
+                COALESCE(CAST(pricing_unit_quantity AS STRING), '␀'), '␟',
+                COALESCE(CAST(list_price AS STRING), '␀'), '␟',
+                COALESCE(CAST(effective_price_default AS STRING), '␀'), '␟',
+                COALESCE(CAST(list_price_consumption_model AS STRING), '␀'), '␟',
+                ARRAY_TO_STRING(
+                    ARRAY(
+                        SELECT
+                            CONCAT(
+                                a.name, '␟',
+                                COALESCE(
+                                    CONCAT(
+                                        CAST(CAST(FLOOR(a.amount / 1000000) AS INT64) AS STRING), '␟',
+                                        CAST(
+                                            CAST(
+                                                (a.amount - FLOOR(a.amount / 1000000) * 1000000) * 1000000000000
+                                                AS INT64
+                                            ) AS STRING
+                                        )
+                                    ), '␀'
+                                )
+                            ) AS pair
+                        FROM UNNEST(amounts) AS a
+                        ORDER BY pair
                     ),
-                    ''
-                ), '|',
-                COALESCE(
-                    CONCAT(
-                        CAST(CAST(credit_amount AS INT64) AS STRING), '.',
-                        CAST(CAST((credit_amount - CAST(credit_amount AS INT64)) * 1000000000 AS INT64) AS STRING)
-                    ),
-                    ''
-                ), '|',
-                COALESCE(
-                    CONCAT(
-                        CAST(CAST(CAST(usage_amount AS NUMERIC) AS INT64) AS STRING), '.',
-                        CAST(
-                            CAST(
-                                (CAST(usage_amount AS NUMERIC) - CAST(CAST(usage_amount AS NUMERIC) AS INT64))
-                                * 1000000000 AS INT64
-                            ) AS STRING
-                        )
-                    ),
-                    ''
-                ), '|',
-                COALESCE(usage_unit, ''), '|',
-                COALESCE(
-                    CONCAT(
-                        CAST(CAST(price_tier_start AS INT64) AS STRING), '.',
-                        CAST(CAST((price_tier_start - CAST(price_tier_start AS INT64)) * 1000000000 AS INT64) AS STRING)
-                    ),
-                    ''
-                ), '|',
-                COALESCE(label_text, ''), '|',
-                COALESCE(system_label_text, ''), '|',
-                COALESCE(tag_text, '')
+                    '␞'
+                ), '␟',
+                label_text, '␟',
+                system_label_text, '␟',
+                project_label_text, '␟',
+                tag_text, '␟',
+                ancestor_text, '␟',
+                credit_text
             )
         )
     ) AS line_item_id,
@@ -193,6 +283,10 @@ SELECT
     effective_price,
     price_tier_start,
     pricing_unit_quantity,
+    price_unit,
+    list_price,
+    effective_price_default,
+    list_price_consumption_model,
     gross_amount AS cost,
     credit_amount AS credits,
     promotion_credits,
@@ -201,6 +295,8 @@ SELECT
     REGEXP_EXTRACT(committed_use_credit, '^([A-Z_]+) ') AS committed_use_credit_type,
     gross_amount + credit_amount AS net_cost,
     list_cost,
+    cost_at_effective_price_default,
+    cost_at_list_consumption_model,
     currency,
     currency_conversion_rate,
     cost_type,
@@ -211,9 +307,13 @@ SELECT
     transaction_type,
     seller_name,
     subscription_instance_id,
+    consumption_model_id,
+    consumption_model_description,
     invoice_month,
+    invoice_publisher_type,
     export_time,
     labels,
     system_labels,
-    project_labels
+    project_labels,
+    tags
 FROM exported

@@ -33,6 +33,43 @@ WITH charges AS (
         seller_name,
         invoice_month,
         labels,
+        project_labels,
+        system_labels,
+        tags,
+        CONCAT(
+            ARRAY_TO_STRING(
+                ARRAY(
+                    SELECT CONCAT(TO_JSON_STRING(l.key), ':', TO_JSON_STRING(l.value)) AS pair
+                    FROM UNNEST(labels) AS l
+                    ORDER BY pair
+                ), ','
+            ), ';',
+            ARRAY_TO_STRING(
+                ARRAY(
+                    SELECT
+                        CONCAT(
+                            TO_JSON_STRING(t.key), ':', TO_JSON_STRING(t.value),
+                            IF(COALESCE(t.inherited, FALSE), 'inherited', '')
+                        ) AS pair
+                    FROM UNNEST(tags) AS t
+                    ORDER BY pair
+                ), ','
+            ), ';',
+            ARRAY_TO_STRING(
+                ARRAY(
+                    SELECT CONCAT(TO_JSON_STRING(l.key), ':', TO_JSON_STRING(l.value)) AS pair
+                    FROM UNNEST(project_labels) AS l
+                    ORDER BY pair
+                ), ','
+            ), ';',
+            ARRAY_TO_STRING(
+                ARRAY(
+                    SELECT CONCAT(TO_JSON_STRING(l.key), ':', TO_JSON_STRING(l.value)) AS pair
+                    FROM UNNEST(system_labels) AS l
+                    ORDER BY pair
+                ), ','
+            )
+        ) AS label_text,
         CAST(usage_amount AS NUMERIC) AS consumed_amount,
         CAST(pricing_amount AS NUMERIC) AS priced_amount,
         COALESCE(list_cost, cost) AS list_cost,
@@ -92,6 +129,76 @@ classed AS (
             ELSE 'Other'
         END AS service_category
     FROM charges
+),
+
+-- Many charges are labelled alike: each set of labels is written once.
+label_sets AS (
+    SELECT
+        label_text,
+        ANY_VALUE(labels) AS labels,
+        ANY_VALUE(tags) AS tags,
+        ANY_VALUE(project_labels) AS project_labels,
+        ANY_VALUE(system_labels) AS system_labels
+    FROM charges
+    GROUP BY label_text
+),
+
+-- All that a charge is labelled with, the nearest first: its own labels, Resource Manager tags bound to it, those that
+-- it inherits, its project's labels. Google's own labels have a prefix and so never meet a user's.
+labelled AS (
+    SELECT
+        s.label_text,
+        l.key,
+        CONCAT('1', COALESCE(l.value, '')) AS ranked_value
+    FROM label_sets AS s
+    CROSS JOIN UNNEST(s.labels) AS l
+    UNION ALL
+    SELECT
+        s.label_text,
+        t.key,
+        CONCAT(IF(COALESCE(t.inherited, FALSE), '3', '2'), COALESCE(t.value, '')) AS ranked_value
+    FROM label_sets AS s
+    CROSS JOIN UNNEST(s.tags) AS t
+    UNION ALL
+    SELECT
+        s.label_text,
+        l.key,
+        CONCAT('4', COALESCE(l.value, '')) AS ranked_value
+    FROM label_sets AS s
+    CROSS JOIN UNNEST(s.project_labels) AS l
+    UNION ALL
+    SELECT
+        s.label_text,
+        CONCAT('gcp:', l.key) AS key,
+        CONCAT('1', COALESCE(l.value, '')) AS ranked_value
+    FROM label_sets AS s
+    CROSS JOIN UNNEST(s.system_labels) AS l
+),
+
+finalised AS (
+    SELECT
+        label_text,
+        key,
+        SUBSTR(MIN(ranked_value), 2) AS tag_value
+    FROM labelled
+    WHERE key IS NOT NULL
+    GROUP BY label_text, key
+),
+
+tagged AS (
+    SELECT
+        label_text,
+        STRING_AGG(CONCAT(TO_JSON_STRING(key), ':', TO_JSON_STRING(tag_value)), ',' ORDER BY key) AS tag_pairs
+    FROM finalised
+    GROUP BY label_text
+),
+
+described AS (
+    SELECT
+        classed.*,
+        tagged.tag_pairs
+    FROM classed
+    LEFT JOIN tagged ON classed.label_text = tagged.label_text
 )
 
 SELECT
@@ -185,25 +292,9 @@ SELECT
     project_id AS SubAccountId,
     project_name AS SubAccountName,
     IF(project_id IS NULL, NULL, 'Project') AS SubAccountType,
-    CONCAT(
-        '{',
-        ARRAY_TO_STRING(
-            ARRAY(
-                SELECT
-                    CONCAT(
-                        '"', REPLACE(REPLACE(l.key, '\\', '\\\\'), '"', '\\"'), '":"',
-                        REPLACE(REPLACE(COALESCE(l.value, ''), '\\', '\\\\'), '"', '\\"'), '"'
-                    ) AS pair
-                FROM UNNEST(labels) AS l
-                WHERE l.key IS NOT NULL
-                ORDER BY pair
-            ),
-            ','
-        ),
-        '}'
-    ) AS Tags,
+    CONCAT('{', COALESCE(tag_pairs, ''), '}') AS Tags,
     line_item_id AS x_LineItemId,
     cost_type AS x_CostType,
     credits AS x_Credits,
     invoice_month AS x_InvoiceMonth
-FROM classed
+FROM described
