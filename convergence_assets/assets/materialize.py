@@ -151,7 +151,7 @@ class StepRun:
             partitions=[d.isoformat() for d in window.days],
             sensitive=sensitive_columns(self.step.spec),
             columns=declared,
-            only_exact=staged.rows <= self.pipeline.validate_in_warehouse_above_rows,
+            only_if_exact=staged.rows <= self.pipeline.validate_in_warehouse_above_rows,
         )
 
 

@@ -50,6 +50,7 @@ UNLIKE_SQL = frozenset({"FLOAT64", "JSON", "RECORD", "REPEATED"})
 _OF_ANY_TYPE = frozenset({
     "table.row_count", "column.distinct_values.count", "column.unique_proportion", "column.non_null_proportion",
 })  # fmt: skip
+_COUNTS = frozenset({"ROWS", "COUNT", "DISTINCT"})
 _MOMENTS = frozenset({"DATE", "DATETIME", "TIMESTAMP"})
 _PRECISE = Context(prec=200)
 """More digits than a sum of BIGNUMERIC has."""
@@ -145,7 +146,8 @@ def _judged(key: str, part: PartOf, built: Built) -> Raw:
     metric = _METRICS[built.expectation.type]
     type_ = built.types.get(str(built.expectation.kwargs.get("column")))
     try:
-        value = _value(metric, {one: part(key, one) for one in _FUNCTIONS[metric]}, type_)
+        parts = {one: part(key, one) for one in _FUNCTIONS[metric]}
+        value = _value(metric, {n: int(v) if n in _COUNTS else v for n, v in parts.items()}, type_)
         answer = gx_compat.judged(built.gx, {metric: value}, RESULT_FORMAT)
     except Exception as error:
         return Raw(False, error=said(error))

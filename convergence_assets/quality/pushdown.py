@@ -53,21 +53,17 @@ def pushed_down(
     partition_column: str,
     partitions: Sequence[str],
     sensitive: frozenset[str],
-    only_exact: bool = False,
+    only_if_exact: bool = False,
 ) -> dict[int, Judged]:
     """The outcomes of those expectations that SQL can count, by position; two queries at most.
 
-    With `only_exact`, of those alone that read INT64, NUMERIC or BIGNUMERIC, which a frame of doubles does not hold. An
-    expectation that is not in the answer needs a frame. Where a query fails, what it was to answer has failed.
+    With `only_if_exact`, no query is asked where no expectation reads INT64, NUMERIC or BIGNUMERIC; where one does, the
+    query that counts for it counts for the others too. An expectation that is not in the answer needs a frame. Where a
+    query fails, what it was to answer has failed.
     """
-    asked = {
-        position: one
-        for position, one in expectations.items()
-        if one.type not in TABLE_SHAPE
-        and one.type != UNEXPECTED_ROWS
-        and not (only_exact and all(batch.types.get(name) not in EXACT for name in columns_touched(one)))
-    }
-    if not asked:
+    asked = {p: one for p, one in expectations.items() if one.type not in TABLE_SHAPE and one.type != UNEXPECTED_ROWS}
+    read = {batch.types.get(name) for one in asked.values() for name in columns_touched(one)}
+    if not asked or (only_if_exact and not read & EXACT):
         return {}
     with gx_compat.great_expectations():
         planned = _Planned(batch, asked, partition_column, tuple(partitions))

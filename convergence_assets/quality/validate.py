@@ -66,15 +66,15 @@ def validate_in_warehouse(
     partitions: Sequence[str],
     sensitive: frozenset[str] = frozenset(),
     columns: Mapping[str, str],
-    only_exact: bool = False,
+    only_if_exact: bool = False,
 ) -> tuple[CheckOutcome, ...]:
     """What `validate` says, of rows that the warehouse holds.
 
-    What reads whole numbers and decimals is counted there, exactly; without `only_exact`, everything that SQL can count
-    is. For the other expectations, `read_frame` gives the staged rows of the columns that they read.
+    What SQL can count, the warehouse counts, exactly; with `only_if_exact` only where an expectation reads whole
+    numbers or decimals. For the other expectations, `read_frame` gives the staged rows of the columns that they read.
     """
     numbered = dict(enumerate(expectations))
-    judged = pushed_down(batch, numbered, partition_column, partitions, sensitive, only_exact)
+    judged = pushed_down(batch, numbered, partition_column, partitions, sensitive, only_if_exact)
     left = [expectation for position, expectation in numbered.items() if position not in judged]
     read = columns_read(left, columns)
     rest = validate(

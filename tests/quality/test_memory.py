@@ -72,7 +72,7 @@ MEASURED = textwrap.dedent("""
     expectations = [Expectation(type_, type_, kwargs) for type_, kwargs in suite]
     outcomes = validate_in_warehouse(
         Batch(run_query, typed, empty_frame(list(columns.values())), kinds), read_frame, expectations,
-        partition_column="day", partitions=["2024-10-04"], columns=kinds, only_exact=True,
+        partition_column="day", partitions=["2024-10-04"], columns=kinds, only_if_exact=True,
     )
     peak_mb = memory_mb("VmHWM")
     failed = [o.name for o in outcomes if not o.passed]

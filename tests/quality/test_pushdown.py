@@ -227,16 +227,16 @@ def refusing(staged: Any, column: str) -> Any:
     return type("Refusing", (type(staged),), {"run_query": run_query})(staged.table, staged.partitions)
 
 
-@pytest.mark.parametrize("only_exact", [True, False])
+@pytest.mark.parametrize("only_if_exact", [True, False])
 def test_a_query_that_the_warehouse_refuses_fails_its_checks_alone_and_no_frame_answers_for_it(
-    week: Any, pushed: Any, suite_of: Any, only_exact: bool
+    week: Any, pushed: Any, suite_of: Any, only_if_exact: bool
 ) -> None:
     suite = suite_of(
         ("expect_column_sum_to_be_between", {"column": "amount", "max_value": 10_000_000}),
         ("expect_column_values_to_not_be_null", {"column": "amount", "mostly": 0}),
         ("expect_column_sum_to_be_between", {"column": "quantity", "max_value": 10_000_000}),
     )
-    outcomes, _, framed = pushed(refusing(week, "amount"), suite, only_exact=only_exact)
+    outcomes, _, framed = pushed(refusing(week, "amount"), suite, only_if_exact=only_if_exact)
     assert [o.passed for o in outcomes] == [False, False, True]
     assert all("amount" in str(o.error) for o in outcomes[:2])
     assert outcomes[0].failed_partitions == week.partitions

@@ -49,7 +49,7 @@ def test_every_type_judges_a_partition_in_a_range_as_alone(week: Any, every_type
 def test_the_warehouse_judges_exact_columns_as_the_frame_does(
     week: Any, every_type: list[Expectation], in_warehouse: Any
 ) -> None:
-    with_sql, _, framed = in_warehouse(week, every_type, only_exact=True)
+    with_sql, _, framed = in_warehouse(week, every_type, only_if_exact=True)
     assert "credits" not in framed
     for ours, theirs in zip(with_sql, week.validate(every_type), strict=True):
         for key in week.partitions:
