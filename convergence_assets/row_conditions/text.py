@@ -72,19 +72,21 @@ def _tokens(text: str) -> list[_Token]:
         match = _TOKEN.match(text, position)
         assert match is not None
         assert match.lastgroup is not None
+        written = match[match.lastgroup]
         if match.lastgroup == "other":
-            raise ConditionError(_refused(match["other"], text[match.start("other") :]), EXPECTED)
-        tokens.append(_Token(match.lastgroup, match[match.lastgroup]))
+            written = text[match.start("other") : match.start("other") + 40]
+        tokens.append(_Token(match.lastgroup, written))
         position = match.end()
     return tokens
 
 
-def _refused(character: str, rest: str) -> str:
-    if character == "@":
+def _refused(rest: str) -> str:
+    """What is wrong where a character stands that is of no token."""
+    if rest.startswith("@"):
         return f"variables like {rest.split(maxsplit=1)[0]!r} have no value in a row condition"
-    if character == "=":
+    if rest.startswith("="):
         return "'=' is no comparison here; equality is '=='"
-    return f"{character!r} is not read in a row condition"
+    return f"{rest[0]!r} is not read in a row condition"
 
 
 class _Parser:
@@ -275,6 +277,8 @@ class _Parser:
         if self.position >= len(self.tokens):
             return ConditionError("the row condition ends too early", expected)
         token = self.tokens[self.position]
+        if token.kind == "other":
+            return ConditionError(_refused(token.text), EXPECTED)
         if token.text in ("+", "-"):
             return ConditionError("arithmetic is not read in a row condition", EXPECTED)
         return ConditionError(f"{token.text!r} does not fit there in a row condition", expected)
