@@ -27,7 +27,7 @@ from convergence_assets.assets.translation import (
 from convergence_assets.assets.window import Window
 from convergence_assets.pipelines.compile import resolve_tables
 from convergence_assets.pipelines.models import FilesStep
-from convergence_assets.quality.expectations import CheckOutcome, columns_read
+from convergence_assets.quality.expectations import CheckOutcome
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import Step, Tenant, TenantPipeline
 from convergence_assets.warehouse.errors import WarehouseError
@@ -132,11 +132,11 @@ class StepRun:
         if not suite:
             return structural
         from convergence_assets.quality.pushdown import Batch
-        from convergence_assets.quality.validate import validate, validate_in_warehouse
+        from convergence_assets.quality.validate import validate_in_warehouse
         from convergence_assets.warehouse.frames import empty_frame, frame_from_arrow
 
         columns = staged.schema.columns
-        declared = {c.name: c.type for c in columns}
+        declared = {c.name: f"ARRAY<{c.type}>" if c.mode == "REPEATED" else c.type for c in columns}
 
         def run_query(sql: str) -> "pa.Table":
             named = resolve_tables(sql.replace("{batch}", staged.table.quoted), table_names(self.tenant, self.step))
@@ -149,27 +149,16 @@ class StepRun:
         def typed(table: "pa.Table") -> "pd.DataFrame":
             return frame_from_arrow(table, staged.schema.only(table.column_names))
 
-        partitions = [d.isoformat() for d in window.days]
-        sensitive = sensitive_columns(self.step.spec)
-        if staged.rows > self.pipeline.validate_in_warehouse_above_rows:
-            scalar = {c.name: c.type for c in columns if c.mode != "REPEATED"}
-            return structural + validate_in_warehouse(
-                Batch(run_query, typed, empty_frame(columns), scalar),
-                read_frame,
-                suite,
-                partition_column=partition_column,
-                partitions=partitions,
-                sensitive=sensitive,
-                columns=declared,
-            )
-        return structural + validate(
-            read_frame(columns_read(suite, declared) | {partition_column}),
+        scalar = {c.name: c.type for c in columns if c.mode != "REPEATED"}
+        return structural + validate_in_warehouse(
+            Batch(run_query, typed, empty_frame(columns), scalar),
+            read_frame,
             suite,
             partition_column=partition_column,
-            partitions=partitions,
-            sensitive=sensitive,
-            run_query=run_query,
+            partitions=[d.isoformat() for d in window.days],
+            sensitive=sensitive_columns(self.step.spec),
             columns=declared,
+            only_if_exact=staged.rows <= self.pipeline.validate_in_warehouse_above_rows,
         )
 
 

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
 from convergence_assets.pipelines.models import ExpectationSpec, TableStep
 from convergence_assets.pipelines.problems import listing, nearest
+from convergence_assets.row_conditions import ConditionError, fitted, read_condition
 
 Said = tuple[str | None, str, str | None, str | None]
 """The argument's key (None: all of them), what is wrong, what was expected, the nearest spelling."""
@@ -36,6 +38,7 @@ def argument_mistakes(
                 break
         else:
             yield from _mistakes_of_value(key, value, {c.name for c in step.columns})
+    yield from _mistakes_of_row_condition(spec.kwargs, step)
     if spec.type.endswith("_between") and set(_BOUNDS) <= known:
         yield from _mistakes_of_bounds(spec.kwargs)
 
@@ -53,16 +56,30 @@ def _mistakes_of_value(key: str, value: Any, columns: set[str]) -> Iterator[Said
                 yield key, f"{pattern!r} is no regular expression: {error}", None, None
 
 
+def _mistakes_of_row_condition(kwargs: Mapping[str, Any], step: TableStep) -> Iterator[Said]:
+    types = {c.name: f"ARRAY<{c.type}>" if c.mode == "REPEATED" else c.type for c in step.columns}
+    try:
+        condition = read_condition(kwargs)
+        if condition is not None:
+            fitted(condition, types)
+    except ConditionError as error:
+        yield "row_condition", str(error), error.expected, error.suggestion
+
+
 def _mistakes_of_bounds(kwargs: Mapping[str, Any]) -> Iterator[Said]:
     low, high = kwargs.get("min_value"), kwargs.get("max_value")
     if low is None and high is None:
         yield None, "neither min_value nor max_value is given", "at least one of them", None
-    if isinstance(low, int | float) and isinstance(high, int | float) and low > high:
+    if _is_number(low) and _is_number(high) and _exact(low) > _exact(high):
         yield "min_value", f"{low} is above max_value {high}", f"at most {high}", None
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+
+
+def _exact(value: Any) -> Decimal:
+    return Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
 
 
 _KINDS: dict[tuple[str, ...], tuple[Callable[[Any], bool], str]] = {

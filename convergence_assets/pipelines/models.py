@@ -26,6 +26,7 @@ Severity = Literal["critical", "warning", "info"]
 # https://cloud.google.com/bigquery/docs/schemas#column_names
 RESERVED_COLUMN_PREFIXES = ("_TABLE_", "_FILE_", "_PARTITION", "_ROW_TIMESTAMP", "__ROOT__", "_COLIDENTIFIER")
 LEDGER_PREFIX = "x_meta_"
+_GX_0_ONLY = frozenset({"data_asset_type", "ge_cloud_id"})
 _CLUSTERABLE = ("STRING", "INT64", "NUMERIC", "BIGNUMERIC", "BOOL", "DATE", "DATETIME", "TIMESTAMP")
 
 
@@ -266,6 +267,11 @@ class ExpectationSpec(Model):
     expectation_context: Any = None
     rendered_content: Any = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_gx_0(cls, said: Any) -> Any:
+        return _renamed(said, {"expectation_type": "type"})
+
     @field_validator("kwargs", "meta")
     @classmethod
     def _as_json(cls, said: dict[str, Any]) -> dict[str, Any]:
@@ -286,6 +292,18 @@ class SuiteSpec(Model):
     suite_parameters: dict[str, Any] | None = None
     meta: Any = None
     notes: Any = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_gx_0(cls, said: Any) -> Any:
+        return _renamed(said, {"expectation_suite_name": "name", "evaluation_parameters": "suite_parameters"})
+
+
+def _renamed(said: Any, names: Mapping[str, str]) -> Any:
+    """A suite, or an expectation, as Great Expectations 0.x wrote it, under the names that 1.x has for its keys."""
+    if not isinstance(said, dict) or not any(old in said and new not in said for old, new in names.items()):
+        return said
+    return {names.get(key, key): value for key, value in said.items() if key not in _GX_0_ONLY}
 
 
 def plain(said: Any) -> Any:

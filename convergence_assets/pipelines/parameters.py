@@ -15,15 +15,17 @@ TABLE = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*\.)?[A-Za-z_][A-Za-z0-9_]*\.[A-Za-
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TAKEN: dict[str, tuple[type, ...]] = {
-    "table": (str,), "identifier": (str,), "string": (str,), "integer": (int,), "number": (int, float, str),
+    "table": (str,), "identifier": (str,), "string": (str,), "integer": (int,), "number": (int, float, Decimal, str),
     "boolean": (bool,), "date": (date,),
 }  # fmt: skip
 _MEANT = {
     "table": "dataset.table or project.dataset.table", "identifier": "letters, digits and _", "string": "text",
-    "integer": "a whole number", "number": "a number", "boolean": "true or false", "date": "a date like 2026-10-01",
+    "integer": "a whole number of INT64", "number": "a number", "boolean": "true or false",
+    "date": "a date like 2026-10-01",
 }  # fmt: skip
 # Printed as they are: names and switches that give SQL its structure. All other values are bound as `@name`.
 _STRUCTURAL = ("table", "identifier", "boolean", "integer")
+_INT64 = range(-(2**63), 2**63)
 _WHOLE_DIGITS, _PLACES = 29, 9  # of BigQuery's NUMERIC
 
 
@@ -86,6 +88,8 @@ def typed(spec: ParameterSpec, given: Any) -> BoundValue:
         raise ValueError(f"{given!r} is no table name")
     if spec.type == "identifier" and not _IDENTIFIER.fullmatch(str(given)):
         raise ValueError(f"{given!r} is no identifier")
+    if spec.type == "integer" and given not in _INT64:
+        raise ValueError(f"{given!r} does not fit INT64 (-2^63 to 2^63 - 1)")
     if spec.type == "number":
         return _numeric(given)
     assert isinstance(given, str | int | date)

@@ -1,12 +1,14 @@
 """A YAML file to plain values that remember their lines; every damage a file can have becomes a `Problem`.
 
 PyYAML's C parser gives the nodes with their marks (a tenant file in 0.3 ms); the values are resolved here by YAML
-1.2's core schema, so that `NO`, `on` and `1:30` stay the strings they look like.
+1.2's core schema, so that `NO`, `on` and `1:30` stay the strings they look like. A number keeps its digits: a whole one
+is an int of any size, one with decimals that no double holds a Decimal.
 """
 
 import re
 from dataclasses import dataclass, field
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import yaml
@@ -16,7 +18,7 @@ from convergence_assets.pipelines.yaml_damage import culprit
 
 Path = tuple[str | int, ...]
 
-_INT = re.compile(r"[-+]?[0-9]{1,18}")
+_INT = re.compile(r"[-+]?[0-9]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _INDENT = re.compile(r"^[ \-?:]*", re.MULTILINE)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -24,11 +26,24 @@ _WORDS: dict[str, bool | None] = {
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
     "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
 }  # fmt: skip
+_TAG = "tag:yaml.org,2002:"
+_NO_TAG = "tag:yaml.org,2002:as-written"
+_LONGEST_NUMBER = 1000
+_LARGEST_EXPONENT = 400
 _DEEPEST = 30
 _LOOK_BACK = 3
 _LARGEST_BYTES = 1_000_000
 # The C composer recurses without a limit and ends the process some thousand levels down; this many are safe.
 _SAFE_DEPTH = 500
+
+
+class _Loader(yaml.CSafeLoader):
+    """Tells a tag that stands in the file from none: PyYAML's own guess of a plain text's kind is not asked."""
+
+    def resolve(self, kind: type[yaml.Node], value: str | None, implicit: Any) -> str:
+        if kind is yaml.ScalarNode:
+            return _NO_TAG if implicit[0] else f"{_TAG}str"
+        return f"{_TAG}seq" if kind is yaml.SequenceNode else f"{_TAG}map"
 
 
 @dataclass
@@ -82,7 +97,7 @@ def read_yaml(file: str, raw: bytes) -> Source:
     source.text = text.splitlines()
     try:
         _refuse_depth(text)
-        node = yaml.compose(text, Loader=yaml.CSafeLoader)
+        node = yaml.compose(text, Loader=_Loader)
         if node is None:
             source.problems.append(Problem(file, 1, "", "the file is empty", "a mapping of keys to values"))
         elif not isinstance(node, yaml.MappingNode):
@@ -129,10 +144,11 @@ def _value(node: yaml.Node, path: Path, source: Source) -> Any:
     source.lines.setdefault(path, node.start_mark.line + 1)
     if isinstance(node, yaml.ScalarNode):
         _place(node, path, source)
-    if node.tag and not node.tag.startswith("tag:yaml.org,2002:"):
-        source.problems.append(
-            Problem(source.file, node.start_mark.line + 1, spelled(path), f"tag {node.tag} is not known")
-        )
+    if node.tag not in _TAGS[type(node)]:
+        tag = node.tag.replace(_TAG, "!!")
+        known = "no tag, or !!str before a text"
+        line = node.start_mark.line + 1
+        source.problems.append(Problem(source.file, line, spelled(path), f"tag {tag} is not known here", known))
         return None
     if id(node) in source.seen:
         line = source.line(path)
@@ -142,7 +158,11 @@ def _value(node: yaml.Node, path: Path, source: Source) -> Any:
         return None
     source.seen.add(id(node))
     if isinstance(node, yaml.ScalarNode):
-        return _scalar(node)
+        try:
+            return _scalar(node)
+        except ValueError as error:
+            source.problems.append(Problem(source.file, source.line(path), spelled(path), str(error)))
+            return None
     if isinstance(node, yaml.SequenceNode):
         return [_value(item, (*path, i), source) for i, item in enumerate(node.value)]
     values: dict[str, Any] = {}
@@ -173,22 +193,59 @@ def _place(node: yaml.ScalarNode, path: Path, source: Source) -> None:
         source.ends[above] = max(source.ends.get(above, 0), last)
 
 
+_TAGS: dict[type[yaml.Node], frozenset[str]] = {
+    yaml.ScalarNode: frozenset(
+        {_NO_TAG, *(f"{_TAG}{kind}" for kind in ("str", "int", "float", "bool", "null", "timestamp"))}
+    ),
+    yaml.SequenceNode: frozenset({f"{_TAG}seq"}),
+    yaml.MappingNode: frozenset({f"{_TAG}map"}),
+}
+
+
 def _scalar(node: yaml.ScalarNode) -> Any:
-    text = node.value
-    if node.style in ("'", '"', "|", ">"):
+    """The value by its tag, else by what a plain text looks like. Raises ValueError."""
+    text, tag = node.value, node.tag
+    if tag == f"{_TAG}str" or (tag == _NO_TAG and node.style in ("'", '"', "|", ">")):
         return text
+    value = _plain(text)
+    kind = tag.removeprefix(_TAG)
+    if tag != _NO_TAG and not isinstance(value, _TAGGED[kind]):
+        raise ValueError(f"{text[:60]!r} is no !!{kind}")
+    if tag != _NO_TAG and isinstance(value, bool) != (kind == "bool"):
+        raise ValueError(f"{text[:60]!r} is no !!{kind}")
+    return float(value) if kind == "float" and isinstance(value, int) else value
+
+
+_TAGGED: dict[str, tuple[type, ...]] = {
+    "int": (int,), "float": (int, float, Decimal), "bool": (bool,), "null": (type(None),),
+    "timestamp": (date,),
+}  # fmt: skip
+
+
+def _plain(text: str) -> Any:
     if text in _WORDS:
         return _WORDS[text]
-    if _INT.fullmatch(text):
-        return int(text)
     if _FLOAT.fullmatch(text):
-        return float(text)
+        return _number(text)
     if _DATE.fullmatch(text):
         try:
             return date.fromisoformat(text)
         except ValueError:
             return text
     return text
+
+
+def _number(text: str) -> int | float | Decimal:
+    """The number as it is written: an int, a double that is written so, else a Decimal. Raises ValueError."""
+    if len(text) > _LONGEST_NUMBER:
+        raise ValueError(f"a number of {len(text)} characters; a text stands in quotes")
+    if _INT.fullmatch(text):
+        return int(text)
+    value = Decimal(text)
+    if value and abs(value.adjusted()) > _LARGEST_EXPONENT:
+        raise ValueError(f"the number {text} is out of range; a text stands in quotes")
+    double = float(value)
+    return double if value == Decimal(repr(double)) else value
 
 
 def spelled(path: Path) -> str:

@@ -1,21 +1,20 @@
-"""Table-level expectations over a range: every partition's metric from one query, exact for NUMERIC."""
+"""Table-level expectations: a partition's metric from the warehouse or from a frame, exact but for FLOAT64."""
 
-import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import Context, Decimal, localcontext
 from typing import TYPE_CHECKING, Any
 
-from convergence_assets.quality.engine import RESULT_FORMAT, Raw, said
+from convergence_assets.quality import gx_compat
+from convergence_assets.quality.engine import RESULT_FORMAT, Built, Raw, said
+from convergence_assets.quality.exact import EXACT, number_of
 from convergence_assets.quality.expectations import Expectation, PartitionOutcome, columns_named
-from convergence_assets.quality.prepare import numeric_view
 from convergence_assets.quality.presentation import nothing_to_judge, partition_outcome
 from convergence_assets.quality.rows import Rows
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
 
 _METRICS = {
     "expect_table_row_count_to_be_between": "table.row_count",
@@ -30,7 +29,8 @@ _METRICS = {
     "expect_column_proportion_of_unique_values_to_be_between": "column.unique_proportion",
     "expect_column_proportion_of_non_null_values_to_be_between": "column.non_null_proportion",
 }
-_PARTS = {
+_FUNCTIONS = {
+    "table.row_count": ("ROWS",),
     "column.min": ("MIN",),
     "column.max": ("MAX",),
     "column.sum": ("SUM",),
@@ -39,120 +39,116 @@ _PARTS = {
     "column.standard_deviation": ("STDDEV",),
     "column.distinct_values.count": ("DISTINCT",),
     "column.unique_proportion": ("DISTINCT", "COUNT"),
-    "column.non_null_proportion": ("COUNT",),
+    "column.non_null_proportion": ("COUNT", "ROWS"),
 }
 _NOT_SQL = frozenset({"MEDIAN", "STDDEV"})
 """BigQuery has no exact median aggregate, and its STDDEV is not verified on the embedded engine."""
 
-UNLIKE_SQL = frozenset({"FLOAT64", "JSON", "RECORD"})
+UNLIKE_SQL = frozenset({"FLOAT64", "JSON", "RECORD", "REPEATED"})
 """Types whose columns are aggregated in the frame: GX reads a NaN as missing, and SQL compares no JSON."""
 
-_ANY_TYPE = frozenset({"column.distinct_values.count", "column.unique_proportion", "column.non_null_proportion"})
+_OF_ANY_TYPE = frozenset({
+    "table.row_count", "column.distinct_values.count", "column.unique_proportion", "column.non_null_proportion",
+})  # fmt: skip
+_COUNTS = frozenset({"ROWS", "COUNT", "DISTINCT"})
+_MOMENTS = frozenset({"DATE", "DATETIME", "TIMESTAMP"})
+_PRECISE = Context(prec=200)
+"""More digits than a sum of BIGNUMERIC has."""
+
+PartOf = Callable[[str, str], Any]
+"""An aggregate of an expectation's column over the rows that it judges: of a partition's key and a function."""
 
 
 @dataclass(frozen=True)
-class Aggregates:
-    """The value of (column, function) in each partition: what one query found, else what the frame holds."""
+class Part:
+    """An aggregate function over the rows where a condition holds; of ROWS the column is empty."""
+
+    column: str
+    function: str
+    where: str | None
+
+    def sql(self, type_: str | None) -> str:
+        """In BigQuery's SQL. A sum of INT64 is one of NUMERIC: it may not fit INT64."""
+        if self.function == "ROWS":
+            return "COUNT(*)" if self.where is None else f"COUNTIF({self.where})"
+        value = f"`{self.column}`"
+        if self.function == "SUM" and type_ == "INT64":
+            value = f"CAST({value} AS NUMERIC)"
+        if self.where is not None:
+            value = f"IF({self.where}, {value}, NULL)"
+        return f"COUNT(DISTINCT {value})" if self.function == "DISTINCT" else f"{self.function}({value})"
+
+
+def can_aggregate(expectation: Expectation, types: Mapping[str, str]) -> bool:
+    """Whether this expectation judges one metric that is calculated here with GX's meaning."""
+    metric = _METRICS.get(expectation.type)
+    if metric is None or metric in _OF_ANY_TYPE:
+        return metric is not None
+    type_ = types.get(str(expectation.kwargs.get("column")))
+    return type_ in EXACT or type_ == "FLOAT64" or (type_ in _MOMENTS and metric in ("column.min", "column.max"))
+
+
+def wholly_in_sql(expectation: Expectation, types: Mapping[str, str]) -> bool:
+    """Whether SQL says of an expectation that `can_aggregate` all that it needs."""
+    functions = _FUNCTIONS[_METRICS[expectation.type]]
+    column = expectation.kwargs.get("column")
+    return not _NOT_SQL & set(functions) and (column is None or types.get(column) not in (None, *UNLIKE_SQL))
+
+
+def parts_of(expectation: Expectation, where: str | None) -> dict[str, Part]:
+    """What an expectation needs, by function."""
+    column = str(expectation.kwargs.get("column", ""))
+    functions = _FUNCTIONS[_METRICS[expectation.type]]
+    return {one: Part("" if one == "ROWS" else column, one, where) for one in functions}
+
+
+@dataclass(frozen=True)
+class FrameParts:
+    """The aggregates of one column of a range's frame; with `kept`, of these rows alone."""
 
     rows: Rows
-    counts: Mapping[str, int]
-    queried: Mapping[str, Mapping[tuple[str, str], Any]]
-    _columns: dict[str, "pd.Series[Any]"] = field(default_factory=dict)
+    column: str | None
+    type_: str | None
+    kept: Any = None
 
-    def part(self, key: str, column: str, function: str) -> Any:
-        """NULL is None. Raises KeyError where the query left out a partition that has rows."""
-        if self.queried and (column, function) in next(iter(self.queried.values())):
-            value = self.queried[key][column, function]
-            if not (isinstance(value, float) and math.isnan(value)):
-                return value
-        return _of_frame(self._present(key, column), function)
-
-    def _present(self, key: str, column: str) -> "pd.Series[Any]":
-        if column not in self._columns:
-            self._columns[column] = numeric_view(self.rows.frame[[column]])[column]
-        mine = self._columns[column][self.rows.codes == self.rows.keys.index(key)]
-        present: pd.Series[Any] = mine[mine.notna()]
-        return present
-
-
-def can_aggregate(expectation: Expectation, frame: "pd.DataFrame") -> bool:
-    """Whether this expectation judges one metric that is calculated here with exactly GX's meaning on this frame."""
-    import pandas as pd
-
-    metric = _METRICS.get(expectation.type)
-    if metric is None or expectation.kwargs.get("row_condition"):
-        return False
-    if metric == "table.row_count" or metric in _ANY_TYPE:
-        return True
-    kind = frame[expectation.kwargs["column"]].dtype
-    if pd.api.types.is_datetime64_any_dtype(kind):
-        return metric in ("column.min", "column.max")
-    return pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind)
-
-
-def query_for(expectations: Sequence[Expectation], partition_column: str, in_frame: Collection[str]) -> str | None:
-    """One BigQuery SELECT over `{batch}` for all of them, or None where no query is needed.
-
-    The columns `in_frame` are left out: SQL would not say of them what GX says.
-    """
-    wanted = wanted_of(expectations, in_frame)
-    if not wanted:
-        return None
-    selected = [f"{expression(column, function)} AS m{i}" for i, (column, function) in enumerate(wanted)]
-    return (
-        f"SELECT `{partition_column}` AS partition_key, {', '.join(selected)}\n"
-        f"FROM {{batch}}\nGROUP BY `{partition_column}`"
-    )
-
-
-def aggregated(
-    rows: Rows,
-    expectations: Sequence[Expectation],
-    partition_column: str,
-    in_frame: Collection[str],
-    run_query: Callable[[str], "pa.Table"] | None,
-) -> Aggregates:
-    """Runs the one query. Where there is none to run, or it fails, the frame's own values stand."""
-    per_partition = rows.count(rows.frame.index)
-    counts = {key: int(per_partition[position]) for position, key in enumerate(rows.keys)}
-    sql = query_for(expectations, partition_column, in_frame)
-    if sql is None or run_query is None:
-        return Aggregates(rows, counts, {})
-    wanted = wanted_of(expectations, in_frame)
-    try:
-        found = run_query(sql).to_pylist()
-    except Exception:
-        return Aggregates(rows, counts, {})
-    values = {}
-    for row in found:
-        values[partition_key(row["partition_key"])] = {one: row[f"m{i}"] for i, one in enumerate(wanted)}
-    return Aggregates(rows, counts, values)
-
-
-def wholly_in_sql(expectation: Expectation, in_frame: Collection[str]) -> bool:
-    """Whether no part of an expectation that `can_aggregate` needs the frame's rows."""
-    parts = _PARTS.get(_METRICS[expectation.type], ())
-    return not parts or (expectation.kwargs["column"] not in in_frame and not _NOT_SQL & set(parts))
+    def part(self, key: str, function: str) -> Any:
+        """NULL is None."""
+        inside = self.rows.codes == self.rows.keys.index(key)
+        if self.kept is not None:
+            inside = inside & self.kept
+        if function == "ROWS":
+            return int(inside.sum())
+        column = self.rows.frame[self.column][inside]
+        return _of_values(column[column.notna()], function, self.type_)
 
 
 def judged_over(
-    found: Aggregates, expectation: Expectation, built: Any, sensitive: frozenset[str]
+    keys: Sequence[str],
+    counts: Mapping[str, int],
+    part: PartOf,
+    built: Built,
+    sensitive: frozenset[str],
 ) -> dict[str, PartitionOutcome]:
-    """Every partition's metric judged by the expectation itself, so that bounds mean what they mean in GX."""
+    """Every partition's metric judged by the expectation itself, so that bounds mean what they mean in GX.
+
+    `counts` are the partitions' rows: of none nothing is expected of values.
+    """
     outcomes = {}
-    for key in found.rows.keys:
-        if found.counts[key] == 0 and columns_named(expectation.kwargs):
-            outcomes[key] = nothing_to_judge(built)
+    for key in keys:
+        if counts[key] == 0 and columns_named(built.expectation.kwargs):
+            outcomes[key] = nothing_to_judge(built.gx)
         else:
-            outcomes[key] = partition_outcome(expectation, _judged(found, key, expectation, built), sensitive)
+            outcomes[key] = partition_outcome(built.expectation, _judged(key, part, built), sensitive)
     return outcomes
 
 
-def _judged(found: Aggregates, key: str, expectation: Expectation, built: Any) -> Raw:
-    metric = _METRICS[expectation.type]
+def _judged(key: str, part: PartOf, built: Built) -> Raw:
+    metric = _METRICS[built.expectation.type]
+    type_ = built.types.get(str(built.expectation.kwargs.get("column")))
     try:
-        value = _value(metric, expectation, found, key)
-        answer = built._validate({metric: value}, {"result_format": dict(RESULT_FORMAT)}, None)
+        parts = {one: part(key, one) for one in _FUNCTIONS[metric]}
+        value = _value(metric, {n: int(v) if n in _COUNTS else v for n, v in parts.items()}, type_)
+        answer = gx_compat.judged(built.gx, {metric: value}, RESULT_FORMAT)
     except Exception as error:
         return Raw(False, error=said(error))
     return Raw(bool(answer["success"]), answer.get("result", {}))
@@ -165,26 +161,45 @@ def partition_key(value: object) -> str:
     return value.isoformat() if isinstance(value, date) else str(value)
 
 
-def wanted_of(expectations: Sequence[Expectation], in_frame: Collection[str]) -> list[tuple[str, str]]:
-    """The (column, function) pairs that SQL is asked for, each once."""
-    pairs = [(e.kwargs["column"], function) for e in expectations for function in _PARTS.get(_METRICS[e.type], ())]
-    return [one for one in dict.fromkeys(pairs) if one[0] not in in_frame and one[1] not in _NOT_SQL]
+def _value(metric: str, parts: Mapping[str, Any], type_: str | None) -> Any:
+    """A metric from its parts, as GX's own calculation has it for a frame, but exact."""
+    match metric:
+        case "column.non_null_proportion":
+            return parts["COUNT"] / parts["ROWS"] if parts["ROWS"] else 0
+        case "column.unique_proportion":
+            return parts["DISTINCT"] / parts["COUNT"] if parts["COUNT"] else 0
+        case "column.mean":
+            return _quotient(parts["SUM"], parts["COUNT"], type_) if parts["COUNT"] else None
+        case "column.sum" if parts["SUM"] is None:
+            return 0
+    (value,) = parts.values()
+    return _moment(value, type_) if isinstance(value, date) else number_of(value) if type_ in EXACT else value
 
 
-def expression(column: str, function: str) -> str:
-    """One of `wanted_of` as a BigQuery aggregate."""
-    return f"COUNT(DISTINCT `{column}`)" if function == "DISTINCT" else f"{function}(`{column}`)"
+def _quotient(total: Any, count: int, type_: str | None) -> Any:
+    return number_of(_PRECISE.divide(Decimal(total), Decimal(count))) if type_ in EXACT else total / count
 
 
-def _of_frame(present: "pd.Series[Any]", function: str) -> Any:
+def _moment(value: date, type_: str | None) -> Any:
+    """A warehouse's date or time as the frame's column holds such values."""
+    import pandas as pd
+
+    moment = pd.Timestamp(value)
+    if type_ != "TIMESTAMP":
+        return moment.tz_localize(None)
+    return moment.tz_localize("UTC") if moment.tzinfo is None else moment.tz_convert("UTC")
+
+
+def _of_values(present: "pd.Series[Any]", function: str, type_: str | None) -> Any:
     """As GX 1.24 calculates its metrics on a pandas column without its missing values."""
-    match function:
-        case "COUNT":
-            return len(present)
-        case "DISTINCT":
-            return int(present.nunique())
-        case "SUM":
-            return present.sum()
+    if function == "COUNT":
+        return len(present)
+    if function == "DISTINCT":
+        return int(present.nunique())
+    if type_ in EXACT:
+        return _of_exact(present.tolist(), function)
+    if function == "SUM":
+        return present.sum()
     if present.empty:
         return None
     match function:
@@ -199,37 +214,29 @@ def _of_frame(present: "pd.Series[Any]", function: str) -> Any:
     raise ValueError(f"no aggregate {function}")
 
 
-def _value(metric: str, expectation: Expectation, found: Aggregates, key: str) -> Any:
-    rows = found.counts[key]
-    if metric == "table.row_count":
-        return rows
-    column = expectation.kwargs["column"]
-    part = {function: found.part(key, column, function) for function in _PARTS[metric]}
-    if metric == "column.non_null_proportion":
-        return part["COUNT"] / rows if rows else 0
-    if metric == "column.unique_proportion":
-        return part["DISTINCT"] / part["COUNT"] if part["COUNT"] else 0
-    frame = found.rows.frame
-    if metric == "column.mean":
-        return _number(part["SUM"] / part["COUNT"], frame, column, True) if part["COUNT"] else None
-    value = part[_PARTS[metric][0]]
-    if metric == "column.sum" and value is None:
-        return 0
-    return _number(value, frame, column, metric in ("column.standard_deviation", "column.median"))
+def _of_exact(values: Collection[Any], function: str) -> Any:
+    with localcontext(_PRECISE):
+        if function == "SUM":
+            return sum(values)
+        if not values:
+            return None
+        match function:
+            case "MIN":
+                return min(values)
+            case "MAX":
+                return max(values)
+            case "MEDIAN":
+                ordered, half = sorted(values), len(values) // 2
+                return ordered[half] if len(ordered) % 2 else Decimal(ordered[half - 1] + ordered[half]) / 2
+            case "STDDEV":
+                return _deviation(values)
+    raise ValueError(f"no aggregate {function}")
 
 
-def _number(value: Any, frame: "pd.DataFrame", column: str, fraction: bool) -> Any:
-    """A warehouse's value as the frame's column holds such values."""
-    import pandas as pd
-
-    kind = frame[column].dtype
-    if value is None:
+def _deviation(values: Collection[Any]) -> float | None:
+    """The sample's standard deviation, the double nearest to it whatever the order of the rows."""
+    count = len(values)
+    if count < 2:
         return None
-    if isinstance(value, date):
-        moment = pd.Timestamp(value)
-        if not isinstance(kind, pd.DatetimeTZDtype):
-            return moment.tz_localize(None)
-        return moment.tz_localize("UTC") if moment.tzinfo is None else moment.tz_convert("UTC")
-    if isinstance(value, Decimal | float) and (fraction or not pd.api.types.is_integer_dtype(kind)):
-        return float(value)
-    return int(value) if isinstance(value, Decimal) else value
+    total, squares = Decimal(sum(values)), sum((Decimal(value) * value for value in values), Decimal(0))
+    return float(((squares - total * total / count) / (count - 1)).max(Decimal(0)).sqrt())

@@ -1,18 +1,21 @@
 """Row-level expectations as SQL conditions that hold for exactly the rows that Great Expectations finds unexpected."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import combinations
 from typing import Any
 
+from convergence_assets.quality import exact, gx_compat
+from convergence_assets.quality.exact import EXACT, decimal_of
 from convergence_assets.quality.expectations import Expectation, columns_named
+from convergence_assets.quality.filters import literal
 from convergence_assets.quality.patterns import as_re2
 
-_FLOATS = frozenset({"NUMERIC", "BIGNUMERIC"})
-"""Types that a frame holds as doubles: SQL compares them as doubles too."""
-
 _GROUPED = frozenset({"STRING", "INT64", "NUMERIC", "BIGNUMERIC", "BOOL", "DATE", "DATETIME", "TIMESTAMP", "TIME"})
+_ALIKE = frozenset({"STRING", "BOOL", "DATE", "DATETIME", "TIMESTAMP"})
+"""Types whose values are equal in SQL where they are in a frame; those of `EXACT` are, across these types too."""
+
 _INT64 = range(-(2**63), 2**63)
 _IGNORE_NULL_PAIRS = {"both_values_are_missing": " OR ", "either_value_is_missing": " AND ", "neither": None}
 _IGNORE_NULL_RECORDS = {"all_values_are_missing": " OR ", "any_value_is_missing": " AND ", "never": None}
@@ -22,39 +25,43 @@ _IGNORE_NULL_RECORDS = {"all_values_are_missing": " OR ", "any_value_is_missing"
 class RowCondition:
     """Which rows an expectation judges and which of these are unexpected: BigQuery conditions that are never NULL.
 
-    `repeats` are the columns whose values may not repeat within a partition; there `unexpected` is empty.
+    `repeats` are the columns whose values may not repeat within a partition; there `unexpected` is empty. `kept` are
+    the rows that the expectation's own row condition leaves.
     """
 
     columns: tuple[str, ...]
     considered: str
     unexpected: str
     repeats: tuple[str, ...] = ()
+    kept: str = "TRUE"
+
+    def where(self, kept: str | None) -> "RowCondition":
+        """The condition over the rows of a row condition, which are all where it is None."""
+        if kept is None:
+            return self
+        unexpected = f"({kept} AND {self.unexpected})" if self.unexpected else ""
+        return RowCondition(self.columns, f"({kept} AND {self.considered})", unexpected, self.repeats, kept)
 
 
 def row_condition(expectation: Expectation, built: Any, types: Mapping[str, str]) -> RowCondition | None:
     """The expectation as a condition, or None where SQL has none that says the same of every row.
 
-    `built` is GX's own object; `types` are the table's scalar columns, name to BigQuery type.
+    `built` is GX's own object with exact arguments; `types` are the table's scalar columns, name to BigQuery type.
     """
     names = columns_named(expectation.kwargs)
-    if expectation.kwargs.get("row_condition") or not names or any(name not in types for name in names):
+    if not names or any(name not in types for name in names):
         return None
-    kwargs = built.configuration.kwargs
-    metric = getattr(built, "map_metric", None) or ""
+    kwargs = gx_compat.arguments_of(built)
+    metric = gx_compat.map_metric(built) or ""
     if metric == "column_values.nonnull":
         return RowCondition(names, "TRUE", f"`{names[0]}` IS NULL")
     if metric == "column_values.null":
         return RowCondition(names, "TRUE", f"`{names[0]}` IS NOT NULL")
     if metric.startswith("column_values."):
         return _of_a_column(metric.removeprefix("column_values."), names[0], types[names[0]], kwargs)
-    if metric in ("column_pair_values.equal", "column_pair_values.a_greater_than_b"):
-        return _of_a_pair(metric, names, types, kwargs)
-    if metric == "compound_columns.unique" and all(types[name] in _GROUPED for name in names):
-        ignored = kwargs.get("ignore_row_if", "all_values_are_missing")
-        if ignored not in _IGNORE_NULL_RECORDS:
-            return None
-        return RowCondition(names, _present(names, _IGNORE_NULL_RECORDS[ignored]), "", names)
-    return None
+    if metric.startswith("column_pair_values."):
+        return _of_a_pair(metric.removeprefix("column_pair_values."), names, types, kwargs)
+    return _of_a_record(metric, names, types, kwargs)
 
 
 def _of_a_column(metric: str, name: str, type_: str, kwargs: Mapping[str, Any]) -> RowCondition | None:
@@ -72,8 +79,8 @@ def _of_a_column(metric: str, name: str, type_: str, kwargs: Mapping[str, Any]) 
         case "match_regex" | "not_match_regex" if type_ == "STRING" and isinstance(kwargs.get("regex"), str):
             pattern = as_re2(kwargs["regex"])
             if pattern is not None:
-                found = f"REGEXP_CONTAINS(`{name}`, {_text(pattern)})"
-                expected = f"NOT {found}" if metric == "not_match_regex" else found
+                matches = f"REGEXP_CONTAINS(`{name}`, {literal(type_, pattern)})"
+                expected = f"NOT {matches}" if metric == "not_match_regex" else matches
     return None if expected is None else RowCondition((name,), present, f"({present} AND NOT ({expected}))")
 
 
@@ -83,13 +90,11 @@ def _between(name: str, type_: str, kwargs: Mapping[str, Any]) -> str | None:
         (kwargs.get("max_value"), "<" if kwargs.get("strict_max") else "<="),
     ]
     given = [(value, sign) for value, sign in bounds if value is not None]
-    if type_ in ("STRING", "BOOL") or _reversed(*(value for value, _ in bounds)):
+    if not given or type_ in ("STRING", "BOOL") or _reversed(*(value for value, _ in bounds)):
         return None
-    compared = _compared(name, type_, [value for value, _ in given])
-    if not given or compared is None:
-        return None
-    column, literals = compared
-    return " AND ".join(f"{column} {sign} {literal}" for (_, sign), literal in zip(given, literals, strict=True))
+    said = [_compared(name, type_, sign, value) for value, sign in given]
+    known = [one for one in said if one is not None]
+    return " AND ".join(known) if len(known) == len(said) else None
 
 
 def _reversed(least: Any, most: Any) -> bool:
@@ -103,11 +108,15 @@ def _reversed(least: Any, most: Any) -> bool:
 def _in_set(name: str, type_: str, values: Any, inverted: bool) -> str | None:
     if not isinstance(values, list | tuple | set | frozenset) or not values:
         return None
-    compared = _compared(name, type_, list(values))
-    if compared is None:
-        return None
-    column, literals = compared
-    return f"{column} {'NOT IN' if inverted else 'IN'} ({', '.join(sorted(set(literals)))})"
+    if type_ in EXACT:
+        exactly = [decimal_of(value) for value in values]
+        known = [value for value in exactly if value is not None]
+        said = exact.membership(f"`{name}`", type_, known) if len(known) == len(exactly) else None
+    else:
+        literals = [_literal(type_, value) for value in values]
+        texts = {one for one in literals if one is not None}
+        said = None if None in literals else f"`{name}` IN ({', '.join(sorted(texts))})"
+    return f"NOT ({said})" if said is not None and inverted else said
 
 
 def _length(name: str, metric: str, kwargs: Mapping[str, Any]) -> str | None:
@@ -125,63 +134,105 @@ def _of_a_pair(
     metric: str, names: tuple[str, ...], types: Mapping[str, str], kwargs: Mapping[str, Any]
 ) -> RowCondition | None:
     ignored = kwargs.get("ignore_row_if", "both_values_are_missing")
-    kinds = {"FLOAT64" if types[name] in _FLOATS else types[name] for name in names}
-    equal = metric == "column_pair_values.equal"
-    comparable = {"INT64", "FLOAT64", "DATE", "DATETIME", "TIMESTAMP"} | ({"STRING"} if equal else set())
-    if len(names) != 2 or len(kinds) != 1 or not kinds <= comparable or ignored not in _IGNORE_NULL_PAIRS:
+    if len(names) != 2 or ignored not in _IGNORE_NULL_PAIRS:
         return None
-    first, second = (f"CAST(`{n}` AS FLOAT64)" if types[n] in _FLOATS else f"`{n}`" for n in names)
-    sign = "=" if equal else ">=" if kwargs.get("or_equal") else ">"
     considered = _present(names, _IGNORE_NULL_PAIRS[ignored])
-    return RowCondition(names, considered, f"({considered} AND NOT COALESCE({first} {sign} {second}, FALSE))")
+    if metric == "in_set":
+        expected = _pair_in_set(names, types, kwargs.get("value_pairs_set"))
+    elif metric in ("equal", "a_greater_than_b"):
+        comparable = _ALIKE if metric == "equal" else _ALIKE - {"STRING", "BOOL"}
+        sign = "=" if metric == "equal" else ">=" if kwargs.get("or_equal") else ">"
+        said = f"COALESCE(`{names[0]}` {sign} `{names[1]}`, FALSE)"
+        expected = said if _one_kind(names, types, comparable) else None
+    else:
+        return None
+    return None if expected is None else RowCondition(names, considered, f"({considered} AND NOT {expected})")
+
+
+def _pair_in_set(names: tuple[str, ...], types: Mapping[str, str], pairs: Any) -> str | None:
+    if not isinstance(pairs, list | tuple) or not pairs:
+        return None
+    either = []
+    for pair in pairs:
+        both = [_is(name, types[name], value) for name, value in zip(names, pair, strict=True)]
+        known = [one for one in both if one is not None]
+        if len(known) < 2:
+            return None
+        either.append(f"({' AND '.join(known)})")
+    return f"({' OR '.join(dict.fromkeys(either))})"
+
+
+def _is(name: str, type_: str, value: Any) -> str | None:
+    """Whether a column, which may be NULL, has the value, which may be None."""
+    if value is None:
+        return f"`{name}` IS NULL"
+    said = _compared(name, type_, "==", value)
+    return None if said is None else f"(`{name}` IS NOT NULL AND {said})"
+
+
+def _of_a_record(
+    metric: str, names: tuple[str, ...], types: Mapping[str, str], kwargs: Mapping[str, Any]
+) -> RowCondition | None:
+    ignored = kwargs.get("ignore_row_if", "all_values_are_missing")
+    if ignored not in _IGNORE_NULL_RECORDS:
+        return None
+    considered = _present(names, _IGNORE_NULL_RECORDS[ignored])
+    if metric == "compound_columns.unique":
+        return RowCondition(names, considered, "", names) if all(types[name] in _GROUPED for name in names) else None
+    listed = [str(name) for name in kwargs.get("column_list", ())]  # A column may be there twice.
+    expected: str | None = None
+    if metric == "multicolumn_sum.equal":
+        expected = _sum(listed, types, kwargs.get("sum_total"))
+    elif listed and _one_kind(names, types, _ALIKE):
+        if metric == "multicolumn_values.equal":
+            expected = " AND ".join(["TRUE", *(_alike(listed[0], other) for other in listed[1:])])
+        elif metric == "select_column_values.unique.within_record":
+            expected = f"NOT ({' OR '.join(['FALSE', *(_alike(*two) for two in combinations(listed, 2))])})"
+    return None if expected is None else RowCondition(names, considered, f"({considered} AND NOT ({expected}))")
+
+
+def _sum(names: Sequence[str], types: Mapping[str, str], total: Any) -> str | None:
+    value = decimal_of(total)
+    if value is None or any(types[name] not in EXACT for name in names):
+        return None
+    type_ = "BIGNUMERIC" if any(types[name] == "BIGNUMERIC" for name in names) else "NUMERIC"
+    added = " + ".join(f"`{n}`" if types[n] == type_ else f"CAST(`{n}` AS {type_})" for n in names)
+    return f"COALESCE({exact.comparison(f'({added})', type_, '==', value)}, FALSE)"
+
+
+def _one_kind(names: Sequence[str], types: Mapping[str, str], comparable: frozenset[str]) -> bool:
+    """Whether SQL compares the columns with each other as a frame does."""
+    kinds = {types[name] for name in names}
+    return kinds <= EXACT or (len(kinds) == 1 and kinds <= comparable)
+
+
+def _alike(first: str, second: str) -> str:
+    """Whether two columns are equal or both NULL, never NULL."""
+    return f"((`{first}` IS NULL AND `{second}` IS NULL) OR COALESCE(`{first}` = `{second}`, FALSE))"
 
 
 def _present(names: Sequence[str], joined: str | None) -> str:
     return "TRUE" if joined is None else f"({joined.join(f'`{name}` IS NOT NULL' for name in names)})"
 
 
-def _compared(name: str, type_: str, values: Sequence[Any]) -> tuple[str, list[str]] | None:
-    """The column and the values as SQL compares them with the frame's answer; None where it could differ."""
-    column = f"`{name}`"
-    literals = [_literal(type_, value) for value in values]
-    if type_ in _FLOATS or (type_ == "INT64" and None in literals):
-        column, literals = f"CAST({column} AS FLOAT64)", [_double(value) for value in values]
-    known = [literal for literal in literals if literal is not None]
-    return (column, known) if len(known) == len(values) else None
+def _compared(name: str, type_: str, sign: str, value: Any) -> str | None:
+    """`column sign value`, NULL at most where the column is; None where SQL could answer otherwise than a frame."""
+    if type_ in EXACT:
+        number = decimal_of(value)
+        return None if number is None else exact.comparison(f"`{name}`", type_, sign, number)
+    said = _literal(type_, value)
+    return None if said is None else f"`{name}` {'=' if sign == '==' else sign} {said}"
 
 
 def _literal(type_: str, value: Any) -> str | None:
     match type_, value:
-        case "STRING", str():
-            return _text(value)
+        case "STRING", str() if value.isprintable():
+            return literal(type_, value)
         case "BOOL", bool():
-            return str(value).upper()
-        case "INT64", int() if not isinstance(value, bool) and value in _INT64:
-            return str(value)
+            return literal(type_, value)
         case (("DATE" | "DATETIME" | "TIMESTAMP"), datetime()):
-            return _moment(type_, value)
+            if getattr(value, "nanosecond", 0) or (type_ == "TIMESTAMP") != (value.tzinfo is not None):
+                return None
+            midnight = value == value.replace(hour=0, minute=0, second=0, microsecond=0)
+            return literal(type_, value) if type_ != "DATE" or midnight else None
     return None
-
-
-def _double(value: Any) -> str | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    if isinstance(value, int) and int(float(value)) != value:
-        return None
-    return f"CAST('{float(value)!r}' AS FLOAT64)"
-
-
-def _moment(type_: str, value: datetime) -> str | None:
-    if getattr(value, "nanosecond", 0) or (type_ == "TIMESTAMP") != (value.tzinfo is not None):
-        return None
-    if type_ == "DATE":
-        midnight = value == value.replace(hour=0, minute=0, second=0, microsecond=0)
-        return f"DATE '{value:%Y-%m-%d}'" if midnight else None
-    zone = "+00:00" if type_ == "TIMESTAMP" else ""
-    return f"{type_} '{value:%Y-%m-%d %H:%M:%S.%f}{zone}'"
-
-
-def _text(value: str) -> str | None:
-    from sqlglot import exp
-
-    return exp.Literal.string(value).sql(dialect="bigquery") if value.isprintable() else None

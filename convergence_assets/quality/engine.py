@@ -1,17 +1,15 @@
-"""Great Expectations behind one door: everything of this room that runs it, one validation of a process at a time."""
+"""Great Expectations behind one door: an expectation built, and run over the whole of a frame."""
 
-import copy
-import logging
-import os
-import threading
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from convergence_assets.quality.expectations import Expectation, columns_named, columns_read
-from convergence_assets.quality.prepare import numeric_view, prepared, reads_numbers
+from convergence_assets.quality import filters, gx_compat
+from convergence_assets.quality.exact import EXACT
+from convergence_assets.quality.expectations import Expectation, columns_named
+from convergence_assets.quality.prepare import exact_arguments, prepared
+from convergence_assets.quality.views import Form, form_of, view
+from convergence_assets.row_conditions import Condition, fitted, read_condition
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,75 +19,89 @@ EXAMPLES_READ = 200
 RESULT_FORMAT = {"result_format": "BASIC", "partial_unexpected_count": EXAMPLES_READ}
 """BASIC keeps no list of unexpected rows beyond the first ones; those are read to find twenty that differ."""
 
-_one_at_a_time = threading.Lock()
-
 
 @dataclass(frozen=True)
 class Raw:
-    """What Great Expectations said of one expectation; `error` where it raised, refused it or said nothing."""
+    """What Great Expectations answers to one expectation; `error` where it raised, refused it or gave no answer."""
 
     success: bool
     result: Mapping[str, Any] = field(default_factory=dict)
     error: str | None = None
 
 
-@contextmanager
-def great_expectations() -> Iterator[None]:
-    """Great Expectations imported and quiet, for this thread alone.
+@dataclass(frozen=True)
+class Built:
+    """An expectation as GX's own object, without the row condition, which is applied before GX sees a row."""
 
-    No data context is made: GX 1.24 keeps the current one in a global, through which threads are answered about each
-    other's frames. The lock is for the warnings filter; it costs nothing that the interpreter's own would not.
-    """
-    with _one_at_a_time:
-        os.environ["GX_ANALYTICS_ENABLED"] = "false"
-        # Its log lines quote the values that made a metric fail.
-        logging.getLogger("great_expectations").setLevel(logging.CRITICAL + 1)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import great_expectations  # noqa: F401
+    expectation: Expectation
+    gx: Any
+    condition: Condition | None
+    types: Mapping[str, str]
+    exact: Mapping[str, Any]
+    """The arguments that are numbers of more digits than a double has."""
 
-            yield
+    @property
+    def reads_exact(self) -> bool:
+        """Whether a column that it is about holds numbers that are no doubles."""
+        return any(self.types.get(name) in EXACT for name in columns_named(self.expectation.kwargs))
+
+    def view(self, frame: "pd.DataFrame") -> "pd.DataFrame":
+        """A frame of its own for GX, sharing the values of `frame`: only the columns that the expectation itself
+        reads, because GX copies every column of a frame several times an expectation."""
+        import pandas as pd
+
+        names = columns_named(self.expectation.kwargs)
+        columns = {name: column for name, column in frame.items() if name in names or not names}
+        shared = pd.DataFrame(columns, index=frame.index, copy=False)
+        return view(shared, self.form, self.types)
+
+    @property
+    def form(self) -> Form:
+        """The form of the frame that GX reads."""
+        if not self.reads_exact:
+            return "as they are"
+        # A double beside a decimal makes a double of it, in BigQuery too.
+        doubles = any(self.types.get(name) == "FLOAT64" for name in columns_named(self.expectation.kwargs))
+        return "doubles" if doubles else form_of(gx_compat.type_of(self.gx))
+
+    def kept(self, frame: "pd.DataFrame") -> Any:
+        """Of each row whether the row condition leaves it; None where there is none."""
+        return None if self.condition is None else filters.kept(self.condition, frame, self.types)
 
 
-def build(expectation: Expectation, frame: "pd.DataFrame", position: int) -> Any:
-    """The expectation as GX's own object, made from its serialised form; raises whatever GX raises on bad ones."""
-    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
-
+def build(expectation: Expectation, frame: "pd.DataFrame", position: int, types: Mapping[str, str]) -> Built:
+    """Made from the serialised form, with numbers exact where the column's type is; raises whatever GX raises on bad
+    arguments, and ConditionError for a row condition that is not read."""
+    condition = read_condition(expectation.kwargs)
     type_, kwargs = prepared(expectation, frame)
     if type_ != expectation.type:
-        as_written = {key: copy.deepcopy(value) for key, value in expectation.kwargs.items()}
-        ExpectationConfiguration(type=expectation.type, kwargs=as_written).to_domain_obj()
-    return ExpectationConfiguration(type=type_, kwargs=copy.deepcopy(kwargs), meta={ID: position}).to_domain_obj()
+        not_run = ("row_condition", "condition_parser")
+        gx_compat.domain_object(expectation.type, {k: v for k, v in expectation.kwargs.items() if k not in not_run})
+    built = gx_compat.domain_object(type_, kwargs, {ID: position})
+    exact = exact_arguments(expectation, types)
+    # What GX reads as a double it keeps as one: the judgement of a bound of 19 digits would be another's.
+    kept = fitted(condition, types) if condition else None
+    return Built(expectation, gx_compat.with_arguments(built, exact), kept, types, exact)
 
 
-def run(frame: "pd.DataFrame", built: Mapping[int, Any], expectations: Mapping[int, Expectation]) -> dict[int, Raw]:
+def run(frame: "pd.DataFrame", built: Mapping[int, Built]) -> dict[int, Raw]:
     """Every expectation over the whole frame, by position; each position has an answer."""
-    alike: dict[tuple[bool, frozenset[str]], dict[int, Any]] = {}
-    for position, expectation in built.items():
-        columns = columns_read([expectations[position]], list(frame.columns))
-        alike.setdefault((reads_numbers(expectation.expectation_type), columns), {})[position] = expectation
+    alike: dict[tuple[Condition | None, Form, tuple[str, ...]], dict[int, Built]] = {}
+    for position, one in built.items():
+        names = columns_named(one.expectation.kwargs)
+        alike.setdefault((one.condition, one.form, tuple(sorted(names))), {})[position] = one
     answers: dict[int, Raw] = {}
     for some in alike.values():
-        first = next(iter(some))
-        answers |= _run(view(frame, expectations[first], some[first]), some)
+        first = next(iter(some.values()))
+        kept = first.kept(frame)
+        answers |= _run(first.view(frame if kept is None else frame[kept]), some)
     silent = Raw(False, error="Great Expectations gave no result")
     return {position: answers.get(position, silent) for position in built}
 
 
-def view(frame: "pd.DataFrame", expectation: Expectation, built: Any) -> "pd.DataFrame":
-    """A frame of its own for an expectation, sharing the values of `frame`: only the columns that it reads, because GX
-    copies every column of a frame several times an expectation."""
-    import pandas as pd
-
-    columns = columns_read([expectation], list(frame.columns))
-    shared = {name: column for name, column in frame.items() if name in columns or not columns}
-    mine = pd.DataFrame(shared, index=frame.index, copy=False)
-    return numeric_view(mine) if reads_numbers(built.expectation_type) else mine
-
-
-def _run(frame: "pd.DataFrame", built: Mapping[int, Any]) -> dict[int, Raw]:
+def _run(frame: "pd.DataFrame", built: Mapping[int, Built]) -> dict[int, Raw]:
     try:
-        answers = _validated(frame, list(built.values()))
+        answers = _answers(gx_compat.validated(frame, [one.gx for one in built.values()], RESULT_FORMAT))
     except Exception as error:
         answers = {position: Raw(False, error=said(error)) for position in built}
     raised = [position for position in built if position not in answers or answers[position].error]
@@ -100,24 +112,7 @@ def _run(frame: "pd.DataFrame", built: Mapping[int, Any]) -> dict[int, Raw]:
     return answers
 
 
-def over(frame: "pd.DataFrame") -> Any:
-    """GX's execution engine with the frame as its one batch."""
-    from great_expectations.execution_engine.pandas_execution_engine import PandasExecutionEngine
-
-    return PandasExecutionEngine(batch_data_dict={"partition": frame})
-
-
-def _validated(frame: "pd.DataFrame", expectations: Sequence[Any]) -> dict[int, Raw]:
-    from great_expectations.validator.validator import Validator
-
-    # Without a data context: nothing is shared with another validation, and the frame is not hashed, which took
-    # longer than validating it.
-    validator = Validator(execution_engine=over(frame))
-    validator.metrics_calculator.show_progress_bars = False
-    results = validator.graph_validate(
-        configurations=[expectation.configuration for expectation in expectations],
-        runtime_configuration={"result_format": dict(RESULT_FORMAT), "catch_exceptions": True},
-    )
+def _answers(results: Sequence[Any]) -> dict[int, Raw]:
     answers = {}
     for result in results:
         meta = result.expectation_config.meta if result.expectation_config else None

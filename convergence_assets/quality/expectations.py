@@ -1,10 +1,10 @@
 """What a check is and what came of it: expectations with readable names, and their outcomes. No engine in here."""
 
-import ast
-import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
+
+from convergence_assets.row_conditions import ConditionError, columns_of, read_condition
 
 Severity = Literal["critical", "warning", "info"]
 Scalar: TypeAlias = str | int | float | bool | None
@@ -104,8 +104,7 @@ def columns_read(expectations: Sequence[Expectation], known: Collection[str] | N
     for expectation in expectations:
         if expectation.type == UNEXPECTED_ROWS or expectation.type in TABLE_SHAPE:
             continue
-        names.update(columns_named(expectation.kwargs))
-        names.update(_condition_columns(expectation.kwargs.get("row_condition")))
+        names |= columns_touched(expectation)
     return frozenset(names if known is None else names & set(known))
 
 
@@ -120,40 +119,13 @@ def columns_named(kwargs: Mapping[str, Any]) -> tuple[str, ...]:
 
 def columns_touched(expectation: Expectation) -> frozenset[str]:
     """Every column whose values an expectation's result may show, row conditions included."""
-    return frozenset({*columns_named(expectation.kwargs), *_condition_columns(expectation.kwargs.get("row_condition"))})
+    try:
+        condition = read_condition(expectation.kwargs)
+    except ConditionError:
+        condition = None  # The expectation fails by it, and reads nothing.
+    return frozenset(columns_named(expectation.kwargs)) | (columns_of(condition) if condition else frozenset())
 
 
 def column_named(kwargs: Mapping[str, Any]) -> str | None:
     """The column an outcome is filed under; of several, joined by a comma."""
     return ", ".join(columns_named(kwargs)) or None
-
-
-def _condition_columns(condition: object) -> Iterator[str]:
-    if isinstance(condition, str):
-        yield from _text_columns(condition)
-    elif isinstance(condition, Mapping):
-        column = condition.get("column")
-        if isinstance(column, str):
-            yield column
-        elif isinstance(column, Mapping):
-            yield str(column.get("name"))
-        if isinstance(text := condition.get("pass_through_filter"), str):
-            yield from _condition_columns(text)
-        for value in condition.values():
-            yield from _condition_columns(value if isinstance(value, Mapping | list) else None)
-    elif isinstance(condition, list):
-        for one in condition:
-            yield from _condition_columns(one if isinstance(one, Mapping | list) else None)
-
-
-def _text_columns(condition: str) -> Iterator[str]:
-    """The columns of a condition in pandas' query language: its names, but for the functions it calls."""
-    quoted = re.findall(r"`([^`]+)`", condition)
-    yield from quoted
-    try:
-        tree = ast.parse(re.sub(r"`[^`]+`", "0", condition).strip(), mode="eval")
-    except SyntaxError:
-        yield from re.findall(r"[A-Za-z_]\w*", condition)
-        return
-    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
-    yield from (node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and id(node) not in called)

@@ -6,6 +6,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from convergence_assets.quality.exact import EXACT, number_of
 from convergence_assets.quality.expectations import Expectation
 
 if TYPE_CHECKING:
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 RUNTIME_KEYS = frozenset({"batch_id", "catch_exceptions", "result_format"})
 """Keys that a suite exported after a validation carries; they say how it was run, not what is expected."""
+
+_NOT_RUN = RUNTIME_KEYS | {"row_condition", "condition_parser"}
 
 _LIKE = {
     "expect_column_values_to_match_like_pattern": "expect_column_values_to_match_regex",
@@ -34,23 +37,32 @@ _BIGQUERY_TYPES = frozenset({
     "JSON", "RECORD",
 })  # fmt: skip
 
-_AS_WRITTEN = re.compile(
-    "regex|like|length|strftime|dateutil|json|type|null|unique|in_set|contain_set|equal_set|most_common|table_"
-)
-_EXACT_AS_FLOAT = 2**53
+_COMPARED_EXACTLY = frozenset({
+    "expect_column_distinct_values_to_be_in_set",
+    "expect_column_distinct_values_to_contain_set",
+    "expect_column_distinct_values_to_equal_set",
+    "expect_column_max_to_be_between",
+    "expect_column_mean_to_be_between",
+    "expect_column_median_to_be_between",
+    "expect_column_min_to_be_between",
+    "expect_column_most_common_value_to_be_in_set",
+    "expect_column_pair_values_to_be_in_set",
+    "expect_column_sum_to_be_between",
+    "expect_column_values_to_be_between",
+    "expect_column_values_to_be_in_set",
+    "expect_column_values_to_not_be_in_set",
+    "expect_multicolumn_sum_to_equal",
+})  # fmt: skip
+"""Types whose arguments are compared with values of the column, or with sums of them."""
 
 
 def prepared(expectation: Expectation, frame: "pd.DataFrame") -> tuple[str, dict[str, Any]]:
-    """The type and arguments to run on `frame` in the expectation's place. Raises ValueError for a suite parameter
-    and for a row condition that could run code."""
-    kwargs = {key: _plain(value) for key, value in expectation.kwargs.items() if key not in RUNTIME_KEYS}
+    """The type and arguments to run on `frame` in the expectation's place, without its row condition. Raises ValueError
+    for a suite parameter."""
+    kwargs = {key: _plain(value) for key, value in expectation.kwargs.items() if key not in _NOT_RUN}
     for key, value in kwargs.items():
         if isinstance(value, Mapping) and "$PARAMETER" in value:
             raise ValueError(f"{key} is the suite parameter {value['$PARAMETER']!r}, which has no value here")
-    condition = kwargs.get("row_condition")
-    text = condition.get("pass_through_filter") if isinstance(condition, Mapping) else condition
-    if isinstance(text, str) and ("@" in text or "__" in text):
-        raise ValueError("a row condition may not hold '@' or '__': pandas would run them as code")
     type_ = expectation.type
     if type_ in _LIKE:
         type_ = _LIKE[type_]
@@ -60,6 +72,34 @@ def prepared(expectation: Expectation, frame: "pd.DataFrame") -> tuple[str, dict
         if "like_pattern_list" in kwargs:
             kwargs["regex_list"] = [like_as_regex(one, escape) for one in kwargs.pop("like_pattern_list")]
     return type_, _with_moments(type_, kwargs, frame)
+
+
+def exact_arguments(expectation: Expectation, types: Mapping[str, str]) -> dict[str, Any]:
+    """The arguments that are compared with values of INT64, NUMERIC or BIGNUMERIC, as exact numbers."""
+    kwargs = expectation.kwargs
+    if expectation.type not in _COMPARED_EXACTLY:
+        return {}
+    if expectation.type == "expect_multicolumn_sum_to_equal":
+        listed = {types.get(str(name)) for name in kwargs.get("column_list") or [None]}
+        return {"sum_total": number_of(kwargs.get("sum_total"))} if listed <= EXACT else {}
+    pairs = kwargs.get("value_pairs_set")
+    if isinstance(pairs, list | tuple):
+        exactly = [types.get(str(kwargs.get(key))) in EXACT for key in ("column_A", "column_B")]
+        if not any(exactly):
+            return {}
+        return {
+            "value_pairs_set": [
+                tuple(number_of(value) if exact else value for value, exact in zip(pair, exactly, strict=True))
+                for pair in pairs
+            ]
+        }
+    if types.get(str(kwargs.get("column"))) not in EXACT:
+        return {}
+    arguments = {key: number_of(kwargs[key]) for key in ("min_value", "max_value") if kwargs.get(key) is not None}
+    values = kwargs.get("value_set")
+    if isinstance(values, list | tuple | set | frozenset):
+        arguments["value_set"] = [number_of(value) for value in values]
+    return arguments
 
 
 def like_as_regex(pattern: str, escape: str | None) -> str:
@@ -83,40 +123,14 @@ def declared_type_judged(expectation: Expectation, declared: Mapping[str, str]) 
     """
     if expectation.type not in _DECLARED_TYPE:
         return None
-    wanted = expectation.kwargs.get("type_list", [expectation.kwargs.get("type_")]) or []
-    names = [_type_name(one) for one in wanted if isinstance(one, str)]
-    found = declared.get(str(expectation.kwargs.get("column")))
+    listed = expectation.kwargs.get("type_list", [expectation.kwargs.get("type_")]) or []
+    names = [_type_name(one) for one in listed if isinstance(one, str)]
+    column = declared.get(str(expectation.kwargs.get("column")))
     known = [name for name in names if name in _BIGQUERY_TYPES]
-    if found is None or not known:
+    if column is None or not known:
         return None
-    return found in known, found
-
-
-def numeric_view(frame: "pd.DataFrame") -> "pd.DataFrame":
-    """The frame with whole numbers as floats where that is exact, else as Python integers.
-
-    pandas' nullable integers make comparisons of two columns fail on a NULL and those with a bound a hundred times
-    slower.
-    """
-    import pandas as pd
-
-    columns = {}
-    for name, column in frame.items():
-        if not isinstance(column.dtype, pd.Int64Dtype):
-            columns[name] = column
-        elif not column.hasnans:
-            columns[name] = column.astype("int64")
-        elif (column.abs() <= _EXACT_AS_FLOAT).all():
-            columns[name] = column.astype("float64")
-        else:
-            columns[name] = column.astype(object).where(column.notna(), None)
-    return pd.DataFrame(columns, index=frame.index, copy=False)
-
-
-def reads_numbers(type_: str) -> bool:
-    """Whether an expectation of this type is to run on `numeric_view`: it calculates or compares, and does not look
-    at how a value is written."""
-    return type_.startswith("expect_multicolumn") or "_pair_" in type_ or not _AS_WRITTEN.search(type_)
+    element = column.removeprefix("ARRAY<").removesuffix(">")
+    return element in known, element
 
 
 def _type_name(said: str) -> str:

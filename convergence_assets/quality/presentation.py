@@ -12,6 +12,7 @@ from convergence_assets.quality.expectations import (
     columns_named,
     columns_touched,
 )
+from convergence_assets.quality.gx_compat import map_metric
 from convergence_assets.quality.values import ERROR_LENGTH, MASK, example, examples, observed, row_example, shortened
 
 _SAYS_NO_VALUE = frozenset({
@@ -48,7 +49,7 @@ def partition_outcome(
 
 def nothing_to_judge(built: Any) -> PartitionOutcome:
     """The outcome of a built expectation of values in a partition without rows."""
-    none_of_none = 0 if getattr(built, "map_metric", None) is not None else None
+    none_of_none = 0 if map_metric(built) is not None else None
     return PartitionOutcome(passed=True, unexpected_count=none_of_none, considered=none_of_none)
 
 

@@ -6,10 +6,12 @@ expectation itself is asked to judge each partition's counts, so that `mostly` m
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Context, localcontext
 from typing import TYPE_CHECKING, Any
 
-from convergence_assets.quality.engine import EXAMPLES_READ, RESULT_FORMAT, Raw, over, view
-from convergence_assets.quality.expectations import Expectation, PartitionOutcome
+from convergence_assets.quality import gx_compat
+from convergence_assets.quality.engine import EXAMPLES_READ, RESULT_FORMAT, Built, Raw
+from convergence_assets.quality.expectations import PartitionOutcome, columns_named
 from convergence_assets.quality.presentation import partition_outcome
 
 if TYPE_CHECKING:
@@ -57,6 +59,14 @@ class Rows:
     keys: Sequence[str]
 
     @classmethod
+    def alone(cls, frame: "pd.DataFrame", key: str) -> "Rows":
+        """All rows of the frame as those of one partition."""
+        import numpy as np
+        import pandas as pd
+
+        return cls(frame.set_axis(pd.RangeIndex(len(frame)), axis=0), np.zeros(len(frame), dtype=np.intp), [key])
+
+    @classmethod
     def of(cls, frame: "pd.DataFrame", partition_column: str, keys: Sequence[str]) -> "Rows":
         """Raises KeyError where the frame lacks the partition column."""
         import numpy as np
@@ -86,28 +96,25 @@ class Rows:
             yield key, pd.DataFrame(part, index=pd.RangeIndex(int(mine.sum())), copy=False)
 
 
-def runs_once(expectation: Any) -> bool:
-    """Whether a built expectation can be judged over a whole range at once."""
-    return getattr(expectation, "map_metric", None) in ALONE | WITHIN_PARTITION
+def runs_once(built: Built) -> bool:
+    """Whether an expectation can be judged over a whole range at once."""
+    return gx_compat.map_metric(built.gx) in ALONE | WITHIN_PARTITION
 
 
-def judged_once(
-    rows: Rows, expectation: Expectation, built: Any, sensitive: frozenset[str]
-) -> dict[str, PartitionOutcome] | None:
-    """Every partition's outcome, or None where a metric raised: then each partition is to be asked by itself.
+def judged_once(rows: Rows, built: Built, sensitive: frozenset[str]) -> dict[str, PartitionOutcome]:
+    """Every partition's outcome. Raises what a metric raises: then each partition is to be asked by itself.
 
     Unexpected rows of no partition fail all of them, for it cannot be said whose they are.
     """
-    frame = view(rows.frame, expectation, built)
-    engine = over(frame)
-    try:
+    frame, kept = built.view(rows.frame), built.kept(rows.frame)
+    engine = gx_compat.over(frame if kept is None else frame[kept])
+    # Python's own context adds with 28 digits and raises where a missing value is compared.
+    with localcontext(Context(prec=200, traps=[])):
         total, considered, unexpected = _conditions(engine, built, rows)
-    except Exception:
-        return None
     counted = Counted(rows.count(total), rows.count(considered), rows.count(unexpected))
     listed = _first_of_each(rows, unexpected)
     shown = {position: unexpected_values(frame, built, positions) for position, positions in listed.items()}
-    return judged_counts(expectation, built, engine, rows.keys, counted, shown, sensitive)
+    return judged_counts(built, engine, rows.keys, counted, shown, sensitive)
 
 
 @dataclass(frozen=True)
@@ -120,8 +127,7 @@ class Counted:
 
 
 def judged_counts(
-    expectation: Expectation,
-    built: Any,
+    built: Built,
     engine: Any,
     keys: Sequence[str],
     counted: Counted,
@@ -134,7 +140,7 @@ def judged_counts(
     """
     outcomes: dict[str, PartitionOutcome] = {}
     for position in range(len(keys) + 1):
-        metric = built.map_metric
+        metric = gx_compat.map_metric(built.gx)
         total, judged, bad = (int(n[position]) for n in (counted.rows, counted.considered, counted.unexpected))
         counts = {
             "table.row_count": total,
@@ -142,13 +148,13 @@ def judged_counts(
             f"{metric}.filtered_row_count": judged,
             f"{metric}.unexpected_count": bad,
         }
-        answer = built._validate(counts, {"result_format": dict(RESULT_FORMAT)}, engine)
+        answer = gx_compat.judged(built.gx, counts, RESULT_FORMAT, engine)
         raw = Raw(bool(answer["success"]), answer.get("result", {}))
         values = shown.get(position, [])
         if position < len(keys):
-            outcomes[keys[position]] = partition_outcome(expectation, raw, sensitive, values)
+            outcomes[keys[position]] = partition_outcome(built.expectation, raw, sensitive, values)
         elif not raw.success:
-            stray = partition_outcome(expectation, raw, sensitive, values)
+            stray = partition_outcome(built.expectation, raw, sensitive, values)
             error = f"{bad} unexpected rows lie in no partition of this run"
             return {
                 key: PartitionOutcome(
@@ -164,37 +170,22 @@ def judged_counts(
     return outcomes
 
 
-def _conditions(engine: Any, built: Any, rows: Rows) -> tuple["pd.Index[Any]", "pd.Index[Any]", "pd.Index[Any]"]:
+def _conditions(engine: Any, built: Built, rows: Rows) -> tuple["pd.Index[Any]", "pd.Index[Any]", "pd.Index[Any]"]:
     """The rows a row condition leaves, of these the ones that are judged, and of these the unexpected."""
     import numpy as np
     import pandas as pd
-    from great_expectations.validator.metric_configuration import MetricConfiguration
-    from great_expectations.validator.metrics_calculator import MetricsCalculator
 
-    metric = built.map_metric
-    needed = built.get_validation_dependencies(
-        execution_engine=engine, runtime_configuration={"result_format": dict(RESULT_FORMAT)}
-    ).metric_configurations[f"{metric}.unexpected_count"]
-    domain = dict(needed.metric_domain_kwargs)
-    row_filter = {key: domain.get(key) for key in ("row_condition", "condition_parser")}
-    total = engine.get_domain_records(row_filter)
-    considered = engine.get_domain_records(domain)
+    metric = gx_compat.map_metric(built.gx)
+    total, considered, domain = gx_compat.records(engine, built.gx, RESULT_FORMAT)
     if "column" in domain and metric not in ("column_values.nonnull", "column_values.null"):
         considered = considered[considered[domain["column"]].notna()]
     if metric in WITHIN_PARTITION:
         key = considered[[domain["column"]] if "column" in domain else list(domain["column_list"])]
         key = key.assign(**{"partition of the row": rows.codes[considered.index.to_numpy()]})
         return total.index, considered.index, considered.index[key.duplicated(keep=False).to_numpy()]
-    arguments = {key: value for key, value in needed.metric_value_kwargs.items() if key != "result_format"}
-    wanted = MetricConfiguration(f"{metric}.condition", needed.metric_domain_kwargs, arguments)
-    calculator = MetricsCalculator(execution_engine=engine, show_progress_bars=False)
-    resolved, aborted = calculator.compute_metrics([wanted])
-    if aborted or wanted.id not in resolved:
-        raise LookupError(f"{metric} was not computed")
-    condition = resolved[wanted.id][0]
-    mask = np.asarray(condition, dtype=bool)
+    condition = gx_compat.unexpected(engine, built.gx, RESULT_FORMAT, built.exact)
     index = condition.index if isinstance(condition, pd.Series) else considered.index
-    return total.index, considered.index, index[mask]
+    return total.index, considered.index, index[np.asarray(condition, dtype=bool)]
 
 
 def _first_of_each(rows: Rows, unexpected: "pd.Index[Any]") -> Mapping[int, "np.ndarray[Any, Any]"]:
@@ -205,11 +196,10 @@ def _first_of_each(rows: Rows, unexpected: "pd.Index[Any]") -> Mapping[int, "np.
     return {int(code): positions[codes == code][:EXAMPLES_READ] for code in np.unique(codes)}
 
 
-def unexpected_values(frame: "pd.DataFrame", built: Any, positions: Any) -> list[object]:
+def unexpected_values(frame: "pd.DataFrame", built: Built, positions: Any) -> list[object]:
     """The values (of several columns: the rows as mappings) that a row-level expectation judges, at these positions."""
-    column = getattr(built, "column", None)
-    if column is not None:
-        return list(frame[column].iloc[positions])
-    pair = getattr(built, "column_A", None)
-    names = [pair, built.column_B] if pair is not None else list(built.column_list)
+    kwargs = built.expectation.kwargs
+    if "column" in kwargs:
+        return list(frame[kwargs["column"]].iloc[positions])
+    names = [kwargs["column_A"], kwargs["column_B"]] if "column_A" in kwargs else list(columns_named(kwargs))
     return [dict(zip(names, row, strict=True)) for row in frame[names].iloc[positions].itertuples(index=False)]

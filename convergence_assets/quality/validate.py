@@ -1,10 +1,12 @@
 """A suite over the staged partitions of a run: one outcome an expectation, failed wherever there is no answer."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from convergence_assets.quality import aggregates, engine
-from convergence_assets.quality.engine import Raw
+from convergence_assets.quality import aggregates, engine, gx_compat
+from convergence_assets.quality.aggregates import FrameParts
+from convergence_assets.quality.engine import Built, Raw
 from convergence_assets.quality.expectations import (
     TABLE_SHAPE,
     UNEXPECTED_ROWS,
@@ -20,6 +22,7 @@ from convergence_assets.quality.presentation import nothing_to_judge, partition_
 from convergence_assets.quality.pushdown import Batch, pushed_down
 from convergence_assets.quality.queries import counted_together, judged_by_query
 from convergence_assets.quality.rows import Rows, judged_once, runs_once
+from convergence_assets.quality.views import kinds_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,13 +66,15 @@ def validate_in_warehouse(
     partitions: Sequence[str],
     sensitive: frozenset[str] = frozenset(),
     columns: Mapping[str, str],
+    only_if_exact: bool = False,
 ) -> tuple[CheckOutcome, ...]:
-    """What `validate` says, without a frame of all rows: what SQL can count, the warehouse counts.
+    """What `validate` says, of rows that the warehouse holds.
 
-    For the other expectations, `read_frame` gives the staged rows of the columns that they read.
+    What SQL can count, the warehouse counts, exactly; with `only_if_exact` only where an expectation reads whole
+    numbers or decimals. For the other expectations, `read_frame` gives the staged rows of the columns that they read.
     """
     numbered = dict(enumerate(expectations))
-    judged = pushed_down(batch, numbered, partition_column, partitions, sensitive)
+    judged = pushed_down(batch, numbered, partition_column, partitions, sensitive, only_if_exact)
     left = [expectation for position, expectation in numbered.items() if position not in judged]
     read = columns_read(left, columns)
     rest = validate(
@@ -149,60 +154,70 @@ class _Validation:
 
     def _by_frame(self, framed: Mapping[int, Expectation]) -> dict[int, Judged]:
         answers: dict[int, Judged] = {}
-        built: dict[int, Any] = {}
-        with engine.great_expectations():
+        built: dict[int, Built] = {}
+        types = kinds_of(self.frame) if self.columns is None else self.columns
+        with gx_compat.great_expectations():
             for position, expectation in framed.items():
                 try:
-                    built[position] = engine.build(expectation, self.frame, position)
+                    built[position] = engine.build(expectation, self.frame, position, types)
                 except Exception as error:
                     answers[position] = self._everywhere(expectation, Raw(False, error=engine.said(error)))
             shape = {p: b for p, b in built.items() if framed[p].type in TABLE_SHAPE}
             if shape:
-                shaped = engine.shape_frame(list(self.columns or ()))
-                for position, raw in engine.run(shaped, shape, framed).items():
+                for position, raw in engine.run(engine.shape_frame(list(self.columns or ())), shape).items():
                     answers[position] = self._everywhere(framed[position], raw)
             rest = {p: b for p, b in built.items() if p not in shape}
-            if len(self.partitions) == 1:
-                return answers | self._slices(framed, rest, [(self.partitions[0], self.frame)])
-        return answers | self._range(framed, rest)
+            return answers | (self._judged(rest) if rest else {})
 
-    def _range(self, framed: Mapping[int, Expectation], built: dict[int, Any]) -> dict[int, Judged]:
-        rows = Rows.of(self.frame, self.partition_column, self.partitions)
-        by_sql = [p for p in built if aggregates.can_aggregate(framed[p], self.frame)]
-        found = self._aggregated(rows, [framed[p] for p in by_sql])
+    def _judged(self, built: Mapping[int, Built]) -> dict[int, Judged]:
+        alone = len(self.partitions) == 1
+        rows = (
+            Rows.alone(self.frame, self.partitions[0])
+            if alone
+            else Rows.of(self.frame, self.partition_column, self.partitions)
+        )
+        per_partition = rows.count(rows.frame.index)
+        counts = {key: int(per_partition[position]) for position, key in enumerate(rows.keys)}
         answers: dict[int, Judged] = {}
-        with engine.great_expectations():
-            for position in by_sql:
-                answers[position] = aggregates.judged_over(found, framed[position], built[position], self.sensitive)
-            for position, expectation in built.items():
-                if position not in answers and runs_once(expectation):
-                    judged = judged_once(rows, framed[position], expectation, self.sensitive)
-                    if judged is not None:
-                        answers[position] = judged
-            left = {p: b for p, b in built.items() if p not in answers}
-            if left:
-                answers |= self._slices(framed, left, rows.slices(columns_read([framed[p] for p in left])))
-        return answers
+        for position, one in built.items():
+            if aggregates.can_aggregate(one.expectation, one.types):
+                column = one.expectation.kwargs.get("column")
+                parts = FrameParts(rows, column, one.types.get(str(column)), one.kept(rows.frame))
+                answers[position] = aggregates.judged_over(rows.keys, counts, parts.part, one, self.sensitive)
+            elif runs_once(one) and not alone:
+                # Where a metric raises, it may do so in one partition alone.
+                with suppress(Exception):
+                    answers[position] = judged_once(rows, one, self.sensitive)
+        left = {p: b for p, b in built.items() if p not in answers}
+        if not left:
+            return answers
+        slices = (
+            [(self.partitions[0], self.frame)]
+            if alone
+            else rows.slices(columns_read([one.expectation for one in left.values()]))
+        )
+        return answers | self._slices(left, slices)
 
-    def _aggregated(self, rows: Rows, expectations: Sequence[Expectation]) -> aggregates.Aggregates:
-        if self.columns is None:
-            in_frame = frozenset(str(name) for name, column in self.frame.items() if column.dtype == "float64")
-        else:
-            in_frame = frozenset(name for name, type_ in self.columns.items() if type_ in aggregates.UNLIKE_SQL)
-        return aggregates.aggregated(rows, expectations, self.partition_column, in_frame, self.run_query)
-
-    def _slices(
-        self, framed: Mapping[int, Expectation], built: Mapping[int, Any], slices: Iterable[tuple[str, "pd.DataFrame"]]
-    ) -> dict[int, Judged]:
+    def _slices(self, built: Mapping[int, Built], slices: Iterable[tuple[str, "pd.DataFrame"]]) -> dict[int, Judged]:
         answers: dict[int, Judged] = {position: {} for position in built}
         for key, part in slices:
-            vacuous = [p for p in built if not len(part) and columns_named(framed[p].kwargs)]
+            vacuous = [p for p in built if not len(part) and columns_named(built[p].expectation.kwargs)]
             asked = {p: b for p, b in built.items() if p not in vacuous}
             for position in vacuous:
-                answers[position][key] = nothing_to_judge(built[position])
-            for position, raw in engine.run(part, asked, framed).items():
-                answers[position][key] = partition_outcome(framed[position], raw, self.sensitive)
+                answers[position][key] = nothing_to_judge(built[position].gx)
+            exact = [p for p, one in asked.items() if one.reads_exact and runs_once(one)]
+            for position in exact:
+                answers[position][key] = self._exactly(asked.pop(position), part, key)
+            for position, raw in engine.run(part, asked).items():
+                answers[position][key] = partition_outcome(built[position].expectation, raw, self.sensitive)
         return answers
+
+    def _exactly(self, built: Built, frame: "pd.DataFrame", key: str) -> PartitionOutcome:
+        """One partition's outcome by exact arguments, which GX makes doubles of where it runs a whole suite."""
+        try:
+            return judged_once(Rows.alone(frame, key), built, self.sensitive)[key]
+        except Exception as error:
+            return partition_outcome(built.expectation, Raw(False, error=engine.said(error)), self.sensitive)
 
     def _everywhere(self, expectation: Expectation, raw: Raw) -> Judged:
         return {key: partition_outcome(expectation, raw, self.sensitive) for key in self.partitions}

@@ -17,6 +17,8 @@ ERROR_LENGTH = 500
 
 def example(value: object) -> str:
     """One value as a short string; every kind of missing value is `null`."""
+    if isinstance(value, Decimal) and value.is_finite():
+        return _digits(value)
     plain = scalar(value)
     if isinstance(plain, str):
         return shortened(plain, EXAMPLE_LENGTH)
@@ -49,7 +51,8 @@ def observed(value: object) -> Scalar:
 
 
 def scalar(value: object) -> Scalar:
-    """A value of any library's type as a plain one; NaN, NaT and NA are None; times are ISO text, at midnight dates."""
+    """A value of any library's type as a plain one; NaN, NaT and NA are None; times are ISO text, at midnight dates;
+    a decimal is a number where a double holds all of its digits, else text."""
     if value is None or isinstance(value, str | bool):
         return value
     if type(value).__name__ == "datetime64":
@@ -66,8 +69,7 @@ def scalar(value: object) -> Scalar:
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, Decimal):
-        text = f"{value:f}"
-        return text.rstrip("0").rstrip(".") if "." in text else text
+        return _number(value)
     item = getattr(value, "item", None)
     if callable(item) and type(value).__module__.startswith("numpy"):
         value = item()
@@ -80,6 +82,22 @@ def scalar(value: object) -> Scalar:
             return str(value)
         return int(value) if value.is_integer() and abs(value) < 2**53 else value
     return str(value)
+
+
+def _number(value: Decimal) -> Scalar:
+    """A number where one holds every digit, else the digits as text."""
+    if not value.is_finite():
+        return None if value.is_nan() else str(value)
+    text = _digits(value)
+    if "." not in text:
+        return int(text)
+    double = float(value)
+    return double if Decimal(repr(double)) == value else text
+
+
+def _digits(value: Decimal) -> str:
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def shortened(text: str, length: int) -> str:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 from convergence_assets.pipelines.catalog import library
@@ -253,7 +254,7 @@ def _as_yaml_reads(value: str) -> Any:
 def _scalar(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int | float | date):
+    if isinstance(value, int | float | Decimal | date):
         return str(value)
     text = str(value)
     plain = _PLAIN.fullmatch(text) and text.lower() not in _NOT_TEXT

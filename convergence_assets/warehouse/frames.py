@@ -4,7 +4,7 @@
 |------------------------|----------------------------------|-------------|
 | STRING                 | object of shared `str`           | None        |
 | INT64                  | Int64; int64 if REQUIRED         | pd.NA       |
-| NUMERIC, BIGNUMERIC    | float64, the nearest double      | NaN         |
+| NUMERIC, BIGNUMERIC    | object of shared `Decimal`       | None        |
 | FLOAT64                | float64                          | NaN         |
 | BOOL                   | object of bool; bool if REQUIRED | None        |
 | DATE, DATETIME         | datetime64[ns]                   | NaT         |
@@ -108,13 +108,14 @@ def _float(values: "pa.ChunkedArray", column: Column) -> Any:
 
 
 def _numeric(values: "pa.ChunkedArray", column: Column) -> Any:
+    import numpy as np
     import pyarrow as pa
 
-    # pyarrow 26 casts a decimal to a double that is up to an ulp off (0.3 may become 0.30000000000000004); through
-    # its text the nearest double is found.
-    if pa.types.is_decimal(values.type):
-        values = values.cast(pa.string())
-    return values.cast(pa.float64()).to_numpy()
+    if not pa.types.is_decimal(values.type):
+        values = values.cast(pa.int64()).cast(pa.decimal128(38, 9))
+    encoded = values.combine_chunks().dictionary_encode()
+    shown = np.array([*encoded.dictionary.to_pylist(), None], dtype=object)
+    return shown[encoded.indices.fill_null(len(shown) - 1).to_numpy()]
 
 
 def _boolean(values: "pa.ChunkedArray", column: Column) -> Any:

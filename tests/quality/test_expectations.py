@@ -39,10 +39,12 @@ def test_the_columns_read_include_pairs_lists_and_row_conditions() -> None:
     ("condition", "columns"),
     [
         ('kind == "not a column" and cost > 3', {"kind", "cost"}),
-        ("kind.notnull() & abs(cost) > 3", {"kind", "cost"}),
+        ("kind.notnull() & 3 < cost", {"kind", "cost"}),
+        ('col("kind").isin(["a"])', {"kind"}),
         ("kind in ['a', 'b'] and not open", {"kind", "open"}),
         ("`unit price` > 1", {"unit price"}),
-        ("cost >", {"cost"}),
+        ("cost > list_cost", {"cost", "list_cost"}),
+        ("cost >", set()),
     ],
 )
 def test_a_row_condition_in_text_names_its_columns_and_nothing_else(condition: str, columns: set[str]) -> None:

@@ -216,7 +216,34 @@ def test_a_query_that_is_wrong_does_not_spoil_the_others_counted_with_it(week: A
     assert "nobody" in str(outcomes[1].error)
 
 
-def test_a_query_that_the_warehouse_refuses_is_raised_and_nothing_passes(week: Any, pushed: Any, suite_of: Any) -> None:
-    broken = replace(week, table=pa.table({"usage_date": week.table["usage_date"]}))
-    with pytest.raises(Exception, match="amount"):
-        pushed(broken, suite_of(("expect_column_values_to_not_be_null", {"column": "amount"})))
+def refusing(staged: Any, column: str) -> Any:
+    """The staged rows in a warehouse that refuses every query which names the column."""
+
+    def run_query(self: Any, sql: str) -> pa.Table:
+        if column in sql:
+            raise ConnectionError(f"{column} is beyond its type")
+        return staged.run_query(sql)
+
+    return type("Refusing", (type(staged),), {"run_query": run_query})(staged.table, staged.partitions)
+
+
+@pytest.mark.parametrize("only_if_exact", [True, False])
+def test_a_query_that_the_warehouse_refuses_fails_its_checks_alone_and_no_frame_answers_for_it(
+    week: Any, pushed: Any, suite_of: Any, only_if_exact: bool
+) -> None:
+    suite = suite_of(
+        ("expect_column_sum_to_be_between", {"column": "amount", "max_value": 10_000_000}),
+        ("expect_column_values_to_not_be_null", {"column": "amount", "mostly": 0}),
+        ("expect_column_sum_to_be_between", {"column": "quantity", "max_value": 10_000_000}),
+    )
+    outcomes, _, framed = pushed(refusing(week, "amount"), suite, only_if_exact=only_if_exact)
+    assert [o.passed for o in outcomes] == [False, False, True]
+    assert all("amount" in str(o.error) for o in outcomes[:2])
+    assert outcomes[0].failed_partitions == week.partitions
+    assert not framed
+
+
+def test_an_error_of_the_warehouse_about_a_sensitive_column_is_not_shown(week: Any, pushed: Any, suite_of: Any) -> None:
+    suite = suite_of(("expect_column_max_to_be_between", {"column": "amount", "max_value": 10}))
+    (outcome,), _, _ = pushed(refusing(week, "amount"), suite, sensitive=frozenset({"amount"}))
+    assert "is not shown" in str(outcome.error)
