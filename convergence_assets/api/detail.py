@@ -10,6 +10,7 @@ import dagster as dg
 from convergence_assets import dagster_compat
 from convergence_assets.api.models import Check, RunError, Step
 from convergence_assets.api.reading import OwnRun
+from convergence_assets.assets.check_events import is_of_a_day
 from convergence_assets.ledger.meaning import error_of
 from convergence_assets.ledger.rows import plain
 from convergence_assets.ledger.seeing import table_of
@@ -87,8 +88,9 @@ def _take(found: Steps, by_step: dict[str, Step], said: dg.DagsterEvent, moment:
             by_step.setdefault(key, _planned(table[1], table[2]))
     elif kind == Kind.ASSET_CHECK_EVALUATION:
         table = table_of(said.asset_check_evaluation_data.asset_key)
-        if table and table[0] == tenant_id:
-            found.checks.append(_check(table[1], table[2], said))
+        metadata = _plain(said.asset_check_evaluation_data.metadata)
+        if table and table[0] == tenant_id and not is_of_a_day(metadata):
+            found.checks.append(_check(table[1], table[2], said, metadata))
     elif key in by_step:
         step = by_step[key]
         if kind == Kind.ASSET_MATERIALIZATION:
@@ -136,9 +138,8 @@ def _published(step: Step, said: dg.DagsterEvent) -> None:
         step.partitions_published.append(found.partition)
 
 
-def _check(pipeline: str, table: str, said: dg.DagsterEvent) -> Check:
+def _check(pipeline: str, table: str, said: dg.DagsterEvent, metadata: Mapping[str, Any]) -> Check:
     found = said.asset_check_evaluation_data
-    metadata = _plain(found.metadata)
     return Check(
         pipeline_id=pipeline,
         table=table,

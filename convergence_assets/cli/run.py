@@ -24,13 +24,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Check:
-    """One check's result in a run; `partitions` are those it failed for (empty: all, or passed)."""
+    """One check's result in a run; `partitions` are those it failed for (empty: all, or passed), `examples` up to
+    twenty unexpected values or rows, masked where they must be."""
 
     table: str
     name: str
     severity: str
     passed: bool
     partitions: tuple[str, ...]
+    unexpected_count: int | None = None
+    examples: tuple[str, ...] = ()
+    error: str | None = None
 
 
 @dataclass(frozen=True)
@@ -174,6 +178,9 @@ def _result(result: "dg.ExecuteInProcessResult", published: dict[str, dict[str, 
                     str(said["severity"].value),
                     evaluation.passed,
                     partitions,
+                    said["unexpected_count"].value if "unexpected_count" in said else None,
+                    tuple(map(str, said["examples"].value)) if "examples" in said else (),
+                    str(said["error"].value) if "error" in said else None,
                 )
             )
         elif event.is_step_failure and failure is None:
