@@ -163,6 +163,18 @@ def stopped_schedules(instance: dg.DagsterInstance, location: str | None = None)
     }
 
 
+def schedule_states(instance: dg.DagsterInstance) -> Mapping[str, Mapping[str, bool]]:
+    """By code location the schedules that Dagster knows of, each with whether somebody has switched it off."""
+    from dagster._core.definitions.run_request import InstigatorType
+    from dagster._core.scheduler.instigation import InstigatorStatus
+
+    found: dict[str, dict[str, bool]] = {}
+    for state in instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE):
+        location = state.origin.repository_origin.code_location_origin.location_name
+        found.setdefault(location, {})[state.instigator_name] = state.status == InstigatorStatus.STOPPED
+    return found
+
+
 def set_pool_limit(instance: dg.DagsterInstance, pool: str, limit: int) -> None:
     """How many runs of a pool may be in progress at once."""
     instance.event_log_storage.set_concurrency_slots(pool, limit)

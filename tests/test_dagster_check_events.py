@@ -49,9 +49,10 @@ def test_evaluations_of_a_ranges_days_are_stored_with_their_materialisation(inst
         stored = instance.event_log_storage.get_asset_check_execution_history(dg.AssetCheckKey(KEY, "rows"), limit=9)
         found = {record.partition: record.evaluation for record in stored}
         assert set(found) == {None, "2026-10-01", "2026-10-02", "2026-10-03"}
-        target = found["2026-10-02"] and found["2026-10-02"].target_materialization_data
-        assert target is not None
-        assert target.run_id == result.run_id
+        second = found["2026-10-02"]
+        assert second is not None
+        assert second.target_materialization_data is not None
+        assert second.target_materialization_data.run_id == result.run_id
 
 
 def test_a_planned_check_is_not_stored_and_what_waits_with_it_is(instance: dg.DagsterInstance) -> None:

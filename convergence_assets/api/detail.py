@@ -76,6 +76,11 @@ def steps_of(instance: dg.DagsterInstance, run_id: str, tenant_id: str) -> Steps
             if entry.dagster_event is not None:
                 _take(found, by_step, entry.dagster_event, datetime.fromtimestamp(entry.timestamp, UTC), tenant_id)
     found.complete = not more and read > 0
+    run = instance.get_run_by_id(run_id)
+    if found.complete and run is not None and run.is_finished:
+        for step in by_step.values():
+            if step.status == "waiting":  # Dagster says nothing of a step whose upstream failed
+                step.status = "skipped"
     found.steps = list(by_step.values())
     return found
 

@@ -48,7 +48,7 @@ def shown(instance: dg.DagsterInstance, check: str, table: dg.AssetKey = LINES) 
     """The days of a check by the status that Dagster's Checks tab counts them under."""
     key = dg.AssetCheckKey(table, check)
     state = instance.event_log_storage.get_asset_check_state([(key, DAILY)])[key]
-    days = {status.value: sorted(subset.value.get_partition_keys()) for status, subset in state.subsets.items()}
+    days = {status.value: sorted(subset.subset_value.get_partition_keys()) for status, subset in state.subsets.items()}
     return {status: found for status, found in days.items() if found}
 
 
@@ -84,10 +84,9 @@ def test_a_range_is_evaluated_day_by_day_and_what_it_skipped_is_shown_as_nothing
 def test_the_ledger_and_the_log_have_a_check_and_day_once(project: Project, instance: dg.DagsterInstance) -> None:
     load(project, WEEK, impossible=WEEK[3])
     run_id = run(project, instance, WEEK[0], WEEK[-1]).run_id
-    registry = load_tenants(project.settings)
-    rows = [
-        (row.values["check_name"], row.values["partition"]) for row in replay(instance, run_id, registry.tenants).checks
-    ]
+    replayed = replay(instance, run_id, load_tenants(project.settings).tenants)
+    assert replayed is not None
+    rows = [(row.values["check_name"], row.values["partition"]) for row in replayed.checks]
     assert len(rows) == len(set(rows)) == 5 * 7
     said = [line.message for line in lines(instance, run_id) if line.event == "check" and line.level != "debug"]
     assert len(said) == 5
