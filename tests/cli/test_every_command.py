@@ -51,7 +51,7 @@ DATED = {
     "run": [["--partition"]],
     "backfill": [["--to", DAY, "--from"], ["--from", DAY, "--to"]],
     "compile": [["--partition"]],
-    "costs": [["--since"], ["--until"]],
+    "costs": [["--from"], ["--to"]],
     "changes": [["--since"]],
     "restore": [["--yes", "--as-of"]],
     "locks release": [["--partition"]],
@@ -151,7 +151,7 @@ def test_a_pipeline_that_is_not_there_is_named_with_the_nearest(name: str) -> No
 @pytest.mark.parametrize(("name", "before"), [(name, before) for name in DATED for before in DATED[name]])
 @pytest.mark.parametrize("typed", ["2026-02-30", "yesterday", ""])
 def test_a_day_that_is_none_is_answered_with_what_is_expected(name: str, before: list[str], typed: str) -> None:
-    if not typed and before[-1] in ("--until", "--start-date"):
+    if not typed and (name, before[-1]) in {("costs", "--to"), ("tenants onboard", "--start-date")}:
         pytest.skip("an empty one is none")
     result = given(*arguments(name), *before, typed)
     assert result.exit_code != 0

@@ -10,7 +10,7 @@ from convergence_assets.operations.code_location import Webserver, stale
 from convergence_assets.operations.doctor.examine import Finding, Setup, State
 from convergence_assets.operations.routing import routes_of
 from convergence_assets.tenancy.accepted import AcceptedStore
-from convergence_assets.tenancy.folder import read_folder
+from convergence_assets.tenancy.folder import UnreadableFolder, read_folder
 
 _SHOWN = 5
 
@@ -86,13 +86,17 @@ def daemon(setup: Setup) -> Iterator[Finding]:
 
 
 def _never_started(setup: Setup) -> Finding:
+    try:
+        tenants = list(setup.registry.tenants.values())
+    except UnreadableFolder:  # another check's finding
+        tenants = []
     waiting = sorted(
         tenant.tenant_id
-        for tenant in setup.registry.tenants.values()
+        for tenant in tenants
         if tenant.enabled and not tenant.paused and not all(pipeline.paused for pipeline in tenant.pipelines)
     )
     if not waiting:
-        return Finding("daemon", "ok", "it was not started yet, and every tenant is paused: nothing waits for it")
+        return Finding("daemon", "ok", "it was not started yet, and no tenant waits for it: all are paused")
     seen = f"it was never started: no day of {_listed(waiting)} is asked for"
     return Finding("daemon", "broken", seen, "convergence up, or dagster-daemon run -w workspace.yaml beside the rest")
 
