@@ -42,6 +42,7 @@ from benchmarks.measuring import Cost, machine, measured, stdout_dropped
 from benchmarks.peers.environment import FOLDER, command_of
 from benchmarks.project import load_bills, project
 from benchmarks.tenant_day import Launching, launching
+from convergence_assets.assets.check_events import is_of_a_day
 from convergence_assets.operations import warm
 
 FIRST = date(2026, 10, 1)
@@ -134,7 +135,8 @@ def launched(platform: Launching, spans: Sequence[Sequence[date]]) -> tuple[Cost
 
 def checks_passed(instance: dg.DagsterInstance, run_id: str) -> int:
     found = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
-    return sum(e.dagster_event.asset_check_evaluation_data.passed for e in found if e.dagster_event)
+    evaluations = [e.dagster_event.asset_check_evaluation_data for e in found if e.dagster_event]
+    return sum(e.passed for e in evaluations if not is_of_a_day(e.metadata))
 
 
 def _cpu(process: psutil.Process) -> float:

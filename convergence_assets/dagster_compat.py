@@ -72,17 +72,52 @@ def keep_connections(instance: dg.DagsterInstance) -> None:
         )
 
 
-def planned_as_evaluated(event: dg.EventLogEntry) -> dg.EventLogEntry:
-    """A check of no partitions planned for none: Dagster 1.13 plans one for every partition of its run and evaluates it
-    once for none, so that none of the planned ones ever ends."""
-    from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
+def is_planned_check(event: dg.EventLogEntry) -> bool:
+    """Whether an event says no more than that a run intends to evaluate a check."""
+    return event.dagster_event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED
 
-    said = event.dagster_event
-    planned = said.event_specific_data if said else None
-    if said is None or not isinstance(planned, AssetCheckEvaluationPlanned) or planned.partitions_subset is None:
-        return event
-    once = AssetCheckEvaluationPlanned(asset_key=planned.asset_key, check_name=planned.check_name)
-    return event._replace(dagster_event=said._replace(event_specific_data=once))
+
+def take_last_of_batch(instance: dg.DagsterInstance, batch_id: str) -> dg.EventLogEntry | None:
+    """The last event that waits to be stored with others of its batch, taken out of it; None where none waits."""
+    waiting = instance._event_buffer.get(batch_id)
+    return waiting.pop() if waiting else None
+
+
+def latest_materializations(
+    instance: dg.DagsterInstance, asset_key: dg.AssetKey, partitions: Collection[str]
+) -> Mapping[str, Any]:
+    """What evaluations of these partitions are about: the latest materialisation of each that has one."""
+    from dagster._core.definitions.asset_checks.asset_check_evaluation import (
+        AssetCheckEvaluationTargetMaterializationData,
+    )
+
+    newest = instance.event_log_storage.get_latest_storage_id_by_partition(
+        asset_key, dg.DagsterEventType.ASSET_MATERIALIZATION, set(partitions)
+    )
+    wanted = dg.AssetRecordsFilter(asset_key=asset_key, storage_ids=list(newest.values()))
+    records = instance.fetch_materializations(wanted, limit=len(newest)).records if newest else []
+    return {
+        str(record.partition_key): AssetCheckEvaluationTargetMaterializationData(
+            run_id=record.run_id, storage_id=record.storage_id, timestamp=record.timestamp
+        )
+        for record in records
+    }
+
+
+def log_check_evaluations(context: dg.AssetExecutionContext, evaluations: Sequence[dg.AssetCheckEvaluation]) -> None:
+    """As `context.log_event` of each, which stores them one by one; these are stored together."""
+    from dagster._core.events import DagsterEventBatchMetadata, generate_event_batch_id
+
+    step, batch = context.get_step_execution_context(), generate_event_batch_id()  # type: ignore[no-untyped-call]
+    for number, evaluation in enumerate(evaluations, 1):
+        dg.DagsterEvent.from_step(
+            dg.DagsterEventType.ASSET_CHECK_EVALUATION,
+            step,
+            evaluation,
+            f"Asset check '{evaluation.check_name}' {'passed' if evaluation.passed else 'did not pass'} "
+            f"on {evaluation.partition}.",
+            DagsterEventBatchMetadata(batch, number == len(evaluations)),
+        )
 
 
 def without_secrets(value: T, redacted: Callable[[str], str]) -> T:
@@ -126,6 +161,18 @@ def stopped_schedules(instance: dg.DagsterInstance, location: str | None = None)
         if state.status == InstigatorStatus.STOPPED
         and location in (None, state.origin.repository_origin.code_location_origin.location_name)
     }
+
+
+def schedule_states(instance: dg.DagsterInstance) -> Mapping[str, Mapping[str, bool]]:
+    """By code location the schedules that Dagster knows of, each with whether somebody has switched it off."""
+    from dagster._core.definitions.run_request import InstigatorType
+    from dagster._core.scheduler.instigation import InstigatorStatus
+
+    found: dict[str, dict[str, bool]] = {}
+    for state in instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE):
+        location = state.origin.repository_origin.code_location_origin.location_name
+        found.setdefault(location, {})[state.instigator_name] = state.status == InstigatorStatus.STOPPED
+    return found
 
 
 def set_pool_limit(instance: dg.DagsterInstance, pool: str, limit: int) -> None:

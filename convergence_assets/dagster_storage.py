@@ -46,10 +46,10 @@ from convergence_assets.settings import Settings
 _IN_THE_INDEX = frozenset({*ASSET_EVENTS, *ASSET_CHECK_EVENTS, *EVENT_TYPE_TO_PIPELINE_RUN_STATUS})
 _NEW_EVENT, _NEW_CHECK = SqlEventLogStorageTable.insert(), AssetCheckExecutionsTable.insert()
 _EVALUATED = AssetCheckExecutionsTable.update().where(
-    AssetCheckExecutionsTable.c.asset_key == db.bindparam("of_asset"),
-    AssetCheckExecutionsTable.c.check_name == db.bindparam("of_check"),
-    AssetCheckExecutionsTable.c.run_id == db.bindparam("of_run"),
-    AssetCheckExecutionsTable.c.partition.is_(None),
+    AssetCheckExecutionsTable.c.asset_key == db.bindparam("planned_asset_key"),
+    AssetCheckExecutionsTable.c.check_name == db.bindparam("planned_check_name"),
+    AssetCheckExecutionsTable.c.run_id == db.bindparam("planned_run_id"),
+    AssetCheckExecutionsTable.c.partition.is_not_distinct_from(db.bindparam("planned_partition")),
 )
 
 READABLE_AFTER_SECONDS = 0.02
@@ -182,29 +182,11 @@ class EventLogStorage(SqliteEventLogStorage):
                 self._store_asset_event(index, event, event_id)
             elif event.dagster_event_type == DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED:
                 index.execute(_NEW_CHECK, list(_planned(event, row, event_id)))
-            elif event.dagster_event_type in ASSET_CHECK_EVENTS and not self._evaluated(index, event, row, event_id):
-                self.store_asset_check_event(event, event_id)
-
-    def _evaluated(self, index: Connection, event: EventLogEntry, row: dict[str, Any], event_id: int) -> bool:
-        """Write what came of a check where its run planned it once, for no partition; whether it did."""
-        evaluation = event.get_dagster_event().asset_check_evaluation_data
-        if not event.run_id or evaluation.partition is not None:
-            return False
-        target = evaluation.target_materialization_data
-        status = Status.SUCCEEDED if evaluation.passed else Status.FAILED
-        found = {
-            "of_asset": evaluation.asset_key.to_string(),
-            "of_check": evaluation.check_name,
-            "of_run": event.run_id,
-        }
-        said = {
-            "execution_status": status.value,
-            "evaluation_event": row["event"],
-            "evaluation_event_timestamp": row["timestamp"],
-            "evaluation_event_storage_id": event_id,
-            "materialization_event_storage_id": target.storage_id if target else None,
-        }
-        return index.execute(_EVALUATED, found | said).rowcount == 1
+            elif event.dagster_event_type in ASSET_CHECK_EVENTS:
+                if event.run_id:
+                    _store_evaluation(index, event, row, event_id)
+                else:
+                    self.store_asset_check_event(event, event_id)
 
     def has_table(self, table_name: str) -> bool:
         """Whether the index has it; asked for every check."""
@@ -350,6 +332,29 @@ class SqliteStorage(DagsterSqliteStorage):
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> Self:
         home = os.environ.get("DAGSTER_HOME") or str(Settings.from_env().dagster_home)
         return cls.from_local(config_value.get("base_dir", home), inst_data=inst_data)
+
+
+def _store_evaluation(index: Connection, event: EventLogEntry, row: dict[str, Any], event_id: int) -> None:
+    """Write what came of a check, over the row of its run and partition where that planned it."""
+    evaluation = event.get_dagster_event().asset_check_evaluation_data
+    target = evaluation.target_materialization_data
+    status = Status.SUCCEEDED if evaluation.passed else Status.FAILED
+    values = {
+        "execution_status": status.value,
+        "evaluation_event": row["event"],
+        "evaluation_event_timestamp": row["timestamp"],
+        "evaluation_event_storage_id": event_id,
+        "materialization_event_storage_id": target.storage_id if target else None,
+    }
+    names = {
+        "asset_key": evaluation.asset_key.to_string(),
+        "check_name": evaluation.check_name,
+        "run_id": event.run_id,
+        "partition": evaluation.partition,
+    }
+    planned = {f"planned_{name}": value for name, value in names.items()}
+    if not index.execute(_EVALUATED, planned | values).rowcount:
+        index.execute(_NEW_CHECK, names | values)
 
 
 def _planned(event: EventLogEntry, row: dict[str, Any], event_id: int) -> Iterator[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,9 @@ class SettingsError(ValueError):
     """An environment variable says something that cannot be followed; the message names it and the remedy."""
 
 
+_LOCATION = re.compile(r"tenants-([1-9]\d*)-of-([1-9]\d*)")
+
+
 @dataclass(frozen=True)
 class Shard:
     """One of `of` parts of the tenants, told by their ids: a tenant changes its part only where `of` changes."""
@@ -27,6 +31,17 @@ class Shard:
     def holds(self, tenant_id: str) -> bool:
         """Whether the tenant is in this part; every tenant is in exactly one."""
         return int.from_bytes(hashlib.sha256(tenant_id.encode()).digest()[:8], "big") % self.of == self.number - 1
+
+    @property
+    def location_name(self) -> str:
+        """The code location of this part, as `convergence workspace` names it."""
+        return f"tenants-{self.number}-of-{self.of}"
+
+    @classmethod
+    def of_location(cls, name: str) -> "Shard | None":
+        """The part that a code location has; None where its name does not tell."""
+        found = _LOCATION.fullmatch(name)
+        return cls(int(found[1]), int(found[2])) if found else None
 
     def __str__(self) -> str:
         return f"{self.number}/{self.of}"

@@ -11,7 +11,6 @@ from secrets import token_hex
 
 import sqlalchemy as sa
 
-from convergence_assets import dagster_compat
 from convergence_assets.api import reading
 from convergence_assets.api.access import Caller
 from convergence_assets.api.deployment import Deployment
@@ -28,8 +27,9 @@ from convergence_assets.control.store import ControlStore
 from convergence_assets.control.tables import api_requests
 from convergence_assets.control.tables import requests as planned
 from convergence_assets.local_days import why_unfinished
-from convergence_assets.scheduling.launching import schedule_name
+from convergence_assets.scheduling.explain import SWITCHED_OFF, UNSEEN
 from convergence_assets.scheduling.room import stretches
+from convergence_assets.scheduling.switched_off import switched_off
 from convergence_assets.scheduling.targets import Target
 
 LONGEST_RANGE_DAYS = 366
@@ -49,8 +49,8 @@ def ask(
     """
     store = deployment.store
     _check_days(target, first, last, store.now())
-    if schedule_name(*target.schedule) in dagster_compat.stopped_schedules(deployment.instance):
-        raise _paused("its schedule is switched off in Dagster")
+    if switched_off(deployment.instance)(target):
+        raise _paused(SWITCHED_OFF)
     with store.write("planner") as connection:
         said = reading.paused(connection, target.tenant_id)
         if target.paused or (reason := said.get(target.pipeline) or said.get("")):
@@ -81,6 +81,7 @@ def standing(connection: sa.Connection, asked: Asked) -> RunRequest:
     days = days_of(asked.first_day, asked.last_day)
     name = (asked.tenant_id, asked.pipeline)
     left = planning.outstanding(connection, *name, days)
+    unseen = f"; {UNSEEN}" if left and not planning.was_looked_at(connection, name) else ""
     made = reading.overlapping(connection, *name, asked.first_day, asked.last_day, asked.asked_at - _SLACK)
     active = any(own.run.status in ("queued", "running") for own in made)
     return RunRequest(
@@ -94,7 +95,7 @@ def standing(connection: sa.Connection, asked: Asked) -> RunRequest:
         run_id=made[0].run.run_id if made else None,
         runs=[RunOfRequest(run_id=o.run.run_id, status=o.run.status, partition=o.run.partition) for o in made],
         waiting=[
-            WaitingDay(partition=row.day, state=row.state, reason=row.reason)
+            WaitingDay(partition=row.day, state=row.state, reason=f"{row.reason}{unseen}")
             for row in sorted(left, key=lambda row: row.day)
         ],
     )

@@ -10,6 +10,7 @@ import dagster as dg
 from convergence_assets import dagster_compat
 from convergence_assets.api.models import Check, RunError, Step
 from convergence_assets.api.reading import OwnRun
+from convergence_assets.assets.check_events import is_of_a_day
 from convergence_assets.ledger.meaning import error_of
 from convergence_assets.ledger.rows import plain
 from convergence_assets.ledger.seeing import table_of
@@ -76,6 +77,11 @@ def steps_of(instance: dg.DagsterInstance, run_id: str, tenant_id: str) -> Steps
             if entry.dagster_event is not None:
                 _take(found, by_step, entry.dagster_event, datetime.fromtimestamp(entry.timestamp, UTC), tenant_id)
     found.complete = not more and read > 0
+    run = instance.get_run_by_id(run_id)
+    if found.complete and run is not None and run.is_finished:
+        for step in by_step.values():
+            if step.status == "waiting":  # Dagster says nothing of a step whose upstream failed
+                step.status = "skipped"
     found.steps = list(by_step.values())
     return found
 
@@ -88,8 +94,9 @@ def _take(found: Steps, by_step: dict[str, Step], said: dg.DagsterEvent, moment:
             by_step.setdefault(key, _planned(table[1], table[2]))
     elif kind == Kind.ASSET_CHECK_EVALUATION:
         table = table_of(said.asset_check_evaluation_data.asset_key)
-        if table and table[0] == tenant_id:
-            found.checks.append(_check(table[1], table[2], said))
+        metadata = _plain(said.asset_check_evaluation_data.metadata)
+        if table and table[0] == tenant_id and not is_of_a_day(metadata):
+            found.checks.append(_check(table[1], table[2], said, metadata))
     elif key in by_step:
         step = by_step[key]
         if kind == Kind.ASSET_MATERIALIZATION:
@@ -137,9 +144,8 @@ def _published(step: Step, said: dg.DagsterEvent) -> None:
         step.partitions_published.append(found.partition)
 
 
-def _check(pipeline: str, table: str, said: dg.DagsterEvent) -> Check:
+def _check(pipeline: str, table: str, said: dg.DagsterEvent, metadata: Mapping[str, Any]) -> Check:
     found = said.asset_check_evaluation_data
-    metadata = _plain(found.metadata)
     return Check(
         pipeline_id=pipeline,
         table=table,

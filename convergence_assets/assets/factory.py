@@ -10,9 +10,8 @@ from typing import Any
 
 import dagster as dg
 
+from convergence_assets.assets.check_events import check_specs
 from convergence_assets.assets.materialize import StepRun, execute
-from convergence_assets.assets.structure import declared_structural
-from convergence_assets.assets.translation import expectations
 from convergence_assets.pipelines.models import BigQueryStep, ColumnSpec
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import Rejection, Source, Step, Tenant, TenantPipeline, TenantRegistry
@@ -26,8 +25,10 @@ def build_assets(registry: TenantRegistry, settings: Settings) -> list[dg.Assets
     assets: list[dg.AssetsDefinition | dg.AssetSpec] = []
     sources: set[dg.AssetKey] = set()
     with warnings.catch_warnings():
-        # Backfill policies and nonexistent upstream partitions are beta in Dagster 1.13; both are held by tests.
+        # In Dagster 1.13 backfill policies and upstream partitions that do not exist are beta, a check's partitions are
+        # a preview: tests hold all three.
         warnings.simplefilter("ignore", dg.BetaWarning)
+        warnings.simplefilter("ignore", dg.PreviewWarning)
         for tenant in registry.tenants.values():
             if tenant.enabled:
                 assets += _tenant_assets(tenant, settings, sources)
@@ -74,6 +75,7 @@ def _tenant_assets(
 def _asset(run: StepRun, keys: dict[str, dg.AssetKey]) -> dg.AssetsDefinition:
     tenant, pipeline, step = run.tenant, run.pipeline, run.step
     key = keys[step.table]
+    days = _daily(pipeline.start_date, tenant.timezone)
     read = [keys[name] for name in step.upstream] + [source_key(source) for source in step.sources.values()]
 
     @dg.asset(
@@ -83,8 +85,8 @@ def _asset(run: StepRun, keys: dict[str, dg.AssetKey]) -> dg.AssetsDefinition:
             for k in read
             if k != key
         ],
-        partitions_def=_daily(pipeline.start_date, tenant.timezone),
-        check_specs=_check_specs(key, run),
+        partitions_def=days,
+        check_specs=check_specs(key, step, days, reads_pipelines=bool(run.upstream_pipelines)),
         group_name=tenant.tenant_id,
         description=step.spec.description,
         owners=list(tenant.owners),
@@ -99,24 +101,6 @@ def _asset(run: StepRun, keys: dict[str, dg.AssetKey]) -> dg.AssetsDefinition:
         yield from execute(run, context)
 
     return materialize
-
-
-def _check_specs(key: dg.AssetKey, run: StepRun) -> list[dg.AssetCheckSpec]:
-    step = run.step
-    specs = [
-        dg.AssetCheckSpec(s.name, asset=key, description=s.description, metadata={"severity": s.severity})
-        for s in declared_structural(step.spec.when_empty, reads_pipelines=bool(run.upstream_pipelines))
-    ]
-    specs += [
-        dg.AssetCheckSpec(
-            e.name,
-            asset=key,
-            description=str(e.meta.get("reason") or e.type.replace("_", " ")),
-            metadata={"severity": e.severity, "expectation": e.type, "kwargs": dg.MetadataValue.json(dict(e.kwargs))},
-        )
-        for e in expectations(step.suite)
-    ]
-    return specs
 
 
 def _definition_metadata(step: Step) -> dict[str, object]:

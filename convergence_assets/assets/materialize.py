@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from convergence_assets.assets.check_events import check_results
 from convergence_assets.assets.day_metadata import Totals, day_metadata, money_totals
 from convergence_assets.assets.files import source_files
 from convergence_assets.assets.late_data import markers
@@ -180,7 +181,7 @@ def stopped_partitions(outcomes: Sequence[CheckOutcome], days: Sequence[date]) -
 def execute(
     run: StepRun, context: dg.AssetExecutionContext
 ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[None]]:
-    """The body of an asset: yields one result a check, then the materialisation, or fails naming the next step.
+    """The body of an asset: yields the materialisation, then one result a check, or fails naming the next step.
 
     What may pass by itself is tried again. Not by a retry policy: with one, Dagster tries a step again that was
     interrupted, and a run that somebody ended goes on (dagster 1.13).
@@ -213,7 +214,6 @@ def _execute(
             metadata={"error_class": error.error_class, "runbook": error.anchor},
             allow_retries=error.retryable,
         ) from error
-    yield from (check_result(o, context.asset_key, window.days, tuple(report.stopped)) for o in report.outcomes)
     metadata = statement_metadata(run.tenant, run.pipeline, run.step, report.statements)
     by_day = {
         day: day_metadata(day, rows, report.totals, run.step.spec, report.outcomes)
@@ -223,6 +223,7 @@ def _execute(
         for day, own in by_day.items():
             context.add_asset_metadata(own, asset_key=context.asset_key, partition_key=day.isoformat())
         yield dg.MaterializeResult(asset_key=context.asset_key, metadata=metadata)
+        yield from check_results(context, report.outcomes, window.days, ())
         return
     for day, own in by_day.items():
         context.log_event(dg.AssetMaterialization(context.asset_key, partition=day.isoformat(), metadata=own))
@@ -231,6 +232,7 @@ def _execute(
         seen = {"staged_rows": report.staged_rows[day], "stopped_by": list(names)}
         description = f"not published: {', '.join(names)}"
         context.log_event(dg.AssetObservation(context.asset_key, description, metadata=seen, partition=day.isoformat()))
+    yield from check_results(context, report.outcomes, window.days, report.stopped)
     reasons = "; ".join(f"{day}: {', '.join(names)}" for day, names in report.stopped.items())
     raise dg.Failure(
         description=(
@@ -251,46 +253,3 @@ def origin_run_id(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
             return run.parent_run_id
         run = parent
     return run.run_id
-
-
-def check_result(
-    outcome: CheckOutcome, asset_key: dg.AssetKey, days: Sequence[date], held_back: Sequence[date]
-) -> dg.AssetCheckResult:
-    """An outcome over these days as Dagster records it; `info` and `warning` never block.
-
-    `partitions` says of each day how it was judged, where there are several; `held_back` are those that were not
-    published, whichever check is to blame.
-    """
-    metadata: dict[str, object] = {
-        "severity": outcome.severity,
-        "expectation": outcome.type,
-        "column": outcome.column,
-        "observed_value": outcome.observed_value,
-        "unexpected_count": outcome.unexpected_count,
-        "unexpected_percent": outcome.unexpected_percent,
-        "examples": list(outcome.examples) or None,
-        "failed_partitions": list(outcome.failed_partitions) or None,
-        "partitions": {d.isoformat(): _judged(outcome, d) for d in days} if len(days) > 1 else None,
-        "held_back": [d.isoformat() for d in held_back] or None,
-        "error": outcome.error,
-    }
-    return dg.AssetCheckResult(
-        asset_key=asset_key,
-        check_name=outcome.name,
-        passed=outcome.passed,
-        severity=dg.AssetCheckSeverity.ERROR if outcome.severity == "critical" else dg.AssetCheckSeverity.WARN,
-        metadata={k: v for k, v in metadata.items() if v is not None},  # type: ignore[misc]
-        description=outcome.error,
-    )
-
-
-def _judged(outcome: CheckOutcome, day: date) -> dict[str, object]:
-    one = outcome.partitions.get(day.isoformat())
-    if one is None:  # judged over all days together
-        return {"passed": outcome.passed}
-    said = {
-        "observed_value": one.observed_value,
-        "unexpected_count": one.unexpected_count,
-        "unexpected_percent": one.unexpected_percent,
-    }
-    return {"passed": one.passed} | {k: v for k, v in said.items() if v is not None}

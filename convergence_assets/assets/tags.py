@@ -7,14 +7,17 @@ REQUEST_TAG = "convergence/request"
 CONFIG_VERSION_TAG = "convergence/config_version"
 """The beginning of the hash of the tenant's files that a run has loaded."""
 TRIGGER_TAG = "convergence/trigger"
-"""What made somebody ask for a run: schedule, catch_up, api, backfill or manual; absent, a person did."""
+"""What made somebody ask for a run: schedule, catch_up, api or backfill; absent, a person did."""
+MANUAL = "manual"
 TRIGGERED_BY_TAG = "convergence/triggered_by"
 """Who asked for a run: of one over the API the key's id."""
 
 
 def run_tags(tenant_id: str, pipeline: str, first: date, last: date, trigger: str) -> dict[str, str]:
     """The tags of a run over the partitions [first, last]; more than one are Dagster's range in one run."""
-    tags = {"tenant": tenant_id, "pipeline": pipeline, TRIGGER_TAG: trigger}
+    tags = {"tenant": tenant_id, "pipeline": pipeline}
+    if trigger != MANUAL:
+        tags[TRIGGER_TAG] = trigger
     if first != last:
         tags["dagster/asset_partition_range_start"] = first.isoformat()
         tags["dagster/asset_partition_range_end"] = last.isoformat()

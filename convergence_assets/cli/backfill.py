@@ -17,6 +17,7 @@ from convergence_assets.assets.window import days_of
 from convergence_assets.cli.choosing import pipeline_of, running_tenant_of
 from convergence_assets.cli.instance import open_instance
 from convergence_assets.cli.run import Definitions, RunResult, finished_days_between
+from convergence_assets.cli.tables import print_table
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import Tenant, TenantPipeline
 from convergence_assets.tenancy.registry import load_tenants
@@ -130,7 +131,7 @@ def _summary(asked: int, left: int, missing: Sequence[date]) -> None:
     table.add_row("published now", str(left - len(missing)))
     table.add_row("not published", str(len(missing)), style="red" if missing else None)
     console = Console(soft_wrap=True, highlight=False)
-    console.print(table)
+    print_table(table)
     if missing:
         named = ", ".join(map(str, missing[:10])) + (" ..." if len(missing) > 10 else "")
         console.print(f"not published: {named}. Next: read the reasons above, then give the same command again")

@@ -4,12 +4,12 @@ import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Column, Table
+from rich.table import Table
 from rich.text import Text
 
 from convergence_assets.cli.choosing import tenant_of
 from convergence_assets.cli.moments import moment
+from convergence_assets.cli.tables import print_table, prose
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_tenants
 
@@ -43,13 +43,15 @@ def changes(
         for one in found:
             typer.echo(json.dumps(vars(one) | {"moment": one.moment.isoformat()}))
         return
-    console = Console(soft_wrap=True, highlight=False)
-    console.print(table_of(found) if found else f"nothing has changed since {begin:%Y-%m-%dT%H:%M:%SZ}")
+    if found:
+        print_table(table_of(found))
+    else:
+        typer.echo(f"nothing has changed since {begin:%Y-%m-%dT%H:%M:%SZ}")
 
 
 def table_of(found: "list[Happened]") -> Table:
     """A row a change."""
-    table = Table("when (UTC)", "kind", "tenant", "of", Column("what", overflow="fold"), "by")
+    table = Table("when (UTC)", "kind", "tenant", "of", prose("what"), "by")
     for one in found:
         cells = (f"{one.moment:%m-%d %H:%M:%S}", one.kind, one.tenant_id or "", one.subject, one.said, one.by or "")
         table.add_row(*map(Text, cells))

@@ -11,6 +11,7 @@ from rich.table import Column, Table
 
 from convergence_assets.cli.choosing import pipeline_named, pipeline_of, tenant_of
 from convergence_assets.cli.moments import end_of, moment
+from convergence_assets.cli.tables import print_table
 from convergence_assets.cli.validate import DOLLARS_PER_TIBIBYTE
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_tenants
@@ -24,8 +25,10 @@ _LOOKED_BACK = timedelta(days=30)
 def costs(
     tenant: Annotated[str | None, typer.Option(help="Only this tenant's")] = None,
     pipeline: Annotated[str | None, typer.Option(help="Only this pipeline's")] = None,
-    since: Annotated[str, typer.Option(help="A date, a moment in UTC, or how long ago: 2h, 3d")] = "30d",
-    until: Annotated[str | None, typer.Option(help="The last day, or a moment; absent: now")] = None,
+    begins: Annotated[str, typer.Option("--from", help="A date, a moment in UTC, or how long ago: 2h, 3d")] = "30d",
+    ends: Annotated[str | None, typer.Option("--to", help="The last day, or a moment; absent: now")] = None,
+    since: Annotated[str | None, typer.Option(hidden=True, help="As --from")] = None,
+    until: Annotated[str | None, typer.Option(hidden=True, help="As --to")] = None,
     by_day: Annotated[bool, typer.Option("--by-day", help="A line a UTC day")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a pipeline, or a pipeline and day")] = False,
 ) -> None:
@@ -34,7 +37,7 @@ def costs(
     Runs come from the runs index, bytes from the jobs that they report. What somebody asked for by hand (`query`,
     `load`), the writing of the ledger, and steps that ended in an error of the warehouse are not among them.
 
-    Example: convergence costs --tenant acme --since 2026-10-01 --until 2026-10-31
+    Example: convergence costs --tenant acme --from 2026-10-01 --to 2026-10-31
     """
     from convergence_assets.control.costs import costs as of_runs
     from convergence_assets.control.store import ControlStore
@@ -50,9 +53,10 @@ def costs(
         pipeline_named(registry, pipeline)
     store = ControlStore.open(settings)
     now = store.now()
-    begin, end = moment(since, now, "--since"), end_of(until, now, "--until") if until else now
+    begins, ends = begins if since is None else since, ends if until is None else until
+    begin, end = moment(begins, now, "--from"), end_of(ends, now, "--to") if ends else now
     if end <= begin:
-        raise typer.BadParameter(f"--until {until or 'now'} is not after --since {since}")
+        raise typer.BadParameter(f"--to {ends or 'now'} is not after --from {begins}")
     with store.read() as connection:
         found = of_runs(connection, begin, end, tenant, pipeline, by_day=by_day)
         read = progress(connection)
@@ -61,7 +65,10 @@ def costs(
             typer.echo(json.dumps(_as_json(cost, settings)))
     else:
         console = Console(soft_wrap=True, highlight=False)
-        console.print(_table(found, settings, by_day=by_day) if found else "no run was made in that time")
+        if found:
+            print_table(_table(found, settings, by_day=by_day))
+        else:
+            console.print("no run was made in that time")
         console.print(f"runs made from {begin:%Y-%m-%dT%H:%MZ} to {end:%Y-%m-%dT%H:%MZ}", style="dim")
         if any(_bytes(cost, settings) is None for cost in found):
             console.print("the embedded warehouse counts no bytes: nothing is billed there", style="dim")

@@ -17,6 +17,7 @@ from convergence_assets.assets.translation import source_schema
 from convergence_assets.cli.choosing import pipeline_of
 from convergence_assets.cli.instance import open_instance
 from convergence_assets.cli.run import Definitions, RunResult
+from convergence_assets.cli.tables import print_table
 from convergence_assets.settings import Settings, SettingsError
 from convergence_assets.tenancy.model import Tenant, TenantPipeline, TenantRegistry
 from convergence_assets.tenancy.registry import load_tenants
@@ -228,7 +229,7 @@ def _show(console: Console, settings: Settings, told: list[TenantDay]) -> None:
             tenant = one.tenant.tenant_id if n == 0 else one.tenant.timezone if n == 1 else ""
             table.add_row(tenant, name, str(len(partitions)), f"{sum(partitions.values()):,}", net)
         table.add_section()
-    console.print(table)
+    print_table(table, console)
     for one in told:
         counts = one.checks()
         failed = f"[red]{counts['failed']} failed[/red]" if counts["failed"] else "0 failed"

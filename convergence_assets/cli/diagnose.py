@@ -73,6 +73,8 @@ def _error(found: "Evidence") -> dict[str, Any] | None:
 
 
 def _lines(found: "Evidence") -> list[str]:
+    from convergence_assets.assets.check_events import examples_shown
+
     lines = [f"run {found.run_id}: {found.status}"]
     for part in found.parts:
         lines.append(
@@ -93,6 +95,7 @@ def _lines(found: "Evidence") -> list[str]:
     failed = found.failed_checks
     lines += [
         f"check {row['table_name']}: {row['check_name']} failed ({row['severity']}, {row['partition']})"
+        + examples_shown(json.loads(row["examples"] or "[]"), row["unexpected_count"])
         for row in failed[:_CHECKS_SHOWN]
     ]
     told = [line for line in found.events if line.level in ("warning", "error") and line.event != "check"]

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from convergence_assets.cli.tables import print_table, prose
 from convergence_assets.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def doctor(
         for finding in found:
             typer.echo(json.dumps(asdict(finding)))
     else:
-        console.print(_table(found))
+        print_table(_table(found))
         _print_remedies(console, found)
     raise typer.Exit(1 if any(finding.state == "broken" for finding in found) else 0)
 
@@ -52,7 +53,7 @@ def _examined() -> "Sequence[Finding]":
 
 
 def _table(found: "Sequence[Finding]") -> Table:
-    table = Table("check", "state", "seen")
+    table = Table("check", "state", prose("seen"))
     for finding in found:
         table.add_row(finding.check, Text(finding.state, _COLOURS[finding.state]), Text(finding.seen))
     return table

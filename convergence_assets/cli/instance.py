@@ -9,7 +9,7 @@ from convergence_assets.settings import Settings, SettingsError
 if TYPE_CHECKING:
     import dagster as dg
 
-_DEFAULT = "telemetry:\n  enabled: false\n"
+_DEFAULT = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
 
 
 def dagster_home(settings: Settings) -> Path:

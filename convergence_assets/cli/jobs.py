@@ -6,10 +6,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.cli.tables import print_table
 from convergence_assets.settings import Settings
 from convergence_assets.warehouse.interface import RunningJob
 
@@ -44,11 +44,14 @@ def jobs(
         for row in finished:
             typer.echo(json.dumps(_as_json(row)))
     else:
-        console = Console(soft_wrap=True, highlight=False)
-        console.print(_running_table(running, ended) if running else "no job is running")
-        if looks_back:
-            nothing = f"the last {_RUNS_LOOKED_AT} runs that were read have told of no job"
-            console.print(_finished_table(finished) if finished else nothing)
+        if running:
+            print_table(_running_table(running, ended))
+        else:
+            typer.echo("no job is running")
+        if finished:
+            print_table(_finished_table(finished))
+        elif looks_back:
+            typer.echo(f"the last {_RUNS_LOOKED_AT} runs that were read have told of no job")
     if run_id and not ended:
         typer.echo(
             f"no job of a run {run_id} is running (the whole id is needed; `convergence status` shows it)", err=True
@@ -71,8 +74,7 @@ def _finished(settings: Settings) -> "list[LedgerRow]":
 
 
 def _running_table(running: Sequence[RunningJob], ended: Sequence[RunningJob]) -> Table:
-    table = Table(*_SHOWN, "started", "process", "", title="running", title_justify="left")
-    table.add_column("job", overflow="fold")
+    table = Table(*_SHOWN, "started", "process", "", "job", title="running", title_justify="left")
     for job in running:
         process = {True: "gone", False: "alive", None: "on another host"}[job.owner_is_gone]
         said = (job.labels.get(key, "") for key in _SHOWN)
@@ -81,8 +83,8 @@ def _running_table(running: Sequence[RunningJob], ended: Sequence[RunningJob]) -
 
 
 def _finished_table(finished: "Sequence[LedgerRow]") -> Table:
-    table = Table(*_SHOWN, "seconds", "bytes billed", title=f"of the last {_RUNS_LOOKED_AT} runs", title_justify="left")
-    table.add_column("job", overflow="fold")
+    title = f"of the last {_RUNS_LOOKED_AT} runs"
+    table = Table(*_SHOWN, "seconds", "bytes billed", "job", title=title, title_justify="left")
     for row in finished:
         said = _as_json(row)
         table.add_row(

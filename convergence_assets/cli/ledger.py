@@ -9,6 +9,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from convergence_assets.cli.instance import open_instance
+from convergence_assets.cli.tables import print_table, prose
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_tenants
 
@@ -88,13 +89,13 @@ def _as_json(behind: "Lag") -> dict[str, object]:
 
 def _show(behind: "Lag", loaded: frozenset[str]) -> None:
     console = Console(soft_wrap=True, highlight=False)
-    table = Table("tenant", "rows waiting", "since", "tries that failed", "next try", "error")
+    table = Table("tenant", "rows waiting", "since", "tries that failed", "next try", prose("error"))
     for b in behind.backlogs:
         error = b.error or ("" if b.tenant_id in loaded else "no such tenant is loaded: its rows wait")
         shown = [f"{moment:%Y-%m-%d %H:%M:%SZ}" if moment else "" for moment in (b.oldest, b.retry_at)]
         table.add_row(b.tenant_id, str(b.rows), shown[0], str(b.failures or ""), shown[1], error)
     if behind.backlogs:
-        console.print(table)
+        print_table(table)
     for run_id, why in behind.unreadable.items():
         console.print(f"run {run_id} cannot be read: {why}", style="red", markup=False)
     console.print(

@@ -5,9 +5,9 @@ from datetime import date
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from convergence_assets.cli.tables import print_table
 from convergence_assets.settings import Settings
 
 locks = typer.Typer(name="locks", help="Which runs hold which days of which pipeline.", no_args_is_help=True)
@@ -24,7 +24,7 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="One JSON object a
 
     store = ControlStore.open(Settings.from_env())
     found = Locks(store)
-    table = Table("tenant", "pipeline", "partition", "since", "last sign of life", "held by", "", "run")
+    table = Table("tenant", "pipeline", "partition", "since", "last sign of life", "held by", "state", "run")
     for lock in found.all():
         claim, free = lock.claim, found.free_because(lock)
         if as_json:
@@ -49,7 +49,10 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="One JSON object a
             claim.tenant_id, claim.pipeline, claim.partition, since, silent, str(lock.owner), state, lock.run_id
         )
     if not as_json:
-        Console(soft_wrap=True, highlight=False).print(table if table.row_count else "no run holds a lock")
+        if table.row_count:
+            print_table(table)
+        else:
+            typer.echo("no run holds a lock")
 
 
 @locks.command()

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from convergence_assets.cli.choosing import run_of
@@ -50,20 +49,17 @@ def logs(
             sys.stdout.write(json.dumps(asdict(line) | {"run_id": found}, default=str) + "\n")
         return
     console = Console(soft_wrap=True, highlight=False)
-    console.print(_table(told))
+    for line in told:
+        console.print(_text(line))
     console.print(f"run {found}: {status.status.value if status else 'deleted'}", style="dim")
 
 
-def _table(told: "list[Line]") -> Table:
-    table = Table()
-    for name in ("time", "step", "event", "message", "class", "rows"):
-        table.add_column(name, no_wrap=name != "message", justify="right" if name == "rows" else "left")
-    table.columns[3].overflow = "fold"
-    for line in told:
-        day = f" [{line.partition}]" if line.partition else ""
-        table.add_row(
-            f"{line.moment:%m-%d %H:%M:%S}", (line.step or "").rsplit("__", 1)[-1], line.event,
-            Text(f"{line.message}{day}"), line.error_class, str(line.rows) if line.rows is not None else "",
-            style=_STYLES.get(line.level),
-        )  # fmt: skip
-    return table
+def _text(line: "Line") -> Text:
+    """One line, whatever the message holds: what happened, and in brackets its day, class and rows."""
+    about = (line.partition, line.error_class, f"{line.rows:,} rows" if line.rows is not None else None)
+    named = ", ".join(word for word in about if word)
+    end = f" [{named}]" if named else ""
+    step = f"{line.step.rsplit('__', 1)[-1]} " if line.step else ""
+    message = " ".join(line.message.split())
+    begin = f"{line.moment:%m-%d %H:%M:%S} {line.level:<7} {step}{line.event.replace('pipeline_', 'run_')}"
+    return Text(f"{begin}: {message}{end}", _STYLES.get(line.level, ""))

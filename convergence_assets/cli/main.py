@@ -3,7 +3,7 @@
 import logging
 import signal
 import sys
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -45,43 +45,44 @@ from convergence_assets.warehouse.errors import WarehouseError
 
 app = typer.Typer(
     name="convergence",
-    help="Multi-tenant cloud-cost pipelines on Dagster and BigQuery.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (
-    demo,
-    up,
-    validate,
-    schema,
-    run,
-    backfill,
-    schedule,
-    pause,
-    resume,
-    query,
-    load,
-    jobs,
-    status,
-    doctor,
-    clear_stuck,
-    watch,
-    logs,
-    serve,
-    workspace,
-    costs,
-    changes,
-    diagnose,
-    restore,
-):
-    app.command()(command)
-app.command("compile")(compile_sql)
-app.add_typer(locks)
-app.add_typer(ledger)
-app.add_typer(alerts)
-app.add_typer(tenants)
-app.add_typer(keys)
+_START, _TENANTS, _DAYS, _LOOK, _OPERATE = "Start", "Tenants", "Days", "Look", "Operate"
+for panel, commands in {
+    _START: (demo, up, validate, doctor),
+    _TENANTS: (schema,),
+    _DAYS: (run, backfill, schedule, pause, resume, load, restore),
+    _LOOK: (status, logs, diagnose, query, costs, changes, jobs),
+    _OPERATE: (clear_stuck, watch, serve, workspace),
+}.items():
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
+app.command("compile", rich_help_panel=_LOOK)(compile_sql)
+app.add_typer(tenants, rich_help_panel=_TENANTS)
+app.add_typer(keys, rich_help_panel=_TENANTS)
+app.add_typer(alerts, rich_help_panel=_LOOK)
+app.add_typer(locks, rich_help_panel=_OPERATE)
+app.add_typer(ledger, rich_help_panel=_OPERATE)
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"convergence {version('convergence-assets')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Say it, and exit", callback=_say_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Multi-tenant cloud-cost pipelines on Dagster and BigQuery."""
 
 
 def main() -> NoReturn:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.cli.tables import print_table
 from convergence_assets.settings import Settings
 from convergence_assets.warehouse.interface import GIGABYTE, Job
 from convergence_assets.warehouse.schema import Query
@@ -19,13 +21,17 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _TIMEOUT_SECONDS = 600.0
+_ON_A_TERMINAL = 100
 
 
 def query(
     sql: Annotated[str, typer.Argument(help="One SELECT in BigQuery SQL; tables as dataset.table")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a row")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a header")] = False,
-    limit: Annotated[int, typer.Option(help="Rows shown in the table (not in --json or --csv)", min=1)] = 100,
+    limit: Annotated[
+        int | None,
+        typer.Option(help="Rows shown as a table; absent: 100 on a terminal, all in a pipe", min=1),
+    ] = None,
     maximum_gigabytes_billed: Annotated[int, typer.Option(help="Refused on BigQuery if it reads more", min=1)] = 10,
 ) -> None:
     """Read any table, read-only.
@@ -48,17 +54,20 @@ def query(
         _show(rows, limit, f"{settings.warehouse} warehouse ({settings.warehouse_reason})")
 
 
-def _show(rows: "pa.Table", limit: int, where: str) -> None:
+def _show(rows: "pa.Table", limit: int | None, where: str) -> None:
     table = Table()
     for field in rows.schema:
         table.add_column(field.name, justify="right" if _is_number(str(field.type)) else "left")
-    for row in rows.slice(0, limit).to_pylist():
-        table.add_row(*(_text(v) for v in row.values()))
-    console = Console(soft_wrap=True, highlight=False)
-    console.print(table)
-    console.print(f"{rows.num_rows} rows, {where}", style="dim")
-    if rows.num_rows > limit:
-        Console(stderr=True).print(f"the first {limit} of {rows.num_rows} rows; --limit, --json or --csv show more")
+    shown = limit or (_ON_A_TERMINAL if sys.stdout.isatty() else rows.num_rows)
+    for row in rows.slice(0, shown).to_pylist():
+        table.add_row(*(Text("NULL", "dim") if v is None else Text(_text(v)) for v in row.values()))
+    print_table(table)
+    # A pipe gets the rows and nothing else.
+    Console(stderr=not sys.stdout.isatty(), soft_wrap=True, highlight=False).print(
+        f"{rows.num_rows} rows, {where}", style="dim"
+    )
+    if rows.num_rows > shown:
+        typer.echo(f"the first {shown} of {rows.num_rows} rows; --limit, --json or --csv show more", err=True)
 
 
 def _text(value: Any) -> str:

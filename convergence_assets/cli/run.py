@@ -14,6 +14,7 @@ from rich.text import Text
 from convergence_assets.assets.window import days_of
 from convergence_assets.cli.choosing import pipeline_of, running_tenant_of
 from convergence_assets.cli.instance import open_instance
+from convergence_assets.cli.tables import print_table
 from convergence_assets.local_days import why_unfinished
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import Tenant, TenantPipeline
@@ -25,13 +26,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Check:
-    """One check's result in a run; `partitions` are those it failed for (empty: all, or passed)."""
+    """One check's result in a run; `partitions` are those it failed for (empty: all, or passed), `examples` up to
+    twenty unexpected values or rows, masked where they must be."""
 
     table: str
     name: str
     severity: str
     passed: bool
     partitions: tuple[str, ...]
+    unexpected_count: int | None = None
+    examples: tuple[str, ...] = ()
+    error: str | None = None
 
 
 @dataclass(frozen=True)
@@ -127,16 +132,21 @@ class Definitions:
 
 def show(result: RunResult) -> None:
     """A table of what was published, then what failed and why."""
+    from convergence_assets.assets.check_events import examples_shown
+
     console = Console(soft_wrap=True, highlight=False)
     table = Table("table", "partitions", "rows", title=f"run {result.run_id}", title_justify="left")
     for name, partitions in result.published.items():
         table.add_row(name, str(len(partitions)), f"{sum(partitions.values()):,}")
-    console.print(table)
+    print_table(table, console)
     for check in result.checks:
         if not check.passed:
             colour = {"critical": "red", "warning": "yellow"}.get(check.severity, "blue")
             where = f" ({', '.join(check.partitions)})" if check.partitions else ""
-            console.print(f"[{colour}]{check.severity}[/{colour}] {check.table}: {check.name}{where}")
+            count = f": {check.unexpected_count:,} unexpected" if check.unexpected_count else ""
+            why = count + examples_shown(check.examples, check.unexpected_count)
+            why += f": {check.error}" if check.error else ""
+            console.print(Text(check.severity, colour), Text(f"{check.table}: {check.name}{where}{why}"))
     if result.failure:
         console.print(Text("failed:", "red"), Text(result.failure))
 
@@ -174,6 +184,9 @@ def _result(result: "dg.ExecuteInProcessResult", published: dict[str, dict[str, 
                     str(said["severity"].value),
                     evaluation.passed,
                     partitions,
+                    said["unexpected_count"].value if "unexpected_count" in said else None,
+                    tuple(map(str, said["examples"].value)) if "examples" in said else (),
+                    str(said["error"].value) if "error" in said else None,
                 )
             )
         elif event.is_step_failure and failure is None:

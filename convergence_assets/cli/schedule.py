@@ -2,13 +2,15 @@
 
 import getpass
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from convergence_assets.cli.choosing import pipeline_of, tenant_of
+from convergence_assets.cli.instance import open_instance
+from convergence_assets.cli.tables import print_table, prose
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_tenants
 
@@ -27,15 +29,20 @@ def schedule(
     Example: convergence schedule acme
     """
     from convergence_assets.control.store import ControlStore
+    from convergence_assets.operations.automation import dead_daemons
     from convergence_assets.scheduling.explain import explain
+    from convergence_assets.scheduling.switched_off import switched_off
     from convergence_assets.scheduling.targets import targets_of
 
     settings = Settings.from_env()
     registry = load_tenants(settings)
     if tenant is not None:
         tenant_of(registry, tenant)
-    table = Table("tenant", "pipeline", "last published", "next due", "missed", "outstanding, and why")
-    for said in explain(ControlStore.open(settings), targets_of(registry.tenants.values()), tenant):
+    table = Table("tenant", "pipeline", "last published", "next due", "missed", prose("outstanding"))
+    with open_instance(settings) as instance:
+        is_off = switched_off(instance)
+        dead = [alert.happened for alert in dead_daemons(instance, datetime.now(UTC))]
+    for said in explain(ControlStore.open(settings), targets_of(registry.tenants.values()), tenant, is_off):
         if as_json:
             typer.echo(json.dumps(_as_json(said)))
             continue
@@ -43,12 +50,14 @@ def schedule(
             said.tenant_id,
             said.pipeline,
             str(said.last_published or "never"),
-            f"{said.next_due}\n{said.next_due_at:(%m-%d %H:%MZ)}",
+            f"{said.next_due} (at {said.next_due_at:%m-%dT%H:%MZ})",
             str(said.behind or ""),
             _reasons(said),
         )
     if not as_json:
-        Console(soft_wrap=True, highlight=False).print(table)
+        print_table(table)
+        for happened in dead:
+            typer.echo(f"the Dagster daemon does not run, so nothing is asked for: {happened}", err=True)
 
 
 def pause(
@@ -120,6 +129,8 @@ def _word(pipeline: str | None) -> str:
 
 def _reasons(said: "Explained") -> str:
     lines = [said.paused] if said.paused else []
+    if said.behind and not said.paused and said.unopened:
+        lines.append(f"{said.behind} missed: {said.unopened}")
     for row in said.days[-_SHOWN_DAYS:]:
         again = f", again at {row.wake_at:%Y-%m-%dT%H:%MZ}" if row.wake_at and row.attempts else ""
         lines.append(f"{row.day} {row.state}: {row.reason}{again}")
@@ -144,6 +155,7 @@ def _as_json(said: "Explained") -> dict[str, object]:
         "next_due_at": said.next_due_at.isoformat(),
         "paused": said.paused,
         "missed": said.behind,
+        "missed_because": (said.paused or said.unopened) if said.behind else None,
         "outstanding": [
             {
                 "day": row.day.isoformat(), "state": row.state, "reason": row.reason, "attempts": row.attempts,

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from convergence_assets.cli.choosing import tenant_of
 from convergence_assets.cli.instance import open_instance
+from convergence_assets.cli.tables import print_table
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_tenants
 
@@ -59,7 +60,7 @@ def status(
             console.print(Text(f"{name}: "), Text(said, "red" if said.startswith("dead") else ""))
         shown = ", ".join(f"{n} {severity}" for severity, n in sorted(alerts.items())) or "none"
         console.print(f"open alerts: {shown}" + ("; `convergence alerts list` shows them" if alerts else ""))
-        console.print(_table(explained, last))
+        print_table(_table(explained, last))
     raise typer.Exit(1 if alerts["critical"] or platform["daemon"].startswith("dead") else 0)
 
 
@@ -73,20 +74,19 @@ def _platform(watching: "Watching", instance: "dg.DagsterInstance") -> dict[str,
     with watching.store.read() as connection:
         behind = lag(connection, now, watching.tenants).seconds
     settings = watching.settings
+    idle = "not running: they are the daemon's" if dead else None
     return {
         "warehouse": f"{settings.warehouse} ({settings.warehouse_reason})",
         "control store": watching.store.shown,
         "daemon": f"dead: {dead[0].happened}" if dead else "alive",
-        "sensors and schedules": f"failing: {', '.join(broken)}" if broken else "working",
+        "sensors and schedules": f"failing: {', '.join(broken)}" if broken else idle or "working",
         "ledger": f"{behind:.0f} s behind",
         "rejected tenants": ", ".join(watching.registry.rejected) or "none",
     }
 
 
 def _table(explained: "list[Explained]", last: "dict[tuple[str, str], IndexedRun | None]") -> Table:
-    table = Table()
-    for name in ("tenant", "pipeline", "last published", "due through", "outstanding", "last run", "of", "run"):
-        table.add_column(name, no_wrap=True)
+    table = Table("tenant", "pipeline", "published", "due through", "outstanding", "last run", "of", "run")
     for said in explained:
         run = last[said.tenant_id, said.pipeline]
         outstanding = f"{len(said.days)} days" if said.days else ""

@@ -5,13 +5,13 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from convergence_assets.cli.migrate import migrate
 from convergence_assets.cli.offboard import offboard
 from convergence_assets.cli.onboard import onboard
+from convergence_assets.cli.tables import print_table, prose
 from convergence_assets.pipelines.problems import nearest
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import Tenant, TenantRegistry
@@ -38,7 +38,7 @@ def show_all(
         for said in found:
             typer.echo(json.dumps(said))
         return
-    table = Table("tenant", "name", "status", "pipelines", "dataset", "last published")
+    table = Table("tenant", prose("name"), "status", prose("pipelines"), "dataset", "last published")
     for said in found:
         table.add_row(
             said["tenant"],
@@ -48,10 +48,9 @@ def show_all(
             said["dataset"] or "",
             said["last_published"] or "never",
         )
-    console = Console(soft_wrap=True, highlight=False)
-    console.print(table)
+    print_table(table)
     if any(said["status"] == "rejected" for said in found):
-        console.print("`convergence tenants show TENANT` says why one is rejected")
+        typer.echo("`convergence tenants show TENANT` says why one is rejected", err=True)
 
 
 @tenants.command()

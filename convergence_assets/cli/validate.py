@@ -12,10 +12,12 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from convergence_assets.assets.structure import declared_structural
+from convergence_assets.cli.tables import print_table, prose
 from convergence_assets.pipelines.problems import Problem, nearest
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import Step, Tenant, TenantPipeline, TenantRegistry
 from convergence_assets.tenancy.registry import Settled, load_registry
+from convergence_assets.tenancy.warnings import warnings_of
 
 if TYPE_CHECKING:
     from convergence_assets.assets.dry_run import StepEstimate
@@ -33,6 +35,9 @@ def validate(
 ) -> None:
     """Check all tenant and pipeline files; exit code 1 if anything is wrong. Nothing is written.
 
+    Warnings name what is right and does nothing: a pipeline folder that no tenant.yaml lists, a route whose variable is
+    not set here. They change no exit code.
+
     Example: convergence validate --tenant acme
     """
     from convergence_assets.control import places
@@ -49,14 +54,19 @@ def validate(
     served = [t for t in registry.tenants.values() if tenant in (None, t.tenant_id)]
     estimates = _dry_run(served, settings) if with_dry_run else []
     problems += tuple(e.problem for e in estimates if e.problem)
+    warnings = [w for w in warnings_of(settings.tenants, registry) if tenant is None or _is_of(w, settings, tenant)]
     if as_json:
         tenants = [{"tenant_id": t.tenant_id, "config_version": t.config_version} for t in served]
-        said: dict[str, object] = {"problems": [asdict(p) for p in problems], "tenants": tenants}
+        said: dict[str, object] = {
+            "problems": [asdict(p) for p in problems],
+            "warnings": [asdict(w) for w in warnings],
+            "tenants": tenants,
+        }
         if with_dry_run:
             said["estimates"] = [asdict(e) for e in estimates]
         typer.echo(json.dumps(said))
     else:
-        _print(problems, served)
+        _print(problems, warnings, served)
         if estimates:
             _print_estimates(estimates)
     raise typer.Exit(1 if problems else 0)
@@ -76,24 +86,26 @@ def _print_estimates(estimates: "Sequence[StepEstimate]") -> None:
     from convergence_assets.assets.dry_run import bytes_by_tenant
 
     console = Console(soft_wrap=True, highlight=False)
-    table = Table("tenant", "pipeline", "table", Column("bytes a day", justify="right"), "advice")
+    table = Table("tenant", "pipeline", "table", Column("bytes a day", justify="right"), prose("advice"))
     for estimate in estimates:
         read = "not counted" if estimate.bytes_processed is None else f"{estimate.bytes_processed:,}"
         advice = "; ".join(a.message for a in estimate.advice)
         shown = "failed" if estimate.problem else advice
         table.add_row(estimate.tenant_id, estimate.pipeline, estimate.table, read, shown)
-    console.print(table)
+    print_table(table)
     for tenant, total in bytes_by_tenant(estimates).items():
         dollars = total / 2**40 * DOLLARS_PER_TIBIBYTE
         console.print(f"{tenant}: {total / 1e9:.3f} GB a day, {dollars:.4f} USD on demand")
 
 
-def _print(problems: Sequence[Problem], served: Sequence[Tenant]) -> None:
+def _print(problems: Sequence[Problem], warnings: Sequence[Problem], served: Sequence[Tenant]) -> None:
     console = Console(soft_wrap=True, highlight=False)
     for problem in problems:
         where = f"{problem.file}:{problem.line}" if problem.line else problem.file
         # As Text, not as markup: a file may say "[/red]".
         console.print(Text.assemble((where, "bold"), problem.render().removeprefix(where)))
+    for warning in warnings:
+        console.print(Text.assemble(("warning: ", "yellow"), warning.render()))
     steps = [(t, p, s) for t in served for p in t.pipelines for s in p.steps]
     counts = (
         (len(served), "tenant"),
@@ -106,6 +118,11 @@ def _print(problems: Sequence[Problem], served: Sequence[Tenant]) -> None:
         console.print(Text.assemble((_counted(len(problems), "problem"), "red"), f"; {fine}"))
     else:
         console.print(Text.assemble((fine[:4], "green"), fine[4:]))
+
+
+def _is_of(warning: Problem, settings: Settings, tenant_id: str) -> bool:
+    own = warning.file.removeprefix(f"{settings.tenants.rstrip('/')}/")
+    return own.partition("/")[0] in (tenant_id, "_defaults.yaml")
 
 
 def _checks(tenant: Tenant, pipeline: TenantPipeline, step: Step) -> int:

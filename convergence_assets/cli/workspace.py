@@ -33,12 +33,8 @@ def workspace(
             f"#   CONVERGENCE_SHARD={part} dagster code-server start -m convergence_assets.definitions "
             f"-h {listens} -p {at}"
         )
-    servers = [
-        {"grpc_server": {"host": host.replace("{n}", str(part.number)), "port": at, "location_name": _name(part)}}
+    named = [
+        {"host": host.replace("{n}", str(part.number)), "port": at, "location_name": part.location_name}
         for part, at in zip(parts, ports, strict=True)
     ]
-    typer.echo(yaml.safe_dump({"load_from": servers}, sort_keys=False), nl=False)
-
-
-def _name(part: Shard) -> str:
-    return f"tenants-{part.number}-of-{part.of}"
+    typer.echo(yaml.safe_dump({"load_from": [{"grpc_server": server} for server in named]}, sort_keys=False), nl=False)

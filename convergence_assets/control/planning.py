@@ -101,6 +101,12 @@ def progress(connection: sa.Connection) -> dict[Name, Progress]:
     }
 
 
+def was_looked_at(connection: sa.Connection, name: Name) -> bool:
+    """Whether a planner, which has only what its code location has loaded, ever opened a day of this pipeline."""
+    own = (pipelines.c.tenant_id == name[0], pipelines.c.pipeline == name[1])
+    return connection.execute(sa.select(pipelines.c.pipeline).where(*own)).first() is not None
+
+
 def write_progress(connection: sa.Connection, name: Name, said: Progress, now: datetime) -> None:
     own = (pipelines.c.tenant_id == name[0], pipelines.c.pipeline == name[1])
     values = {

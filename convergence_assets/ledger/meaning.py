@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 
 from convergence_assets import dagster_compat
+from convergence_assets.assets.check_events import is_of_a_day
 from convergence_assets.control.ledger_rows import LedgerRow
 from convergence_assets.control.runs import IndexedRun
 from convergence_assets.ledger.facts import ChecksFailed, Fact, FailedCheck, Published, QuotaRefused, RunEnded
@@ -212,6 +213,8 @@ class Understanding:
     def _was_checked(self, event: Event) -> None:
         found = event.said.asset_check_evaluation_data
         metadata = {name: plain(value) for name, value in found.metadata.items()}
+        if is_of_a_day(metadata):
+            return
         self.rows += result_rows(event, found.check_name, found.passed, metadata)
         table = self._of(event.name)
         table.held_back = metadata.get("held_back") or table.held_back

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from convergence_assets import dagster_compat
+from convergence_assets.assets.check_events import examples_shown, is_of_a_day
 from convergence_assets.ledger.meaning import error_of
 from convergence_assets.ledger.rows import plain
 from convergence_assets.ledger.seeing import table_of
@@ -87,7 +88,10 @@ def _of_check(said: dg.DagsterEvent, moment: datetime) -> Line:
         f"{found.check_name} failed ({severity})"
         + (f": {unexpected} unexpected" if unexpected is not None else "")
         + (f", on {failed}" if failed else "")
+        + examples_shown(metadata.get("examples") or (), unexpected)
+        + (f": {metadata['error']}" if metadata.get("error") else "")
     )  # fmt: skip
     level = "info" if found.passed else "error" if severity == "critical" else "warning"
+    level = "debug" if is_of_a_day(metadata) else level
     table = table_of(found.asset_key)
     return Line(moment, level, table[2] if table else said.step_key, "check", message, partition=found.partition)

@@ -22,6 +22,7 @@ _SEVERITY = {
 _ENDS = frozenset({"RUN_SUCCESS", "RUN_FAILURE", "RUN_CANCELED", "STEP_SUCCESS", "STEP_FAILURE", "STEP_UP_FOR_RETRY"})
 _BEGINS = frozenset({"RUN_START", "STEP_START", "STEP_RESTARTED"})
 _PARTITION = "dagster/partition"
+_DAY_OF_A_RANGE = "day_of_a_range"  # in an evaluation's metadata; the run's own result tells of that day too
 
 
 def run_logger(run_id: str | None, keys: Iterable[Sequence[str]], level: int) -> logging.Logger:
@@ -89,6 +90,8 @@ class _OfRun(logging.Filter):
             if not data.passed:
                 _set_level(record, logging.ERROR if data.severity.value == "ERROR" else logging.WARNING)
             record.msg = f"{data.check_name} {'passed' if data.passed else 'failed'}"
+            if _DAY_OF_A_RANGE in data.metadata:
+                _set_level(record, logging.DEBUG)
         if partition := getattr(data, "partition", None) or getattr(event, "partition", None):
             fields["partition"] = partition
         if name in _BEGINS:

@@ -45,6 +45,11 @@ def _failing(found: Automation, happened: str) -> Alert:
     )
 
 
+def was_ever_started(instance: dg.DagsterInstance) -> bool:
+    """Whether any daemon of this instance ever gave a sign of life."""
+    return any(name in dagster_compat.daemon_heartbeats(instance) for name in DAEMONS)
+
+
 def dead_daemons(instance: dg.DagsterInstance, now: datetime) -> Iterator[Alert]:
     """One alert where daemons that this platform needs give no sign of life, or never did."""
     beats = dagster_compat.daemon_heartbeats(instance)

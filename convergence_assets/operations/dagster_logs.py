@@ -45,8 +45,18 @@ class Instance(dg.DagsterInstance):
         return dagster_compat.instance_defaults(base_dir)
 
     def handle_new_event(self, event: Any, *, batch_metadata: Any = None) -> None:
-        """Store an event, without secrets; no check of ours has partitions."""
-        event = dagster_compat.without_secrets(dagster_compat.planned_as_evaluated(event), redacted)
+        """Store an event, without secrets.
+
+        That a check is planned is not stored. Dagster shows such a check as failed once its run has failed, although it
+        was never evaluated: every check of every table that was skipped, or that a killed worker did not come to.
+        """
+        if dagster_compat.is_planned_check(event):
+            ends = batch_metadata is not None and batch_metadata.is_end
+            last = dagster_compat.take_last_of_batch(self, batch_metadata.id) if ends else None
+            if last is not None:
+                super().handle_new_event(last, batch_metadata=batch_metadata)
+            return
+        event = dagster_compat.without_secrets(event, redacted)
         super().handle_new_event(event, batch_metadata=batch_metadata)
 
     def create_tick(self, tick_data: Any) -> Any:

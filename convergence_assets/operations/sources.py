@@ -6,6 +6,7 @@ from datetime import date, datetime
 import sqlalchemy as sa
 
 from convergence_assets.alerting.alert import Alert, Severity, fingerprint
+from convergence_assets.assets.check_events import examples_shown
 from convergence_assets.assets.locking import DAY_NOT_OVER
 from convergence_assets.assets.materialize import QUALITY_FAILED
 from convergence_assets.assets.window import days_of
@@ -21,7 +22,6 @@ OF_A_PARTITION = ("run_failed", "run_canceled", "run_stuck", "quality_failed", "
 """Alerts that end when their partition is published as it should be."""
 PATIENCE = 3
 """So many attempts a failure that may pass by itself is a warning; from then on it is critical."""
-EXAMPLES_SHOWN = 5
 
 # Another run is at work, or has taken the request, or the day was asked for too early: nobody has to do anything.
 _HARMLESS = frozenset({"locked", "duplicate_request", DAY_NOT_OVER})
@@ -228,8 +228,7 @@ def _listed(checks: Sequence[FailedCheck]) -> str:
             said += f": {check.unexpected_count} unexpected"
         elif check.observed_value is not None:
             said += f": observed {check.observed_value}"
-        if check.examples:
-            said += f", e.g. {', '.join(str(example) for example in check.examples[:EXAMPLES_SHOWN])}"
+        said += examples_shown(check.examples, check.unexpected_count)
         lines.append(said)
     return "; ".join(lines)
 

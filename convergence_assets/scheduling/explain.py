@@ -1,18 +1,22 @@
 """What the planner would say of each pipeline: its last published day, the next due one, why a day is not asked for."""
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 from convergence_assets.control import planning, publications
+from convergence_assets.control.locks import Locks
 from convergence_assets.control.store import ControlStore
+from convergence_assets.scheduling.room import Room
 from convergence_assets.scheduling.targets import Target
 
 
 @dataclass(frozen=True)
 class Explained:
-    """A pipeline's state. `last_published` is the newest day of which every table is published; `behind` are days not
-    looked at yet; `days` are the outstanding ones with their reason."""
+    """A pipeline's state. `last_published` is the newest day of which every table is published; `paused` says why none
+    of its days is asked for; `behind` are days not looked at yet, `unopened` says why; `days` are the outstanding ones
+    with their reason."""
 
     tenant_id: str
     pipeline: str
@@ -22,25 +26,40 @@ class Explained:
     next_due_at: datetime
     paused: str | None
     behind: int
+    unopened: str | None
     days: tuple[planning.Outstanding, ...]
 
 
-def explain(store: ControlStore, targets: Collection[Target], tenant_id: str | None = None) -> Iterator[Explained]:
-    """Of every target, or of one tenant's."""
+SWITCHED_OFF = "its schedule is switched off in Dagster"
+UNSEEN = (
+    "no code location has looked at this pipeline yet: its next tick is to come, or it is to be reloaded (Dagster UI, "
+    "Deployment)"
+)
+UNOPENED = "older days are opened at the next ticks, the oldest first"
+
+
+def explain(
+    store: ControlStore,
+    targets: Collection[Target],
+    tenant_id: str | None = None,
+    is_off: Callable[[Target], bool] = lambda target: False,
+) -> Iterator[Explained]:
+    """Of every target, or of one tenant's; `is_off` says whose schedule is switched off."""
     now = store.now()
     timezones = {t.tenant_id: t.timezone for t in targets if tenant_id in (None, t.tenant_id)}
     with store.read() as connection:
         progress = planning.progress(connection)
         pauses = planning.all_pauses(connection)
         newest = publications.newest_days(connection, timezones)
-        rows = planning.all_outstanding(connection, tenant_id)
-    for target in targets:
-        if tenant_id not in (None, target.tenant_id):
-            continue
+        rows: dict[planning.Name, list[planning.Outstanding]] = defaultdict(list)
+        for row in planning.all_outstanding(connection, tenant_id):
+            rows[row.name].append(row)
+        asked = [target for target in targets if tenant_id in (None, target.tenant_id)]
+        capacity = Room(connection, Locks(store), asked, planning.open_requests(connection), now)
+    for target in asked:
         through = target.due_through(now)
         coming = max(through + timedelta(days=1), target.start_date)
-        pause = planning.pause_of(pauses, target.name)
-        paused = f"paused by {pause.paused_by} on {pause.paused_at:%Y-%m-%d}: {pause.reason}" if pause else None
+        paused = _stopped(target, planning.pause_of(pauses, target.name), is_off=is_off(target))
         said = progress.get(target.name)
         opened = said.opened_through if said else target.start_date - timedelta(days=1)
         published = [newest.get((target.tenant_id, table)) for table in target.tables.reads]
@@ -51,7 +70,25 @@ def explain(store: ControlStore, targets: Collection[Target], tenant_id: str | N
             due_through=through,
             next_due=coming,
             next_due_at=target.due_at(coming),
-            paused="paused in the tenant's file" if target.paused else paused,
+            paused=paused,
             behind=max((through - opened).days - bool(said and said.newest_opened == through != opened), 0),
-            days=tuple(row for row in rows if row.name == target.name),
+            unopened=UNOPENED if said else UNSEEN,
+            days=tuple(row if paused else _with_reason(row, target, capacity, now) for row in rows[target.name]),
         )
+
+
+def _stopped(target: Target, pause: planning.Pause | None, *, is_off: bool) -> str | None:
+    if target.paused:
+        return "paused in the tenant's file"
+    if pause:
+        return f"paused by {pause.paused_by} on {pause.paused_at:%Y-%m-%d}: {pause.reason}"
+    return SWITCHED_OFF if is_off else None
+
+
+def _with_reason(row: planning.Outstanding, target: Target, capacity: Room, now: datetime) -> planning.Outstanding:
+    """What keeps a due day from being asked for is not written down at each tick."""
+    if row.state != "due" or (row.wake_at is not None and row.wake_at > now):
+        return row
+    newest = row.day == target.due_through(now)
+    why = capacity.refusal(target, row.day, newest=newest, asked_for=row.asked_by is not None)
+    return replace(row, reason=f"{row.reason}; {why or 'it is asked for at the next tick'}")

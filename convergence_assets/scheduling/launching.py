@@ -1,6 +1,7 @@
 """The planner's decisions as Dagster sees them: run requests, schedules, the catch-up sensor."""
 
 import json
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -58,11 +59,10 @@ def run_request(launch: "Launch") -> dg.RunRequest:
     own = {
         REQUEST_TAG: launch.key,
         "dagster/priority": str(_priority(launch)),
-        # The Kubernetes launcher starts a pod that loads this tenant alone.
-        "dagster-k8s/config": json.dumps(
-            {"container_config": {"env": [{"name": ONLY_TENANTS, "value": target.tenant_id}]}}
-        ),
     }
+    if "KUBERNETES_SERVICE_HOST" in os.environ:  # the pod that is started loads this tenant alone
+        only = {"name": ONLY_TENANTS, "value": target.tenant_id}
+        own["dagster-k8s/config"] = json.dumps({"container_config": {"env": [only]}})
     if launch.asked_by:
         own[TRIGGERED_BY_TAG] = launch.asked_by
     return dg.RunRequest(

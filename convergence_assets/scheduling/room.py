@@ -85,8 +85,24 @@ class Room:
         """Whether an older day may be that somebody asked for: no backlog counts, its own as little as others'."""
         return self._asked[target.tenant_id] < _beside_the_newest(target)
 
-    def held_by_another(self, target: Target, first: date, last: date) -> bool:
-        return any(lock.claim.first <= last and first <= lock.claim.last for lock in self._held[target.name])
+    def held_by_another(self, target: Target, first: date, last: date) -> Lock | None:
+        """The lock of a run that works on one of these days."""
+        held = (lock for lock in self._held[target.name] if lock.claim.first <= last and first <= lock.claim.last)
+        return next(held, None)
+
+    def refusal(self, target: Target, day: date, *, newest: bool, asked_for: bool) -> str | None:
+        """Why a day is not asked for now, though it is due; None where it may be."""
+        if exhausted := self.exhausted(target):
+            return f"the plan's limit: {exhausted[0]}"
+        if lock := self.held_by_another(target, day, day):
+            return f"run {lock.run_id} works on it"
+        if not self.free(target):
+            running = self._in_flight[target.tenant_id]
+            return f"the plan is full: {running} of {target.quota.concurrent_runs} runs at once"
+        if newest or (self.for_asked(target) if asked_for else self.for_catch_up(target)):
+            return None
+        own, all_ = self.catching_up[target.tenant_id] + self._asked[target.tenant_id], self.catching_up.total()
+        return f"runs for older days are in progress: {own} of this tenant, {all_} of all"
 
     def take(self, launch: Launch) -> None:
         tenant_id = launch.target.tenant_id

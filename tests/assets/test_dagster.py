@@ -12,9 +12,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from convergence_assets.assets.factory import build_assets
 from convergence_assets.cli.run import Definitions, RunResult
-from convergence_assets.tenancy.registry import load_tenants
 from tests.assets.dagster_server import dagster_dev, environment
 from tests.assets.project import TENANTS, Project, hourly
 from tests.dagster_homes import dagster_at
@@ -121,13 +119,6 @@ def test_a_bad_tenant_is_marked_and_the_others_load_and_strict_mode_fails(projec
     )
     assert strict.returncode != 0
     assert "badco/tenant.yaml:3: timezon: unknown key" in strict.stdout + strict.stderr
-
-
-def test_no_check_has_partitions_so_that_it_ends_as_it_was_planned(project: Project) -> None:
-    assets = build_assets(load_tenants(project.settings), project.settings)
-    specs = [spec for asset in assets if isinstance(asset, dg.AssetsDefinition) for spec in asset.check_specs]
-    assert len(specs) >= 7
-    assert {spec.partitions_def for spec in specs} == {None}
 
 
 @pytest.mark.live

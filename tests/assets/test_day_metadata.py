@@ -8,11 +8,11 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from tests.assets.project import TENANTS
 
 from convergence_assets.cli.run import Definitions, RunResult
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_tenants
+from tests.assets.project import TENANTS
 
 DAYS = [date(2026, 3, 10) + timedelta(days=n) for n in range(3)]
 COSTS = dg.AssetKey(["acme", "costs", "costs"])

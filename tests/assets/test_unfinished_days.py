@@ -7,11 +7,11 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
-from tests.assets.project import TENANTS, Project, hourly
 from typer.testing import CliRunner
 
 from convergence_assets.cli.main import app
 from convergence_assets.cli.run import Definitions
+from tests.assets.project import TENANTS, Project, hourly
 
 BERLIN = "Europe/Berlin"
 

@@ -64,7 +64,7 @@ def test_billed_bytes_have_their_price(store: ControlStore, monkeypatch: pytest.
 
 
 def test_a_time_without_runs_says_so_and_an_index_that_was_never_filled_too(store: ControlStore) -> None:
-    shown = said("--until", "2026-01-31", "--since", "2026-01-01")
+    shown = said("--to", "2026-01-31", "--from", "2026-01-01")
     assert (shown.exit_code, shown.stdout.splitlines()[0]) == (0, "no run was made in that time")
     assert "from 2026-01-01T00:00Z to 2026-02-01T00:00Z" in shown.stdout
     assert "ledger rebuild" in shown.stderr
@@ -76,8 +76,8 @@ def test_a_time_without_runs_says_so_and_an_index_that_was_never_filled_too(stor
         (("--tenant", "acm"), "did you mean 'acme'"),
         (("--tenant", "acme", "--pipeline", "demo_cost"), "did you mean 'demo_costs'"),
         (("--pipeline", "demo_cost"), "did you mean 'demo_costs'"),
-        (("--since", "yesterday"), "--since 'yesterday'; expected a date like"),
-        (("--since", "2026-02-01", "--until", "2026-01-01"), "is not after"),
+        (("--from", "yesterday"), "--from 'yesterday'; expected a date like"),
+        (("--from", "2026-02-01", "--to", "2026-01-01"), "is not after"),
     ],
 )
 def test_a_mistake_is_answered_in_a_line(store: ControlStore, words: tuple[str, ...], answer: str) -> None:

@@ -95,11 +95,10 @@ def test_every_check_says_something_and_a_person_reads_what_to_do_below_the_tabl
     code, said = doctor()
     assert (code, list(said)) == (1, list(CHECKS))
     wrong = {name for name, found in states(said).items() if "broken" in found}
-    assert wrong == {"daemon", "code location"}
+    assert wrong == {"code location"}
     shown = commands.convergence("doctor", environ=clean_environment() | variables)
     assert shown.returncode == 1
-    assert "daemon: next: " in shown.stdout
-    assert "dagster-daemon run" in shown.stdout
+    assert "code location: next: " in shown.stdout
 
 
 def test_settings_that_cannot_be_read_are_the_only_finding(doctor: Doctor) -> None:
@@ -116,7 +115,7 @@ def test_no_google_credentials(doctor: Doctor, tmp_path: Path) -> None:
     assert "BigQuery is chosen (GCP_PROJECT_ID is set) and there are none" in finding["seen"]
     assert finding["next_step"].startswith("gcloud auth application-default login")
     assert {name for name, found in states(said).items() if "broken" in found} == {
-        "Google credentials", "daemon", "code location",
+        "Google credentials", "code location",
     }, "one cause is told once"  # fmt: skip
     for name in ("warehouse", "permissions"):
         assert said[name][0]["seen"] == "not looked at, since Google credentials is broken"
@@ -167,7 +166,7 @@ def test_a_table_that_may_not_be_read_is_named_with_its_tenant(google: tuple[Fak
 
 def test_a_dead_daemon(setup: Setup) -> None:
     (never,) = found("daemon", setup)
-    assert "SENSOR (never seen)" in never.seen
+    assert (never.state, "all are paused" in never.seen) == ("ok", True), "all tenants of the demo are paused"
     now = datetime.now(UTC)
     with setup.open_instance() as instance:
         for name in ("SENSOR", "SCHEDULER", "QUEUED_RUN_COORDINATOR"):
@@ -175,6 +174,24 @@ def test_a_dead_daemon(setup: Setup) -> None:
     assert found("daemon", setup)[0].state == "ok"
     (dead,) = found("daemon", replace(setup, now=lambda: now + timedelta(minutes=4)))
     assert (dead.state, "last seen" in dead.seen, "dagster-daemon run" in dead.next_step) == ("broken", True, True)
+
+
+def test_a_daemon_that_was_never_started_is_missed_once_a_tenant_is_not_paused(setup: Setup, tenants: Path) -> None:
+    file = tenants / "acme" / "tenant.yaml"
+    file.write_text(file.read_text().replace("paused: true", "paused: false"))
+    (finding,) = found("daemon", setup)
+    assert (finding.state, "no day of acme is asked for" in finding.seen) == ("broken", True)
+    assert "convergence up" in finding.next_step
+
+
+def test_a_route_without_its_variable_is_broken_where_runs_are_asked_for(
+    variables: dict[str, str], setup: Setup, tenants: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ACME_SLACK_URL", raising=False)
+    file = tenants / "acme" / "tenant.yaml"
+    assert found("alert routes", setup)[0].state == "warning"
+    file.write_text(file.read_text().replace("paused: true", "paused: false"))
+    assert found("alert routes", replace(setup))[0].state == "broken"
 
 
 def test_a_dagster_home_that_is_no_folder_and_a_storage_that_is_away(doctor: Doctor, tmp_path: Path) -> None:
@@ -341,7 +358,7 @@ def test_a_route_whose_secret_is_missing_and_no_route_at_all(
     monkeypatch.delenv("ACME_SLACK_URL", raising=False)
     missing, none = found("alert routes", setup)
     assert (missing.state, missing.seen) == (
-        "broken", "acme/routes[0]: environment variable ACME_SLACK_URL is not set",
+        "warning", "acme/routes[0]: environment variable ACME_SLACK_URL is not set",
     )  # fmt: skip
     assert "convergence alerts test acme" in missing.next_step
     assert (none.state, "_defaults.yaml" in none.next_step) == ("warning", True)

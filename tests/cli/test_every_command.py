@@ -51,7 +51,7 @@ DATED = {
     "run": [["--partition"]],
     "backfill": [["--to", DAY, "--from"], ["--from", DAY, "--to"]],
     "compile": [["--partition"]],
-    "costs": [["--since"], ["--until"]],
+    "costs": [["--from"], ["--to"]],
     "changes": [["--since"]],
     "restore": [["--yes", "--as-of"]],
     "locks release": [["--partition"]],
@@ -153,7 +153,7 @@ NO_DAYS = [
     for name in DATED
     for before in DATED[name]
     for typed in ("2026-02-30", "yesterday", "")
-    if typed or before[-1] not in ("--until", "--start-date")  # an empty one of these is none
+    if typed or (name, before[-1]) not in {("costs", "--to"), ("tenants onboard", "--start-date")}  # then it is none
 ]
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.scheduling.world import START, World, at, target
 
 from convergence_assets.control import planning, publications
 from convergence_assets.control.publications import Publication
 from convergence_assets.control.tables import cursors
 from convergence_assets.local_days import day_end, last_finished_day, why_unfinished
 from convergence_assets.scheduling.explain import explain
+from tests.scheduling.world import START, World, at, target
 
 DAY = timedelta(days=1)
 ZONES = ("UTC", "Europe/Berlin", "America/Los_Angeles", "Pacific/Kiritimati", "Etc/GMT+12", "America/Havana")

@@ -10,7 +10,7 @@ from convergence_assets.operations.code_location import Webserver, stale
 from convergence_assets.operations.doctor.examine import Finding, Setup, State
 from convergence_assets.operations.routing import routes_of
 from convergence_assets.tenancy.accepted import AcceptedStore
-from convergence_assets.tenancy.folder import read_folder
+from convergence_assets.tenancy.folder import UnreadableFolder, read_folder
 
 _SHOWN = 5
 
@@ -73,6 +73,9 @@ def daemon(setup: Setup) -> Iterator[Finding]:
 
     with setup.open_instance() as instance:
         now = setup.now()
+        if not automation.was_ever_started(instance):
+            yield _never_started(setup)
+            return
         dead = list(automation.dead_daemons(instance, now))
         # A dead daemon's sensors are silent too, and for no other reason.
         failing = [] if dead else list(automation.failing(instance, now))
@@ -80,6 +83,22 @@ def daemon(setup: Setup) -> Iterator[Finding]:
         yield Finding("daemon", "broken", alert.happened, alert.next_step)
     if not dead and not failing:
         yield Finding("daemon", "ok", "the daemon lives, sensors and schedules work")
+
+
+def _never_started(setup: Setup) -> Finding:
+    try:
+        tenants = list(setup.registry.tenants.values())
+    except UnreadableFolder:  # another check's finding
+        tenants = []
+    waiting = sorted(
+        tenant.tenant_id
+        for tenant in tenants
+        if tenant.enabled and not tenant.paused and not all(pipeline.paused for pipeline in tenant.pipelines)
+    )
+    if not waiting:
+        return Finding("daemon", "ok", "it was not started yet, and no tenant waits for it: all are paused")
+    seen = f"it was never started: no day of {_listed(waiting)} is asked for"
+    return Finding("daemon", "broken", seen, "convergence up, or dagster-daemon run -w workspace.yaml beside the rest")
 
 
 def run_queue(setup: Setup) -> Iterator[Finding]:
@@ -159,7 +178,8 @@ def alert_routes(setup: Setup) -> Iterator[Finding]:
             missing += 1
             owner = key.partition("/")[0]
             again = f"set it where the daemon runs; `convergence alerts test {owner}` tries the route"
-            yield Finding(name, "broken", f"{key}: {said_of_secret(error)}", again)
+            state: State = "warning" if _is_paused(setup, owner) else "broken"
+            yield Finding(name, state, f"{key}: {said_of_secret(error)}", again)
     if not routes.platform:
         nobody = "the platform has no route: nobody is told where a tenant has none"
         yield Finding(name, "warning", nobody, "name one under `alerts.routes` in tenants/_defaults.yaml")
@@ -171,6 +191,12 @@ def alert_routes(setup: Setup) -> Iterator[Finding]:
         yield Finding(name, "broken", f"{seen}: {waiting.last_error}", again)
     if routes.platform and not missing and not late:
         yield Finding(name, "ok", f"{len(found)} routes; `convergence alerts test` tries them")
+
+
+def _is_paused(setup: Setup, owner: str) -> bool:
+    """Whether no run of the owner is asked for that somebody would have to be told of."""
+    tenant = setup.registry.tenants.get(owner)
+    return tenant is not None and (tenant.paused or not tenant.enabled)
 
 
 def api_keys(setup: Setup) -> Iterator[Finding]:

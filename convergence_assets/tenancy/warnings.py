@@ -1,0 +1,47 @@
+"""What is right in a tenant's files and does nothing: pipelines that nothing uses, routes without their secret."""
+
+import os
+from collections.abc import Iterator, Mapping
+
+from convergence_assets.pipelines.problems import Problem
+from convergence_assets.tenancy.folder import read_folder
+from convergence_assets.tenancy.model import AlertRoute, TenantRegistry
+
+
+def warnings_of(tenants: str, registry: TenantRegistry, environ: Mapping[str, str] = os.environ) -> tuple[Problem, ...]:
+    """Of the tenants that are not rejected, and of the shared defaults. Raises `UnreadableFolder`."""
+    root = tenants.rstrip("/")
+    found = list(_unset(f"{root}/_defaults.yaml", registry.alert_routes, environ))
+    for tenant_id, files in sorted(read_folder(tenants).tenants.items()):
+        tenant = registry.tenants.get(tenant_id)
+        if tenant is None or tenant_id in registry.rejected:
+            continue
+        used = {pipeline.name for pipeline in tenant.pipelines}
+        own = {path.split("/")[1] for path in files if path.startswith("pipelines/") and path.count("/") > 1}
+        found += [_unused(root, tenant_id, name) for name in sorted(own - used)]
+        if tenant.alert_routes != registry.alert_routes:
+            found += _unset(f"{root}/{tenant_id}/tenant.yaml", tenant.alert_routes, environ)
+    return tuple(found)
+
+
+def _unused(root: str, tenant_id: str, name: str) -> Problem:
+    return Problem(
+        f"{root}/{tenant_id}/pipelines/{name}",
+        None,
+        "",
+        "nothing uses this pipeline",
+        f"`template: {name}` among the `pipelines:` of {tenant_id}/tenant.yaml, if it is to run",
+    )
+
+
+def _unset(file: str, routes: tuple[AlertRoute, ...], environ: Mapping[str, str]) -> Iterator[Problem]:
+    for number, route in enumerate(routes):
+        for name in route.to.variables:
+            if name not in environ:
+                yield Problem(
+                    file,
+                    None,
+                    f"alerts.routes[{number}].to",
+                    f"environment variable {name} is not set here",
+                    "a value where the daemon runs; without one this route tells nobody",
+                )
