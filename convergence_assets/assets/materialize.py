@@ -17,6 +17,7 @@ from convergence_assets.assets.statements import statement_metadata
 from convergence_assets.assets.structure import structural_checks, upstream_check
 from convergence_assets.assets.translation import (
     expectations,
+    file_rules,
     sensitive_columns,
     table_names,
     table_schema,
@@ -49,13 +50,15 @@ _RETRY_NUMBER_TAG = "dagster/retry_number"  # on automatic retries alone: a pers
 
 @dataclass(frozen=True)
 class Report:
-    """What one step did: every check's outcome, the partitions published with their rows, those held back, its jobs."""
+    """What one step did: every check's outcome, the partitions published with their rows, those held back, its jobs,
+    and what reading its files did besides."""
 
     outcomes: tuple[CheckOutcome, ...]
     published: Mapping[date, int]
     stopped: Mapping[date, tuple[str, ...]]
     staging: str
     statements: tuple[Statement, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -108,14 +111,14 @@ class StepRun:
                 warehouse.discard(staged)
             else:
                 leave.failed()
-            return Report(outcomes, rows, stopped, str(staged.table), tuple(warehouse.statements))
+            return Report(outcomes, rows, stopped, str(staged.table), tuple(warehouse.statements), staged.notes)
 
     def _stage(self, warehouse: Warehouse, window: Window, job: Job) -> Staged:
         schema = table_schema(self.step.spec)
         target = target_table(self.tenant, self.step.table)
         if isinstance(self.step.spec, FilesStep):
             with source_files(self.step, window.days) as files:
-                return warehouse.stage_files(target, schema, files, self.step.spec.format, job)
+                return warehouse.stage_files(target, schema, files, job, file_rules(self.step.spec.columns))
         return warehouse.stage_query(target, schema, queries_of(self.tenant, self.step, window), job)
 
     def _validate(self, warehouse: Warehouse, staged: Staged, window: Window, job: Job) -> tuple[CheckOutcome, ...]:
@@ -218,6 +221,8 @@ def _execute(
             allow_retries=error.retryable,
         ) from error
     yield from (check_result(o, context.asset_key, window.days, tuple(report.stopped)) for o in report.outcomes)
+    for note in report.notes:
+        context.log.warning(f"{where}: {note}")
     metadata = _metadata(report) | statement_metadata(run.tenant, run.pipeline, run.step, report.statements)
     if not report.stopped:
         yield dg.MaterializeResult(asset_key=context.asset_key, metadata=metadata)
@@ -295,7 +300,8 @@ def _judged(outcome: CheckOutcome, day: date) -> dict[str, object]:
 
 def _metadata(report: Report) -> dict[str, dg.MetadataValue]:
     failed = [o for o in report.outcomes if not o.passed]
-    return {
+    notes = {"files": dg.MetadataValue.md("\n".join(f"- {note}" for note in report.notes))} if report.notes else {}
+    return notes | {
         "dagster/row_count": dg.MetadataValue.int(sum(report.published.values())),
         "rows_by_partition": dg.MetadataValue.json({d.isoformat(): n for d, n in report.published.items()}),
         "checks_passed": dg.MetadataValue.int(len(report.outcomes) - len(failed)),
