@@ -105,7 +105,7 @@ def _load_bills(settings: Settings, names: list[str], zone: str, day: date, rows
     source = load_tenants(settings).tenants[names[0]].pipelines[0].steps[0].sources["billing_export"]
     table = TableRef.parse(source.table)
     with open_warehouse(settings) as warehouse:
-        warehouse.load_files(table, source_schema(source.spec), [SourceFile(str(f)) for f in files], "jsonl", Job("b"))
+        warehouse.load_files(table, source_schema(source.spec), [SourceFile(str(f), "jsonl") for f in files], Job("b"))
     layout = Layout(settings.warehouse_folder)
     made = layout.dataset_file(Dataset.of(table))
     for name in names[1:]:

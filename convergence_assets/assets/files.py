@@ -21,12 +21,13 @@ def source_files(step: Step, days: Sequence[date]) -> Iterator[tuple[SourceFile,
     """
     import fsspec
 
-    assert isinstance(step.spec, FilesStep)
+    spec = step.spec
+    assert isinstance(spec, FilesStep)
     assert step.path is not None
     found: list[SourceFile] = []
     with tempfile.TemporaryDirectory(prefix="convergence-files-") as scratch:
         for day in days:
-            partition = day if step.spec.partition_from_path else None
+            partition = day if spec.partition_from_path else None
             pattern = step.path.replace("{date}", day.isoformat())
             try:
                 filesystem, path = fsspec.core.url_to_fs(pattern)
@@ -34,9 +35,11 @@ def source_files(step: Step, days: Sequence[date]) -> Iterator[tuple[SourceFile,
             except (OSError, ImportError, ValueError) as error:
                 raise NotFound(f"files {pattern} cannot be listed: {error}") from error
             for match in matches:
-                local = match
+                local, name = match, match
                 if "file" not in filesystem.protocol:
                     local = str(Path(scratch) / f"{len(found)}-{Path(match).name}")
                     filesystem.get_file(match, local)
-                found.append(SourceFile(str(local), partition))
+                    # Without what a URL may carry besides its path: a key, a signature.
+                    name = filesystem.unstrip_protocol(match).partition("?")[0]
+                found.append(SourceFile(str(local), spec.format, partition, name, spec.delimiter))
         yield tuple(found)

@@ -19,6 +19,7 @@ from convergence_assets.assets.statements import statement_metadata
 from convergence_assets.assets.structure import structural_checks, upstream_check
 from convergence_assets.assets.translation import (
     expectations,
+    file_rules,
     sensitive_columns,
     table_names,
     table_schema,
@@ -52,7 +53,7 @@ _RETRY_NUMBER_TAG = "dagster/retry_number"  # on automatic retries alone: a pers
 @dataclass(frozen=True)
 class Report:
     """What one step did: every check's outcome, the partitions published with their rows, those held back, its jobs;
-    of every day how many rows were staged, and its money."""
+    of every day how many rows were staged, and its money; what reading its files did besides."""
 
     outcomes: tuple[CheckOutcome, ...]
     published: Mapping[date, int]
@@ -61,6 +62,7 @@ class Report:
     statements: tuple[Statement, ...]
     staged_rows: Mapping[date, int]
     totals: Totals
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -116,14 +118,14 @@ class StepRun:
             else:
                 leave.failed()
             statements = tuple(warehouse.statements)
-            return Report(outcomes, rows, stopped, str(staged.table), statements, staged_rows, totals)
+            return Report(outcomes, rows, stopped, str(staged.table), statements, staged_rows, totals, staged.notes)
 
     def _stage(self, warehouse: Warehouse, window: Window, job: Job) -> Staged:
         schema = table_schema(self.step.spec)
         target = target_table(self.tenant, self.step.table)
         if isinstance(self.step.spec, FilesStep):
             with source_files(self.step, window.days) as files:
-                return warehouse.stage_files(target, schema, files, self.step.spec.format, job)
+                return warehouse.stage_files(target, schema, files, job, file_rules(self.step.spec.columns))
         return warehouse.stage_query(target, schema, queries_of(self.tenant, self.step, window), job)
 
     def _validate(self, warehouse: Warehouse, staged: Staged, window: Window, job: Job) -> tuple[CheckOutcome, ...]:
@@ -214,7 +216,10 @@ def _execute(
             metadata={"error_class": error.error_class, "runbook": error.anchor},
             allow_retries=error.retryable,
         ) from error
-    metadata = statement_metadata(run.tenant, run.pipeline, run.step, report.statements)
+    for note in report.notes:
+        context.log.warning(f"{where}: {note}")
+    notes = {"files": dg.MetadataValue.md("\n".join(f"- {note}" for note in report.notes))} if report.notes else {}
+    metadata = notes | statement_metadata(run.tenant, run.pipeline, run.step, report.statements)
     by_day = {
         day: day_metadata(day, rows, report.totals, run.step.spec, report.outcomes)
         for day, rows in report.published.items()

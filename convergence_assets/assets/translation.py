@@ -1,13 +1,15 @@
 """A tenant's declarations as the warehouse and quality rooms take them."""
 
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 
-from convergence_assets.pipelines.models import SourceSpec, StepSpec, SuiteSpec
+from convergence_assets.pipelines.models import ColumnSpec, SourceSpec, StepSpec, SuiteSpec
 from convergence_assets.pipelines.suites import check_names
 from convergence_assets.quality.expectations import Expectation
 from convergence_assets.tenancy.model import Step, Tenant
 from convergence_assets.tenancy.portable import column
+from convergence_assets.warehouse.interface import FileRules
 from convergence_assets.warehouse.schema import Column, ParameterValue, TableRef, TableSchema
 
 
@@ -57,6 +59,23 @@ def expectations(suite: SuiteSpec) -> tuple[Expectation, ...]:
 
 def sensitive_columns(spec: StepSpec) -> frozenset[str]:
     return frozenset(c.name for c in spec.columns if c.sensitive)
+
+
+def file_rules(columns: Sequence[ColumnSpec]) -> FileRules:
+    """What declared columns allow in their files."""
+    declared = dict(_paths(columns, ""))
+    return FileRules(
+        optional=frozenset(path for path, c in declared.items() if c.optional),
+        rounded=frozenset(path for path, c in declared.items() if c.round),
+        sensitive=frozenset(path for path, c in declared.items() if c.sensitive),
+    )
+
+
+def _paths(columns: Sequence[ColumnSpec], before: str) -> Iterator[tuple[str, ColumnSpec]]:
+    for c in columns:
+        path = before + c.name.lower()
+        yield path, c
+        yield from _paths(c.fields, f"{path}.")
 
 
 def window_parameters(

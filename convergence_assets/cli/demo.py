@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from convergence_assets.assets.opening import open_warehouse
-from convergence_assets.assets.translation import source_schema
+from convergence_assets.assets.translation import file_rules, source_schema
 from convergence_assets.cli.choosing import pipeline_of
 from convergence_assets.cli.instance import open_instance
 from convergence_assets.cli.run import Definitions, RunResult
@@ -143,10 +143,11 @@ def _load(
             for step in pipeline_of(registry.tenants[tenant_id], PIPELINE).steps
             for source in step.sources.values()
         )
-        chosen = [SourceFile(str(f)) for f in files if date.fromisoformat(f.stem) <= until]
+        chosen = [SourceFile(str(f), "jsonl") for f in files if date.fromisoformat(f.stem) <= until]
         with open_warehouse(settings) as warehouse:
             table = TableRef.parse(source.table)
-            warehouse.load_files(table, source_schema(source.spec), chosen, "jsonl", Job(f"demo-{tenant_id}-{until}"))
+            job = Job(f"demo-{tenant_id}-{until}")
+            warehouse.load_files(table, source_schema(source.spec), chosen, job, file_rules(source.spec.columns))
         progress.advance(bar)
 
 

@@ -2,6 +2,7 @@
 
 import glob
 import json
+import os
 import uuid
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +11,7 @@ import typer
 from rich.console import Console
 
 from convergence_assets.assets.opening import open_warehouse
-from convergence_assets.assets.translation import source_schema
+from convergence_assets.assets.translation import file_rules, source_schema
 from convergence_assets.cli.choosing import pipeline_of, tenant_of
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_tenants
@@ -20,6 +21,7 @@ from convergence_assets.warehouse.schema import TableRef
 
 _FORMATS: dict[str, FileFormat] = {
     ".csv": "csv",
+    ".tsv": "csv",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".json": "jsonl",
@@ -31,7 +33,10 @@ def load(
     tenant: Annotated[str, typer.Argument(help="Tenant id")],
     pipeline: Annotated[str, typer.Argument(help="The pipeline that declares the source")],
     source: Annotated[str, typer.Argument(help="The source's name, e.g. billing_export")],
-    files: Annotated[list[str], typer.Argument(help="CSV, JSON Lines or Parquet files, or patterns")],
+    files: Annotated[list[str], typer.Argument(help="CSV, JSON Lines or Parquet files, or patterns; also .gz, .zst")],
+    delimiter: Annotated[
+        str | None, typer.Option(help="What separates the fields of CSV files: one character, or tab")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object")] = False,
 ) -> None:
     """Load files into a source table, replacing the days that they hold (loading a file twice changes nothing).
@@ -46,23 +51,38 @@ def load(
         raise typer.BadParameter(
             f"pipeline {pipeline} reads {', '.join(sorted(sources)) or 'no source'}, not {source!r}"
         )
-    paths = [path for pattern in files for path in (sorted(glob.glob(pattern)) or [pattern])]
-    for path in paths:
-        if not Path(path).is_file():
-            raise NotFound(f"file {path} does not exist")
-        if Path(path).suffix not in _FORMATS:
-            raise typer.BadParameter(f"{path}: the ending tells the format; expected one of {', '.join(_FORMATS)}")
+    if delimiter == "tab":
+        delimiter = "\t"
+    if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
+        raise typer.BadParameter(f"--delimiter {delimiter!r}: expected one character, no quote or line end, or tab")
+    paths = {os.path.realpath(p): p for pattern in files for p in (sorted(glob.glob(pattern)) or [pattern])}
+    chosen_files = [SourceFile(path, _format(path), delimiter=delimiter) for path in paths.values()]
     table = TableRef.parse(sources[source].table)
     with open_warehouse(settings) as warehouse:
         schema = source_schema(sources[source].spec)
         run_id = f"load-{uuid.uuid4().hex[:12]}"
         labels = {"tenant": tenant, "pipeline": pipeline, "asset": source, "run_id": run_id}
         job = Job(run_id, labels, maximum_bytes_billed=reading.maximum_gigabytes_billed * GIGABYTE)
-        rows = 0
-        for kind in sorted({_FORMATS[Path(p).suffix] for p in paths}):
-            of_kind = [SourceFile(p) for p in paths if _FORMATS[Path(p).suffix] == kind]
-            rows += warehouse.load_files(table, schema, of_kind, kind, job)
+        loaded = warehouse.load_files(table, schema, chosen_files, job, file_rules(sources[source].spec.columns))
     if as_json:
-        typer.echo(json.dumps({"table": str(table), "files": len(paths), "rows": rows}))
-    else:
-        Console().print(f"{rows} rows from {len(paths)} files into {table}")
+        typer.echo(
+            json.dumps(
+                {"table": str(table), "files": len(chosen_files), "rows": loaded.rows, "notes": list(loaded.notes)}
+            )
+        )
+        return
+    Console().print(f"{loaded.rows} rows from {len(chosen_files)} files into {table}")
+    for note in loaded.notes:
+        Console(stderr=True).print(note, highlight=False, markup=False, soft_wrap=True)
+
+
+def _format(path: str) -> FileFormat:
+    """By the ending; raises NotFound where there is no such file."""
+    if not Path(path).exists():
+        raise NotFound(f"file {path} does not exist")
+    ending = Path(path.lower().removesuffix(".gz").removesuffix(".zst")).suffix
+    if ending not in _FORMATS:
+        raise typer.BadParameter(
+            f"{path}: the ending tells the format; expected one of {', '.join(_FORMATS)}, or those with .gz or .zst"
+        )
+    return _FORMATS[ending]

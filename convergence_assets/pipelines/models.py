@@ -64,6 +64,9 @@ class ColumnSpec(Model):
     description: str = ""
     sensitive: bool = Field(False, description="Mask its values in examples, alerts, logs and bundles")
     optional: bool = Field(False, description="A file may lack the column, which is NULL then; docs/FILES.md")
+    round: Literal["half_even"] | None = Field(
+        None, description="Numbers of more decimals in files are rounded, and counted, instead of refused"
+    )
     fields: Annotated[tuple["ColumnSpec", ...], Field(strict=False)] = ()
 
     @model_validator(mode="after")
@@ -74,6 +77,20 @@ class ColumnSpec(Model):
             raise Misplaced(f"column {self.name} has fields and is a {self.type}; only a RECORD has fields", "type")
         _unique(self.fields, "fields")
         return self
+
+    @model_validator(mode="after")
+    def _rules_of_files_fit(self) -> "ColumnSpec":
+        if self.optional and self.mode == "REQUIRED":
+            raise Misplaced(f"column {self.name} is REQUIRED; a file cannot lack it", "optional")
+        if self.round and self.type not in ("INT64", "NUMERIC", "BIGNUMERIC"):
+            raise Misplaced(f"column {self.name} is {self.type}; INT64, NUMERIC and BIGNUMERIC are rounded", "round")
+        return self
+
+    @property
+    def read_from_files_by(self) -> str | None:
+        """The first of its keys, or its members', that speaks of files."""
+        own = "optional" if self.optional else "round" if self.round else None
+        return own or next((key for key in (f.read_from_files_by for f in self.fields) if key), None)
 
 
 Columns = Annotated[tuple[ColumnSpec, ...], Field(strict=False, min_length=1)]
@@ -188,6 +205,13 @@ class BigQueryStep(TableStep):
     sql: str | None = Field(None, description="The file's name; <table>.sql where not given")
     late_data: LateData | None = Field(None, description="Asked once a schedule's tick; changed days run again")
 
+    @model_validator(mode="after")
+    def _columns_come_from_sql(self) -> "BigQueryStep":
+        for i, column in enumerate(self.columns):
+            if key := column.read_from_files_by:
+                raise Misplaced(f"{key} speaks of files; this column comes from SQL", "columns", i, key)
+        return self
+
 
 class FilesStep(TableStep):
     """A table loaded from files, one set of files a partition."""
@@ -196,6 +220,23 @@ class FilesStep(TableStep):
     path: str = Field(description="Pattern with {date}; Jinja over the parameters; local or any fsspec URL")
     format: Literal["csv", "jsonl", "parquet"]
     partition_from_path: bool = Field(False, description="Fill the partition column from {date}")
+    delimiter: str | None = Field(
+        None, description="What separates the fields of a CSV: one character; a comma, in .tsv files a tab"
+    )
+
+    @model_validator(mode="after")
+    def _format_fits(self) -> "FilesStep":
+        if self.delimiter is not None:
+            if self.format != "csv":
+                raise Misplaced(f"{self.format} has no delimiter; only csv has one", "delimiter")
+            if len(self.delimiter) != 1 or not self.delimiter.isascii() or self.delimiter in '"\r\n\0':
+                raise Misplaced("a delimiter is one character of ASCII, and no quote or line end", "delimiter")
+        for i, column in enumerate(self.columns):
+            if self.format == "csv" and (column.type == "RECORD" or column.mode == "REPEATED"):
+                raise Misplaced(f"a CSV holds no {column.mode} {column.type}; only single values", "columns", i, "type")
+            if column.optional and column.name == self.partition_column:
+                raise Misplaced("the partition column cannot be missing", "columns", i, "optional")
+        return self
 
     @field_validator("path")
     @classmethod

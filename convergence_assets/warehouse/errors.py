@@ -62,6 +62,12 @@ class SchemaMismatch(WarehouseError):
     )
 
 
+class UnreadableFile(SchemaMismatch):
+    """A file does not hold the declared columns as docs/FILES.md writes them; each line names one place."""
+
+    remedy = "Mend the file, or the columns that the pipeline declares (docs/FILES.md), and run again."
+
+
 class ResourcesExceeded(WarehouseError):
     """The statement needs more memory or disk than it may use."""
 

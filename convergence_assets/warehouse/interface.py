@@ -103,14 +103,46 @@ class Staged:
     token: str
     rows: int
     rows_per_partition: Mapping[date | None, int]
+    notes: tuple[str, ...] = ()
+    """What reading files did besides: columns that it ignored, values that it rounded."""
 
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One local file and the partition date its path stands for (None where the rows carry it)."""
+    """One local file and the partition date its path stands for (None where the rows carry it).
+
+    `name` is what errors call it (its path where not given); `delimiter` is a CSV's (None: a tab where the name ends
+    in .tsv, else a comma).
+    """
 
     path: str
+    format: FileFormat
     partition: date | None = None
+    name: str = ""
+    delimiter: str | None = None
+
+
+@dataclass(frozen=True)
+class FileRules:
+    """What a table's columns allow in its files: dotted names in lower case."""
+
+    optional: frozenset[str] = frozenset()
+    """Columns that a file may lack; they are NULL then."""
+    rounded: frozenset[str] = frozenset()
+    """Numbers of more decimals than their column that are rounded half to even."""
+    sensitive: frozenset[str] = frozenset()
+    """Columns whose values no message shows."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The rows that files brought into a table, and what reading them did besides."""
+
+    rows: int
+    notes: tuple[str, ...] = ()
+
+
+_NO_EXCEPTIONS = FileRules()
 
 
 class Warehouse(Protocol):
@@ -140,9 +172,13 @@ class Warehouse(Protocol):
         ...
 
     def stage_files(
-        self, target: TableRef, schema: TableSchema, files: Sequence[SourceFile], file_format: FileFormat, job: Job,
+        self, target: TableRef, schema: TableSchema, files: Sequence[SourceFile], job: Job,
+        rules: FileRules = _NO_EXCEPTIONS,
     ) -> Staged:  # fmt: skip
-        """Load files into a staging table; a file's partition fills the partition column where the path gives it."""
+        """Load files into a staging table; a file's partition fills the partition column where the path gives it.
+
+        Raises `UnreadableFile` for a file that does not hold exactly the declared columns.
+        """
         ...
 
     def stage_past(self, target: TableRef, schema: TableSchema, partition: date, as_of: datetime, job: Job) -> Staged:
@@ -184,9 +220,13 @@ class Warehouse(Protocol):
         ...
 
     def load_files(
-        self, table: TableRef, schema: TableSchema, files: Sequence[SourceFile], file_format: FileFormat, job: Job,
-    ) -> int:  # fmt: skip
-        """Load files into a table outside the pipelines (a source), replacing the partitions that they hold."""
+        self, table: TableRef, schema: TableSchema, files: Sequence[SourceFile], job: Job,
+        rules: FileRules = _NO_EXCEPTIONS,
+    ) -> Loaded:  # fmt: skip
+        """Load files into a table outside the pipelines (a source), replacing the partitions that they hold.
+
+        Columns of a file that are not declared are ignored, and named. Raises `UnreadableFile`, nothing written.
+        """
         ...
 
     def merge_rows(

@@ -45,8 +45,7 @@ class Platform:
             return warehouse.load_files(
                 TableRef.parse(source.table),
                 source_schema(source.spec),
-                [SourceFile(str(path)) for path in files],
-                "jsonl",
+                [SourceFile(str(path), "jsonl") for path in files],
                 Job(run_id=f"load-{self._name}-{next(self._runs)}"),
             )
 

@@ -19,8 +19,9 @@ from convergence_assets.warehouse.bigquery.staging import Staging, token_of
 from convergence_assets.warehouse.errors import NotFound, StagingChanged
 from convergence_assets.warehouse.interface import (
     Estimate,
-    FileFormat,
+    FileRules,
     Job,
+    Loaded,
     RunningJob,
     SchemaChange,
     SourceFile,
@@ -32,6 +33,8 @@ from convergence_assets.warehouse.interface import (
 from convergence_assets.warehouse.row_text import Row, partition_days, row_text
 from convergence_assets.warehouse.schema import Dataset, Query, TableRef, TableSchema
 from convergence_assets.warehouse.statements import absent, absent_dataset, only_reads, table_names
+
+_NO_EXCEPTIONS = FileRules()
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -91,9 +94,10 @@ class BigQueryWarehouse:
         return self._staging.fill(target, schema, queries, job)
 
     def stage_files(
-        self, target: TableRef, schema: TableSchema, files: Sequence[SourceFile], file_format: FileFormat, job: Job
-    ) -> Staged:
-        return self._staging.fill_from_files(target, schema, files, file_format, job, exact_columns=True)
+        self, target: TableRef, schema: TableSchema, files: Sequence[SourceFile], job: Job,
+        rules: FileRules = _NO_EXCEPTIONS,
+    ) -> Staged:  # fmt: skip
+        return self._staging.fill_from_files(target, schema, files, job, rules, exact=True)
 
     def stage_past(self, target: TableRef, schema: TableSchema, partition: date, as_of: datetime, job: Job) -> Staged:
         past.must_be_kept(target, as_of)
@@ -142,13 +146,14 @@ class BigQueryWarehouse:
         return 0  # Staging tables carry their own expiry.
 
     def load_files(
-        self, table: TableRef, schema: TableSchema, files: Sequence[SourceFile], file_format: FileFormat, job: Job
-    ) -> int:
-        staged = self._staging.fill_from_files(table, schema, files, file_format, job, exact_columns=False)
+        self, table: TableRef, schema: TableSchema, files: Sequence[SourceFile], job: Job,
+        rules: FileRules = _NO_EXCEPTIONS,
+    ) -> Loaded:  # fmt: skip
+        staged = self._staging.fill_from_files(table, schema, files, job, rules, exact=False)
         self.ensure_table(table, schema)
         written = self.publish(staged, [p for p in staged.rows_per_partition if p is not None], job)
         self.discard(staged)
-        return written
+        return Loaded(written, staged.notes)
 
     def merge_rows(
         self, table: TableRef, schema: TableSchema, rows: Sequence[Row], key: tuple[str, ...], job: Job,

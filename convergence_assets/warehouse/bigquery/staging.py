@@ -16,7 +16,7 @@ from convergence_assets.warehouse.bigquery.connection import Connection
 from convergence_assets.warehouse.bigquery.jobs import Request
 from convergence_assets.warehouse.bigquery.labels import MANAGED
 from convergence_assets.warehouse.errors import NotFound
-from convergence_assets.warehouse.interface import FileFormat, Job, SourceFile, Staged
+from convergence_assets.warehouse.interface import FileRules, Job, SourceFile, Staged
 from convergence_assets.warehouse.schema import STAGING_PREFIX, Dataset, Query, TableRef, TableSchema
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ class Staging:
         return self._staged(staging, target, schema, job)
 
     def fill_from_files(
-        self, target: TableRef, schema: TableSchema, files: Sequence[SourceFile], file_format: FileFormat, job: Job, *,
-        exact_columns: bool,
+        self, target: TableRef, schema: TableSchema, files: Sequence[SourceFile], job: Job, rules: FileRules, *,
+        exact: bool,
     ) -> Staged:  # fmt: skip
         """Load files into a table beside the staging one, and fill it from there."""
         # Both warehouses read files by one reader, so that one file gives the same rows, or the same error, on both.
@@ -60,14 +60,14 @@ class Staging:
         self.administration.make_dataset(Dataset.of(loaded), expires=True)
         with tempfile.TemporaryDirectory(prefix="convergence-load-") as folder:
             parquet = Path(folder, "rows.parquet")
-            files_to_parquet(parquet, schema, files, file_format, exact_columns=exact_columns)
+            notes = files_to_parquet(parquet, schema, files, rules, exact=exact)
             content = hashlib.sha256(parquet.read_bytes()).hexdigest()
             self.connection.jobs.run(self._load(parquet, loaded, schema, job), job)
         columns = ", ".join(f"`{c.name}`" for c in schema.columns)
         query = Query(f"SELECT {columns} FROM {self.connection.quoted(loaded)} -- {content}")
         staged = self.fill(target, schema, [query], job)
         self.administration.drop(loaded)
-        return staged
+        return replace(staged, notes=notes)
 
     def _staged(self, staging: TableRef, target: TableRef, schema: TableSchema, job: Job) -> Staged:
         token = token_of(self.administration.table(staging))

@@ -4,6 +4,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from types import TracebackType
@@ -14,16 +15,18 @@ from convergence_assets.warehouse.duckdb import tables
 from convergence_assets.warehouse.duckdb.attaching import Attaching, attach_to_write
 from convergence_assets.warehouse.duckdb.engine import Engine
 from convergence_assets.warehouse.duckdb.files import Layout
-from convergence_assets.warehouse.duckdb.loading import load_statement
 from convergence_assets.warehouse.duckdb.merging import merge_statement
 from convergence_assets.warehouse.duckdb.preparing import prepared
 from convergence_assets.warehouse.duckdb.quoting import quoted
+from convergence_assets.warehouse.duckdb.reading.load import load_file
+from convergence_assets.warehouse.duckdb.reading.notes import Notes
 from convergence_assets.warehouse.duckdb.rows import check_output, inserted, partition_literal, spelled
-from convergence_assets.warehouse.errors import InvalidQuery, NotFound, NotKept, SchemaMismatch, StagingChanged
+from convergence_assets.warehouse.errors import NotFound, NotKept, StagingChanged
 from convergence_assets.warehouse.interface import (
     Estimate,
-    FileFormat,
+    FileRules,
     Job,
+    Loaded,
     RunningJob,
     SchemaChange,
     SourceFile,
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 LOCK_TIMEOUT_SECONDS = 600.0
+_NO_EXCEPTIONS = FileRules()
 
 
 class DuckDBWarehouse:
@@ -116,11 +120,12 @@ class DuckDBWarehouse:
         return self._staged(staging, target, schema, token, name)
 
     def stage_files(
-        self, target: TableRef, schema: TableSchema, files: Sequence[SourceFile], file_format: FileFormat, job: Job
-    ) -> Staged:
+        self, target: TableRef, schema: TableSchema, files: Sequence[SourceFile], job: Job,
+        rules: FileRules = _NO_EXCEPTIONS,
+    ) -> Staged:  # fmt: skip
         staging, name, token = self._new_staging(target, schema, job)
-        self._load(name, schema, files, file_format, job, exact_columns=True)
-        return self._staged(staging, target, schema, token, name)
+        notes = self._load(name, schema, files, job, rules, exact=True)
+        return replace(self._staged(staging, target, schema, token, name), notes=notes)
 
     def stage_past(self, target: TableRef, schema: TableSchema, partition: date, as_of: datetime, job: Job) -> Staged:
         raise NotKept(f"the embedded warehouse keeps no earlier rows of table {target}, partition {partition}")
@@ -179,15 +184,16 @@ class DuckDBWarehouse:
         return swept
 
     def load_files(
-        self, table: TableRef, schema: TableSchema, files: Sequence[SourceFile], file_format: FileFormat, job: Job
-    ) -> int:
+        self, table: TableRef, schema: TableSchema, files: Sequence[SourceFile], job: Job,
+        rules: FileRules = _NO_EXCEPTIONS,
+    ) -> Loaded:  # fmt: skip
         staging, name, token = self._new_staging(table, schema, job)
-        self._load(name, schema, files, file_format, job, exact_columns=False)
+        notes = self._load(name, schema, files, job, rules, exact=False)
         staged = self._staged(staging, table, schema, token, name)
         self.ensure_table(table, schema)
         written = self.publish(staged, [p for p in staged.rows_per_partition if p is not None], job)
         self.discard(staged)
-        return written
+        return Loaded(written, notes)
 
     def merge_rows(
         self, table: TableRef, schema: TableSchema, rows: Sequence[Row], key: tuple[str, ...], job: Job,
@@ -276,15 +282,13 @@ class DuckDBWarehouse:
         return Staged(staging, target, schema, token, sum(counts.values()), counts)
 
     def _load(
-        self, name: str, schema: TableSchema, files: Sequence[SourceFile], file_format: FileFormat, job: Job, *,
-        exact_columns: bool,
-    ) -> None:  # fmt: skip
+        self, name: str, schema: TableSchema, files: Sequence[SourceFile], job: Job, rules: FileRules, *, exact: bool
+    ) -> tuple[str, ...]:
+        notes = Notes()
         for file in files:
-            try:
-                statement = load_statement(self._engine, name, schema, file, file_format, exact_columns=exact_columns)
-                self._engine.run(statement, timeout_seconds=job.timeout_seconds)
-            except InvalidQuery as error:
-                raise SchemaMismatch(f"file {file.path} does not fit the declared columns: {error}") from error
+            timeout = job.timeout_seconds
+            load_file(self._engine, name, schema, file, rules, notes, exact=exact, timeout_seconds=timeout)
+        return notes.sentences()
 
     @contextmanager
     def _prepared(self, query: Query, timeout_seconds: float) -> Iterator[tuple[str, dict[str, ParameterValue]]]:

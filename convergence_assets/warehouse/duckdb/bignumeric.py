@@ -5,7 +5,6 @@ A value is an integer of units of 10^-38; each operation rounds half away from z
 """
 
 import inspect
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -98,16 +97,6 @@ def _from_text(text: str) -> int:
     return from_decimal(Decimal(found[1]))
 
 
-def _from_json(text: str) -> int:
-    # DuckDB reads a JSON number with decimals as a double; an integer and a text it keeps.
-    value = json.loads(text, parse_int=str, parse_float=_unquoted)
-    return _from_text(str(value))
-
-
-def _unquoted(number: str) -> str:
-    raise ValueError(f'a BIGNUMERIC with decimals is a text in JSON Lines: write "{number}" in quotes')
-
-
 def _from_double(value: float) -> int:
     dividend, divisor = value.as_integer_ratio()
     return _nearest(dividend * ONE, divisor)
@@ -196,7 +185,6 @@ _FUNCTIONS = {
     "average": _Function(_average, (*_SUMS, "int64"), "bignumeric"),
     "from_text": _Function(_from_text, ("text",), "bignumeric"),
     "safe_from_text": _Function(_from_text, ("text",), "bignumeric", null_on_error=True),
-    "from_json": _Function(_from_json, ("text",), "bignumeric"),
     "from_float64": _Function(_from_double, ("float64",), "bignumeric"),
     "safe_from_float64": _Function(_from_double, ("float64",), "bignumeric", null_on_error=True),
     "text": _Function(to_text, _ONE, "text"),
@@ -209,16 +197,31 @@ _FUNCTIONS = {
 _DUCKDB = {"bignumeric": limbs.TYPE, "text": "VARCHAR", "float64": "DOUBLE", "int64": "BIGINT"}
 
 
+def _from_digits(texts: "pa.ChunkedArray") -> "pa.Array":
+    """Texts of at most 38 digits on each side of the point, by Arrow's own cast: a column at a time."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    # Arrow takes no leading plus in a decimal's text (26.0).
+    plain = pc.utf8_ltrim(texts.combine_chunks(), "+")
+    return limbs.from_decimals(plain.cast(pa.decimal256(limbs.DIGITS, limbs.SCALE)))
+
+
 def install_functions(connection: "duckdb.DuckDBPyConnection") -> None:
     """Register the functions as `bignumeric_<name>`, for this connection alone."""
     from duckdb.func import FunctionNullHandling, PythonUDFType
 
-    for name, function in _FUNCTIONS.items():
+    def register(name: str, called: Callable[..., "pa.Array"], takes: tuple[Form, ...], gives: Form) -> None:
         connection.create_function(
             f"bignumeric_{name}",
-            function.vectorised(),
-            [connection.type(_DUCKDB[form]) for form in function.takes],
-            connection.type(_DUCKDB[function.gives]),
+            called,
+            [connection.type(_DUCKDB[form]) for form in takes],
+            connection.type(_DUCKDB[gives]),
             type=PythonUDFType.ARROW,
             null_handling=FunctionNullHandling.SPECIAL,
         )
+
+    for name, function in _FUNCTIONS.items():
+        register(name, function.vectorised(), function.takes, function.gives)
+    # A lambda: DuckDB evaluates annotations, and `pa` is imported for type checkers alone.
+    register("from_digits", lambda texts: _from_digits(texts), ("text",), "bignumeric")

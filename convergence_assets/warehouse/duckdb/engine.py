@@ -4,10 +4,10 @@ import math
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -32,6 +32,7 @@ from convergence_assets.warehouse.schema import ParameterValue
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
+    from duckdb.sqltypes import DuckDBPyType
 
 T = TypeVar("T")
 
@@ -135,6 +136,29 @@ class Engine:
                 _kept[self._setting] = self
         for engine in left:
             engine.close()
+
+    @property
+    def spill_folder(self) -> Path:
+        """Where what does not fit into memory goes; it exists."""
+        return self._setting.spill_folder
+
+    def described(self, sql: str) -> "list[tuple[str, DuckDBPyType]]":
+        """The columns that a SELECT gives, with DuckDB's own types."""
+
+        def describe() -> "list[tuple[str, DuckDBPyType]]":
+            described = self.connection.execute(f"SELECT * FROM ({sql}) LIMIT 0").description or []
+            return [(column[0], column[1]) for column in described]
+
+        return self._interruptible(describe, None, "")
+
+    @contextmanager
+    def in_order(self) -> Iterator[None]:
+        """While the block runs, a file's rows keep its order."""
+        self.run("SET preserve_insertion_order = true")
+        try:
+            yield
+        finally:
+            self.run("SET preserve_insertion_order = false")
 
     def close(self) -> None:
         self._worker.shutdown(wait=True)

@@ -54,7 +54,7 @@ def with_words(table: "pa.Table") -> "pa.Table":
     """
     import pyarrow as pa
 
-    return _table(table, pa.types.is_decimal256, _from_decimals)
+    return _table(table, pa.types.is_decimal256, from_decimals)
 
 
 def _table(table: "pa.Table", chosen: "Callable[[pa.DataType], bool]", convert: _Convert) -> "pa.Table":
@@ -122,7 +122,8 @@ def _to_decimals(array: "pa.Array") -> "pa.Array":
     return made
 
 
-def _from_decimals(array: "pa.Array") -> "pa.Array":
+def from_decimals(array: "pa.Array") -> "pa.Array":
+    """Decimals of any precision in words; raises OverflowError for one that BIGNUMERIC does not hold exactly."""
     import numpy as np
     import pyarrow as pa
 

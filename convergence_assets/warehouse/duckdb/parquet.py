@@ -6,38 +6,39 @@ from pathlib import Path
 from convergence_assets.warehouse.duckdb import limbs, tables
 from convergence_assets.warehouse.duckdb.attaching import attach_to_write
 from convergence_assets.warehouse.duckdb.engine import Engine
-from convergence_assets.warehouse.duckdb.loading import load_statement
 from convergence_assets.warehouse.duckdb.quoting import literal
+from convergence_assets.warehouse.duckdb.reading.load import load_file
+from convergence_assets.warehouse.duckdb.reading.notes import Notes
 from convergence_assets.warehouse.duckdb.transpile import duckdb_type
-from convergence_assets.warehouse.errors import InvalidQuery, SchemaMismatch
-from convergence_assets.warehouse.interface import FileFormat, SourceFile
+from convergence_assets.warehouse.errors import SchemaMismatch
+from convergence_assets.warehouse.interface import FileRules, SourceFile
 from convergence_assets.warehouse.schema import TableSchema
 
 _ROWS_AT_ONCE = 100_000
 
 
 def files_to_parquet(
-    into: Path, schema: TableSchema, files: Sequence[SourceFile], file_format: FileFormat, *, exact_columns: bool
-) -> None:
-    """Write every row of `files` into one file of the declared columns; raises `SchemaMismatch` naming the file."""
+    into: Path, schema: TableSchema, files: Sequence[SourceFile], rules: FileRules, *, exact: bool
+) -> tuple[str, ...]:
+    """Write every row of `files` into one file of the declared columns; what reading did besides.
+
+    Raises `UnreadableFile`.
+    """
+    notes = Notes()
     engine = Engine(into.parent / "spill")
     try:
         # A file of its own: rows in memory would count against the engine's limit.
         engine.run(attach_to_write(into.with_suffix(".duckdb"), "loaded"))
         tables.create(engine, "loaded.rows", schema)
         for file in files:
-            try:
-                engine.run(
-                    load_statement(engine, "loaded.rows", schema, file, file_format, exact_columns=exact_columns)
-                )
-            except InvalidQuery as error:
-                raise SchemaMismatch(f"file {file.path} does not fit the declared columns: {error}") from error
+            load_file(engine, "loaded.rows", schema, file, rules, notes, exact=exact)
         if any(limbs.TYPE in duckdb_type(column) for column in schema.columns):
             _write_with_decimals(engine, into)
         else:
             engine.run(f"COPY loaded.rows TO {literal(str(into))} (FORMAT parquet)")
     finally:
         engine.close()
+    return notes.sentences()
 
 
 def _write_with_decimals(engine: Engine, into: Path) -> None:

@@ -95,7 +95,7 @@ def test_a_dataset_that_was_written_before_is_brought_to_the_newer_storage_and_k
     said, more = Column("said", "STRING"), Column("more", "INT64")
     with monkeypatch.context() as before, DuckDBWarehouse(tmp_path) as warehouse:
         before.setattr(attaching, "_STORED", "")
-        warehouse.load_files(table, TableSchema((said,)), [SourceFile(str(bills))], "jsonl", JOB)
+        warehouse.load_files(table, TableSchema((said,)), [SourceFile(str(bills), "jsonl")], JOB)
         file = warehouse._layout.dataset_file(Dataset.of(table))
     assert storage_version(file) == "v1.0.0+"
     with DuckDBWarehouse(tmp_path) as warehouse:
