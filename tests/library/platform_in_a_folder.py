@@ -47,7 +47,7 @@ class Platform:
                 source_schema(source.spec),
                 [SourceFile(str(path), "jsonl") for path in files],
                 Job(run_id=f"load-{self._name}-{next(self._runs)}"),
-            )
+            ).rows
 
     def run(
         self, tenant_id: str, span: Sequence[date], *tables: str, pipeline: str = "gcp_billing"

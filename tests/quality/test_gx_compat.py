@@ -49,7 +49,7 @@ def test_great_expectations_makes_a_double_of_a_bound_and_the_exact_one_takes_it
         kept = gx_compat.with_arguments(built, {"max_value": exact})
         assert gx_compat.arguments_of(kept)["max_value"] == exact
         assert gx_compat.judged(kept, {"column.max": exact}, FORMAT)["success"]
-        assert not gx_compat.judged(kept, {"column.max": exact + exact / 10**15}, FORMAT)["success"]
+        assert not gx_compat.judged(kept, {"column.max": Decimal(exact) + Decimal(exact) / 10**15}, FORMAT)["success"]
     assert gx_compat.with_arguments(built, {}) is built
 
 
