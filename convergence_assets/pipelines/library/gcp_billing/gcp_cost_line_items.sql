@@ -168,8 +168,10 @@ WITH exported AS (
     FROM billing_export AS e
     -- No upper bound on the export's day: corrections for these usage days arrive later.
     WHERE
-        e._PARTITIONTIME >= TIMESTAMP_TRUNC(@partition_start, DAY)
-        AND e.usage_start_time >= @partition_start
+        e.usage_start_time >= @partition_start
+        {% if not export_is_view %}
+            AND e._PARTITIONTIME >= TIMESTAMP_TRUNC(@partition_start, DAY)
+        {% endif %}
         AND e.usage_start_time < @partition_end
 )
 
