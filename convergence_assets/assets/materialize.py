@@ -240,7 +240,10 @@ def _execute(
         context.log_event(dg.AssetMaterialization(context.asset_key, partition=day.isoformat(), metadata=own))
     for day, names in report.stopped.items():
         # The asset's page shows it among the days' events; a failed step alone says nothing of a day.
-        seen = {"staged_rows": report.staged_rows[day], "stopped_by": list(names)}
+        seen = {
+            "staged_rows": dg.MetadataValue.int(report.staged_rows[day]),
+            "stopped_by": dg.MetadataValue.json(list(names)),
+        }
         description = f"not published: {', '.join(names)}"
         context.log_event(dg.AssetObservation(context.asset_key, description, metadata=seen, partition=day.isoformat()))
     if all(map(has_no_data, report.stopped.values())):

@@ -150,10 +150,11 @@ WITH exported AS (
                         COALESCE(c.type, '␀'), '␟', COALESCE(c.id, '␀'), '␟', COALESCE(c.name, '␀'), '␟',
                         COALESCE(c.full_name, '␀'), '␟', COALESCE(
                             CONCAT(
-                                CAST(CAST(FLOOR(c.amount / 1000000) AS INT64) AS STRING), '␟',
+                                IF(c.amount < 0, '-', ''),
+                                CAST(CAST(FLOOR(ABS(c.amount) / 1000000) AS INT64) AS STRING), '␟',
                                 CAST(
                                     CAST(
-                                        (c.amount - FLOOR(c.amount / 1000000) * 1000000) * 1000000000000
+                                        (ABS(c.amount) - FLOOR(ABS(c.amount) / 1000000) * 1000000) * 1000000000000
                                         AS INT64
                                     ) AS STRING
                                 )
@@ -237,10 +238,12 @@ SELECT
                                 a.name, '␟',
                                 COALESCE(
                                     CONCAT(
-                                        CAST(CAST(FLOOR(a.amount / 1000000) AS INT64) AS STRING), '␟',
+                                        IF(a.amount < 0, '-', ''),
+                                        CAST(CAST(FLOOR(ABS(a.amount) / 1000000) AS INT64) AS STRING), '␟',
                                         CAST(
                                             CAST(
-                                                (a.amount - FLOOR(a.amount / 1000000) * 1000000) * 1000000000000
+                                                (ABS(a.amount) - FLOOR(ABS(a.amount) / 1000000) * 1000000)
+                                                * 1000000000000
                                                 AS INT64
                                             ) AS STRING
                                         )
