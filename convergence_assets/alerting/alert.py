@@ -7,7 +7,7 @@ from typing import Literal, get_args
 Severity = Literal["critical", "warning", "info"]
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 Kind = Literal[
-    "run_failed", "run_canceled", "run_stuck", "quality_failed", "quality_degraded", "partition_late",
+    "run_failed", "run_canceled", "run_stuck", "quality_failed", "quality_degraded", "no_data", "partition_late",
     "config_rejected", "ledger_lag", "daemon_dead", "automation_failing", "delivery_failing", "warehouse_unavailable",
     "quota_near", "late_data_unasked",
 ]  # fmt: skip

@@ -27,6 +27,7 @@ _READ = (
 )  # fmt: skip
 _REMEDIES = {
     "quality_failed": "Look at the failed checks; correct the source or the expectation and ask for the day again.",
+    "no_data": "Nothing while the source is on its way: the day is asked for again. Else see that it is delivered.",
     "day_not_over": "Ask for the day when it is over.",
     "over_limit": "Wait until the plan allows another run, or change the plan.",
     "locked": "Wait for the run that holds the days.",

@@ -13,6 +13,7 @@ from convergence_assets.assets.day_metadata import Totals, day_metadata, money_t
 from convergence_assets.assets.files import source_files
 from convergence_assets.assets.late_data import markers
 from convergence_assets.assets.locking import Leave, locked
+from convergence_assets.assets.no_data import NO_DATA, has_no_data, why_no_data
 from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.assets.queries import job_of, queries_of
 from convergence_assets.assets.statements import statement_metadata
@@ -236,11 +237,20 @@ def _execute(
         # The asset's page shows it among the days' events; a failed step alone says nothing of a day.
         seen = {
             "staged_rows": dg.MetadataValue.int(report.staged_rows[day]),
-            "stopped_by": dg.MetadataValue.json(names),
+            "stopped_by": dg.MetadataValue.json(list(names)),
         }
         description = f"not published: {', '.join(names)}"
         context.log_event(dg.AssetObservation(context.asset_key, description, metadata=seen, partition=day.isoformat()))
     yield from check_results(context, report.outcomes, window.days, report.stopped)
+    if all(map(has_no_data, report.stopped.values())):
+        raise dg.Failure(
+            description=(
+                f"{where}: {why_no_data(run.step, report.stopped)}. What was published before stays as it was. Next: "
+                "nothing while the source is on its way, the planner asks again; else see that it is delivered there."
+            ),
+            metadata=metadata | {"error_class": dg.MetadataValue.text(NO_DATA), "runbook": "no-data"},
+            allow_retries=False,
+        )
     reasons = "; ".join(f"{day}: {', '.join(names)}" for day, names in report.stopped.items())
     raise dg.Failure(
         description=(

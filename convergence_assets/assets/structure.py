@@ -10,6 +10,8 @@ from convergence_assets.quality.expectations import CheckOutcome, PartitionOutco
 from convergence_assets.warehouse.interface import Staged
 
 WhenEmpty = Literal["fail", "warn", "publish"]
+NOT_EMPTY = "partition_is_not_empty"
+"""The check that stops a day without rows, where the table's `when_empty` is `fail`."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +28,7 @@ def declared_structural(when_empty: WhenEmpty, *, reads_pipelines: bool) -> tupl
     another pipeline makes."""
     severity: dict[WhenEmpty, Severity] = {"fail": "critical", "warn": "warning", "publish": "info"}
     checks = (
-        Structural(
-            "partition_is_not_empty", severity[when_empty], f"The partition has rows (when_empty: {when_empty})"
-        ),
+        Structural(NOT_EMPTY, severity[when_empty], f"The partition has rows (when_empty: {when_empty})"),
         Structural("rows_lie_in_the_partition", "critical", "Every row's partition column is a day of this run"),
     )
     upstream = Structural(

@@ -1,6 +1,7 @@
 """What the follower learns of runs as alerts, and publications as their end."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 
 import sqlalchemy as sa
@@ -9,16 +10,19 @@ from convergence_assets.alerting.alert import Alert, Severity, fingerprint
 from convergence_assets.assets.check_events import examples_shown
 from convergence_assets.assets.locking import DAY_NOT_OVER
 from convergence_assets.assets.materialize import QUALITY_FAILED
+from convergence_assets.assets.no_data import NO_DATA
+from convergence_assets.assets.structure import NOT_EMPTY
 from convergence_assets.assets.window import days_of
 from convergence_assets.control import planning, publications, runs
 from convergence_assets.control.incidents import Incident, open_incidents, raise_alert, resolve
 from convergence_assets.control.remediations import kind_of
 from convergence_assets.control.runs import IndexedRun
 from convergence_assets.ledger.facts import ChecksFailed, Fact, FailedCheck, Published, QuotaRefused, RunEnded
+from convergence_assets.operations.no_data import is_late, no_data_alert
 from convergence_assets.tenancy.model import Tenant
-from convergence_assets.warehouse.errors import ERROR_CLASSES
+from convergence_assets.warehouse.errors import ERROR_CLASSES, NotFound
 
-OF_A_PARTITION = ("run_failed", "run_canceled", "run_stuck", "quality_failed", "quality_degraded")
+OF_A_PARTITION = ("run_failed", "run_canceled", "run_stuck", "quality_failed", "quality_degraded", "no_data")
 """Alerts that end when their partition is published as it should be."""
 PATIENCE = 3
 """So many attempts a failure that may pass by itself is a warning; from then on it is critical."""
@@ -60,7 +64,7 @@ class Sources:
     def _alerts(self, connection: sa.Connection, fact: Fact) -> Iterable[Alert]:
         match fact:
             case ChecksFailed():
-                return _quality(fact)
+                return self._quality(connection, fact)
             case RunEnded():
                 return self._ended(connection, fact)
             case QuotaRefused():
@@ -99,7 +103,7 @@ class Sources:
                 next_step="Nothing, if that was meant; else run the partition again.",
                 cause="canceled",
             )  # fmt: skip
-        elif fact.error_class != QUALITY_FAILED:
+        elif fact.error_class not in (QUALITY_FAILED, NO_DATA):
             yield self._failed(connection, fact)
 
     def _failed(self, connection: sa.Connection, fact: RunEnded) -> Alert:
@@ -107,7 +111,10 @@ class Sources:
         known = ERROR_CLASSES.get(error_class)
         attempts = self._attempts(connection, run)
         passing = bool(known and known.retryable) or error_class in _PASSING
-        severity: Severity = "warning" if passing and attempts < PATIENCE else "critical"
+        # The export of a new tenant may not be there yet: that is a failure once its first day is late.
+        awaited = error_class == NotFound.error_class and self._awaits_its_first_day(connection, run)
+        patient = awaited or (passing and attempts < PATIENCE)
+        severity: Severity = "warning" if patient else "critical"
         where = f", table {fact.table}" if fact.table else ""
         remedy = known.remedy if known else "Read the run's log from its first error on."
         return _alert(
@@ -118,6 +125,24 @@ class Sources:
             next_step=remedy,
             cause=error_class,
         )  # fmt: skip
+
+    def _quality(self, connection: sa.Connection, fact: ChecksFailed) -> Iterable[Alert]:
+        """Of days without rows the alert that says so, of all others what failed."""
+        checks = [check for check in fact.checks if check.name == NOT_EMPTY] if fact.severity == "critical" else []
+        empty = {day for check in checks for day in check.partitions or (fact.run.partition or "",)}
+        others = {day for c in fact.checks if c.name != NOT_EMPTY for day in c.partitions or fact.held_back}
+        for day in sorted(empty - others):
+            yield no_data_alert(connection, self._tenants.get(fact.run.tenant_id), fact.run, fact.table, day)
+        left = tuple(day for day in fact.held_back or (fact.run.partition or "",) if day not in empty - others)
+        if left or fact.severity != "critical":
+            yield from _quality(replace(fact, held_back=left if fact.severity == "critical" else fact.held_back))
+
+    def _awaits_its_first_day(self, connection: sa.Connection, run: IndexedRun) -> bool:
+        tenant = self._tenants.get(run.tenant_id)
+        if tenant is None or run.last is None:
+            return False
+        published = publications.days_by_pipeline(connection, run.tenant_id).get(run.pipeline)
+        return not published and not is_late(connection, tenant, run.pipeline, run.last, run.updated_at)
 
     def _attempts(self, connection: sa.Connection, run: IndexedRun) -> int:
         """As the planner counts them; of what nobody planned, how often its incident was seen."""

@@ -4,7 +4,9 @@ SELECT
     MAX(e.export_time) AS marker
 FROM billing_export AS e
 WHERE
-    e._PARTITIONTIME >= TIMESTAMP_TRUNC(@partition_start, DAY)
-    AND e.usage_start_time >= @partition_start
+    e.usage_start_time >= @partition_start
+    {% if not export_is_view %}
+        AND e._PARTITIONTIME >= TIMESTAMP_TRUNC(@partition_start, DAY)
+    {% endif %}
     AND e.usage_start_time < @partition_end
 GROUP BY day

@@ -150,10 +150,11 @@ WITH exported AS (
                         COALESCE(c.type, '␀'), '␟', COALESCE(c.id, '␀'), '␟', COALESCE(c.name, '␀'), '␟',
                         COALESCE(c.full_name, '␀'), '␟', COALESCE(
                             CONCAT(
-                                CAST(CAST(FLOOR(c.amount / 1000000) AS INT64) AS STRING), '␟',
+                                IF(c.amount < 0, '-', ''),
+                                CAST(CAST(FLOOR(ABS(c.amount) / 1000000) AS INT64) AS STRING), '␟',
                                 CAST(
                                     CAST(
-                                        (c.amount - FLOOR(c.amount / 1000000) * 1000000) * 1000000000000
+                                        (ABS(c.amount) - FLOOR(ABS(c.amount) / 1000000) * 1000000) * 1000000000000
                                         AS INT64
                                     ) AS STRING
                                 )
@@ -168,8 +169,10 @@ WITH exported AS (
     FROM billing_export AS e
     -- No upper bound on the export's day: corrections for these usage days arrive later.
     WHERE
-        e._PARTITIONTIME >= TIMESTAMP_TRUNC(@partition_start, DAY)
-        AND e.usage_start_time >= @partition_start
+        e.usage_start_time >= @partition_start
+        {% if not export_is_view %}
+            AND e._PARTITIONTIME >= TIMESTAMP_TRUNC(@partition_start, DAY)
+        {% endif %}
         AND e.usage_start_time < @partition_end
 )
 
@@ -235,10 +238,12 @@ SELECT
                                 a.name, '␟',
                                 COALESCE(
                                     CONCAT(
-                                        CAST(CAST(FLOOR(a.amount / 1000000) AS INT64) AS STRING), '␟',
+                                        IF(a.amount < 0, '-', ''),
+                                        CAST(CAST(FLOOR(ABS(a.amount) / 1000000) AS INT64) AS STRING), '␟',
                                         CAST(
                                             CAST(
-                                                (a.amount - FLOOR(a.amount / 1000000) * 1000000) * 1000000000000
+                                                (ABS(a.amount) - FLOOR(ABS(a.amount) / 1000000) * 1000000)
+                                                * 1000000000000
                                                 AS INT64
                                             ) AS STRING
                                         )

@@ -1,0 +1,52 @@
+"""The alert of a day without rows: a warning while its source may be on its way, critical once the day is late."""
+
+from datetime import UTC, date, datetime
+
+import sqlalchemy as sa
+
+from convergence_assets.alerting.alert import Alert
+from convergence_assets.assets.no_data import places
+from convergence_assets.control import planning
+from convergence_assets.control.runs import IndexedRun
+from convergence_assets.scheduling.due import due_at
+from convergence_assets.tenancy.model import Tenant
+
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+def is_late(connection: sa.Connection, tenant: Tenant, pipeline: str, day: date, now: datetime) -> bool:
+    """Whether a day should be published by now: `late_after_minutes` after it was due, or after the planner first met
+    the pipeline where that was later."""
+    own = next((p for p in tenant.pipelines if p.name == pipeline), None)
+    if own is None:
+        return True
+    progress = planning.progress(connection).get((tenant.tenant_id, pipeline))
+    first_seen = (progress.first_seen_at if progress else None) or _LONG_AGO
+    return max(due_at(own.schedule, tenant.timezone, day), first_seen) + own.late_after <= now
+
+
+def no_data_alert(
+    connection: sa.Connection, tenant: Tenant | None, run: IndexedRun, table: str, partition: str
+) -> Alert:
+    """What is told of a day (or `first...last`) of a table that has no rows."""
+    first, _, last = partition.partition("...")
+    day = date.fromisoformat(last or first)
+    pipelines = tenant.pipelines if tenant else ()
+    step = next((s for p in pipelines if p.name == run.pipeline for s in p.steps if s.table == table), None)
+    looked_in = places(step, day) if step else "its source"
+    late = tenant is None or is_late(connection, tenant, run.pipeline, day, run.updated_at)
+    return Alert(
+        kind="no_data",
+        severity="critical" if late else "warning",
+        title=f"{table} has no rows yet for {partition}",
+        happened=f"Run {run.run_id} found no rows for {partition} in {looked_in}.",
+        done="What was published before stays; what reads it does not run; the planner asks for the day again.",
+        next_step="See that the source is delivered there; a table that may be empty says so by `when_empty`.",
+        runbook="no-data",
+        tenant_id=run.tenant_id,
+        pipeline=run.pipeline,
+        partition=partition,
+        table=table,
+        run_id=run.run_id,
+        cause="no_data",
+    )
