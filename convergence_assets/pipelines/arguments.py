@@ -38,6 +38,7 @@ def argument_mistakes(
                 break
         else:
             yield from _mistakes_of_value(key, value, {c.name for c in step.columns})
+    yield from _mistakes_of_kind(spec, step)
     yield from _mistakes_of_row_condition(spec.kwargs, step)
     if spec.type.endswith("_between") and set(_BOUNDS) <= known:
         yield from _mistakes_of_bounds(spec.kwargs)
@@ -54,6 +55,21 @@ def _mistakes_of_value(key: str, value: Any, columns: set[str]) -> Iterator[Said
                 re.compile(str(pattern))
             except re.error as error:
                 yield key, f"{pattern!r} is no regular expression: {error}", None, None
+
+
+def _mistakes_of_kind(spec: ExpectationSpec, step: TableStep) -> Iterator[Said]:
+    """Values that no value of the column is ever equal to, or is never compared with."""
+    column = next((c for c in step.columns if c.name == spec.kwargs.get("column")), None)
+    if column is None or column.mode == "REPEATED" or spec.type not in _OF_VALUES:
+        return
+    fits, meant = _OF_TYPE.get(column.type, (None, ""))
+    if fits is None:
+        return
+    for key in ("value_set", *_BOUNDS):
+        given = spec.kwargs.get(key)
+        for value in given if isinstance(given, list) else [given]:
+            if value is not None and not fits(value):
+                yield key, f"{_short(value)} is compared with {column.name}, which is {column.type}", meant, None
 
 
 def _mistakes_of_row_condition(kwargs: Mapping[str, Any], step: TableStep) -> Iterator[Said]:
@@ -76,6 +92,28 @@ def _mistakes_of_bounds(kwargs: Mapping[str, Any]) -> Iterator[Said]:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+
+
+_OF_VALUES = frozenset({
+    "expect_column_distinct_values_to_be_in_set",
+    "expect_column_distinct_values_to_contain_set",
+    "expect_column_distinct_values_to_equal_set",
+    "expect_column_max_to_be_between",
+    "expect_column_mean_to_be_between",
+    "expect_column_median_to_be_between",
+    "expect_column_min_to_be_between",
+    "expect_column_most_common_value_to_be_in_set",
+    "expect_column_sum_to_be_between",
+    "expect_column_values_to_be_between",
+    "expect_column_values_to_be_in_set",
+    "expect_column_values_to_not_be_in_set",
+})  # fmt: skip
+"""Types that compare `value_set` and bounds with values of the column."""
+
+_OF_TYPE: dict[str, tuple[Callable[[Any], bool], str]] = {
+    **dict.fromkeys(("INT64", "NUMERIC", "BIGNUMERIC", "FLOAT64"), (_is_number, "numbers, without quotes")),
+    "STRING": (lambda v: isinstance(v, str), "text, in quotes where it looks like a number"),
+}
 
 
 def _exact(value: Any) -> Decimal:

@@ -26,6 +26,7 @@ Severity = Literal["critical", "warning", "info"]
 # https://cloud.google.com/bigquery/docs/schemas#column_names
 RESERVED_COLUMN_PREFIXES = ("_TABLE_", "_FILE_", "_PARTITION", "_ROW_TIMESTAMP", "__ROOT__", "_COLIDENTIFIER")
 LEDGER_PREFIX = "x_meta_"
+_GX_0_RUNTIME = frozenset({"catch_exceptions", "include_config", "result_format"})
 _GX_0_ONLY = frozenset({"data_asset_type", "ge_cloud_id"})
 _CLUSTERABLE = ("STRING", "INT64", "NUMERIC", "BIGNUMERIC", "BOOL", "DATE", "DATETIME", "TIMESTAMP")
 
@@ -311,7 +312,10 @@ class ExpectationSpec(Model):
     @model_validator(mode="before")
     @classmethod
     def _of_gx_0(cls, said: Any) -> Any:
-        return _renamed(said, {"expectation_type": "type"})
+        renamed = _renamed(said, {"expectation_type": "type"})
+        if renamed is not said and isinstance(kwargs := renamed.get("kwargs"), dict):
+            renamed["kwargs"] = {key: value for key, value in kwargs.items() if key not in _GX_0_RUNTIME}
+        return renamed
 
     @field_validator("kwargs", "meta")
     @classmethod

@@ -106,7 +106,10 @@ def _reversed(least: Any, most: Any) -> bool:
 
 
 def _in_set(name: str, type_: str, values: Any, inverted: bool) -> str | None:
-    if not isinstance(values, list | tuple | set | frozenset) or not values:
+    if not isinstance(values, list | tuple | set | frozenset):
+        return None
+    values = [value for value in values if value is not None]  # No row that is judged is NULL.
+    if not values:
         return None
     if type_ in EXACT:
         exactly = [decimal_of(value) for value in values]

@@ -59,7 +59,8 @@ def pushed_down(
 
     With `only_if_exact`, no query is asked where no expectation reads INT64, NUMERIC or BIGNUMERIC; where one does, the
     query that counts for it counts for the others too. An expectation that is not in the answer needs a frame. Where a
-    query fails, what it was to answer has failed.
+    query fails, what it was to answer has failed; an error that may pass (`retryable`) is raised, for the step to be
+    tried again.
     """
     asked = {p: one for p, one in expectations.items() if one.type not in TABLE_SHAPE and one.type != UNEXPECTED_ROWS}
     read = {batch.types.get(name) for one in asked.values() for name in columns_touched(one)}
@@ -110,7 +111,9 @@ class _Planned:
         try:
             return self._answers(positions, sensitive)
         except Exception as error:
-            if len(positions) == 1 or getattr(error, "retryable", False):
+            if getattr(error, "retryable", False):
+                raise
+            if len(positions) == 1:
                 return {p: self._failed(self.built[p], error, sensitive) for p in positions}
         # One expectation's sum may be beyond its type; the others are asked without it.
         half = len(positions) // 2

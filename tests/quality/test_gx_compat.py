@@ -45,11 +45,15 @@ def test_great_expectations_makes_a_double_of_a_bound_and_the_exact_one_takes_it
         "expect_column_max_to_be_between", {"column": "c", "max_value": 4567890123456789012}
     )
     assert isinstance(built.max_value, float)  # else `with_arguments` could go
-    for exact in (4567890123456789012, Decimal("0.12345678901234567890")):
+    pairs: list[tuple[Any, Any]] = [
+        (4567890123456789012, 4567890123456789013),
+        (Decimal("0.12345678901234567890"), Decimal("0.12345678901234567891")),
+    ]
+    for exact, beyond in pairs:
         kept = gx_compat.with_arguments(built, {"max_value": exact})
         assert gx_compat.arguments_of(kept)["max_value"] == exact
         assert gx_compat.judged(kept, {"column.max": exact}, FORMAT)["success"]
-        assert not gx_compat.judged(kept, {"column.max": Decimal(exact) + Decimal(exact) / 10**15}, FORMAT)["success"]
+        assert not gx_compat.judged(kept, {"column.max": beyond}, FORMAT)["success"]
     assert gx_compat.with_arguments(built, {}) is built
 
 
