@@ -103,9 +103,15 @@ def examples_shown(examples: Sequence[object], unexpected: int | None) -> str:
     """The first unexpected values or rows as a sentence's end; empty where none are kept. Sensitive ones are masked."""
     if not examples:
         return ""
-    shown = ", ".join(str(example) for example in examples[:EXAMPLES_SHOWN])
-    more = max(unexpected or 0, len(examples)) - len(examples[:EXAMPLES_SHOWN])
-    return f", e.g. {shown}" + (f" and {more:,} more" if more > 0 else "")
+    *first, more = example_lines(examples, unexpected)
+    return f", e.g. {' | '.join(first)}" + (f" {more}" if more else "")
+
+
+def example_lines(examples: Sequence[object], unexpected: int | None) -> list[str]:
+    """The first unexpected values or rows, a line each, and how many more there are, which may be empty."""
+    first = [str(example) for example in examples[:EXAMPLES_SHOWN]]
+    more = max(unexpected or 0, len(examples)) - len(first)
+    return [*first, f"and {more:,} more" if more > 0 else ""]
 
 
 def is_of_a_day(metadata: Mapping[str, object]) -> bool:
