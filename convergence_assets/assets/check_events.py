@@ -9,7 +9,7 @@ from datetime import date
 
 import dagster as dg
 
-from convergence_assets import dagster_compat
+from convergence_assets import dagster_checks
 from convergence_assets.assets.structure import declared_structural
 from convergence_assets.assets.translation import expectations
 from convergence_assets.quality.expectations import CheckOutcome, PartitionOutcome
@@ -123,7 +123,7 @@ def _log_days(context: dg.AssetExecutionContext, outcomes: Sequence[CheckOutcome
     every_day = len(days) <= EVERY_DAY_UP_TO
     judged = [(outcome, day, _judged_on(outcome, day)) for outcome in outcomes for day in days]
     judged = [(outcome, day, one) for outcome, day, one in judged if every_day or not one.passed]
-    targets = dagster_compat.latest_materializations(
+    targets = dagster_checks.latest_materializations(
         context.instance, context.asset_key, {day.isoformat() for _, day, _ in judged}
     )
     evaluations = [
@@ -140,7 +140,7 @@ def _log_days(context: dg.AssetExecutionContext, outcomes: Sequence[CheckOutcome
         )
         for outcome, day, one in judged
     ]
-    dagster_compat.log_check_evaluations(context, evaluations)
+    dagster_checks.log_check_evaluations(context, evaluations)
 
 
 def _judged_on(outcome: CheckOutcome, day: date) -> PartitionOutcome:
