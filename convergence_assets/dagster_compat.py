@@ -72,54 +72,6 @@ def keep_connections(instance: dg.DagsterInstance) -> None:
         )
 
 
-def is_planned_check(event: dg.EventLogEntry) -> bool:
-    """Whether an event says no more than that a run intends to evaluate a check."""
-    return event.dagster_event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED
-
-
-def take_last_of_batch(instance: dg.DagsterInstance, batch_id: str) -> dg.EventLogEntry | None:
-    """The last event that waits to be stored with others of its batch, taken out of it; None where none waits."""
-    waiting = instance._event_buffer.get(batch_id)
-    return waiting.pop() if waiting else None
-
-
-def latest_materializations(
-    instance: dg.DagsterInstance, asset_key: dg.AssetKey, partitions: Collection[str]
-) -> Mapping[str, Any]:
-    """What evaluations of these partitions are about: the latest materialisation of each that has one."""
-    from dagster._core.definitions.asset_checks.asset_check_evaluation import (
-        AssetCheckEvaluationTargetMaterializationData,
-    )
-
-    newest = instance.event_log_storage.get_latest_storage_id_by_partition(
-        asset_key, dg.DagsterEventType.ASSET_MATERIALIZATION, set(partitions)
-    )
-    wanted = dg.AssetRecordsFilter(asset_key=asset_key, storage_ids=list(newest.values()))
-    records = instance.fetch_materializations(wanted, limit=len(newest)).records if newest else []
-    return {
-        str(record.partition_key): AssetCheckEvaluationTargetMaterializationData(
-            run_id=record.run_id, storage_id=record.storage_id, timestamp=record.timestamp
-        )
-        for record in records
-    }
-
-
-def log_check_evaluations(context: dg.AssetExecutionContext, evaluations: Sequence[dg.AssetCheckEvaluation]) -> None:
-    """As `context.log_event` of each, which stores them one by one; these are stored together."""
-    from dagster._core.events import DagsterEventBatchMetadata, generate_event_batch_id
-
-    step, batch = context.get_step_execution_context(), generate_event_batch_id()  # type: ignore[no-untyped-call]
-    for number, evaluation in enumerate(evaluations, 1):
-        dg.DagsterEvent.from_step(
-            dg.DagsterEventType.ASSET_CHECK_EVALUATION,
-            step,
-            evaluation,
-            f"Asset check '{evaluation.check_name}' {'passed' if evaluation.passed else 'did not pass'} "
-            f"on {evaluation.partition}.",
-            DagsterEventBatchMetadata(batch, number == len(evaluations)),
-        )
-
-
 def without_secrets(value: T, redacted: Callable[[str], str]) -> T:
     """The same event or tick with every text in it redacted; the very same object where nothing changes."""
     written = json.loads(serialize_value(value))  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from convergence_assets import dagster_compat
+from convergence_assets import dagster_checks
 from convergence_assets.operations.dagster_logs import Instance
 
 KEY = dg.AssetKey(["acme", "demo", "lines"])
@@ -21,7 +21,7 @@ Planned, Evaluated = (
 def lines(context: dg.AssetExecutionContext) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[None]]:
     yield dg.MaterializeResult()
     days = context.partition_keys
-    targets = dagster_compat.latest_materializations(context.instance, KEY, [*days, "2026-10-09"])
+    targets = dagster_checks.latest_materializations(context.instance, KEY, [*days, "2026-10-09"])
     assert sorted(targets) == days
     evaluations = [
         dg.AssetCheckEvaluation(
@@ -29,7 +29,7 @@ def lines(context: dg.AssetExecutionContext) -> Iterator[dg.AssetCheckResult | d
         )
         for day in days
     ]
-    dagster_compat.log_check_evaluations(context, evaluations)
+    dagster_checks.log_check_evaluations(context, evaluations)
     yield dg.AssetCheckResult(passed=True)
 
 
@@ -62,4 +62,4 @@ def test_a_planned_check_is_not_stored_and_what_waits_with_it_is(instance: dg.Da
         assert (Planned in kinds) == (type(instance) is not Instance)
         assert dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED in kinds
         assert kinds.count(Evaluated) == 2
-        assert dagster_compat.take_last_of_batch(instance, "no such batch") is None
+        assert dagster_checks.take_last_of_batch(instance, "no such batch") is None

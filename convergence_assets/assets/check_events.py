@@ -9,7 +9,7 @@ from datetime import date
 
 import dagster as dg
 
-from convergence_assets import dagster_compat
+from convergence_assets import dagster_checks
 from convergence_assets.assets.structure import declared_structural
 from convergence_assets.assets.translation import expectations
 from convergence_assets.quality.expectations import CheckOutcome, PartitionOutcome
@@ -103,9 +103,15 @@ def examples_shown(examples: Sequence[object], unexpected: int | None) -> str:
     """The first unexpected values or rows as a sentence's end; empty where none are kept. Sensitive ones are masked."""
     if not examples:
         return ""
-    shown = ", ".join(str(example) for example in examples[:EXAMPLES_SHOWN])
-    more = max(unexpected or 0, len(examples)) - len(examples[:EXAMPLES_SHOWN])
-    return f", e.g. {shown}" + (f" and {more:,} more" if more > 0 else "")
+    *first, more = example_lines(examples, unexpected)
+    return f", e.g. {' | '.join(first)}" + (f" {more}" if more else "")
+
+
+def example_lines(examples: Sequence[object], unexpected: int | None) -> list[str]:
+    """The first unexpected values or rows, a line each, and how many more there are, which may be empty."""
+    first = [str(example) for example in examples[:EXAMPLES_SHOWN]]
+    more = max(unexpected or 0, len(examples)) - len(first)
+    return [*first, f"and {more:,} more" if more > 0 else ""]
 
 
 def is_of_a_day(metadata: Mapping[str, object]) -> bool:
@@ -117,7 +123,7 @@ def _log_days(context: dg.AssetExecutionContext, outcomes: Sequence[CheckOutcome
     every_day = len(days) <= EVERY_DAY_UP_TO
     judged = [(outcome, day, _judged_on(outcome, day)) for outcome in outcomes for day in days]
     judged = [(outcome, day, one) for outcome, day, one in judged if every_day or not one.passed]
-    targets = dagster_compat.latest_materializations(
+    targets = dagster_checks.latest_materializations(
         context.instance, context.asset_key, {day.isoformat() for _, day, _ in judged}
     )
     evaluations = [
@@ -134,7 +140,7 @@ def _log_days(context: dg.AssetExecutionContext, outcomes: Sequence[CheckOutcome
         )
         for outcome, day, one in judged
     ]
-    dagster_compat.log_check_evaluations(context, evaluations)
+    dagster_checks.log_check_evaluations(context, evaluations)
 
 
 def _judged_on(outcome: CheckOutcome, day: date) -> PartitionOutcome:

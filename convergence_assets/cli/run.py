@@ -132,21 +132,25 @@ class Definitions:
 
 def show(result: RunResult) -> None:
     """A table of what was published, then what failed and why."""
-    from convergence_assets.assets.check_events import examples_shown
+    from convergence_assets.assets.check_events import example_lines
 
     console = Console(soft_wrap=True, highlight=False)
     table = Table("table", "partitions", "rows", title=f"run {result.run_id}", title_justify="left")
     for name, partitions in result.published.items():
         table.add_row(name, str(len(partitions)), f"{sum(partitions.values()):,}")
-    print_table(table, console)
+    if result.published:
+        print_table(table, console)
+    else:
+        console.print(f"run {result.run_id}: nothing was published")
     for check in result.checks:
         if not check.passed:
             colour = {"critical": "red", "warning": "yellow"}.get(check.severity, "blue")
             where = f" ({', '.join(check.partitions)})" if check.partitions else ""
             count = f": {check.unexpected_count:,} unexpected" if check.unexpected_count else ""
-            why = count + examples_shown(check.examples, check.unexpected_count)
-            why += f": {check.error}" if check.error else ""
+            why = count + (f": {check.error}" if check.error else "")
             console.print(Text(check.severity, colour), Text(f"{check.table}: {check.name}{where}{why}"))
+            for line in filter(None, example_lines(check.examples, check.unexpected_count) if check.examples else ()):
+                console.print(Text(f"    {line}"))
     if result.failure:
         console.print(Text("failed:", "red"), Text(result.failure))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from convergence_assets import dagster_compat, dagster_locations
+from convergence_assets import dagster_checks, dagster_compat, dagster_locations
 from convergence_assets.logs.process import set_up_beside_dagster
 from convergence_assets.logs.runs import automation_logger, run_logger
 from convergence_assets.redaction import redacted
@@ -50,9 +50,9 @@ class Instance(dg.DagsterInstance):
         That a check is planned is not stored. Dagster shows such a check as failed once its run has failed, although it
         was never evaluated: every check of every table that was skipped, or that a killed worker did not come to.
         """
-        if dagster_compat.is_planned_check(event):
+        if dagster_checks.is_planned_check(event):
             ends = batch_metadata is not None and batch_metadata.is_end
-            last = dagster_compat.take_last_of_batch(self, batch_metadata.id) if ends else None
+            last = dagster_checks.take_last_of_batch(self, batch_metadata.id) if ends else None
             if last is not None:
                 super().handle_new_event(last, batch_metadata=batch_metadata)
             return

@@ -117,5 +117,5 @@ def test_the_checks_that_stop_a_day_are_the_blocking_ones(project: Project) -> N
 
 def test_three_examples_are_shown_and_the_others_counted() -> None:
     assert examples_shown((), 7) == ""
-    assert examples_shown(("a", "b"), None) == ", e.g. a, b"
-    assert examples_shown(("a", "b", "c", "d"), 1200) == ", e.g. a, b, c and 1,197 more"
+    assert examples_shown(("a", "b"), None) == ", e.g. a | b"
+    assert examples_shown(("a", "b", "c", "d"), 1200) == ", e.g. a | b | c and 1,197 more"

@@ -125,7 +125,7 @@ def test_the_demo_publishes_stops_the_bad_day_and_shows_the_correction(tmp_path:
     rows = list(csv.DictReader(io.StringIO(asked.stdout)))
     assert {r["usage_date"] for r in rows} == week
     table = convergence(tmp_path, "query", "SELECT COUNT(*) AS n FROM globex.gcp_cost_daily")
-    assert "embedded warehouse" in " ".join(table.stdout.split())
+    assert "embedded warehouse" in " ".join(table.stderr.split())
 
 
 @pytest.mark.peer

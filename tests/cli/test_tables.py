@@ -132,3 +132,10 @@ def test_a_pipeline_that_nothing_uses_and_a_route_without_its_variable_are_warni
     assert len(warnings) == 2
     set_here = CliRunner(env={"ACME_NOWHERE_URL": "json://x"}).invoke(app, ["validate", "--json"])
     assert len(json.loads(set_here.output)["warnings"]) == 1
+
+
+def test_nothing_works_under_a_dead_daemon() -> None:
+    result = CliRunner().invoke(app, ["status", "--json"])
+    platform = json.loads(result.output)["platform"]
+    assert (result.exit_code, platform["daemon"].startswith("dead")) == (1, True)
+    assert platform["sensors and schedules"] == "not running: they are the daemon's"

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from platform_in_a_folder import Platform
 
 from convergence_assets.assets.materialize import Report
+from tests.library.platform_in_a_folder import Platform
 
 DAY = date(2026, 10, 12)
 TENANT = "acme"  # Europe/Berlin

@@ -3,10 +3,10 @@
 from datetime import date, timedelta
 
 import pytest
-from watched import DAY, Watched, checks_failed
 
 from convergence_assets.control.incidents import Incident
 from convergence_assets.ledger.facts import ChecksFailed
+from tests.operations.watched import DAY, Watched, checks_failed
 
 EMPTY = ("partition_is_not_empty",)
 
