@@ -8,7 +8,7 @@ from convergence_assets.warehouse.duckdb.reading.forms import MARK
 
 _CHUNK_BYTES = 1 << 18  # what the arrays of a chunk take stays in the processor's cache
 _OPENING = b'"' + MARK.encode()
-_MARKED = re.compile(re.escape(MARK.encode()) + rb"|\\u[fF]{4}")
+_ESCAPED = re.compile(rb"\\u[fF]{4}")
 
 
 class MarkedAlready(Exception):
@@ -35,9 +35,11 @@ def numbers_as_texts(path: Path, into: Path) -> None:
 
 def _write(text: bytes, number: int, into: IO[bytes]) -> int:
     if text:
-        already = _MARKED.search(text)
-        if already:
-            raise MarkedAlready(number + text.count(b"\n", 0, already.start()))
+        at = text.find(MARK.encode())
+        if at < 0 and b"\\u" in text and (escaped := _ESCAPED.search(text)):
+            at = escaped.start()
+        if at >= 0:
+            raise MarkedAlready(number + text.count(b"\n", 0, at))
         into.write(_quoted(text))
     return number + text.count(b"\n")
 
@@ -45,8 +47,6 @@ def _write(text: bytes, number: int, into: IO[bytes]) -> int:
 def _quoted(text: bytes) -> Any:
     """Whole lines with their numbers quoted, by arrays over their bytes."""
     import numpy as np
-    import pyarrow as pa
-    import pyarrow.compute as pc
 
     held = np.frombuffer(text, np.uint8)
     outside = np.bitwise_xor.accumulate(_quotes(held, text).view(np.uint8)) == 0
@@ -56,20 +56,21 @@ def _quoted(text: bytes) -> Any:
     begins[1:] &= between[:-1]
     begins[0] = False
     places = np.flatnonzero((begins | between) & outside)
-    starts = np.flatnonzero(begins[places])
-    if not len(starts):
+    first = np.flatnonzero(begins[places])
+    if not len(first):
         return text
-    if starts[-1] + 1 == len(places):
-        places = np.append(places, len(held))
-    bounds = np.empty(2 * len(starts) + 2, np.int32)
-    bounds[0], bounds[-1] = 0, len(held)
-    bounds[1:-1:2], bounds[2:-1:2] = places[starts], places[starts + 1]
-    pieces = pa.Array.from_buffers(pa.binary(), len(bounds) - 1, [None, pa.py_buffer(bounds), pa.py_buffer(text)])
-    others = pieces.take(pa.array(np.arange(0, len(pieces), 2, dtype=np.int32)))
-    numbers = pieces.take(pa.array(np.arange(1, len(pieces), 2, dtype=np.int32)))
-    opened = pc.binary_join_element_wise(others[:-1], numbers, _OPENING)
-    row = pa.concat_arrays([opened, others[-1:]])
-    return pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(row)], pa.int32()), row), b'"')[0].as_buffer()
+    # A number ends at the next place, since an object closes after it.
+    starts, ends = places[first], places[first + 1]
+    added = np.arange(len(first)) * (len(_OPENING) + 1)
+    made = np.empty(len(held) + len(first) * (len(_OPENING) + 1), np.uint8)
+    copied = np.ones(len(made), bool)
+    for at, byte in enumerate(_OPENING):
+        made[starts + added + at] = byte
+        copied[starts + added + at] = False
+    made[ends + added + len(_OPENING)] = ord('"')
+    copied[ends + added + len(_OPENING)] = False
+    made[copied] = held
+    return made
 
 
 def _quotes(held: Any, text: bytes) -> Any:
