@@ -215,15 +215,14 @@ def write_read_through(connection: sa.Connection, version: int, shard: Shard) ->
         connection.execute(sa.insert(cursors), {"name": _cursor(shard), "value": version})
 
 
-def has_looked_for_partial_days(connection: sa.Connection, shard: Shard) -> bool:
-    """Whether the planner of a shard has gone through all publications for days published before they were over."""
-    own = sa.select(cursors.c.value).where(cursors.c.name == f"{_PARTIAL_DAYS} {shard}")
-    return connection.scalar(own) is not None
-
-
-def looked_for_partial_days(connection: sa.Connection, shard: Shard, version: int) -> None:
-    """It has, up to this version; what is published later it meets as it follows the publications."""
-    connection.execute(sa.insert(cursors), {"name": f"{_PARTIAL_DAYS} {shard}", "value": version})
+def first_look_for_partial_days(connection: sa.Connection, shard: Shard, version: int) -> bool:
+    """Whether the planner of a shard goes through all publications, up to this version, for days published before they
+    were over: once, since what is published later it meets as it follows the publications."""
+    name = f"{_PARTIAL_DAYS} {shard}"
+    if connection.scalar(sa.select(cursors.c.value).where(cursors.c.name == name)) is not None:
+        return False
+    connection.execute(sa.insert(cursors), {"name": name, "value": version})
+    return True
 
 
 def _read_through(connection: sa.Connection) -> dict[Shard, int]:

@@ -70,6 +70,13 @@ class Tables:
                 return False
         return True
 
+    def why_not_current(self, day: date, found: Days) -> str:
+        """Why a day is made (again) that `is_current` says no of."""
+        own = [found[name, day] for name in self.reads if (name, day) in found]
+        if any(not publication.is_whole(self.timezone) for publication in own):
+            return "it was published before the day was over"
+        return "what it reads was published after it" if own else "never published"
+
     def are_by(self, run_id: str, day: date, found: Days) -> bool:
         """Whether the run published every table of the day, and nobody has since."""
         own = [found.get((name, day)) for name in self.reads]

@@ -178,11 +178,9 @@ class _Tick:
 
     def _partial_days(self, newest: int) -> Sequence[tuple[str, str, date]]:
         """Once in the life of a store: the days that a release without the guard published before they were over."""
-        if planning.has_looked_for_partial_days(self._connection, self._shard):
+        if not planning.first_look_for_partial_days(self._connection, self._shard, newest):
             return ()
-        planning.looked_for_partial_days(self._connection, self._shard, newest)
-        own = {tenant_id: target.timezone for (tenant_id, _), target in self._all.items()}
-        return publications.partial_days(self._connection, own)
+        return publications.partial_days(self._connection, {t.tenant_id: t.timezone for t in self._all.values()})
 
     def _touch(self, target: Target, days: Collection[date]) -> None:
         progress = self._progress.get(target.name)
@@ -337,11 +335,7 @@ class _Tick:
         if missing and not target.waited_long_enough(day, self.now):
             until = target.due_at(day) + target.wait_at_most if target.wait_at_most else None
             return Outstanding(*target.name, day, "waiting", f"waits for {', '.join(missing)}", until, 0, version)
-        own = [found[table, day] for table in target.tables.reads if (table, day) in found]
-        partial = any(not publication.is_whole(target.timezone) for publication in own)
-        said = "what it reads was published after it" if own else "never published"
-        said = "it was published before the day was over" if partial else said
-        return Outstanding(*target.name, day, "due", said, self.now, 0, version)
+        return Outstanding(*target.name, day, "due", target.tables.why_not_current(day, found), self.now, 0, version)
 
     @staticmethod
     def _version(target: Target, day: date, found: publications.Days) -> int:
