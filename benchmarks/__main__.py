@@ -19,7 +19,7 @@ from benchmarks.figures import RESULTS
 from benchmarks.measuring import machine
 
 ALL = (
-    "against_bare", "against_peers", "load", "starting", "backfill", "large_day", "neighbour",
+    "against_bare", "against_peers", "load", "starting", "backfill", "large_day", "neighbour", "reading",
     "planning", "ledger", "watching", "api",
 )  # fmt: skip
 PACKAGES = ["dagster", "great_expectations", "duckdb", "pandas", "sqlglot", "SQLAlchemy"]

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import resource
 import subprocess
 import sys
 import time
@@ -44,6 +45,11 @@ def measured(command: Sequence[str | Path], env: Mapping[str, str], cwd: Path | 
     if process.returncode:
         raise RuntimeError(f"{' '.join(map(str, command))} ended with {process.returncode}: {said[-3000:]}")
     return Cost(used.ru_utime + used.ru_stime, time.monotonic() - began, used.ru_maxrss * 1024, said)
+
+
+def peak_bytes() -> int:
+    """What this process has held in memory at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 @contextmanager

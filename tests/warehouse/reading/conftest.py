@@ -26,7 +26,7 @@ def read(warehouse: DuckDBWarehouse, tmp_path: Path) -> Read:
         columns: Sequence[Column],
         content: bytes | str | None,
         file_format: FileFormat = "csv",
-        rules: FileRules = FileRules(),
+        rules: FileRules | None = None,
         name: str | None = None,
         delimiter: str | None = None,
     ) -> tuple[list[dict[str, Any]], Staged]:
@@ -36,7 +36,7 @@ def read(warehouse: DuckDBWarehouse, tmp_path: Path) -> Read:
             file.write_bytes(content.encode() if isinstance(content, str) else content)
         source = SourceFile(str(file), file_format, name=file.name, delimiter=delimiter)
         table = TableRef("acme", "read")
-        staged = warehouse.stage_files(table, TableSchema(tuple(columns)), [source], JOB, rules)
+        staged = warehouse.stage_files(table, TableSchema(tuple(columns)), [source], JOB, rules or FileRules())
         found: list[dict[str, Any]] = warehouse.read_staged(staged, [c.name for c in columns], JOB).to_pylist()
         return found, staged
 

@@ -177,13 +177,14 @@ def test_a_value_is_read_exactly_or_refused(
     expected = exact(kind, text)
     try:
         (found,) = values(read, kind, [text], file_format)
-    except UnreadableFile as error:
-        assert expected is None, error
+    except UnreadableFile:
+        found = None
+    if found is None:
+        assert expected is None
         return
     if kind == "TIMESTAMP":
         found = found.astimezone(UTC).replace(tzinfo=None)
     assert found == expected
-    assert found is not None
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -11,7 +11,7 @@ from pathlib import Path
 from convergence_assets.warehouse.duckdb.engine import Engine
 from convergence_assets.warehouse.duckdb.quoting import literal, quoted
 from convergence_assets.warehouse.duckdb.reading.forms import TEXT, Form
-from convergence_assets.warehouse.duckdb.reading.local import named
+from convergence_assets.warehouse.duckdb.reading.local import line_at, named
 from convergence_assets.warehouse.duckdb.reading.names import Keys
 from convergence_assets.warehouse.errors import UnreadableFile, WarehouseError
 from convergence_assets.warehouse.interface import SourceFile
@@ -110,10 +110,13 @@ class DelimitedFile:
         scans, rejects = (f"{kind}_{uuid.uuid4().hex}" for kind in ("scans", "rejects"))
         options = f", store_rejects = true, rejects_scan = '{scans}', rejects_table = '{rejects}'"
         try:
-            self._engine.run(f"SELECT count(*) FROM {self._reader(options)}")
-            of_lines = f"SELECT line, min(error_type::VARCHAR), min(error_message) FROM {rejects} GROUP BY line"
-            found = self._engine.run(f"{of_lines} ORDER BY line LIMIT {_SHOWN}")
-            number = self._engine.run(f"SELECT count(DISTINCT line) FROM {rejects}")[0][0]
+            self._engine.run(f"SELECT count(COLUMNS(*)) FROM {self._reader(options)}")
+            # Not by its `line`, which counts what stands in quotes over several lines as one (1.5).
+            found = self._engine.run(
+                f"SELECT line_byte_position - 1 AS starts, min(error_type::VARCHAR), min(error_message) FROM {rejects} "
+                f"GROUP BY starts ORDER BY starts LIMIT {_SHOWN}"
+            )
+            number = self._engine.run(f"SELECT count(DISTINCT line_byte_position) FROM {rejects}")[0][0]
         except WarehouseError:
             return None
         finally:
@@ -122,7 +125,8 @@ class DelimitedFile:
                     self._engine.run(f"DROP TABLE IF EXISTS {table}")
         if not found:
             return None
-        shown = [f"{named(self._file)}:{line}: {self._reject(kind, text)}" for line, kind, text in found]
+        where = [f"{named(self._file)}:{line_at(self._path, at)}" for at, _, _ in found]
+        shown = [f"{at}: {self._reject(kind, text)}" for at, (_, kind, text) in zip(where, found, strict=True)]
         more = [f"and {number - len(found)} more lines"] if number > len(found) else []
         return "\n".join(shown + more)
 

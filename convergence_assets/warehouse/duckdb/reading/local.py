@@ -61,6 +61,18 @@ def lines(path: Path) -> Iterator[bytes]:
         yield from opened
 
 
+def line_at(path: Path, offset: int) -> int:
+    """The line, from 1, of the first text at or after so many bytes of a plain file."""
+    line = 1
+    with path.open("rb") as opened:
+        while offset > 0 and (chunk := opened.read(min(offset, _CHUNK_BYTES))):
+            line += chunk.count(b"\n")
+            offset -= len(chunk)
+        while (byte := opened.read(1)) in (b"\r", b"\n") and byte:
+            line += byte == b"\n"
+    return line
+
+
 _KINDS = {"csv": "CSV", "jsonl": "JSON Lines", "parquet": "Parquet"}
 
 
