@@ -6,7 +6,6 @@ Both in turn on the local server of `make test-bigquery`; the ratio is of median
 import argparse
 import os
 import statistics
-import sys
 import tempfile
 import time
 import uuid
@@ -15,14 +14,11 @@ from datetime import date
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "peer")]
-
-from peer_server import PROJECT, Peer  # noqa: E402
-
-from convergence_assets.assets.opening import open_warehouse  # noqa: E402
-from convergence_assets.settings import Settings  # noqa: E402
-from convergence_assets.warehouse.interface import Job  # noqa: E402
-from convergence_assets.warehouse.schema import Column, Query, TableRef, TableSchema  # noqa: E402
+from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.settings import Settings
+from convergence_assets.warehouse.interface import Job
+from convergence_assets.warehouse.schema import Column, Query, TableRef, TableSchema
+from tests.peer.peer_server import PROJECT, Peer
 
 DAY = date(2026, 3, 1)
 SCHEMA = TableSchema((Column("day", "DATE", "REQUIRED"), Column("n", "INT64")), partition_column="day")

@@ -8,7 +8,6 @@ what is left after the end.
 
 import argparse
 import json
-import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
@@ -188,8 +187,7 @@ def main() -> None:
     arguments.add_argument("--lead", type=int, default=120, help="seconds before the due minute")
     arguments.add_argument("--json", action="store_true")
     chosen = arguments.parse_args()
-    sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "postgres"))
-    from postgres_server import Postgres
+    from tests.postgres.postgres_server import Postgres
 
     found = []
     for slots in chosen.slots:
