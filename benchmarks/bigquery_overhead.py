@@ -13,12 +13,13 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
 from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.settings import Settings
 from convergence_assets.warehouse.interface import Job
 from convergence_assets.warehouse.schema import Column, Query, TableRef, TableSchema
 from tests.peer.peer_server import PROJECT, Peer
+
+ROOT = Path(__file__).parents[1]
 
 DAY = date(2026, 3, 1)
 SCHEMA = TableSchema((Column("day", "DATE", "REQUIRED"), Column("n", "INT64")), partition_column="day")
