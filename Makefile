@@ -51,8 +51,9 @@ $(PEER_STAMP): tests/peer/requirements.txt tests/peer/environment.py $(STAMP)
 test-bigquery: $(STAMP) $(PEER_STAMP) ## run the BigQuery tests against a local server (needs a Python 3.13 beside)
 	CONVERGENCE_PEER_ENVIRONMENT=$(PEER) $(PYTEST) --durations 10 -m 'peer and not soak'
 
-soak: $(STAMP) $(PEER_STAMP) ## run the tests that need minutes of load or outage
+soak: $(STAMP) $(PEER_STAMP) ## run the tests that need minutes of load or outage, and properties with ten times the examples
 	CONVERGENCE_PEER_ENVIRONMENT=$(PEER) $(PYTEST) -m soak --timeout 3600
+	TEST_EXAMPLES_TIMES=10 $(PYTEST) $(SIDE_BY_SIDE) -m 'property and not peer' --timeout 3600
 
 $(PEERS_STAMP): benchmarks/peers/requirements-dbt.txt benchmarks/peers/requirements-sqlmesh.txt benchmarks/peers/environment.py $(STAMP)
 	$(BIN)/python benchmarks/peers/environment.py

@@ -26,6 +26,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from convergence_assets.dagster_storage import KEPT_RUNS, SqliteStorage
+from tests.dagster_homes import copy_storage
 
 OURS = "storage: {custom: {module: convergence_assets.dagster_storage, class: SqliteStorage, config: {base_dir: %s}}}"
 KEYS = [dg.AssetKey(["acme", "demo", table]) for table in ("lines", "totals")]
@@ -92,6 +93,8 @@ def test_any_runs_written_by_either_storage_in_any_turn_are_read_alike_by_both(
 ) -> None:
     folder = tmp_path / uuid.uuid4().hex
     mixed, plain = folder.with_suffix(".mixed"), folder.with_suffix(".plain")
+    for home in (mixed, plain):
+        copy_storage(home)
     for day, ours in zip(days, turns, strict=False):
         with instance(mixed, ours=ours) as using, monkeypatch.context() as of_ours:
             if ours:

@@ -3,6 +3,7 @@
 Its own process, so that the libraries are imported once and each child starts warm. Prints one JSON line a kill.
 """
 
+import importlib
 import json
 import os
 import signal
@@ -16,11 +17,13 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-import great_expectations  # noqa: F401 (imported here so that no child pays for it)
-import pandas  # noqa: F401
-
+from convergence_assets.operations.warm import PRELOADED
 from convergence_assets.warehouse.duckdb.engine import Engine
 from tests.assets.project import Project, hourly
+
+# What a worker is forked with, so that no child pays for it.
+for package in PRELOADED:
+    importlib.import_module(package)
 
 T = TypeVar("T")
 DAY = date(2026, 3, 10)
@@ -110,7 +113,7 @@ def readers(home: Path, until: Path) -> int:
             if (row["n"], row["cost"]) not in whole:
                 print(json.dumps({"torn": [str(row["day"]), row["n"], str(row["cost"])]}), flush=True)
                 code = 1
-        time.sleep(0.02)
+        time.sleep(0.05)
     print(json.dumps({"looks": looks}), flush=True)
     sys.stdout.flush()
     os._exit(code)

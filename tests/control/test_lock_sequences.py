@@ -13,6 +13,7 @@ from sqlalchemy import make_url
 from convergence_assets.control.locks import Claim, Lock, LockLost, Locks, Refused
 from convergence_assets.control.store import ControlStore
 from convergence_assets.process import Owner
+from tests.examples import examples
 
 FIRST = date(2026, 3, 1)
 RUNS = st.sampled_from([f"run{n}" for n in range(5)])
@@ -129,6 +130,6 @@ class LocksAsTheModelSays(RuleBasedStateMachine):
 
 TestLockSequences = LocksAsTheModelSays.TestCase
 TestLockSequences.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=examples(20), stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )
-TestLockSequences = pytest.mark.slow(TestLockSequences)
+TestLockSequences = pytest.mark.property(TestLockSequences)

@@ -20,6 +20,7 @@ from convergence_assets.quality.validate import validate, validate_in_warehouse
 from convergence_assets.warehouse.duckdb.transpile import install_functions, transpile
 from convergence_assets.warehouse.frames import frame_from_arrow
 from convergence_assets.warehouse.schema import Column
+from tests.examples import examples
 
 pytestmark = pytest.mark.xdist_group("great_expectations")
 
@@ -133,7 +134,8 @@ def in_the_warehouse(
     )
 
 
-@settings(max_examples=25, deadline=None)
+@pytest.mark.property
+@settings(max_examples=examples(10), deadline=None)
 @given(st.lists(EXPECTATIONS, min_size=4, max_size=8), ROWS)
 def test_a_frame_and_the_warehouse_say_the_same_of_exact_numbers(
     connection: Any, suite: list[Expectation], rows: list[dict[str, Any]]

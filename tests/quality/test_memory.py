@@ -81,7 +81,7 @@ MEASURED = textwrap.dedent("""
 """)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_million_rows_are_validated_in_little_memory() -> None:
     done = subprocess.run([sys.executable, "-c", MEASURED], capture_output=True, text=True, check=True)
     measured = json.loads(done.stdout)

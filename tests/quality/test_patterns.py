@@ -8,13 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convergence_assets.quality.patterns import as_re2
+from tests.examples import examples
 
 PATTERNS = st.text(alphabet="ab1-^$.*+?|()[]\\dn\n{2,}é", max_size=12)
 TEXTS = st.lists(st.text(alphabet="ab1-\n$é٣.", max_size=6), min_size=5, max_size=8)
 
 
 @pytest.mark.filterwarnings("ignore:Possible (set|nested set):FutureWarning")
-@settings(max_examples=800, deadline=None)
+@pytest.mark.property
+@settings(max_examples=examples(400), deadline=None)
 @given(PATTERNS, TEXTS)
 def test_re2_finds_what_python_finds(pattern: str, texts: list[str]) -> None:
     try:

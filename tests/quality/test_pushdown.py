@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from convergence_assets.quality.expectations import CheckOutcome, Expectation
+from tests.examples import examples
 
 pytestmark = pytest.mark.xdist_group("great_expectations")
 
@@ -128,7 +129,8 @@ ROW_LEVEL = st.one_of(
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.property
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(ROW_LEVEL, min_size=1, max_size=6), st.integers(0, 3), st.booleans())
 def test_whatever_is_expected_the_warehouse_says_what_the_frame_says(
     staged_rows: Any, pushed: Any, suite: list[Expectation], seed: int, one_day: bool

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from convergence_assets.quality import engine
 from convergence_assets.quality.expectations import CheckOutcome, Expectation, PartitionOutcome
+from tests.examples import examples
 
 pytestmark = pytest.mark.xdist_group("great_expectations")
 
@@ -97,7 +98,8 @@ CONDITIONS = st.sampled_from([
 ])  # fmt: skip
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.property
+@settings(max_examples=examples(15), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     chosen=st.lists(
         st.tuples(MAP_EXPECTATIONS, st.sampled_from([1.0, 0.95, 0.8, 0.5, 0.3, 0.0]), CONDITIONS),

@@ -28,6 +28,7 @@ from convergence_assets.row_conditions import Any as Either
 from convergence_assets.warehouse.duckdb.transpile import install_functions, transpile
 from convergence_assets.warehouse.frames import frame_from_arrow
 from convergence_assets.warehouse.schema import Column as Declared
+from tests.examples import examples
 
 pytestmark = pytest.mark.xdist_group("great_expectations")
 
@@ -83,7 +84,8 @@ def connection() -> Any:
         yield made
 
 
-@settings(max_examples=40, deadline=None)
+@pytest.mark.property
+@settings(max_examples=examples(40), deadline=None)
 @given(CONDITIONS, st.lists(ROW, min_size=1, max_size=8))
 def test_a_frame_and_the_warehouse_keep_the_same_rows(
     connection: Any, condition: Condition, rows: list[dict[str, Any]]

@@ -23,6 +23,7 @@ from convergence_assets.warehouse.duckdb.transpile import install_functions, por
 from convergence_assets.warehouse.errors import InvalidQuery, JobTimeout, SchemaMismatch
 from convergence_assets.warehouse.interface import FileFormat, FileRules, Job, SourceFile
 from convergence_assets.warehouse.schema import Column, Query, TableRef, TableSchema
+from tests.examples import examples
 
 D = Decimal
 WIDE = Context(prec=400, rounding=ROUND_HALF_UP)
@@ -34,7 +35,7 @@ COLUMNS = {
 }  # fmt: skip
 TYPES = {"pairs": {name: Column(name, kind) for name, kind in COLUMNS.items()}}  # type: ignore[arg-type]
 NAMES = "abmfns"
-RUN = settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
+RUN = settings(deadline=None, max_examples=examples(5), suppress_health_check=list(HealthCheck))
 Row = tuple[Decimal | None, Decimal | None, Decimal | None, float | None, int | None, str | None]
 
 
@@ -264,6 +265,7 @@ def in_shape(shape: str, expression: str) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 @given(made=rows)
+@pytest.mark.property
 @RUN
 def test_an_operation_gives_decimals_answer_and_an_error_where_there_is_none(
     connection: duckdb.DuckDBPyConnection, shape: str, made: Sequence[Row]
@@ -293,6 +295,7 @@ _TAKES_NULL = {
 
 
 @given(made=st.lists(st.tuples(st.integers(0, 3), optional(wides)), min_size=1, max_size=40))
+@pytest.mark.property
 @RUN
 def test_sum_avg_min_and_max_are_exact_in_groups_windows_and_arrays(
     connection: duckdb.DuckDBPyConnection, made: Sequence[tuple[int, Decimal | None]]
@@ -326,6 +329,7 @@ def test_sum_avg_min_and_max_are_exact_in_groups_windows_and_arrays(
 
 
 @given(made=st.lists(optional(wides), min_size=1, max_size=25), other=st.lists(narrow, min_size=1, max_size=10))
+@pytest.mark.property
 @RUN
 def test_order_groups_and_joins_follow_the_number(
     connection: duckdb.DuckDBPyConnection, made: Sequence[Decimal | None], other: Sequence[Decimal]

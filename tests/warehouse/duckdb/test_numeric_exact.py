@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from convergence_assets.warehouse.duckdb.transpile import install_functions, transpile
 from convergence_assets.warehouse.schema import Column
+from tests.examples import examples
 
 D = Decimal
 WIDE = Context(prec=120, rounding=ROUND_HALF_UP)
@@ -29,7 +30,7 @@ TYPES = {
     }
 }
 Row = tuple[Decimal | None, Decimal | None, float | None, int | None, int | None, str | None]
-RUN = settings(deadline=None, max_examples=12, suppress_health_check=list(HealthCheck))
+RUN = settings(deadline=None, max_examples=examples(5), suppress_health_check=list(HealthCheck))
 
 small = st.decimals(min_value=-10000, max_value=10000, places=9)
 money = st.decimals(min_value=D(-(10**15)), max_value=D(10**15), places=9)
@@ -197,6 +198,7 @@ def in_shape(shape: str, expression: str) -> str:
 
 @pytest.mark.parametrize("shape", SHAPES)
 @given(made=rows)
+@pytest.mark.property
 @RUN
 def test_an_operation_gives_decimals_answer_or_an_error(
     connection: duckdb.DuckDBPyConnection, shape: str, made: Sequence[Row]
@@ -215,6 +217,7 @@ def test_an_operation_gives_decimals_answer_or_an_error(
 
 
 @given(pairs=st.lists(st.tuples(st.one_of(small, halves), st.one_of(small, halves)), min_size=10, max_size=30))
+@pytest.mark.property
 @RUN
 def test_bound_parameters_give_decimals_answer_or_an_error(
     connection: duckdb.DuckDBPyConnection, pairs: Sequence[tuple[Decimal, Decimal]]
@@ -245,6 +248,7 @@ def test_bound_parameters_give_decimals_answer_or_an_error(
 
 @pytest.mark.parametrize("value", [numerics], ids=["any"])
 @given(data=st.data())
+@pytest.mark.property
 @RUN
 def test_sum_and_avg_are_exact_in_groups_and_windows(
     connection: duckdb.DuckDBPyConnection, value: st.SearchStrategy[Decimal], data: st.DataObject

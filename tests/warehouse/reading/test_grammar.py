@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from convergence_assets.warehouse.errors import UnreadableFile
 from convergence_assets.warehouse.interface import FileFormat
 from convergence_assets.warehouse.schema import Column, ColumnType
+from tests.examples import examples
 from tests.warehouse.reading.conftest import Read
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "FILES.md"
@@ -166,7 +167,8 @@ KINDS: tuple[ColumnType, ...] = (
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.property
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=TEXTS, file_format=st.sampled_from(FORMATS))
 @example(text="-0.5", file_format="csv")
 @example(text="9223372036854775807", file_format="parquet")
@@ -187,7 +189,8 @@ def test_a_value_is_read_exactly_or_refused(
     assert found == expected
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.property
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(texts=st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0\uffff"), min_size=1), max_size=5))
 def test_texts_keep_every_character(read: Read, texts: list[str]) -> None:
     for file_format in FORMATS:
@@ -195,7 +198,8 @@ def test_texts_keep_every_character(read: Read, texts: list[str]) -> None:
         assert values(read, "STRING", kept, file_format) == kept
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.property
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     held=st.recursive(
         st.one_of(st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.booleans(), st.text(
@@ -209,7 +213,8 @@ def test_json_in_json_lines_keeps_its_digits(read: Read, held: Any) -> None:
     assert json.loads(found, parse_float=str) == json.loads(json.dumps(held), parse_float=str)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.property
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(number=st.floats(allow_nan=False, allow_infinity=False), bare=st.booleans())
 def test_a_double_is_its_shortest_text(read: Read, number: float, bare: bool) -> None:
     columns = [Column("v", "NUMERIC")]
