@@ -26,11 +26,18 @@ _FORKS.set_forkserver_preload(list(_IMPORTED))
 def convergence(
     *words: str | Path, environ: Mapping[str, str], folder: Path = ROOT, first: Callable[[], None] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command with these variables and no others, standing in `folder`; `first` runs before it."""
+    """Run the command with these variables and no others, standing in `folder`. `first` runs before the program is
+    started, so that the command is then no fork.
+    """
+    if first:
+        return subprocess.run(
+            [sys.executable, "-m", "convergence_assets.cli.main", *words], env=dict(environ), cwd=folder,
+            capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, preexec_fn=first,
+        )  # fmt: skip
     with tempfile.TemporaryDirectory() as written:
         out, err = Path(written, "out"), Path(written, "err")
         argv = [str(word) for word in words]
-        process = _FORKS.Process(target=_run, args=(argv, dict(environ), folder, out, err, first))
+        process = _FORKS.Process(target=_run, args=(argv, dict(environ), folder, out, err))
         process.start()
         process.join(120)
         if process.is_alive():
@@ -41,9 +48,7 @@ def convergence(
         return subprocess.CompletedProcess(argv, process.exitcode, out.read_text(), err.read_text())
 
 
-def _run(
-    argv: list[str], environ: dict[str, str], folder: Path, out: Path, err: Path, first: Callable[[], None] | None
-) -> None:
+def _run(argv: list[str], environ: dict[str, str], folder: Path, out: Path, err: Path) -> None:
     os.environ.clear()
     os.environ.update(environ)
     time.tzset()
@@ -54,8 +59,6 @@ def _run(
         opened = os.open(file, flags, 0o600)
         os.dup2(opened, descriptor)
         os.close(opened)
-    if first:
-        first()
     sys.argv = ["convergence", *argv]
     from convergence_assets.cli.main import main
 

@@ -57,16 +57,16 @@ def test_a_failed_run_is_told_with_its_error_checks_and_what_changed_and_packed(
     for said in (
         f"run {run_id}: FAILURE",
         "tenant acme, pipeline demo_costs, partition 2026-10-02: failed",
-        "error quality_failed: ",
-        "  next: Look at the failed checks",
+        "error no_data: ",
+        "  next: Nothing while the source is on its way",
         "check lines: ",
         "schema table acme.lines: made",
         f"files in diagnose-{run_id[:8]}.zip",
     ):
-        assert said in shown.stdout, said
+        assert said in shown.stdout, shown.stdout
     assert "not asked" not in shown.stdout
     found = bundle(tmp_path / f"diagnose-{run_id[:8]}.zip")
-    assert found["run.json"]["parts"][0]["error_class"] == "quality_failed"
+    assert found["run.json"]["parts"][0]["error_class"] == "no_data"
     assert {row["passed"] for row in found["checks.json"]} >= {False}
     assert {row["event"] for row in found["ledger_rows.json"] if "event" in row} >= {"step_started", "step_failed"}
     assert found["worker.json"]["run_id"] == run_id

@@ -44,7 +44,10 @@ def test_a_runs_log_is_read_without_its_warehouse_by_the_beginning_of_its_id(
     assert [e["error_class"] for e in found if e["event"] == "step_failure"] == ["quality_failed"]
     assert {e["level"] for e in found} == {"info", "warning", "error"}
     (check,) = [e for e in found if "cost_is_possible" in e["message"] and e["event"] == "check"]
-    assert check["message"] == "cost_is_possible failed (critical): 24 unexpected, on 2026-03-10"
+    assert (
+        check["message"]
+        == "cost_is_possible failed (critical): 24 unexpected, on 2026-03-10, e.g. day=2026-03-10, cost=9000 and 23 more"
+    )
     code, said, _ = convergence("logs", run_id, "--level", "error")
     assert code == 0
     assert "quality_failed" in said

@@ -57,9 +57,10 @@ def test_what_a_run_intends_is_stored_at_once(instance: dg.DagsterInstance, monk
     monkeypatch.setattr(storage, "store_event_batch", counted)
     checks = [dg.AssetCheckSpec(f"c{number}", asset="costs") for number in range(5)]
     costs = dg.asset(name="costs", check_specs=checks)(lambda: None)
-    job = dg.Definitions(assets=[costs], jobs=[dg.define_asset_job("all")]).resolve_job_def("all")
+    others = [dg.asset(name=f"table{number}")(lambda: None) for number in range(5)]
+    job = dg.Definitions(assets=[costs, *others], jobs=[dg.define_asset_job("all")]).resolve_job_def("all")
     run = instance.create_run_for_job(job)
-    assert batches == [6]
+    assert batches == [6], "the tables, and no check: that one is planned is not stored"
     assert len(instance.all_logs(run.run_id)) == 6
 
 

@@ -161,6 +161,7 @@ VALUES: tuple[tuple[str, Any], ...] = (
     ("'aB' LIKE 'ab'", False),
     ("'ab' LIKE 'a_'", True),
     ("'abc' NOT LIKE '%b%'", False),
+    ("""TO_JSON_STRING('a"b')""", r'"a\"b"'),
     ("TO_HEX(MD5('abc'))", "900150983cd24fb0d6963f7d28e17f72"),
     ("MD5('abc')", bytes.fromhex("900150983cd24fb0d6963f7d28e17f72")),
     ("TO_HEX(SHA256('abc'))", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
