@@ -56,7 +56,7 @@ def test_every_line_of_every_process_is_json_and_a_runs_lines_say_whose_they_are
         if line.get("pipeline_run_id") == bad and line["severity"] != "INFO" and "event" in line
     }
     assert failed["step_failure"]["severity"] == "ERROR"
-    assert "not published" in failed["step_failure"]["exception"]
+    assert "no rows yet" in failed["step_failure"]["exception"]
     assert failed["step_failure"]["duration_ms"] > 0
     assert failed["asset_check_evaluation"]["check"] == "partition_is_not_empty"
     (skipped,) = (line for line in lines if line["message"].endswith("Not executing."))
