@@ -106,7 +106,7 @@ def test_a_kill_at_any_point_leaves_the_old_or_the_new_partition_and_a_rerun_the
     tmp_path: Path, kills: int
 ) -> None:
     harness = Path(__file__).parent / "kill_harness.py"
-    command = [sys.executable, harness, tmp_path, str(kills)]
+    command = [sys.executable, str(harness), str(tmp_path), str(kills)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     *points, looked, end = [json.loads(line) for line in done.stdout.splitlines()]
