@@ -30,6 +30,13 @@ def test_an_expectation_is_made_from_its_serialised_form_and_names_its_type_and_
     assert built.meta == {"number": 7}
 
 
+def test_a_decimal_becomes_a_double_without_a_walk_of_the_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+    from great_expectations.core.id_dict import IDDict
+
+    monkeypatch.setattr("inspect.getouterframes", lambda *_: pytest.fail("the stack is walked"))
+    assert IDDict(least=Decimal("0.1"), most=Decimal("0.2")).to_id() == IDDict(least=0.1, most=0.2).to_id()
+
+
 def test_a_table_level_expectation_has_no_metric_of_rows() -> None:
     assert gx_compat.map_metric(gx_compat.domain_object("expect_table_row_count_to_equal", {"value": 3})) is None
 
