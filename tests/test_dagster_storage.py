@@ -27,6 +27,7 @@ from hypothesis import strategies as st
 
 from convergence_assets.dagster_storage import KEPT_RUNS, SqliteStorage
 from tests.dagster_homes import copy_storage
+from tests.examples import examples
 
 OURS = "storage: {custom: {module: convergence_assets.dagster_storage, class: SqliteStorage, config: {base_dir: %s}}}"
 KEYS = [dg.AssetKey(["acme", "demo", table]) for table in ("lines", "totals")]
@@ -83,7 +84,8 @@ def seen(using: dg.DagsterInstance) -> dict[str, Any]:
     return found
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.property
+@settings(max_examples=examples(2), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     days=st.lists(st.sampled_from(["2026-10-01", "2026-10-02", "2026-10-03"]), min_size=1, max_size=4),
     turns=st.lists(st.booleans(), min_size=4, max_size=4),

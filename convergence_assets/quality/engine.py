@@ -93,8 +93,13 @@ def run(frame: "pd.DataFrame", built: Mapping[int, Built]) -> dict[int, Raw]:
     answers: dict[int, Raw] = {}
     for some in alike.values():
         first = next(iter(some.values()))
-        kept = first.kept(frame)
-        answers |= _run(first.view(frame if kept is None else frame[kept]), some)
+        try:
+            kept = first.kept(frame)
+            read = first.view(frame if kept is None else frame[kept])
+        except Exception as error:
+            answers |= dict.fromkeys(some, Raw(False, error=said(error)))
+        else:
+            answers |= _run(read, some)
     silent = Raw(False, error="Great Expectations gave no result")
     return {position: answers.get(position, silent) for position in built}
 

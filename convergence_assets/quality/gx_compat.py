@@ -31,7 +31,7 @@ def great_expectations() -> Iterator[None]:
             import great_expectations
 
             # For each decimal that it writes as a double GX walks the whole stack (0.3 s), to decide whether to warn.
-            great_expectations.util.stack = list
+            vars(great_expectations.util)["stack"] = list
             yield
 
 

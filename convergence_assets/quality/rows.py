@@ -113,7 +113,7 @@ def judged_once(rows: Rows, built: Built, sensitive: frozenset[str]) -> dict[str
         total, considered, unexpected = _conditions(engine, built, rows)
     counted = Counted(rows.count(total), rows.count(considered), rows.count(unexpected))
     listed = _first_of_each(rows, unexpected)
-    shown = {position: unexpected_values(frame, built, positions) for position, positions in listed.items()}
+    shown = {position: unexpected_values(rows.frame, built, positions) for position, positions in listed.items()}
     return judged_counts(built, engine, rows.keys, counted, shown, sensitive)
 
 

@@ -68,7 +68,8 @@ def _formed(column: "pd.Series[Any]", declared: str, form: Form) -> "pd.Series[A
     if form == "text":
         return column if whole else column.map(_written, na_action="ignore")
     if form == "doubles" or (form == "types" and not whole):
-        return column.astype(object).map(float, na_action="ignore").astype("float64")
+        missing = column.isna()
+        return column.astype(object).mask(missing, None).map(float, na_action="ignore").astype("float64")
     if form in ("operands", "objects"):
         return column.astype(object).where(column.notna(), Decimal("NaN") if form == "operands" else None)
     return _numbers(column) if form == "numbers" and whole else column

@@ -25,6 +25,7 @@ from convergence_assets.settings import Settings
 from tests.api.service import tenants_at
 from tests.assets.project import Project
 from tests.clean_environment import clean_environment
+from tests.commands import convergence
 from tests.ports import free_port
 
 COMMAND = Path(sys.executable).parent / "convergence"
@@ -160,10 +161,7 @@ def test_what_stops_it_from_serving_is_one_line(tmp_path: Path) -> None:
             ({"REDIS_URL": "http://nowhere"}, "REDIS_URL is no address of Redis"),
             ({"API_PORT": "many"}, "API_PORT='many'"),
         ):
-            done = subprocess.run(
-                [COMMAND, "serve", "--port", port], env=environ | variables, capture_output=True, text=True,
-                timeout=60, cwd=tmp_path,
-            )  # fmt: skip
+            done = convergence("serve", "--port", port, environ=environ | variables, folder=tmp_path)
             assert done.returncode == 2, done.stderr
             assert words in done.stderr.replace("\n", " ")
             assert "Traceback" not in done.stderr

@@ -130,6 +130,6 @@ class LocksAsTheModelSays(RuleBasedStateMachine):
 
 TestLockSequences = LocksAsTheModelSays.TestCase
 TestLockSequences.settings = settings(
-    max_examples=examples(20), stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=examples(8), stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestLockSequences = pytest.mark.property(TestLockSequences)

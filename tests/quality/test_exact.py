@@ -98,6 +98,11 @@ EXPECTATIONS = st.one_of(
     of("expect_column_distinct_values_to_be_in_set", column=NUMBERS, value_set=st.lists(BOUNDS, min_size=1, max_size=3)),
     of("expect_column_most_common_value_to_be_in_set", column=NUMBERS, value_set=st.lists(BOUNDS, min_size=1, max_size=3)),
     of("expect_column_values_to_be_increasing", column=NUMBERS),
+    of(
+        "expect_column_quantile_values_to_be_between",
+        column=NUMBERS, quantile_ranges=st.just({"quantiles": [0.5], "value_ranges": [[0, 1]]}),
+    ),
+    of("expect_column_value_z_scores_to_be_less_than", column=NUMBERS, threshold=st.just(1), double_sided=st.booleans()),
 )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ TEXTS = st.lists(st.text(alphabet="ab1-\n$é٣.", max_size=6), min_size=5, max_s
 
 @pytest.mark.filterwarnings("ignore:Possible (set|nested set):FutureWarning")
 @pytest.mark.property
-@settings(max_examples=examples(400), deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(PATTERNS, TEXTS)
 def test_re2_finds_what_python_finds(pattern: str, texts: list[str]) -> None:
     try:

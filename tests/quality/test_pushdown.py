@@ -130,7 +130,7 @@ ROW_LEVEL = st.one_of(
 
 @pytest.mark.slow
 @pytest.mark.property
-@settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(8), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(ROW_LEVEL, min_size=1, max_size=6), st.integers(0, 3), st.booleans())
 def test_whatever_is_expected_the_warehouse_says_what_the_frame_says(
     staged_rows: Any, pushed: Any, suite: list[Expectation], seed: int, one_day: bool

@@ -99,7 +99,7 @@ CONDITIONS = st.sampled_from([
 
 
 @pytest.mark.property
-@settings(max_examples=examples(15), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(6), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     chosen=st.lists(
         st.tuples(MAP_EXPECTATIONS, st.sampled_from([1.0, 0.95, 0.8, 0.5, 0.3, 0.0]), CONDITIONS),

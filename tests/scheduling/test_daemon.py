@@ -17,7 +17,7 @@ BERLIN = "Europe/Berlin"
 RUNS = """{ runsOrError { ... on Runs { results { runId status startTime tags { key value } } } } }"""
 
 
-@pytest.mark.slow
+@pytest.mark.live
 @pytest.mark.timeout(300)
 def test_the_days_of_a_new_tenant_arrive_by_themselves_and_each_once(project: Project, tmp_path: Path) -> None:
     yesterday = datetime.now(UTC).astimezone(ZoneInfo(BERLIN)).date() - timedelta(days=1)

@@ -1,4 +1,4 @@
-"""A thousand random mutations of good files: each is accepted, or rejected by file, line and sentence."""
+"""Random mutations of good files: each is accepted, or rejected by file, line and sentence."""
 
 import random
 import shutil
@@ -12,11 +12,12 @@ import pytest
 from convergence_assets.pipelines.catalog import library, load_template
 from convergence_assets.pipelines.problems import Problem
 from convergence_assets.tenancy.registry import load_registry
+from tests.examples import examples
 
 ROOT = Path(__file__).parents[2]
 LIBRARY = ROOT / "convergence_assets" / "pipelines" / "library"
 TODAY = date(2026, 11, 23)
-MUTATIONS = 1000
+MUTATIONS = examples(250)
 
 Lines = list[str]
 Mutation = Callable[[Lines, random.Random], int]
@@ -164,7 +165,8 @@ def problems_of(folder: Path, mutated: Path) -> tuple[tuple[Problem, ...], bool]
 
 
 @pytest.mark.slow
-def test_a_thousand_mutations_are_accepted_or_rejected_at_their_line(tmp_path: Path) -> None:
+@pytest.mark.property
+def test_mutations_are_accepted_or_rejected_at_their_line(tmp_path: Path) -> None:
     rng = random.Random(20261123)
     tenants, template = tmp_path / "tenants", tmp_path / "gcp_billing"
     shutil.copytree(ROOT / "tenants", tenants)

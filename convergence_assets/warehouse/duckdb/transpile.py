@@ -134,6 +134,8 @@ def _decide(node: exp.Expr, kinds: Kinds, problems: list[SqlProblem]) -> str | N
             return _pick("safe_int64" if isinstance(node, exp.TryCast) else "int64", kind, node, problems)
         case exp.Cast() if node.to.this in (exp.DataType.Type.TEXT, exp.DataType.Type.VARCHAR):
             return _text(node, kinds.of(node.this), problems)
+        case exp.Cast(this=exp.Null()) if node.to.this == exp.DataType.Type.BOOLEAN:
+            return None
         case exp.Cast() if node.to.this == exp.DataType.Type.BOOLEAN and kinds.of(node.this) != "int64":
             message = "CAST AS BOOL takes more spellings on the embedded engine"
             problems.append(_problem(node, message, "compare with 'true'"))

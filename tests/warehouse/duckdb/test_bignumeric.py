@@ -35,7 +35,7 @@ COLUMNS = {
 }  # fmt: skip
 TYPES = {"pairs": {name: Column(name, kind) for name, kind in COLUMNS.items()}}  # type: ignore[arg-type]
 NAMES = "abmfns"
-RUN = settings(deadline=None, max_examples=examples(5), suppress_health_check=list(HealthCheck))
+RUN = settings(deadline=None, max_examples=examples(2), suppress_health_check=list(HealthCheck))
 Row = tuple[Decimal | None, Decimal | None, Decimal | None, float | None, int | None, str | None]
 
 

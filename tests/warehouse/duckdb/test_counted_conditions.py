@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convergence_assets.warehouse.duckdb.transpile import install_functions, transpile
+from tests.examples import examples
 
 ROWS: tuple[tuple[str, list[tuple[Any, ...]]], ...] = (
     ("SELECT COUNTIF(x > 1) FROM UNNEST([1]) AS x WHERE x > 5", [(0,)]),
@@ -46,7 +47,8 @@ def test_the_select_answers_as_on_bigquery(sql: str, rows: list[tuple[Any, ...]]
     assert answer(sql) == rows
 
 
-@settings(max_examples=20, deadline=None)
+@pytest.mark.property
+@settings(max_examples=examples(4), deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 2), st.none() | st.booleans()), max_size=8))
 def test_a_group_counts_its_true_rows(rows: list[tuple[int, bool | None]]) -> None:
     spelled = {None: "CAST(NULL AS BOOL)", True: "TRUE", False: "FALSE"}

@@ -30,7 +30,7 @@ TYPES = {
     }
 }
 Row = tuple[Decimal | None, Decimal | None, float | None, int | None, int | None, str | None]
-RUN = settings(deadline=None, max_examples=examples(5), suppress_health_check=list(HealthCheck))
+RUN = settings(deadline=None, max_examples=examples(3), suppress_health_check=list(HealthCheck))
 
 small = st.decimals(min_value=-10000, max_value=10000, places=9)
 money = st.decimals(min_value=D(-(10**15)), max_value=D(10**15), places=9)
