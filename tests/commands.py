@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -37,8 +38,7 @@ def convergence(
     with tempfile.TemporaryDirectory() as written:
         out, err = Path(written, "out"), Path(written, "err")
         argv = [str(word) for word in words]
-        process = _FORKS.Process(target=_run, args=(argv, dict(environ), folder, out, err))
-        process.start()
+        process = forked(_run, argv, dict(environ), folder, out, err)
         process.join(120)
         if process.is_alive():
             process.kill()
@@ -46,6 +46,13 @@ def convergence(
             raise AssertionError(f"{argv} did not end: {err.read_text()[-3000:]}")
         assert process.exitcode is not None
         return subprocess.CompletedProcess(argv, process.exitcode, out.read_text(), err.read_text())
+
+
+def forked(function: Callable[..., object], *arguments: object) -> BaseProcess:
+    """A process that calls `function`, forked as a command is, and already at work."""
+    process = _FORKS.Process(target=function, args=arguments)
+    process.start()
+    return process
 
 
 def _run(argv: list[str], environ: dict[str, str], folder: Path, out: Path, err: Path) -> None:

@@ -187,7 +187,7 @@ def test_a_snapshot_in_pieces_is_the_one_that_dagster_takes_at_once_and_errors_a
         client.external_repository(asked[0])
 
 
-@pytest.mark.slow
+@pytest.mark.live
 @pytest.mark.filterwarnings("ignore:Error loading repository location")
 def test_a_location_is_read_again_from_another_server_when_it_could_not_be_read_and_when_asked_for(
     instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

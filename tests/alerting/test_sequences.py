@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -17,6 +18,7 @@ from convergence_assets.alerting.routes import Routes
 from convergence_assets.control import incidents
 from tests.alerting.desk import Desk, failed, platform, to
 from tests.alerting.receivers import Receiver
+from tests.examples import examples
 
 TICK = timedelta(seconds=30)
 # Late partitions are muted by a dead daemon, failed runs are not; two causes, and one of information.
@@ -184,6 +186,8 @@ class AlertsAsPeopleHearThem(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
+@pytest.mark.slow
+@pytest.mark.property
 def test_any_sequence_is_told_as_promised(receiver: Receiver) -> None:
     from hypothesis.stateful import run_state_machine_as_test
 
@@ -192,6 +196,10 @@ def test_any_sequence_is_told_as_promised(receiver: Receiver) -> None:
 
     Machine.receiver = receiver
     chosen = settings(
-        max_examples=10, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck), database=None
+        max_examples=examples(5),
+        stateful_step_count=15,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        database=None,
     )
     run_state_machine_as_test(Machine, settings=chosen)

@@ -73,7 +73,7 @@ def served(settings: Settings, preexec_fn: Callable[[], None] | None = None, **m
         process.wait(10)
 
 
-@pytest.mark.slow
+@pytest.mark.live
 def test_told_to_end_under_load_it_loses_no_accepted_request(tmp_path: Path) -> None:
     settings = settings_at(tmp_path)
     store = ControlStore.open(settings, {})

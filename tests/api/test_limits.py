@@ -111,7 +111,7 @@ def remaining(answer: httpx.Response) -> int:
     return int(answer.headers["RateLimit-Remaining"])
 
 
-@pytest.mark.slow
+@pytest.mark.live
 def test_two_processes_share_one_limit_through_redis_and_have_one_each_while_it_is_dead(
     tmp_path: Path, redis: Redis
 ) -> None:

@@ -183,7 +183,7 @@ def test_where_the_folder_cannot_be_written_the_answer_is_the_file_to_commit(tmp
     tenants.chmod(0o755)
 
 
-@pytest.mark.slow
+@pytest.mark.live
 def test_told_to_end_it_finishes_the_tenant_that_it_makes(tmp_path: Path) -> None:
     settings = settings_at(tmp_path)
     settings.home.mkdir(parents=True, exist_ok=True)

@@ -113,7 +113,7 @@ def readers(home: Path, until: Path) -> int:
             if (row["n"], row["cost"]) not in whole:
                 print(json.dumps({"torn": [str(row["day"]), row["n"], str(row["cost"])]}), flush=True)
                 code = 1
-        time.sleep(0.05)
+        time.sleep(0.2)
     print(json.dumps({"looks": looks}), flush=True)
     sys.stdout.flush()
     os._exit(code)

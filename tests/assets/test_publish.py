@@ -11,6 +11,7 @@ import pytest
 
 from convergence_assets.warehouse.errors import NotFound, SchemaMismatch
 from tests.assets.project import Project, hourly
+from tests.commands import forked
 
 BERLIN = "Europe/Berlin"
 DAY = date(2026, 3, 10)
@@ -101,7 +102,7 @@ def test_a_changed_column_type_writes_nothing(project: Project) -> None:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("kills", [pytest.param(8, marks=pytest.mark.slow), pytest.param(60, marks=pytest.mark.live)])
+@pytest.mark.parametrize("kills", [pytest.param(6, marks=pytest.mark.slow), pytest.param(60, marks=pytest.mark.live)])
 def test_a_kill_at_any_point_leaves_the_old_or_the_new_partition_and_a_rerun_the_new_one(
     tmp_path: Path, kills: int
 ) -> None:
@@ -124,23 +125,23 @@ def test_a_kill_at_any_point_leaves_the_old_or_the_new_partition_and_a_rerun_the
     assert looked["looks"] > kills
 
 
+def run_twice(home: Path, name: str, days: list[date]) -> None:
+    project = Project.at(home)
+    for number in range(2):
+        for day in days:
+            project.run(day, run_id=f"{name}-{number}-{day}", tables=["lines"])
+
+
 @pytest.mark.slow
 def test_two_processes_that_run_the_same_days_at_once_leave_one_copy(project: Project, tmp_path: Path) -> None:
     project.load_bills(bills(WEEK[:3]))
-    script = (
-        "import sys; from pathlib import Path; from tests.assets.project import Project; "
-        "from datetime import date\n"
-        "p = Project.at(Path(sys.argv[1]))\n"
-        "days = [date.fromisoformat(d) for d in sys.argv[3:]]\n"
-        "for i in range(2): [p.run(d, run_id=f'{sys.argv[2]}-{i}-{d}', tables=['lines']) for d in days]\n"
-    )
-    home = str(project.settings.home)
-    days = [d.isoformat() for d in WEEK[:3]]
+    days = WEEK[:3]
     both = [
-        subprocess.Popen([sys.executable, "-c", script, home, name, *order])
-        for name, order in (("one", days), ("two", days[::-1]))
+        forked(run_twice, project.settings.home, name, order) for name, order in (("one", days), ("two", days[::-1]))
     ]
-    assert [p.wait() for p in both] == [0, 0]
+    for process in both:
+        process.join(120)
+    assert [process.exitcode for process in both] == [0, 0]
     rows = project.read(TOTALS)
     assert [(r["n"], r["cost"]) for r in rows] == [(24, Decimal(30))] * 3
 

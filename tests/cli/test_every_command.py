@@ -69,7 +69,8 @@ def leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]
         yield from leaves(found, (*path, name))
 
 
-COMMANDS = dict(leaves(typer.main.get_command(app)))
+COMMAND = typer.main.get_command(app)
+COMMANDS = dict(leaves(COMMAND))
 WORKING = sorted(COMMANDS.keys() - RUNS_ON)
 
 
@@ -91,6 +92,8 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DAGSTER_HOME", "")
     monkeypatch.delenv("GCP_PROJECT_ID", raising=False)
     monkeypatch.chdir(tmp_path)
+    # Typer's runner makes all commands anew each time.
+    monkeypatch.setattr("typer.testing._get_command", lambda _: COMMAND)
 
 
 def given(*words: str) -> Result:

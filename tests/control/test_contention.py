@@ -10,7 +10,7 @@ from convergence_assets.control.locks import STALE_AFTER
 from tests.control.processes import Processes
 
 DAY = "2026-03-10"
-AT_ONCE = pytest.mark.parametrize("count", [8, pytest.param(32, marks=pytest.mark.soak)])
+AT_ONCE = pytest.mark.parametrize("count", [4, pytest.param(32, marks=pytest.mark.soak)])
 
 
 @pytest.mark.slow
@@ -89,13 +89,11 @@ def test_two_processes_of_one_run_hold_the_same_days(processes: Processes) -> No
 
 
 @pytest.mark.slow
-def test_eight_processes_that_open_a_new_store_at_once_all_find_it_migrated(
-    processes: Processes, tmp_path: Path
-) -> None:
-    asking = processes.start(8)
+def test_processes_that_open_a_new_store_at_once_all_find_it_migrated(processes: Processes, tmp_path: Path) -> None:
+    asking = processes.start(4)
     go = tmp_path / "go"
     for process in asking:
         process.tell(do="open", when=str(go))
     go.touch()
-    assert [process.answer() for process in asking] == [{"opened": True}] * 8
+    assert [process.answer() for process in asking] == [{"opened": True}] * 4
     assert asking[0].ask(do="hold", run_id="one", days=[DAY])["got"]

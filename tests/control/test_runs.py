@@ -166,7 +166,7 @@ def test_a_killed_dagster_command_line_does_not_lock_for_ever(
     assert published(project) == 24
 
 
-@pytest.mark.slow
+@pytest.mark.live
 @pytest.mark.xdist_group("postgres")
 def test_a_dagster_on_postgres_and_the_locks_share_a_database(
     project: Project, store: ControlStore, postgres: Postgres

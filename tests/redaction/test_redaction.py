@@ -185,9 +185,9 @@ def test_fields_that_are_named_so_are_hidden_whole() -> None:
 
 
 def test_many_secrets_cost_no_more_than_few() -> None:
-    known = knows(*(f"s3cr3t-{n:06}-value" for n in range(5000)))
-    assert _redacted("a s3cr3t-004711-value", known) == "a ***"
-    assert sum(len(forms) for forms in known._index().values()) > 5000
+    known = knows(*(f"s3cr3t-{n:06}-value" for n in range(1000)))
+    assert _redacted("a s3cr3t-000471-value", known) == "a ***"
+    assert sum(len(forms) for forms in known._index().values()) > 1000
 
 
 def test_this_process_knows_its_own_environment() -> None:
