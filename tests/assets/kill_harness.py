@@ -1,13 +1,12 @@
 """Runs a step again and again in a forked child, kills the child at a given statement, and looks at what is left.
 
-Its own process, so that the libraries are imported once and each child starts warm. Prints one JSON line a kill.
+Its own process, so that the libraries are imported once and each child starts warm. Writes one JSON line a kill.
 """
 
 import importlib
 import json
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -20,10 +19,6 @@ from typing import TypeVar
 from convergence_assets.operations.warm import PRELOADED
 from convergence_assets.warehouse.duckdb.engine import Engine
 from tests.assets.project import Project, hourly
-
-# What a worker is forked with, so that no child pays for it.
-for package in PRELOADED:
-    importlib.import_module(package)
 
 T = TypeVar("T")
 DAY = date(2026, 3, 10)
@@ -99,7 +94,7 @@ def published(home: Path) -> str:
     return json.dumps([[str(r["day"]), r["n"], str(r["cost"])] for r in rows])
 
 
-def readers(home: Path, until: Path) -> int:
+def readers(home: Path, until: Path, say: Callable[[dict[str, object]], None]) -> int:
     """A process that reads the whole time; exits 0 if every look was a whole partition."""
     pid = os.fork()
     if pid:
@@ -111,15 +106,23 @@ def readers(home: Path, until: Path) -> int:
         for row in project.read("SELECT day, COUNT(*) AS n, SUM(cost) AS cost FROM acme.lines GROUP BY day"):
             looks += 1
             if (row["n"], row["cost"]) not in whole:
-                print(json.dumps({"torn": [str(row["day"]), row["n"], str(row["cost"])]}), flush=True)
+                say({"torn": [str(row["day"]), row["n"], str(row["cost"])]})
                 code = 1
         time.sleep(0.2)
-    print(json.dumps({"looks": looks}), flush=True)
-    sys.stdout.flush()
+    say({"looks": looks})
     os._exit(code)
 
 
-def main(home: Path, points: int) -> None:
+def kill_again_and_again(home: Path, points: int, report: Path) -> None:
+    """`points` kills: before statements of every part of the run, then at moments within and after each of them."""
+
+    def say(line: dict[str, object]) -> None:
+        with report.open("a") as written:
+            written.write(json.dumps(line) + "\n")
+
+    for package in PRELOADED:  # what a worker is forked with, so that no child pays for it
+        importlib.import_module(package)
+
     def load(cost: float) -> None:
         Project.at(home).load_bills(hourly(DAY, "Europe/Berlin", cost) + hourly(OTHER_DAY, "Europe/Berlin", COSTS[0]))
 
@@ -130,15 +133,18 @@ def main(home: Path, points: int) -> None:
     in_child(partial(run, DAY, OTHER_DAY, run_id="first"))
     statements = int(in_child(lambda: str(count_statements(home)))[1])
     done = home / "done"
-    reader = readers(home, done)
+    reader = readers(home, done, say)
+    first = [1 + n * (statements - 1) // max(points - 1, 1) for n in range(min(points, statements))]
     kills = 0
     for point in range(points):
         cost = COSTS[(point + 1) % 2]
         in_child(partial(load, cost))
 
         def work(point: int = point) -> str:
-            # First before every statement, then at moments within and after them.
-            kill_at(point % statements + 1, None if point < statements else 0.0003 * (1 + point % 7))
+            if point < len(first):
+                kill_at(first[point], None)
+            else:
+                kill_at(point % statements + 1, 0.0003 * (1 + point % 7))
             Project.at(home).run(DAY, run_id=f"killed{point}", tables=["lines"])
             return ""
 
@@ -147,22 +153,8 @@ def main(home: Path, points: int) -> None:
         _, after_kill = in_child(lambda: published(home))
         in_child(partial(run, DAY, run_id=f"again{point}", tables=["lines"]))
         _, after_again = in_child(lambda: published(home))
-        print(
-            json.dumps(
-                {
-                    "point": point,
-                    "killed": killed,
-                    "cost": cost,
-                    "left": json.loads(after_kill),
-                    "again": json.loads(after_again),
-                }
-            ),
-            flush=True,
-        )
+        left, again = json.loads(after_kill), json.loads(after_again)
+        say({"point": point, "killed": killed, "cost": cost, "left": left, "again": again})
     done.touch()
     _, status = os.waitpid(reader, 0)
-    print(json.dumps({"kills": kills, "reader": os.waitstatus_to_exitcode(status)}), flush=True)
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    say({"kills": kills, "statements": statements, "reader": os.waitstatus_to_exitcode(status)})

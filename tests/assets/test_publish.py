@@ -1,8 +1,6 @@
 """Stage, validate, publish on the embedded warehouse: what a reader sees after every kind of end."""
 
 import json
-import subprocess
-import sys
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -10,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from convergence_assets.warehouse.errors import NotFound, SchemaMismatch
+from tests.assets.kill_harness import kill_again_and_again
 from tests.assets.project import Project, hourly
 from tests.commands import forked
 
@@ -106,11 +105,11 @@ def test_a_changed_column_type_writes_nothing(project: Project) -> None:
 def test_a_kill_at_any_point_leaves_the_old_or_the_new_partition_and_a_rerun_the_new_one(
     tmp_path: Path, kills: int
 ) -> None:
-    harness = Path(__file__).parent / "kill_harness.py"
-    command = [sys.executable, str(harness), str(tmp_path), str(kills)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    *points, looked, end = [json.loads(line) for line in done.stdout.splitlines()]
+    report = tmp_path / "report"
+    process = forked(kill_again_and_again, tmp_path, kills, report)
+    process.join()
+    assert process.exitcode == 0
+    *points, looked, end = [json.loads(line) for line in report.read_text().splitlines()]
     costs = {str(Decimal(24) * Decimal(c)): c for c in ("1.25", "2.5")}
     whole = {Decimal(c) for c in costs}
     assert len(points) == kills
@@ -120,7 +119,7 @@ def test_a_kill_at_any_point_leaves_the_old_or_the_new_partition_and_a_rerun_the
         assert left["2026-03-10"][0] == 24, point
         assert left["2026-03-10"][1] in whole, point
         assert again == {"2026-03-10": (24, 24 * Decimal(str(point["cost"]))), "2026-03-11": (24, Decimal(30))}, point
-    assert end["kills"] >= kills - 5
+    assert end["kills"] >= 0.9 * kills  # one that is to come within a statement may come when all is done
     assert end["reader"] == 0
     assert looked["looks"] > kills
 
