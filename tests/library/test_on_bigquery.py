@@ -58,9 +58,6 @@ def published(platform: Platform, tenant_id: str, step: Step) -> list[dict[str, 
     return platform.rows(f"SELECT * FROM {table} WHERE {days} ORDER BY {', '.join(order)}")
 
 
-@pytest.mark.xfail(
-    strict=True, reason="line_item_id is another one on the local server since it hashes every exported amount in parts"
-)
 def test_two_tenants_three_days_are_the_same_rows_on_both_warehouses(
     platform: Platform, on_bigquery: Platform, tmp_path: Path
 ) -> None:

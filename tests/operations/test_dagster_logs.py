@@ -64,6 +64,7 @@ def test_what_a_run_intends_is_stored_at_once(instance: dg.DagsterInstance, monk
     assert len(instance.all_logs(run.run_id)) == 6
 
 
+@pytest.mark.filterwarnings("ignore:Parameter `backfill_policy`")
 @pytest.mark.parametrize("storage", ["", OURS])
 def test_a_check_is_planned_once_a_run_and_ends_with_it_whatever_days_the_run_is_for(
     tmp_path: Path, storage: str

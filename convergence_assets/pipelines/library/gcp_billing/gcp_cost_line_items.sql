@@ -1,3 +1,7 @@
+{% macro double_text(a) %}CONCAT(IF({{ a }} < 0, '-', ''), {{ whole(a) }}, '␟', {{ rest(a) }}){% endmacro %}
+{% macro whole(a) %}CAST(CAST(FLOOR(ABS({{ a }}) / 1000000) AS INT64) AS STRING){% endmacro %}
+{% macro rest(a) %}CAST(CAST((ABS({{ a }}) - FLOOR(ABS({{ a }}) / 1000000) * 1000000) * 1000000000000 AS INT64) AS STRING){% endmacro %}
+{% macro price_text(p) %}CONCAT(CAST(CAST({{ p }} AS INT64) AS STRING), '␟', CAST(CAST(({{ p }} - CAST({{ p }} AS INT64)) * 1000000000 AS INT64) AS STRING)){% endmacro %}
 -- The exported rows of the local days, flattened. Every row is kept: refunds, corrections and zero costs too.
 WITH exported AS (
     SELECT
@@ -148,18 +152,7 @@ WITH exported AS (
                 SELECT
                     CONCAT(
                         COALESCE(c.type, '␀'), '␟', COALESCE(c.id, '␀'), '␟', COALESCE(c.name, '␀'), '␟',
-                        COALESCE(c.full_name, '␀'), '␟', COALESCE(
-                            CONCAT(
-                                IF(c.amount < 0, '-', ''),
-                                CAST(CAST(FLOOR(ABS(c.amount) / 1000000) AS INT64) AS STRING), '␟',
-                                CAST(
-                                    CAST(
-                                        (ABS(c.amount) - FLOOR(ABS(c.amount) / 1000000) * 1000000) * 1000000000000
-                                        AS INT64
-                                    ) AS STRING
-                                )
-                            ), '␀'
-                        )
+                        COALESCE(c.full_name, '␀'), '␟', COALESCE({{ double_text('c.amount') }}, '␀')
                     ) AS pair
                 FROM UNNEST(e.credits) AS c
                 ORDER BY pair
@@ -178,9 +171,9 @@ WITH exported AS (
 
 SELECT
     usage_date,
-    -- Two exported rows that agree in every exported field are one row exported twice. FLOAT64 amounts enter as whole
-    -- millions and the rest to the twelfth decimal: byte-seconds go beyond INT64, and two costs that round to one
-    -- NUMERIC are two.
+    -- Two exported rows that agree in every exported field are one row exported twice. A hash must not hang on how an
+    -- engine prints a number: a FLOAT64 enters as whole millions and the rest to the twelfth decimal, as byte-seconds
+    -- go beyond INT64 and two costs that round to one NUMERIC are two; a NUMERIC as whole units and billionths.
     TO_HEX(
         SHA256(
             CONCAT(
@@ -225,30 +218,18 @@ SELECT
                 COALESCE(
                     CAST(TIMESTAMP_DIFF(export_time, TIMESTAMP '1970-01-01 00:00:00+00', MICROSECOND) AS STRING), '␀'
                 ), '␟',
-                COALESCE(CAST(effective_price AS STRING), '␀'), '␟',
-                COALESCE(CAST(price_tier_start AS STRING), '␀'), '␟',
-                COALESCE(CAST(pricing_unit_quantity AS STRING), '␀'), '␟',
-                COALESCE(CAST(list_price AS STRING), '␀'), '␟',
-                COALESCE(CAST(effective_price_default AS STRING), '␀'), '␟',
-                COALESCE(CAST(list_price_consumption_model AS STRING), '␀'), '␟',
+                COALESCE({{ price_text('effective_price') }}, '␀'), '␟',
+                COALESCE({{ price_text('price_tier_start') }}, '␀'), '␟',
+                COALESCE({{ price_text('pricing_unit_quantity') }}, '␀'), '␟',
+                COALESCE({{ price_text('list_price') }}, '␀'), '␟',
+                COALESCE({{ price_text('effective_price_default') }}, '␀'), '␟',
+                COALESCE({{ price_text('list_price_consumption_model') }}, '␀'), '␟',
                 ARRAY_TO_STRING(
                     ARRAY(
                         SELECT
                             CONCAT(
                                 a.name, '␟',
-                                COALESCE(
-                                    CONCAT(
-                                        IF(a.amount < 0, '-', ''),
-                                        CAST(CAST(FLOOR(ABS(a.amount) / 1000000) AS INT64) AS STRING), '␟',
-                                        CAST(
-                                            CAST(
-                                                (ABS(a.amount) - FLOOR(ABS(a.amount) / 1000000) * 1000000)
-                                                * 1000000000000
-                                                AS INT64
-                                            ) AS STRING
-                                        )
-                                    ), '␀'
-                                )
+                                COALESCE({{ double_text('a.amount') }}, '␀')
                             ) AS pair
                         FROM UNNEST(amounts) AS a
                         ORDER BY pair
