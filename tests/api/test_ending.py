@@ -124,7 +124,7 @@ def test_told_to_end_under_load_it_loses_no_accepted_request(tmp_path: Path) -> 
     assert secret.split("_", 2)[2] not in log
 
 
-@pytest.mark.slow
+@pytest.mark.live
 def test_a_request_in_flight_gets_its_answer(tmp_path: Path) -> None:
     """It waits for another's transaction while the process is told to end."""
     settings = settings_at(tmp_path)

@@ -162,7 +162,7 @@ def test_of_two_that_ask_for_one_tenant_at_once_one_makes_it(fresh: Service) -> 
         assert sorted(threads.map(ask, (10, 20))) == [201, 409]
 
 
-@pytest.mark.slow
+@pytest.mark.live
 def test_where_the_folder_cannot_be_written_the_answer_is_the_file_to_commit(tmp_path: Path) -> None:
     settings = settings_at(tmp_path)
     settings.home.mkdir(parents=True, exist_ok=True)

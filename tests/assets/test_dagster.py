@@ -81,7 +81,7 @@ def test_a_failed_warehouse_call_names_its_class_and_remedy(project: Project, in
     assert "Next: Check the name" in result.failure
 
 
-@pytest.mark.slow
+@pytest.mark.live
 def test_the_dagster_command_line_materialises_a_tenant_by_its_keys(project: Project) -> None:
     project.load_bills(hourly(DAY, BERLIN, 1.25))
     done = subprocess.run(

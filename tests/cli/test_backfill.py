@@ -68,7 +68,7 @@ def test_a_backfill_skips_what_is_published_and_goes_on_with_what_failed(tmp_pat
     assert (code, [r["days_published"] for r in runs]) == (0, [5])
 
 
-@pytest.mark.slow
+@pytest.mark.live
 @pytest.mark.xdist_group("postgres")
 def test_a_backfill_on_postgres_as_it_is_deployed_goes_on_where_it_was_left(tmp_path: Path, postgres: Postgres) -> None:
     project, database = Project.at(tmp_path / "home"), postgres.database()

@@ -194,6 +194,7 @@ def test_a_route_without_its_variable_is_broken_where_runs_are_asked_for(
     assert found("alert routes", replace(setup))[0].state == "broken"
 
 
+@pytest.mark.live
 def test_a_dagster_home_that_is_no_folder_and_a_storage_that_is_away(doctor: Doctor, tmp_path: Path) -> None:
     _, said = doctor(DAGSTER_HOME="/nowhere")
     assert "DAGSTER_HOME=/nowhere is no folder" in said["Dagster"][0]["seen"]

@@ -79,7 +79,7 @@ def tree(folder: Path) -> dict[str, bytes]:
     return {str(f.relative_to(folder)): f.read_bytes() for f in sorted(folder.rglob("*")) if f.is_file()}
 
 
-@pytest.mark.slow
+@pytest.mark.live
 def test_a_newcomer_onboards_runs_looks_and_offboards(convergence: Convergence, tmp_path: Path) -> None:
     shown = convergence("tenants", "onboard", "--help")
     assert all(word in shown.stdout for word in ("--plan", "--template", "--with", "Example: convergence tenants"))
@@ -364,6 +364,7 @@ def test_a_key_that_was_made_is_revoked_and_the_next_attempt_makes_another(
     assert onboarded(convergence)["outcome"] == "unchanged", "keys that were revoked on purpose are not made anew"
 
 
+@pytest.mark.live
 def test_of_two_at_once_one_is_made_and_the_other_takes_nothing_of_it_away(
     environ: dict[str, str], tmp_path: Path
 ) -> None:
@@ -414,6 +415,7 @@ def test_an_interrupted_one_takes_back_what_it_made(environ: dict[str, str], tmp
     assert not file.parent.exists(), said
 
 
+@pytest.mark.live
 def test_tenants_behind_a_url_are_written_there(convergence: Convergence, tmp_path: Path) -> None:
     url = f"file://{tmp_path}/tenants"
     made = onboarded(convergence, CONVERGENCE_TENANTS=url)

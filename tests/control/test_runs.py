@@ -144,7 +144,7 @@ def test_a_run_whose_lock_another_took_over_publishes_nothing_and_names_it(
     assert locks.all() == [second]
 
 
-@pytest.mark.slow
+@pytest.mark.live
 def test_a_killed_dagster_command_line_does_not_lock_for_ever(
     project: Project, instance: dg.DagsterInstance, store: ControlStore, source_is_locked: ExitStack
 ) -> None:

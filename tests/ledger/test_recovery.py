@@ -31,14 +31,12 @@ from tests.assets.project import Project, hourly
 from tests.control_stores import sqlite_store
 from tests.ledger.following import World, agrees_with_dagster, good, materialize, table
 from tests.ledger.test_follow import BERLIN, WEEK, failing, queued, run
-from tests.postgres.postgres_server import LIVE_ON_POSTGRES
 
 TABLES = (
     ("x_meta_pipeline_runs", "CONCAT(pipeline_run_id, status)"),
     ("x_meta_pipeline_logs", "log_id"),
     ("x_meta_data_quality_results", "result_id"),
 )
-SLOW_ON_POSTGRES = pytest.mark.parametrize("world", ["sqlite", LIVE_ON_POSTGRES], indirect=True)
 
 
 class Killed(BaseException):
@@ -272,7 +270,6 @@ def test_a_backlog_of_old_runs_is_read_in_many_calls_the_newest_first(simple: Wo
 
 
 @pytest.mark.slow
-@SLOW_ON_POSTGRES
 def test_two_followers_and_writers_at_once_tell_and_write_everything_once(world: World) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
@@ -300,7 +297,6 @@ def test_two_followers_and_writers_at_once_tell_and_write_everything_once(world:
 
 
 @pytest.mark.slow
-@SLOW_ON_POSTGRES
 def test_a_run_killed_with_signal_nine_is_running_until_dagster_says_that_it_failed(world: World) -> None:
     run_id, home = str(uuid.uuid4()), world.instance.root_directory
     script = Path(__file__).parent / "killed_run.py"
