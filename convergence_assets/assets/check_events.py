@@ -37,7 +37,9 @@ def check_specs(
             blocking=s.severity == "critical",
             partitions_def=partitions,
         )
-        for s in declared_structural(step.spec.when_empty, reads_pipelines=reads_pipelines)
+        for s in declared_structural(
+            step.spec.when_empty, reads_pipelines=reads_pipelines, reads_sources=bool(step.sources)
+        )
     ]
     specs += [
         dg.AssetCheckSpec(

@@ -16,8 +16,9 @@ from convergence_assets.assets.locking import Leave, locked
 from convergence_assets.assets.no_data import NO_DATA, has_no_data, why_no_data
 from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.assets.queries import job_of, queries_of
+from convergence_assets.assets.source_columns import undeclared
 from convergence_assets.assets.statements import statement_metadata
-from convergence_assets.assets.structure import structural_checks, upstream_check
+from convergence_assets.assets.structure import source_check, structural_checks, upstream_check
 from convergence_assets.assets.translation import (
     expectations,
     file_rules,
@@ -106,6 +107,8 @@ class StepRun:
             outcomes = self._validate(warehouse, staged, window, job)
             if self.upstream_pipelines:
                 outcomes += (upstream_check(leave.missing, window.days),)
+            if self.step.sources:
+                outcomes += (self._source_check(warehouse, window),)
             stopped = stopped_partitions(outcomes, window.days)
             passed = [day for day in window.days if day not in stopped]
             staged_rows = {day: staged.rows_per_partition.get(day, 0) for day in window.days}
@@ -120,6 +123,12 @@ class StepRun:
                 leave.failed()
             statements = tuple(warehouse.statements)
             return Report(outcomes, rows, stopped, str(staged.table), statements, staged_rows, totals, staged.notes)
+
+    def _source_check(self, warehouse: Warehouse, window: Window) -> CheckOutcome:
+        try:
+            return source_check(undeclared(warehouse, self.step.sources), None, window.days)
+        except WarehouseError as error:
+            return source_check((), str(error), window.days)
 
     def _stage(self, warehouse: Warehouse, window: Window, job: Job) -> Staged:
         schema = table_schema(self.step.spec)

@@ -1,5 +1,5 @@
 """The checks a table has whatever its suite says: it is not empty, its rows lie in their partitions, what it reads is
-there."""
+there, and is no more than what is declared."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,9 +23,9 @@ class Structural:
     description: str
 
 
-def declared_structural(when_empty: WhenEmpty, *, reads_pipelines: bool) -> tuple[Structural, ...]:
-    """The structural checks of a table, in the order in which they report; the last only where it reads a table that
-    another pipeline makes."""
+def declared_structural(when_empty: WhenEmpty, *, reads_pipelines: bool, reads_sources: bool) -> tuple[Structural, ...]:
+    """The structural checks of a table, in the order in which they report; the last two only where it reads a table
+    that another pipeline makes, and where it reads a source's."""
     severity: dict[WhenEmpty, Severity] = {"fail": "critical", "warn": "warning", "publish": "info"}
     checks = (
         Structural(NOT_EMPTY, severity[when_empty], f"The partition has rows (when_empty: {when_empty})"),
@@ -34,13 +34,14 @@ def declared_structural(when_empty: WhenEmpty, *, reads_pipelines: bool) -> tupl
     upstream = Structural(
         "upstream_partitions_are_published", "warning", "What other pipelines make was published before it was read"
     )
-    return (*checks, upstream) if reads_pipelines else checks
+    sources = Structural("source_columns_are_declared", "info", "Its sources have no column that is not declared")
+    return checks + (upstream,) * reads_pipelines + (sources,) * reads_sources
 
 
 def structural_checks(when_empty: WhenEmpty, staged: Staged, days: Sequence[date]) -> tuple[CheckOutcome, ...]:
     """The checks of the staged rows. A row outside every partition of the run stops all of them: it cannot be said
     whose it is."""
-    empty, outside = declared_structural(when_empty, reads_pipelines=False)
+    empty, outside = declared_structural(when_empty, reads_pipelines=False, reads_sources=False)
     rows = {day: staged.rows_per_partition.get(day, 0) for day in days}
     strays = {day: n for day, n in staged.rows_per_partition.items() if day not in rows}
     return (
@@ -69,7 +70,7 @@ def structural_checks(when_empty: WhenEmpty, staged: Staged, days: Sequence[date
 
 def upstream_check(missing: Mapping[date, Sequence[str]], days: Sequence[date]) -> CheckOutcome:
     """The check of what was there to read; `missing` are the tables that were not, by day."""
-    *_, declared = declared_structural("fail", reads_pipelines=True)
+    *_, declared = declared_structural("fail", reads_pipelines=True, reads_sources=False)
     return CheckOutcome(
         name=declared.name,
         type="upstream_published",
@@ -79,4 +80,21 @@ def upstream_check(missing: Mapping[date, Sequence[str]], days: Sequence[date]) 
         unexpected_count=len(missing),
         examples=tuple(f"{day}: {', '.join(tables)}" for day, tables in missing.items())[:20],
         partitions={d.isoformat(): PartitionOutcome(passed=d not in missing) for d in days},
+    )
+
+
+def source_check(undeclared: Sequence[str], error: str | None, days: Sequence[date]) -> CheckOutcome:
+    """The check of what the sources have beside what is declared; `error` is why that could not be read."""
+    *_, declared = declared_structural("fail", reads_pipelines=False, reads_sources=True)
+    passed = not undeclared and error is None
+    return CheckOutcome(
+        name=declared.name,
+        type="source_columns",
+        column=None,
+        severity=declared.severity,
+        passed=passed,
+        unexpected_count=len(undeclared),
+        examples=tuple(undeclared)[:20],
+        error=error,
+        partitions={d.isoformat(): PartitionOutcome(passed=passed) for d in days},
     )

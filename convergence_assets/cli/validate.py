@@ -126,8 +126,10 @@ def _is_of(warning: Problem, settings: Settings, tenant_id: str) -> bool:
 
 
 def _checks(tenant: Tenant, pipeline: TenantPipeline, step: Step) -> int:
-    reads_pipelines = bool(tenant.read_from_pipelines(pipeline, step))
-    return len(step.suite.expectations) + len(declared_structural("fail", reads_pipelines=reads_pipelines))
+    structural = declared_structural(
+        "fail", reads_pipelines=bool(tenant.read_from_pipelines(pipeline, step)), reads_sources=bool(step.sources)
+    )
+    return len(step.suite.expectations) + len(structural)
 
 
 def _counted(count: int, what: str) -> str:

@@ -18,6 +18,7 @@ from convergence_assets.pipelines.yaml_source import Path, Source, spelled
 UNEXPECTED_ROWS = "unexpected_rows_expectation"
 RESERVED_CHECKS = frozenset({
     "partition_is_not_empty", "rows_lie_in_the_partition", "upstream_partitions_are_published",
+    "source_columns_are_declared",
 })  # fmt: skip
 _CHECK_NAME = re.compile(r"[A-Za-z0-9_]+")
 

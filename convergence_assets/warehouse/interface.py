@@ -79,10 +79,14 @@ class RunningJob:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a SELECT would give and read: its output columns with their types, and bytes (None: not counted)."""
+    """What a SELECT would give and read: its output columns with their types, and bytes (None: not counted).
+
+    `fields` are the dotted names of what lies in its RECORD columns; the embedded engine leaves them out.
+    """
 
     columns: Mapping[str, str]
     bytes_processed: int | None
+    fields: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,10 @@ class Column:
             kind = f"STRUCT<{', '.join(f'`{field.name}` {field.spelled}' for field in self.fields)}>"
         return f"ARRAY<{kind}>" if self.mode == "REPEATED" else kind
 
+    def field_names(self) -> tuple[str, ...]:
+        """The dotted names of all that lies in it."""
+        return tuple(f"{self.name}.{name}" for f in self.fields for name in (f.name, *f.field_names()))
+
 
 @dataclass(frozen=True)
 class TableSchema:

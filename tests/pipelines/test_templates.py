@@ -229,7 +229,7 @@ def test_repeated_checks_get_names_of_their_own() -> None:
 
 
 def test_the_reserved_check_names_are_those_of_every_table() -> None:
-    assert {s.name for s in declared_structural("fail", reads_pipelines=True)} == RESERVED_CHECKS
+    assert {s.name for s in declared_structural("fail", reads_pipelines=True, reads_sources=True)} == RESERVED_CHECKS
 
 
 def test_deeply_nested_sql_is_a_problem_and_not_a_crash(files: Files, problems: Found) -> None:

@@ -124,7 +124,9 @@ class BigQueryWarehouse:
 
     def dry_run(self, query: Query) -> Estimate:
         planned = self._plan(query, Job("dry-run"))
-        return Estimate({f.name: tables.column_of(f).type for f in planned.schema}, planned.total_bytes_processed)
+        columns = [tables.column_of(field) for field in planned.schema]
+        fields = frozenset(name for c in columns for name in c.field_names())
+        return Estimate({c.name: c.type for c in columns}, planned.total_bytes_processed, fields)
 
     def publish(self, staged: Staged, partitions: Sequence[date], job: Job) -> int:
         try:

@@ -1,0 +1,27 @@
+"""What a step's sources have beside the columns that are declared of them."""
+
+from collections.abc import Iterator, Mapping
+
+from convergence_assets.assets.translation import source_schema
+from convergence_assets.tenancy.model import Source
+from convergence_assets.warehouse.interface import Warehouse
+from convergence_assets.warehouse.schema import Query, TableRef
+
+
+def undeclared(warehouse: Warehouse, sources: Mapping[str, Source]) -> tuple[str, ...]:
+    """`source.column` and `source.record.field` of all that nothing declares, as the source spells it.
+
+    Raises `WarehouseError` where a source cannot be looked at.
+    """
+    return tuple(name for source in sources.values() for name in _undeclared(warehouse, source))
+
+
+def _undeclared(warehouse: Warehouse, source: Source) -> Iterator[str]:
+    columns = source_schema(source.spec).columns
+    declared = {name.lower() for c in columns for name in (c.name, *c.field_names())}
+    found = warehouse.dry_run(Query(f"SELECT * FROM {TableRef.parse(source.table).quoted}"))
+    for name in sorted({*found.columns, *found.fields}):
+        record = name.rpartition(".")[0]
+        # Of a record that nothing declares, its own name says enough.
+        if name.lower() not in declared and (not record or record.lower() in declared):
+            yield f"{source.name}.{name}"
