@@ -28,8 +28,8 @@ def latest_materializations(
     newest = instance.event_log_storage.get_latest_storage_id_by_partition(
         asset_key, dg.DagsterEventType.ASSET_MATERIALIZATION, set(partitions)
     )
-    wanted = dg.AssetRecordsFilter(asset_key=asset_key, storage_ids=list(newest.values()))
-    records = instance.fetch_materializations(wanted, limit=len(newest)).records if newest else []
+    evaluated = dg.AssetRecordsFilter(asset_key=asset_key, storage_ids=list(newest.values()))
+    records = instance.fetch_materializations(evaluated, limit=len(newest)).records if newest else []
     return {
         str(record.partition_key): AssetCheckEvaluationTargetMaterializationData(
             run_id=record.run_id, storage_id=record.storage_id, timestamp=record.timestamp

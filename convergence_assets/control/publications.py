@@ -153,19 +153,19 @@ def newest_version(connection: sa.Connection) -> int:
 def between(
     connection: sa.Connection, tenant_id: str, tables: Collection[str], first: date, last: date
 ) -> dict[tuple[str, date], Publication]:
-    wanted = sa.select(table).where(
+    query = sa.select(table).where(
         table.c.tenant_id == tenant_id, table.c.table_name.in_(tables), table.c.day >= first, table.c.day <= last
     )
-    return {(p.table, p.day): p for p in _publications(connection, wanted)}
+    return {(p.table, p.day): p for p in _publications(connection, query)}
 
 
 def days_by_pipeline(connection: sa.Connection, tenant_id: str) -> dict[str, set[date]]:
     """The days of which a tenant's pipelines have published a table."""
-    wanted = sa.select(table.c.pipeline, table.c.day).where(
+    query = sa.select(table.c.pipeline, table.c.day).where(
         table.c.tenant_id == tenant_id, table.c.table_name != _NO_TABLE
     )
     found: dict[str, set[date]] = {}
-    for row in connection.execute(wanted.distinct()):
+    for row in connection.execute(query.distinct()):
         found.setdefault(row.pipeline, set()).add(row.day)
     return found
 
@@ -188,17 +188,17 @@ def forget(connection: sa.Connection, tenant_id: str, now: datetime) -> int:
 
 def since(connection: sa.Connection, version: int) -> Sequence[tuple[str, str, date]]:
     """Tenant, table and day of every partition published after `version`."""
-    wanted = sa.select(table.c.tenant_id, table.c.table_name, table.c.day).where(table.c.version > version)
-    return [(row.tenant_id, row.table_name, row.day) for row in connection.execute(wanted)]
+    query = sa.select(table.c.tenant_id, table.c.table_name, table.c.day).where(table.c.version > version)
+    return [(row.tenant_id, row.table_name, row.day) for row in connection.execute(query)]
 
 
 def partial_days(connection: sa.Connection, timezones: Mapping[str, str]) -> Sequence[tuple[str, str, date]]:
     """Tenant, table and day of every partition that was published before its day was over, of the tenants whose
     timezones are given. Goes through all publications."""
-    wanted = sa.select(table).where(table.c.table_name != _NO_TABLE)
+    query = sa.select(table).where(table.c.table_name != _NO_TABLE)
     return [
         (p.tenant_id, p.table, p.day)
-        for p in _publications(connection, wanted)
+        for p in _publications(connection, query)
         if p.tenant_id in timezones and not p.is_whole(timezones[p.tenant_id])
     ]
 
@@ -228,8 +228,8 @@ def _newest_whole(connection: sa.Connection, newest: Publication, timezone: str)
     return next((publication for publication in earlier if publication.is_whole(timezone)), None)
 
 
-def _publications(connection: sa.Connection, wanted: sa.Select[tuple[object, ...]]) -> Iterable[Publication]:
-    for row in connection.execute(wanted):
+def _publications(connection: sa.Connection, query: sa.Select[tuple[object, ...]]) -> Iterable[Publication]:
+    for row in connection.execute(query):
         yield Publication(
             row.tenant_id, row.pipeline, row.table_name, row.day, row.version, row.read_through, row.rows, row.marker,
             row.run_id, row.published_at,

@@ -92,9 +92,9 @@ def _between(name: str, type_: str, kwargs: Mapping[str, Any]) -> str | None:
     given = [(value, sign) for value, sign in bounds if value is not None]
     if not given or type_ in ("STRING", "BOOL") or _reversed(*(value for value, _ in bounds)):
         return None
-    said = [_compared(name, type_, sign, value) for value, sign in given]
-    known = [one for one in said if one is not None]
-    return " AND ".join(known) if len(known) == len(said) else None
+    comparisons = [_compared(name, type_, sign, value) for value, sign in given]
+    known = [one for one in comparisons if one is not None]
+    return " AND ".join(known) if len(known) == len(comparisons) else None
 
 
 def _reversed(least: Any, most: Any) -> bool:
@@ -114,12 +114,12 @@ def _in_set(name: str, type_: str, values: Any, inverted: bool) -> str | None:
     if type_ in EXACT:
         exactly = [decimal_of(value) for value in values]
         known = [value for value in exactly if value is not None]
-        said = exact.membership(f"`{name}`", type_, known) if len(known) == len(exactly) else None
+        comparison = exact.membership(f"`{name}`", type_, known) if len(known) == len(exactly) else None
     else:
         literals = [_literal(type_, value) for value in values]
         texts = {one for one in literals if one is not None}
-        said = None if None in literals else f"`{name}` IN ({', '.join(sorted(texts))})"
-    return f"NOT ({said})" if said is not None and inverted else said
+        comparison = None if None in literals else f"`{name}` IN ({', '.join(sorted(texts))})"
+    return f"NOT ({comparison})" if comparison is not None and inverted else comparison
 
 
 def _length(name: str, metric: str, kwargs: Mapping[str, Any]) -> str | None:
@@ -145,8 +145,8 @@ def _of_a_pair(
     elif metric in ("equal", "a_greater_than_b"):
         comparable = _ALIKE if metric == "equal" else _ALIKE - {"STRING", "BOOL"}
         sign = "=" if metric == "equal" else ">=" if kwargs.get("or_equal") else ">"
-        said = f"COALESCE(`{names[0]}` {sign} `{names[1]}`, FALSE)"
-        expected = said if _one_kind(names, types, comparable) else None
+        comparison = f"COALESCE(`{names[0]}` {sign} `{names[1]}`, FALSE)"
+        expected = comparison if _one_kind(names, types, comparable) else None
     else:
         return None
     return None if expected is None else RowCondition(names, considered, f"({considered} AND NOT {expected})")
@@ -169,8 +169,8 @@ def _is(name: str, type_: str, value: Any) -> str | None:
     """Whether a column, which may be NULL, has the value, which may be None."""
     if value is None:
         return f"`{name}` IS NULL"
-    said = _compared(name, type_, "==", value)
-    return None if said is None else f"(`{name}` IS NOT NULL AND {said})"
+    comparison = _compared(name, type_, "==", value)
+    return None if comparison is None else f"(`{name}` IS NOT NULL AND {comparison})"
 
 
 def _of_a_record(
@@ -223,8 +223,8 @@ def _compared(name: str, type_: str, sign: str, value: Any) -> str | None:
     if type_ in EXACT:
         number = decimal_of(value)
         return None if number is None else exact.comparison(f"`{name}`", type_, sign, number)
-    said = _literal(type_, value)
-    return None if said is None else f"`{name}` {'=' if sign == '==' else sign} {said}"
+    operand = _literal(type_, value)
+    return None if operand is None else f"`{name}` {'=' if sign == '==' else sign} {operand}"
 
 
 def _literal(type_: str, value: Any) -> str | None:

@@ -56,15 +56,15 @@ class _Sql:
             case In(name, values):
                 return self._of_known([name], self._member(name, values))
             case Comparison(name, sign, Column(other)):
-                said = f"`{name}` {'=' if sign == '==' else sign} `{other}`"
+                comparison = f"`{name}` {'=' if sign == '==' else sign} `{other}`"
                 self.types[other]
-                return self._of_known([name, other], said)
+                return self._of_known([name, other], comparison)
             case Comparison(name, sign, value):
                 if isinstance(value, Decimal):
-                    said = exact.comparison(f"`{name}`", self.types[name], sign, value)
+                    comparison = exact.comparison(f"`{name}`", self.types[name], sign, value)
                 else:
-                    said = f"`{name}` {'=' if sign == '==' else sign} {literal(self.types[name], value)}"
-                return self._of_known([name], said)
+                    comparison = f"`{name}` {'=' if sign == '==' else sign} {literal(self.types[name], value)}"
+                return self._of_known([name], comparison)
 
     def _member(self, name: str, values: tuple[Any, ...]) -> str:
         if self.types[name] in exact.EXACT:
@@ -72,9 +72,9 @@ class _Sql:
         listed = ", ".join(sorted({literal(self.types[name], value) for value in values}))
         return f"`{name}` IN ({listed})" if listed else "FALSE"
 
-    def _of_known(self, names: list[str], said: str) -> tuple[str, str]:
+    def _of_known(self, names: list[str], comparison: str) -> tuple[str, str]:
         known = " AND ".join(f"`{name}` IS NOT NULL" for name in dict.fromkeys(names) if self.types[name])
-        return f"({known} AND {said})", f"({known} AND NOT ({said}))"
+        return f"({known} AND {comparison})", f"({known} AND NOT ({comparison}))"
 
 
 def literal(type_: str, value: object) -> str:
@@ -120,14 +120,14 @@ class _Mask:
                 return self._of_known([name], lambda column: self._compared(name, column, sign, value))
 
     def _of_known(
-        self, names: list[str], said: Callable[..., Any]
+        self, names: list[str], comparison: Callable[..., Any]
     ) -> tuple["np.ndarray[Any, Any]", "np.ndarray[Any, Any]"]:
         """The pair for rows where no column is NULL, and neither elsewhere."""
         import numpy as np
 
         known = np.logical_and.reduce([self.frame[name].notna().to_numpy() for name in names])
         holds = np.zeros(len(self.frame), dtype=bool)
-        holds[known] = np.asarray(said(*(self.frame[name][known] for name in names)), dtype=bool)
+        holds[known] = np.asarray(comparison(*(self.frame[name][known] for name in names)), dtype=bool)
         return holds, known & ~holds
 
     def _compared(self, name: str, column: "pd.Series[Any]", sign: str, value: Any) -> Any:

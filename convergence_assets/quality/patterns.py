@@ -60,19 +60,19 @@ def _item(item: tuple[Any, Any], last: bool) -> str:
 
 
 def _class(members: Any) -> str:
-    said = []
+    parts = []
     for kind, value in members:
         if kind is op.NEGATE:
-            said.append("^")
+            parts.append("^")
         elif kind is op.LITERAL:
-            said.append(_character(value))
+            parts.append(_character(value))
         elif kind is op.RANGE:
-            said.append(f"{_character(value[0])}-{_character(value[1])}")
+            parts.append(f"{_character(value[0])}-{_character(value[1])}")
         elif kind is op.CATEGORY and value is op.CATEGORY_DIGIT:
-            said.append(r"\p{Nd}")
+            parts.append(r"\p{Nd}")
         else:
             raise _Differs
-    return f"[{''.join(said)}]"
+    return f"[{''.join(parts)}]"
 
 
 def _position(value: Any, last: bool) -> str:

@@ -133,8 +133,8 @@ def declared_type_judged(expectation: Expectation, declared: Mapping[str, str]) 
     return element in known, element
 
 
-def _type_name(said: str) -> str:
-    name = re.split(r"[(<]", said, maxsplit=1)[0].strip()
+def _type_name(declared: str) -> str:
+    name = re.split(r"[(<]", declared, maxsplit=1)[0].strip()
     return _ALIASES.get(name, name)
 
 
