@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+LINTERS := .linters
+LINTERS_STAMP := $(LINTERS)/.installed
 PEER := $(CURDIR)/.peer
 PEER_STAMP := $(PEER)/.installed
 PEERS_STAMP := benchmarks/peers/.environments/.installed
@@ -64,8 +66,13 @@ $(PEERS_STAMP): benchmarks/peers/requirements-dbt.txt benchmarks/peers/requireme
 bench: $(STAMP) $(PEERS_STAMP) ## measure everything, beside a bare script, dbt and SQLMesh: one table, raw figures in a JSON file
 	$(BIN)/python -m benchmarks
 
-lint: $(STAMP) ## ruff and sqlfluff
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/sqlfluff lint -q convergence_assets tenants
+$(LINTERS_STAMP): constraints.txt
+	$(PYTHON) -m venv $(LINTERS)
+	$(LINTERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt ruff sqlfluff
+	@touch $(LINTERS_STAMP)
+
+lint: $(LINTERS_STAMP) ## ruff and sqlfluff, in an environment of their own that is made in seconds
+	$(LINTERS)/bin/ruff check . && $(LINTERS)/bin/ruff format --check . && $(LINTERS)/bin/sqlfluff lint -q convergence_assets tenants
 
 types: $(STAMP) ## mypy --strict
 	$(BIN)/mypy
@@ -79,4 +86,4 @@ docs: $(STAMP) ## every path, command and make target that the documents name ex
 check: lint types imports docs test test-live test-bigquery ## everything CI runs
 
 clean: ## remove what the project made (environment, state, caches)
-	rm -rf $(VENV) $(PEER) .convergence .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(LINTERS) $(PEER) .convergence .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

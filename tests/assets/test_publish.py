@@ -101,7 +101,7 @@ def test_a_changed_column_type_writes_nothing(project: Project) -> None:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("kills", [pytest.param(6, marks=pytest.mark.slow), pytest.param(60, marks=pytest.mark.live)])
+@pytest.mark.parametrize("kills", [pytest.param(6, marks=pytest.mark.slow), pytest.param(60, marks=pytest.mark.soak)])
 def test_a_kill_at_any_point_leaves_the_old_or_the_new_partition_and_a_rerun_the_new_one(
     tmp_path: Path, kills: int
 ) -> None:

@@ -189,6 +189,7 @@ def launch(port: int, day: object) -> str:
 
 
 @pytest.mark.live
+@pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
 @pytest.mark.timeout(500)
 @pytest.mark.xdist_group("postgres")
 def test_no_secret_is_in_anything_that_is_written_shown_or_sent(tmp_path: Path, postgres: Postgres) -> None:
