@@ -61,7 +61,7 @@ def test_a_run_that_published_stands_in_index_and_ledger_with_all_that_happened(
     assert {(c["table_name"], c["passed"], c["published"], c["partition"]) for c in checks} == {
         ("lines", True, True, "2026-03-10"), ("totals", True, True, "2026-03-10"),
     }  # fmt: skip
-    assert len(checks) == 7
+    assert len(checks) == 8
 
 
 def failing(error: BaseException, *, times: int = 1000, then: Body | None = None) -> Body:
@@ -93,7 +93,7 @@ def test_a_range_with_a_bad_day_has_a_result_a_day_and_says_which_was_held_back(
         "SELECT check_name, `partition`, passed, published, unexpected_count FROM acme.x_meta_data_quality_results "
         "ORDER BY check_name, `partition`"
     )
-    assert len(results) == 7 * 5
+    assert len(results) == 7 * 6
     bad = [(r["check_name"], r["partition"], r["unexpected_count"]) for r in results if not r["passed"]]
     assert bad == [("cost_is_plausible", "2026-03-13", 24), ("cost_is_possible", "2026-03-13", 24)]
     assert {r["partition"] for r in results if not r["published"]} == {"2026-03-13"}
