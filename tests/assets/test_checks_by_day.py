@@ -78,7 +78,7 @@ def test_a_range_is_evaluated_day_by_day_and_what_it_skipped_is_shown_as_nothing
     assert (last[0].partition, last[0].status.value) == (None, "FAILED")  # the run's own result is the latest
     assert sorted(str(record.partition) for record in last[1:]) == sorted(map(str, WEEK))
     told = [(c.table, c.name) for c in result.checks]
-    assert len(told) == len(set(told)) == 5
+    assert len(told) == len(set(told)) == 6
 
 
 def test_the_ledger_and_the_log_have_a_check_and_day_once(project: Project, instance: dg.DagsterInstance) -> None:
@@ -87,9 +87,9 @@ def test_the_ledger_and_the_log_have_a_check_and_day_once(project: Project, inst
     replayed = replay(instance, run_id, load_tenants(project.settings).tenants)
     assert replayed is not None
     rows = [(row.values["check_name"], row.values["partition"]) for row in replayed.checks]
-    assert len(rows) == len(set(rows)) == 5 * 7
+    assert len(rows) == len(set(rows)) == 6 * 7
     said = [line.message for line in lines(instance, run_id) if line.event == "check" and line.level != "debug"]
-    assert len(said) == 5
+    assert len(said) == 6
     (failed,) = [text for text in said if "failed" in text and "cost_is_possible" in text]
     assert "on 2026-03-13, e.g. " in failed
     assert failed.endswith(" and 23 more")
@@ -111,7 +111,11 @@ def test_the_checks_that_stop_a_day_are_the_blocking_ones(project: Project) -> N
     assets = build_assets(load_tenants(project.settings), project.settings)
     specs = [spec for asset in assets if isinstance(asset, dg.AssetsDefinition) for spec in asset.check_specs]
     assert len(specs) >= 7
-    assert {(spec.metadata["severity"], spec.blocking) for spec in specs} == {("critical", True), ("warning", False)}
+    assert {(spec.metadata["severity"], spec.blocking) for spec in specs} == {
+        ("critical", True),
+        ("warning", False),
+        ("info", False),
+    }
     assert {spec.partitions_def for spec in specs} == {DAILY}
 
 

@@ -41,7 +41,7 @@ def test_a_run_reports_every_check_once_and_materialises_every_table(
     result = run(project, instance, DAY, DAY)
     assert result.succeeded, result.failure
     names = [(c.table, c.name) for c in result.checks]
-    assert len(names) == len(set(names)) == 5 + 2
+    assert len(names) == len(set(names)) == 6 + 2
     assert all(c.passed for c in result.checks)
     assert result.published == {"lines": {"2026-03-10": 24}, "totals": {"2026-03-10": 1}}
     assert instance.get_materialized_partitions(LINES) == {"2026-03-10"}

@@ -69,7 +69,7 @@ def test_the_ledger_is_rebuilt_and_says_what_waits(project: Project, convergence
     code, said, errors = convergence("ledger", "status", "--json")
     assert code == 0, errors
     found = json.loads(said)
-    assert found["rows_waiting"] == found["tenants"][0]["rows"] == 1 + 6 + 7
+    assert found["rows_waiting"] == found["tenants"][0]["rows"] == 1 + 6 + 8
     code, said, _ = convergence("ledger", "status")
     assert code == 0
     assert "acme" in said
