@@ -23,19 +23,23 @@ class Structural:
     description: str
 
 
+UPSTREAM = Structural(
+    "upstream_partitions_are_published", "warning", "What other pipelines make was published before it was read"
+)
+SOURCES = Structural("source_columns_are_declared", "info", "Its sources have no column that is not declared")
+
+
 def declared_structural(when_empty: WhenEmpty, *, reads_pipelines: bool, reads_sources: bool) -> tuple[Structural, ...]:
     """The structural checks of a table, in the order in which they report; the last two only where it reads a table
     that another pipeline makes, and where it reads a source's."""
     severity: dict[WhenEmpty, Severity] = {"fail": "critical", "warn": "warning", "publish": "info"}
-    checks = (
+    checks: tuple[Structural, ...] = (
         Structural(NOT_EMPTY, severity[when_empty], f"The partition has rows (when_empty: {when_empty})"),
         Structural("rows_lie_in_the_partition", "critical", "Every row's partition column is a day of this run"),
     )
-    upstream = Structural(
-        "upstream_partitions_are_published", "warning", "What other pipelines make was published before it was read"
-    )
-    sources = Structural("source_columns_are_declared", "info", "Its sources have no column that is not declared")
-    return checks + (upstream,) * reads_pipelines + (sources,) * reads_sources
+    if reads_pipelines:
+        checks += (UPSTREAM,)
+    return (*checks, SOURCES) if reads_sources else checks
 
 
 def structural_checks(when_empty: WhenEmpty, staged: Staged, days: Sequence[date]) -> tuple[CheckOutcome, ...]:
@@ -70,12 +74,11 @@ def structural_checks(when_empty: WhenEmpty, staged: Staged, days: Sequence[date
 
 def upstream_check(missing: Mapping[date, Sequence[str]], days: Sequence[date]) -> CheckOutcome:
     """The check of what was there to read; `missing` are the tables that were not, by day."""
-    *_, declared = declared_structural("fail", reads_pipelines=True, reads_sources=False)
     return CheckOutcome(
-        name=declared.name,
+        name=UPSTREAM.name,
         type="upstream_published",
         column=None,
-        severity=declared.severity,
+        severity=UPSTREAM.severity,
         passed=not missing,
         unexpected_count=len(missing),
         examples=tuple(f"{day}: {', '.join(tables)}" for day, tables in missing.items())[:20],
@@ -85,13 +88,12 @@ def upstream_check(missing: Mapping[date, Sequence[str]], days: Sequence[date]) 
 
 def source_check(undeclared: Sequence[str], error: str | None, days: Sequence[date]) -> CheckOutcome:
     """The check of what the sources have beside what is declared; `error` is why that could not be read."""
-    *_, declared = declared_structural("fail", reads_pipelines=False, reads_sources=True)
     passed = not undeclared and error is None
     return CheckOutcome(
-        name=declared.name,
+        name=SOURCES.name,
         type="source_columns",
         column=None,
-        severity=declared.severity,
+        severity=SOURCES.severity,
         passed=passed,
         unexpected_count=len(undeclared),
         examples=tuple(undeclared)[:20],

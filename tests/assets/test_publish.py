@@ -119,9 +119,9 @@ def test_a_kill_at_any_point_leaves_the_old_or_the_new_partition_and_a_rerun_the
         assert left["2026-03-10"][0] == 24, point
         assert left["2026-03-10"][1] in whole, point
         assert again == {"2026-03-10": (24, 24 * Decimal(str(point["cost"]))), "2026-03-11": (24, Decimal(30))}, point
-    assert end["kills"] >= 0.9 * kills  # one that is to come within a statement may come when all is done
+    assert end["kills"] >= kills * 55 / 60  # one that is to come within a statement may come when all is done
     assert end["reader"] == 0
-    assert looked["looks"] > kills
+    assert looked["looks"] > kills * 100 / 60
 
 
 def run_twice(home: Path, name: str, days: list[date]) -> None:
