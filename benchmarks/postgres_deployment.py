@@ -103,7 +103,7 @@ def _load_bills(settings: Settings, names: list[str], zone: str, day: date, rows
     demo = replace(DEMO_TENANTS[0], tenant_id=names[0], timezone=zone)
     files = generate_bills(settings.home / "bills", demo, day, day, seed=7, rows_per_day=rows)
     source = load_tenants(settings).tenants[names[0]].pipelines[0].steps[0].sources["billing_export"]
-    table = TableRef.parse(source.table)
+    table = TableRef.parse(source.tables[0])
     with open_warehouse(settings) as warehouse:
         warehouse.load_files(table, source_schema(source.spec), [SourceFile(str(f), "jsonl") for f in files], Job("b"))
     layout = Layout(settings.warehouse_folder)

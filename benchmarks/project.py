@@ -43,6 +43,6 @@ def load_bills(settings: Settings, tenant_id: str, first: date, last: date, *, r
     source = next(source for step in steps for source in step.sources.values())
     with open_warehouse(settings) as warehouse:
         return warehouse.load_files(
-            TableRef.parse(source.table), source_schema(source.spec), [SourceFile(str(f), "jsonl") for f in files],
+            TableRef.parse(source.tables[0]), source_schema(source.spec), [SourceFile(str(f), "jsonl") for f in files],
             Job("load"),
         ).rows  # fmt: skip

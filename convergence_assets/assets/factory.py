@@ -46,9 +46,9 @@ def pool_of(tenant: Tenant) -> str:
     return f"tenant_{tenant.tenant_id}"
 
 
-def source_key(source: Source) -> dg.AssetKey:
-    """`[source, dataset, table]`: outside the tenant's own keys, since `key:tenant/*` selects what can be run."""
-    return dg.AssetKey(["source", *source.table.split(".")])
+def source_keys(source: Source) -> list[dg.AssetKey]:
+    """`[source, dataset, table]` each: outside the tenant's own keys, since `key:tenant/*` selects what can be run."""
+    return [dg.AssetKey(["source", *table.split(".")]) for table in source.tables]
 
 
 def _tenant_assets(
@@ -60,14 +60,15 @@ def _tenant_assets(
     for pipeline in tenant.pipelines:
         sources = {source.name: source for step in pipeline.steps for source in step.sources.values()}
         for source in sources.values():
-            if source_key(source) not in seen:
-                seen.add(source_key(source))
-                yield dg.AssetSpec(
-                    key=source_key(source),
-                    group_name=tenant.tenant_id,
-                    description=f"{source.spec.description}\n\nRead from `{source.table}`.",
-                    kinds={"bigquery", "source"},
-                )
+            for key, table in zip(source_keys(source), source.tables, strict=True):
+                if key not in seen:
+                    seen.add(key)
+                    yield dg.AssetSpec(
+                        key=key,
+                        group_name=tenant.tenant_id,
+                        description=f"{source.spec.description}\n\nRead from `{table}`.",
+                        kinds={"bigquery", "source"},
+                    )
         for step in pipeline.steps:
             yield _asset(StepRun(settings, tenant, pipeline, step), keys)
 
@@ -76,7 +77,7 @@ def _asset(run: StepRun, keys: dict[str, dg.AssetKey]) -> dg.AssetsDefinition:
     tenant, pipeline, step = run.tenant, run.pipeline, run.step
     key = keys[step.table]
     days = _daily(pipeline.start_date, tenant.timezone)
-    read = [keys[name] for name in step.upstream] + [source_key(source) for source in step.sources.values()]
+    read = [keys[name] for name in step.upstream] + [k for s in step.sources.values() for k in source_keys(s)]
 
     @dg.asset(
         key=key,

@@ -21,7 +21,7 @@ def places(step: Step, day: date) -> str:
     if isinstance(step.spec, FilesStep):
         return f"files {(step.path or step.spec.path).replace('{date}', day.isoformat())}"
     if step.sources:
-        return ", ".join(f"source {source.table}" for source in step.sources.values())
+        return ", ".join(f"source {table}" for source in step.sources.values() for table in source.tables)
     return ", ".join(f"table {name}" for name in step.upstream) or f"the SQL of {step.table}"
 
 

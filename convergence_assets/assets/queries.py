@@ -45,5 +45,5 @@ def declared_columns(tenant: Tenant, step: Step) -> dict[str, dict[str, Column]]
     """The declared columns, by name, of every table that a step's SQL may read, by the tables' bare names."""
     own = {s.table: table_schema(s.spec) for p in tenant.pipelines for s in p.steps}
     schemas = {name: own[name] for name in (*step.upstream, step.table)}
-    schemas |= {TableRef.parse(s.table).table: source_schema(s.spec) for s in step.sources.values()}
+    schemas |= {TableRef.parse(t).table: source_schema(s.spec) for s in step.sources.values() for t in s.tables}
     return {name: {c.name: c for c in schema.columns} for name, schema in schemas.items()}

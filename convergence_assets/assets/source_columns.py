@@ -19,8 +19,11 @@ def undeclared(warehouse: Warehouse, sources: Mapping[str, Source]) -> tuple[str
 def _undeclared(warehouse: Warehouse, source: Source) -> Iterator[str]:
     columns = source_schema(source.spec).columns
     declared = {name.lower() for c in columns for name in (c.name, *c.field_names())}
-    found = warehouse.dry_run(Query(f"SELECT * FROM {TableRef.parse(source.table).quoted}"))
-    for name in sorted({*found.columns, *found.fields}):
+    names: set[str] = set()
+    for table in source.tables:
+        found = warehouse.dry_run(Query(f"SELECT * FROM {TableRef.parse(table).quoted}"))
+        names |= {*found.columns, *found.fields}
+    for name in sorted(names):
         record = name.rpartition(".")[0]
         # Of a record that nothing declares, its own name says enough.
         if name.lower() not in declared and (not record or record.lower() in declared):

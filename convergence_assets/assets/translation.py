@@ -4,13 +4,16 @@ from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 
+from convergence_assets.pipelines.compile import Names
 from convergence_assets.pipelines.models import ColumnSpec, SourceSpec, StepSpec, SuiteSpec
 from convergence_assets.pipelines.suites import check_names
 from convergence_assets.quality.expectations import Expectation
-from convergence_assets.tenancy.model import Step, Tenant
+from convergence_assets.tenancy.model import Source, Step, Tenant
 from convergence_assets.tenancy.portable import column
 from convergence_assets.warehouse.interface import FileRules
 from convergence_assets.warehouse.schema import Column, ParameterValue, TableRef, TableSchema
+
+_INGESTED = "convergence_ingestion_time"
 
 
 def table_schema(spec: StepSpec) -> TableSchema:
@@ -43,10 +46,34 @@ def target_table(tenant: Tenant, table: str) -> TableRef:
     return TableRef(tenant.dataset, table, tenant.project)
 
 
-def table_names(tenant: Tenant, step: Step) -> dict[str, str]:
-    """Bare names as a step's SQL writes them (its own table and sources included) to quoted full names."""
+def table_names(tenant: Tenant, step: Step) -> Names:
+    """Bare names as a step's SQL writes them (its own table and sources included) to what is read in their place.
+
+    A source of several tables becomes one query. BigQuery lets no query return a column of an ingestion time's name, so
+    that where a source is a query, all sources of the step give it another one.
+    """
     made = {name: target_table(tenant, name).quoted for name in (*step.upstream, step.table)}
-    return made | {name: TableRef.parse(source.table).quoted for name, source in step.sources.items()}
+    if all(len(source.tables) == 1 for source in step.sources.values()):
+        return Names(made | {name: TableRef.parse(s.tables[0]).quoted for name, s in step.sources.items()})
+    ingested = {_ingestion_time(source.spec).lower() for source in step.sources.values()} - {""}
+    return Names(
+        made | {name: f"({' UNION ALL '.join(_selects(source))})" for name, source in step.sources.items()},
+        dict.fromkeys(ingested, _INGESTED),
+    )
+
+
+def _selects(source: Source) -> Iterator[str]:
+    """Each table's columns by name: tables of one kind need not have them in one order."""
+    names = [f"`{c.name}`" for c in source.spec.columns]
+    if ingestion_time := _ingestion_time(source.spec):
+        names.append(f"{ingestion_time} AS {_INGESTED}")
+    for table in source.tables:
+        yield f"SELECT {', '.join(names)} FROM {TableRef.parse(table).quoted}"
+
+
+def _ingestion_time(spec: SourceSpec) -> str:
+    """The column that BigQuery fills by itself, empty where the source has none."""
+    return (spec.ingestion_time_from and spec.partition_column) or ""
 
 
 def expectations(suite: SuiteSpec) -> tuple[Expectation, ...]:

@@ -145,7 +145,7 @@ def _load(
         )
         chosen = [SourceFile(str(f), "jsonl") for f in files if date.fromisoformat(f.stem) <= until]
         with open_warehouse(settings) as warehouse:
-            table = TableRef.parse(source.table)
+            table = TableRef.parse(source.tables[0])
             job = Job(f"demo-{tenant_id}-{until}")
             warehouse.load_files(table, source_schema(source.spec), chosen, job, file_rules(source.spec.columns))
         progress.advance(bar)

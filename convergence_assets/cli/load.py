@@ -14,6 +14,7 @@ from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.assets.translation import file_rules, source_schema
 from convergence_assets.cli.choosing import pipeline_of, tenant_of
 from convergence_assets.settings import Settings
+from convergence_assets.tenancy.model import Source
 from convergence_assets.tenancy.registry import load_tenants
 from convergence_assets.warehouse.errors import NotFound
 from convergence_assets.warehouse.interface import GIGABYTE, FileFormat, Job, SourceFile
@@ -37,6 +38,9 @@ def load(
     delimiter: Annotated[
         str | None, typer.Option(help="What separates the fields of CSV files: one character, or tab")
     ] = None,
+    into: Annotated[
+        str | None, typer.Option("--table", help="Which of the source's tables, where it is read from several")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object")] = False,
 ) -> None:
     """Load files into a source table, replacing the days that they hold (loading a file twice changes nothing).
@@ -57,7 +61,7 @@ def load(
         raise typer.BadParameter(f"--delimiter {delimiter!r}: expected one character, no quote or line end, or tab")
     paths = {os.path.realpath(p): p for pattern in files for p in (sorted(glob.glob(pattern)) or [pattern])}
     chosen_files = [SourceFile(path, _format(path), delimiter=delimiter) for path in paths.values()]
-    table = TableRef.parse(sources[source].table)
+    table = TableRef.parse(_table(sources[source], into))
     with open_warehouse(settings) as warehouse:
         schema = source_schema(sources[source].spec)
         run_id = f"load-{uuid.uuid4().hex[:12]}"
@@ -74,6 +78,15 @@ def load(
     Console().print(f"{loaded.rows} rows from {len(chosen_files)} files into {table}")
     for note in loaded.notes:
         Console(stderr=True).print(note, highlight=False, markup=False, soft_wrap=True)
+
+
+def _table(source: Source, chosen: str | None) -> str:
+    if chosen is None and len(source.tables) == 1:
+        return source.tables[0]
+    if chosen not in source.tables:
+        was = f"not {chosen}" if chosen else "so that --table has to say which"
+        raise typer.BadParameter(f"source {source.name} is read from {', '.join(source.tables)}, {was}")
+    return chosen
 
 
 def _format(path: str) -> FileFormat:

@@ -2,14 +2,15 @@
 
 import re
 import traceback
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import jinja2
 import sqlglot
 from jinja2.sandbox import SandboxedEnvironment
 from sqlglot import exp
+from sqlglot.tokenizer_core import TokenType
 
 from convergence_assets.pipelines.parameters import PrintedValue
 from convergence_assets.pipelines.problems import Problem, listing, nearest
@@ -28,6 +29,7 @@ RUN_PARAMETERS = frozenset({
 })  # fmt: skip
 
 _JINJA = SandboxedEnvironment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
+_NAMES = (TokenType.VAR, TokenType.IDENTIFIER)
 BATCH = "__batch__"
 """What `{batch}` of a suite's query is called while its text is read."""
 
@@ -38,6 +40,14 @@ class TemplateError(ValueError):
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         super().__init__("; ".join(p.render() for p in problems))
         self.problems = problems
+
+
+@dataclass(frozen=True)
+class Names:
+    """What names in SQL become: a bare table's name any relation, a column's name (in lower case) another name."""
+
+    tables: Mapping[str, str]
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -64,12 +74,9 @@ class CompiledSql:
         """The template's line of a line of `text`."""
         return self.source_lines[min(rendered_line, len(self.source_lines)) - 1] if self.source_lines else 1
 
-    def resolve(self, names: Mapping[str, str]) -> str:
+    def resolve(self, names: Names) -> str:
         """The text with every bare table name replaced; all else stays as the author wrote it."""
-        text = self.text
-        for reference in reversed(self.references):
-            text = text[: reference.start] + names[reference.name] + text[reference.end :]
-        return text
+        return _named(self.text, self.references, names)
 
 
 @lru_cache(maxsize=4096)
@@ -121,13 +128,30 @@ def _failed_at(error: BaseException) -> int:
     return max([1, *(line for frame, line in frames if frame.f_code.co_filename == "<template>")])
 
 
-def resolve_tables(sql: str, names: Mapping[str, str]) -> str:
+def resolve_tables(sql: str, names: Names) -> str:
     """A query of a suite with its bare table names replaced; names it does not know stay."""
     tree = sqlglot.parse_one(sql, read="bigquery")
-    for reference in reversed(table_references(sql, tree)):
-        if reference.name in names:
-            sql = sql[: reference.start] + names[reference.name] + sql[reference.end :]
-    return sql
+    return _named(sql, [r for r in table_references(sql, tree) if r.name in names.tables], names)
+
+
+def _named(text: str, references: Sequence[TableReference], names: Names) -> str:
+    places = [(r.start, r.end, _relation(text, r, names.tables[r.name])) for r in references]
+    if names.columns:
+        places += [
+            (token.start, token.end + 1, names.columns[token.text.lower()])
+            for token in sqlglot.tokenize(text, read="bigquery")
+            if token.token_type in _NAMES and token.text.lower() in names.columns
+        ]
+    for start, end, name in sorted(places, reverse=True):
+        text = text[:start] + name + text[end:]
+    return text
+
+
+def _relation(text: str, reference: TableReference, relation: str) -> str:
+    """A query in a table's place keeps the table's name where the text gives it no other."""
+    if not relation.startswith("("):
+        return relation
+    return relation if reference.aliased else f"{relation} AS `{reference.name}`"
 
 
 def compile_query(file: str, line: int, query: str) -> CompiledSql:

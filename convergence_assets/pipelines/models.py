@@ -100,7 +100,7 @@ Columns = Annotated[tuple[ColumnSpec, ...], Field(strict=False, min_length=1)]
 class ParameterSpec(Model):
     """A value that a tenant gives under `with:`."""
 
-    type: Literal["table", "identifier", "string", "integer", "number", "boolean", "date"]
+    type: Literal["table", "tables", "identifier", "string", "integer", "number", "boolean", "date"]
     description: str = ""
     default: Any = Field(None, description="Absent: the tenant must give it")
     allowed: Annotated[tuple[Any, ...] | None, Field(strict=False)] = None
@@ -109,7 +109,9 @@ class ParameterSpec(Model):
 class SourceSpec(Model):
     """A table that this project reads and does not make."""
 
-    table: str = Field(description="Jinja over the parameters: dataset.table or project.dataset.table")
+    table: str = Field(
+        description="Jinja over the parameters: dataset.table or project.dataset.table, or a parameter of type `tables`"
+    )
     description: str = ""
     partition_column: str | None = None
     ingestion_time_from: str | None = Field(

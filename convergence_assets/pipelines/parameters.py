@@ -13,18 +13,23 @@ BoundValue = str | int | Decimal | bool | date
 TABLE = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*\.)?[A-Za-z_][A-Za-z0-9_]*\.[A-Za-z_][A-Za-z0-9_$-]*")
 """`dataset.table` or `project.dataset.table`."""
 
+BETWEEN_TABLES = ", "
+"""What stands between the names of a parameter of type `tables` where a template prints it."""
+
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TAKEN: dict[str, tuple[type, ...]] = {
-    "table": (str,), "identifier": (str,), "string": (str,), "integer": (int,), "number": (int, float, Decimal, str),
-    "boolean": (bool,), "date": (date,),
+    "table": (str,), "tables": (str, list), "identifier": (str,), "string": (str,), "integer": (int,),
+    "number": (int, float, Decimal, str), "boolean": (bool,), "date": (date,),
 }  # fmt: skip
 _MEANT = {
-    "table": "dataset.table or project.dataset.table", "identifier": "letters, digits and _", "string": "text",
+    "table": "dataset.table or project.dataset.table",
+    "tables": "dataset.table or project.dataset.table, or a list of them",
+    "identifier": "letters, digits and _", "string": "text",
     "integer": "a whole number of INT64", "number": "a number", "boolean": "true or false",
     "date": "a date like 2026-10-01",
 }  # fmt: skip
 # Printed as they are: names and switches that give SQL its structure. All other values are bound as `@name`.
-_STRUCTURAL = ("table", "identifier", "boolean", "integer")
+_STRUCTURAL = ("table", "tables", "identifier", "boolean", "integer")
 _INT64 = range(-(2**63), 2**63)
 _WHOLE_DIGITS, _PLACES = 29, 9  # of BigQuery's NUMERIC
 
@@ -84,6 +89,8 @@ def typed(spec: ParameterSpec, given: Any) -> BoundValue:
     """The value in the parameter's type; raises ValueError with a sentence."""
     if not isinstance(given, _TAKEN[spec.type]) or (isinstance(given, bool) and spec.type != "boolean"):
         raise ValueError(f"{given!r} is not {_article(spec.type)}")
+    if spec.type == "tables":
+        return _tables(given if isinstance(given, list) else [given])
     if spec.type == "table" and not TABLE.fullmatch(str(given)):
         raise ValueError(f"{given!r} is no table name")
     if spec.type == "identifier" and not _IDENTIFIER.fullmatch(str(given)):
@@ -103,7 +110,7 @@ def expected(spec: ParameterSpec) -> str:
 
 def is_bindable(spec: ParameterSpec) -> bool:
     """Whether SQL may write it as `@name`; a table or an identifier exists in templates alone."""
-    return spec.type not in ("table", "identifier")
+    return spec.type not in ("table", "tables", "identifier")
 
 
 def template_variables(declared: Mapping[str, ParameterSpec], values: Mapping[str, BoundValue]) -> dict[str, object]:
@@ -112,6 +119,18 @@ def template_variables(declared: Mapping[str, ParameterSpec], values: Mapping[st
         name: value if declared[name].type in _STRUCTURAL else BoundOnly(value)
         for name, value in values.items()
     }  # fmt: skip
+
+
+def _tables(given: list[Any]) -> str:
+    """The names in one text, which is what a source's `table` prints."""
+    if not given:
+        raise ValueError("the list is empty")
+    for name in given:
+        if not isinstance(name, str) or not TABLE.fullmatch(name):
+            raise ValueError(f"{name!r} is no table name")
+        if [str(other).lower() for other in given].count(name.lower()) > 1:
+            raise ValueError(f"{name!r} stands in the list twice, and its rows would count twice")
+    return BETWEEN_TABLES.join(given)
 
 
 def _numeric(given: object) -> Decimal:
@@ -128,4 +147,6 @@ def _numeric(given: object) -> Decimal:
 
 
 def _article(kind: str) -> str:
+    if kind == "tables":
+        return "a table or a list of tables"
     return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"

@@ -15,12 +15,13 @@ _DATE_PARTS = frozenset({
 
 @dataclass(frozen=True)
 class TableReference:
-    """A bare table name in a text: [start, end) in characters, `line` 1-based."""
+    """A bare table name in a text: [start, end) in characters, `line` 1-based; `aliased` where it is given another."""
 
     name: str
     start: int
     end: int
     line: int
+    aliased: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def table_references(text: str, tree: exp.Expr) -> tuple[TableReference, ...]:
         start, end = table.this.meta["start"], table.this.meta["end"] + 1
         if text[start - 1 : start] == "`":
             start, end = start - 1, end + 1
-        found.append(TableReference(table.name, start, end, text[:start].count("\n") + 1))
+        found.append(TableReference(table.name, start, end, text[:start].count("\n") + 1, bool(table.alias)))
     return tuple(sorted(found, key=lambda r: r.start))
 
 

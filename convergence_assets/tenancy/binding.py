@@ -12,7 +12,7 @@ from jinja2 import Environment, meta
 from convergence_assets.pipelines.catalog import PipelineTemplate
 from convergence_assets.pipelines.compile import CompiledSql, TemplateError, compile_query, compile_sql, render
 from convergence_assets.pipelines.models import BigQueryStep, ExpectationSpec, FilesStep, SuiteSpec
-from convergence_assets.pipelines.parameters import TABLE, BoundValue, expected, is_bindable, typed
+from convergence_assets.pipelines.parameters import BETWEEN_TABLES, TABLE, BoundValue, expected, is_bindable, typed
 from convergence_assets.pipelines.problems import Problem, listing, nearest
 from convergence_assets.pipelines.suites import (
     UNEXPECTED_ROWS,
@@ -98,20 +98,21 @@ def parameters(binding: Binding) -> tuple[dict[str, BoundValue], list[Problem]]:
 
 
 def bound_sources(binding: Binding, variables: Mapping[str, object]) -> tuple[dict[str, BoundSource], list[Problem]]:
-    """Every source with its full table name for this tenant."""
+    """Every source with the full names of its tables for this tenant."""
     found: dict[str, BoundSource] = {}
     problems: list[Problem] = []
     for name, spec in binding.template.spec.sources.items():
         at = ("sources", name, "table")
         try:
-            table = render(binding.template.source.file, spec.table, variables)
+            tables = tuple(render(binding.template.source.file, spec.table, variables).split(BETWEEN_TABLES))
         except TemplateError as error:
             problems += [binding.problem_of_template(at, p) for p in error.problems]
             continue
-        if not TABLE.fullmatch(table):
-            wrong = Problem("", None, "", f"{table!r} is no table name", "dataset.table or project.dataset.table")
-            problems.append(binding.problem_of_template(at, wrong))
-        found[name] = BoundSource(name, table, spec)
+        for table in tables:
+            if not TABLE.fullmatch(table):
+                wrong = Problem("", None, "", f"{table!r} is no table name", "dataset.table or project.dataset.table")
+                problems.append(binding.problem_of_template(at, wrong))
+        found[name] = BoundSource(name, tables, spec)
     return found, problems
 
 
@@ -222,7 +223,7 @@ def bound_steps(
             binding.said.thresholds.get(table, {}),
             [spec.model_dump(mode="json") for spec in binding.said.expectations.get(table, ())],
             used,
-            {name: source.table for name, source in own.items()},
+            {name: BETWEEN_TABLES.join(source.tables) for name, source in own.items()},
         ]
         step = Step(
             table=table,

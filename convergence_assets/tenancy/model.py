@@ -14,10 +14,10 @@ from convergence_assets.tenancy.secrets import Secret
 
 @dataclass(frozen=True)
 class Source:
-    """A table that a pipeline reads and nobody here makes; `table` is its full name for this tenant."""
+    """What a pipeline reads and nobody here makes; `tables` are its full names for this tenant, read as one."""
 
     name: str
-    table: str
+    tables: tuple[str, ...]
     spec: SourceSpec
 
 

@@ -47,7 +47,10 @@ class Project:
         source = self.tenant.pipelines[0].steps[0].sources["bills"]
         with open_warehouse(self.settings) as warehouse:
             return warehouse.load_files(
-                TableRef.parse(source.table), source_schema(source.spec), [SourceFile(str(file), "jsonl")], Job("load")
+                TableRef.parse(source.tables[0]),
+                source_schema(source.spec),
+                [SourceFile(str(file), "jsonl")],
+                Job("load"),
             ).rows
 
     def window(self, *days: date) -> Window:

@@ -32,7 +32,7 @@ def test_a_column_that_google_adds_is_named_and_the_day_is_published(project: Pr
     source = project.tenant.pipelines[0].steps[0].sources["bills"]
     schema = source_schema(source.spec)
     with open_warehouse(project.settings) as warehouse:
-        table = TableRef.parse(source.table)
+        table = TableRef.parse(source.tables[0])
         warehouse.ensure_table(table, replace(schema, columns=(*schema.columns, Column("carbon", "FLOAT64"))))
     after, totals = project.run(DAY, run_id="run2")
     found = check_of(after)
@@ -55,5 +55,5 @@ def test_on_bigquery_a_new_field_of_a_record_is_named(tmp_path: Path, peer: Peer
     with open_warehouse(peer.settings(tmp_path / "home")) as warehouse:
         table = TableRef.parse("bills.export")
         warehouse.ensure_table(table, replace(schema, columns=(schema.columns[0], price, more)))
-        found = undeclared(warehouse, {"export": Source("export", "bills.export", spec)})
+        found = undeclared(warehouse, {"export": Source("export", ("bills.export",), spec)})
     assert found == ("export.more", "export.price.list")

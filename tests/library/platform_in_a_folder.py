@@ -43,7 +43,7 @@ class Platform:
         source = self.registry.tenants[tenant_id].pipelines[0].steps[0].sources["billing_export"]
         with open_warehouse(self.settings) as warehouse:
             return warehouse.load_files(
-                TableRef.parse(source.table),
+                TableRef.parse(source.tables[0]),
                 source_schema(source.spec),
                 [SourceFile(str(path), "jsonl") for path in files],
                 Job(run_id=f"load-{self._name}-{next(self._runs)}"),
