@@ -11,7 +11,7 @@ PEERS_STAMP := benchmarks/peers/.environments/.installed
 export DAGSTER_HOME ?= $(CURDIR)/.convergence/dagster
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui test test-fast test-live test-bigquery soak bench lint types imports docs check clean
+.PHONY: help install demo ui test test-fast test-live test-bigquery test-deployment peer soak bench lint types imports docs check clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -19,8 +19,8 @@ help: ## show this help
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}; say make PYTHON=python3.11"'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	$(BIN)/python -m compileall -q convergence_assets
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib convergence_assets || true # some packages ship templates that are no Python
 	@touch $(STAMP)
 
 install: $(STAMP) ## make the virtual environment (.venv)
@@ -48,12 +48,17 @@ test-fast: $(STAMP) ## run the tests of templates, SQL, files and documents, whi
 test-live: $(STAMP) ## run the tests of a whole deployment: daemon, webserver, code server, workers
 	$(PYTEST) $(SIDE_BY_SIDE) -m 'live and not peer and not soak'
 
-$(PEER_STAMP): tests/peer/requirements.txt tests/peer/environment.py $(STAMP)
-	$(BIN)/python tests/peer/environment.py $(PEER)
+$(PEER_STAMP): tests/peer/requirements.txt tests/peer/environment.py
+	$(PYTHON) tests/peer/environment.py $(PEER)
 	@touch $(PEER_STAMP)
 
-test-bigquery: $(STAMP) $(PEER_STAMP) ## run the BigQuery tests against a local server (needs a Python 3.13 beside)
-	CONVERGENCE_PEER_ENVIRONMENT=$(PEER) $(PYTEST) --durations 10 -m 'peer and not soak'
+peer: $(PEER_STAMP) ## make the local BigQuery server's environment (needs a Python 3.13 beside)
+
+test-bigquery: $(STAMP) $(PEER_STAMP) ## run the BigQuery tests against a local server
+	CONVERGENCE_PEER_ENVIRONMENT=$(PEER) $(PYTEST) $(SIDE_BY_SIDE) -m 'peer and not soak'
+
+test-deployment: $(STAMP) $(PEER_STAMP) ## test-live and test-bigquery in one
+	CONVERGENCE_PEER_ENVIRONMENT=$(PEER) $(PYTEST) $(SIDE_BY_SIDE) -m '(live or peer) and not soak'
 
 soak: $(STAMP) $(PEER_STAMP) ## run the tests that need minutes of load or outage, and properties with ten times the examples
 	CONVERGENCE_PEER_ENVIRONMENT=$(PEER) $(PYTEST) -m soak --timeout 3600
@@ -83,7 +88,7 @@ imports: $(STAMP) ## the rooms and their arrows (import-linter)
 docs: $(STAMP) ## every path, command and make target that the documents name exists
 	$(PYTEST) -q tests/test_documents.py
 
-check: lint types imports docs test test-live test-bigquery ## everything CI runs
+check: lint types imports docs test test-deployment ## everything CI runs
 
 clean: ## remove what the project made (environment, state, caches)
 	rm -rf $(VENV) $(LINTERS) $(PEER) .convergence .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

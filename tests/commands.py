@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 _IMPORTED = (
     "convergence_assets.cli.main", "convergence_assets.definitions", "convergence_assets.api.serving",
     "convergence_assets.tenancy.registry", "convergence_assets.operations.doctor.checks", "dagster", "duckdb",
-    "alembic.command", "great_expectations", "pandas",
+    "alembic.command", "great_expectations", "pandas", "tests.shipped_pipelines",
 )  # fmt: skip
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(list(_IMPORTED))

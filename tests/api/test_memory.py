@@ -18,18 +18,14 @@ from tests.api.service import ADMIN_KEY, OTHER
 from tests.api.test_ending import served, settings_at
 
 AT_ONCE = 4
+REQUESTS = 50_000
 GROWTH = 1.10
 """Of the resident memory after a fifth of the requests."""
 
 
-@pytest.mark.parametrize(
-    "requests",
-    [
-        pytest.param(5_000, marks=[pytest.mark.live, pytest.mark.timeout(600)]),
-        pytest.param(50_000, marks=[pytest.mark.soak, pytest.mark.timeout(3600)]),
-    ],
-)
-def test_many_requests_leave_its_memory_as_it_was(tmp_path: Path, requests: int) -> None:
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_many_requests_leave_its_memory_as_it_was(tmp_path: Path) -> None:
     settings = settings_at(tmp_path)
     keys = Keys(ControlStore.open(settings, {}))
     secrets = [keys.create(tenant_id, "test").secret for tenant_id in ("acme", OTHER)]
@@ -71,7 +67,7 @@ def test_many_requests_leave_its_memory_as_it_was(tmp_path: Path, requests: int)
     ):
         process, port = psutil.Process(serving.pid), int(url.rpartition(":")[2])
         seen = [0]
-        for first, last in itertools.pairwise((0, requests // 5, requests)):
+        for first, last in itertools.pairwise((0, REQUESTS // 5, REQUESTS)):
             share = (last - first) // AT_ONCE
             parts = [range(first + n * share, first + (n + 1) * share) for n in range(AT_ONCE)]
             list(threads.map(lambda part: ask_all(port, part), parts))
@@ -79,6 +75,6 @@ def test_many_requests_leave_its_memory_as_it_was(tmp_path: Path, requests: int)
         _, before, after = seen
     assert {200, 202, 401, 404, 422} <= set(answers), answers
     assert not [status for status in answers if status >= 500], (answers, log.read_text()[-3000:])
-    assert answers.total() == requests
-    print(f"{requests} requests: {before / 1e6:.0f} MB after a fifth of them, {after / 1e6:.0f} MB after all")
+    assert answers.total() == REQUESTS
+    print(f"{REQUESTS} requests: {before / 1e6:.0f} MB after a fifth of them, {after / 1e6:.0f} MB after all")
     assert after < before * GROWTH, f"{before} bytes before, {after} after"

@@ -21,7 +21,10 @@ from tests.ports import free_port
 BIN = Path(sys.executable).parent
 
 
-INSTANCE = "run_queue: {max_concurrent_runs: 1}\n"
+INSTANCE = """
+run_queue: {max_concurrent_runs: 1}
+run_launcher: {module: convergence_assets.operations.launcher, class: WarmRunLauncher}
+"""
 
 
 def environment(project: Project, instance: str = INSTANCE, **more: str) -> dict[str, str]:

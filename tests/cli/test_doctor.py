@@ -471,7 +471,7 @@ HOOLI = (
 )  # fmt: skip
 
 
-@pytest.mark.live
+@pytest.mark.soak
 def test_a_running_platform_is_well_takes_up_a_new_tenant_and_is_stale_after_an_edit(
     doctor: Doctor, deployed: tuple[dict[str, str], int], tenants: Path, tmp_path: Path
 ) -> None:
@@ -499,7 +499,7 @@ def test_a_running_platform_is_well_takes_up_a_new_tenant_and_is_stale_after_an_
         assert doctor()[1]["code location"][0]["state"] == "ok"
 
 
-@pytest.mark.live
+@pytest.mark.soak
 def test_a_code_server_that_answers_a_reload_and_loads_nothing_is_found_out(
     doctor: Doctor, deployed: tuple[dict[str, str], int], tmp_path: Path
 ) -> None:

@@ -52,7 +52,7 @@ SUPERVISORS_WAIT_SECONDS = 30
 
 @pytest.mark.live
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sign", [pytest.param(signal.SIGINT, marks=pytest.mark.soak), signal.SIGTERM])
 def test_everything_starts_on_a_fresh_home_and_ends_in_time_with_a_run_at_work(
     tmp_path: Path, sign: signal.Signals
 ) -> None:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import date
@@ -128,16 +129,21 @@ def test_a_run_that_dagster_knows_to_be_over_blocks_nobody(
 def test_a_run_whose_lock_another_took_over_publishes_nothing_and_names_it(
     project: Project, store: ControlStore, source_is_locked: ExitStack
 ) -> None:
-    first = start(project, BIN / "convergence", "run", "acme", "demo_costs", "--partition", DAY.isoformat(), "--json")
-    locks = Locks(store)
-    wait_until(lambda: bool(locks.all()), first)
-    (held,) = locks.all()
-    locks.release([held.fence])
-    second = locks.acquire(CLAIM, "the-second-run")
-    source_is_locked.close()
-    said, errors = first.communicate(timeout=60)
-    assert first.returncode == 1, errors
-    failure = json.loads(said)["failure"]
+    dagster_home(project.settings.home / "dagster")
+    words = ("run", "acme", "demo_costs", "--partition", DAY.isoformat(), "--json")
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(commands.convergence, *words, environ=variables(project))
+        locks = Locks(store)
+        while not locks.all():
+            assert not running.done(), running.result()
+            time.sleep(0.02)
+        (held,) = locks.all()
+        locks.release([held.fence])
+        second = locks.acquire(CLAIM, "the-second-run")
+        source_is_locked.close()
+        first = running.result()
+    assert first.returncode == 1, first.stderr
+    failure = json.loads(first.stdout)["failure"]
     assert f"run {held.run_id} lost its lock" in failure
     assert "now run the-second-run holds it" in failure
     assert published(project) == 0
@@ -166,7 +172,7 @@ def test_a_killed_dagster_command_line_does_not_lock_for_ever(
     assert published(project) == 24
 
 
-@pytest.mark.live
+@pytest.mark.soak
 @pytest.mark.xdist_group("postgres")
 def test_a_dagster_on_postgres_and_the_locks_share_a_database(
     project: Project, store: ControlStore, postgres: Postgres

@@ -11,11 +11,11 @@ from tests.assets.project import Project
 from tests.control_stores import sqlite_store
 from tests.dagster_homes import dagster_at
 from tests.ledger.following import World
-from tests.postgres.postgres_server import LIVE_ON_POSTGRES
+from tests.postgres.postgres_server import SOAK_ON_POSTGRES
 from tests.postgres.postgres_stores import postgres_platform
 
 
-@pytest.fixture(params=["sqlite", LIVE_ON_POSTGRES])
+@pytest.fixture(params=["sqlite", SOAK_ON_POSTGRES])
 def world(request: pytest.FixtureRequest, tmp_path: Path, project: Project) -> Iterator[World]:
     if request.param == "sqlite":
         url, config = sqlite_store(tmp_path / "c.db"), ""

@@ -31,6 +31,7 @@ from tests.assets.project import Project, hourly
 from tests.control_stores import sqlite_store
 from tests.ledger.following import World, agrees_with_dagster, good, materialize, table
 from tests.ledger.test_follow import BERLIN, WEEK, failing, queued, run
+from tests.postgres.postgres_server import LIVE_ON_POSTGRES
 
 TABLES = (
     ("x_meta_pipeline_runs", "CONCAT(pipeline_run_id, status)"),
@@ -270,6 +271,7 @@ def test_a_backlog_of_old_runs_is_read_in_many_calls_the_newest_first(simple: Wo
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("world", ["sqlite", LIVE_ON_POSTGRES], indirect=True)
 def test_two_followers_and_writers_at_once_tell_and_write_everything_once(world: World) -> None:
     from concurrent.futures import ThreadPoolExecutor
 

@@ -24,7 +24,7 @@ def lines_of(log: str) -> list[Mapping[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
-@pytest.mark.live
+@pytest.mark.soak
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("instance", [WARM, DEFAULT], ids=["warm workers", "Dagster's own launcher"])
 def test_every_line_of_every_process_is_json_and_a_runs_lines_say_whose_they_are(tmp_path: Path, instance: str) -> None:

@@ -96,12 +96,14 @@ class Scene:
 
 
 @pytest.mark.parametrize(
-    "events",
-    [pytest.param(100, marks=pytest.mark.live), pytest.param(500, marks=pytest.mark.soak)],
-    ids=["100 events", "500 events"],
+    ("events", "kills"),
+    [pytest.param(30, 1, marks=pytest.mark.live), pytest.param(500, 4, marks=pytest.mark.soak)],
+    ids=["30 events", "500 events"],
 )
 @pytest.mark.timeout(1200)
-def test_watchers_that_are_killed_lose_nothing_and_tell_once(tmp_path: Path, project: Project, events: int) -> None:
+def test_watchers_that_are_killed_lose_nothing_and_tell_once(
+    tmp_path: Path, project: Project, events: int, kills: int
+) -> None:
     receiver = Receiver()
     tenants, dagster_home = tmp_path / "tenants", tmp_path / "dagster"
     shutil.copytree(TENANTS, tenants)
@@ -134,7 +136,7 @@ def test_watchers_that_are_killed_lose_nothing_and_tell_once(tmp_path: Path, pro
             scene.watcher.kill()
             scene.watcher.wait()
             receiver.stop()
-    assert scene.kills > 3
+    assert scene.kills >= kills
     assert sorted(i.cause for i in scene.incidents()) == sorted(f"cause_{n}" for n in failures)
     assert all(i.count == 1 for i in scene.incidents()), "each was observed once"
     said = Counter((body["dedup_key"], body["event_action"]) for body in receiver.bodies)

@@ -163,7 +163,7 @@ print(json.dumps(sorted(set(sys.modules) - before)))
 """
 
 
-@pytest.mark.live
+@pytest.mark.soak
 def test_a_worker_imports_nothing_on_its_way_to_a_published_table_that_the_forkserver_has_not() -> None:
     day = date(2026, 10, 1)
     with project() as settings, launching(settings.home) as platform:

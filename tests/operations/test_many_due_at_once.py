@@ -24,14 +24,6 @@ PEAK_MEGABYTES_OF_A_THOUSAND = PEAK_MEGABYTES | {"code server": 700, "daemon": 1
 at a time."""
 
 
-@pytest.mark.live
-@pytest.mark.timeout(600)
-@pytest.mark.xdist_group("postgres")
-def test_the_days_of_ten_tenants_are_published_once_each(tmp_path: Path, postgres: Postgres) -> None:
-    found = measured(tmp_path / "home", postgres.url(postgres.database()), tenants=10, rows=ROWS)
-    _hold_published(found)
-
-
 @pytest.mark.soak
 @pytest.mark.timeout(1500)
 @pytest.mark.xdist_group("postgres")

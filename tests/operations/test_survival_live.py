@@ -16,7 +16,7 @@ TICKS = """{ sensorOrError(sensorSelector: {repositoryLocationName: "hanging_def
   ... on Sensor { sensorState { ticks(limit: 1) { timestamp status } } } } }"""
 
 
-@pytest.mark.live
+@pytest.mark.soak
 @pytest.mark.timeout(400)
 def test_runs_outlive_the_daemon_and_the_code_server_and_are_found_again(project: Project) -> None:
     with running(project, days=DAYS, HANGING_SLOW_SECONDS="12") as platform:

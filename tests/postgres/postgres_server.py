@@ -16,6 +16,7 @@ import psycopg2
 import pytest
 
 POSTGRES = pytest.param("postgres", marks=pytest.mark.xdist_group("postgres"))
+SOAK_ON_POSTGRES = pytest.param("postgres", marks=[pytest.mark.soak, pytest.mark.xdist_group("postgres")])
 LIVE_ON_POSTGRES = pytest.param("postgres", marks=[pytest.mark.live, pytest.mark.xdist_group("postgres")])
 """A fixture's parameter: one worker alone starts the server."""
 

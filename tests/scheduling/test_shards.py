@@ -54,7 +54,7 @@ def test_hosts_of_their_own_share_a_port() -> None:
     assert "CONVERGENCE_SHARD=2/2 dagster code-server start" in said
 
 
-@pytest.mark.live
+@pytest.mark.soak
 @pytest.mark.timeout(400)
 def test_a_generated_workspace_serves_each_tenant_once_and_its_days_arrive(project: Project, tmp_path: Path) -> None:
     yesterday = datetime.now(UTC).astimezone(ZoneInfo(BERLIN)).date() - timedelta(days=1)

@@ -20,7 +20,7 @@ MARCH = date(2026, 3, 27)
 @pytest.mark.parametrize(
     ("count", "minutes", "first", "length", "parts"),
     [
-        pytest.param(12, 60, MARCH, 10, (1, 3), marks=pytest.mark.slow),
+        pytest.param(8, 60, MARCH, 6, (1, 3), marks=pytest.mark.slow),
         pytest.param(50, 15, MARCH, 14, (3, 1, 4), marks=[pytest.mark.soak, pytest.mark.timeout(1800)]),
         pytest.param(50, 15, date(2026, 3, 1), 60, (1,), marks=[pytest.mark.soak, pytest.mark.timeout(1800)]),
     ],

@@ -17,7 +17,7 @@ from tests.examples import examples
 ROOT = Path(__file__).parents[2]
 LIBRARY = ROOT / "convergence_assets" / "pipelines" / "library"
 TODAY = date(2026, 11, 23)
-MUTATIONS = examples(250)
+MUTATIONS = examples(150)
 
 Lines = list[str]
 Mutation = Callable[[Lines, random.Random], int]

@@ -1,5 +1,7 @@
 """Every documented error reason ends in its class, sent again as often as that class asks for."""
 
+import time
+
 import pytest
 
 from convergence_assets.warehouse.bigquery.adapter import BigQueryWarehouse
@@ -78,6 +80,14 @@ def test_a_permanent_refusal_is_sent_once_and_raised_as_its_class(
     assert len(fake.inserted) == 1
 
 
+@pytest.fixture
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits between attempts are a fiftieth of what they are."""
+    sleep = time.sleep
+    monkeypatch.setattr(time, "sleep", lambda seconds: sleep(seconds / 50))
+
+
+@pytest.mark.usefixtures("short_waits")
 @pytest.mark.parametrize(("refusal", "kind"), PASSING, ids=ids(PASSING))
 def test_a_passing_refusal_is_sent_again_under_the_same_id_until_it_passes(
     fake: FakeBigQuery, refusal: Refusal, kind: type[WarehouseError]
@@ -111,6 +121,7 @@ def test_a_job_that_fails_for_good_is_not_followed_by_another(
     assert len(fake.inserted) == 1
 
 
+@pytest.mark.usefixtures("short_waits")
 def test_a_job_that_fails_in_passing_is_followed_by_the_next_attempt(fake: FakeBigQuery) -> None:
     fake.job_errors = [Refusal(503, "backendError"), Refusal(403, "rateLimitExceeded")]
     with warehouse(fake) as opened:

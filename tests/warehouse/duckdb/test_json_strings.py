@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from convergence_assets.warehouse.duckdb.portability import UnportableSQL
 from convergence_assets.warehouse.duckdb.transpile import install_functions, transpile
+from tests.examples import examples
 
 ASKED = transpile("SELECT TO_JSON_STRING(CAST(@text AS STRING))")
 SPECIAL = ["\\", '"', "/", "\x7f", "\u2028", "\u2029", "\\u001A", "é", "\U0001f600", *map(chr, range(0x20))]
@@ -28,7 +29,8 @@ def on_bigquery(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
-@settings(max_examples=300, deadline=None)
+@pytest.mark.property
+@settings(max_examples=examples(100), deadline=None)
 @given(text=st.lists(st.sampled_from(SPECIAL) | st.text(max_size=3), max_size=6).map("".join))
 def test_a_text_is_escaped_as_on_bigquery(connection: duckdb.DuckDBPyConnection, text: str) -> None:
     assert connection.execute(ASKED, {"text": text}).fetchall() == [(on_bigquery(text),)]
