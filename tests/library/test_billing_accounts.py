@@ -55,10 +55,12 @@ def loaded(platform: Platform, bills_of_tables: Sequence[Sequence[Path]]) -> Non
     with open_warehouse(platform.settings) as warehouse:
         for table, files in zip(source.tables, bills_of_tables, strict=True):
             found = [SourceFile(str(file), "jsonl") for file in files]
-            warehouse.load_files(TableRef.parse(table), source_schema(source.spec), found, Job(f"load-{table}"))
+            warehouse.load_files(
+                TableRef.parse(table), source_schema(source.spec), found, Job(f"load-{table.replace('.', '-')}")
+            )
 
 
-@pytest.fixture(params=["embedded", pytest.param("bigquery", marks=[pytest.mark.peer, pytest.mark.slow])])
+@pytest.fixture(params=["embedded", pytest.param("bigquery", marks=[pytest.mark.peer, pytest.mark.soak])])
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     if request.param == "bigquery":
         peer: Peer = request.getfixturevalue("peer")
