@@ -8,7 +8,6 @@ from functools import lru_cache
 
 import jinja2
 import sqlglot
-from jinja2.sandbox import SandboxedEnvironment
 from sqlglot import exp
 from sqlglot.tokenizer_core import TokenType
 
@@ -23,12 +22,13 @@ from convergence_assets.pipelines.sql_names import (
     table_references,
     unread_names,
 )
+from convergence_assets.pipelines.sql_size import oversize
+from convergence_assets.pipelines.templating import OutOfBounds, rendered
 
 RUN_PARAMETERS = frozenset({
     "partition_start", "partition_end", "first_partition_date", "last_partition_date", "partition_date", "timezone",
 })  # fmt: skip
 
-_JINJA = SandboxedEnvironment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
 _NAMES = (TokenType.VAR, TokenType.IDENTIFIER)
 BATCH = "__batch__"
 """What `{batch}` of a suite's query is called while its text is read."""
@@ -104,7 +104,7 @@ def _read(text: str) -> CompiledSql:
 def render(file: str, template: str, variables: Mapping[str, object]) -> str:
     """Jinja in a sandbox; an unknown variable is a `TemplateError`, never an empty string."""
     try:
-        return _compiled_template(template).render(variables)
+        return rendered(template, variables)
     except jinja2.TemplateSyntaxError as error:
         problem = Problem(file, error.lineno, "", f"template: {error.message}")
     except jinja2.UndefinedError as error:
@@ -117,6 +117,8 @@ def render(file: str, template: str, variables: Mapping[str, object]) -> str:
             problem = Problem(file, _failed_at(error), "", f"template: {error}")
     except PrintedValue as error:
         problem = Problem(file, _failed_at(error), "", f"template: {error}", "@name in its place")
+    except OutOfBounds as error:
+        problem = Problem(file, _failed_at(error), "", f"template: {error}", "SQL that is written out")
     except Exception as error:
         problem = Problem(file, _failed_at(error), "", f"template: {error or type(error).__name__}")
     raise TemplateError((problem,))
@@ -187,12 +189,10 @@ def _compiled(file: str, text: str, lines: tuple[int, ...]) -> CompiledSql:
     )
 
 
-@lru_cache(maxsize=1024)
-def _compiled_template(template: str) -> jinja2.Template:
-    return _JINJA.from_string(template)
-
-
 def _parsed(file: str, text: str, lines: tuple[int, ...]) -> exp.Query:
+    if too_much := oversize(text):
+        at, said, expected = too_much
+        raise TemplateError((Problem(file, lines[min(at, len(lines)) - 1] if lines else 1, "", said, expected),))
     try:
         statements = [s for s in sqlglot.parse(text, read="bigquery") if s is not None]
     except sqlglot.errors.SqlglotError as error:
