@@ -1,14 +1,23 @@
 """The tenants folder, local or behind an fsspec URL, as bytes by relative path."""
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from convergence_assets.pipelines.problems import Problem, nearest
+from convergence_assets.tenancy.local_files import (
+    LARGEST_FILE,
+    LARGEST_FOLDER,
+    MOST_FILES,
+    READ,
+    Refused,
+    content_of,
+    files_of,
+    is_text,
+)
 
 Files = Mapping[str, bytes]
-
-_READ = (".yaml", ".sql", ".json")
 
 
 class UnreadableFolder(OSError):
@@ -56,36 +65,42 @@ def _local(root: Path, only: Collection[str] | None) -> Iterator[tuple[str, byte
             f"tenants folder {root} does not exist; set CONVERGENCE_TENANTS or run from the project's folder"
         )
     try:
-        entries = list(root.iterdir())
+        entries = sorted(root.iterdir())
         folders = [entry for entry in entries if entry.is_dir() and (only is None or entry.name in only)]
-        beside = [entry for entry in entries if not entry.is_dir()]
-        found = sorted([*beside, *(file for folder in folders for file in folder.rglob("*"))])
     except OSError as error:
         raise UnreadableFolder(f"tenants folder {root}: {error}") from error
     if only is not None:
         _all_there(str(root), only, {entry.name for entry in entries if entry.is_dir()})
-    yield from ((folder.name, None) for folder in folders)
-    for file in found:
-        if file.suffix in _READ:
-            path = file.relative_to(root).as_posix()
-            try:
-                yield path, file.read_bytes()
-            except OSError as error:
-                yield path, error
+    for entry in entries:
+        if entry.suffix in READ and not entry.is_dir():
+            yield entry.name, content_of(entry)
+    for folder in folders:
+        if folder.name.startswith("."):
+            continue
+        if not is_text(folder.name):
+            shown = folder.name.encode("utf-8", "backslashreplace").decode()
+            yield shown, None
+            yield f"{shown}/", Refused("its name is not UTF-8, or has control characters")
+            continue
+        yield folder.name, None
+        yield from ((f"{folder.name}/{path}", content) for path, content in files_of(folder, root))
 
 
-def _remote(url: str, only: Collection[str] | None) -> Iterator[tuple[str, bytes]]:
+def _remote(url: str, only: Collection[str] | None) -> Iterator[tuple[str, bytes | OSError]]:
     import fsspec
 
     try:
         filesystem, root = fsspec.core.url_to_fs(url)
         filesystem.invalidate_cache()
         prefix = root.rstrip("/") + "/"
-        paths = {p: p.removeprefix(prefix).lstrip("/") for p in filesystem.find(root) if p.endswith(_READ)}
+        sizes = {p: info.get("size") or 0 for p, info in filesystem.find(root, detail=True).items() if p.endswith(READ)}
+        paths = {p: p.removeprefix(prefix).lstrip("/") for p in sizes}
         known = {path.partition("/")[0] for path in paths.values() if "/" in path}
         if only is not None:
             paths = {p: path for p, path in paths.items() if "/" not in path or path.partition("/")[0] in only}
-        contents = filesystem.cat(list(paths)) if paths else {}
+        refused = dict(_beyond_bounds(paths, sizes))
+        within = [p for p in paths if p not in refused]
+        contents: dict[str, bytes | OSError] = {**(filesystem.cat(within) if within else {}), **refused}
     except Exception as error:  # each kind of store raises errors of its own
         raise UnreadableFolder(f"tenants folder {url}: {error or type(error).__name__}") from error
     if not contents:
@@ -94,6 +109,21 @@ def _remote(url: str, only: Collection[str] | None) -> Iterator[tuple[str, bytes
         _all_there(url, only, known)
     for path, raw in sorted(contents.items()):
         yield paths[path], raw
+
+
+def _beyond_bounds(paths: Mapping[str, str], sizes: Mapping[str, int]) -> Iterator[tuple[str, OSError]]:
+    """Of files in a store, those that are too large, and those of a tenant that has too many."""
+    files, read = Counter[str](), Counter[str]()
+    for stored, path in sorted(paths.items()):
+        tenant, size = path.partition("/")[0] if "/" in path else "", sizes[stored]
+        files[tenant] += 1
+        read[tenant] += size
+        if size > LARGEST_FILE:
+            yield stored, Refused(f"it has more than {LARGEST_FILE // 1000} kB")
+        elif tenant and files[tenant] > MOST_FILES:
+            yield stored, Refused(f"the folder has more than {MOST_FILES} files")
+        elif tenant and read[tenant] > LARGEST_FOLDER:
+            yield stored, Refused(f"the folder's files have more than {LARGEST_FOLDER // 1000} kB")
 
 
 def _all_there(shown: str, only: Collection[str], known: Collection[str]) -> None:
