@@ -57,8 +57,8 @@ class Settings:
     names a control store other than the default one; `only_tenants` are the tenants to load (None: all); `shard` is
     the part of them that this code location has assets of; `dagster_url` and `runbook_url` are where the Dagster UI
     and docs/RUNBOOK.md can be opened, for the links of alerts; `admin_key` opens the API's admin routes (None: nothing
-    does), `api_port` is where it is served, `api_per_minute` and `api_per_hour` how many requests a tenant may send,
-    `redis_url` where they are counted (None: in its own memory).
+    does), `metrics_token` opens /metrics alone, `api_port` is where it is served, `api_per_minute` and `api_per_hour`
+    how many requests a tenant may send, `redis_url` where they are counted (None: in its own memory).
     """
 
     home: Path
@@ -75,6 +75,7 @@ class Settings:
     dagster_url: str | None = None
     runbook_url: str | None = None
     admin_key: str | None = field(default=None, repr=False)
+    metrics_token: str | None = field(default=None, repr=False)
     api_port: int = 8080
     api_per_minute: int = 100
     api_per_hour: int = 1000
@@ -100,6 +101,7 @@ class Settings:
             dagster_url=environ.get("CONVERGENCE_DAGSTER_URL") or None,
             runbook_url=environ.get("CONVERGENCE_RUNBOOK_URL") or None,
             admin_key=environ.get("CONVERGENCE_ADMIN_KEY") or None,
+            metrics_token=environ.get("CONVERGENCE_METRICS_TOKEN") or None,
             api_port=_port(environ.get("API_PORT")),
             api_per_minute=_count(environ, "CONVERGENCE_API_PER_MINUTE", 100),
             api_per_hour=_count(environ, "CONVERGENCE_API_PER_HOUR", 1000),

@@ -16,7 +16,6 @@ from convergence_assets.api.limiting import Rules, network_of
 from convergence_assets.api.problems import Refusal, too_many, unauthorized
 from convergence_assets.control.audit import Deed, note
 from convergence_assets.control.keys import Scope
-from convergence_assets.settings import Settings
 
 ADMIN = "admin"
 _tenant_key = APIKeyHeader(
@@ -79,7 +78,7 @@ def _operator(
 ) -> Operator:
     address = _address(request)
     _slow_down(deployment, address)
-    if not is_admin_key(secret, deployment.settings):
+    if not is_secret(secret, deployment.settings.admin_key):
         raise _failed(deployment, address, "missing" if not secret else "wrong_admin_key", "admin", secret)
     request.state.asked_by = {"key_id": ADMIN}
     _count(request, deployment, deployment.limits.admin, ADMIN)
@@ -92,9 +91,8 @@ Admin = Annotated[Operator, Depends(_operator)]
 Here = Annotated[Deployment, Depends(deployment_of)]
 
 
-def is_admin_key(secret: str | None, settings: Settings) -> bool:
-    """In constant time; nothing is the key where none is set."""
-    wanted = settings.admin_key
+def is_secret(secret: str | None, wanted: str | None) -> bool:
+    """In constant time; nothing is the secret where none is set."""
     # Digests are of one length: not even that of the key can be measured.
     is_it = hmac.compare_digest(_digest(secret or ""), _digest(wanted or ""))
     return bool(wanted and secret and is_it)

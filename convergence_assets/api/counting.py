@@ -12,6 +12,9 @@ SECONDS = Histogram(
 )  # fmt: skip
 AUTH_FAILURES = Counter("auth_failures_total", "Requests without a valid key", ("reason",), registry=REGISTRY)
 RATE_LIMIT_HITS = Counter("rate_limit_hits_total", "Requests over a limit", ("tenant",), registry=REGISTRY)
+CONNECTIONS_CLOSED = Counter(
+    "connections_closed_total", "Connections closed before their request had arrived", ("reason",), registry=REGISTRY
+)
 UNMATCHED = "unmatched"
 """The path of requests that no route takes."""
 METHODS = frozenset({"GET", "POST", "PATCH", "PUT", "DELETE", "HEAD", "OPTIONS"})

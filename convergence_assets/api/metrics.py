@@ -5,7 +5,7 @@ from ipaddress import ip_address
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
 
-from convergence_assets.api.access import Here, is_admin_key
+from convergence_assets.api.access import Here, is_secret
 from convergence_assets.api.counting import REGISTRY
 from convergence_assets.api.deployment import Deployment
 from convergence_assets.api.problems import not_found
@@ -32,7 +32,7 @@ class Scraped:
 
 @metrics.get("/metrics", include_in_schema=False)
 def scrape(request: Request, deployment: Here) -> Response:
-    """In Prometheus's text format. From elsewhere with `Authorization: Bearer` and the admin key."""
+    """In Prometheus's text format. From elsewhere with `Authorization: Bearer` and CONVERGENCE_METRICS_TOKEN."""
     if not _may_read(request, deployment.settings):
         raise not_found()
     scraped: Scraped = request.app.state.scraped
@@ -45,7 +45,8 @@ def _may_read(request: Request, settings: Settings) -> bool:
             return True
     except ValueError:  # a Unix socket has no address
         pass
-    return is_admin_key(request.headers.get("authorization", "").removeprefix("Bearer "), settings)
+    said = request.headers.get("authorization", "").removeprefix("Bearer ")
+    return is_secret(said, settings.metrics_token) or is_secret(said, settings.admin_key)
 
 
 def _seen(deployment: Deployment) -> Seen:

@@ -11,6 +11,14 @@ from convergence_assets.api.counting import METHODS, REQUESTS, SECONDS, UNMATCHE
 from convergence_assets.api.deployment import Deployment
 
 LARGEST_BODY_BYTES = 64 * 1024
+LARGEST_DISCARDED_BYTES = 16 * 2**20
+"""So much of a body that is too large is read to its end: a client that still sends does not read the answer."""
+_CONTENT_POLICY = b"default-src 'none'; frame-ancestors 'none'"
+_CONTENT_POLICY_OF_DOCUMENTS = (
+    b"default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    b"font-src 'self'; connect-src 'self'; worker-src 'self' blob:; frame-ancestors 'none'"
+)
+_DOCUMENTS = frozenset({"/docs", "/redoc"})
 _ASKED_ALL_THE_TIME = frozenset({"/health/live", "/health/ready", "/metrics"})
 _log = logging.getLogger("convergence.access")
 _TOO_LARGE = json.dumps(
@@ -30,20 +38,28 @@ class Passing:
             await self._app(scope, receive, send)
             return
         began, status = time.perf_counter(), 500
+        limited = _Limited(receive)
         scope["state"] = dict(scope.get("state") or {})
 
-        async def sending(message: Message) -> None:
+        async def answer(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message = {**message, "headers": [*message["headers"], *self._headers(scope["state"])]}
+                message = {**message, "headers": [*message["headers"], *self._headers(scope)]}
             await send(message)
+
+        async def answer_what_was_whole(message: Message) -> None:
+            if not limited.is_too_large:
+                await answer(message)
 
         try:
             if _says_too_large(scope):
-                await _refuse(sending)
-            else:
-                await self._app(scope, _Limited(receive), sending)
+                await _discard(receive)
+                await _refuse(answer)
+                return
+            await self._app(scope, limited, answer_what_was_whole)
+            if limited.is_too_large:
+                await _refuse(answer)
         finally:
             method = scope["method"] if scope["method"] in METHODS else "other"
             path = getattr(scope.get("route"), "path", UNMATCHED)
@@ -52,9 +68,11 @@ class Passing:
             SECONDS.labels(method, path).observe(took)
             _note(method, path, status, took, scope["state"].get("asked_by", {}))
 
-    def _headers(self, state: Mapping[str, Mapping[str, str]]) -> list[tuple[bytes, bytes]]:
-        found = [(name.lower().encode(), value.encode()) for name, value in state.get("limits", {}).items()]
+    def _headers(self, scope: Scope) -> list[tuple[bytes, bytes]]:
+        found = [(name.lower().encode(), value.encode()) for name, value in scope["state"].get("limits", {}).items()]
+        policy = _CONTENT_POLICY_OF_DOCUMENTS if scope["path"] in _DOCUMENTS else _CONTENT_POLICY
         found += [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
+        found += [(b"content-security-policy", policy), (b"referrer-policy", b"no-referrer")]
         if self._deployment.draining.is_set():
             # Who keeps the connection goes to another instance with the next request, which this one would not take.
             found.append((b"connection", b"close"))
@@ -62,17 +80,21 @@ class Passing:
 
 
 class _Limited:
-    """A body that ends where it gets too large: what is left is no JSON, and is answered so."""
+    """A body that ends where it gets too large: what the application makes of it is not sent."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self._left = LARGEST_BODY_BYTES
+        self.is_too_large = False
 
     async def __call__(self) -> Message:
         message = await self._receive()
         if message["type"] == "http.request":
             self._left -= len(message.get("body", b""))
             if self._left < 0:
+                self.is_too_large = True
+                if message.get("more_body"):
+                    await _discard(self._receive)
                 return {"type": "http.request", "body": b"\0", "more_body": False}
         return message
 
@@ -90,6 +112,16 @@ def _note(method: str, path: str, status: int, seconds: float, asked_by: Mapping
 def _says_too_large(scope: Scope) -> bool:
     said = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
     return said.isdigit() and int(said) > LARGEST_BODY_BYTES
+
+
+async def _discard(receive: Receive) -> None:
+    """Read the rest of a body, up to what is still worth an answer."""
+    left = LARGEST_DISCARDED_BYTES
+    while left > 0:
+        message = await receive()
+        left -= len(message.get("body", b""))
+        if message["type"] != "http.request" or not message.get("more_body"):
+            return
 
 
 async def _refuse(send: Send) -> None:

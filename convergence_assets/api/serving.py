@@ -11,6 +11,7 @@ from types import FrameType
 import uvicorn
 
 from convergence_assets.api.app import build_app
+from convergence_assets.api.connections import Connections, bounded
 from convergence_assets.api.deployment import Deployment
 from convergence_assets.settings import Settings, SettingsError
 
@@ -22,7 +23,7 @@ SETTLING_SECONDS = 0.5
 way."""
 GRACE_SECONDS = 20
 """So long requests in flight may take then; Kubernetes kills after 30."""
-SHORTEST_ADMIN_KEY = 16
+SHORTEST_SECRET = 16
 _log = logging.getLogger(__name__)
 
 
@@ -70,14 +71,15 @@ class Server(uvicorn.Server):
         return made
 
 
-def check_admin_key(settings: Settings) -> None:
-    """Raises `SettingsError` for one that can be guessed."""
-    admin_key = settings.admin_key
-    if admin_key is not None and len(admin_key) < SHORTEST_ADMIN_KEY:
-        raise SettingsError(
-            f"CONVERGENCE_ADMIN_KEY is shorter than {SHORTEST_ADMIN_KEY} characters; make one with "
-            "`python -c 'import secrets; print(secrets.token_urlsafe(32))'`"
-        )
+def check_secrets(settings: Settings) -> None:
+    """Raises `SettingsError` for an admin key or metrics token that can be guessed."""
+    given = {"CONVERGENCE_ADMIN_KEY": settings.admin_key, "CONVERGENCE_METRICS_TOKEN": settings.metrics_token}
+    for name, secret in given.items():
+        if secret is not None and len(secret) < SHORTEST_SECRET:
+            raise SettingsError(
+                f"{name} is shorter than {SHORTEST_SECRET} characters; make one with "
+                "`python -c 'import secrets; print(secrets.token_urlsafe(32))'`"
+            )
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -94,7 +96,7 @@ def config_of(deployment: Deployment) -> uvicorn.Config:
     logging.getLogger("uvicorn.access").disabled = True
     return uvicorn.Config(
         build_app(deployment), log_config=None, access_log=False, server_header=False, timeout_keep_alive=30,
-        timeout_graceful_shutdown=GRACE_SECONDS, lifespan="off",
+        timeout_graceful_shutdown=GRACE_SECONDS, lifespan="off", http=bounded(Connections()), ws="none",
     )  # fmt: skip
 
 

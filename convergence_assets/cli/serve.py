@@ -25,12 +25,12 @@ def serve(
     Example: convergence serve --port 8080
     """
     from convergence_assets.api.deployment import Deployment
-    from convergence_assets.api.serving import check_admin_key
+    from convergence_assets.api.serving import check_secrets
     from convergence_assets.api.serving import serve as run
 
     set_up()
     settings = Settings.from_env()
-    check_admin_key(settings)
+    check_secrets(settings)
     if settings.admin_key is None:
         _log.warning("CONVERGENCE_ADMIN_KEY is not set: the admin routes answer 401")
     try:
