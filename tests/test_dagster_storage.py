@@ -25,7 +25,8 @@ from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from convergence_assets.dagster_storage import KEPT_RUNS, SqliteStorage
+from convergence_assets import dagster_storage
+from convergence_assets.dagster_storage import SqliteStorage
 from tests.dagster_homes import copy_storage
 from tests.examples import examples
 
@@ -276,12 +277,14 @@ def opened(folder: Path) -> set[str]:
     return {path for path in files if path.startswith(str(folder)) and path.endswith(".db")}
 
 
-def test_files_of_many_runs_do_not_stay_open(home: Path) -> None:
+def test_files_of_many_runs_do_not_stay_open(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = 4
+    monkeypatch.setattr(dagster_storage, "KEPT_RUNS", kept)
     with instance(home, ours=True) as using:
-        run_ids = [run(using, "2026-10-01") for _ in range(KEPT_RUNS + 6)]
+        run_ids = [run(using, "2026-10-01") for _ in range(kept + 6)]
         for run_id in run_ids:
             assert using.get_records_for_run(run_id).records
-        assert len(opened(home / "history" / "runs")) <= KEPT_RUNS + 1
+        assert len(opened(home / "history" / "runs")) <= kept + 1
     assert not opened(home / "history")
     # Nothing is left for the next process to recover.
     assert not list((home / "history").rglob("*-wal"))

@@ -66,7 +66,6 @@ def nine(amount: Decimal) -> Decimal:
     [
         ("acme", date(2026, 10, 25), 25),
         ("acme", date(2026, 3, 29), 23),
-        ("acme", date(2026, 11, 5), 24),
         ("globex", date(2026, 11, 1), 25),
         ("globex", date(2026, 3, 8), 23),
         ("initech", date(2026, 11, 1), 24),
@@ -125,7 +124,7 @@ def test_clean_weeks_raise_nothing(
 def test_days_run_one_by_one_equal_days_run_together(
     platform: Any, other_platform: Callable[[], Any], tmp_path: Path
 ) -> None:
-    days = span(date(2026, 10, 24), date(2026, 10, 26))
+    days = span(date(2026, 10, 24), date(2026, 10, 25))
     files = generate_bills(tmp_path / "bills", TENANTS["acme"], days[0], days[-1], seed=5, rows_per_day=100)
     together = other_platform()
     for one in (platform, together):

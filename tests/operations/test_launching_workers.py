@@ -252,7 +252,8 @@ def test_a_process_is_asked_twice_and_then_killed(forkserver: Forkserver, tmp_pa
     (code / "work.py").write_text(text.replace("time.sleep", "open('ready', 'w').close(); time.sleep"))
     owner = start(forkserver, code)
     wait_for(lambda: (code / "ready").exists())
-    assert end_process(owner, {signal.SIGINT: 1.0, signal.SIGTERM: 5.0}) == how
+    waits = {signal.SIGINT: 0.5, signal.SIGTERM: 1.0 if how == "killed" else 5.0}
+    assert end_process(owner, waits) == how
     assert is_gone(owner)
 
 
