@@ -22,6 +22,7 @@ from convergence_assets.pipelines.suites import (
     suite_problems,
 )
 from convergence_assets.pipelines.yaml_source import Path, Source, spelled
+from convergence_assets.tenancy.foreign_sources import unreadable
 from convergence_assets.tenancy.model import Source as BoundSource
 from convergence_assets.tenancy.model import Step
 from convergence_assets.tenancy.models import TenantPipelineSpec
@@ -112,8 +113,19 @@ def bound_sources(binding: Binding, variables: Mapping[str, object]) -> tuple[di
             if not TABLE.fullmatch(table):
                 wrong = Problem("", None, "", f"{table!r} is no table name", "dataset.table or project.dataset.table")
                 problems.append(binding.problem_of_template(at, wrong))
-        found[name] = BoundSource(name, tables, spec)
+        bound = BoundSource(name, tables, spec, _where_said(binding, at, tables))
+        if not problems:
+            problems += unreadable(bound)
+        found[name] = bound
     return found, problems
+
+
+def _where_said(binding: Binding, at: Path, tables: tuple[str, ...]) -> Problem:
+    """The tenant's own parameter with a source's tables, or their line in the pipeline's file."""
+    for name, value in binding.said.with_.items():
+        if value in tables or value == list(tables):
+            return binding.problem(("with", name), "")
+    return binding.problem_of_template(at, Problem("", None, "", ""))
 
 
 def compiled_steps(binding: Binding, variables: Mapping[str, object]) -> tuple[dict[str, CompiledSql], list[Problem]]:

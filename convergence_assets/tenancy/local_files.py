@@ -110,7 +110,9 @@ def _walked(folder: Path, own: _Own) -> Iterator[tuple[Path, OSError | None]]:
             path = folder / within / name
             if name.startswith("."):
                 continue
-            if path.is_dir():
+            if path.is_dir() and path.suffix in READ:
+                yield within / name, Refused("it is a folder")
+            elif path.is_dir():
                 below.append(within / name)
             elif path.suffix in READ:
                 why = None if is_text(name) else Refused("its name is not UTF-8, or has control characters")

@@ -14,11 +14,14 @@ from convergence_assets.tenancy.secrets import Secret
 
 @dataclass(frozen=True)
 class Source:
-    """What a pipeline reads and nobody here makes; `tables` are its full names for this tenant, read as one."""
+    """What a pipeline reads and nobody here makes; `tables` are its full names for this tenant, read as one, and
+    `declared` is where they are said, as a problem without words.
+    """
 
     name: str
     tables: tuple[str, ...]
     spec: SourceSpec
+    declared: Problem = field(default=Problem("", None, "", ""), compare=False, repr=False)
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ class BigQueryPlace(Model):
     @field_validator("dataset")
     @classmethod
     def _is_free(cls, dataset: str | None) -> str | None:
-        if dataset is not None and _is_reserved(dataset):
+        if dataset is not None and is_reserved(dataset):
             raise ValueError(f"{dataset!r} is reserved; choose another dataset")
         return dataset
 
@@ -141,9 +141,17 @@ class TenantSpec(Model):
     @field_validator("tenant_id")
     @classmethod
     def _is_free(cls, tenant_id: str) -> str:
-        if _is_reserved(tenant_id):
+        if is_reserved(tenant_id):
             raise ValueError(f"{tenant_id!r} is reserved; choose another tenant id")
         return tenant_id
+
+
+class Access(Model):
+    """What a tenant may read beside what is its own."""
+
+    tables: Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        (), description="Tables of another tenant's dataset: dataset.table, or dataset.* for all of it"
+    )
 
 
 class Defaults(Model):
@@ -158,6 +166,7 @@ class Defaults(Model):
     stuck: StuckSpec = StuckSpec()
     late_after_minutes: Annotated[int, Field(gt=0)] | None = None
     alerts: Alerts = Alerts()
+    access: dict[Name, Access] = Field({}, description="By tenant")
 
     @field_validator("schedule")
     @classmethod
@@ -165,7 +174,8 @@ class Defaults(Model):
         return valid_cron(schedule)
 
 
-def _is_reserved(name: str) -> bool:
+def is_reserved(name: str) -> bool:
+    """Whether a tenant or dataset of this name would be the platform's."""
     return name.lower() in RESERVED_IDS or name.lower().startswith(RESERVED_PREFIX)
 
 

@@ -18,6 +18,7 @@ from convergence_assets.tenancy.building import build_tenant, version_of
 from convergence_assets.tenancy.datasets import conflicts, share
 from convergence_assets.tenancy.description import dataset_of
 from convergence_assets.tenancy.folder import Files, Folder, read_folder
+from convergence_assets.tenancy.foreign_sources import foreign
 from convergence_assets.tenancy.model import AlertRoute, Rejection, Tenant, TenantRegistry
 from convergence_assets.tenancy.models import Defaults
 from convergence_assets.tenancy.secrets import Secret
@@ -106,6 +107,7 @@ class _Loading:
         else:
             for tenant_id, files in sorted(self.folder.tenants.items()):
                 self._build(tenant_id, files, raw, defaults)
+            self._refuse_foreign_sources(defaults)
             self._settle_datasets(raw, defaults)
             self._keep(raw)
         rejected = {
@@ -180,6 +182,20 @@ class _Loading:
             expected = f"{was[key]!r}, or `convergence tenants migrate {tenant.tenant_id}`, which says what it will do"
             yield Problem(file, line, key, message, expected)
 
+    def _refuse_foreign_sources(self, defaults: Defaults) -> None:
+        for tenant_id in list(self.built):
+            if problems := self._foreign(self.built[tenant_id], defaults):
+                self.rejected[tenant_id] = tuple(problems)
+                del self.built[tenant_id]
+
+    def _foreign(self, tenant: Tenant, defaults: Defaults) -> list[Problem]:
+        """A load of some tenants knows the others by where they have published."""
+        owners = {name: [place.dataset] for name, place in self.settled.places.items()}
+        for other in self.built.values():
+            owners.setdefault(other.tenant_id, []).append(dataset_of(other, self.settled.own_project))
+        owners.pop(tenant.tenant_id, None)
+        return list(foreign(tenant, owners, defaults.access.get(tenant.tenant_id), self.settled.own_project))
+
     def _settle_datasets(self, raw: bytes, defaults: Defaults) -> None:
         def accepted(tenant_id: str) -> Tenant | None:
             if tenant_id not in self._accepted:
@@ -190,7 +206,9 @@ class _Loading:
         while True:
             for tenant_id in sorted(falling_back):
                 tenant = accepted(tenant_id)
-                if tenant is not None and not any(share(tenant, other) for other in self.served.values()):
+                if tenant is None or any(share(tenant, other) for other in self.served.values()):
+                    continue
+                if not self._foreign(tenant, defaults):
                     self.served[tenant_id] = tenant
             lost = conflicts(self.built.values(), self.served, accepted)
             if not lost:

@@ -1,0 +1,109 @@
+"""A tenant reads no other tenant's dataset, nor what the platform keeps, unless the operator's file says so."""
+
+import re
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from convergence_assets.control.places import Place
+from convergence_assets.tenancy.model import TenantRegistry
+from convergence_assets.tenancy.registry import Settled, load_registry
+
+TODAY = date(2026, 11, 23)
+EXPORT = "acme_billing_export.gcp_billing_export_resource_v1_0A1B2C_3D4E5F_6A7B8C"
+Edit = Callable[[str, str, str], int]
+
+
+def loaded(tenants: Path, accepted: Path | None = None, **more: object) -> TenantRegistry:
+    return load_registry(str(tenants), accepted, today=TODAY, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("table", ["globex.gcp_cost_daily", "GLOBEX.gcp_cost_daily", "globex.x_meta_pipeline_runs"])
+def test_another_tenants_dataset_is_refused_at_the_line_that_names_it(tenants: Path, edit: Edit, table: str) -> None:
+    line = edit("acme/tenant.yaml", EXPORT, table)
+    registry = loaded(tenants)
+    assert set(registry.tenants) == {"globex", "initech"}
+    (problem,) = registry.problems
+    assert (problem.file, problem.line) == (f"{tenants}/acme/tenant.yaml", line)
+    assert problem.key == "pipelines[0].with.export_table"
+    assert problem.message == f"{table} is in the dataset of tenant globex"
+    assert f"access: {{acme: {{tables: [{table}]}}}}" in (problem.expected or "")
+
+
+def test_one_of_a_list_is_found_too(tenants: Path, edit: Edit) -> None:
+    edit("acme/tenant.yaml", EXPORT, f"[{EXPORT}, initech.gcp_focus]")
+    (problem,) = loaded(tenants).problems
+    assert problem.message == "initech.gcp_focus is in the dataset of tenant initech"
+
+
+def test_a_tenants_own_pipeline_names_it_in_a_line_of_its_own(tenants: Path, edit: Edit) -> None:
+    folder = tenants / "acme" / "pipelines" / "spying"
+    folder.mkdir(parents=True)
+    (folder / "spying.sql").write_text("SELECT DATE '2026-10-01' AS day, SUM(net_cost) AS cost FROM theirs\n")
+    (folder / "pipeline.yaml").write_text(
+        "name: spying\ndescription: What others pay\nsources:\n  theirs:\n    table: globex.gcp_cost_daily\n"
+        "    columns: [{name: net_cost, type: NUMERIC}]\nsteps:\n  - kind: bigquery\n    table: spying\n"
+        "    description: One row\n    partition_column: day\n"
+        "    columns: [{name: day, type: DATE, mode: REQUIRED}, {name: cost, type: NUMERIC}]\n"
+    )
+    edit("acme/tenant.yaml", "alerts:", "  - {template: spying, start_date: 2026-10-01}\nalerts:")
+    (problem,) = loaded(tenants).problems
+    assert (problem.file, problem.line) == (f"{tenants}/acme/pipelines/spying/pipeline.yaml", 5)
+
+
+@pytest.mark.parametrize("pattern", ["globex.gcp_cost_daily", "globex.*"])
+def test_the_operators_file_grants_it(tenants: Path, edit: Edit, pattern: str) -> None:
+    edit("acme/tenant.yaml", EXPORT, "globex.gcp_cost_daily")
+    with (tenants / "_defaults.yaml").open("a") as defaults:
+        defaults.write(f"access: {{acme: {{tables: ['{pattern}']}}}}\n")
+    registry = loaded(tenants)
+    assert not registry.problems
+    assert set(registry.tenants) == {"acme", "globex", "initech"}
+
+
+def test_a_grant_for_another_table_or_tenant_is_none(tenants: Path, edit: Edit) -> None:
+    edit("acme/tenant.yaml", EXPORT, "globex.gcp_cost_daily")
+    with (tenants / "_defaults.yaml").open("a") as defaults:
+        defaults.write("access: {acme: {tables: [globex.gcp_focus]}, initech: {tables: ['globex.*']}}\n")
+    assert set(loaded(tenants).rejected) == {"acme"}
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "globex.INFORMATION_SCHEMA.TABLES", "region-eu.INFORMATION_SCHEMA.JOBS", "_staging_globex.lines",
+        "my-project._staging_globex.lines", "convergence_ledger.runs",
+    ],
+)  # fmt: skip
+def test_what_the_warehouse_and_the_platform_keep_is_nobodys_source(tenants: Path, edit: Edit, table: str) -> None:
+    line = edit("acme/tenant.yaml", EXPORT, table)
+    registry = loaded(tenants)
+    assert set(registry.rejected) == {"acme"}
+    assert any(re.search("everybody's tables|the platform's own", p.message) for p in registry.problems)
+    assert {p.line for p in registry.problems} == {line}
+
+
+def test_its_own_dataset_and_the_same_name_in_another_project_are_no_other_tenants(tenants: Path, edit: Edit) -> None:
+    edit("acme/tenant.yaml", EXPORT, "acme.bills")
+    edit("globex/tenant.yaml", "export_table: globex_billing_export", "export_table: other-project.acme")
+    assert not loaded(tenants, settled=Settled(own_project="our-project")).problems
+    assert set(loaded(tenants, settled=Settled(own_project="other-project")).rejected) == {"globex"}
+
+
+def test_a_version_accepted_before_is_not_served_either(tenants: Path, edit: Edit, tmp_path: Path) -> None:
+    """Globex moves to a dataset that acme has read since before."""
+    edit("acme/tenant.yaml", EXPORT, "shared.bills")
+    assert not loaded(tenants, tmp_path / "accepted").problems
+    edit("globex/tenant.yaml", "bigquery: {location: US}", "bigquery: {location: US, dataset: shared}")
+    registry = loaded(tenants, tmp_path / "accepted")
+    assert set(registry.tenants) == {"globex", "initech"}
+    assert registry.rejected["acme"].last_accepted is None
+
+
+def test_a_load_of_one_tenant_knows_the_others_by_where_they_have_published(tenants: Path, edit: Edit) -> None:
+    edit("acme/tenant.yaml", EXPORT, "globex.gcp_cost_daily")
+    places = {"globex": Place("America/New_York", "globex"), "acme": Place("Europe/Berlin", "acme")}
+    registry = loaded(tenants, only=["acme"], settled=Settled(places))
+    assert set(registry.rejected) == {"acme"}
