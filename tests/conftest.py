@@ -51,6 +51,8 @@ def pytest_collection_finish() -> None:
     """What is imported and collected stays: the garbage collector need not walk it again and again."""
     gc.collect()
     gc.freeze()
+    # Parsers make hundreds of thousands of objects that live on: it looks at them less often.
+    gc.set_threshold(50_000, 20, 20)
 
 
 @pytest.fixture

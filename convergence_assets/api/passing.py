@@ -54,7 +54,8 @@ class Passing:
 
         try:
             if _says_too_large(scope):
-                await _discard(receive)
+                if not any(name == b"expect" for name, _ in scope["headers"]):  # who asks first sends nothing yet
+                    await _discard(receive)
                 await _refuse(answer)
                 return
             await self._app(scope, limited, answer_what_was_whole)

@@ -23,7 +23,7 @@ from convergence_assets.pipelines.sql_names import (
     unread_names,
 )
 from convergence_assets.pipelines.sql_size import oversize
-from convergence_assets.pipelines.templating import OutOfBounds, rendered
+from convergence_assets.pipelines.templating import FILTER_NAMES, OutOfBounds, rendered
 
 RUN_PARAMETERS = frozenset({
     "partition_start", "partition_end", "first_partition_date", "last_partition_date", "partition_date", "timezone",
@@ -106,7 +106,9 @@ def render(file: str, template: str, variables: Mapping[str, object]) -> str:
     try:
         return rendered(template, variables)
     except jinja2.TemplateSyntaxError as error:
-        problem = Problem(file, error.lineno, "", f"template: {error.message}")
+        asked = re.fullmatch(r"No filter named '(\w+)'\.", error.message or "")
+        filters, similar = (listing(FILTER_NAMES), nearest(asked[1], FILTER_NAMES)) if asked else (None, None)
+        problem = Problem(file, error.lineno, "", f"template: {error.message}", filters, similar)
     except jinja2.UndefinedError as error:
         found = re.fullmatch(r"'([^']+)' is undefined", str(error))
         if found:

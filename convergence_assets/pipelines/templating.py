@@ -5,7 +5,7 @@ doubled forty times. Here every round of a loop, every call and every filter cos
 text is refused before it is made.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache, wraps
@@ -22,7 +22,7 @@ MOST_STEPS = 2_000
 LONGEST_OUTPUT = 200_000
 """Characters that one rendering, or a part of it, may have."""
 _LARGEST_NUMBER = 2**128
-_FILTERS = (
+FILTER_NAMES = (
     "abs", "capitalize", "count", "d", "default", "dictsort", "first", "int", "items", "join", "last", "length", "list",
     "lower", "map", "max", "min", "reject", "replace", "reverse", "round", "select", "sort", "string", "title", "trim",
     "unique", "upper",
@@ -33,6 +33,8 @@ _METHODS = frozenset({
 })  # fmt: skip
 _STEP, _SINGLE, _READ = "__step__", "__single__", "__read__"
 _MANY = (list, tuple, dict, set, range, Iterator)
+# Not all that has a length: that of a bound value may not be asked for.
+_SIZED = (str, bytes, list, tuple, dict, set, range, ItemsView, KeysView, ValuesView)
 
 
 class OutOfBounds(Exception):
@@ -75,7 +77,7 @@ def _working() -> Iterator[None]:
 def _spend(*read: object) -> None:
     work = _WORK.get()
     if work is not None:
-        work.spend(1 + sum(len(value) for value in read if isinstance(value, Sized)) // 100)
+        work.spend(1 + sum(len(value) for value in read if isinstance(value, _SIZED)) // 100)
 
 
 def _one_step() -> str:
@@ -109,11 +111,11 @@ class _Bounded(SandboxedEnvironment):
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         _spend(left, right)
-        sizes = [len(value) for value in (left, right) if isinstance(value, Sized)]
+        sizes = [len(value) for value in (left, right) if isinstance(value, _SIZED)]
         if operator == "%" and sizes:
             raise OutOfBounds("formats a text by %, which templates do not have")
         if operator == "*" and sizes:
-            number = right if isinstance(left, Sized) else left
+            number = right if isinstance(left, _SIZED) else left
             _no_longer_than(sizes[0] * max(0, number if isinstance(number, int) else 0))
         elif operator == "+":
             _no_longer_than(sum(sizes))
@@ -217,9 +219,8 @@ def _bounded_filter(name: str, made: Callable[..., Any]) -> Callable[..., Any]:
             _no_longer_than(sum(between + (len(part) if isinstance(part, str) else 40) for part in value))
             arguments = (*arguments[:at], value, *arguments[at + 1 :])
         elif name == "replace":
-            _no_longer_than(
-                (len(value) + 1) * max((len(other) for other in others if isinstance(other, str)), default=0)
-            )
+            longest = max((len(other) for other in others if isinstance(other, str)), default=0)
+            _no_longer_than((len(str(value)) + 1) * longest)
         elif name == "string":
             _printed(value)
         _spend(value, *others)
@@ -235,5 +236,8 @@ def _bounded_range(*bounds: int) -> range:
 
 
 _BOUNDED = _Bounded(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False, finalize=_printed)
-_BOUNDED.filters = {name: _bounded_filter(name, FILTERS[name]) for name in _FILTERS} | {_SINGLE: _single, _READ: _read}
+_BOUNDED.filters = {name: _bounded_filter(name, FILTERS[name]) for name in FILTER_NAMES} | {
+    _SINGLE: _single,
+    _READ: _read,
+}
 _BOUNDED.globals = {"range": _bounded_range, _STEP: _one_step, "namespace": jinja2.utils.Namespace}

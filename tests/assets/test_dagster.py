@@ -20,6 +20,7 @@ from tests.dagster_homes import dagster_at
 BERLIN = "Europe/Berlin"
 DAY = date(2026, 3, 10)
 WEEK = [DAY + timedelta(days=n) for n in range(7)]
+THREE_DAYS = WEEK[:3]
 LINES, TOTALS = dg.AssetKey(["acme", "demo_costs", "lines"]), dg.AssetKey(["acme", "demo_costs", "totals"])
 BIN = Path(sys.executable).parent
 
@@ -123,14 +124,14 @@ def test_a_bad_tenant_is_marked_and_the_others_load_and_strict_mode_fails(projec
 @pytest.mark.live
 @pytest.mark.timeout(240)
 def test_a_backfill_from_the_ui_publishes_every_day(project: Project) -> None:
-    project.load_bills([row for day in WEEK for row in hourly(day, BERLIN, 1.25)])
+    project.load_bills([row for day in THREE_DAYS for row in hourly(day, BERLIN, 1.25)])
     with dagster_dev(environment(project)) as ask:
         launched = ask(
             """mutation($p: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $p) {
                  __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }""",
             p={
                 "assetSelection": [{"path": list(LINES.path)}, {"path": list(TOTALS.path)}],
-                "partitionNames": [d.isoformat() for d in WEEK],
+                "partitionNames": [d.isoformat() for d in THREE_DAYS],
             },
         )["launchPartitionBackfill"]
         assert launched["__typename"] == "LaunchBackfillSuccess", launched
@@ -144,4 +145,4 @@ def test_a_backfill_from_the_ui_publishes_every_day(project: Project) -> None:
             )
             status = found["partitionBackfillOrError"]["status"]
     assert status == "COMPLETED_SUCCESS"
-    assert [r["n"] for r in project.read("SELECT COUNT(*) AS n FROM acme.totals")] == [7]
+    assert [r["n"] for r in project.read("SELECT COUNT(*) AS n FROM acme.totals")] == [3]

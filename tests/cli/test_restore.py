@@ -92,6 +92,7 @@ def test_a_spoilt_day_is_put_back_what_reads_it_is_made_anew_and_the_planner_is_
 
 
 @pytest.mark.peer
+@pytest.mark.soak
 def test_a_table_that_nothing_reads_is_restored_alone_and_a_no_changes_nothing(project: Project) -> None:
     good = run(project, 1.0)
     run(project, 7.0)
@@ -106,6 +107,7 @@ def test_a_table_that_nothing_reads_is_restored_alone_and_a_no_changes_nothing(p
 
 
 @pytest.mark.peer
+@pytest.mark.soak
 def test_a_day_that_a_run_holds_or_was_asked_for_is_left_alone(project: Project) -> None:
     good = run(project, 1.0)
     run(project, 7.0)
@@ -124,6 +126,7 @@ def test_a_day_that_a_run_holds_or_was_asked_for_is_left_alone(project: Project)
 
 
 @pytest.mark.peer
+@pytest.mark.soak
 def test_where_what_reads_it_cannot_be_made_of_it_the_planner_leaves_the_day_alone_and_says_why(
     project: Project,
 ) -> None:

@@ -55,6 +55,7 @@ def test_the_embedded_warehouse_counts_what_the_frame_holds(platform: Platform, 
 
 
 @pytest.mark.peer
+@pytest.mark.soak
 def test_bigquery_counts_what_the_frame_holds_and_good_bills_cost_two_queries_a_suite(
     on_bigquery: Platform, tmp_path: Path
 ) -> None:

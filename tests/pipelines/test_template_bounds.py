@@ -86,12 +86,29 @@ def test_a_template_beyond_its_bounds_is_refused_at_its_line(template: str) -> N
         ("{{ {'a': 'b'}['a'] }}{{ {'a': 'b'}.get('a') }}", "bb"),
         ("{{ table if on else 'other' }}{{ 'yes' if table in ['costs'] }}", "costsyes"),
         ("{% if bound == 'value' and bound %}c{% endif %}", "c"),
+        ("{% if bound | default('x') == 'value' %}d{% endif %}", "d"),
+        ("{% macro m(a) %}{{ 'is' if a == 'value' }}{% endmacro %}{{ m(bound) }}", "is"),
+        ("{% for v in ['value', 'other'] if v == bound %}{{ v }}{% endfor %}", "value"),
         ("{{ '0123456789' * 3 }}", "012345678901234567890123456789"),
     ],
 )
 def test_ordinary_templates_render(template: str, rendered: str) -> None:
     given = {"on": True, "table": "costs", "number": 7, "bound": BoundOnly("value")}
     assert render("x.sql", template, given) == rendered
+
+
+@pytest.mark.parametrize("template", ["{{ bound }}", "{{ bound ~ 'x' }}", "{{ bound | upper }}"])
+def test_a_bound_value_is_never_printed(template: str) -> None:
+    with pytest.raises(TemplateError, match="never printed into SQL"):
+        render("x.sql", template, {"bound": BoundOnly("value")})
+
+
+def test_a_filter_that_templates_do_not_have_is_named_with_the_nearest_one() -> None:
+    with pytest.raises(TemplateError) as caught:
+        render("x.sql", "SELECT 1\n, {{ 'a' | uper }}", {})
+    (problem,) = caught.value.problems
+    assert (problem.line, problem.suggestion) == (2, "upper")
+    assert "join" in (problem.expected or "")
 
 
 def test_a_second_rendering_has_steps_of_its_own() -> None:
