@@ -59,7 +59,7 @@ RULES: list[tuple[str, str, str, str]] = [
     ("costs_daily.sql", "@floor", "{{ flor }}", "flor: unknown template variable"),
     ("costs_daily.sql", "@floor", "{{ floor }}", "bound as @name and never printed"),
     ("costs_daily.sql", "@floor", "{{ region | upper }}", "bound as @name and never printed"),
-    ("costs_daily.sql", "@floor", "{{ '{}'.format(region) }}", "bound as @name and never printed"),
+    ("costs_daily.sql", "@floor", "{{ '{}'.format(region) }}", "attribute 'format' of 'str' object is unsafe"),
     ("costs_daily.sql", "@floor", "{{ floor | int }}", "bound as @name and never printed"),
     ("costs_daily.sql", "@floor", "{% if region %}1", "template: .*endif"),
     ("costs_daily.sql", "@floor", "{{ region.__class__ }}", "template: "),
