@@ -50,7 +50,7 @@ class Connections:
         return True
 
     def waits(self, connection: "BoundedProtocol") -> None:
-        """It has sent no whole request, and is to."""
+        """It has sent no whole request, or none since its last one was answered."""
         if connection in self._waiting:
             return
         if self._waiting_of[connection.address] >= self._of_an_address:
@@ -117,6 +117,12 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_complete()
         self.open_connections.arrived(self)
         self._expect_nothing()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.cycle.response_complete and not self.transport.is_closing():
+            # uvicorn bounds how long it may be idle; others need not wait for that.
+            self.open_connections.waits(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._expect_nothing()

@@ -105,6 +105,20 @@ def test_others_are_answered_while_hundreds_send_half_a_request(
             made.close()
 
 
+def test_connections_that_are_kept_idle_make_room_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "Connections", lambda: Connections(10))
+    whole = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    with serving_at(tmp_path) as service:
+        idle = []
+        for _ in range(25):
+            idle.append(connected(service, whole))
+            assert idle[-1].recv(65536).startswith(b"HTTP/1.1 200")
+        idle[-1].sendall(whole)
+        assert idle[-1].recv(65536).startswith(b"HTTP/1.1 200"), "the newest are kept"
+        for made in idle:
+            made.close()
+
+
 def test_where_all_are_being_answered_one_more_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = Connections(2)
     monkeypatch.setattr(serving, "Connections", lambda: made)
