@@ -52,6 +52,8 @@ def read_folder(tenants: str, only: Collection[str] | None = None) -> Folder:
             why = raw.strerror or type(raw).__name__
             problem = Problem(f"{tenants.rstrip('/')}/{path}", None, "", f"cannot be read: {why}")
             folder.unreadable.setdefault(first, []).append(problem)
+            if rest:
+                folder.tenants.setdefault(first, {})
         elif raw is not None:
             files = folder.tenants.setdefault(first, {}) if rest else folder.beside
             files[rest or first] = raw
