@@ -91,11 +91,11 @@ Admin = Annotated[Operator, Depends(_operator)]
 Here = Annotated[Deployment, Depends(deployment_of)]
 
 
-def is_secret(secret: str | None, wanted: str | None) -> bool:
+def is_secret(secret: str | None, expected: str | None) -> bool:
     """In constant time; nothing is the secret where none is set."""
     # Digests are of one length: not even that of the key can be measured.
-    is_it = hmac.compare_digest(_digest(secret or ""), _digest(wanted or ""))
-    return bool(wanted and secret and is_it)
+    is_it = hmac.compare_digest(_digest(secret or ""), _digest(expected or ""))
+    return bool(expected and secret and is_it)
 
 
 def _address(request: Request) -> str:

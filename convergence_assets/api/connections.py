@@ -5,7 +5,6 @@ request would keep its connection, and a file descriptor, for ever.
 """
 
 import asyncio
-import logging
 import resource
 from collections import Counter
 from typing import Any
@@ -25,7 +24,6 @@ OF_AN_ADDRESS = 500
 """Connections whose request has not arrived. A load balancer is one address, so that this is no small number."""
 _FILES_LEFT = 0.5
 """Of the process's file descriptors: the stores need some too."""
-_log = logging.getLogger(__name__)
 _LATE = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _FULL = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nretry-after: 5\r\nconnection: close\r\n\r\n"
 
@@ -33,10 +31,9 @@ _FULL = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nretry-after: 
 class Connections:
     """Those that are open. Whoever has waited longest for the rest of a request makes room for a new one."""
 
-    def __init__(self, most: int | None = None, of_an_address: int = OF_AN_ADDRESS) -> None:
+    def __init__(self, most: int | None = None) -> None:
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._most = most or max(10, min(MOST, int(files * _FILES_LEFT)))
-        self._of_an_address = min(of_an_address, self._most)
         self._open: set[BoundedProtocol] = set()
         self._waiting: dict[BoundedProtocol, None] = {}
         self._waiting_of = Counter[str]()
@@ -53,7 +50,7 @@ class Connections:
         """It has sent no whole request, or none since its last one was answered."""
         if connection in self._waiting:
             return
-        if self._waiting_of[connection.address] >= self._of_an_address:
+        if self._waiting_of[connection.address] >= OF_AN_ADDRESS:
             self._close_oldest(connection.address)
         self._waiting[connection] = None
         self._waiting_of[connection.address] += 1

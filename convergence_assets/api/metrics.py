@@ -45,8 +45,8 @@ def _may_read(request: Request, settings: Settings) -> bool:
             return True
     except ValueError:  # a Unix socket has no address
         pass
-    said = request.headers.get("authorization", "").removeprefix("Bearer ")
-    return is_secret(said, settings.metrics_token) or is_secret(said, settings.admin_key)
+    token = request.headers.get("authorization", "").removeprefix("Bearer ")
+    return is_secret(token, settings.metrics_token) or is_secret(token, settings.admin_key)
 
 
 def _seen(deployment: Deployment) -> Seen:

@@ -139,7 +139,7 @@ def resolve_tables(sql: str, names: Names) -> str:
 
 
 def _named(text: str, references: Sequence[TableReference], names: Names) -> str:
-    places = [(r.start, r.end, _relation(text, r, names.tables[r.name])) for r in references]
+    places = [(r.start, r.end, _relation(r, names.tables[r.name])) for r in references]
     if names.columns:
         places += [
             (token.start, token.end + 1, names.columns[token.text.lower()])
@@ -151,7 +151,7 @@ def _named(text: str, references: Sequence[TableReference], names: Names) -> str
     return text
 
 
-def _relation(text: str, reference: TableReference, relation: str) -> str:
+def _relation(reference: TableReference, relation: str) -> str:
     """A query in a table's place keeps the table's name where the text gives it no other."""
     if not relation.startswith("("):
         return relation
@@ -193,8 +193,8 @@ def _compiled(file: str, text: str, lines: tuple[int, ...]) -> CompiledSql:
 
 def _parsed(file: str, text: str, lines: tuple[int, ...]) -> exp.Query:
     if too_much := oversize(text):
-        at, said, expected = too_much
-        raise TemplateError((Problem(file, lines[min(at, len(lines)) - 1] if lines else 1, "", said, expected),))
+        at, message, expected = too_much
+        raise TemplateError((Problem(file, lines[min(at, len(lines)) - 1] if lines else 1, "", message, expected),))
     try:
         statements = [s for s in sqlglot.parse(text, read="bigquery") if s is not None]
     except sqlglot.errors.SqlglotError as error:

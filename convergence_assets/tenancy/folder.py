@@ -10,7 +10,11 @@ from convergence_assets.tenancy.local_files import (
     LARGEST_FILE,
     LARGEST_FOLDER,
     MOST_FILES,
+    NO_TEXT,
     READ,
+    TOO_LARGE,
+    TOO_MANY,
+    TOO_MUCH,
     Refused,
     content_of,
     files_of,
@@ -82,7 +86,7 @@ def _local(root: Path, only: Collection[str] | None) -> Iterator[tuple[str, byte
         if not is_text(folder.name):
             shown = folder.name.encode("utf-8", "backslashreplace").decode()
             yield shown, None
-            yield f"{shown}/", Refused("its name is not UTF-8, or has control characters")
+            yield f"{shown}/", Refused(NO_TEXT)
             continue
         yield folder.name, None
         yield from ((f"{folder.name}/{path}", content) for path, content in files_of(folder, root))
@@ -121,11 +125,11 @@ def _beyond_bounds(paths: Mapping[str, str], sizes: Mapping[str, int]) -> Iterat
         files[tenant] += 1
         read[tenant] += size
         if size > LARGEST_FILE:
-            yield stored, Refused(f"it has more than {LARGEST_FILE // 1000} kB")
+            yield stored, Refused(TOO_LARGE)
         elif tenant and files[tenant] > MOST_FILES:
-            yield stored, Refused(f"the folder has more than {MOST_FILES} files")
+            yield stored, Refused(TOO_MANY)
         elif tenant and read[tenant] > LARGEST_FOLDER:
-            yield stored, Refused(f"the folder's files have more than {LARGEST_FOLDER // 1000} kB")
+            yield stored, Refused(TOO_MUCH)
 
 
 def _all_there(shown: str, only: Collection[str], known: Collection[str]) -> None:

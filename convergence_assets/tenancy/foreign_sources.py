@@ -1,6 +1,6 @@
 """Sources that lie in another tenant's dataset, which a tenant reads by the operator's grant alone (SECURITY.md)."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
@@ -10,6 +10,7 @@ from convergence_assets.tenancy.models import Access, is_reserved
 from convergence_assets.warehouse.schema import TableRef
 
 _SCHEMA_VIEWS = "information_schema"
+_A_TABLE = "a table that is no other tenant's"
 
 
 def unreadable(source: Source) -> Iterator[Problem]:
@@ -22,14 +23,34 @@ def unreadable(source: Source) -> Iterator[Problem]:
             yield replace(source.declared, message=f"{name} is the platform's own", expected=_A_TABLE)
 
 
-def foreign(
-    tenant: Tenant, owners: Mapping[str, Iterable[str]], access: Access | None, own_project: str | None
-) -> Iterator[Problem]:
-    """A problem for each source that is another tenant's and not granted.
+class Owners:
+    """Whose each dataset is.
 
-    `owners` are the datasets of the other tenants by tenant, each as `project.dataset`, or as `dataset` in
-    `own_project`, the deployment's.
+    A name without a project is in `own_project`, the deployment's; where that is not known, it may be in any.
     """
+
+    def __init__(self, own_project: str | None) -> None:
+        self._own_project = own_project
+        self._by_dataset: dict[str, list[tuple[str | None, str]]] = {}
+
+    def add(self, tenant_id: str, dataset: str) -> None:
+        """`dataset` is `project.dataset`, or `dataset`."""
+        project, _, name = dataset.rpartition(".")
+        self._by_dataset.setdefault(name.lower(), []).append((project or self._own_project, tenant_id))
+
+    def other_owner(self, table: TableRef, tenant: Tenant) -> str | None:
+        """The tenant in whose dataset a table lies, None where that is nobody, or the one that asks."""
+        if table.dataset.lower() == tenant.dataset.lower():
+            return None
+        read_from = table.project or self._own_project
+        for project, owner in self._by_dataset.get(table.dataset.lower(), ()):
+            if owner != tenant.tenant_id and (project == read_from or None in (project, read_from)):
+                return owner
+        return None
+
+
+def foreign(tenant: Tenant, owners: Owners, access: Access | None) -> Iterator[Problem]:
+    """A problem for each source that is another tenant's and not granted."""
     granted = [pattern.lower() for pattern in access.tables] if access else []
     seen = set[tuple[str, str]]()
     for source in (s for pipeline in tenant.pipelines for step in pipeline.steps for s in step.sources.values()):
@@ -37,12 +58,7 @@ def foreign(
             if (source.name, name) in seen or any(fnmatchcase(name.lower(), pattern) for pattern in granted):
                 continue
             seen.add((source.name, name))
-            table = TableRef.parse(name)
-            if table.dataset.lower() == tenant.dataset.lower():
-                continue
-            owner = next(
-                (o for o, datasets in owners.items() if any(_lies_in(table, d, own_project) for d in datasets)), None
-            )
+            owner = owners.other_owner(TableRef.parse(name), tenant)
             if owner is not None:
                 grant = f"access: {{{tenant.tenant_id}: {{tables: [{name}]}}}}"
                 yield replace(
@@ -50,13 +66,3 @@ def foreign(
                     message=f"{name} is in the dataset of tenant {owner}",
                     expected=f"{_A_TABLE}, or the operator's line in _defaults.yaml: {grant}",
                 )
-
-
-_A_TABLE = "a table that is no other tenant's"
-
-
-def _lies_in(table: TableRef, dataset: str, own_project: str | None) -> bool:
-    """Where the deployment's project is not known, a name without one may be in any."""
-    project, _, name = dataset.rpartition(".")
-    projects = {table.project or own_project, project or own_project}
-    return (len(projects) == 1 or None in projects) and table.dataset.lower() == name.lower()

@@ -14,6 +14,11 @@ MOST_FILES = 500
 MOST_ENTRIES = 5_000
 """Files and folders, those that nobody reads included."""
 DEEPEST = 8
+TOO_LARGE = f"it has more than {LARGEST_FILE // 1000} kB"
+TOO_MANY = f"the folder has more than {MOST_FILES} files"
+TOO_MUCH = f"the folder's files have more than {LARGEST_FOLDER // 1000} kB"
+NO_TEXT = "its name is not UTF-8, or has control characters"
+_LEADS_OUT = "it is a link that leads out of the tenant's folder"
 
 
 class Refused(OSError):
@@ -39,12 +44,12 @@ def files_of(folder: Path, root: Path) -> Iterator[tuple[str, bytes | OSError]]:
             continue
         files += 1
         if files > MOST_FILES:
-            yield shown, Refused(f"the folder has more than {MOST_FILES} files")
+            yield shown, Refused(TOO_MANY)
             return
         content = own.content(folder / path)
         left -= 0 if isinstance(content, OSError) else len(content)
         if left < 0:
-            yield shown, Refused(f"the folder's files have more than {LARGEST_FOLDER // 1000} kB")
+            yield shown, Refused(TOO_MUCH)
             return
         yield shown, content
 
@@ -63,7 +68,7 @@ def content_of(path: Path) -> bytes | OSError:
             raw = file.read(LARGEST_FILE + 1)
         except OSError as error:
             return error
-    return Refused(f"it has more than {LARGEST_FILE // 1000} kB") if len(raw) > LARGEST_FILE else raw
+    return Refused(TOO_LARGE) if len(raw) > LARGEST_FILE else raw
 
 
 def is_text(name: str) -> bool:
@@ -79,7 +84,7 @@ class _Own:
         self._folder, self._root = os.path.realpath(folder), os.path.realpath(root)
 
     def content(self, path: Path) -> bytes | OSError:
-        return content_of(path) if self.holds(path) else Refused("it is a link that leads out of the tenant's folder")
+        return content_of(path) if self.holds(path) else Refused(_LEADS_OUT)
 
     def holds(self, path: Path) -> bool:
         real = os.path.realpath(path)
@@ -115,15 +120,15 @@ def _walked(folder: Path, own: _Own) -> Iterator[tuple[Path, OSError | None]]:
             elif path.is_dir():
                 below.append(within / name)
             elif path.suffix in READ:
-                why = None if is_text(name) else Refused("its name is not UTF-8, or has control characters")
+                why = None if is_text(name) else Refused(NO_TEXT)
                 yield within / name, why
         for path in reversed(below):
             if len(path.parts) > DEEPEST:
                 yield path, Refused(f"folders lie more than {DEEPEST} levels deep")
             elif not own.holds(folder / path):
-                yield path, Refused("it is a link that leads out of the tenant's folder")
+                yield path, Refused(_LEADS_OUT)
             elif not is_text(path.name):
-                yield path, Refused("its name is not UTF-8, or has control characters")
+                yield path, Refused(NO_TEXT)
             else:
                 waiting.append(path)
 

@@ -18,7 +18,7 @@ from convergence_assets.tenancy.building import build_tenant, version_of
 from convergence_assets.tenancy.datasets import conflicts, share
 from convergence_assets.tenancy.description import dataset_of
 from convergence_assets.tenancy.folder import Files, Folder, read_folder
-from convergence_assets.tenancy.foreign_sources import foreign
+from convergence_assets.tenancy.foreign_sources import Owners, foreign
 from convergence_assets.tenancy.model import AlertRoute, Rejection, Tenant, TenantRegistry
 from convergence_assets.tenancy.models import Defaults
 from convergence_assets.tenancy.secrets import Secret
@@ -99,6 +99,7 @@ class _Loading:
     rejected: dict[str, tuple[Problem, ...]] = field(default_factory=dict)
     served: dict[str, Tenant] = field(default_factory=dict)
     _accepted: dict[str, Tenant | None] = field(default_factory=dict)
+    _owners: Owners = field(default_factory=lambda: Owners(None))
 
     def registry(self) -> TenantRegistry:
         raw, defaults = self._defaults()
@@ -183,18 +184,19 @@ class _Loading:
             yield Problem(file, line, key, message, expected)
 
     def _refuse_foreign_sources(self, defaults: Defaults) -> None:
+        """A load of some tenants knows the others by where they have published."""
+        self._owners = Owners(self.settled.own_project)
+        for tenant_id, place in self.settled.places.items():
+            self._owners.add(tenant_id, place.dataset)
+        for tenant in self.built.values():
+            self._owners.add(tenant.tenant_id, dataset_of(tenant, self.settled.own_project))
         for tenant_id in list(self.built):
             if problems := self._foreign(self.built[tenant_id], defaults):
                 self.rejected[tenant_id] = tuple(problems)
                 del self.built[tenant_id]
 
     def _foreign(self, tenant: Tenant, defaults: Defaults) -> list[Problem]:
-        """A load of some tenants knows the others by where they have published."""
-        owners = {name: [place.dataset] for name, place in self.settled.places.items()}
-        for other in self.built.values():
-            owners.setdefault(other.tenant_id, []).append(dataset_of(other, self.settled.own_project))
-        owners.pop(tenant.tenant_id, None)
-        return list(foreign(tenant, owners, defaults.access.get(tenant.tenant_id), self.settled.own_project))
+        return list(foreign(tenant, self._owners, defaults.access.get(tenant.tenant_id)))
 
     def _settle_datasets(self, raw: bytes, defaults: Defaults) -> None:
         def accepted(tenant_id: str) -> Tenant | None:

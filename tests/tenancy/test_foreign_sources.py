@@ -32,6 +32,13 @@ def test_another_tenants_dataset_is_refused_at_the_line_that_names_it(tenants: P
     assert f"access: {{acme: {{tables: [{table}]}}}}" in (problem.expected or "")
 
 
+def test_the_dataset_of_a_tenant_that_is_refused_itself_is_no_more_open(tenants: Path, edit: Edit) -> None:
+    edit("acme/tenant.yaml", EXPORT, "globex.gcp_cost_daily")
+    edit("initech/tenant.yaml", "export_table: initech_billing_export", "export_table: acme # ")
+    edit("initech/tenant.yaml", "export_table: acme # ", "export_table: acme.bills # ")
+    assert set(loaded(tenants).rejected) == {"acme", "initech"}
+
+
 def test_one_of_a_list_is_found_too(tenants: Path, edit: Edit) -> None:
     edit("acme/tenant.yaml", EXPORT, f"[{EXPORT}, initech.gcp_focus]")
     (problem,) = loaded(tenants).problems
