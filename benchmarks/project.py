@@ -19,7 +19,7 @@ from convergence_assets.warehouse.interface import Job, SourceFile
 from convergence_assets.warehouse.schema import TableRef
 
 TENANTS = Path(__file__).parents[1] / "tenants"
-SECRETS = {"ACME_SLACK_URL": "https://alerts.example/acme"}
+SECRETS = {"ACME__SLACK_URL": "https://alerts.example/acme"}
 
 
 @contextmanager

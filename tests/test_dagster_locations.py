@@ -57,7 +57,7 @@ print(assets, checks, alive["AssetNodeSnap"], alive["AssetCheckNodeSnap"], alive
 
 def test_the_snapshot_of_a_location_is_let_go(tmp_path: Path) -> None:
     home = {"CONVERGENCE_HOME": str(tmp_path), "CONVERGENCE_TENANTS": str(ROOT / "tenants")}
-    environ = os.environ | home | {"ACME_SLACK_URL": "https://alerts.example/acme"}
+    environ = os.environ | home | {"ACME__SLACK_URL": "https://alerts.example/acme"}
     said = subprocess.run(
         [sys.executable, "-W", "error::dagster.BetaWarning", "-c", SNAPSHOT_IS_LET_GO],
         env=environ, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True,

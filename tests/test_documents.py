@@ -25,11 +25,18 @@ from convergence_assets.operations.stuck import StuckKind
 from convergence_assets.pipelines.checking import check
 from convergence_assets.pipelines.models import PipelineSpec, SuiteSpec
 from convergence_assets.pipelines.yaml_source import read_yaml
-from convergence_assets.tenancy.models import Alerts, TenantSpec
+from convergence_assets.tenancy.models import Alerts, Defaults, TenantSpec
+from convergence_assets.tenancy.registry import checked_defaults
 from convergence_assets.warehouse.errors import ERROR_CLASSES
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "ARCHITECTURE.md",
+    ROOT / "SECURITY.md",
+    ROOT / "CHANGELOG.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 TEXT = {d: d.read_text() for d in DOCUMENTS}
 RUNBOOK = ROOT / "docs" / "RUNBOOK.md"
 _FENCED = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
@@ -186,6 +193,10 @@ def test_the_files_shown_in_the_documents_are_accepted() -> None:
             data = yaml.safe_load(block)
             if data.keys() == {"alerts"}:
                 Alerts.model_validate(data["alerts"])
+                continue
+            if data.keys() <= Defaults.model_fields.keys():
+                value, problems = checked_defaults(document.name, (ROOT / "tenants/_defaults.yaml").read_bytes(), data)
+                assert value is not None, [p.render() for p in problems]
                 continue
             model = TenantSpec if "tenant_id" in data else PipelineSpec if "steps" in data else SuiteSpec
             if "pipelines" in data and "tenant_id" not in data:

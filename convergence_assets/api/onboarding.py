@@ -22,6 +22,7 @@ from convergence_assets.operations.onboarding import (
     plan,
 )
 from convergence_assets.tenancy.folder import UnreadableFolder
+from convergence_assets.tenancy.grants import in_one_line
 from convergence_assets.tenancy.onboarding_files import ReadOnlyPlace
 from convergence_assets.warehouse.errors import WarehouseError
 
@@ -81,6 +82,11 @@ def _onboarded(here: Deployment, operator: Operator, said: WantedTenant) -> Onbo
     return OnboardedTenant.of(planned, None if said.only_plan else _made(here, operator, said, planned))
 
 
+def _lines(planned: Onboarding) -> str:
+    lines = planned.lines
+    return f"write {in_one_line(lines.grant)} into {lines.file.shown}, " if lines else ""
+
+
 def _made(here: Deployment, operator: Operator, said: WantedTenant, planned: Onboarding) -> Onboarded:
     def tell(what: str) -> None:
         _log.info("onboarding %s: %s", said.tenant_id, what)
@@ -93,7 +99,7 @@ def _made(here: Deployment, operator: Operator, said: WantedTenant, planned: Onb
         file = planned.file.shown
         raise _refused(
             409, "read_only", [f"{file}: {error.strerror}. Nothing was changed"],
-            "commit `content` there as `file`, then the same request makes the tables",
+            f"{_lines(planned)}commit `content` there as `file`, then the same request makes the tables",
             file=file, content=planned.content.decode(),
         ) from None  # fmt: skip
     except OnboardingFailed as error:

@@ -17,7 +17,7 @@ _WANTED: JsonDict = {
     "tenant_id": "hooli", "display_name": "Hooli", "timezone": "America/Los_Angeles", "templates": ["gcp_billing"],
     "with": {"gcp_billing": {"export_table": "hooli_export.gcp_billing_export_resource_v1_01A2B3_C4D5E6_F7A8B9"}},
     "start_date": "2026-10-01", "owners": ["finops@hooli.example"],
-    "alert_routes": ["critical,warning=${env:HOOLI_SLACK}"],
+    "alert_routes": ["critical,warning=${env:HOOLI__SLACK}"],
 }  # fmt: skip
 _SCHEDULE: JsonDict = {
     "pipeline_id": "gcp_billing", "schedule": "0 6 * * *", "timezone": "America/Los_Angeles",
@@ -25,7 +25,7 @@ _SCHEDULE: JsonDict = {
 }  # fmt: skip
 _PLAN: JsonDict = {
     "tenant_id": "hooli", "file": "tenants/hooli/tenant.yaml",
-    "content": "tenant_id: hooli # equals the folder's name\n…", "dataset": "hooli", "project": None,
+    "content": "tenant_id: hooli # equals the folder's name\n…", "grants": {}, "dataset": "hooli", "project": None,
     "location": None, "tables": ["hooli.gcp_cost_daily"], "assets": ["hooli/gcp_billing/gcp_cost_daily"],
     "schedules": [_SCHEDULE], "bytes_a_day": None,
 }  # fmt: skip
@@ -95,6 +95,7 @@ class PlannedTenant(BaseModel):
     tenant_id: str
     file: str
     content: str
+    grants: dict[str, dict[str, Any]] = Field(description="What is written into _defaults.yaml: by its key, by tenant")
     dataset: str
     project: str | None
     location: str | None

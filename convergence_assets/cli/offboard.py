@@ -13,7 +13,7 @@ from convergence_assets.cli.choosing import tenant_of
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy import onboarding
 from convergence_assets.tenancy.model import Tenant
-from convergence_assets.tenancy.onboarding_files import ReadOnlyPlace, TenantFile
+from convergence_assets.tenancy.onboarding_files import ReadOnlyPlace, TenantsFile
 from convergence_assets.tenancy.registry import load_tenants
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def offboard(
         )
     if delete_data:
         _refuse_while_at_work(settings, tenant)
-    file = TenantFile(settings.tenants, tenant)
+    file = TenantsFile(settings.tenants, f"{tenant}/{onboarding.TENANT_FILE}")
     raw = file.read() or b""
     edited = onboarding.disabled(file.shown, raw, f"offboarded {datetime.now(UTC):%Y-%m-%d}")
     if edited is None:
@@ -71,7 +71,7 @@ def offboard(
 
 
 def _show(
-    settings: Settings, tenant: Tenant, file: TenantFile, deleted: "Deleted | None", done: str | None,
+    settings: Settings, tenant: Tenant, file: TenantsFile, deleted: "Deleted | None", done: str | None,
     next_step: str | None, *, changed: bool, as_json: bool,
 ) -> None:  # fmt: skip
     stays = list(_stays(settings, tenant, deleted))
@@ -157,7 +157,7 @@ def _active_keys(settings: Settings, tenant_id: str) -> int:
     return Keys(ControlStore.open(settings)).active().get(tenant_id, 0)
 
 
-def _hand_out(file: TenantFile, edited: bytes, why: str, *, as_json: bool) -> None:
+def _hand_out(file: TenantsFile, edited: bytes, why: str, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps({"outcome": "handed_out", "file": file.shown, "content": edited.decode()}))
         return

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy import onboarding
+from convergence_assets.tenancy.grants import in_one_line
 from convergence_assets.tenancy.onboarding import Wanted
 
 if TYPE_CHECKING:
@@ -234,6 +235,8 @@ class _Showing:
         self._line("file", planned.file.shown)
         for text in planned.content.decode().splitlines():
             self._line("", text)
+        if planned.lines:
+            self._line("allows", f"{in_one_line(planned.lines.grant)}, in {planned.lines.file.shown}")
         place = tenant.dataset if tenant.project is None else f"{tenant.project}.{tenant.dataset}"
         self._line("dataset", place + (f" in {tenant.location}" if tenant.location else ""))
         self._line("tables", ", ".join(ref.table for ref, _ in planned.tables))
@@ -277,6 +280,8 @@ class _Showing:
 
     def handed_out(self, planned: "Onboarding", why: str) -> None:
         file, again = planned.file.shown, "commit the file there, then the same command again makes the tables"
+        if planned.lines:
+            again = f"write {in_one_line(planned.lines.grant)} into {planned.lines.file.shown}, {again}"
         self._said |= {"file": file, "content": planned.content.decode(), "next": [again]}
         self._complain(f"{file}: {why}. Nothing was changed. Next: {again}.")
         if not self._as_json:

@@ -14,8 +14,9 @@ from convergence_assets.cli.onboard import onboard
 from convergence_assets.cli.tables import print_table, prose
 from convergence_assets.pipelines.problems import nearest
 from convergence_assets.settings import Settings
+from convergence_assets.tenancy.grants import in_lines
 from convergence_assets.tenancy.model import Tenant, TenantRegistry
-from convergence_assets.tenancy.registry import load_tenants
+from convergence_assets.tenancy.registry import grants_needed, load_tenants
 
 tenants = typer.Typer(name="tenants", help="Who is served, onboarding, and its end.", no_args_is_help=True)
 tenants.command()(onboard)
@@ -75,6 +76,26 @@ def show(
         for text in _lines(said):
             typer.echo(text)
     raise typer.Exit(1 if said["status"] == "rejected" else 0)
+
+
+@tenants.command()
+def grants(
+    as_json: Annotated[bool, typer.Option("--json", help="The same as one JSON object")] = False,
+) -> None:
+    """The lines that tenants/_defaults.yaml lacks for what today's tenants ask for; nothing is changed.
+
+    Exit code 1 where there are any. Read each before you add it: it is what you allow.
+
+    Example: convergence tenants grants
+    """
+    needed = grants_needed(Settings.from_env())
+    if as_json:
+        typer.echo(json.dumps(needed))
+    elif needed:
+        typer.echo(in_lines(needed), nl=False)
+    else:
+        typer.echo("no tenant asks for what it is not allowed", err=True)
+    raise typer.Exit(1 if needed else 0)
 
 
 def _all(settings: Settings) -> Iterator[dict[str, Any]]:

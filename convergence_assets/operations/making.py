@@ -14,6 +14,7 @@ from convergence_assets.control.store import ControlStore
 from convergence_assets.operations.code_location import reloaded
 from convergence_assets.operations.onboarding import Onboarded, Onboarding, OnboardingFailed, TenantStands
 from convergence_assets.settings import Settings
+from convergence_assets.tenancy.grants import in_one_line
 from convergence_assets.tenancy.onboarding_files import Occupied, ReadOnlyPlace
 from convergence_assets.warehouse.errors import WarehouseError
 from convergence_assets.warehouse.schema import Dataset, TableRef
@@ -33,11 +34,13 @@ def apply(
     """
     making = _Making(planned, settings, Deed(created_by, "tenant.onboard", "done", address=address), tell)
     try:
+        making.lines()
         making.file()
         making.tables()
         secret = making.key()
         making.noted()
     except (ReadOnlyPlace, TenantStands):
+        making.undo_lines([], [])
         raise
     except Exception as error:
         raise OnboardingFailed(making.step, error, *making.undo()) from error
@@ -62,10 +65,24 @@ class _Making:
         self._tell = tell
         self._dataset = Dataset(tenant.dataset, tenant.project)
         self._wrote_file = False
+        self._wrote_lines = False
         self._made: list[TableRef] = []
         self._changed: list[str] = []
         self._makes_dataset = False
         self._key_id: str | None = None
+
+    def lines(self) -> None:
+        """The operator's, first of all: without them the tenant's file is refused."""
+        lines = self._planned.lines
+        if lines is None:
+            return
+        self.step = f"writing {lines.file.shown}"
+        try:
+            lines.file.replace(lines.before, lines.after)
+        except Occupied as error:
+            raise TenantStands([f"{lines.file.shown} {error.strerror}"], "the same command again") from error
+        self._wrote_lines = True
+        self._did(f"wrote into {lines.file.shown}: {in_one_line(lines.grant)}")
 
     def file(self) -> None:
         self.step = f"writing {self._planned.file.shown}"
@@ -125,6 +142,7 @@ class _Making:
                 undone.append(f"removed {file.shown}")
             except OSError as error:
                 left.append(f"{file.shown}, which cannot be removed ({error}): remove it")
+        self.undo_lines(undone, left)
         if self._key_id:
             try:
                 Keys(ControlStore.open(self._settings)).revoke(self._key_id, self._deed.actor)
@@ -139,6 +157,17 @@ class _Making:
         ):  # the store may be why the step failed; what was taken back is to be told all the same
             self._note(f"failed: {self.step}")
         return undone, left
+
+    def undo_lines(self, undone: list[str], left: list[str]) -> None:
+        """Take the operator's lines out again, where nobody has changed their file meanwhile."""
+        lines = self._planned.lines
+        if not self._wrote_lines or lines is None:
+            return
+        try:
+            lines.file.replace(lines.after, lines.before)
+            undone.append(f"took {in_one_line(lines.grant)} out of {lines.file.shown}")
+        except OSError as error:
+            left.append(f"{in_one_line(lines.grant)} in {lines.file.shown} ({error.strerror}): take it out")
 
     def next_steps(self) -> list[str]:
         """What is left to do for whoever onboarded, after the code location was loaded anew where that can be done."""

@@ -10,17 +10,16 @@ from typing import Any
 from convergence_assets.assets.dry_run import StepEstimate, dry_run
 from convergence_assets.assets.translation import table_schema, target_table
 from convergence_assets.ledger.tables import TABLES
-from convergence_assets.pipelines.checking import check
-from convergence_assets.pipelines.yaml_source import read_yaml
 from convergence_assets.scheduling.targets import targets_of
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy import onboarding
 from convergence_assets.tenancy.folder import Files, Folder, read_folder
+from convergence_assets.tenancy.grants import Grant, in_one_line, merged, written
 from convergence_assets.tenancy.model import Tenant
-from convergence_assets.tenancy.models import Defaults
+from convergence_assets.tenancy.models import DEFAULTS_FILE
 from convergence_assets.tenancy.onboarding import TENANT_FILE, Wanted
-from convergence_assets.tenancy.onboarding_files import TenantFile
-from convergence_assets.tenancy.registry import DEFAULTS_FILE, load_registry
+from convergence_assets.tenancy.onboarding_files import TenantsFile
+from convergence_assets.tenancy.registry import checked_defaults, load_registry
 from convergence_assets.warehouse.schema import TableRef, TableSchema
 
 
@@ -61,13 +60,24 @@ class Asked:
 
 
 @dataclass(frozen=True)
+class OperatorLines:
+    """What `_defaults.yaml` is to say so that a tenant may have what was asked for: its text `before` and `after`."""
+
+    file: TenantsFile
+    grant: Grant
+    before: bytes
+    after: bytes
+
+
+@dataclass(frozen=True)
 class Onboarding:
     """What would be made. `stands` says that the file is there already and says the same."""
 
     tenant: Tenant
-    file: TenantFile
+    file: TenantsFile
     content: bytes
     stands: bool
+    lines: OperatorLines | None
     asked: tuple[Asked, ...]
     estimates: tuple[StepEstimate, ...]
 
@@ -93,6 +103,7 @@ class Onboarding:
             "file": self.file.shown,
             "content": self.content.decode(),
             "stands": self.stands,
+            "grants": dict(self.lines.grant) if self.lines else {},
             "dataset": tenant.dataset,
             "project": tenant.project,
             "location": tenant.location,
@@ -140,15 +151,15 @@ def plan(wanted: Wanted, settings: Settings, now: datetime) -> Onboarding:
     elif absent := onboarding.missing(wanted, files):
         raise OnboardingRefused([f"{name} is missing" for name in absent], "say it")
     content = raw if raw is not None else onboarding.rendered(wanted).encode()
-    tenant = _checked(wanted, content, settings, folder, now)
+    tenant, grant = _checked(wanted, content, settings, folder, now)
     with tempfile.TemporaryDirectory(prefix="convergence-plan-") as scratch:
         # Of its own home: what a plan has looked at is not remembered, and no dataset is made.
         estimates = dry_run([tenant], replace(settings, home=Path(scratch)), now=now, progress=lambda: None)
     wrong = [estimate.problem.render() for estimate in estimates if estimate.problem]
     if wrong:
         raise OnboardingRefused(wrong, "correct the query or what it reads, then the same command")
-    file = TenantFile(settings.tenants, tenant.tenant_id)
-    return Onboarding(tenant, file, content, raw is not None, _asked(tenant, now), tuple(estimates))
+    file, lines = TenantsFile(settings.tenants, f"{tenant.tenant_id}/{TENANT_FILE}"), _lines(settings, folder, grant)
+    return Onboarding(tenant, file, content, raw is not None, lines, _asked(tenant, now), tuple(estimates))
 
 
 def _refuse_another(wanted: Wanted, file: str, raw: bytes) -> None:
@@ -164,28 +175,41 @@ def _refuse_another(wanted: Wanted, file: str, raw: bytes) -> None:
         )
 
 
-def _checked(wanted: Wanted, content: bytes, settings: Settings, folder: Folder, now: datetime) -> Tenant:
+def _lines(settings: Settings, folder: Folder, grant: Grant) -> OperatorLines | None:
+    if not grant:
+        return None
+    file, before = TenantsFile(settings.tenants, DEFAULTS_FILE), folder.beside[DEFAULTS_FILE]
+    after = written(before, grant)
+    if after is None:
+        reason = f"{file.shown} needs {in_one_line(grant)}, and cannot be edited line by line"
+        raise OnboardingRefused([reason], "write it there, then the same command")
+    return OperatorLines(file, grant, before, after)
+
+
+def _checked(wanted: Wanted, content: bytes, settings: Settings, folder: Folder, now: datetime) -> tuple[Tenant, Grant]:
+    """The tenant, and what `_defaults.yaml` has to say for it beside what it says."""
     today, shown = now.astimezone(UTC).date(), settings.tenants.rstrip("/")
     # Named one by one, so that nothing is accepted by looking.
     registry = load_registry(settings.tenants, settings.accepted_tenants, today=today, only=list(folder.tenants))
-    raw = folder.beside.get(DEFAULTS_FILE)
-    defaults = check(read_yaml(f"{shown}/{DEFAULTS_FILE}", raw), Defaults)[0] if raw is not None else None
-    if defaults is None:
-        said = [problem.render() for problem in registry.problems]
-        raise OnboardingRefused(said, f"correct {shown}/{DEFAULTS_FILE}; `convergence validate` checks it")
-    tenant, problems = onboarding.checked(
-        wanted,
-        content,
-        f"{shown}/{wanted.tenant_id}",
-        folder.tenants.get(wanted.tenant_id, {}),
-        defaults,
-        registry.tenants.values(),
-        today,
-    )
-    problems += folder.unreadable.get(wanted.tenant_id, [])
-    if tenant is None or problems:
-        raise OnboardingRefused([problem.render() for problem in problems], "correct it, then the same command")
-    return tenant
+    place, files = f"{shown}/{wanted.tenant_id}", folder.tenants.get(wanted.tenant_id, {})
+    grant: Grant = {}
+    while True:
+        defaults, _ = checked_defaults(DEFAULTS_FILE, folder.beside.get(DEFAULTS_FILE, b""), grant)
+        if defaults is None:
+            said = [problem.render() for problem in registry.problems]
+            raise OnboardingRefused(said, f"correct {shown}/{DEFAULTS_FILE}; `convergence validate` checks it")
+        tenant, problems = onboarding.checked(
+            wanted, content, place, files, defaults, registry.tenants.values(), today, own_project=settings.project
+        )
+        problems += folder.unreadable.get(wanted.tenant_id, [])
+        if tenant is not None and not problems:
+            return tenant, grant
+        # What the command itself asks for is the operator's word; what stands in the folder already is not.
+        new = TENANT_FILE not in files
+        asked = [p.grant for p in problems if p.grant and p.file == f"{place}/{TENANT_FILE}" and new]
+        if len(asked) < len(problems) or merged([grant, *asked]) == grant:
+            raise OnboardingRefused([problem.render() for problem in problems], "correct it, then the same command")
+        grant = merged([grant, *asked])
 
 
 def _asked(tenant: Tenant, now: datetime) -> tuple[Asked, ...]:

@@ -1,8 +1,9 @@
 """A mistake in a user's file, said in one line that names where, what, what was expected and what was meant."""
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from rapidfuzz import fuzz, process
 
@@ -12,7 +13,10 @@ _NEAR = 60.0
 
 @dataclass(frozen=True, order=True)
 class Problem:
-    """One mistake. `file` is as the user named it, `line` 1-based (None: the file as a whole), `key` the key's path."""
+    """One mistake. `file` is as the user named it, `line` 1-based (None: the file as a whole), `key` the key's path.
+
+    `grant` are the keys of the operator's `_defaults.yaml` with which it would be none.
+    """
 
     file: str
     line: int | None
@@ -20,6 +24,7 @@ class Problem:
     message: str
     expected: str | None = None
     suggestion: str | None = None
+    grant: Mapping[str, Any] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         # An address may carry a token, wherever in a file it was put by mistake.

@@ -1,7 +1,7 @@
 """A tenant's files to a `Tenant`, or to every problem they have."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import date, timedelta
 
 from convergence_assets.pipelines.catalog import LoadedTemplate, load_template
@@ -12,18 +12,22 @@ from convergence_assets.pipelines.problems import Problem, listing, nearest
 from convergence_assets.pipelines.yaml_source import Source, read_yaml
 from convergence_assets.tenancy import binding as bind
 from convergence_assets.tenancy import reading
+from convergence_assets.tenancy.allowances import plan_of, project_of, too_much
 from convergence_assets.tenancy.binding import Binding
 from convergence_assets.tenancy.folder import Files
 from convergence_assets.tenancy.model import AlertRoute, Step, StuckLimits, Tenant, TenantPipeline
 from convergence_assets.tenancy.models import Alerts, Defaults, TenantPipelineSpec, TenantSpec
 from convergence_assets.tenancy.secrets import Secret
+from convergence_assets.tenancy.variables import refused_variables
 
 
 def build_tenant(
     tenant_id: str, folder: str, files: Files, defaults: Defaults, library: Mapping[str, LoadedTemplate], today: date,
-    *, read: bool = False,
+    *, read: bool = False, own_project: str | None = None, confusable: Collection[str] = (),
 ) -> tuple[Tenant | None, list[Problem]]:  # fmt: skip
     """`files` are the folder's by relative path; the tenant is None where there is any problem.
+
+    `own_project` is the deployment's, `confusable` are ids whose variables may look like another tenant's.
 
     With `read` nobody looks for what its SQL reads that is not there, or that engines do not answer alike: the same
     files were accepted before.
@@ -37,6 +41,8 @@ def build_tenant(
     if spec is None:
         return None, problems
     problems += _spec_problems(tenant_id, spec, source, defaults, today)
+    problems += too_much(tenant_id, spec, source, own, defaults, own_project)
+    problems += refused_variables(tenant_id, spec, source, defaults.secrets.get(tenant_id, ()), confusable)
     templates = {**library, **own}
     bindings: list[Binding] = []
     for i, said in enumerate(spec.pipelines):
@@ -232,10 +238,10 @@ def _tenant(spec: TenantSpec, defaults: Defaults, pipelines: tuple[TenantPipelin
         tenant_id=spec.tenant_id,
         display_name=spec.display_name,
         timezone=spec.timezone,
-        project=spec.bigquery.project,
+        project=project_of(spec.tenant_id, spec.bigquery.project, defaults),
         dataset=spec.bigquery.dataset or spec.tenant_id,
         location=spec.bigquery.location,
-        plan=defaults.plans[spec.plan or defaults.plan],
+        plan=plan_of(spec.tenant_id, spec.plan, defaults),
         owners=spec.owners,
         enabled=spec.enabled,
         paused=spec.paused,

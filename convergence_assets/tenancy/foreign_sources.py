@@ -5,6 +5,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from convergence_assets.pipelines.problems import Problem
+from convergence_assets.tenancy.grants import refused_without
 from convergence_assets.tenancy.model import Source, Tenant
 from convergence_assets.tenancy.models import Access, is_reserved
 from convergence_assets.warehouse.schema import TableRef
@@ -60,9 +61,6 @@ def foreign(tenant: Tenant, owners: Owners, access: Access | None) -> Iterator[P
             seen.add((source.name, name))
             owner = owners.other_owner(TableRef.parse(name), tenant)
             if owner is not None:
-                grant = f"access: {{{tenant.tenant_id}: {{tables: [{name}]}}}}"
-                yield replace(
-                    source.declared,
-                    message=f"{name} is in the dataset of tenant {owner}",
-                    expected=f"{_A_TABLE}, or the operator's line in _defaults.yaml: {grant}",
-                )
+                message = f"{name} is in the dataset of tenant {owner}"
+                problem = replace(source.declared, message=message, expected=_A_TABLE)
+                yield refused_without({"access": {tenant.tenant_id: {"tables": [name]}}}, problem)

@@ -14,6 +14,7 @@ from convergence_assets.pipelines.models import ExpectationSpec, Model, Name, St
 from convergence_assets.pipelines.problems import nearest
 from convergence_assets.tenancy.secrets import Secret
 
+DEFAULTS_FILE = "_defaults.yaml"
 RESERVED_IDS = ("information_schema", "admin", "platform")
 RESERVED_PREFIX = "convergence"
 EARLIEST_START = date(2000, 1, 1)
@@ -27,6 +28,14 @@ _LOCATION = r"^[A-Za-z0-9-]+$"
 _DATASET = r"^[A-Za-z][A-Za-z0-9_]{0,1023}$"
 # Dagster's own rule for an owner: one that it refuses would stop the whole code location.
 _OWNER = r"^(team:[A-Za-z0-9_.-]+|[A-Za-z0-9_][A-Za-z0-9._%+-]*@[A-Za-z0-9.-]+\.[A-Za-z]{2,7})$"
+_VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
+_MEANT = {
+    _PROJECT: "a Google Cloud project id: 6 to 30 lower-case letters, digits or -",
+    _DATASET: "a letter, then letters, digits or _",
+    _LOCATION: "a BigQuery location like EU or europe-west3",
+    _OWNER: "an e-mail address or team:name",
+    _VARIABLE: "the name of an environment variable",
+}
 
 
 class Plan(Model):
@@ -110,13 +119,7 @@ class TenantSpec(Model):
     """`tenant.yaml`."""
 
     never_shown: ClassVar[frozenset[str]] = frozenset({"alerts"})
-    meant: ClassVar[Mapping[str, str]] = {
-        **Model.meant,
-        _PROJECT: "a Google Cloud project id: 6 to 30 lower-case letters, digits or -",
-        _DATASET: "a letter, then letters, digits or _",
-        _LOCATION: "a BigQuery location like EU or europe-west3",
-        _OWNER: "an e-mail address or team:name",
-    }
+    meant: ClassVar[Mapping[str, str]] = {**Model.meant, **_MEANT}
 
     tenant_id: Name
     display_name: Annotated[str, Field(min_length=1)]
@@ -154,10 +157,28 @@ class Access(Model):
     )
 
 
+class Limits(Model):
+    """The largest values that a tenant's files may say; absent: 100, 240, 1 000 000 and 90."""
+
+    maximum_gigabytes_billed: Annotated[int, Field(gt=0)] | None = None
+    max_pipeline_duration_minutes: Annotated[int, Field(gt=0, le=1440)] | None = None
+    validate_in_warehouse_above_rows: Annotated[int, Field(ge=0)] | None = None
+    look_back_days: Annotated[int, Field(gt=0, le=90)] | None = None
+
+
+class Allowance(Model):
+    """What the operator gives one tenant; its own files may say less."""
+
+    plan: str | None = None
+    project: Annotated[str, Field(pattern=_PROJECT)] | None = None
+    limits: Limits = Limits()
+
+
 class Defaults(Model):
-    """`_defaults.yaml`: what holds for a tenant that says nothing else."""
+    """`_defaults.yaml`: what holds for a tenant that says nothing else, and what the operator allows each."""
 
     never_shown: ClassVar[frozenset[str]] = frozenset({"alerts"})
+    meant: ClassVar[Mapping[str, str]] = {**Model.meant, **_MEANT}
 
     plans: dict[Name, Plan]
     plan: str
@@ -166,7 +187,16 @@ class Defaults(Model):
     stuck: StuckSpec = StuckSpec()
     late_after_minutes: Annotated[int, Field(gt=0)] | None = None
     alerts: Alerts = Alerts()
+    tenants: dict[Name, Allowance] = Field({}, description="By tenant")
+    limits: Limits = Field(Limits(), description="For every tenant without bounds of its own")
     access: dict[Name, Access] = Field({}, description="By tenant")
+    secrets: dict[Name, Annotated[tuple[Annotated[str, Field(pattern=_VARIABLE)], ...], Field(strict=False)]] = Field(
+        {}, description="By tenant: variables that its ${env:NAME} may name beside <ID>__..."
+    )
+
+    def by_operator(self) -> dict[str, Any]:
+        """What a tenant's files cannot decide: it holds for files that were accepted before it was said, too."""
+        return {"tenants": self.tenants, "limits": self.limits, "access": self.access, "secrets": self.secrets}
 
     @field_validator("schedule")
     @classmethod

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -18,6 +18,7 @@ from convergence_assets.tenancy.folder import Files
 from convergence_assets.tenancy.model import Tenant
 from convergence_assets.tenancy.models import Defaults, TenantPipelineSpec, TenantSpec
 from convergence_assets.tenancy.secrets import Secret
+from convergence_assets.tenancy.variables import confusable_id, is_confusable
 
 TENANT_FILE = "tenant.yaml"
 
@@ -63,7 +64,8 @@ class Wanted:
 def wrong_id(tenant_id: str) -> list[Problem]:
     """What is wrong with a tenant's id by itself."""
     _, problems = standing(TENANT_FILE, f"tenant_id: {_scalar(tenant_id)}\n".encode())
-    return [problem for problem in problems if problem.key == "tenant_id"]
+    wrong = [problem for problem in problems if problem.key == "tenant_id"]
+    return wrong or list(confusable_id(tenant_id, TENANT_FILE, 1))
 
 
 def missing(wanted: Wanted, files: Files) -> list[str]:
@@ -160,14 +162,27 @@ def _pipeline(wanted: Wanted, template: str) -> Iterable[str]:
 
 
 def checked(
-    wanted: Wanted, raw: bytes, place: str, files: Files, defaults: Defaults, others: Iterable[Tenant], today: date
+    wanted: Wanted,
+    raw: bytes,
+    place: str,
+    files: Files,
+    defaults: Defaults,
+    others: Collection[Tenant],
+    today: date,
+    *,
+    own_project: str | None,
 ) -> tuple[Tenant | None, list[Problem]]:
     """The tenant that `raw` beside its other `files` makes, or every problem; messages name its folder as `place`.
 
     `others` are the tenants that are served: none may have its dataset.
     """
-    tenant, problems = build_tenant(wanted.tenant_id, place, {**files, TENANT_FILE: raw}, defaults, library(), today)
-    if tenant is None:
+    tenant, problems = build_tenant(
+        wanted.tenant_id, place, {**files, TENANT_FILE: raw}, defaults, library(), today,
+        own_project=own_project, confusable=[o.tenant_id for o in others if is_confusable(o.tenant_id)],
+    )  # fmt: skip
+    if TENANT_FILE not in files:
+        problems += confusable_id(wanted.tenant_id, f"{place}/{TENANT_FILE}", 1)
+    if tenant is None or problems:
         return None, problems
     for other in others:
         if other.tenant_id != tenant.tenant_id and share(tenant, other):

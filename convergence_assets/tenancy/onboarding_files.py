@@ -1,4 +1,4 @@
-"""A tenant's file put where all processes read it: made once and never over another, or replaced where it is known."""
+"""A file of the tenants folder put where all processes read it: made once, or replaced where it is as it was read."""
 
 import errno
 import os
@@ -19,12 +19,12 @@ class Occupied(OSError):
     """The file is there already, or is no longer as it was read."""
 
 
-class TenantFile:
-    """`<tenants>/<tenant_id>/tenant.yaml`, below a folder or an fsspec URL. Every method but `read` raises
+class TenantsFile:
+    """A file by its path below the tenants folder, which may be an fsspec URL. Every method but `read` raises
     `ReadOnlyPlace` where nothing can be written."""
 
-    def __init__(self, tenants: str, tenant_id: str) -> None:
-        self.shown = f"{tenants.rstrip('/')}/{tenant_id}/tenant.yaml"
+    def __init__(self, tenants: str, path: str) -> None:
+        self.shown = f"{tenants.rstrip('/')}/{path}"
         self._remote = "://" in tenants
         self._made_folder = False
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from convergence_assets.pipelines.catalog import LoadedTemplate, library
 from convergence_assets.pipelines.checking import check
 from convergence_assets.pipelines.problems import Problem, listing, nearest
-from convergence_assets.pipelines.yaml_source import read_yaml
+from convergence_assets.pipelines.yaml_source import Path as Key
+from convergence_assets.pipelines.yaml_source import read_yaml, spelled
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.accepted import AcceptedStore
 from convergence_assets.tenancy.building import build_tenant, version_of
@@ -19,14 +20,15 @@ from convergence_assets.tenancy.datasets import conflicts, share
 from convergence_assets.tenancy.description import dataset_of
 from convergence_assets.tenancy.folder import Files, Folder, read_folder
 from convergence_assets.tenancy.foreign_sources import Owners, foreign
+from convergence_assets.tenancy.grants import Grant, merged
 from convergence_assets.tenancy.model import AlertRoute, Rejection, Tenant, TenantRegistry
-from convergence_assets.tenancy.models import Defaults
+from convergence_assets.tenancy.models import DEFAULTS_FILE, Defaults
 from convergence_assets.tenancy.secrets import Secret
+from convergence_assets.tenancy.variables import confusable_id, is_confusable
 
 if TYPE_CHECKING:
     from convergence_assets.control.places import Place
 
-DEFAULTS_FILE = "_defaults.yaml"
 _DEFAULTS = "_defaults"
 # Kept with a tenant's files: what it was accepted with. The folder reader leaves hidden files out.
 _KEPT_DEFAULTS = ".defaults.yaml"
@@ -55,6 +57,22 @@ class Settled:
 
     places: "Mapping[str, Place]" = field(default_factory=dict)
     own_project: str | None = None
+
+
+def grants_needed(settings: Settings) -> Grant:
+    """The lines that `_defaults.yaml` lacks so that nothing of today's files is refused for their want; nothing is
+    changed, and no accepted version is asked. Raises `UnreadableFolder`."""
+    from convergence_assets.control.places import known
+
+    folder, settled = read_folder(settings.tenants), Settled(known(settings), settings.project)
+    needed: Grant = {}
+    while True:  # what is refused first hides what would be refused next
+        today = datetime.now(UTC).date()
+        loading = _Loading(settings.tenants.rstrip("/"), folder, library(), None, today, settled, granted=needed)
+        found = merged([needed, *(problem.grant for problem in loading.registry().problems if problem.grant)])
+        if found == needed:
+            return needed
+        needed = found
 
 
 def load_registry(
@@ -94,15 +112,18 @@ class _Loading:
     today: date
     settled: Settled
     keeps: bool = True
+    granted: Grant = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     built: dict[str, Tenant] = field(default_factory=dict)
     rejected: dict[str, tuple[Problem, ...]] = field(default_factory=dict)
     served: dict[str, Tenant] = field(default_factory=dict)
     _accepted: dict[str, Tenant | None] = field(default_factory=dict)
     _owners: Owners = field(default_factory=lambda: Owners(None))
+    _confusable: tuple[str, ...] = ()
 
     def registry(self) -> TenantRegistry:
         raw, defaults = self._defaults()
+        self._confusable = tuple(filter(is_confusable, {*self.folder.tenants, *self.settled.places}))
         if defaults is None:
             self.rejected = {tenant_id: tuple(self.problems) for tenant_id in self.folder.tenants}
         else:
@@ -130,14 +151,14 @@ class _Loading:
         raw = self.folder.beside.get(DEFAULTS_FILE)
         found = self.folder.unreadable.get(DEFAULTS_FILE, [])
         if raw is not None:
-            defaults, found = _checked_defaults(file, raw)
+            defaults, found = checked_defaults(file, raw, self.granted)
             if defaults is not None:
                 return raw, defaults
         elif not found:
             found = [Problem(file, None, "", "missing", "a file with `plans`, `plan` and `schedule`")]
         self.problems += found
         kept = self.store.files(_DEFAULTS).get(DEFAULTS_FILE, b"") if self.store else b""
-        return kept, _checked_defaults(file, kept)[0]
+        return kept, checked_defaults(file, kept)[0]
 
     def _build(self, tenant_id: str, files: Files, raw: bytes, defaults: Defaults) -> None:
         tenant, wrong = None, self.folder.unreadable.get(tenant_id, [])
@@ -159,9 +180,13 @@ class _Loading:
     ) -> tuple[Tenant | None, list[Problem]]:
         place = f"{self.shown}/{tenant_id}"
         try:
-            tenant, problems = build_tenant(tenant_id, place, files, defaults, self.shared, self.today, read=read)
-            moved = list(self._moved(tenant, f"{place}/tenant.yaml", files)) if tenant else []
-            return (None, moved) if moved else (tenant, problems)
+            tenant, problems = build_tenant(
+                tenant_id, place, files, defaults, self.shared, self.today, read=read,
+                own_project=self.settled.own_project, confusable=self._confusable,
+            )  # fmt: skip
+            if tenant is not None:
+                problems = [*self._moved(tenant, f"{place}/tenant.yaml", files), *self._confused(tenant_id, place)]
+            return (None, problems) if problems else (tenant, [])
         except Exception as error:  # a fault of ours in one tenant's files must not take down the others
             _log.exception("checking %s failed", place)
             said = f"checking it failed with {type(error).__name__}, a fault of Convergence; the log has the details"
@@ -182,6 +207,11 @@ class _Loading:
             message = f"{said[key]!r}, and days were published with {was[key]!r}"
             expected = f"{was[key]!r}, or `convergence tenants migrate {tenant.tenant_id}`, which says what it will do"
             yield Problem(file, line, key, message, expected)
+
+    def _confused(self, tenant_id: str, place: str) -> Iterator[Problem]:
+        """A new tenant's id that begins another's variables; one that was served before keeps its name."""
+        if tenant_id not in self.settled.places and not (self.store and self.store.version(tenant_id)):
+            yield from confusable_id(tenant_id, place, None)
 
     def _refuse_foreign_sources(self, defaults: Defaults) -> None:
         """A load of some tenants knows the others by where they have published."""
@@ -231,7 +261,7 @@ class _Loading:
             return None
         own = kept.pop(_KEPT_DEFAULTS, None)
         if own is not None:
-            defaults = _checked_defaults(DEFAULTS_FILE, own)[0] or defaults
+            defaults = _as_of(checked_defaults(DEFAULTS_FILE, own)[0], defaults)
         return self._checked(tenant_id, kept, defaults)[0] if kept else None
 
     def _conflict(self, tenant: Tenant, winner: Tenant) -> Problem:
@@ -257,13 +287,29 @@ class _Loading:
         return _stored_version(self.built[tenant_id].config_version, raw)
 
 
-def _checked_defaults(file: str, raw: bytes) -> tuple[Defaults | None, list[Problem]]:
+def checked_defaults(file: str, raw: bytes, granted: Grant | None = None) -> tuple[Defaults | None, list[Problem]]:
+    """What `_defaults.yaml` says, as if it had the lines of `granted` too; None where there is any problem."""
     source = read_yaml(file, raw)
+    if source.data is not None and granted:
+        source.data = merged([source.data, granted])
     defaults, problems = check(source, Defaults)
-    if defaults is not None and defaults.plan not in defaults.plans:
-        said, near = f"unknown plan {defaults.plan!r}", nearest(defaults.plan, defaults.plans)
-        return None, [Problem(file, source.line(("plan",)), "plan", said, listing(defaults.plans), near)]
-    return defaults, problems
+    if defaults is None:
+        return None, problems
+    plans: dict[Key, str | None] = {("plan",): defaults.plan}
+    plans |= {("tenants", tenant_id, "plan"): said.plan for tenant_id, said in defaults.tenants.items()}
+    for at, plan in plans.items():
+        if plan is not None and plan not in defaults.plans:
+            near = nearest(plan, defaults.plans)
+            message = f"unknown plan {plan!r}"
+            problems.append(Problem(file, source.line(at), spelled(at), message, listing(defaults.plans), near))
+    return (None, problems) if problems else (defaults, [])
+
+
+def _as_of(kept: Defaults | None, now: Defaults) -> Defaults:
+    """The defaults that a version was accepted with, but for what is the operator's: that is as of now."""
+    if kept is None:
+        return now
+    return kept.model_copy(update={**now.by_operator(), "plans": {**kept.plans, **now.plans}})
 
 
 def _unusable_store(error: OSError) -> Problem:

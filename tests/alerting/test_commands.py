@@ -50,7 +50,7 @@ class House:
 
 @pytest.fixture
 def house(tmp_path: Path, receiver: Receiver) -> House:
-    return House(tmp_path, "${env:ACME_URL}", f"pagerduty+http://KEY@{receiver.place}")
+    return House(tmp_path, "${env:ACME__URL}", f"pagerduty+http://KEY@{receiver.place}")
 
 
 def test_a_tenant_without_routes_has_the_platforms_and_one_cause_is_one_message_there(house: House) -> None:
@@ -117,7 +117,7 @@ def test_test_sends_through_each_route_and_says_what_happened(
     house: House, receiver: Receiver, mailbox: Mailbox
 ) -> None:
     mail = f"mailto://127.0.0.1:{mailbox.port}?from=a@example.com&to=b@example.com&mode=insecure"
-    done = house.run("test", ACME_URL=mail)
+    done = house.run("test", ACME__URL=mail)
     assert done.stdout.splitlines() == [
         "platform/routes[0] (critical, warning): delivered",
         "acme/routes[0] (critical, warning): delivered",
@@ -128,7 +128,7 @@ def test_test_sends_through_each_route_and_says_what_happened(
 
     broken = house.run("test", "acme")
     assert broken.returncode == 1
-    assert broken.stderr == "acme/routes[0] (critical, warning): environment variable ACME_URL is not set\n"
+    assert broken.stderr == "acme/routes[0] (critical, warning): environment variable ACME__URL is not set\n"
     shared = house.run("test", "globex")
     assert "tenant globex has no route of its own: its alerts go to the platform's" in shared.stdout
     assert "platform/routes[0] (critical, warning): delivered" in shared.stdout

@@ -274,13 +274,13 @@ def test_a_route_takes_its_severities_alone_and_without_one_the_platform_is_told
 
 def test_a_tenants_route_without_its_secret_falls_back_to_the_platform_and_says_so(desk: Desk) -> None:
     def missing() -> str:
-        raise LookupError("environment variable ACME_SLACK_URL is not set")
+        raise LookupError("environment variable ACME__SLACK_URL is not set")
 
     desk.routes = Routes({"acme": (Route(ALL, missing),)}, desk.routes.platform)
     desk.raise_(failed())
     desk.settle()
     body = desk.messages()[0].body
-    assert "Sent here because acme/routes[0]: environment variable ACME_SLACK_URL is not set" in body
+    assert "Sent here because acme/routes[0]: environment variable ACME__SLACK_URL is not set" in body
 
 
 def test_two_daemons_that_decide_at_once_tell_once(url: str, receiver: Receiver) -> None:

@@ -67,7 +67,7 @@ def test_an_end_and_the_end_of_a_group(desk: Desk) -> None:
 
 def test_a_message_that_stands_in_for_a_broken_route(desk: Desk) -> None:
     def missing() -> str:
-        raise LookupError("environment variable ACME_SLACK_URL is not set")
+        raise LookupError("environment variable ACME__SLACK_URL is not set")
 
     desk.routes = Routes({"acme": (Route(("critical",), missing),)}, desk.routes.platform)
     desk.raise_(failed())

@@ -56,7 +56,7 @@ def tenants(tmp_path: Path) -> Path:
 def variables(tmp_path: Path, tenants: Path) -> dict[str, str]:
     return {
         "CONVERGENCE_HOME": str(tmp_path / "home"), "CONVERGENCE_TENANTS": str(tenants), "COLUMNS": "400",
-        "ACME_SLACK_URL": "slack://a/b/c", "API_PORT": str(free_port()),
+        "ACME__SLACK_URL": "slack://a/b/c", "API_PORT": str(free_port()),
     }  # fmt: skip
 
 
@@ -187,7 +187,7 @@ def test_a_daemon_that_was_never_started_is_missed_once_a_tenant_is_not_paused(s
 def test_a_route_without_its_variable_is_broken_where_runs_are_asked_for(
     variables: dict[str, str], setup: Setup, tenants: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("ACME_SLACK_URL", raising=False)
+    monkeypatch.delenv("ACME__SLACK_URL", raising=False)
     file = tenants / "acme" / "tenant.yaml"
     assert found("alert routes", setup)[0].state == "warning"
     file.write_text(file.read_text().replace("paused: true", "paused: false"))
@@ -356,14 +356,14 @@ def test_keys_that_have_expired_or_soon_will(setup: Setup) -> None:
 def test_a_route_whose_secret_is_missing_and_no_route_at_all(
     setup: Setup, tenants: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("ACME_SLACK_URL", raising=False)
+    monkeypatch.delenv("ACME__SLACK_URL", raising=False)
     missing, none = found("alert routes", setup)
     assert (missing.state, missing.seen) == (
-        "warning", "acme/routes[0]: environment variable ACME_SLACK_URL is not set",
+        "warning", "acme/routes[0]: environment variable ACME__SLACK_URL is not set",
     )  # fmt: skip
     assert "convergence alerts test acme" in missing.next_step
     assert (none.state, "_defaults.yaml" in none.next_step) == ("warning", True)
-    monkeypatch.setenv("ACME_SLACK_URL", "slack://a/b/c")
+    monkeypatch.setenv("ACME__SLACK_URL", "slack://a/b/c")
     routes = '\nalerts: {routes: [{severities: [critical, warning], to: "mailto://ops@here.example"}]}\n'
     (tenants / "_defaults.yaml").write_text((tenants / "_defaults.yaml").read_text() + routes)
     (fine,) = found("alert routes", fresh(setup))

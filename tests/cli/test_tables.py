@@ -120,17 +120,17 @@ def test_a_pipeline_that_nothing_uses_and_a_route_without_its_variable_are_warni
     written = (acme / "pipelines" / "spare" / "pipeline.yaml").read_text()
     (acme / "pipelines" / "spare" / "pipeline.yaml").write_text(written.replace("demo_costs", "spare"))
     with (acme / "tenant.yaml").open("a") as file:
-        file.write('alerts: {routes: [{severities: [critical], to: "${env:ACME_NOWHERE_URL}"}]}\n')
+        file.write('alerts: {routes: [{severities: [critical], to: "${env:ACME__NOWHERE_URL}"}]}\n')
     result = CliRunner().invoke(app, ["validate"])
     assert result.exit_code == 0, result.output
     said = " ".join(result.output.split())
     assert "warning: " in said
     assert "acme/pipelines/spare: nothing uses this pipeline" in said
     assert "`template: spare`" in said
-    assert "alerts.routes[0].to: environment variable ACME_NOWHERE_URL is not set here" in said
+    assert "alerts.routes[0].to: environment variable ACME__NOWHERE_URL is not set here" in said
     warnings = json.loads(CliRunner().invoke(app, ["validate", "--json", "--tenant", "acme"]).output)["warnings"]
     assert len(warnings) == 2
-    set_here = CliRunner(env={"ACME_NOWHERE_URL": "json://x"}).invoke(app, ["validate", "--json"])
+    set_here = CliRunner(env={"ACME__NOWHERE_URL": "json://x"}).invoke(app, ["validate", "--json"])
     assert len(json.loads(set_here.output)["warnings"]) == 1
 
 

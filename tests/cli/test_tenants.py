@@ -272,8 +272,51 @@ def test_an_address_in_plain_text_is_refused_and_never_shown(convergence: Conver
     refused = convergence("tenants", "onboard", *HOOLI, "--alert-route", "critical=slack://secret/token", "--yes")
     assert refused.returncode == 2
     assert "secret" not in refused.stdout + refused.stderr
-    made = onboarded(convergence, "--alert-route", "critical=${env:HOOLI_SLACK}")
-    assert '{severities: [critical], to: "${env:HOOLI_SLACK}"}' in made["plan"]["content"]
+    made = onboarded(convergence, "--alert-route", "critical=${env:HOOLI__SLACK}")
+    assert '{severities: [critical], to: "${env:HOOLI__SLACK}"}' in made["plan"]["content"]
+
+
+BIG = ("--plan-name", "enterprise", "--alert-route", "critical=${env:OUR_SLACK}")
+
+
+def test_the_operators_lines_are_written_beside_the_tenants_file(convergence: Convergence, tenants: Path) -> None:
+    before = (tenants / "_defaults.yaml").read_text()
+    plan = convergence("tenants", "onboard", *HOOLI, *BIG, "--plan")
+    assert "tenants: {hooli: {plan: enterprise}}, secrets: {hooli: [OUR_SLACK]}, in " in plan.stdout
+    assert (tenants / "_defaults.yaml").read_text() == before
+    made = onboarded(convergence, *BIG)
+    assert made["plan"]["grants"] == {"tenants": {"hooli": {"plan": "enterprise"}}, "secrets": {"hooli": ["OUR_SLACK"]}}
+    assert made["done"][0].startswith(f"wrote into {tenants}/_defaults.yaml: tenants: {{hooli:")
+    after = (tenants / "_defaults.yaml").read_text()
+    assert after == before + "  hooli: {plan: enterprise}\nsecrets:\n  hooli: [OUR_SLACK]\n"
+    assert convergence("validate").returncode == 0
+    assert onboarded(convergence, *BIG)["outcome"] == "unchanged"
+
+
+def test_the_operators_lines_are_taken_back_with_the_rest(convergence: Convergence, tmp_path: Path) -> None:
+    before = tree(tmp_path / "tenants")
+    (tmp_path / "home" / "control.db").mkdir(parents=True)
+    failed = onboarded(convergence, *BIG)
+    assert (failed["code"], failed["outcome"], failed["left"]) == (1, "failed", [])
+    assert any(said.startswith("took tenants: {hooli: {plan: enterprise}}") for said in failed["undone"])
+    assert tree(tmp_path / "tenants") == before
+
+
+def test_what_stands_in_a_new_tenants_folder_is_not_allowed_by_its_onboarding(
+    convergence: Convergence, tenants: Path
+) -> None:
+    own = tenants / "hooli" / "pipelines"
+    shutil.copytree(tenants / "initech" / "pipelines" / "total_cost", own / "total_cost")
+    file = own / "total_cost" / "pipeline.yaml"
+    file.write_text(file.read_text().replace("minutes: 30", "minutes: 600"))
+    refused = onboarded(convergence, *BIG)
+    assert (refused["code"], refused["outcome"]) == (1, "refused")
+    assert any("600 is above the operator's bound" in reason for reason in refused["reasons"])
+
+
+def test_an_id_whose_variables_could_be_anothers_is_refused(convergence: Convergence) -> None:
+    done = convergence("tenants", "onboard", "acme__eu", *HOOLI[1:], "--yes")
+    assert (done.returncode, "expected an id without __" in done.stderr) == (1, True), done.stderr
 
 
 def test_an_id_that_cannot_be_is_said_before_anything_is_asked(environ: dict[str, str]) -> None:

@@ -23,7 +23,7 @@ def _leak(
     password, dsn = os.environ["ACME_DB_PASSWORD"], os.environ["ACME_SOURCE"]
     logging.getLogger("convergence_assets.leaking").warning("asked with %s", password)
     dg.get_dagster_logger().error(f"connected to {dsn}")
-    warnings.warn(f"deprecated: {os.environ['ACME_HOOK']}", stacklevel=1)
+    warnings.warn(f"deprecated: {os.environ['ACME__HOOK']}", stacklevel=1)
     if str(window) == str(BY_SQL):
         with open_warehouse(Settings.from_env()) as warehouse:
             warehouse.read(Query(f"SELECT CAST('{os.environ['ACME_API_KEY']}' AS INT64) AS x"), Job("leak"))

@@ -202,9 +202,9 @@ def test_no_secret_is_in_anything_that_is_written_shown_or_sent(tmp_path: Path, 
     (tmp_path / "workspace.yaml").write_text("load_from:\n  - python_module: leaking_definitions\n")
     with mailbox_that_refuses_logins() as (smtp_port, logins):
         routes = (
-            "${env:ACME_HOOK}",
-            f"mailto://alerts:${{env:ACME_SMTP}}@127.0.0.1:{smtp_port}?mode=insecure&from=a@b.example&to=c@d.example",
-            f"pagerduty+http://${{env:ACME_ROUTING}}@{receiver.place}",
+            "${env:ACME__HOOK}",
+            f"mailto://alerts:${{env:ACME__SMTP}}@127.0.0.1:{smtp_port}?mode=insecure&from=a@b.example&to=c@d.example",
+            f"pagerduty+http://${{env:ACME__ROUTING}}@{receiver.place}",
         )
         every = "severities: [critical, warning, info]"
         with (tenants / "acme" / "tenant.yaml").open("a") as file:
@@ -217,7 +217,7 @@ def test_no_secret_is_in_anything_that_is_written_shown_or_sent(tmp_path: Path, 
             "PYTHONPATH": os.pathsep.join([str(ROOT / "tests" / "redaction"), os.environ["PYTHONPATH"]]),
             "DAGSTER_HOME": str(tmp_path), "DAGSTER_PG_HOST": "127.0.0.1", "DAGSTER_PG_PORT": str(postgres.port),
             "DAGSTER_PG_USERNAME": "postgres", "DAGSTER_PG_PASSWORD": postgres.password, "DAGSTER_PG_DB": database,
-            "ACME_HOOK": f"json://{receiver.place}/hook/{HOOK}", "ACME_SMTP": SMTP, "ACME_ROUTING": ROUTING,
+            "ACME__HOOK": f"json://{receiver.place}/hook/{HOOK}", "ACME__SMTP": SMTP, "ACME__ROUTING": ROUTING,
             "ACME_DB_PASSWORD": DATABASE, "ACME_SOURCE": source, "ACME_API_KEY": LITERAL,
         }  # fmt: skip
         written = Written()

@@ -109,10 +109,10 @@ def test_what_looks_like_a_secret_is_hidden_wherever_it_is_from(text: str, shown
 @pytest.mark.parametrize("text", [
     "acme/gcp_billing/daily_cost 2026-03-01: published 8080 rows in prod, true", "input_tokens=100, total_token_count=5",
     "primary_key=id, partition_key=2026-03-01, key_id=key_0123456789abcdef", "token=None password=null secret=true",
-    "expected a URL like slack://..., or ${env:ACME_SLACK_URL}", "slack://${env:TOKEN_1}", "https://host:8080/a/b@c",
+    "expected a URL like slack://..., or ${env:ACME__SLACK_URL}", "slack://${env:TOKEN_1}", "https://host:8080/a/b@c",
     "a PagerDuty route is written pagerduty://ROUTING_KEY", "gs://bucket/folder/2026-03-01.csv user@example.com",
     "The password is wrong: set it again", "`x-api-key`, `x-admin-key`", "Basic configuration", "bearer tokens expire",
-    "postgresql://localhost:5432/dagster", "Secret(ACME_SLACK_URL)", "run 3f1c2a9e-0b7d-4c1e-9a57-2f4bb1a6d8aa: step a",
+    "postgresql://localhost:5432/dagster", "Secret(ACME__SLACK_URL)", "run 3f1c2a9e-0b7d-4c1e-9a57-2f4bb1a6d8aa: step a",
 ])  # fmt: skip
 def test_what_only_reads_like_one_stays(text: str) -> None:
     assert redacted(text) == text

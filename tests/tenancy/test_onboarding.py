@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from convergence_assets.pipelines.yaml_source import read_yaml
 from convergence_assets.tenancy.onboarding import Route, Wanted, differences, disabled, parameters, rendered, standing
-from convergence_assets.tenancy.onboarding_files import Occupied, TenantFile
+from convergence_assets.tenancy.onboarding_files import Occupied, TenantsFile
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)
 VALUES = st.one_of(TEXT, st.integers(-(10**17), 10**17), st.booleans(), st.dates(date(2000, 1, 1)))
@@ -45,7 +45,7 @@ def test_a_file_differs_in_nothing_from_what_it_was_rendered_from() -> None:
     wanted = Wanted(
         "hooli", "Hooli: the No. 1", "UTC", ("gcp_billing",), {"gcp_billing": {"export_table": "a.b"}},
         date(2026, 10, 1), "0 7 * * *", "starter", "EU", "my-project", "hooli_costs", ("team:cloud", "a@b.example"),
-        (Route(("critical",), "${env:HOOLI_SLACK}"),),
+        (Route(("critical",), "${env:HOOLI__SLACK}"),),
     )  # fmt: skip
     stands, problems = standing("tenant.yaml", rendered(wanted).encode())
     assert problems == []
@@ -97,7 +97,7 @@ def test_a_file_is_made_once_replaced_only_as_it_was_known_and_taken_back_only_a
     for place in (str(tmp_path / "local"), f"file://{tmp_path}/remote", "memory://tenants"):
         if "memory" not in place:
             Path(place.removeprefix("file://")).mkdir()
-        file = TenantFile(place, "hooli")
+        file = TenantsFile(place, "hooli/tenant.yaml")
         assert file.read() is None
         file.create(b"one")
         with pytest.raises(Occupied):

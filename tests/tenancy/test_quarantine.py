@@ -55,6 +55,7 @@ def test_defaults_that_take_a_plan_away_leave_its_users_on_what_they_had(
 ) -> None:
     before = load(tmp_path / "accepted")
     edit("_defaults.yaml", "  enterprise:", "  business:")
+    edit("_defaults.yaml", "{plan: enterprise}", "{plan: business}")
     registry = load(tmp_path / "accepted")
     assert registry.tenants["acme"] == before.tenants["acme"]
     assert "unknown plan 'enterprise'" in registry.rejected["acme"].problems[0].message
@@ -122,8 +123,10 @@ def test_an_edit_that_claims_anothers_dataset_leaves_its_tenant_where_it_was(
 
 
 def test_one_dataset_name_in_two_projects_is_two_datasets(load: Load, edit: Edit) -> None:
-    edit("acme/tenant.yaml", "{location: EU}", "{dataset: costs, project: acme-project}")
-    edit("globex/tenant.yaml", "{location: US}", "{dataset: costs, project: globex-project}")
+    edit("acme/tenant.yaml", "{location: EU}", "{dataset: costs}")
+    edit("globex/tenant.yaml", "{location: US}", "{dataset: costs}")
+    edit("_defaults.yaml", "{plan: enterprise}", "{plan: enterprise, project: acme-project}")
+    edit("_defaults.yaml", "tenants:", "tenants:\n  globex: {project: globex-project}")
     assert set(load().tenants) == ALL
 
 
@@ -132,10 +135,10 @@ def test_a_fault_of_ours_in_one_tenant_is_reported_and_the_others_live(
 ) -> None:
     real = build_tenant
 
-    def failing(tenant_id: str, *rest: Any, read: bool) -> object:
+    def failing(tenant_id: str, *rest: Any, **more: Any) -> object:
         if tenant_id == "acme":
             raise KeyError("s3cr3t")
-        return real(tenant_id, *rest, read=read)
+        return real(tenant_id, *rest, **more)
 
     monkeypatch.setattr(registry_module, "build_tenant", failing)
     registry = load()

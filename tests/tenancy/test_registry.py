@@ -128,7 +128,9 @@ def test_a_broken_defaults_file_leaves_its_last_accepted_version(tenants: Path, 
 def test_a_new_tenant_that_claims_anothers_dataset_is_the_one_that_is_rejected(tenants: Path) -> None:
     shutil.copytree(tenants / "acme", tenants / "aaa_first")
     edit(tenants / "aaa_first" / "tenant.yaml", "tenant_id: acme", "tenant_id: aaa_first")
+    edit(tenants / "aaa_first" / "tenant.yaml", "ACME__SLACK_URL", "AAA_FIRST__SLACK_URL")
     edit(tenants / "aaa_first" / "tenant.yaml", "bigquery: {location: EU}", "bigquery: {dataset: acme}")
+    edit(tenants / "aaa_first" / "tenant.yaml", "plan: enterprise", "plan: starter")
     registry = load(tenants)
     assert "acme" in registry.tenants
     (problem,) = registry.rejected["aaa_first"].problems

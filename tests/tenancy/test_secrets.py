@@ -50,7 +50,7 @@ def test_nothing_that_prints_or_serialises_a_tenant_shows_a_secret(
     tenants: Path, load: Callable[[], TenantRegistry]
 ) -> None:
     file = tenants / "acme" / "tenant.yaml"
-    file.write_text(file.read_text().replace("${env:ACME_SLACK_URL}", ADDRESS))
+    file.write_text(file.read_text().replace("${env:ACME__SLACK_URL}", ADDRESS))
     tenant = load().tenants["acme"]
     assert tenant.alert_routes[0].to.resolve({}) == ADDRESS
     shown = [repr(tenant), str(tenant), str(dataclasses.asdict(tenant.alert_routes[0])), f"{tenant.alert_routes[0].to}"]

@@ -34,7 +34,7 @@ def test_shared_alert_routes_hold_where_a_tenant_says_none(tenants: Path, load: 
     with (tenants / "_defaults.yaml").open("a") as file:
         file.write('alerts: {routes: [{severities: [warning], to: "${env:SHARED}"}]}\n')
     found = {t.tenant_id: [r.to.variables for r in t.alert_routes] for t in load().tenants.values()}
-    assert found == {"acme": [("ACME_SLACK_URL",)], "globex": [("SHARED",)], "initech": [("SHARED",)]}
+    assert found == {"acme": [("ACME__SLACK_URL",)], "globex": [("SHARED",)], "initech": [("SHARED",)]}
 
 
 def test_a_tenant_that_is_not_enabled_is_known_and_marked(load: Load, edit: Edit) -> None:

@@ -1,0 +1,115 @@
+"""What a tenant's files may ask for of what costs: plan, project and bounds, up to what the operator's file allows."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from convergence_assets.pipelines.catalog import LoadedTemplate
+from convergence_assets.pipelines.models import BigQueryStep
+from convergence_assets.pipelines.problems import Problem
+from convergence_assets.pipelines.yaml_source import Path, Source, spelled
+from convergence_assets.tenancy.grants import refused_without
+from convergence_assets.tenancy.models import Allowance, Defaults, Limits, Plan, TenantSpec
+
+_NOTHING = Allowance()
+_USUAL: Mapping[str, int] = {
+    "maximum_gigabytes_billed": 100,
+    "max_pipeline_duration_minutes": 240,
+    "validate_in_warehouse_above_rows": 1_000_000,
+    "look_back_days": 90,
+}
+"""The bounds where the operator's file has none."""
+
+
+def plan_of(tenant_id: str, said: str | None, defaults: Defaults) -> Plan:
+    """The tenant's plan: its file's word, else the operator's line for it, else the shared one."""
+    return defaults.plans[said or _allowed(tenant_id, defaults).plan or defaults.plan]
+
+
+def project_of(tenant_id: str, said: str | None, defaults: Defaults) -> str | None:
+    """The project of the tenant's dataset; None is the deployment's own."""
+    return said or _allowed(tenant_id, defaults).project
+
+
+def bound(tenant_id: str, name: str, defaults: Defaults) -> int:
+    """The largest value of a field of `Limits` that the tenant's files may say."""
+    for limits in (_allowed(tenant_id, defaults).limits, defaults.limits):
+        value: int | None = getattr(limits, name)
+        if value is not None:
+            return value
+    return _USUAL[name]
+
+
+def too_much(
+    tenant_id: str,
+    spec: TenantSpec,
+    source: Source,
+    own_templates: Mapping[str, LoadedTemplate],
+    defaults: Defaults,
+    own_project: str | None,
+) -> Iterator[Problem]:
+    """A problem for each key of a tenant's files that asks for more than the operator allows."""
+    yield from _plan(tenant_id, spec, source, defaults)
+    yield from _project(tenant_id, spec, source, defaults, own_project)
+    name = "max_pipeline_duration_minutes"
+    for i, pipeline in enumerate(spec.pipelines):
+        yield from _above(
+            tenant_id, name, pipeline.max_pipeline_duration_minutes, source, ("pipelines", i, name), defaults
+        )
+    for loaded in own_templates.values():
+        if loaded.template is not None:
+            yield from _above_in_template(tenant_id, loaded, defaults)
+
+
+def _plan(tenant_id: str, spec: TenantSpec, source: Source, defaults: Defaults) -> Iterator[Problem]:
+    asked, most = spec.plan, _allowed(tenant_id, defaults).plan or defaults.plan
+    if asked is None or asked not in defaults.plans or _within(defaults.plans[asked], defaults.plans[most]):
+        return
+    message = f"plan {asked} allows more than {most}, the operator's for this tenant"
+    problem = Problem(source.file, source.line(("plan",)), "plan", message, most)
+    yield _refused(tenant_id, {"plan": asked}, problem)
+
+
+def _project(
+    tenant_id: str, spec: TenantSpec, source: Source, defaults: Defaults, own_project: str | None
+) -> Iterator[Problem]:
+    asked, given = spec.bigquery.project, _allowed(tenant_id, defaults).project or own_project
+    if asked is None or asked == given:
+        return
+    at: Path = ("bigquery", "project")
+    message = f"the project {asked!r} is the operator's to give"
+    problem = Problem(source.file, source.line(at), "bigquery.project", message, given or "none")
+    yield _refused(tenant_id, {"project": asked}, problem)
+
+
+def _above_in_template(tenant_id: str, loaded: LoadedTemplate, defaults: Defaults) -> Iterator[Problem]:
+    assert loaded.template
+    spec, source = loaded.template.spec, loaded.template.source
+    for name in Limits.model_fields:
+        if name in spec.model_fields_set:
+            yield from _above(tenant_id, name, getattr(spec, name), source, (name,), defaults)
+    for i, step in enumerate(spec.steps):
+        if isinstance(step, BigQueryStep) and step.late_data:
+            at = ("steps", i, "late_data", "look_back_days")
+            yield from _above(tenant_id, "look_back_days", step.late_data.look_back_days, source, at, defaults)
+
+
+def _above(
+    tenant_id: str, name: str, asked: int | None, source: Source, at: Path, defaults: Defaults
+) -> Iterator[Problem]:
+    most = bound(tenant_id, name, defaults)
+    if asked is not None and asked > most:
+        message = f"{asked} is above the operator's bound"
+        problem = Problem(source.file, source.line(at), spelled(at), message, f"at most {most}")
+        yield _refused(tenant_id, {"limits": {name: asked}}, problem)
+
+
+def _refused(tenant_id: str, allowance: Mapping[str, Any], problem: Problem) -> Problem:
+    return refused_without({"tenants": {tenant_id: allowance}}, problem)
+
+
+def _within(plan: Plan, other: Plan) -> bool:
+    return all(getattr(plan, name) <= getattr(other, name) for name in Plan.model_fields)
+
+
+def _allowed(tenant_id: str, defaults: Defaults) -> Allowance:
+    return defaults.tenants.get(tenant_id, _NOTHING)
