@@ -54,7 +54,8 @@ class Settings:
     `home` holds local state (the embedded warehouse, accepted tenant files); `tenants` is a folder or an
     fsspec URL; `strict` makes a rejected tenant fail the load of definitions; `emulator` is the URL of a local
     BigQuery server, `storage_emulator` its Storage API as host:port (None: rows come over REST); `control_url`
-    names a control store other than the default one; `only_tenants` are the tenants to load (None: all); `shard` is
+    names a control store other than the default one; `landing_folder` is where tenants' files arrive (None: `landing/`
+    beside `tenants`); `only_tenants` are the tenants to load (None: all); `shard` is
     the part of them that this code location has assets of; `dagster_url` and `runbook_url` are where the Dagster UI
     and docs/RUNBOOK.md can be opened, for the links of alerts; `admin_key` opens the API's admin routes (None: nothing
     does), `metrics_token` opens /metrics alone, `api_port` is where it is served, `api_per_minute` and `api_per_hour`
@@ -80,6 +81,7 @@ class Settings:
     api_per_minute: int = 100
     api_per_hour: int = 1000
     redis_url: str | None = field(default=None, repr=False)
+    landing_folder: Path | None = None
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
@@ -106,7 +108,13 @@ class Settings:
             api_per_minute=_count(environ, "CONVERGENCE_API_PER_MINUTE", 100),
             api_per_hour=_count(environ, "CONVERGENCE_API_PER_HOUR", 1000),
             redis_url=environ.get("REDIS_URL") or None,
+            landing_folder=_folder(environ.get("CONVERGENCE_LANDING")),
         )
+
+    @property
+    def landing(self) -> Path:
+        """Where tenants' files arrive, in a folder of each."""
+        return self.landing_folder or landing_beside(self.tenants)
 
     @property
     def accepted_tenants(self) -> Path:
@@ -122,6 +130,11 @@ class Settings:
     def dagster_home(self) -> Path:
         """The Dagster instance that the `convergence` command uses where DAGSTER_HOME names no other."""
         return self.home / "dagster"
+
+
+def landing_beside(tenants: str) -> Path:
+    """The landing zone of a tenants folder where nothing else is said; in the working folder for one behind a URL."""
+    return (Path.cwd() if "://" in tenants else Path(tenants).absolute().parent) / "landing"
 
 
 LogFormat = Literal["json", "text"]
@@ -165,6 +178,10 @@ def _warehouse(environ: Mapping[str, str], project: str | None) -> tuple[Warehou
             f"embedded warehouse keeps its data on this machine's disk and {by_name}"
         )
     return "embedded", "neither CONVERGENCE_WAREHOUSE nor GCP_PROJECT_ID is set"
+
+
+def _folder(said: str | None) -> Path | None:
+    return Path(said).absolute() if said else None
 
 
 def _port(said: str | None) -> int:

@@ -195,8 +195,8 @@ def test_the_files_shown_in_the_documents_are_accepted() -> None:
                 Alerts.model_validate(data["alerts"])
                 continue
             if data.keys() <= Defaults.model_fields.keys():
-                value, problems = checked_defaults(document.name, (ROOT / "tenants/_defaults.yaml").read_bytes(), data)
-                assert value is not None, [p.render() for p in problems]
+                _, wrong = checked_defaults(document.name, (ROOT / "tenants/_defaults.yaml").read_bytes(), data)
+                assert not wrong, [p.render() for p in wrong]
                 continue
             model = TenantSpec if "tenant_id" in data else PipelineSpec if "steps" in data else SuiteSpec
             if "pipelines" in data and "tenant_id" not in data:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from convergence_assets.alerting.alert import Alert, fingerprint
-from convergence_assets.alerting.channels import SEND_TIMEOUT_SECONDS, Channel, DeliveryFailed, channel_for
+from convergence_assets.alerting.channels import SEND_TIMEOUT_SECONDS, Channel, DeliveryFailed
 from convergence_assets.alerting.message import Message
 from convergence_assets.alerting.routes import PLATFORM, NoSuchRoute, Routes, said
 
@@ -103,7 +103,7 @@ class _Delivery:
 
     def run(self) -> None:
         try:
-            channel = channel_for(self.routes.address(self.destination))
+            channel = self.routes.route(self.destination).channel()
         except NoSuchRoute:
             return  # its incidents are told elsewhere; what waits is kept in case the route returns
         except (LookupError, ValueError) as error:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from convergence_assets.alerting.channels import Channel, Plain, channel_for
+from convergence_assets.alerting.channels import Channel, Plain
 from convergence_assets.alerting.inhibition import muted_by
 from convergence_assets.alerting.links import Links
 from convergence_assets.alerting.rendering import Telling, render
@@ -91,7 +91,7 @@ def _channels(routes: Routes, keys: Iterable[str]) -> Mapping[str, Channel]:
     found = {}
     for key in keys:
         try:
-            found[key] = channel_for(routes.address(key))
+            found[key] = routes.route(key).channel()
         except (LookupError, ValueError):  # delivery meets the same, and says so
             continue
     return found

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from convergence_assets.alerting.channels import Channel, Guarded, channel_for
+
 PLATFORM = "platform"
 # What the platform's people see too, although a tenant's own are told.
 _FOR_BOTH = frozenset({"config_rejected", "delivery_failing"})
@@ -10,10 +12,20 @@ _FOR_BOTH = frozenset({"config_rejected", "delivery_failing"})
 
 @dataclass(frozen=True)
 class Route:
-    """Where alerts of these severities go; `address` gives a URL when it is used, or raises `LookupError`."""
+    """Where alerts of these severities go; `address` gives a URL when it is used, or raises `LookupError`.
+
+    `private_hosts` are those that a tenant's route may lead to beside public ones; None is a route of the platform,
+    which may lead anywhere.
+    """
 
     severities: tuple[str, ...]
     address: Callable[[], str] = field(repr=False)
+    private_hosts: tuple[str, ...] | None = None
+
+    def channel(self) -> Channel:
+        """Raises `LookupError` where the address is missing or not allowed, `ValueError` where it is none."""
+        channel = channel_for(self.address())
+        return channel if self.private_hosts is None else Guarded(channel, self.private_hosts)
 
 
 @dataclass(frozen=True)
@@ -40,14 +52,14 @@ class Routes:
         for tenant_id, routes in self.by_tenant.items():
             yield from _keyed(tenant_id, routes)
 
-    def address(self, key: str) -> str:
-        """The URL behind a key; `LookupError` says why there is none."""
+    def route(self, key: str) -> Route:
+        """The route behind a key. Raises `NoSuchRoute`."""
         owner, _, rest = key.rpartition("/routes[")
         routes = self.platform if owner == PLATFORM else self.by_tenant.get(owner, ())
         number = int(rest.rstrip("]")) if rest.rstrip("]").isdecimal() else len(routes)
         if number >= len(routes):
             raise NoSuchRoute(f"no tenant file has a route {key} any more")
-        return routes[number].address()
+        return routes[number]
 
     def destinations(
         self, kind: str, severity: str, tenant_id: str | None, avoided: str | None = None
@@ -71,7 +83,7 @@ class Routes:
 
     def _unusable(self, key: str) -> str | None:
         try:
-            self.address(key)
+            self.route(key).address()
         except LookupError as error:
             return said(error)
         return None

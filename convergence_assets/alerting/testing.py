@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from convergence_assets.alerting.channels import DeliveryFailed, channel_for
+from convergence_assets.alerting.channels import DeliveryFailed
 from convergence_assets.alerting.message import Message, Subject
 from convergence_assets.alerting.routes import Route, Routes, said
 
@@ -30,7 +30,7 @@ def try_routes(routes: Routes, owner: str | None = None) -> Iterator[Tried]:
 
 def _failure(key: str, route: Route) -> str | None:
     try:
-        channel = channel_for(route.address())
+        channel = route.channel()
         channel.send(_message(key, resolve=False))
         if "acknowledge" in channel.takes or channel.refresh_after:
             channel.send(_message(key, resolve=True))

@@ -1,26 +1,37 @@
 """The files of a `files` step for a run's partitions, brought to local paths."""
 
+import os
+import stat
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
+from convergence_assets.outgoing import to_public_addresses
 from convergence_assets.pipelines.models import FilesStep
 from convergence_assets.tenancy.model import Step
-from convergence_assets.warehouse.errors import NotFound
+from convergence_assets.warehouse.errors import NotFound, UnreadableFile
 from convergence_assets.warehouse.interface import SourceFile
+
+MOST_FILES_A_DAY = 10_000
+LARGEST_FILE_GIGABYTES = 20
+_TIMEOUT_SECONDS = (10, 60)
+_CHUNK_BYTES = 1 << 20
 
 
 @contextmanager
-def source_files(step: Step, days: Sequence[date]) -> Iterator[tuple[SourceFile, ...]]:
+def source_files(
+    step: Step, days: Sequence[date], private_hosts: Collection[str] = ()
+) -> Iterator[tuple[SourceFile, ...]]:
     """Every file that the step's pattern matches, oldest partition first; remote ones as copies that go afterwards.
 
-    A day without a file has no rows (the table's `when_empty` decides). Raises `NotFound` where the place that the
-    pattern points to cannot be read at all.
+    A day without a file has no rows (the table's `when_empty` decides). A URL may lead to `private_hosts`, and else to
+    public addresses alone. Raises `NotFound` where the place that the pattern points to cannot be read at all, and
+    `UnreadableFile` for what is no regular file of the tenant's, or too large.
     """
-    import fsspec
-
     spec = step.spec
     assert isinstance(spec, FilesStep)
     assert step.path is not None
@@ -29,17 +40,83 @@ def source_files(step: Step, days: Sequence[date]) -> Iterator[tuple[SourceFile,
         for day in days:
             partition = day if spec.partition_from_path else None
             pattern = step.path.replace("{date}", day.isoformat())
-            try:
-                filesystem, path = fsspec.core.url_to_fs(pattern)
-                matches = sorted(filesystem.glob(path))
-            except (OSError, ImportError, ValueError) as error:
-                raise NotFound(f"files {pattern} cannot be listed: {error}") from error
-            for match in matches:
-                local, name = match, match
-                if "file" not in filesystem.protocol:
-                    local = str(Path(scratch) / f"{len(found)}-{Path(match).name}")
-                    filesystem.get_file(match, local)
-                    # Without what a URL may carry besides its path: a key, a signature.
-                    name = filesystem.unstrip_protocol(match).partition("?")[0]
-                found.append(SourceFile(str(local), spec.format, partition, name, spec.delimiter))
+            if pattern.startswith("https://"):
+                files = _fetched(pattern, Path(scratch) / str(len(found)), private_hosts)
+            else:
+                files = _matching(pattern, step.folder, Path(scratch), len(found))
+            found += (SourceFile(path, spec.format, partition, name, spec.delimiter) for path, name in files)
         yield tuple(found)
+
+
+def _matching(pattern: str, folder: str | None, scratch: Path, number: int) -> Iterator[tuple[str, str]]:
+    """The local path of each file with what messages call it."""
+    import fsspec
+
+    try:
+        filesystem, path = fsspec.core.url_to_fs(pattern)
+        matches = sorted(filesystem.glob(path))
+    except (OSError, ImportError, ValueError) as error:
+        raise NotFound(f"files {pattern} cannot be listed: {error}") from error
+    if len(matches) > MOST_FILES_A_DAY:
+        raise UnreadableFile(f"files {pattern}: {len(matches)} of them; expected at most {MOST_FILES_A_DAY} a day")
+    for i, match in enumerate(matches):
+        if folder is not None:
+            _check_local(match, folder)
+            yield match, match
+        else:
+            # Without what a URL may carry besides its path: a key, a signature.
+            name = filesystem.unstrip_protocol(match).partition("?")[0]
+            _check_size(name, filesystem.size(match) or 0)
+            local = str(scratch / f"{number + i}-{Path(match).name}")
+            filesystem.get_file(match, local)
+            yield local, name
+
+
+def _check_local(path: str, folder: str) -> None:
+    real, root = os.path.realpath(path), os.path.realpath(folder)
+    if not real.startswith(root.rstrip("/") + "/"):
+        raise UnreadableFile(f"{path}: leads out of {folder}; expected a file within it")
+    try:
+        found = os.stat(real)
+    except OSError as error:
+        raise NotFound(f"file {path} cannot be read: {error.strerror}") from None
+    if not stat.S_ISREG(found.st_mode):
+        raise UnreadableFile(f"{path}: is no regular file")
+    _check_size(path, found.st_size)
+
+
+def _check_size(name: str, size: int) -> None:
+    if size > LARGEST_FILE_GIGABYTES * 10**9:
+        raise UnreadableFile(f"{name}: has {size / 10**9:.1f} GB; expected at most {LARGEST_FILE_GIGABYTES} GB a file")
+
+
+def _fetched(url: str, into: Path, private_hosts: Collection[str]) -> Iterator[tuple[str, str]]:
+    """The file that a URL names; none where the server says that there is none."""
+    import requests
+
+    shown = url.partition("?")[0]
+    host = urlsplit(url).hostname or ""
+    with to_public_addresses(host, private_hosts) as guard:
+        try:
+            with requests.get(url, stream=True, allow_redirects=False, timeout=_TIMEOUT_SECONDS) as answer:
+                if answer.status_code == 404:
+                    return
+                if answer.status_code != 200:
+                    raise NotFound(f"file {shown} cannot be read: HTTP {answer.status_code}{_redirected(answer)}")
+                _save(answer, shown, into)
+        except requests.RequestException as error:
+            raise NotFound(f"file {shown} cannot be read: {guard.refused or type(error).__name__}") from None
+    yield str(into), shown
+
+
+def _save(answer: Any, shown: str, into: Path) -> None:
+    size = 0
+    with into.open("wb") as file:
+        for chunk in answer.iter_content(_CHUNK_BYTES):
+            size += len(chunk)
+            _check_size(shown, size)
+            file.write(chunk)
+
+
+def _redirected(answer: Any) -> str:
+    return ", which is not followed to another address" if answer.is_redirect else ""

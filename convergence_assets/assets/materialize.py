@@ -134,7 +134,7 @@ class StepRun:
         schema = table_schema(self.step.spec)
         target = target_table(self.tenant, self.step.table)
         if isinstance(self.step.spec, FilesStep):
-            with source_files(self.step, window.days) as files:
+            with source_files(self.step, window.days, self.tenant.private_hosts) as files:
                 return warehouse.stage_files(target, schema, files, job, file_rules(self.step.spec.columns))
         return warehouse.stage_query(target, schema, queries_of(self.tenant, self.step, window), job)
 

@@ -129,7 +129,7 @@ def _generate(
             fault.apply(exports[tenant.tenant_id], tenant, BAD_DAY)
     if not exports:
         raise SettingsError(f"{settings.tenants} has none of the demo's tenants; `convergence validate` says why")
-    generate_licences(folder / "licences", FIRST, LAST, seed=seed)
+    generate_licences(settings.landing / "initech" / "licences", FIRST, LAST, seed=seed)
     return exports
 
 

@@ -199,7 +199,15 @@ def _checked(wanted: Wanted, content: bytes, settings: Settings, folder: Folder,
             said = [problem.render() for problem in registry.problems]
             raise OnboardingRefused(said, f"correct {shown}/{DEFAULTS_FILE}; `convergence validate` checks it")
         tenant, problems = onboarding.checked(
-            wanted, content, place, files, defaults, registry.tenants.values(), today, own_project=settings.project
+            wanted,
+            content,
+            place,
+            files,
+            defaults,
+            registry.tenants.values(),
+            today,
+            own_project=settings.project,
+            landing=settings.landing,
         )
         problems += folder.unreadable.get(wanted.tenant_id, [])
         if tenant is not None and not problems:

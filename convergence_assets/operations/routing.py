@@ -1,6 +1,10 @@
 """The alert routes of tenant files, as alerting takes them."""
 
+from functools import partial
+
 from convergence_assets.alerting.routes import Route, Routes
+from convergence_assets.outgoing import SCHEMES
+from convergence_assets.pipelines.problems import listing
 from convergence_assets.tenancy.model import AlertRoute, TenantRegistry
 
 
@@ -14,4 +18,13 @@ def routes_of(registry: TenantRegistry) -> Routes:
 
 
 def _routes(declared: tuple[AlertRoute, ...]) -> tuple[Route, ...]:
-    return tuple(Route(route.severities, route.to.resolve) for route in declared)
+    return tuple(Route(route.severities, partial(_address, route), route.private_hosts) for route in declared)
+
+
+def _address(route: AlertRoute) -> str:
+    """What its variables make of it. Raises `LookupError` where one is missing, or a tenant's leads to what is none."""
+    address = route.to.resolve()
+    scheme = address.partition("://")[0].lower()
+    if route.private_hosts is not None and scheme not in SCHEMES:
+        raise LookupError(f"{scheme}:// is no address of a tenant's; expected {listing(SCHEMES)}")
+    return address

@@ -22,6 +22,7 @@ from convergence_assets.pipelines.suites import (
     suite_problems,
 )
 from convergence_assets.pipelines.yaml_source import Path, Source, spelled
+from convergence_assets.tenancy.file_places import FilePlaces
 from convergence_assets.tenancy.foreign_sources import unreadable
 from convergence_assets.tenancy.model import Source as BoundSource
 from convergence_assets.tenancy.model import Step
@@ -159,16 +160,23 @@ def _compiled(
     return compiled, problems
 
 
-def bound_paths(binding: Binding, values: Mapping[str, BoundValue]) -> tuple[dict[str, str], list[Problem]]:
-    """The path pattern of every `files` step, by table."""
+def bound_paths(
+    binding: Binding, values: Mapping[str, BoundValue], places: FilePlaces
+) -> tuple[dict[str, str], list[Problem]]:
+    """The path pattern of every `files` step, by table; `{{ landing }}` is the tenant's folder of the landing zone."""
     paths: dict[str, str] = {}
     problems: list[Problem] = []
     for i, step in enumerate(binding.template.spec.steps):
         if isinstance(step, FilesStep):
+            at = ("steps", i, "path")
             try:
-                paths[step.table] = render(binding.template.source.file, step.path, values)
+                path = render(binding.template.source.file, step.path, {"landing": str(places.folder), **values})
             except TemplateError as error:
-                problems += [binding.problem_of_template(("steps", i, "path"), p) for p in error.problems]
+                problems += [binding.problem_of_template(at, p) for p in error.problems]
+                continue
+            paths[step.table] = path
+            refused = places.refused(path, binding.problem_of_template(at, Problem("", None, "", "")))
+            problems += [refused] if refused else []
     return paths, problems
 
 
@@ -214,7 +222,7 @@ def merged_suites(binding: Binding) -> tuple[dict[str, BoundSuite], list[Problem
 def bound_steps(
     binding: Binding, order: tuple[str, ...], compiled: Mapping[str, CompiledSql], paths: Mapping[str, str],
     suites: Mapping[str, BoundSuite], sources: Mapping[str, BoundSource], values: Mapping[str, BoundValue],
-    made: frozenset[str], late_data: Mapping[str, CompiledSql],
+    made: frozenset[str], late_data: Mapping[str, CompiledSql], places: FilePlaces,
 ) -> tuple[Step, ...]:  # fmt: skip
     """The bound steps in order; `made` are all tables of the tenant."""
     by_table = {step.table: step for step in binding.template.spec.steps}
@@ -231,7 +239,8 @@ def bound_steps(
         used = {n: bindable[n] for text in texts for n in text.parameters if n in bindable}
         defining = [
             binding.template.digests[table],
-            sql.text if sql else paths[table],
+            # The same definition wherever the landing zone is.
+            sql.text if sql else paths[table].replace(str(places.folder), "landing"),
             binding.said.thresholds.get(table, {}),
             [spec.model_dump(mode="json") for spec in binding.said.expectations.get(table, ())],
             used,
@@ -248,6 +257,7 @@ def bound_steps(
             parameters=bindable,
             definition_hash=_digest(defining),
             late_data=late,
+            folder=places.local_folder(paths[table]) if table in paths else None,
         )
         bound.append(step)
     return tuple(bound)

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Collection, Iterator, Mapping
 from datetime import date, timedelta
+from pathlib import Path
 
 from convergence_assets.pipelines.catalog import LoadedTemplate, load_template
 from convergence_assets.pipelines.checking import check
@@ -12,22 +13,25 @@ from convergence_assets.pipelines.problems import Problem, listing, nearest
 from convergence_assets.pipelines.yaml_source import Source, read_yaml
 from convergence_assets.tenancy import binding as bind
 from convergence_assets.tenancy import reading
+from convergence_assets.tenancy.alert_addresses import refused_addresses
 from convergence_assets.tenancy.allowances import plan_of, project_of, too_much
 from convergence_assets.tenancy.binding import Binding
+from convergence_assets.tenancy.file_places import FilePlaces
 from convergence_assets.tenancy.folder import Files
 from convergence_assets.tenancy.model import AlertRoute, Step, StuckLimits, Tenant, TenantPipeline
-from convergence_assets.tenancy.models import Alerts, Defaults, TenantPipelineSpec, TenantSpec
+from convergence_assets.tenancy.models import Defaults, TenantPipelineSpec, TenantSpec
 from convergence_assets.tenancy.secrets import Secret
 from convergence_assets.tenancy.variables import refused_variables
 
 
 def build_tenant(
     tenant_id: str, folder: str, files: Files, defaults: Defaults, library: Mapping[str, LoadedTemplate], today: date,
-    *, read: bool = False, own_project: str | None = None, confusable: Collection[str] = (),
+    *, landing: Path, read: bool = False, own_project: str | None = None, confusable: Collection[str] = (),
 ) -> tuple[Tenant | None, list[Problem]]:  # fmt: skip
     """`files` are the folder's by relative path; the tenant is None where there is any problem.
 
-    `own_project` is the deployment's, `confusable` are ids whose variables may look like another tenant's.
+    `landing` is where files arrive, in a folder of each tenant; `own_project` is the deployment's, `confusable` are ids
+    whose variables may look like another tenant's.
 
     With `read` nobody looks for what its SQL reads that is not there, or that engines do not answer alike: the same
     files were accepted before.
@@ -42,6 +46,7 @@ def build_tenant(
         return None, problems
     problems += _spec_problems(tenant_id, spec, source, defaults, today)
     problems += too_much(tenant_id, spec, source, own, defaults, own_project)
+    problems += refused_addresses(spec, source)
     problems += refused_variables(tenant_id, spec, source, defaults.secrets.get(tenant_id, ()), confusable)
     templates = {**library, **own}
     bindings: list[Binding] = []
@@ -64,7 +69,8 @@ def build_tenant(
         else:
             bindings.append(Binding(loaded.template, said, source, ("pipelines", i)))
     whole = len(bindings) == len(spec.pipelines)
-    pipelines, pipeline_problems = _pipelines(bindings, defaults, all_made=whole, read=read)
+    places = FilePlaces(tenant_id, landing / tenant_id, defaults.access_of(tenant_id).files)
+    pipelines, pipeline_problems = _pipelines(bindings, defaults, places, all_made=whole, read=read)
     problems += pipeline_problems
     if problems:
         return None, list(dict.fromkeys(problems))
@@ -72,13 +78,13 @@ def build_tenant(
 
 
 def _pipelines(
-    bindings: list[Binding], defaults: Defaults, *, all_made: bool, read: bool
+    bindings: list[Binding], defaults: Defaults, places: FilePlaces, *, all_made: bool, read: bool
 ) -> tuple[tuple[TenantPipeline, ...], list[Problem]]:
     problems = list(_shared_tables(bindings))
     made = {s.table: s.columns for b in bindings for s in b.template.spec.steps}
     pipelines = []
     for binding in bindings:
-        steps, found = _steps(binding, made, all_made=all_made, read=read)
+        steps, found = _steps(binding, made, places, all_made=all_made, read=read)
         problems += found
         template, said = binding.template, binding.said
         pipelines.append(
@@ -145,7 +151,7 @@ def _stuck(said: TenantPipelineSpec, defaults: Defaults, template: PipelineSpec)
 
 
 def _steps(
-    binding: Binding, made: reading.Made, *, all_made: bool, read: bool
+    binding: Binding, made: reading.Made, places: FilePlaces, *, all_made: bool, read: bool
 ) -> tuple[tuple[Step, ...], list[Problem]]:
     values, problems = bind.parameters(binding)
     suites, found = bind.merged_suites(binding)
@@ -154,7 +160,7 @@ def _steps(
         return (), problems
     variables = template_variables(binding.template.spec.parameters, values)
     sources, problems = bind.bound_sources(binding, variables)
-    paths, found = bind.bound_paths(binding, values)
+    paths, found = bind.bound_paths(binding, values, places)
     problems += found
     compiled, found = bind.compiled_steps(binding, variables)
     late_data, also = bind.compiled_late_data(binding, variables)
@@ -166,7 +172,10 @@ def _steps(
     problems += found
     if problems:
         return (), problems
-    return bind.bound_steps(binding, tables, compiled, paths, suites, sources, values, frozenset(made), late_data), []
+    steps = bind.bound_steps(
+        binding, tables, compiled, paths, suites, sources, values, frozenset(made), late_data, places
+    )
+    return steps, []
 
 
 def _own_templates(folder: str, files: Files) -> tuple[dict[str, LoadedTemplate], list[Problem]]:
@@ -233,7 +242,13 @@ def _shared_tables(bindings: list[Binding]) -> Iterator[Problem]:
 
 
 def _tenant(spec: TenantSpec, defaults: Defaults, pipelines: tuple[TenantPipeline, ...], version: str) -> Tenant:
-    alerts: Alerts = spec.alerts if spec.alerts is not None else defaults.alerts
+    private_hosts = defaults.access_of(spec.tenant_id).hosts
+    if spec.alerts is not None:
+        routes = tuple(
+            AlertRoute(r.severities, Secret(r.to.get_secret_value()), private_hosts) for r in spec.alerts.routes
+        )
+    else:
+        routes = tuple(AlertRoute(r.severities, Secret(r.to.get_secret_value())) for r in defaults.alerts.routes)
     return Tenant(
         tenant_id=spec.tenant_id,
         display_name=spec.display_name,
@@ -246,8 +261,9 @@ def _tenant(spec: TenantSpec, defaults: Defaults, pipelines: tuple[TenantPipelin
         enabled=spec.enabled,
         paused=spec.paused,
         pipelines=pipelines,
-        alert_routes=tuple(AlertRoute(r.severities, Secret(r.to.get_secret_value())) for r in alerts.routes),
+        alert_routes=routes,
         config_version=version,
+        private_hosts=private_hosts,
     )
 
 

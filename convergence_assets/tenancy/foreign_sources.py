@@ -50,9 +50,9 @@ class Owners:
         return None
 
 
-def foreign(tenant: Tenant, owners: Owners, access: Access | None) -> Iterator[Problem]:
+def foreign(tenant: Tenant, owners: Owners, access: Access) -> Iterator[Problem]:
     """A problem for each source that is another tenant's and not granted."""
-    granted = [pattern.lower() for pattern in access.tables] if access else []
+    granted = [pattern.lower() for pattern in access.tables]
     seen = set[tuple[str, str]]()
     for source in (s for pipeline in tenant.pipelines for step in pipeline.steps for s in step.sources.values()):
         for name in source.tables:

@@ -28,8 +28,9 @@ class Source:
 class Step:
     """One table of one tenant.
 
-    `sql` is None for files, `path` None for SQL; `upstream` are bare names of tables this tenant makes; `parameters`
-    are the values its SQL may bind by name; `late_data` asks its sources for markers of days.
+    `sql` is None for files, `path` None for SQL; `folder` is the local one that no file of `path` may lead out of;
+    `upstream` are bare names of tables this tenant makes; `parameters` are the values its SQL may bind by name;
+    `late_data` asks its sources for markers of days.
     """
 
     table: str
@@ -42,6 +43,7 @@ class Step:
     parameters: Mapping[str, BoundValue]
     definition_hash: str
     late_data: CompiledSql | None = None
+    folder: str | None = None
 
 
 @dataclass(frozen=True)
@@ -80,15 +82,18 @@ class TenantPipeline:
 
 @dataclass(frozen=True)
 class AlertRoute:
-    """Where alerts of these severities go."""
+    """Where alerts of these severities go; `private_hosts` are those that a tenant's may lead to beside public ones,
+    None for the operator's, which may lead anywhere."""
 
     severities: tuple[str, ...]
     to: Secret
+    private_hosts: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
 class Tenant:
-    """A customer; `project` and `location` None mean the warehouse's own; `config_version` is a hash of its files."""
+    """A customer; `project` and `location` None mean the warehouse's own; `config_version` is a hash of its files;
+    `private_hosts` are those without a public address that its files may name."""
 
     tenant_id: str
     display_name: str
@@ -103,6 +108,7 @@ class Tenant:
     pipelines: tuple[TenantPipeline, ...]
     alert_routes: tuple[AlertRoute, ...]
     config_version: str
+    private_hosts: tuple[str, ...] = ()
 
     def read_from_pipelines(self, pipeline: TenantPipeline, step: Step) -> dict[str, date]:
         """The tables of the tenant's other pipelines that a step reads, each with its first day."""

@@ -155,6 +155,12 @@ class Access(Model):
     tables: Annotated[tuple[str, ...], Field(strict=False)] = Field(
         (), description="Tables of another tenant's dataset: dataset.table, or dataset.* for all of it"
     )
+    files: Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        (), description="Folders beside landing/<tenant>, local or remote, with all that is below"
+    )
+    hosts: Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        (), description="Hosts without a public address that files and alerts may go to"
+    )
 
 
 class Limits(Model):
@@ -189,7 +195,7 @@ class Defaults(Model):
     alerts: Alerts = Alerts()
     tenants: dict[Name, Allowance] = Field({}, description="By tenant")
     limits: Limits = Field(Limits(), description="For every tenant without bounds of its own")
-    access: dict[Name, Access] = Field({}, description="By tenant")
+    access: dict[Name | Literal["*"], Access] = Field({}, description="By tenant, `*` for all; hosts: [...] for all")
     secrets: dict[Name, Annotated[tuple[Annotated[str, Field(pattern=_VARIABLE)], ...], Field(strict=False)]] = Field(
         {}, description="By tenant: variables that its ${env:NAME} may name beside <ID>__..."
     )
@@ -198,10 +204,24 @@ class Defaults(Model):
         """What a tenant's files cannot decide: it holds for files that were accepted before it was said, too."""
         return {"tenants": self.tenants, "limits": self.limits, "access": self.access, "secrets": self.secrets}
 
+    @field_validator("access", mode="before")
+    @classmethod
+    def _hosts_for_all(cls, access: object) -> object:
+        """`access: {hosts: [...]}` speaks of every tenant, `access: {hosts: {...}}` of one that is called so."""
+        if isinstance(access, dict) and isinstance(access.get("hosts"), list):
+            return {**{k: v for k, v in access.items() if k != "hosts"}, "*": {"hosts": access["hosts"]}}
+        return access
+
     @field_validator("schedule")
     @classmethod
     def _is_cron(cls, schedule: str) -> str:
         return valid_cron(schedule)
+
+    def access_of(self, tenant_id: str) -> Access:
+        """What a tenant is given, by its name and with all others."""
+        given = [self.access.get(name, Access()) for name in ("*", tenant_id)]
+        lists = {key: tuple(one for access in given for one in getattr(access, key)) for key in Access.model_fields}
+        return Access(**lists)
 
 
 def is_reserved(name: str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from convergence_assets.pipelines.catalog import library
@@ -171,6 +172,7 @@ def checked(
     today: date,
     *,
     own_project: str | None,
+    landing: Path,
 ) -> tuple[Tenant | None, list[Problem]]:
     """The tenant that `raw` beside its other `files` makes, or every problem; messages name its folder as `place`.
 
@@ -178,7 +180,8 @@ def checked(
     """
     tenant, problems = build_tenant(
         wanted.tenant_id, place, {**files, TENANT_FILE: raw}, defaults, library(), today,
-        own_project=own_project, confusable=[o.tenant_id for o in others if is_confusable(o.tenant_id)],
+        landing=landing, own_project=own_project,
+        confusable=[o.tenant_id for o in others if is_confusable(o.tenant_id)],
     )  # fmt: skip
     if TENANT_FILE not in files:
         problems += confusable_id(wanted.tenant_id, f"{place}/{TENANT_FILE}", 1)

@@ -13,7 +13,7 @@ from convergence_assets.pipelines.checking import check
 from convergence_assets.pipelines.problems import Problem, listing, nearest
 from convergence_assets.pipelines.yaml_source import Path as Key
 from convergence_assets.pipelines.yaml_source import read_yaml, spelled
-from convergence_assets.settings import Settings
+from convergence_assets.settings import Settings, landing_beside
 from convergence_assets.tenancy.accepted import AcceptedStore
 from convergence_assets.tenancy.building import build_tenant, version_of
 from convergence_assets.tenancy.datasets import conflicts, share
@@ -47,16 +47,18 @@ def load_tenants(settings: Settings) -> TenantRegistry:
         settings.accepted_tenants,
         today=datetime.now(UTC).date(),
         only=settings.only_tenants,
-        settled=Settled(known(settings), settings.project),
+        settled=Settled(known(settings), settings.project, settings.landing),
     )
 
 
 @dataclass(frozen=True)
 class Settled:
-    """Where tenants have published, and the project of a dataset that names none."""
+    """Where tenants have published, the project of a dataset that names none, and where files arrive (None: beside the
+    tenants folder)."""
 
     places: "Mapping[str, Place]" = field(default_factory=dict)
     own_project: str | None = None
+    landing: Path | None = None
 
 
 def grants_needed(settings: Settings) -> Grant:
@@ -64,7 +66,7 @@ def grants_needed(settings: Settings) -> Grant:
     changed, and no accepted version is asked. Raises `UnreadableFolder`."""
     from convergence_assets.control.places import known
 
-    folder, settled = read_folder(settings.tenants), Settled(known(settings), settings.project)
+    folder, settled = read_folder(settings.tenants), Settled(known(settings), settings.project, settings.landing)
     needed: Grant = {}
     while True:  # what is refused first hides what would be refused next
         today = datetime.now(UTC).date()
@@ -182,7 +184,8 @@ class _Loading:
         try:
             tenant, problems = build_tenant(
                 tenant_id, place, files, defaults, self.shared, self.today, read=read,
-                own_project=self.settled.own_project, confusable=self._confusable,
+                landing=self.settled.landing or landing_beside(self.shown), own_project=self.settled.own_project,
+                confusable=self._confusable,
             )  # fmt: skip
             if tenant is not None:
                 problems = [*self._moved(tenant, f"{place}/tenant.yaml", files), *self._confused(tenant_id, place)]
@@ -226,7 +229,7 @@ class _Loading:
                 del self.built[tenant_id]
 
     def _foreign(self, tenant: Tenant, defaults: Defaults) -> list[Problem]:
-        return list(foreign(tenant, self._owners, defaults.access.get(tenant.tenant_id)))
+        return list(foreign(tenant, self._owners, defaults.access_of(tenant.tenant_id)))
 
     def _settle_datasets(self, raw: bytes, defaults: Defaults) -> None:
         def accepted(tenant_id: str) -> Tenant | None:

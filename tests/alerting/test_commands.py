@@ -32,7 +32,7 @@ class House:
         source = (root / "globex" / "tenant.yaml").read_text().split("alerts:")[0]
         (tenants / "globex" / "tenant.yaml").write_text(source)
         (tenants / "acme" / "tenant.yaml").write_text(source.replace("globex", "acme") + ROUTES.format(to=own))
-        (tenants / "_defaults.yaml").write_text(defaults + ROUTES.format(to=shared))
+        (tenants / "_defaults.yaml").write_text(defaults + ROUTES.format(to=shared) + "access: {hosts: [127.0.0.1]}\n")
         self.environ = {
             "CONVERGENCE_HOME": str(folder), "CONVERGENCE_TENANTS": str(tenants),
             "CONVERGENCE_CONTROL_URL": self.url, "CONVERGENCE_WAREHOUSE": "embedded",

@@ -27,7 +27,7 @@ steps:
   - kind: files
     table: costs
     description: One row a cost
-    path: "%s/{date}.csv"
+    path: "{{ landing }}/{date}.csv"
     format: csv
     delimiter: ";"
     partition_column: day
@@ -41,14 +41,16 @@ steps:
 
 
 def run(folder: Path, text: str) -> Report:
-    (folder / f"{DAY}.csv").write_text(text)
+    landing = folder / "landing" / "acme"
+    landing.mkdir(parents=True)
+    (landing / f"{DAY}.csv").write_text(text)
     project = Project.at(folder / "home")
     tenants = folder / "tenants"
     pipeline = tenants / "acme" / "pipelines" / "costs"
     pipeline.mkdir(parents=True)
     shutil.copy(TENANTS / "_defaults.yaml", tenants)
     (tenants / "acme" / "tenant.yaml").write_text(TENANT)
-    (pipeline / "pipeline.yaml").write_text(PIPELINE % folder)
+    (pipeline / "pipeline.yaml").write_text(PIPELINE)
     registry = load_registry(str(tenants), None, today=date(2026, 11, 23))
     assert not registry.problems, [problem.render() for problem in registry.problems]
     tenant = registry.tenants["acme"]

@@ -109,7 +109,9 @@ def test_a_users_mistake_is_one_clear_message_and_never_a_stack_trace(
 
 @pytest.mark.live
 def test_the_demo_publishes_stops_the_bad_day_and_shows_the_correction(tmp_path: Path) -> None:
-    done = convergence(tmp_path, "demo", "--rows-per-day", "300", "--days", "7", "--seed", "11", "--json")
+    landing = str(tmp_path / "landing")
+    words = ("demo", "--rows-per-day", "300", "--days", "7", "--seed", "11", "--json")
+    done = convergence(tmp_path, *words, CONVERGENCE_LANDING=landing)
     assert done.returncode == 0, done.stderr[-3000:]
     told = {t["tenant"]: t for t in json.loads(done.stdout)}
     assert set(told) == {"acme", "globex", "initech"}

@@ -8,7 +8,7 @@ import pytest
 
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import TenantRegistry
-from convergence_assets.tenancy.registry import load_registry
+from convergence_assets.tenancy.registry import Settled, load_registry
 from tests.library.platform_in_a_folder import Platform
 from tests.peer.peer_server import Peer
 
@@ -16,8 +16,13 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
-def registry() -> TenantRegistry:
-    found = load_registry(str(ROOT / "tenants"), None, today=date(2026, 12, 1))
+def landing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("landing")
+
+
+@pytest.fixture(scope="session")
+def registry(landing: Path) -> TenantRegistry:
+    found = load_registry(str(ROOT / "tenants"), None, today=date(2026, 12, 1), settled=Settled(landing=landing))
     assert not found.problems, "\n".join(p.render() for p in found.problems)
     return found
 

@@ -107,17 +107,14 @@ def test_sums_equal_the_raw_export_of_the_local_day(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("tenant_id", list(TENANTS))
-def test_clean_weeks_raise_nothing(
-    platform: Any, tmp_path: Path, tenant_id: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_clean_weeks_raise_nothing(platform: Any, tmp_path: Path, tenant_id: str, landing: Path) -> None:
     weeks = span(date(2026, 10, 24), date(2026, 11, 3))  # both ends of summer time
     files = generate_bills(tmp_path / "bills", TENANTS[tenant_id], weeks[0], weeks[-1], seed=5, rows_per_day=200)
     platform.load_bills(tenant_id, files)
     assert failed(platform.run(tenant_id, weeks[:1])) == []
     assert failed(platform.run(tenant_id, weeks[1:])) == []
     if tenant_id == "initech":
-        monkeypatch.chdir(tmp_path)
-        generate_licences(tmp_path / ".convergence" / "demo" / "licences", weeks[0], weeks[-1], seed=5)
+        generate_licences(landing / "initech" / "licences", weeks[0], weeks[-1], seed=5)
         assert failed(platform.run(tenant_id, weeks, pipeline="total_cost")) == []
 
 

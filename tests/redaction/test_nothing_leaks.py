@@ -209,6 +209,8 @@ def test_no_secret_is_in_anything_that_is_written_shown_or_sent(tmp_path: Path, 
         every = "severities: [critical, warning, info]"
         with (tenants / "acme" / "tenant.yaml").open("a") as file:
             file.write(f"alerts: {{routes: [{', '.join(f'{{{every}, to: {json.dumps(to)}}}' for to in routes)}]}}\n")
+        with (tenants / "_defaults.yaml").open("a") as file:
+            file.write("access: {acme: {hosts: [127.0.0.1]}}\n")
         port, api_port = free_port(), free_port()
         source = f"postgresql://svc:{urllib.parse.quote(SOURCE, safe='')}@db.example:5432/costs"
         environ = clean_environment() | {

@@ -122,7 +122,7 @@ def test_a_changed_query_is_checked_in_the_tenants_file(load: Load, edit: Edit) 
 DEFINING = [
     ("total_cost_daily.sql", "s.total AS net_cost", "s.total + 0 AS net_cost", {"total_cost_daily"}),
     ("pipeline.yaml", "{name: vendor, type: STRING, mode: REQUIRED}", "{name: vendor, type: STRING}", {"licences"}),
-    ("pipeline.yaml", "default: .convergence/demo/licences", "default: elsewhere", {"licences"}),
+    ("pipeline.yaml", "/licences/{date}", "/elsewhere/{date}", {"licences"}),
     ("expectations/licences.yaml", "value_set: [INR]", "value_set: [INR, EUR]", {"licences"}),
     ("total_cost_daily.sql", "-- The cloud's", "--  The cloud's", {"total_cost_daily"}),
     ("pipeline.yaml", "name: total_cost\n", "# The sum of it all.\nname: total_cost\n", set()),

@@ -95,6 +95,20 @@ def test_a_tenant_that_is_called_like_a_library_has_its_own_variables_and_none_o
     assert load().rejected[tenant_id]
 
 
+@pytest.mark.parametrize(
+    ("address", "near"),
+    [("syslog://localhost", None), ("exec://x/${env:HOOLI__X}", None), ("dbus://", None), ("jsn://h/x", "json")],
+)
+def test_an_address_that_sends_to_no_host_is_refused_at_its_line(
+    tenants: Path, load: Load, edit: Edit, address: str, near: str | None
+) -> None:
+    add(tenants, "hooli", "HOOLI__HOOK")
+    line = edit("hooli/tenant.yaml", "https://h/${env:HOOLI__HOOK}", address)
+    problem = only_problem(load(), "hooli")
+    assert (problem.line, problem.key, problem.suggestion) == (line, "alerts.routes[0].to", near)
+    assert "is no address of a tenant's; expected one of alertmanager," in problem.render()
+
+
 def test_no_variable_crosses_between_tenants_whose_ids_begin_alike(tenants: Path, load: Load) -> None:
     add(tenants, "acme_eu", "ACME__SLACK_URL")
     add(tenants, "acme_us", "ACME_US__SLACK_URL")

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
+from convergence_assets.outgoing import to_public_addresses
+
 if TYPE_CHECKING:
     from convergence_assets.alerting.message import Message
 
@@ -59,6 +61,33 @@ class Plain:
 
     def send(self, message: "Message") -> None:
         raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """A tenant's channel: its messages go to public addresses, and to private ones of `private_hosts` alone."""
+
+    channel: Channel
+    private_hosts: Collection[str]
+
+    @property
+    def takes(self) -> Collection[str]:
+        return self.channel.takes
+
+    @property
+    def refresh_after(self) -> timedelta | None:
+        return self.channel.refresh_after
+
+    @property
+    def seconds_between(self) -> float:
+        return self.channel.seconds_between
+
+    def send(self, message: "Message") -> None:
+        with to_public_addresses(allowed=self.private_hosts) as guard:
+            try:
+                self.channel.send(message)
+            except DeliveryFailed as error:
+                raise DeliveryFailed(guard.refused) if guard.refused else error from None
 
 
 def channel_for(url: str) -> Channel:

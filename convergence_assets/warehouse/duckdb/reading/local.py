@@ -12,6 +12,7 @@ from convergence_assets.warehouse.errors import NotFound, UnreadableFile
 from convergence_assets.warehouse.interface import SourceFile
 
 _CHUNK_BYTES = 1 << 20
+_MOST_UNPACKED_GIGABYTES = 100
 _BYTE_ORDER_MARKS = {
     b"\xff\xfe\x00\x00": "UTF-32",
     b"\x00\x00\xfe\xff": "UTF-32",
@@ -118,7 +119,7 @@ def _unpacking(path: str, kind: str) -> Iterator[IO[bytes]]:
 
 
 def _check(file: SourceFile, opened: IO[bytes], copy: IO[Any] | None) -> None:
-    number, first = 1, True
+    number, first, size = 1, True, 0
     while chunk := opened.read(_CHUNK_BYTES):
         if first:
             _check_encoding(file, chunk)
@@ -128,6 +129,9 @@ def _check(file: SourceFile, opened: IO[bytes], copy: IO[Any] | None) -> None:
             line = number + chunk.count(b"\n", 0, at)
             raise UnreadableFile(f"{named(file)}:{line}: holds a zero byte; expected text in UTF-8")
         if copy:
+            size += len(chunk)
+            if size > _MOST_UNPACKED_GIGABYTES * 10**9:
+                raise UnreadableFile(f"{named(file)}: unpacks to more than {_MOST_UNPACKED_GIGABYTES} GB")
             copy.write(chunk)
         number += chunk.count(b"\n")
 

@@ -1,0 +1,106 @@
+"""Connections to a host that a tenant's file names: to public addresses alone, resolved once, and to no other host."""
+
+import ipaddress
+import socket
+import threading
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+SCHEMES = (
+    "slack", "https", "pagerduty", "pagerduty+http", "opsgenie", "workflows", "gchat", "discord", "mailto",
+    "mailtos", "json", "jsons", "alertmanager", "alertmanagers",
+)  # fmt: skip
+"""Of the addresses that a tenant's alert route may have: what sends messages to a host, and nothing on this machine."""
+
+_resolve = socket.getaddrinfo
+_Found = list[Any]
+
+
+class HostRefused(OSError):
+    """A host that a tenant may not connect to; the message names it and says why."""
+
+
+class Guard:
+    """One host's answers, so that what was looked at is what is connected to; `refused` says why there was none."""
+
+    def __init__(self, host: str | None, allowed: Collection[str]) -> None:
+        self.refused: str | None = None
+        self._host = host.lower().rstrip(".") if host else None
+        self._allowed = {name.lower() for name in allowed}
+        self._answers: dict[tuple[Any, ...], _Found] = {}
+
+    def resolve(self, host: Any, *rest: Any, **more: Any) -> _Found:
+        name = host.decode("ascii") if isinstance(host, bytes) else str(host)
+        name = name.lower().rstrip(".")
+        if name in _proxies():
+            return _resolve(host, *rest, **more)
+        self._host = self._host or name
+        try:
+            return self._checked(name, host, *rest, **more)
+        except HostRefused as error:
+            self.refused = str(error)
+            raise
+
+    def _checked(self, name: str, host: Any, *rest: Any, **more: Any) -> _Found:
+        if name != self._host:
+            raise HostRefused(f"{name} is not the host that the address names, and is not followed to")
+        key = (*rest, *more.items())
+        if key not in self._answers:
+            found = _resolve(host, *rest, **more)
+            if name not in self._allowed:
+                for *_, address in found:
+                    _refuse_private(name, str(address[0]))
+            self._answers[key] = found
+        return self._answers[key]
+
+
+class _Current(threading.local):
+    guard: Guard | None = None
+
+
+_current = _Current()
+
+
+@contextmanager
+def to_public_addresses(host: str | None = None, allowed: Collection[str] = ()) -> Iterator[Guard]:
+    """Within it this thread connects to one host, and only where its addresses are public or it is in `allowed`.
+
+    That is `host`, or the first one that is asked for.
+
+    Every library that resolves names by `socket.getaddrinfo` is held to it: requests, httpx, smtplib. A proxy that the
+    environment names is the operator's and stays reachable. Raises `HostRefused` from within the library.
+    """
+    if socket.getaddrinfo is not _guarded:
+        socket.getaddrinfo = _guarded
+    guard = Guard(host, allowed)
+    before, _current.guard = _current.guard, guard
+    try:
+        yield guard
+    finally:
+        _current.guard = before
+
+
+def _guarded(host: Any, *rest: Any, **more: Any) -> _Found:
+    guard = _current.guard
+    return _resolve(host, *rest, **more) if guard is None else guard.resolve(host, *rest, **more)
+
+
+def _proxies() -> set[str]:
+    return {(urlsplit(url).hostname or "").lower() for url in getproxies().values()} - {""}
+
+
+def _refuse_private(host: str, text: str) -> None:
+    address = ipaddress.ip_address(text.partition("%")[0])
+    # An IPv6 address may carry an IPv4 one: mapped, 6to4, or behind NAT64.
+    inner = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None)
+    if isinstance(address, ipaddress.IPv6Address) and address in _NAT64:
+        inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    for one in filter(None, (address, inner)):
+        if not one.is_global or one.is_multicast:
+            raise HostRefused(f"{host} has the address {one}, which is not public")
+
+
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")

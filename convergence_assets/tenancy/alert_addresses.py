@@ -1,0 +1,22 @@
+"""What a tenant's alert routes may be addresses of."""
+
+import re
+from collections.abc import Iterator
+
+from convergence_assets.outgoing import SCHEMES
+from convergence_assets.pipelines.problems import Problem, listing, nearest
+from convergence_assets.pipelines.yaml_source import Source
+from convergence_assets.tenancy.models import TenantSpec
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+
+
+def refused_addresses(spec: TenantSpec, source: Source) -> Iterator[Problem]:
+    """A problem for each route whose address begins with what is none of a tenant's; one that a variable holds whole is
+    looked at when it is used."""
+    for i, route in enumerate(spec.alerts.routes if spec.alerts else ()):
+        scheme = _SCHEME.match(route.to.get_secret_value())
+        if scheme and scheme[1].lower() not in SCHEMES:
+            line, key = source.line(("alerts", "routes", i, "to")), f"alerts.routes[{i}].to"
+            message = f"{scheme[1]} is no address of a tenant's"
+            yield Problem(source.file, line, key, message, listing(SCHEMES), nearest(scheme[1], SCHEMES))
