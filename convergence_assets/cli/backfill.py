@@ -20,7 +20,7 @@ from convergence_assets.cli.run import Definitions, RunResult, finished_days_bet
 from convergence_assets.cli.tables import print_table
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import Tenant, TenantPipeline
-from convergence_assets.tenancy.registry import load_tenants
+from convergence_assets.tenancy.registry import load_for_a_run
 
 if TYPE_CHECKING:
     pass
@@ -50,7 +50,7 @@ def backfill(
     from convergence_assets.assets.factory import PARTITIONS_PER_RUN
 
     settings = replace(Settings.from_env(), only_tenants=frozenset({tenant}))
-    chosen = running_tenant_of(load_tenants(settings), tenant)
+    chosen = running_tenant_of(load_for_a_run(settings), tenant)
     wanted = pipeline_of(chosen, pipeline)
     start, end = finished_days_between(chosen, wanted, first, last)
     days = days_of(start, end)

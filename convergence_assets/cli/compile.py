@@ -18,7 +18,7 @@ from convergence_assets.cli.run import days_between
 from convergence_assets.pipelines.problems import listing, nearest
 from convergence_assets.settings import Settings, WarehouseKind
 from convergence_assets.tenancy.model import Step, Tenant, TenantPipeline
-from convergence_assets.tenancy.registry import load_tenants
+from convergence_assets.tenancy.registry import load_for_a_run
 from convergence_assets.warehouse.schema import ParameterValue, Query
 
 
@@ -51,7 +51,7 @@ def compile_sql(
     Example: convergence compile acme gcp_billing --partition 2026-10-01 --table gcp_cost_daily
     """
     settings = replace(Settings.from_env(), only_tenants=frozenset({tenant}))
-    chosen = tenant_of(load_tenants(settings), tenant)
+    chosen = tenant_of(load_for_a_run(settings), tenant)
     wanted = pipeline_of(chosen, pipeline)
     steps = _steps(wanted, table)
     window = Window.local(*_days(chosen, wanted, partition, first, last), chosen.timezone)

@@ -17,7 +17,7 @@ from convergence_assets.cli.run import Definitions, RunResult, finished_days_bet
 from convergence_assets.pipelines.problems import listing, nearest
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import Step, Tenant, TenantPipeline
-from convergence_assets.tenancy.registry import load_tenants
+from convergence_assets.tenancy.registry import load_for_a_run
 from convergence_assets.warehouse.errors import NotKept
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def restore(
     if as_json and not yes:
         raise typer.BadParameter("--json asks nobody; say --yes too")
     settings = replace(Settings.from_env(), only_tenants=frozenset({tenant}))
-    chosen = running_tenant_of(load_tenants(settings), tenant)
+    chosen = running_tenant_of(load_for_a_run(settings), tenant)
     pipeline, step = _step(chosen, table)
     day, _ = finished_days_between(chosen, pipeline, partition, partition)
     wanted = Restored(chosen, pipeline, step, day, moment(as_of, datetime.now(UTC), "--as-of"), str(uuid.uuid4()))

@@ -18,7 +18,7 @@ from convergence_assets.cli.tables import print_table
 from convergence_assets.local_days import why_unfinished
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import Tenant, TenantPipeline
-from convergence_assets.tenancy.registry import load_tenants
+from convergence_assets.tenancy.registry import load_for_a_run, load_tenants
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -63,7 +63,7 @@ def run(
     Example: convergence run acme gcp_billing --partition 2026-10-01
     """
     settings = replace(Settings.from_env(), only_tenants=frozenset({tenant}))
-    chosen = running_tenant_of(load_tenants(settings), tenant)
+    chosen = running_tenant_of(load_for_a_run(settings), tenant)
     wanted = pipeline_of(chosen, pipeline)
     days = _days(chosen, wanted, partition, first, last)
     definitions = Definitions(settings)

@@ -14,7 +14,7 @@ from convergence_assets.cli.onboard import onboard
 from convergence_assets.cli.tables import print_table, prose
 from convergence_assets.pipelines.problems import nearest
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy.grants import in_lines
+from convergence_assets.tenancy.grants import in_lines, in_one_line
 from convergence_assets.tenancy.model import Tenant, TenantRegistry
 from convergence_assets.tenancy.registry import grants_needed, load_tenants
 
@@ -125,7 +125,7 @@ def _said(
         "served_on_last_accepted": bool(rejection and tenant),
         "problems": [problem.render() for problem in rejection.problems] if rejection else [],
         "display_name": None, "timezone": None, "dataset": None, "project": None, "location": None, "owners": [],
-        "config_version": None, "pipelines": [], "last_published": None,
+        "given": {}, "config_version": None, "pipelines": [], "last_published": None,
     }  # fmt: skip
     if rejection:
         said["status"] = "rejected"
@@ -149,6 +149,7 @@ def _said(
         "project": tenant.project,
         "location": tenant.location,
         "owners": list(tenant.owners),
+        "given": dict(tenant.given),
         "config_version": tenant.config_version,
         "pipelines": pipelines,
         "last_published": max(days, default=None),
@@ -176,6 +177,8 @@ def _lines(said: Mapping[str, Any]) -> Iterator[str]:
     yield f"  timezone: {said['timezone']}"
     yield f"  dataset: {place}" + (f" in {said['location']}" if said["location"] else "")
     yield f"  owners: {', '.join(said['owners']) or 'none'}"
+    for key, given in said["given"].items():
+        yield f"  given: {in_one_line({key: {said['tenant']: given}})}"
     yield f"  config version: {said['config_version'][:12]}"
     for pipeline in said["pipelines"]:
         paused = ", paused" if pipeline["paused"] else ""

@@ -40,18 +40,17 @@ def validate(
 
     Example: convergence validate --tenant acme
     """
-    from convergence_assets.control import places
-
     settings = Settings.from_env()
-    settled = Settled(places.known(settings), settings.project)
-    registry = load_registry(settings.tenants, None, today=datetime.now(UTC).date(), settled=settled)
+    today, settled = datetime.now(UTC).date(), Settled.of(settings)
+    registry = load_registry(settings.tenants, settings.accepted_tenants, today=today, settled=settled, keep=False)
     known = {*registry.tenants, *registry.rejected}
     if tenant and tenant not in known:
         near = nearest(tenant, known)
         hint = f"; did you mean '{near}'?" if near else ""
         raise typer.BadParameter(f"{settings.tenants} has no tenant {tenant!r}{hint}")
     problems = _chosen(registry, tenant)
-    served = [t for t in registry.tenants.values() if tenant in (None, t.tenant_id)]
+    right = [t for t in registry.tenants.values() if t.tenant_id not in registry.rejected]
+    served = [t for t in right if tenant in (None, t.tenant_id)]
     estimates = _dry_run(served, settings) if with_dry_run else []
     problems += tuple(e.problem for e in estimates if e.problem)
     warnings = [w for w in warnings_of(settings.tenants, registry) if tenant is None or _is_of(w, settings, tenant)]

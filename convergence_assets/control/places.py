@@ -1,13 +1,14 @@
 """Where each tenant's days are published and which days they are: settled by its first publish."""
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 import sqlalchemy as sa
 
+from convergence_assets.control import source_owners
 from convergence_assets.control.errors import ControlError
 from convergence_assets.control.location import control_url
 from convergence_assets.control.store import ControlStore, upsert
@@ -28,20 +29,46 @@ class Place:
         return f"timezone {self.timezone}, dataset {self.dataset}"
 
 
-def known(settings: Settings) -> Mapping[str, Place]:
-    """By tenant, from the control store of these settings; none where there is no store yet, or it does not answer.
+@dataclass(frozen=True)
+class Known:
+    """What holds between tenants: by tenant where it has published, and by place whose each source is."""
+
+    places: Mapping[str, Place] = field(default_factory=dict)
+    owners: Mapping[str, str] = field(default_factory=dict)
+
+
+def known(settings: Settings) -> Known:
+    """From the control store of these settings; nothing where there is no store yet, or it does not answer.
 
     A load of tenants goes on without: a run asks again for itself.
     """
     try:
-        url = control_url(settings)
-        if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
-            return {}
-        with ControlStore(url).read() as connection:
-            return all_places(connection)
+        store = _store(settings)
+        if store is None:
+            return Known()
+        with store.read() as connection:
+            return Known(all_places(connection), source_owners.all_owners(connection))
     except (ControlError, SettingsError) as error:
-        _log.warning("it is not known where tenants have published: %s", error)
-        return {}
+        _log.warning("it is not known where tenants have published, and whose their sources are: %s", error)
+        return Known()
+
+
+def keep_owners(settings: Settings, taken: Mapping[str, str], released: Collection[str]) -> None:
+    """Keep whose sources are, as a load of all tenants has decided; without a store the accepted versions tell."""
+    try:
+        store = _store(settings)
+        if store is not None:
+            with store.write("source owners") as connection:
+                source_owners.keep(connection, taken, released, store.now())
+    except (ControlError, SettingsError) as error:
+        _log.warning("whose the tenants' sources are cannot be kept: %s", error)
+
+
+def _store(settings: Settings) -> ControlStore | None:
+    url = control_url(settings)
+    if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
+        return None
+    return ControlStore(url)
 
 
 def all_places(connection: sa.Connection) -> dict[str, Place]:

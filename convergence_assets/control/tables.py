@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 # The newest file of migrations/versions; a store at this revision is opened without importing alembic.
-HEAD = "0009"
+HEAD = "0010"
 
 # Dagster keeps an `alembic_version` of its own in the same Postgres: every name here begins alike.
 VERSION_TABLE = "convergence_schema_version"
@@ -433,4 +433,13 @@ places = sa.Table(
     sa.Column("timezone", sa.Text, nullable=False),
     sa.Column("dataset", sa.Text, nullable=False),
     sa.Column("settled_at", Moment, nullable=False),
+)
+
+# Whose each source is: a table by its full name, a remote folder by its URL.
+source_owners = sa.Table(
+    "convergence_source_owners",
+    metadata,
+    sa.Column("place", sa.Text, primary_key=True),
+    sa.Column("tenant_id", sa.Text, nullable=False),
+    sa.Column("since", Moment, nullable=False),
 )

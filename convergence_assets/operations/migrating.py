@@ -48,9 +48,10 @@ class Migration:
 
 def registry_with(settings: Settings, tenant_id: str) -> TenantRegistry:
     """The tenants as their files are now, this one wherever its file says; nothing is accepted by looking."""
-    settled = {name: place for name, place in places.known(settings).items() if name != tenant_id}
+    settled = Settled.of(settings)
+    others = {name: place for name, place in settled.places.items() if name != tenant_id}
     today = datetime.now(UTC).date()
-    return load_registry(settings.tenants, None, today=today, settled=Settled(settled, settings.project))
+    return load_registry(settings.tenants, None, today=today, settled=replace(settled, places=others))
 
 
 def migration_of(store: ControlStore, settings: Settings, tenant: Tenant) -> Migration | None:

@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from convergence_assets.tenancy.model import Tenant
 from convergence_assets.tenancy.models import DEFAULTS_FILE
 from convergence_assets.tenancy.onboarding import TENANT_FILE, Wanted
 from convergence_assets.tenancy.onboarding_files import TenantsFile
-from convergence_assets.tenancy.registry import checked_defaults, load_registry
+from convergence_assets.tenancy.registry import load_to_look
 from convergence_assets.warehouse.schema import TableRef, TableSchema
 
 
@@ -188,36 +188,31 @@ def _lines(settings: Settings, folder: Folder, grant: Grant) -> OperatorLines | 
 
 def _checked(wanted: Wanted, content: bytes, settings: Settings, folder: Folder, now: datetime) -> tuple[Tenant, Grant]:
     """The tenant, and what `_defaults.yaml` has to say for it beside what it says."""
-    today, shown = now.astimezone(UTC).date(), settings.tenants.rstrip("/")
-    # Named one by one, so that nothing is accepted by looking.
-    registry = load_registry(settings.tenants, settings.accepted_tenants, today=today, only=list(folder.tenants))
-    place, files = f"{shown}/{wanted.tenant_id}", folder.tenants.get(wanted.tenant_id, {})
+    file, files = (
+        f"{settings.tenants.rstrip('/')}/{wanted.tenant_id}/{TENANT_FILE}",
+        folder.tenants.get(wanted.tenant_id, {}),
+    )
+    with_it = replace(folder, tenants={**folder.tenants, wanted.tenant_id: {**files, TENANT_FILE: content}})
     grant: Grant = {}
     while True:
-        defaults, _ = checked_defaults(DEFAULTS_FILE, folder.beside.get(DEFAULTS_FILE, b""), grant)
-        if defaults is None:
-            said = [problem.render() for problem in registry.problems]
-            raise OnboardingRefused(said, f"correct {shown}/{DEFAULTS_FILE}; `convergence validate` checks it")
-        tenant, problems = onboarding.checked(
-            wanted,
-            content,
-            place,
-            files,
-            defaults,
-            registry.tenants.values(),
-            today,
-            own_project=settings.project,
-            landing=settings.landing,
-        )
-        problems += folder.unreadable.get(wanted.tenant_id, [])
-        if tenant is not None and not problems:
-            return tenant, grant
+        registry = load_to_look(settings, with_it, now, grant)
+        wrong = [problem.render() for problem in registry.problems if problem.file.endswith(f"/{DEFAULTS_FILE}")]
+        if wrong:
+            raise OnboardingRefused(wrong, f"correct {DEFAULTS_FILE}; `convergence validate` checks it")
+        rejection = registry.rejected.get(wanted.tenant_id)
+        problems = rejection.problems if rejection else ()
+        if not problems:
+            break
         # What the command itself asks for is the operator's word; what stands in the folder already is not.
         new = TENANT_FILE not in files
-        asked = [p.grant for p in problems if p.grant and p.file == f"{place}/{TENANT_FILE}" and new]
+        asked = [p.grant for p in problems if p.grant and p.file == file and new and "access" not in p.grant]
         if len(asked) < len(problems) or merged([grant, *asked]) == grant:
             raise OnboardingRefused([problem.render() for problem in problems], "correct it, then the same command")
         grant = merged([grant, *asked])
+    if others := set(registry.rejected) - set(load_to_look(settings, folder, now, {}).rejected):
+        displaced = [problem.render() for other in sorted(others) for problem in registry.rejected[other].problems]
+        raise OnboardingRefused(displaced, "choose another dataset or source, then the same command")
+    return registry.tenants[wanted.tenant_id], grant
 
 
 def _asked(tenant: Tenant, now: datetime) -> tuple[Asked, ...]:

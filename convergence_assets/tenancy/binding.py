@@ -226,6 +226,7 @@ def bound_steps(
 ) -> tuple[Step, ...]:  # fmt: skip
     """The bound steps in order; `made` are all tables of the tenant."""
     by_table = {step.table: step for step in binding.template.spec.steps}
+    order_of = {step.table: i for i, step in enumerate(binding.template.spec.steps)}
     declared = binding.template.spec.parameters
     bindable = {name: value for name, value in values.items() if is_bindable(declared[name])}
     bound: list[Step] = []
@@ -258,6 +259,7 @@ def bound_steps(
             definition_hash=_digest(defining),
             late_data=late,
             folder=places.local_folder(paths[table]) if table in paths else None,
+            declared=binding.problem_of_template(("steps", order_of[table], "path"), Problem("", None, "", "")),
         )
         bound.append(step)
     return tuple(bound)

@@ -264,6 +264,7 @@ def _tenant(spec: TenantSpec, defaults: Defaults, pipelines: tuple[TenantPipelin
         alert_routes=routes,
         config_version=version,
         private_hosts=private_hosts,
+        given=defaults.given_to(spec.tenant_id),
     )
 
 

@@ -19,7 +19,7 @@ class FilePlaces:
     """`folder` is the tenant's of the landing zone; `granted` are further folders that the operator gives it."""
 
     tenant_id: str
-    folder: Path
+    folder: Path = Path()
     granted: tuple[str, ...] = ()
 
     def refused(self, pattern: str, at: Problem) -> Problem | None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
+from typing import Any
 
 from convergence_assets.pipelines.compile import CompiledSql
 from convergence_assets.pipelines.models import BigQueryStep, FilesStep, SourceSpec, SuiteSpec
@@ -28,7 +29,8 @@ class Source:
 class Step:
     """One table of one tenant.
 
-    `sql` is None for files, `path` None for SQL; `folder` is the local one that no file of `path` may lead out of;
+    `sql` is None for files, `path` None for SQL; `folder` is the local one that no file of `path` may lead out of,
+    and `declared` where `path` stands, as a problem without words;
     `upstream` are bare names of tables this tenant makes; `parameters` are the values its SQL may bind by name;
     `late_data` asks its sources for markers of days.
     """
@@ -44,6 +46,7 @@ class Step:
     definition_hash: str
     late_data: CompiledSql | None = None
     folder: str | None = None
+    declared: Problem = field(default=Problem("", None, "", ""), compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,8 @@ class AlertRoute:
 @dataclass(frozen=True)
 class Tenant:
     """A customer; `project` and `location` None mean the warehouse's own; `config_version` is a hash of its files;
-    `private_hosts` are those without a public address that its files may name."""
+    `private_hosts` are those without a public address that its files may name, and `given` is what the operator's file
+    says of it, by its keys."""
 
     tenant_id: str
     display_name: str
@@ -109,6 +113,7 @@ class Tenant:
     alert_routes: tuple[AlertRoute, ...]
     config_version: str
     private_hosts: tuple[str, ...] = ()
+    given: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def read_from_pipelines(self, pipeline: TenantPipeline, step: Step) -> dict[str, date]:
         """The tables of the tenant's other pipelines that a step reads, each with its first day."""
@@ -119,24 +124,29 @@ class Tenant:
 
 @dataclass(frozen=True)
 class Rejection:
-    """A tenant whose files are wrong; `last_accepted` is the version that is served meanwhile, None if none is."""
+    """A tenant whose files are wrong; `last_accepted` is the version that is served meanwhile, None if none is.
+
+    `undecided`: the files may be right, and no load of all tenants has seen whose their sources are.
+    """
 
     tenant_id: str
     problems: tuple[Problem, ...]
     last_accepted: str | None
+    undecided: bool = False
 
 
 @dataclass(frozen=True)
 class TenantRegistry:
     """Every tenant that is served, every one that was rejected, and all problems (also those of shared files).
 
-    `alert_routes` are those of the shared defaults: the platform's own.
+    `alert_routes` are those of the shared defaults: the platform's own; `owners` says by place whose a source is.
     """
 
     tenants: Mapping[str, Tenant]
     rejected: Mapping[str, Rejection]
     problems: tuple[Problem, ...] = field(default=())
     alert_routes: tuple[AlertRoute, ...] = ()
+    owners: Mapping[str, str] = field(default_factory=dict)
 
     def part(self, holds: Callable[[str], bool]) -> "TenantRegistry":
         """The same without the tenants that a code location does not hold."""

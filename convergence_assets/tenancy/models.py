@@ -223,6 +223,11 @@ class Defaults(Model):
         lists = {key: tuple(one for access in given for one in getattr(access, key)) for key in Access.model_fields}
         return Access(**lists)
 
+    def given_to(self, tenant_id: str) -> dict[str, Any]:
+        """The keys by which the operator gives one tenant something, each with what it says of it."""
+        said = self.model_dump(mode="json", exclude_unset=True, include={"tenants", "access", "secrets"})
+        return {key: by_tenant[tenant_id] for key, by_tenant in said.items() if by_tenant.get(tenant_id)}
+
 
 def is_reserved(name: str) -> bool:
     """Whether a tenant or dataset of this name would be the platform's."""

@@ -2,24 +2,20 @@
 
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 from convergence_assets.pipelines.catalog import library
 from convergence_assets.pipelines.checking import check
 from convergence_assets.pipelines.problems import Problem, listing, nearest
 from convergence_assets.pipelines.yaml_source import read_yaml
-from convergence_assets.tenancy.building import build_tenant
-from convergence_assets.tenancy.datasets import share
 from convergence_assets.tenancy.folder import Files
-from convergence_assets.tenancy.model import Tenant
-from convergence_assets.tenancy.models import Defaults, TenantPipelineSpec, TenantSpec
+from convergence_assets.tenancy.models import TenantPipelineSpec, TenantSpec
 from convergence_assets.tenancy.secrets import Secret
-from convergence_assets.tenancy.variables import confusable_id, is_confusable
+from convergence_assets.tenancy.variables import confusable_id
 
 TENANT_FILE = "tenant.yaml"
 
@@ -160,41 +156,6 @@ def _pipeline(wanted: Wanted, template: str) -> Iterable[str]:
     yield f"    start_date: {wanted.start_date} # the first day that is made"
     if wanted.schedule:
         yield f"    schedule: {_quoted(wanted.schedule)} # cron in the timezone above"
-
-
-def checked(
-    wanted: Wanted,
-    raw: bytes,
-    place: str,
-    files: Files,
-    defaults: Defaults,
-    others: Collection[Tenant],
-    today: date,
-    *,
-    own_project: str | None,
-    landing: Path,
-) -> tuple[Tenant | None, list[Problem]]:
-    """The tenant that `raw` beside its other `files` makes, or every problem; messages name its folder as `place`.
-
-    `others` are the tenants that are served: none may have its dataset.
-    """
-    tenant, problems = build_tenant(
-        wanted.tenant_id, place, {**files, TENANT_FILE: raw}, defaults, library(), today,
-        landing=landing, own_project=own_project,
-        confusable=[o.tenant_id for o in others if is_confusable(o.tenant_id)],
-    )  # fmt: skip
-    if TENANT_FILE not in files:
-        problems += confusable_id(wanted.tenant_id, f"{place}/{TENANT_FILE}", 1)
-    if tenant is None or problems:
-        return None, problems
-    for other in others:
-        if other.tenant_id != tenant.tenant_id and share(tenant, other):
-            file = f"{place}/{TENANT_FILE}"
-            line = read_yaml(file, raw).line(("bigquery", "dataset")) or 1
-            said = f"tenants {other.tenant_id} and {tenant.tenant_id} share dataset {tenant.dataset}"
-            expected = "a dataset of its own (the tenant id by default)"
-            return None, [Problem(file, line, "bigquery.dataset", said, expected)]
-    return tenant, []
 
 
 def standing(file: str, raw: bytes) -> tuple[TenantSpec | None, list[Problem]]:

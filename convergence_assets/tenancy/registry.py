@@ -2,8 +2,8 @@
 
 import hashlib
 import logging
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,12 +23,15 @@ from convergence_assets.tenancy.foreign_sources import Owners, foreign
 from convergence_assets.tenancy.grants import Grant, merged
 from convergence_assets.tenancy.model import AlertRoute, Rejection, Tenant, TenantRegistry
 from convergence_assets.tenancy.models import DEFAULTS_FILE, Defaults
+from convergence_assets.tenancy.ownership import Claim, Claims, claims, losers, not_its_own, widest
 from convergence_assets.tenancy.secrets import Secret
 from convergence_assets.tenancy.variables import confusable_id, is_confusable
 
 if TYPE_CHECKING:
     from convergence_assets.control.places import Place
 
+RULES = 1
+"""The number of the rules that a version was accepted under: with another one it is checked anew, its SQL too."""
 _DEFAULTS = "_defaults"
 # Kept with a tenant's files: what it was accepted with. The folder reader leaves hidden files out.
 _KEPT_DEFAULTS = ".defaults.yaml"
@@ -40,38 +43,63 @@ def load_tenants(settings: Settings) -> TenantRegistry:
     """The registry as a running deployment sees it: as of today, with the last accepted versions to fall back on, and
     with what was published in mind."""
     # It imports SQLAlchemy, which definitions.py does without until it is called.
-    from convergence_assets.control.places import known
+    from convergence_assets.control.places import keep_owners
 
-    return load_registry(
-        settings.tenants,
-        settings.accepted_tenants,
-        today=datetime.now(UTC).date(),
-        only=settings.only_tenants,
-        settled=Settled(known(settings), settings.project, settings.landing),
+    today, settled = datetime.now(UTC).date(), Settled.of(settings)
+    registry = load_registry(
+        settings.tenants, settings.accepted_tenants, today=today, only=settings.only_tenants, settled=settled
     )
+    if settings.only_tenants is None:
+        taken = {place: owner for place, owner in registry.owners.items() if settled.owners.get(place) != owner}
+        released = [place for place, owner in settled.owners.items() if registry.owners.get(place) != owner]
+        if taken or released:
+            keep_owners(settings, taken, released)
+    return registry
+
+
+def load_for_a_run(settings: Settings) -> TenantRegistry:
+    """The tenants of `settings.only_tenants`, of which all are loaded first where it is not decided whose their sources
+    are."""
+    registry, only = load_tenants(settings), settings.only_tenants
+    if only is None or not any(rejection.undecided for rejection in registry.rejected.values()):
+        return registry
+    return load_tenants(replace(settings, only_tenants=None)).part(only.__contains__)
 
 
 @dataclass(frozen=True)
 class Settled:
-    """Where tenants have published, the project of a dataset that names none, and where files arrive (None: beside the
-    tenants folder)."""
+    """Where tenants have published and whose their sources are, the project of a dataset that names none, and where
+    files arrive (None: beside the tenants folder)."""
 
     places: "Mapping[str, Place]" = field(default_factory=dict)
     own_project: str | None = None
     landing: Path | None = None
+    owners: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Settled":
+        """From the control store of these settings."""
+        from convergence_assets.control.places import known
+
+        found = known(settings)
+        return cls(found.places, settings.project, settings.landing, found.owners)
+
+
+def load_to_look(settings: Settings, folder: Folder, now: datetime, granted: Grant) -> TenantRegistry:
+    """The registry of these files, as if `_defaults.yaml` had the lines of `granted` too; nothing is kept."""
+    store, today = AcceptedStore(settings.accepted_tenants), now.astimezone(UTC).date()
+    shown, settled = settings.tenants.rstrip("/"), Settled.of(settings)
+    return _Loading(shown, folder, library(), store, today, settled, keeps=False, granted=granted).registry()
 
 
 def grants_needed(settings: Settings) -> Grant:
     """The lines that `_defaults.yaml` lacks so that nothing of today's files is refused for their want; nothing is
     changed, and no accepted version is asked. Raises `UnreadableFolder`."""
-    from convergence_assets.control.places import known
-
-    folder, settled = read_folder(settings.tenants), Settled(known(settings), settings.project, settings.landing)
+    folder = read_folder(settings.tenants)
     needed: Grant = {}
     while True:  # what is refused first hides what would be refused next
-        today = datetime.now(UTC).date()
-        loading = _Loading(settings.tenants.rstrip("/"), folder, library(), None, today, settled, granted=needed)
-        found = merged([needed, *(problem.grant for problem in loading.registry().problems if problem.grant)])
+        problems = load_to_look(settings, folder, datetime.now(UTC), needed).problems
+        found = merged([needed, *(problem.grant for problem in problems if problem.grant)])
         if found == needed:
             return needed
         needed = found
@@ -85,6 +113,7 @@ def load_registry(
     templates: Mapping[str, LoadedTemplate] | None = None,
     only: Collection[str] | None = None,
     settled: "Settled | None" = None,
+    keep: bool = True,
 ) -> TenantRegistry:
     """Every tenant under `tenants` (a folder or fsspec URL), built as of `today`.
 
@@ -92,13 +121,16 @@ def load_registry(
     pipelines, the library's where not given; a tenant whose file says another place than `settled` is set aside.
     Raises `UnreadableFolder` alone: every other mistake is in `problems`.
 
-    With `only`, no other tenant's file is read, so nothing that holds between tenants is checked against the others
-    (two that share a dataset). Such a load therefore accepts nothing: it falls back on versions that a whole load kept.
+    With `only`, no other tenant's file is read, and what holds between tenants is as the last whole load decided it: a
+    source is the tenant's where `settled` says so or these very files were accepted, and otherwise not. Such a load
+    accepts nothing, as does one without `keep`: it falls back on versions that a whole load kept.
     """
     folder = read_folder(tenants, only)
     shared = library() if templates is None else templates
     store = AcceptedStore(accepted) if accepted else None
-    loading = _Loading(tenants.rstrip("/"), folder, shared, store, today, settled or Settled(), keeps=only is None)
+    loading = _Loading(
+        tenants.rstrip("/"), folder, shared, store, today, settled or Settled(), keeps=keep, whole=only is None
+    )
     loading.problems += [p for loaded in shared.values() for p in loaded.problems]
     return loading.registry()
 
@@ -115,6 +147,7 @@ class _Loading:
     settled: Settled
     keeps: bool = True
     granted: Grant = field(default_factory=dict)
+    whole: bool = True
     problems: list[Problem] = field(default_factory=list)
     built: dict[str, Tenant] = field(default_factory=dict)
     rejected: dict[str, tuple[Problem, ...]] = field(default_factory=dict)
@@ -122,6 +155,8 @@ class _Loading:
     _accepted: dict[str, Tenant | None] = field(default_factory=dict)
     _owners: Owners = field(default_factory=lambda: Owners(None))
     _confusable: tuple[str, ...] = ()
+    _undecided: set[str] = field(default_factory=set)
+    _under_these_rules: set[str] = field(default_factory=set)
 
     def registry(self) -> TenantRegistry:
         raw, defaults = self._defaults()
@@ -132,10 +167,12 @@ class _Loading:
             for tenant_id, files in sorted(self.folder.tenants.items()):
                 self._build(tenant_id, files, raw, defaults)
             self._refuse_foreign_sources(defaults)
-            self._settle_datasets(raw, defaults)
+            self._settle(raw, defaults)
             self._keep(raw)
         rejected = {
-            t: Rejection(t, tuple(sorted(problems, key=_by_place)), _version_of(self.served.get(t)))
+            t: Rejection(
+                t, tuple(sorted(problems, key=_by_place)), _version_of(self.served.get(t)), t in self._undecided
+            )
             for t, problems in sorted(self.rejected.items())
         }
         problems = dict.fromkeys([*self.problems, *(p for found in self.rejected.values() for p in found)])
@@ -145,6 +182,7 @@ class _Loading:
             rejected,
             tuple(sorted(problems, key=_by_place)),
             tuple(AlertRoute(route.severities, Secret(route.to.get_secret_value())) for route in declared),
+            self._source_owners(defaults) if defaults else self.settled.owners,
         )
 
     def _defaults(self) -> tuple[bytes, Defaults | None]:
@@ -173,7 +211,7 @@ class _Loading:
 
     def _was_accepted(self, tenant_id: str, files: Files, raw: bytes) -> bool:
         """Whether a whole load has accepted these very files, so that a run's worker need not read their SQL again."""
-        if self.store is None or self.keeps:
+        if self.store is None or self.whole:
             return False
         return self.store.version(tenant_id) == _stored_version(version_of(files), raw)
 
@@ -231,7 +269,9 @@ class _Loading:
     def _foreign(self, tenant: Tenant, defaults: Defaults) -> list[Problem]:
         return list(foreign(tenant, self._owners, defaults.access_of(tenant.tenant_id)))
 
-    def _settle_datasets(self, raw: bytes, defaults: Defaults) -> None:
+    def _settle(self, raw: bytes, defaults: Defaults) -> None:
+        """Set aside who claims what is another's: a dataset first, then sources."""
+
         def accepted(tenant_id: str) -> Tenant | None:
             if tenant_id not in self._accepted:
                 self._accepted[tenant_id] = self._last_accepted(tenant_id, raw, defaults)
@@ -246,11 +286,71 @@ class _Loading:
                 if not self._foreign(tenant, defaults):
                     self.served[tenant_id] = tenant
             lost = conflicts(self.built.values(), self.served, accepted)
-            if not lost:
-                return
             for tenant_id, winner in lost.items():
                 self.rejected[tenant_id] = (self._conflict(self.built.pop(tenant_id), winner),)
-            falling_back = set(lost)
+            falling_back = set(lost) or set(self._lose_sources(raw, defaults, accepted))
+            if not falling_back:
+                return
+
+    def _lose_sources(
+        self, raw: bytes, defaults: Defaults, accepted: Callable[[str], Tenant | None]
+    ) -> Collection[str]:
+        """Set aside who claims a source that is another's; those whose last accepted version is to be looked at."""
+
+        def had(tenant_id: str, place: str) -> bool:
+            before = accepted(tenant_id)
+            return before is not None and any(
+                widest(claim.place, {place}) == place for claim in self._claims_of(before, defaults)
+            )
+
+        found: dict[str, list[Problem]] = {}
+        every = Claims({t.tenant_id: self._claims_of(t, defaults) for t in {**self.served, **self.built}.values()})
+        if self.whole:
+            silent = set(self.folder.tenants) - set(every.of)
+            for tenant_id, claim, owner, claiming in losers(every, self.settled.owners, silent, had):
+                found.setdefault(tenant_id, []).append(not_its_own(tenant_id, claim, owner, claiming))
+        else:
+            for tenant_id, its in every.of.items():
+                for claim, owner in self._not_decided_for(tenant_id, its, raw):
+                    if owner is None:
+                        self._undecided.add(tenant_id)
+                        problem = replace(claim.declared, message=f"it is not decided whose {claim.name} is",
+                                          expected="a load of all tenants first")  # fmt: skip
+                    else:
+                        problem = not_its_own(tenant_id, claim, owner, [tenant_id])
+                    found.setdefault(tenant_id, []).append(problem)
+        fall_back = [tenant_id for tenant_id in found if self.built.pop(tenant_id, None)]
+        for tenant_id, problems in found.items():
+            if self.served.pop(tenant_id, None) is None:
+                self.rejected[tenant_id] = tuple(problems)
+        return fall_back
+
+    def _not_decided_for(self, tenant_id: str, its: Sequence[Claim], raw: bytes) -> Iterator[tuple[Claim, str | None]]:
+        """Claims that the last whole load did not decide for the tenant, with the other tenant whose they are."""
+        owners = self.settled.owners
+        by_widest = {widest(place, owners): owner for place, owner in owners.items()}
+        files = self.folder.tenants.get(tenant_id, {})
+        if tenant_id in self.served:
+            known = tenant_id in self._under_these_rules
+        else:
+            known = self._was_accepted(tenant_id, files, raw)
+        for claim in its:
+            owner = by_widest.get(widest(claim.place, owners))
+            if owner != tenant_id and not (owner is None and known):
+                yield claim, owner
+
+    def _claims_of(self, tenant: Tenant, defaults: Defaults) -> list[Claim]:
+        return list(claims(tenant, defaults.access_of(tenant.tenant_id), self.settled.own_project))
+
+    def _source_owners(self, defaults: Defaults) -> Mapping[str, str]:
+        """Whose each source is from now on; a tenant that cannot be asked keeps what it had."""
+        serving = {**self.served, **self.built}
+        kept = {
+            place: owner for place, owner in self.settled.owners.items()
+            if owner in self.folder.tenants and owner not in serving
+        }  # fmt: skip
+        claimed = {c.place: t.tenant_id for t in serving.values() for c in self._claims_of(t, defaults)}
+        return {**claimed, **kept}
 
     def _last_accepted(self, tenant_id: str, raw: bytes, defaults: Defaults) -> Tenant | None:
         if self.store is None:
@@ -263,6 +363,8 @@ class _Loading:
             self.problems.append(_unusable_store(error))
             return None
         own = kept.pop(_KEPT_DEFAULTS, None)
+        if self.store.version(tenant_id) == _stored_version(version_of(kept), own or b""):
+            self._under_these_rules.add(tenant_id)
         if own is not None:
             defaults = _as_of(checked_defaults(DEFAULTS_FILE, own)[0], defaults)
         return self._checked(tenant_id, kept, defaults)[0] if kept else None
@@ -276,7 +378,7 @@ class _Loading:
         return Problem(file, source.line(at), "bigquery.dataset", message, expected)
 
     def _keep(self, raw: bytes) -> None:
-        if self.store is None or not self.keeps:
+        if self.store is None or not self.keeps or not self.whole:
             return
         try:
             self.store.keep(_DEFAULTS, _digest(raw), {DEFAULTS_FILE: raw})
@@ -326,7 +428,7 @@ def _version_of(tenant: Tenant | None) -> str | None:
 
 
 def _stored_version(config_version: str, raw: bytes) -> str:
-    return _digest(config_version.encode() + raw)
+    return _digest(f"{RULES}\n{config_version}".encode() + raw)
 
 
 def _by_place(problem: Problem) -> tuple[str, int, str]:

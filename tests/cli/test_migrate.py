@@ -178,7 +178,7 @@ def test_a_run_that_loaded_another_place_for_its_tenant_publishes_nothing(
 ) -> None:
     run()
     edit(project, "timezone: Europe/Berlin", "timezone: Asia/Tokyo")
-    monkeypatch.setattr(places, "known", lambda settings: {})  # as where the store did not answer
+    monkeypatch.setattr(places, "known", lambda settings: places.Known())  # as where the store did not answer
     result = convergence("run", "acme", "demo_costs", "--partition", str(DAY))
     assert result.exit_code == 1
     assert "days were published with timezone Europe/Berlin, dataset acme" in result.output

@@ -178,7 +178,12 @@ def test_a_path_of_files_names_the_day_and_nothing_unknown(files: Files, problem
         found = problems({**files, "pipeline.yaml": files["pipeline.yaml"].replace("path: X", f"path: {path}")})
         assert [p.line for p in found if said in p.message] == [19], [p.render() for p in found]
     assert not problems(
-        {**files, "pipeline.yaml": files["pipeline.yaml"].replace("path: X", 'path: "{{ region }}/{date}/*.csv"')}
+        {
+            **files,
+            "pipeline.yaml": files["pipeline.yaml"].replace(
+                "path: X", 'path: "{{ landing }}/{{ region }}/{date}/*.csv"'
+            ),
+        }
     )
 
 

@@ -69,7 +69,9 @@ def test_a_generated_workspace_serves_each_tenant_once_and_its_days_arrive(proje
             file.read_text().replace("paused: true", "paused: false").replace("tenant_id: acme", f"tenant_id: {name}")
         )
         file.write_text(said.replace("start_date: 2026-03-01", f'start_date: {yesterday}\n    schedule: "* * * * *"'))
-    shutil.copy(TENANTS / "_defaults.yaml", tmp_path / "tenants")
+    defaults = (TENANTS / "_defaults.yaml").read_text()
+    shared = 'access: {"*": {tables: [acme_export.bills]}}\n'
+    (tmp_path / "tenants" / "_defaults.yaml").write_text(defaults + shared)
     project.load_bills(list(hourly(yesterday, BERLIN, 1.25)))
     environ = environment(project, CONVERGENCE_TENANTS=str(tmp_path / "tenants"))
     ports = free_ports(2)

@@ -1,5 +1,6 @@
 """The operator's lines: written as a person would, printed for a deployment of today, and all that they need be."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -107,6 +108,10 @@ def test_the_printed_lines_are_all_that_a_deployment_of_today_needs(of_yesterday
     again = commands.convergence("tenants", "grants", environ=environ)
     assert (again.returncode, again.stdout) == (0, ""), again.stdout
     assert commands.convergence("validate", environ=environ).returncode == 0
+    shown = commands.convergence("tenants", "show", "acme", environ=environ).stdout
+    assert "  given: tenants: {acme: {plan: enterprise}}\n  given: secrets: {acme: [ACME_SLACK_URL]}\n" in shown
+    told = json.loads(commands.convergence("tenants", "show", "acme", "--json", environ=environ).stdout)
+    assert told["given"] == {"tenants": {"plan": "enterprise"}, "secrets": ["ACME_SLACK_URL"]}
 
 
 def test_the_lines_are_found_without_the_tenants_own_history(of_yesterday: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from convergence_assets.settings import Settings
 from convergence_assets.tenancy import reading
 from convergence_assets.tenancy.folder import UnreadableFolder
 from convergence_assets.tenancy.model import TenantRegistry
-from convergence_assets.tenancy.registry import load_registry
+from convergence_assets.tenancy.registry import Settled, load_registry
 from tests.clean_environment import clean_environment
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +49,7 @@ def fifty(tmp_path: Path) -> Path:
     for number in range(50):
         own = Path(shutil.copytree(SMALL / "acme", tenants / f"t{number:02d}"))
         said = (own / "tenant.yaml").read_text()
-        (own / "tenant.yaml").write_text(said.replace("tenant_id: acme", f"tenant_id: {own.name}"))
+        (own / "tenant.yaml").write_text(said.replace("acme", own.name))
     return tenants
 
 
@@ -100,7 +100,8 @@ def test_a_name_is_a_folder_of_the_tenants_folder_and_nothing_else(fifty: Path, 
 def test_a_folder_in_a_bucket_is_read_for_the_named_tenants_alone(fifty: Path) -> None:
     bucket = fsspec.filesystem("memory")
     bucket.put(str(fifty), "/only/tenants", recursive=True)
-    (read,) = load_registry("memory://only/tenants", None, today=TODAY, only={"t07"}).tenants
+    decided = Settled(owners={".t07_export.bills": "t07"})
+    (read,) = load_registry("memory://only/tenants", None, today=TODAY, only={"t07"}, settled=decided).tenants
     assert read == "t07"
     with pytest.raises(UnreadableFolder, match="there is no tenant 't99'"):
         load_registry("memory://only/tenants", None, today=TODAY, only={"t99"})
@@ -110,7 +111,7 @@ def test_a_load_of_some_tenants_accepts_nothing_and_falls_back_on_what_a_whole_l
     fifty: Path, tmp_path: Path
 ) -> None:
     store, config = tmp_path / "accepted", fifty / "t07" / "tenant.yaml"
-    assert load_registry(str(fifty), store, today=TODAY, only={"t07"}).tenants
+    assert load_registry(str(fifty), store, today=TODAY, only={"t07"}).rejected["t07"].undecided
     assert not store.exists()
     load_registry(str(fifty), store, today=TODAY)
     config.write_text(config.read_text() + "timezon: UTC\n")

@@ -24,7 +24,10 @@ def add(tenants: Path, tenant_id: str, variable: str) -> str:
     """A tenant like globex with one route; its file."""
     folder = tenants / tenant_id
     folder.mkdir()
-    text = (tenants / "globex" / "tenant.yaml").read_text().replace("tenant_id: globex", f"tenant_id: {tenant_id}")
+    text = (tenants / "globex" / "tenant.yaml").read_text()
+    text = text.replace("tenant_id: globex", f"tenant_id: {tenant_id}").replace(
+        "globex_billing", f"{tenant_id}_billing"
+    )
     text += f'alerts:\n  routes:\n    - {{severities: [critical], to: "https://h/${{env:{variable}}}"}}\n'
     (folder / "tenant.yaml").write_text(text)
     return str(folder / "tenant.yaml")

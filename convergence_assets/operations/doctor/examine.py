@@ -9,11 +9,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from convergence_assets.control.errors import ControlError
-from convergence_assets.control.places import known
 from convergence_assets.control.store import ControlStore
 from convergence_assets.operations.code_location import WebserverError
 from convergence_assets.settings import Settings, SettingsError
-from convergence_assets.tenancy.folder import UnreadableFolder, read_folder
+from convergence_assets.tenancy.folder import UnreadableFolder
 from convergence_assets.tenancy.model import TenantRegistry
 from convergence_assets.tenancy.registry import Settled, load_registry
 from convergence_assets.warehouse.errors import WarehouseError
@@ -61,10 +60,9 @@ class Setup:
     @cached_property
     def registry(self) -> TenantRegistry:
         """The tenants as their files are now; nothing is accepted by looking. Raises `UnreadableFolder`."""
-        names, today = list(read_folder(self.settings.tenants).tenants), self.now().date()
-        settled = Settled(known(self.settings), self.settings.project)
+        today, settled = self.now().date(), Settled.of(self.settings)
         return load_registry(
-            self.settings.tenants, self.settings.accepted_tenants, today=today, only=names, settled=settled
+            self.settings.tenants, self.settings.accepted_tenants, today=today, settled=settled, keep=False
         )
 
     @cached_property

@@ -1,0 +1,123 @@
+"""Whose each source table and each remote folder is: whoever named it first keeps it, and others need a grant."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import Literal
+
+from convergence_assets.pipelines.problems import Problem
+from convergence_assets.tenancy.file_places import FilePlaces, fixed_part
+from convergence_assets.tenancy.grants import refused_without
+from convergence_assets.tenancy.model import Tenant
+from convergence_assets.tenancy.models import Access
+from convergence_assets.warehouse.schema import TableRef
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a tenant's files name as a source: `place` is the same whoever names it, `name` is as it is written, and
+    `declared` is where, as a problem without words."""
+
+    kind: Literal["tables", "files"]
+    place: str
+    name: str
+    declared: Problem
+
+
+def claims(tenant: Tenant, access: Access, own_project: str | None) -> Iterator[Claim]:
+    """What is the tenant's alone: its sources beside its own dataset, and remote folders, without what it was given.
+
+    A tenant that is not enabled reads nothing and claims nothing.
+    """
+    if not tenant.enabled:
+        return
+    tables = [pattern.lower() for pattern in access.tables]
+    places = FilePlaces(tenant.tenant_id, granted=access.files)
+    seen: set[str] = set()
+    for step in (step for pipeline in tenant.pipelines for step in pipeline.steps):
+        for source in step.sources.values():
+            for name in source.tables:
+                table = TableRef.parse(name)
+                place = f"{table.project or own_project or ''}.{table.dataset}.{table.table}".lower()
+                given = any(fnmatchcase(name.lower(), pattern) for pattern in tables)
+                if place not in seen and not given and table.dataset.lower() != tenant.dataset.lower():
+                    seen.add(place)
+                    yield Claim("tables", place, name, source.declared)
+        if step.path is not None and "://" in step.path and places.granted_folder(step.path) is None:
+            place = fixed_part(step.path)
+            if place not in seen:
+                seen.add(place)
+                yield Claim("files", place, place, step.declared)
+
+
+@dataclass
+class Claims:
+    """What all tenants of a load claim. A remote folder within another one is the same place as that."""
+
+    of: dict[str, list[Claim]]
+
+    @property
+    def by_place(self) -> dict[str, dict[str, Claim]]:
+        """By the widest place, by tenant, one of its claims there."""
+        every = {claim.place for found in self.of.values() for claim in found}
+        by_place: dict[str, dict[str, Claim]] = {}
+        for tenant_id, found in self.of.items():
+            for claim in found:
+                by_place.setdefault(widest(claim.place, every), {}).setdefault(tenant_id, claim)
+        return by_place
+
+
+def widest(place: str, every: Collection[str]) -> str:
+    """The widest of some places that a place lies in, by whole segments; itself where there is none."""
+    segments = place.split("/")
+    if len(segments) == 1:
+        return place
+    wider = ("/".join(segments[:count]) for count in range(3, len(segments)))
+    return next((one for one in wider if one in every), place)
+
+
+def losers(
+    claims: Claims,
+    owners: Mapping[str, str],
+    silent: Collection[str],
+    had: Callable[[str, str], bool],
+) -> Iterator[tuple[str, Claim, str | None, list[str]]]:
+    """Each claim that is not its tenant's: tenant, claim, whose it is (None: nobody had it first), and who claim it.
+
+    `owners` are kept by place; those that are `silent` cannot be asked and keep what they had. `had(tenant, place)` is
+    whether the version of a tenant that was accepted last named it.
+    """
+    every = {claim.place for found in claims.of.values() for claim in found}
+    kept: dict[str, set[str]] = {}
+    for place, known in owners.items():
+        kept.setdefault(widest(place, every), set()).add(known)
+    for place, by_tenant in claims.by_place.items():
+        owner = _owner(place, by_tenant, kept.get(place, set()), silent, had)
+        for tenant_id, claim in by_tenant.items():
+            if tenant_id != owner:
+                yield tenant_id, claim, owner, sorted(by_tenant)
+
+
+def _owner(
+    place: str, claiming: Iterable[str], kept: Collection[str], silent: Collection[str], had: Callable[[str, str], bool]
+) -> str | None:
+    tenants = sorted(claiming)
+    holders = [owner for owner in kept if owner in tenants or owner in silent]
+    if not holders:
+        holders = tenants if len(tenants) == 1 else [one for one in tenants if had(one, place)]
+    return holders[0] if len(holders) == 1 else None
+
+
+def not_its_own(tenant_id: str, claim: Claim, owner: str | None, claiming: Collection[str]) -> Problem:
+    """Why a tenant may not read what it claims, with the line that would allow it."""
+    what = "table" if claim.kind == "tables" else "folder"
+    shown = claim.name if claim.kind == "tables" else f"this {what}"
+    if owner is not None:
+        message = f"{shown} is read by tenant {owner}, which had it first"
+    else:
+        message = f"{shown} is read by tenants {' and '.join(claiming)}, and none of them had it first"
+    problem = replace(claim.declared, message=message, expected=f"a {what} that is no other tenant's")
+    # Where nobody had it first, one goes on without a line as soon as the others have theirs.
+    if owner is None and tenant_id == min(claiming):
+        return problem
+    return refused_without({"access": {tenant_id: {claim.kind: [claim.name]}}}, problem)
