@@ -18,7 +18,7 @@ from convergence_assets.warehouse.interface import SourceFile
 
 MOST_FILES_A_DAY = 10_000
 LARGEST_FILE_GIGABYTES = 20
-_TIMEOUT_SECONDS = (10, 60)
+_TIMEOUT_SECONDS = 60
 _CHUNK_BYTES = 1 << 20
 
 
@@ -92,19 +92,19 @@ def _check_size(name: str, size: int) -> None:
 
 def _fetched(url: str, into: Path, private_hosts: Collection[str]) -> Iterator[tuple[str, str]]:
     """The file that a URL names; none where the server says that there is none."""
-    import requests
+    import httpx
 
     shown = url.partition("?")[0]
     host = urlsplit(url).hostname or ""
     with to_public_addresses(host, private_hosts) as guard:
         try:
-            with requests.get(url, stream=True, allow_redirects=False, timeout=_TIMEOUT_SECONDS) as answer:
+            with httpx.stream("GET", url, timeout=_TIMEOUT_SECONDS) as answer:
                 if answer.status_code == 404:
                     return
                 if answer.status_code != 200:
                     raise NotFound(f"file {shown} cannot be read: HTTP {answer.status_code}{_redirected(answer)}")
                 _save(answer, shown, into)
-        except requests.RequestException as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise NotFound(f"file {shown} cannot be read: {guard.refused or type(error).__name__}") from None
     yield str(into), shown
 
@@ -112,11 +112,11 @@ def _fetched(url: str, into: Path, private_hosts: Collection[str]) -> Iterator[t
 def _save(answer: Any, shown: str, into: Path) -> None:
     size = 0
     with into.open("wb") as file:
-        for chunk in answer.iter_content(_CHUNK_BYTES):
+        for chunk in answer.iter_bytes(_CHUNK_BYTES):
             size += len(chunk)
             _check_size(shown, size)
             file.write(chunk)
 
 
 def _redirected(answer: Any) -> str:
-    return ", which is not followed to another address" if answer.is_redirect else ""
+    return ", which is not followed to another address" if answer.has_redirect_location else ""

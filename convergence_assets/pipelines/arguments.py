@@ -1,10 +1,10 @@
 """The arguments of an expectation: known ones, of the right kind, with columns that exist."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
+from convergence_assets.patterns import mistake
 from convergence_assets.pipelines.models import ExpectationSpec, TableStep
 from convergence_assets.pipelines.problems import listing, nearest
 from convergence_assets.row_conditions import ConditionError, fitted, read_condition
@@ -51,10 +51,29 @@ def _mistakes_of_value(key: str, value: Any, columns: set[str]) -> Iterator[Said
                 yield key, f"{column!r} is no column of the table", listing(columns), nearest(str(column), columns)
     if key in ("regex", "regex_list"):
         for pattern in value if key == "regex_list" else [value]:
-            try:
-                re.compile(str(pattern))
-            except re.error as error:
-                yield key, f"{pattern!r} is no regular expression: {error}", None, None
+            if found := mistake(str(pattern)):
+                reason, otherwise = found
+                yield key, f"{_short(pattern)} is no regular expression of RE2: {reason}", otherwise, None
+    if key == "json_schema" and isinstance(value, Mapping):
+        for said, expected in _mistakes_of_schema(value):
+            yield key, said, expected, None
+
+
+def _mistakes_of_schema(schema: Any) -> Iterator[tuple[str, str | None]]:
+    """What a JSON schema may not say: patterns that RE2 does not take, and what lies elsewhere."""
+    if isinstance(schema, Mapping):
+        for key, value in schema.items():
+            if key == "pattern" and isinstance(value, str) and (found := mistake(value)):
+                yield f"{_short(value)} is no regular expression of RE2: {found[0]}", found[1]
+            elif key == "patternProperties":
+                yield "patternProperties is not read", "properties by their names"
+            elif key in ("$ref", "$dynamicRef") and not str(value).startswith("#"):
+                yield f"{key} {_short(value)} lies elsewhere", "a reference within the schema: #/$defs/..."
+            else:
+                yield from _mistakes_of_schema(value)
+    elif isinstance(schema, list):
+        for one in schema:
+            yield from _mistakes_of_schema(one)
 
 
 def _mistakes_of_kind(spec: ExpectationSpec, step: TableStep) -> Iterator[Said]:

@@ -6,11 +6,11 @@ from datetime import datetime
 from itertools import combinations
 from typing import Any
 
+from convergence_assets.patterns import mistake
 from convergence_assets.quality import exact, gx_compat
 from convergence_assets.quality.exact import EXACT, decimal_of
 from convergence_assets.quality.expectations import Expectation, columns_named
 from convergence_assets.quality.filters import literal
-from convergence_assets.quality.patterns import as_re2
 
 _GROUPED = frozenset({"STRING", "INT64", "NUMERIC", "BIGNUMERIC", "BOOL", "DATE", "DATETIME", "TIMESTAMP", "TIME"})
 _ALIKE = frozenset({"STRING", "BOOL", "DATE", "DATETIME", "TIMESTAMP"})
@@ -77,9 +77,8 @@ def _of_a_column(metric: str, name: str, type_: str, kwargs: Mapping[str, Any]) 
         case "value_length.between" | "value_length.equals" if type_ == "STRING":
             expected = _length(name, metric, kwargs)
         case "match_regex" | "not_match_regex" if type_ == "STRING" and isinstance(kwargs.get("regex"), str):
-            pattern = as_re2(kwargs["regex"])
-            if pattern is not None:
-                matches = f"REGEXP_CONTAINS(`{name}`, {literal(type_, pattern)})"
+            if mistake(kwargs["regex"]) is None:
+                matches = f"REGEXP_CONTAINS(`{name}`, {literal(type_, kwargs['regex'])})"
                 expected = f"NOT {matches}" if metric == "not_match_regex" else matches
     return None if expected is None else RowCondition((name,), present, f"({present} AND NOT ({expected}))")
 

@@ -7,6 +7,7 @@ import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -30,9 +31,65 @@ def great_expectations() -> Iterator[None]:
             warnings.simplefilter("ignore")
             import great_expectations
 
+            _use_re2()
             # For each decimal that it writes as a double GX walks the whole stack (0.3 s), to decide whether to warn.
             vars(great_expectations.util)["stack"] = list
             yield
+
+
+@lru_cache(maxsize=1)
+def _use_re2() -> None:
+    """Metrics of our own under GX's names: its registry takes the last one."""
+    from great_expectations.execution_engine.pandas_execution_engine import PandasExecutionEngine
+    from great_expectations.expectations.metrics.map_metric_provider.column_condition_partial import (
+        column_condition_partial,
+    )
+    from great_expectations.expectations.metrics.map_metric_provider.column_map_metric_provider import (
+        ColumnMapMetricProvider,
+    )
+
+    from convergence_assets.quality.patterns import contains, contains_of, fits
+
+    class MatchRegex(ColumnMapMetricProvider):
+        condition_metric_name = "column_values.match_regex"
+        condition_value_keys = ("regex",)
+
+        @column_condition_partial(engine=PandasExecutionEngine)
+        def _pandas(cls, column: Any, regex: str, **more: Any) -> Any:
+            return contains(column, regex)
+
+    class NotMatchRegex(ColumnMapMetricProvider):
+        condition_metric_name = "column_values.not_match_regex"
+        condition_value_keys = ("regex",)
+
+        @column_condition_partial(engine=PandasExecutionEngine)
+        def _pandas(cls, column: Any, regex: str, **more: Any) -> Any:
+            return ~contains(column, regex)
+
+    class MatchRegexList(ColumnMapMetricProvider):
+        condition_metric_name = "column_values.match_regex_list"
+        condition_value_keys = ("regex_list", "match_on")
+        default_kwarg_values = {"match_on": "any"}  # noqa: RUF012
+
+        @column_condition_partial(engine=PandasExecutionEngine)
+        def _pandas(cls, column: Any, regex_list: Sequence[str], match_on: str, **more: Any) -> Any:
+            return contains_of(column, regex_list, match_on)
+
+    class NotMatchRegexList(ColumnMapMetricProvider):
+        condition_metric_name = "column_values.not_match_regex_list"
+        condition_value_keys = ("regex_list",)
+
+        @column_condition_partial(engine=PandasExecutionEngine)
+        def _pandas(cls, column: Any, regex_list: Sequence[str], **more: Any) -> Any:
+            return ~contains_of(column, regex_list)
+
+    class MatchJsonSchema(ColumnMapMetricProvider):
+        condition_metric_name = "column_values.match_json_schema"
+        condition_value_keys = ("json_schema",)
+
+        @column_condition_partial(engine=PandasExecutionEngine)
+        def _pandas(cls, column: Any, json_schema: Mapping[str, Any], **more: Any) -> Any:
+            return fits(column, json_schema)
 
 
 def domain_object(type_: str, arguments: Mapping[str, Any], meta: Mapping[str, Any] | None = None) -> Any:

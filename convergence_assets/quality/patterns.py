@@ -1,92 +1,57 @@
-"""Regular expressions of Python as RE2's, where both find the same in every text."""
+"""What suites expect of how a text is written, with RE2 in the place of Python's own patterns.
 
-import re
+Python's go back and may take for ever over a short text; and they read `\\d`, `$` and flags as no warehouse does.
+"""
 
-# Nothing is known of these two; whether mypy says so depends on what else it reads in the same run (Hypothesis).
-from re import _constants as op  # type: ignore[attr-defined,unused-ignore]
-from re import _parser  # type: ignore[attr-defined,unused-ignore]
-from typing import Any
+import json
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from typing import TYPE_CHECKING, Any
 
-_LONGEST_REPEAT = 1000
-"""RE2's own limit of a counted repetition."""
+from convergence_assets.patterns import mistake
 
-
-class _Differs(ValueError):
-    pass
-
-
-def as_re2(pattern: str) -> str | None:
-    """The pattern for RE2's unanchored search, or None where RE2 lacks something of it or reads it otherwise.
-
-    Python's `$` also stands before a last line break, and its `\\d` for every script's digits.
-    """
-    try:
-        parsed = _parser.parse(pattern)
-        if parsed.state.flags != re.UNICODE.value:
-            return None
-        return _sequence(parsed, last=True)
-    except (_Differs, re.error, OverflowError, RecursionError):
-        return None
+if TYPE_CHECKING:
+    import pandas as pd
 
 
-def _sequence(items: Any, last: bool) -> str:
-    parts = list(items)
-    return "".join(_item(one, last and position == len(parts) - 1) for position, one in enumerate(parts))
+def contains(column: "pd.Series[Any]", pattern: str) -> "pd.Series[Any]":
+    """Whether RE2 finds the pattern in each value, as text. Raises ValueError for one that RE2 does not take."""
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if found := mistake(pattern):
+        raise ValueError(f"{pattern!r}: {found[0]}")
+    # Few texts stand in many rows: each is looked at once.
+    texts = pa.array(column.astype(str), type=pa.string()).dictionary_encode()
+    matched = pc.take(pc.match_substring_regex(texts.dictionary, pattern), texts.indices)
+    return pd.Series(matched.to_numpy(zero_copy_only=False), index=column.index, dtype=bool)
 
 
-def _item(item: tuple[Any, Any], last: bool) -> str:
-    kind, value = item
-    if kind is op.LITERAL:
-        return _character(value)
-    if kind is op.NOT_LITERAL:
-        return f"[^{_character(value)}]"
-    if kind is op.ANY:
-        return r"[^\n]"
-    if kind is op.IN:
-        return _class(value)
-    if kind is op.AT:
-        return _position(value, last)
-    if kind is op.BRANCH:
-        return f"(?:{'|'.join(_sequence(branch, last) for branch in value[1])})"
-    if kind is op.SUBPATTERN and not value[1] and not value[2]:
-        return f"(?:{_sequence(value[3], last)})"
-    if kind in (op.MAX_REPEAT, op.MIN_REPEAT):
-        least, most, repeated = value
-        if least > _LONGEST_REPEAT or (most is not op.MAXREPEAT and most > _LONGEST_REPEAT):
-            raise _Differs
-        upper = "" if most is op.MAXREPEAT else str(most)
-        return f"(?:{_sequence(repeated, last=False)}){{{least},{upper}}}"
-    raise _Differs
+def contains_of(column: "pd.Series[Any]", patterns: Sequence[str], match_on: str = "any") -> "pd.Series[Any]":
+    """Whether any, or all, of the patterns are found in each value."""
+    if match_on not in ("any", "all"):
+        raise ValueError("match_on must be either 'any' or 'all'")
+    found = [contains(column, pattern) for pattern in patterns]
+    return reduce(lambda one, other: one | other if match_on == "any" else one & other, found)
 
 
-def _class(members: Any) -> str:
-    parts = []
-    for kind, value in members:
-        if kind is op.NEGATE:
-            parts.append("^")
-        elif kind is op.LITERAL:
-            parts.append(_character(value))
-        elif kind is op.RANGE:
-            parts.append(f"{_character(value[0])}-{_character(value[1])}")
-        elif kind is op.CATEGORY and value is op.CATEGORY_DIGIT:
-            parts.append(r"\p{Nd}")
-        else:
-            raise _Differs
-    return f"[{''.join(parts)}]"
+def fits(column: "pd.Series[Any]", schema: Mapping[str, Any]) -> "pd.Series[Any]":
+    """Whether each text is JSON of this schema, read without any file or address that the schema refers to. Raises what
+    a text that is no JSON, or a schema that is none, raises."""
+    import jsonschema
+    import referencing
+
+    of_its_draft = jsonschema.validators.validator_for(schema)
+    of_its_draft.check_schema(schema)
+    of_re2 = jsonschema.validators.extend(of_its_draft, {"pattern": _pattern})
+    validator = of_re2(schema, registry=referencing.Registry())
+    return column.map(lambda text: validator.is_valid(json.loads(text)))
 
 
-def _position(value: Any, last: bool) -> str:
-    if value in (op.AT_BEGINNING, op.AT_BEGINNING_STRING):
-        return r"\A"
-    if value is op.AT_END_STRING:
-        return r"\z"
-    if value is op.AT_END and last:
-        return r"\n?\z"
-    raise _Differs
+def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Any:
+    import jsonschema
+    import pandas as pd
 
-
-def _character(code: int) -> str:
-    character = chr(code)
-    if character.isascii() and character.isalnum():
-        return character
-    return rf"\x{{{code:x}}}"
+    if isinstance(instance, str) and not contains(pd.Series([instance]), pattern).item():
+        yield jsonschema.ValidationError(f"{instance!r} does not match {pattern!r}")

@@ -6,6 +6,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import re2
+
 from convergence_assets.quality.exact import EXACT, number_of
 from convergence_assets.quality.expectations import Expectation
 
@@ -109,11 +111,11 @@ def like_as_regex(pattern: str, escape: str | None) -> str:
         character = pattern[position]
         if character == mark and position + 1 < len(pattern):
             position += 1
-            said += re.escape(pattern[position])
+            said += re2.escape(pattern[position])
         else:
-            said += {"%": ".*", "_": "."}.get(character) or re.escape(character)
+            said += {"%": ".*", "_": "."}.get(character) or re2.escape(character)
         position += 1
-    return rf"(?s)\A{said}\Z"
+    return rf"(?s)\A{said}\z"
 
 
 def declared_type_judged(expectation: Expectation, declared: Mapping[str, str]) -> tuple[bool, str] | None:

@@ -1,8 +1,7 @@
-import re
-
 import duckdb
 import pandas as pd
 import pytest
+import re2
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,13 +15,13 @@ TEXT = st.text(alphabet="ab%_.*\\\n", max_size=6)
 @given(value=TEXT, pattern=TEXT.filter(lambda text: "\\" not in text))
 def test_a_like_pattern_matches_what_the_warehouse_matches(value: str, pattern: str) -> None:
     (matches,) = duckdb.execute("SELECT ? LIKE ?", [value, pattern]).fetchone() or (None,)
-    assert bool(re.search(like_as_regex(pattern, None), value)) is matches
+    assert bool(re2.search(like_as_regex(pattern, None), value)) is matches
 
 
 def test_an_escaped_wildcard_is_a_character() -> None:
-    assert re.search(like_as_regex(r"50\%", None), "50%")
-    assert not re.search(like_as_regex(r"50\%", None), "500")
-    assert re.search(like_as_regex("50!%", "!"), "50%")
+    assert re2.search(like_as_regex(r"50\%", None), "50%")
+    assert not re2.search(like_as_regex(r"50\%", None), "500")
+    assert re2.search(like_as_regex("50!%", "!"), "50%")
 
 
 @pytest.mark.parametrize("value", ["2026-03-01", "2026-03-01T00:00:00", "2026-03-01T00:00:00Z"])

@@ -232,7 +232,7 @@ class Desk:
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     found = Desk(tmp_path)
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(found.certificate))
+    monkeypatch.setenv("SSL_CERT_FILE", str(found.certificate))
     yield found
     found.stop()
 
