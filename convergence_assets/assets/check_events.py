@@ -4,8 +4,10 @@ A check has its asset's partitions, so that Dagster shows it red while any day h
 one day is evaluated for that day. A range is evaluated once for the run, with its worst outcome, and for each day.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
+from functools import lru_cache
 
 import dagster as dg
 
@@ -33,7 +35,7 @@ def check_specs(
             s.name,
             asset=key,
             description=s.description,
-            metadata={"severity": s.severity},
+            metadata={"severity": _text(s.severity)},
             blocking=s.severity == "critical",
             partitions_def=partitions,
         )
@@ -46,13 +48,28 @@ def check_specs(
             e.name,
             asset=key,
             description=str(e.meta.get("reason") or e.type.replace("_", " ")),
-            metadata={"severity": e.severity, "expectation": e.type, "kwargs": dg.MetadataValue.json(dict(e.kwargs))},
+            metadata={
+                "severity": _text(e.severity),
+                "expectation": _text(e.type),
+                "kwargs": _json(json.dumps(dict(e.kwargs))),
+            },
             blocking=e.severity == "critical",
             partitions_def=partitions,
         )
         for e in expectations(step.suite)
     ]
     return specs
+
+
+# Thousands of checks say the same few things: one object says it for all of them.
+@lru_cache(maxsize=4096)
+def _text(said: str) -> dg.TextMetadataValue:
+    return dg.MetadataValue.text(said)
+
+
+@lru_cache(maxsize=4096)
+def _json(text: str) -> dg.JsonMetadataValue:
+    return dg.MetadataValue.json(json.loads(text))
 
 
 def check_results(

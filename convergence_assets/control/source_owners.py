@@ -11,7 +11,7 @@ from convergence_assets.control.tables import source_owners as table
 
 def all_owners(connection: sa.Connection) -> dict[str, str]:
     """By place the tenant that has it."""
-    return {row.place: row.tenant_id for row in connection.execute(sa.select(table))}
+    return dict(connection.execute(sa.select(table.c.place, table.c.tenant_id)).tuples().all())
 
 
 def keep(connection: sa.Connection, taken: Mapping[str, str], released: Collection[str], now: datetime) -> None:

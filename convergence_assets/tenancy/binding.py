@@ -28,6 +28,7 @@ from convergence_assets.tenancy.model import Source as BoundSource
 from convergence_assets.tenancy.model import Step
 from convergence_assets.tenancy.models import TenantPipelineSpec
 
+_NOWHERE = Problem("", None, "", "")
 _SEVERITIES = ("critical", "info", "warning")
 
 
@@ -126,7 +127,7 @@ def _where_said(binding: Binding, at: Path, tables: tuple[str, ...]) -> Problem:
     for name, value in binding.said.with_.items():
         if value in tables or value == list(tables):
             return binding.problem(("with", name), "")
-    return binding.problem_of_template(at, Problem("", None, "", ""))
+    return binding.problem_of_template(at, _NOWHERE)
 
 
 def compiled_steps(binding: Binding, variables: Mapping[str, object]) -> tuple[dict[str, CompiledSql], list[Problem]]:
@@ -175,7 +176,7 @@ def bound_paths(
                 problems += [binding.problem_of_template(at, p) for p in error.problems]
                 continue
             paths[step.table] = path
-            refused = places.refused(path, binding.problem_of_template(at, Problem("", None, "", "")))
+            refused = places.refused(path, binding.problem_of_template(at, _NOWHERE))
             problems += [refused] if refused else []
     return paths, problems
 
@@ -226,7 +227,10 @@ def bound_steps(
 ) -> tuple[Step, ...]:  # fmt: skip
     """The bound steps in order; `made` are all tables of the tenant."""
     by_table = {step.table: step for step in binding.template.spec.steps}
-    order_of = {step.table: i for i, step in enumerate(binding.template.spec.steps)}
+    paths_declared = {
+        step.table: binding.problem_of_template(("steps", i, "path"), _NOWHERE)
+        for i, step in enumerate(binding.template.spec.steps) if isinstance(step, FilesStep)
+    }  # fmt: skip
     declared = binding.template.spec.parameters
     bindable = {name: value for name, value in values.items() if is_bindable(declared[name])}
     bound: list[Step] = []
@@ -259,7 +263,7 @@ def bound_steps(
             definition_hash=_digest(defining),
             late_data=late,
             folder=places.local_folder(paths[table]) if table in paths else None,
-            declared=binding.problem_of_template(("steps", order_of[table], "path"), Problem("", None, "", "")),
+            declared=paths_declared.get(table, _NOWHERE),
         )
         bound.append(step)
     return tuple(bound)
