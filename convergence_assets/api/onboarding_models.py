@@ -25,7 +25,8 @@ _SCHEDULE: JsonDict = {
 }  # fmt: skip
 _PLAN: JsonDict = {
     "tenant_id": "hooli", "file": "tenants/hooli/tenant.yaml",
-    "content": "tenant_id: hooli # equals the folder's name\n…", "grants": {}, "dataset": "hooli", "project": None,
+    "content": "tenant_id: hooli # equals the folder's name\n…", "grants": {},
+    "account_grants": [], "dataset": "hooli", "project": None,
     "location": None, "tables": ["hooli.gcp_cost_daily"], "assets": ["hooli/gcp_billing/gcp_cost_daily"],
     "schedules": [_SCHEDULE], "bytes_a_day": None,
 }  # fmt: skip
@@ -55,6 +56,10 @@ class WantedTenant(BaseModel):
     alert_routes: list[Text] = Field(
         [], max_length=20, description="Severities and the variable with the URL: `critical,warning=${env:NAME}`"
     )
+    shared_projects: list[Text] = Field(
+        [], max_length=200, description="Of tables that other tenants read too: projects whose rows are its"
+    )
+    shared_labels: dict[Text, Text] = Field({}, max_length=20, description="The same by labels; a row has to fit all")
     only_plan: bool = Field(False, description="Answer with what would be made, and change nothing")
     created_by: Who = "admin"
 
@@ -70,7 +75,7 @@ class WantedTenant(BaseModel):
         return Wanted(
             self.tenant_id, self.display_name, self.timezone, tuple(dict.fromkeys(self.templates)), self.with_,
             self.start_date, self.schedule, self.plan, self.location, self.project, self.dataset, tuple(self.owners),
-            routes,
+            routes, tuple(self.shared_projects), self.shared_labels,
         )  # fmt: skip
 
 
@@ -96,6 +101,7 @@ class PlannedTenant(BaseModel):
     file: str
     content: str
     grants: dict[str, dict[str, Any]] = Field(description="What is written into _defaults.yaml: by its key, by tenant")
+    account_grants: list[str] = Field(description="Commands that allow its service account what it needs on BigQuery")
     dataset: str
     project: str | None
     location: str | None

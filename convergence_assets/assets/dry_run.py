@@ -46,7 +46,7 @@ def dry_run(
     remembered = _Remembered(settings.home / "dry-runs.json", now.astimezone(UTC).date())
 
     def of(tenant: Tenant) -> list[StepEstimate]:
-        with open_warehouse(settings, tenant.location) as warehouse:
+        with open_warehouse(settings, tenant.location, service_account=tenant.service_account) as warehouse:
             found = list(_estimates(tenant, warehouse, settings, now, remembered))
         progress()
         return found

@@ -48,6 +48,11 @@ def source_files(
         yield tuple(found)
 
 
+def shown(path: str) -> str:
+    """A path or URL as messages say it: without what a URL may carry besides its path, a key or a signature."""
+    return path.partition("?")[0] if "://" in path else path
+
+
 def _matching(pattern: str, folder: str | None, scratch: Path, number: int) -> Iterator[tuple[str, str]]:
     """The local path of each file with what messages call it."""
     import fsspec
@@ -56,16 +61,17 @@ def _matching(pattern: str, folder: str | None, scratch: Path, number: int) -> I
         filesystem, path = fsspec.core.url_to_fs(pattern)
         matches = sorted(filesystem.glob(path))
     except (OSError, ImportError, ValueError) as error:
-        raise NotFound(f"files {pattern} cannot be listed: {error}") from error
+        raise NotFound(f"files {shown(pattern)} cannot be listed: {error}") from error
     if len(matches) > MOST_FILES_A_DAY:
-        raise UnreadableFile(f"files {pattern}: {len(matches)} of them; expected at most {MOST_FILES_A_DAY} a day")
+        raise UnreadableFile(
+            f"files {shown(pattern)}: {len(matches)} of them; expected at most {MOST_FILES_A_DAY} a day"
+        )
     for i, match in enumerate(matches):
         if folder is not None:
             _check_local(match, folder)
             yield match, match
         else:
-            # Without what a URL may carry besides its path: a key, a signature.
-            name = filesystem.unstrip_protocol(match).partition("?")[0]
+            name = shown(filesystem.unstrip_protocol(match))
             _check_size(name, filesystem.size(match) or 0)
             local = str(scratch / f"{number + i}-{Path(match).name}")
             filesystem.get_file(match, local)
@@ -94,7 +100,7 @@ def _fetched(url: str, into: Path, private_hosts: Collection[str]) -> Iterator[t
     """The file that a URL names; none where the server says that there is none."""
     import httpx
 
-    shown = url.partition("?")[0]
+    name = shown(url)
     host = urlsplit(url).hostname or ""
     with to_public_addresses(host, private_hosts) as guard:
         try:
@@ -102,19 +108,19 @@ def _fetched(url: str, into: Path, private_hosts: Collection[str]) -> Iterator[t
                 if answer.status_code == 404:
                     return
                 if answer.status_code != 200:
-                    raise NotFound(f"file {shown} cannot be read: HTTP {answer.status_code}{_redirected(answer)}")
-                _save(answer, shown, into)
+                    raise NotFound(f"file {name} cannot be read: HTTP {answer.status_code}{_redirected(answer)}")
+                _save(answer, name, into)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise NotFound(f"file {shown} cannot be read: {guard.refused or type(error).__name__}") from None
-    yield str(into), shown
+            raise NotFound(f"file {name} cannot be read: {guard.refused or type(error).__name__}") from None
+    yield str(into), name
 
 
-def _save(answer: Any, shown: str, into: Path) -> None:
+def _save(answer: Any, name: str, into: Path) -> None:
     size = 0
     with into.open("wb") as file:
         for chunk in answer.iter_bytes(_CHUNK_BYTES):
             size += len(chunk)
-            _check_size(shown, size)
+            _check_size(name, size)
             file.write(chunk)
 
 

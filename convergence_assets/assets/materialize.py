@@ -94,7 +94,9 @@ class StepRun:
         `leave.before_publish` raises stops the step with nothing published.
         """
         job = job_of(self.tenant, self.pipeline, self.step.table, str(window), run_id, origin)
-        with open_warehouse(self.settings, self.tenant.location, leave.waits) as warehouse:
+        with open_warehouse(
+            self.settings, self.tenant.location, leave.waits, service_account=self.tenant.service_account
+        ) as warehouse:
             warehouse.sweep_staging(STAGING_KEPT_DAYS)
             schema = table_schema(self.step.spec)
             target = target_table(self.tenant, self.step.table)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import date
 
+from convergence_assets.assets.files import shown
 from convergence_assets.assets.structure import NOT_EMPTY
 from convergence_assets.pipelines.models import FilesStep
 from convergence_assets.tenancy.model import Step
@@ -19,7 +20,7 @@ def has_no_data(stopped_by: Sequence[str]) -> bool:
 def places(step: Step, day: date) -> str:
     """Where a step looked for the rows of a day: its files, its sources, or the tables that it reads."""
     if isinstance(step.spec, FilesStep):
-        return f"files {(step.path or step.spec.path).replace('{date}', day.isoformat())}"
+        return f"files {shown((step.path or step.spec.path).replace('{date}', day.isoformat()))}"
     if step.sources:
         return ", ".join(f"source {table}" for source in step.sources.values() for table in source.tables)
     return ", ".join(f"table {name}" for name in step.upstream) or f"the SQL of {step.table}"

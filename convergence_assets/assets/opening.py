@@ -12,10 +12,15 @@ if TYPE_CHECKING:
 
 
 def open_warehouse(
-    settings: Settings, location: str | None = None, waits: Waits = silent, budget_seconds: float = RETRY_BUDGET_SECONDS
+    settings: Settings,
+    location: str | None = None,
+    waits: Waits = silent,
+    budget_seconds: float = RETRY_BUDGET_SECONDS,
+    service_account: str | None = None,
 ) -> Warehouse:
     """The active warehouse, to be closed by `with`; `location` is where BigQuery makes datasets and runs jobs, `waits`
-    is told of statements that take long, `budget_seconds` is how long a refused request is sent again.
+    is told of statements that take long, `budget_seconds` is how long a refused request is sent again. With a
+    `service_account` everything is sent as it, which the platform's own account impersonates.
 
     Raises `AccessDenied` where BigQuery is chosen and there are no Google credentials.
     """
@@ -27,7 +32,7 @@ def open_warehouse(
 
     if settings.emulator:
         return BigQueryWarehouse(
-            _emulated(settings, location),
+            _emulated(settings, location, service_account),
             location=location,
             storage=_emulated_storage(settings),
             decorators=False,
@@ -35,6 +40,8 @@ def open_warehouse(
             waits=waits,
         )
     client = _google(settings, location)
+    if service_account:
+        client = _impersonating(client, service_account)
     return BigQueryWarehouse(
         client,
         location=location,
@@ -60,14 +67,28 @@ def _google(settings: Settings, location: str | None) -> "bigquery.Client":
         ) from error
 
 
-def _emulated(settings: Settings, location: str | None) -> "bigquery.Client":
+def _impersonating(client: "bigquery.Client", service_account: str) -> "bigquery.Client":
+    """The same for another account (https://cloud.google.com/iam/docs/service-account-impersonation)."""
+    from google.auth import impersonated_credentials
+    from google.cloud import bigquery
+
+    credentials = impersonated_credentials.Credentials(  # type: ignore[no-untyped-call]
+        source_credentials=client._credentials, target_principal=service_account, target_scopes=list(client.SCOPE)
+    )
+    return bigquery.Client(client.project, credentials, location=client.location)
+
+
+def _emulated(settings: Settings, location: str | None, service_account: str | None) -> "bigquery.Client":
     from google.api_core.client_options import ClientOptions
     from google.auth.credentials import AnonymousCredentials
     from google.cloud import bigquery
+    from google.oauth2.credentials import Credentials
 
+    # A local server takes whoever comes; who it would be goes with each request, as Google's token does.
+    anybody = AnonymousCredentials()  # type: ignore[no-untyped-call]
     return bigquery.Client(
         settings.project,
-        AnonymousCredentials(),  # type: ignore[no-untyped-call]
+        Credentials(service_account) if service_account else anybody,  # type: ignore[no-untyped-call]
         location=location,
         client_options=ClientOptions(api_endpoint=settings.emulator),
     )

@@ -49,26 +49,32 @@ def target_table(tenant: Tenant, table: str) -> TableRef:
 def table_names(tenant: Tenant, step: Step) -> Names:
     """Bare names as a step's SQL writes them (its own table and sources included) to what is read in their place.
 
-    A source of several tables becomes one query. BigQuery lets no query return a column of an ingestion time's name, so
-    that where a source is a query, all sources of the step give it another one.
+    A source of several tables becomes one query, as does one of which the tenant reads its own rows alone. BigQuery
+    lets no query return a column of an ingestion time's name, so that where a source is a query, all sources of the
+    step give it another one.
     """
     made = {name: target_table(tenant, name).quoted for name in (*step.upstream, step.table)}
-    if all(len(source.tables) == 1 for source in step.sources.values()):
+    if not any(_is_query(source, tenant) for source in step.sources.values()):
         return Names(made | {name: TableRef.parse(s.tables[0]).quoted for name, s in step.sources.items()})
     ingested = {_ingestion_time(source.spec).lower() for source in step.sources.values()} - {""}
     return Names(
-        made | {name: f"({' UNION ALL '.join(_selects(source))})" for name, source in step.sources.items()},
+        made | {name: f"({' UNION ALL '.join(_selects(source, tenant))})" for name, source in step.sources.items()},
         dict.fromkeys(ingested, _INGESTED),
     )
 
 
-def _selects(source: Source) -> Iterator[str]:
+def _is_query(source: Source, tenant: Tenant) -> bool:
+    return len(source.tables) > 1 or any(name in tenant.shares for name in source.tables)
+
+
+def _selects(source: Source, tenant: Tenant) -> Iterator[str]:
     """Each table's columns by name: tables of one kind need not have them in one order."""
     names = [f"`{c.name}`" for c in source.spec.columns]
     if ingestion_time := _ingestion_time(source.spec):
         names.append(f"{ingestion_time} AS {_INGESTED}")
     for table in source.tables:
-        yield f"SELECT {', '.join(names)} FROM {TableRef.parse(table).quoted}"
+        where = f" WHERE {tenant.shares[table]}" if table in tenant.shares else ""
+        yield f"SELECT {', '.join(names)} FROM {TableRef.parse(table).quoted}{where}"
 
 
 def _ingestion_time(spec: SourceSpec) -> str:

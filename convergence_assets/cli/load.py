@@ -62,7 +62,7 @@ def load(
     paths = {os.path.realpath(p): p for pattern in files for p in (sorted(glob.glob(pattern)) or [pattern])}
     chosen_files = [SourceFile(path, _format(path), delimiter=delimiter) for path in paths.values()]
     table = TableRef.parse(_table(sources[source], into))
-    with open_warehouse(settings) as warehouse:
+    with open_warehouse(settings, service_account=chosen.service_account) as warehouse:
         schema = source_schema(sources[source].spec)
         run_id = f"load-{uuid.uuid4().hex[:12]}"
         labels = {"tenant": tenant, "pipeline": pipeline, "asset": source, "run_id": run_id}

@@ -30,6 +30,7 @@ from convergence_assets.cli.run import run
 from convergence_assets.cli.schedule import pause, resume, schedule
 from convergence_assets.cli.schema import schema
 from convergence_assets.cli.serve import serve
+from convergence_assets.cli.shares import shares
 from convergence_assets.cli.status import status
 from convergence_assets.cli.tenants import tenants
 from convergence_assets.cli.up import up
@@ -55,7 +56,7 @@ for panel, commands in {
     _START: (demo, up, validate, doctor),
     _TENANTS: (schema,),
     _DAYS: (run, backfill, schedule, pause, resume, load, restore),
-    _LOOK: (status, logs, diagnose, query, costs, changes, jobs),
+    _LOOK: (status, logs, diagnose, query, costs, shares, changes, jobs),
     _OPERATE: (clear_stuck, watch, serve, workspace),
 }.items():
     for command in commands:

@@ -1,4 +1,4 @@
-"""A moment as a person types it: a date, a timestamp, or how long ago."""
+"""A moment, or a day, as a person types it: a date, a timestamp, or how long ago."""
 
 import re
 from datetime import UTC, date, datetime, time, timedelta
@@ -22,6 +22,14 @@ def moment(said: str, now: datetime, option: str) -> datetime:
     except (ValueError, OverflowError):
         raise typer.BadParameter(f"{option} {said!r}; expected {EXPECTED}") from None
     return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def day_of(said: str, option: str) -> date:
+    """A day; raises `typer.BadParameter` naming `option`."""
+    try:
+        return date.fromisoformat(said.strip())
+    except ValueError:
+        raise typer.BadParameter(f"{option} {said!r}: expected a date like 2026-10-01") from None
 
 
 def end_of(said: str, now: datetime, option: str) -> datetime:

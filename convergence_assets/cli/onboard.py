@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from convergence_assets.cli.moments import day_of
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy import onboarding
 from convergence_assets.tenancy.grants import in_one_line
@@ -50,6 +51,13 @@ def onboard(
         list[str] | None,
         typer.Option(help="Severities and the variable with the URL: critical,warning='${env:NAME}'; may be several"),
     ] = None,
+    share_project: Annotated[
+        list[str] | None,
+        typer.Option(help="Of a table that other tenants read too: a project whose rows are its, * for any characters"),
+    ] = None,
+    share_label: Annotated[
+        list[str] | None, typer.Option(help="The same by a label, key=value; a row has to fit all that are said")
+    ] = None,
     only_plan: Annotated[bool, typer.Option("--plan", help="Show what would be made, and change nothing")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Make it without asking")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object with the plan and what was done")] = False,
@@ -84,6 +92,8 @@ def onboard(
         dataset,
         tuple(owner or ()),
         _routes(alert_route or ()),
+        tuple(share_project or ()),
+        _labels(share_label or ()),
     )
     new = onboarding.TENANT_FILE not in files
     asking = new and not yes and not as_json and sys.stdin.isatty()
@@ -97,7 +107,7 @@ def onboard(
     except ValueError as error:
         raise typer.BadParameter(f"--with {error}") from None
     if asking:
-        wanted = _with_parameters(wanted, files)
+        wanted = _with_share(_with_parameters(wanted, files), settings)
     if new and (absent := onboarding.missing(wanted, files)):
         raise typer.BadParameter(_said_missing(absent, wanted, files))
     shows = _Showing(as_json)
@@ -128,11 +138,15 @@ def _routes(said: Sequence[str]) -> tuple[onboarding.Route, ...]:
         raise typer.BadParameter(f"--alert-route: {error}") from None
 
 
-def _day(text: str | None) -> date | None:
+def _labels(said: Sequence[str]) -> dict[str, str]:
     try:
-        return date.fromisoformat(text) if text else None
-    except ValueError:
-        raise typer.BadParameter(f"--start-date {text!r}: expected a date like 2026-10-01") from None
+        return onboarding.labels(said)
+    except ValueError as error:
+        raise typer.BadParameter(f"--share-label: {error}") from None
+
+
+def _day(text: str | None) -> date | None:
+    return day_of(text, "--start-date") if text else None
 
 
 def _answered(wanted: Wanted, settings: Settings, files: "Files") -> Wanted:
@@ -168,6 +182,24 @@ def _with_parameters(wanted: Wanted, files: "Files") -> Wanted:
                 said = typer.prompt(f"{template}, {name} ({meaning})")
                 found |= onboarding.parameters([f"{template}.{name}={said}"], wanted.templates)
     return replace(wanted, parameters=found)
+
+
+def _with_share(wanted: Wanted, settings: Settings) -> Wanted:
+    """Which rows are its, asked for where a table that it names is other tenants' too."""
+    from convergence_assets.tenancy.registry import load_tenants
+
+    if wanted.shared_projects or wanted.shared_labels:
+        return wanted
+    registry = load_tenants(settings)
+    others = [t for t in registry.tenants.values() if t.tenant_id != wanted.tenant_id]
+    read = {name for t in others for p in t.pipelines for s in p.steps for o in s.sources.values() for name in o.tables}
+    for table in onboarding.tables_named(wanted):
+        if table in read or any(shared.is_among([table]) for shared in registry.shared_sources):
+            typer.echo(f"{table} is read by other tenants too: which of its rows are {wanted.tenant_id}'s?")
+            projects = typer.prompt("Projects, with spaces between (empty: by labels)", default="", show_default=False)
+            said = "" if projects else typer.prompt("Labels, key=value with spaces between")
+            return replace(wanted, shared_projects=tuple(projects.split()), shared_labels=_labels(said.split()))
+    return wanted
 
 
 def _is_zone(text: str) -> bool:
@@ -237,6 +269,8 @@ class _Showing:
             self._line("", text)
         if planned.lines:
             self._line("allows", f"{in_one_line(planned.lines.grant)}, in {planned.lines.file.shown}")
+        for command in planned.account_grants:
+            self._line("allow", command)
         place = tenant.dataset if tenant.project is None else f"{tenant.project}.{tenant.dataset}"
         self._line("dataset", place + (f" in {tenant.location}" if tenant.location else ""))
         self._line("tables", ", ".join(ref.table for ref, _ in planned.tables))

@@ -58,7 +58,10 @@ def restore(
     pipeline, step = _step(chosen, table)
     day, _ = finished_days_between(chosen, pipeline, partition, partition)
     wanted = Restored(chosen, pipeline, step, day, moment(as_of, datetime.now(UTC), "--as-of"), str(uuid.uuid4()))
-    with open_instance(settings) as instance, open_warehouse(settings, chosen.location) as warehouse:
+    with (
+        open_instance(settings) as instance,
+        open_warehouse(settings, chosen.location, service_account=chosen.service_account) as warehouse,
+    ):
         try:
             staged, rows_now = wanted.staged(warehouse)
         except NotKept as error:

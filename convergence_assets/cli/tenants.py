@@ -125,7 +125,7 @@ def _said(
         "served_on_last_accepted": bool(rejection and tenant),
         "problems": [problem.render() for problem in rejection.problems] if rejection else [],
         "display_name": None, "timezone": None, "dataset": None, "project": None, "location": None, "owners": [],
-        "given": {}, "config_version": None, "pipelines": [], "last_published": None,
+        "service_account": None, "given": {}, "config_version": None, "pipelines": [], "last_published": None,
     }  # fmt: skip
     if rejection:
         said["status"] = "rejected"
@@ -149,6 +149,7 @@ def _said(
         "project": tenant.project,
         "location": tenant.location,
         "owners": list(tenant.owners),
+        "service_account": tenant.service_account,
         "given": dict(tenant.given),
         "config_version": tenant.config_version,
         "pipelines": pipelines,
@@ -177,6 +178,8 @@ def _lines(said: Mapping[str, Any]) -> Iterator[str]:
     yield f"  timezone: {said['timezone']}"
     yield f"  dataset: {place}" + (f" in {said['location']}" if said["location"] else "")
     yield f"  owners: {', '.join(said['owners']) or 'none'}"
+    if said["service_account"]:
+        yield f"  service account: {said['service_account']}"
     for key, given in said["given"].items():
         yield f"  given: {in_one_line({key: {said['tenant']: given}})}"
     yield f"  config version: {said['config_version'][:12]}"

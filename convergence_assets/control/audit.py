@@ -36,9 +36,14 @@ class Noted:
     deed: Deed
 
 
+def fitted(said: str) -> str:
+    """A text as the log keeps it: without secrets, and cut."""
+    return redacted(said)[:_LONGEST]
+
+
 def note(connection: sa.Connection, deed: Deed, now: datetime) -> None:
     """Write a deed down in the caller's transaction, and say it in the log."""
-    row = {name: redacted(said)[:_LONGEST] if said else said for name, said in vars(deed).items()}
+    row = {name: fitted(said) if said else said for name, said in vars(deed).items()}
     connection.execute(sa.insert(audit), row | {"moment": now})
     told = ", ".join(f"{name}={said}" for name, said in row.items() if said)
     _log.info("audit: %s", told, extra={"audit": row, "tenant": deed.tenant_id})

@@ -1,6 +1,6 @@
 """Whose each source is: the tenant that named it first."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -11,7 +11,8 @@ from convergence_assets.control.tables import source_owners as table
 
 def all_owners(connection: sa.Connection) -> dict[str, str]:
     """By place the tenant that has it."""
-    return dict(connection.execute(sa.select(table.c.place, table.c.tenant_id)).tuples().all())
+    rows: Iterable[tuple[str, str]] = connection.execute(sa.select(table.c.place, table.c.tenant_id)).all()
+    return dict(rows)
 
 
 def keep(connection: sa.Connection, taken: Mapping[str, str], released: Collection[str], now: datetime) -> None:

@@ -184,6 +184,7 @@ class _Making:
                 for pipeline in tenant.pipelines
                 for name in sorted({source for step in pipeline.steps for source in step.sources})
             ]
+        found += [f"allow its service account: {command}" for command in self._planned.account_grants]
         first = tenant.pipelines[0]
         found.append(f"run a day: convergence run {tenant.tenant_id} {first.name} --partition {first.start_date}")
         return found

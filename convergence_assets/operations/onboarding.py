@@ -10,11 +10,12 @@ from typing import Any
 from convergence_assets.assets.dry_run import StepEstimate, dry_run
 from convergence_assets.assets.translation import table_schema, target_table
 from convergence_assets.ledger.tables import TABLES
+from convergence_assets.operations.service_accounts import account_grants
 from convergence_assets.scheduling.targets import targets_of
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy import onboarding
 from convergence_assets.tenancy.folder import Files, Folder, read_folder
-from convergence_assets.tenancy.grants import Grant, in_one_line, merged, written
+from convergence_assets.tenancy.grants import Grant, in_one_line, is_said, merged, written
 from convergence_assets.tenancy.model import Tenant
 from convergence_assets.tenancy.models import DEFAULTS_FILE
 from convergence_assets.tenancy.onboarding import TENANT_FILE, Wanted
@@ -71,13 +72,15 @@ class OperatorLines:
 
 @dataclass(frozen=True)
 class Onboarding:
-    """What would be made. `stands` says that the file is there already and says the same."""
+    """What would be made. `stands` says that the file is there already and says the same; `account_grants` are the
+    commands that allow its service account what it needs, which nobody runs but the operator."""
 
     tenant: Tenant
     file: TenantsFile
     content: bytes
     stands: bool
     lines: OperatorLines | None
+    account_grants: tuple[str, ...]
     asked: tuple[Asked, ...]
     estimates: tuple[StepEstimate, ...]
 
@@ -104,6 +107,7 @@ class Onboarding:
             "content": self.content.decode(),
             "stands": self.stands,
             "grants": dict(self.lines.grant) if self.lines else {},
+            "account_grants": list(self.account_grants),
             "dataset": tenant.dataset,
             "project": tenant.project,
             "location": tenant.location,
@@ -159,7 +163,8 @@ def plan(wanted: Wanted, settings: Settings, now: datetime) -> Onboarding:
     if wrong:
         raise OnboardingRefused(wrong, "correct the query or what it reads, then the same command")
     file, lines = TenantsFile(settings.tenants, f"{tenant.tenant_id}/{TENANT_FILE}"), _lines(settings, folder, grant)
-    return Onboarding(tenant, file, content, raw is not None, lines, _asked(tenant, now), tuple(estimates))
+    account = tuple(account_grants(tenant, settings.project)) if settings.project else ()
+    return Onboarding(tenant, file, content, raw is not None, lines, account, _asked(tenant, now), tuple(estimates))
 
 
 def _refuse_another(wanted: Wanted, file: str, raw: bytes) -> None:
@@ -176,9 +181,9 @@ def _refuse_another(wanted: Wanted, file: str, raw: bytes) -> None:
 
 
 def _lines(settings: Settings, folder: Folder, grant: Grant) -> OperatorLines | None:
-    if not grant:
-        return None
     file, before = TenantsFile(settings.tenants, DEFAULTS_FILE), folder.beside[DEFAULTS_FILE]
+    if not grant or is_said(before, grant):
+        return None
     after = written(before, grant)
     if after is None:
         reason = f"{file.shown} needs {in_one_line(grant)}, and cannot be edited line by line"
@@ -188,12 +193,13 @@ def _lines(settings: Settings, folder: Folder, grant: Grant) -> OperatorLines | 
 
 def _checked(wanted: Wanted, content: bytes, settings: Settings, folder: Folder, now: datetime) -> tuple[Tenant, Grant]:
     """The tenant, and what `_defaults.yaml` has to say for it beside what it says."""
-    file, files = (
-        f"{settings.tenants.rstrip('/')}/{wanted.tenant_id}/{TENANT_FILE}",
-        folder.tenants.get(wanted.tenant_id, {}),
-    )
+    file = f"{settings.tenants.rstrip('/')}/{wanted.tenant_id}/{TENANT_FILE}"
+    files = folder.tenants.get(wanted.tenant_id, {})
     with_it = replace(folder, tenants={**folder.tenants, wanted.tenant_id: {**files, TENANT_FILE: content}})
-    grant: Grant = {}
+    try:
+        grant = onboarding.share_of(wanted)
+    except ValueError as error:
+        raise OnboardingRefused([str(error)], "name one, or leave the share out") from None
     while True:
         registry = load_to_look(settings, with_it, now, grant)
         wrong = [problem.render() for problem in registry.problems if problem.file.endswith(f"/{DEFAULTS_FILE}")]

@@ -15,7 +15,8 @@ _NEAR = 60.0
 class Problem:
     """One mistake. `file` is as the user named it, `line` 1-based (None: the file as a whole), `key` the key's path.
 
-    `grant` are the keys of the operator's `_defaults.yaml` with which it would be none.
+    `grant` are the keys of the operator's `_defaults.yaml` with which it would be none. `reaches_out`: it asks for what
+    is somebody else's, which an audit log keeps.
     """
 
     file: str
@@ -25,6 +26,7 @@ class Problem:
     expected: str | None = None
     suggestion: str | None = None
     grant: Mapping[str, Any] | None = field(default=None, compare=False)
+    reaches_out: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
         # An address may carry a token, wherever in a file it was put by mistake.

@@ -93,7 +93,7 @@ def _asked(settings: Settings, question: Question) -> Mapping[date, str] | Wareh
         maximum_bytes_billed=pipeline.maximum_gigabytes_billed * GIGABYTE,
     )
     try:
-        with open_warehouse(settings, tenant.location) as warehouse:
+        with open_warehouse(settings, tenant.location, service_account=tenant.service_account) as warehouse:
             return markers(warehouse, tenant, step, question.window, job)
     except WarehouseError as error:
         return error

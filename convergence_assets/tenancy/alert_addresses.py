@@ -19,4 +19,5 @@ def refused_addresses(spec: TenantSpec, source: Source) -> Iterator[Problem]:
         if scheme and scheme[1].lower() not in SCHEMES:
             line, key = source.line(("alerts", "routes", i, "to")), f"alerts.routes[{i}].to"
             message = f"{scheme[1]} is no address of a tenant's"
-            yield Problem(source.file, line, key, message, listing(SCHEMES), nearest(scheme[1], SCHEMES))
+            near = nearest(scheme[1], SCHEMES)
+            yield Problem(source.file, line, key, message, listing(SCHEMES), near, reaches_out=True)

@@ -8,7 +8,15 @@ from convergence_assets.pipelines.models import BigQueryStep
 from convergence_assets.pipelines.problems import Problem
 from convergence_assets.pipelines.yaml_source import Path, Source, spelled
 from convergence_assets.tenancy.grants import refused_without
-from convergence_assets.tenancy.models import Allowance, Defaults, Limits, Plan, TenantSpec
+from convergence_assets.tenancy.models import (
+    DEFAULTS_FILE,
+    Allowance,
+    Defaults,
+    Limits,
+    Plan,
+    TenantSpec,
+    is_service_account,
+)
 
 _NOTHING = Allowance()
 _USUAL: Mapping[str, int] = {
@@ -28,6 +36,19 @@ def plan_of(tenant_id: str, said: str | None, defaults: Defaults) -> Plan:
 def project_of(tenant_id: str, said: str | None, defaults: Defaults) -> str | None:
     """The project of the tenant's dataset; None is the deployment's own."""
     return said or _allowed(tenant_id, defaults).project
+
+
+def service_account_of(tenant_id: str, defaults: Defaults) -> str | None:
+    """As whom the tenant's statements run: the operator's line for it, else what the pattern makes of its id."""
+    named = _allowed(tenant_id, defaults).service_account
+    if named or not defaults.service_account:
+        return named
+    return defaults.service_account.replace("{tenant}", tenant_id.replace("_", "-"))
+
+
+def named_accounts(defaults: Defaults) -> dict[str, str]:
+    """By tenant the service account that a line of its own gives it."""
+    return {name: said.service_account for name, said in defaults.tenants.items() if said.service_account}
 
 
 def bound(tenant_id: str, name: str, defaults: Defaults) -> int:
@@ -50,6 +71,7 @@ def too_much(
     """A problem for each key of a tenant's files that asks for more than the operator allows."""
     yield from _plan(tenant_id, spec, source, defaults)
     yield from _project(tenant_id, spec, source, defaults, own_project)
+    yield from _service_account(tenant_id, spec, source, defaults)
     name = "max_pipeline_duration_minutes"
     for i, pipeline in enumerate(spec.pipelines):
         yield from _above(
@@ -79,6 +101,21 @@ def _project(
     message = f"the project {asked!r} is the operator's to give"
     problem = Problem(source.file, source.line(at), "bigquery.project", message, given or "none")
     yield _refused(tenant_id, {"project": asked}, problem)
+
+
+def _service_account(tenant_id: str, spec: TenantSpec, source: Source, defaults: Defaults) -> Iterator[Problem]:
+    asked, given = spec.service_account, service_account_of(tenant_id, defaults)
+    if asked is not None and asked != given:
+        line, message = source.line(("service_account",)), "the service account is the operator's to give"
+        problem = Problem(source.file, line, "service_account", message, given or "none", reaches_out=True)
+        yield _refused(tenant_id, {"service_account": asked}, problem)
+    if given is not None and not is_service_account(given):
+        line, message = (
+            source.line(("tenant_id",)),
+            f"{given} is no service account: 6 to 30 of a-z, 0-9 and - come first",
+        )
+        expected = f"the operator's line in {DEFAULTS_FILE}: tenants: {{{tenant_id}: {{service_account: ...}}}}"
+        yield Problem(source.file, line, "tenant_id", message, expected)
 
 
 def _above_in_template(tenant_id: str, loaded: LoadedTemplate, defaults: Defaults) -> Iterator[Problem]:

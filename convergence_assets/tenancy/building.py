@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -14,13 +15,14 @@ from convergence_assets.pipelines.yaml_source import Source, read_yaml
 from convergence_assets.tenancy import binding as bind
 from convergence_assets.tenancy import reading
 from convergence_assets.tenancy.alert_addresses import refused_addresses
-from convergence_assets.tenancy.allowances import plan_of, project_of, too_much
+from convergence_assets.tenancy.allowances import plan_of, project_of, service_account_of, too_much
 from convergence_assets.tenancy.binding import Binding
 from convergence_assets.tenancy.file_places import FilePlaces
 from convergence_assets.tenancy.folder import Files
 from convergence_assets.tenancy.model import AlertRoute, Step, StuckLimits, Tenant, TenantPipeline
 from convergence_assets.tenancy.models import Defaults, TenantPipelineSpec, TenantSpec
 from convergence_assets.tenancy.secrets import Secret
+from convergence_assets.tenancy.shared_sources import shared_out
 from convergence_assets.tenancy.variables import refused_variables
 
 
@@ -72,9 +74,12 @@ def build_tenant(
     places = FilePlaces(tenant_id, landing / tenant_id, defaults.access_of(tenant_id).files)
     pipelines, pipeline_problems = _pipelines(bindings, defaults, places, all_made=whole, read=read)
     problems += pipeline_problems
+    if not problems:
+        pipelines, shares, found = shared_out(tenant_id, pipelines, defaults, own_project)
+        problems += found
     if problems:
         return None, list(dict.fromkeys(problems))
-    return _tenant(spec, defaults, pipelines, version_of(files)), []
+    return replace(_tenant(spec, defaults, pipelines, version_of(files)), shares=shares), []
 
 
 def _pipelines(
@@ -264,6 +269,7 @@ def _tenant(spec: TenantSpec, defaults: Defaults, pipelines: tuple[TenantPipelin
         alert_routes=routes,
         config_version=version,
         private_hosts=private_hosts,
+        service_account=service_account_of(spec.tenant_id, defaults),
         given=defaults.given_to(spec.tenant_id),
     )
 

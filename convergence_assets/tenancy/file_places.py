@@ -24,6 +24,7 @@ class FilePlaces:
 
     def refused(self, pattern: str, at: Problem) -> Problem | None:
         """A problem at `at` where a step may not read files by this pattern."""
+        at = replace(at, reaches_out=True)
         if "::" in pattern:
             return replace(at, message="one place within another (::) is not read", expected=self._expected)
         scheme = _SCHEME.match(pattern)

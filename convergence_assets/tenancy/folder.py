@@ -9,6 +9,7 @@ from convergence_assets.pipelines.problems import Problem, nearest
 from convergence_assets.tenancy.local_files import (
     LARGEST_FILE,
     LARGEST_FOLDER,
+    LEADS_OUT,
     MOST_FILES,
     NO_TEXT,
     READ,
@@ -54,7 +55,9 @@ def read_folder(tenants: str, only: Collection[str] | None = None) -> Folder:
             folder.tenants.setdefault(first, {})
         elif isinstance(raw, OSError):
             why = raw.strerror or type(raw).__name__
-            problem = Problem(f"{tenants.rstrip('/')}/{path}", None, "", f"cannot be read: {why}")
+            problem = Problem(
+                f"{tenants.rstrip('/')}/{path}", None, "", f"cannot be read: {why}", reaches_out=why == LEADS_OUT
+            )
             folder.unreadable.setdefault(first, []).append(problem)
             if rest:
                 folder.tenants.setdefault(first, {})

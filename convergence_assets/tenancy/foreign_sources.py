@@ -16,12 +16,13 @@ _A_TABLE = "a table that is no other tenant's"
 
 def unreadable(source: Source) -> Iterator[Problem]:
     """Tables that are no tenant's to read, whoever has them: what the warehouse says of itself, and hidden datasets."""
+    declared = replace(source.declared, reaches_out=True)
     for name in source.tables:
         parts = name.lower().split(".")
         if _SCHEMA_VIEWS in parts:
-            yield replace(source.declared, message=f"{name} describes everybody's tables", expected=_A_TABLE)
+            yield replace(declared, message=f"{name} describes everybody's tables", expected=_A_TABLE)
         elif parts[-2].startswith("_") or is_reserved(parts[-2]):
-            yield replace(source.declared, message=f"{name} is the platform's own", expected=_A_TABLE)
+            yield replace(declared, message=f"{name} is the platform's own", expected=_A_TABLE)
 
 
 class Owners:
@@ -62,5 +63,5 @@ def foreign(tenant: Tenant, owners: Owners, access: Access) -> Iterator[Problem]
             owner = owners.other_owner(TableRef.parse(name), tenant)
             if owner is not None:
                 message = f"{name} is in the dataset of tenant {owner}"
-                problem = replace(source.declared, message=message, expected=_A_TABLE)
+                problem = replace(source.declared, message=message, expected=_A_TABLE, reaches_out=True)
                 yield refused_without({"access": {tenant.tenant_id: {"tables": [name]}}}, problem)

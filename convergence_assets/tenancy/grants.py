@@ -14,7 +14,7 @@ from convergence_assets.tenancy.models import DEFAULTS_FILE
 Grant = Mapping[str, Any]
 """Keys of `_defaults.yaml` with their values."""
 
-_SECTION = re.compile(r"^(\w+):\s*\{(.*)\}(\s*(?:#.*)?)$")
+_IN_BRACES = re.compile(r"^(\s*[^\s{#][^{#]*:\s*)\{(.*)\}(\s*(?:#.*)?)$")
 
 
 def refused_without(grant: Grant, problem: Problem) -> Problem:
@@ -41,38 +41,60 @@ def in_one_line(grant: Grant) -> str:
 def in_lines(grant: Grant) -> str:
     """For a person: a line a tenant under each key."""
     lines: list[str] = []
-    for section, tenants in grant.items():
+    for section, by_name in grant.items():
         lines.append(f"{section}:")
-        lines += [f"  {in_one_line({tenant_id: given})}" for tenant_id, given in sorted(tenants.items())]
+        lines += [f"  {in_one_line({name: given})}" for name, given in sorted(by_name.items())]
     return "\n".join([*lines, ""])
+
+
+def is_said(raw: bytes, grant: Grant) -> bool:
+    """Whether `_defaults.yaml` says all of it already."""
+    before = read_yaml(DEFAULTS_FILE, raw).data
+    return isinstance(before, dict) and merged([before, grant]) == before
 
 
 def written(raw: bytes, grant: Grant) -> bytes | None:
     """`_defaults.yaml` with a grant's lines, comments and order as they were; None where that cannot be done line by
-    line: a tenant has other lines there already, or a key's value stands in braces over several lines."""
+    line: a value has to change, or stands in braces over several lines."""
     before = read_yaml(DEFAULTS_FILE, raw).data
     if not isinstance(before, dict):
         return None
-    for section, tenants in grant.items():
-        for tenant_id, given in tenants.items():
-            raw = _with_line(raw, section, in_one_line({tenant_id: given}))
+    for section, by_name in grant.items():
+        for name, given in by_name.items():
+            raw = _with(raw, (section, name), given)
     return raw if read_yaml(DEFAULTS_FILE, raw).data == merged([before, grant]) else None
 
 
-def _with_line(raw: bytes, section: str, line: str) -> bytes:
+def _with(raw: bytes, path: tuple[str, ...], given: Any) -> bytes:
+    """The text with a value under a path: beside what stands there, where both are mappings."""
+    source = read_yaml(DEFAULTS_FILE, raw)
+    if path in source.lines and isinstance(given, Mapping):
+        for key, value in given.items():
+            raw = _with(raw, (*path, key), value)
+        return raw
+    if len(path) > 1 and path[:-1] not in source.lines:
+        return _with(raw, path[:-1], {path[-1]: given})
+    if path in source.lines:
+        return raw  # whoever asked finds that it says something else
+    return _with_line(raw, path[:-1], path[-1], given)
+
+
+def _with_line(raw: bytes, parent: tuple[str, ...], key: str, given: Any) -> bytes:
     source = read_yaml(DEFAULTS_FILE, raw)
     lines = raw.decode("utf-8").splitlines()
-    at = source.lines.get((section,))
-    if at is None:
-        return "\n".join([*lines, f"{section}:", f"  {line}", ""]).encode()
-    in_braces = _SECTION.match(lines[at - 1])
+    if not parent:
+        below = [f"  {in_one_line({name: value})}" for name, value in given.items()]
+        return "\n".join([*lines, f"{key}:", *below, ""]).encode()
+    at, line = source.lines[parent], in_one_line({key: given})
+    in_braces = _IN_BRACES.match(lines[at - 1])
     if in_braces:
         others = f"{in_braces[2].strip()}, " if in_braces[2].strip() else ""
-        lines[at - 1] = f"{section}: {{{others}{line}}}{in_braces[3]}"
+        lines[at - 1] = f"{in_braces[1]}{{{others}{line}}}{in_braces[3]}"
     else:
-        below = [place for path, place in source.lines.items() if len(path) == 2 and path[0] == section]
-        first = lines[min(below) - 1] if below else "  "
-        lines.insert(source.end((section,)) or at, first[: len(first) - len(first.lstrip())] + line)
+        places = [place for path, place in source.lines.items() if path[:-1] == parent]
+        own = lines[at - 1]
+        first = lines[min(places) - 1] if places else " " * (len(own) - len(own.lstrip()) + 2)
+        lines.insert(source.end(parent) or at, first[: len(first) - len(first.lstrip())] + line)
     return "\n".join([*lines, ""]).encode()
 
 

@@ -18,7 +18,7 @@ TOO_LARGE = f"it has more than {LARGEST_FILE // 1000} kB"
 TOO_MANY = f"the folder has more than {MOST_FILES} files"
 TOO_MUCH = f"the folder's files have more than {LARGEST_FOLDER // 1000} kB"
 NO_TEXT = "its name is not UTF-8, or has control characters"
-_LEADS_OUT = "it is a link that leads out of the tenant's folder"
+LEADS_OUT = "it is a link that leads out of the tenant's folder"
 
 
 class Refused(OSError):
@@ -84,7 +84,7 @@ class _Own:
         self._folder, self._root = os.path.realpath(folder), os.path.realpath(root)
 
     def content(self, path: Path) -> bytes | OSError:
-        return content_of(path) if self.holds(path) else Refused(_LEADS_OUT)
+        return content_of(path) if self.holds(path) else Refused(LEADS_OUT)
 
     def holds(self, path: Path) -> bool:
         real = os.path.realpath(path)
@@ -126,7 +126,7 @@ def _walked(folder: Path, own: _Own) -> Iterator[tuple[Path, OSError | None]]:
             if len(path.parts) > DEEPEST:
                 yield path, Refused(f"folders lie more than {DEEPEST} levels deep")
             elif not own.holds(folder / path):
-                yield path, Refused(_LEADS_OUT)
+                yield path, Refused(LEADS_OUT)
             elif not is_text(path.name):
                 yield path, Refused(NO_TEXT)
             else:

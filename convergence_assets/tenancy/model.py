@@ -11,6 +11,7 @@ from convergence_assets.pipelines.parameters import BoundValue
 from convergence_assets.pipelines.problems import Problem
 from convergence_assets.tenancy.models import Plan
 from convergence_assets.tenancy.secrets import Secret
+from convergence_assets.tenancy.sharing import SharedSource
 
 
 @dataclass(frozen=True)
@@ -95,9 +96,11 @@ class AlertRoute:
 
 @dataclass(frozen=True)
 class Tenant:
-    """A customer; `project` and `location` None mean the warehouse's own; `config_version` is a hash of its files;
-    `private_hosts` are those without a public address that its files may name, and `given` is what the operator's file
-    says of it, by its keys."""
+    """A customer. `project` and `location` None mean the warehouse's own, `service_account` None that it is the
+    platform's. `config_version` is a hash of its files. Hosts without a public address that its files may name are
+    `private_hosts`; `given` is what the operator's file says of it, by its keys. Of a source table in `shares` it reads
+    the rows that fit the condition there.
+    """
 
     tenant_id: str
     display_name: str
@@ -113,7 +116,9 @@ class Tenant:
     alert_routes: tuple[AlertRoute, ...]
     config_version: str
     private_hosts: tuple[str, ...] = ()
+    service_account: str | None = None
     given: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    shares: Mapping[str, str] = field(default_factory=dict)
 
     def read_from_pipelines(self, pipeline: TenantPipeline, step: Step) -> dict[str, date]:
         """The tables of the tenant's other pipelines that a step reads, each with its first day."""
@@ -147,6 +152,7 @@ class TenantRegistry:
     problems: tuple[Problem, ...] = field(default=())
     alert_routes: tuple[AlertRoute, ...] = ()
     owners: Mapping[str, str] = field(default_factory=dict)
+    shared_sources: tuple[SharedSource, ...] = ()
 
     def part(self, holds: Callable[[str], bool]) -> "TenantRegistry":
         """The same without the tenants that a code location does not hold."""

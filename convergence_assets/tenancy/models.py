@@ -8,9 +8,10 @@ from typing import Annotated, Any, ClassVar, Literal
 from zoneinfo import available_timezones
 
 from cronsim import CronSim, CronSimError
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from convergence_assets.pipelines.models import ExpectationSpec, Model, Name, StuckSpec
+from convergence_assets.pipelines.parameters import TABLE
 from convergence_assets.pipelines.problems import nearest
 from convergence_assets.tenancy.secrets import Secret
 
@@ -26,14 +27,19 @@ _PLAIN_CRON = re.compile(r"[0-9*,/ -]+")
 _PROJECT = r"^[a-z][a-z0-9-]{4,28}[a-z0-9]$"
 _LOCATION = r"^[A-Za-z0-9-]+$"
 _DATASET = r"^[A-Za-z][A-Za-z0-9_]{0,1023}$"
+_ACCOUNT_PATTERN = re.compile(r"[a-z0-9-]*\{tenant\}[a-z0-9-]*@[a-z0-9.-]+")
 # Dagster's own rule for an owner: one that it refuses would stop the whole code location.
 _OWNER = r"^(team:[A-Za-z0-9_.-]+|[A-Za-z0-9_][A-Za-z0-9._%+-]*@[A-Za-z0-9.-]+\.[A-Za-z]{2,7})$"
+_ACCOUNT = r"^[a-z][a-z0-9-]{4,28}[a-z0-9]@[a-z0-9.-]+$"
+_TEXT = r"^[^\x00-\x1f\x7f]+$"
 _VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 _MEANT = {
     _PROJECT: "a Google Cloud project id: 6 to 30 lower-case letters, digits or -",
     _DATASET: "a letter, then letters, digits or _",
     _LOCATION: "a BigQuery location like EU or europe-west3",
     _OWNER: "an e-mail address or team:name",
+    _TEXT: "printable text; * stands for any characters",
+    _ACCOUNT: "a service account's e-mail address",
     _VARIABLE: "the name of an environment variable",
 }
 
@@ -126,6 +132,7 @@ class TenantSpec(Model):
     timezone: str = Field(description="An IANA name; a partition is a day there")
     bigquery: BigQueryPlace = BigQueryPlace()
     plan: str | None = None
+    service_account: str | None = Field(None, description="The operator's to say, in _defaults.yaml")
     owners: Annotated[tuple[Annotated[str, Field(pattern=_OWNER)], ...], Field(strict=False)] = ()
     enabled: bool = True
     paused: bool = Field(False, description="True: no day of any of its pipelines is asked for")
@@ -163,6 +170,19 @@ class Access(Model):
     )
 
 
+class Share(Model):
+    """Which rows of a shared source are one tenant's: of these projects, and with all of these labels."""
+
+    projects: Annotated[tuple[Annotated[str, Field(pattern=_TEXT)], ...], Field(strict=False)] = ()
+    labels: dict[Annotated[str, Field(pattern=_TEXT)], Annotated[str, Field(pattern=_TEXT)]] = Field({})
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "Share":
+        if not self.projects and not self.labels:
+            raise ValueError("no rows are named; expected `projects`, `labels` or both")
+        return self
+
+
 class Limits(Model):
     """The largest values that a tenant's files may say; absent: 100, 240, 1 000 000 and 90."""
 
@@ -177,6 +197,9 @@ class Allowance(Model):
 
     plan: str | None = None
     project: Annotated[str, Field(pattern=_PROJECT)] | None = None
+    service_account: Annotated[str, Field(pattern=_ACCOUNT)] | None = Field(
+        None, description="As whom its statements run on BigQuery"
+    )
     limits: Limits = Limits()
 
 
@@ -193,6 +216,9 @@ class Defaults(Model):
     stuck: StuckSpec = StuckSpec()
     late_after_minutes: Annotated[int, Field(gt=0)] | None = None
     alerts: Alerts = Alerts()
+    service_account: str | None = Field(
+        None, description="Of every tenant without one of its own: an address with {tenant}, in which _ becomes -"
+    )
     tenants: dict[Name, Allowance] = Field({}, description="By tenant")
     limits: Limits = Field(Limits(), description="For every tenant without bounds of its own")
     access: dict[Name | Literal["*"], Access] = Field({}, description="By tenant, `*` for all; hosts: [...] for all")
@@ -200,9 +226,40 @@ class Defaults(Model):
         {}, description="By tenant: variables that its ${env:NAME} may name beside <ID>__..."
     )
 
+    shared_sources: dict[str, dict[Name, Share]] = Field(
+        {}, description="By table and tenant: the rows that are its; `_rest: operator` names whose the others are"
+    )
+
+    @field_validator("shared_sources", mode="before")
+    @classmethod
+    def _rest_is_the_operators(cls, sources: object) -> object:
+        if not isinstance(sources, dict):
+            return sources
+        for table, shares in sources.items():
+            if isinstance(shares, dict) and shares.get("_rest", "operator") != "operator":
+                raise ValueError(f"{table}: _rest: {shares['_rest']}; expected operator")
+            if not TABLE.fullmatch(str(table)):
+                raise ValueError(f"{table!r} is no table name; expected dataset.table or project.dataset.table")
+        return {
+            table: {name: share for name, share in shares.items() if name != "_rest"}
+            if isinstance(shares, dict)
+            else shares
+            for table, shares in sources.items()
+        }
+
     def by_operator(self) -> dict[str, Any]:
         """What a tenant's files cannot decide: it holds for files that were accepted before it was said, too."""
-        return {"tenants": self.tenants, "limits": self.limits, "access": self.access, "secrets": self.secrets}
+        kept = ("plan", "service_account", "tenants", "limits", "access", "secrets", "shared_sources")
+        return {name: getattr(self, name) for name in kept}
+
+    @field_validator("service_account")
+    @classmethod
+    def _is_a_pattern(cls, account: str | None) -> str | None:
+        if account is not None and not _ACCOUNT_PATTERN.fullmatch(account):
+            raise ValueError(
+                f"{account!r} has to be an address like convergence-{{tenant}}@project.iam.gserviceaccount.com"
+            )
+        return account
 
     @field_validator("access", mode="before")
     @classmethod
@@ -227,6 +284,11 @@ class Defaults(Model):
         """The keys by which the operator gives one tenant something, each with what it says of it."""
         said = self.model_dump(mode="json", exclude_unset=True, include={"tenants", "access", "secrets"})
         return {key: by_tenant[tenant_id] for key, by_tenant in said.items() if by_tenant.get(tenant_id)}
+
+
+def is_service_account(address: str) -> bool:
+    """Whether an address may be a service account's: before the @, 6 to 30 small letters, digits or -."""
+    return re.fullmatch(_ACCOUNT, address) is not None
 
 
 def is_reserved(name: str) -> bool:

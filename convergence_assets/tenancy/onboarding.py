@@ -13,6 +13,7 @@ from convergence_assets.pipelines.checking import check
 from convergence_assets.pipelines.problems import Problem, listing, nearest
 from convergence_assets.pipelines.yaml_source import read_yaml
 from convergence_assets.tenancy.folder import Files
+from convergence_assets.tenancy.grants import Grant
 from convergence_assets.tenancy.models import TenantPipelineSpec, TenantSpec
 from convergence_assets.tenancy.secrets import Secret
 from convergence_assets.tenancy.variables import confusable_id
@@ -40,7 +41,7 @@ class Wanted:
     """What a tenant is to be. None, or empty, is what nobody said: the defaults hold, or what the file says already.
 
     `parameters` are by template the values under `with`; of each template what is said holds for `start_date` and
-    `schedule`.
+    `schedule`. `shared_projects` and `shared_labels` are its rows of tables that other tenants read too.
     """
 
     tenant_id: str
@@ -56,6 +57,8 @@ class Wanted:
     dataset: str | None = None
     owners: tuple[str, ...] = ()
     alert_routes: tuple[Route, ...] = ()
+    shared_projects: tuple[str, ...] = ()
+    shared_labels: Mapping[str, str] = field(default_factory=dict)
 
 
 def wrong_id(tenant_id: str) -> list[Problem]:
@@ -73,6 +76,42 @@ def missing(wanted: Wanted, files: Files) -> list[str]:
         given = wanted.parameters.get(template, {})
         absent += [f"with {template}.{name}" for name in required(template, files) if name not in given]
     return absent
+
+
+def tables_named(wanted: Wanted) -> list[str]:
+    """The tables that parameters of shipped templates name."""
+    found: list[str] = []
+    for template, values in wanted.parameters.items():
+        loaded = library().get(template)
+        declared = loaded.template.spec.parameters if loaded and loaded.template else {}
+        for name, value in values.items():
+            if name in declared and declared[name].type in ("table", "tables"):
+                found += map(str, value if isinstance(value, list) else [value])
+    return found
+
+
+def share_of(wanted: Wanted) -> Grant:
+    """The lines of `_defaults.yaml` that give the tenant its rows of the tables that it names. Raises ValueError."""
+    share: dict[str, Any] = {}
+    if wanted.shared_projects:
+        share["projects"] = list(wanted.shared_projects)
+    if wanted.shared_labels:
+        share["labels"] = dict(wanted.shared_labels)
+    if not share:
+        return {}
+    tables = tables_named(wanted)
+    if not tables:
+        raise ValueError("no parameter names a table of which it could have a share")
+    return {"shared_sources": {table: {wanted.tenant_id: share} for table in tables}}
+
+
+def labels(said: Sequence[str]) -> dict[str, str]:
+    """`key=value` by key. Raises ValueError."""
+    found = dict(text.partition("=")[::2] for text in said)
+    wrong = [text for text in said if not text.partition("=")[0] or not text.partition("=")[2]]
+    if wrong:
+        raise ValueError(f"{wrong[0]!r} is no label; expected key=value")
+    return found
 
 
 def required(template: str, files: Files) -> Mapping[str, str]:

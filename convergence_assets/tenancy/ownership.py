@@ -10,6 +10,7 @@ from convergence_assets.tenancy.file_places import FilePlaces, fixed_part
 from convergence_assets.tenancy.grants import refused_without
 from convergence_assets.tenancy.model import Tenant
 from convergence_assets.tenancy.models import Access
+from convergence_assets.tenancy.sharing import place_of
 from convergence_assets.warehouse.schema import TableRef
 
 
@@ -24,10 +25,10 @@ class Claim:
     declared: Problem
 
 
-def claims(tenant: Tenant, access: Access, own_project: str | None) -> Iterator[Claim]:
+def claims(tenant: Tenant, access: Access, own_project: str | None, shared: Collection[str]) -> Iterator[Claim]:
     """What is the tenant's alone: its sources beside its own dataset, and remote folders, without what it was given.
 
-    A tenant that is not enabled reads nothing and claims nothing.
+    `shared` are places that the operator shares out. A tenant that is not enabled reads nothing and claims nothing.
     """
     if not tenant.enabled:
         return
@@ -37,10 +38,9 @@ def claims(tenant: Tenant, access: Access, own_project: str | None) -> Iterator[
     for step in (step for pipeline in tenant.pipelines for step in pipeline.steps):
         for source in step.sources.values():
             for name in source.tables:
-                table = TableRef.parse(name)
-                place = f"{table.project or own_project or ''}.{table.dataset}.{table.table}".lower()
-                given = any(fnmatchcase(name.lower(), pattern) for pattern in tables)
-                if place not in seen and not given and table.dataset.lower() != tenant.dataset.lower():
+                place = place_of(name, own_project)
+                given = place in shared or any(fnmatchcase(name.lower(), pattern) for pattern in tables)
+                if place not in seen and not given and TableRef.parse(name).dataset.lower() != tenant.dataset.lower():
                     seen.add(place)
                     yield Claim("tables", place, name, source.declared)
         if step.path is not None and "://" in step.path and places.granted_folder(step.path) is None:
@@ -116,7 +116,8 @@ def not_its_own(tenant_id: str, claim: Claim, owner: str | None, claiming: Colle
         message = f"{shown} is read by tenant {owner}, which had it first"
     else:
         message = f"{shown} is read by tenants {' and '.join(claiming)}, and none of them had it first"
-    problem = replace(claim.declared, message=message, expected=f"a {what} that is no other tenant's")
+    expected = f"a {what} that is no other tenant's"
+    problem = replace(claim.declared, message=message, expected=expected, reaches_out=True)
     # Where nobody had it first, one goes on without a line as soon as the others have theirs.
     if owner is None and tenant_id == min(claiming):
         return problem

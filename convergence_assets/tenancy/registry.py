@@ -15,6 +15,7 @@ from convergence_assets.pipelines.yaml_source import Path as Key
 from convergence_assets.pipelines.yaml_source import read_yaml, spelled
 from convergence_assets.settings import Settings, landing_beside
 from convergence_assets.tenancy.accepted import AcceptedStore
+from convergence_assets.tenancy.allowances import named_accounts, service_account_of
 from convergence_assets.tenancy.building import build_tenant, version_of
 from convergence_assets.tenancy.datasets import conflicts, share
 from convergence_assets.tenancy.description import dataset_of
@@ -25,6 +26,7 @@ from convergence_assets.tenancy.model import AlertRoute, Rejection, Tenant, Tena
 from convergence_assets.tenancy.models import DEFAULTS_FILE, Defaults
 from convergence_assets.tenancy.ownership import Claim, Claims, claims, losers, not_its_own, widest
 from convergence_assets.tenancy.secrets import Secret
+from convergence_assets.tenancy.sharing import shared_sources
 from convergence_assets.tenancy.variables import confusable_id, is_confusable
 
 if TYPE_CHECKING:
@@ -183,6 +185,7 @@ class _Loading:
             tuple(sorted(problems, key=_by_place)),
             tuple(AlertRoute(route.severities, Secret(route.to.get_secret_value())) for route in declared),
             self._source_owners(defaults) if defaults else self.settled.owners,
+            tuple(shared_sources(defaults, self.settled.own_project).values()) if defaults else (),
         )
 
     def _defaults(self) -> tuple[bytes, Defaults | None]:
@@ -226,7 +229,11 @@ class _Loading:
                 confusable=self._confusable,
             )  # fmt: skip
             if tenant is not None:
-                problems = [*self._moved(tenant, f"{place}/tenant.yaml", files), *self._confused(tenant_id, place)]
+                problems = [
+                    *self._moved(tenant, f"{place}/tenant.yaml", files),
+                    *self._confused(tenant_id, place),
+                    *self._sharing_an_account(tenant, f"{place}/tenant.yaml", defaults),
+                ]
             return (None, problems) if problems else (tenant, [])
         except Exception as error:  # a fault of ours in one tenant's files must not take down the others
             _log.exception("checking %s failed", place)
@@ -253,6 +260,24 @@ class _Loading:
         """A new tenant's id that begins another's variables; one that was served before keeps its name."""
         if tenant_id not in self.settled.places and not (self.store and self.store.version(tenant_id)):
             yield from confusable_id(tenant_id, place, None)
+
+    def _sharing_an_account(self, tenant: Tenant, file: str, defaults: Defaults) -> Iterator[Problem]:
+        """Another tenant with the same service account; of the two, one that a line names so keeps it."""
+        account, named = tenant.service_account, named_accounts(defaults)
+        if account is None:
+            return
+        others = [
+            other for other in sorted({*self.folder.tenants, *self.settled.places})
+            if other != tenant.tenant_id and service_account_of(other, defaults) == account
+        ]  # fmt: skip
+        if tenant.tenant_id in named:
+            others = [other for other in others if other in named]
+        if others:
+            message = f"{account} is the service account of tenant {others[0]} too"
+            line = f"tenants: {{{tenant.tenant_id}: {{service_account: ...}}}}"
+            yield Problem(
+                file, None, "tenant_id", message, f"another one, by the operator's line in {DEFAULTS_FILE}: {line}"
+            )
 
     def _refuse_foreign_sources(self, defaults: Defaults) -> None:
         """A load of some tenants knows the others by where they have published."""
@@ -340,7 +365,8 @@ class _Loading:
                 yield claim, owner
 
     def _claims_of(self, tenant: Tenant, defaults: Defaults) -> list[Claim]:
-        return list(claims(tenant, defaults.access_of(tenant.tenant_id), self.settled.own_project))
+        access, project = defaults.access_of(tenant.tenant_id), self.settled.own_project
+        return list(claims(tenant, access, project, shared_sources(defaults, project)))
 
     def _source_owners(self, defaults: Defaults) -> Mapping[str, str]:
         """Whose each source is from now on; a tenant that cannot be asked keeps what it had."""

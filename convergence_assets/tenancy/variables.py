@@ -68,10 +68,12 @@ def refused_variables(
                 continue
             expected = f"a variable called {own_prefix(tenant_id)}..."
             if is_the_platforms(name):
-                yield Problem(source.file, line, key, f"{name} is the platform's own variable", expected)
+                message = f"{name} is the platform's own variable"
+                yield Problem(source.file, line, key, message, expected, reaches_out=True)
             elif name not in granted:
                 message = f"{name} is no variable of this tenant's"
-                problem = Problem(source.file, line, key, message, expected, nearest(name, granted))
+                near = nearest(name, granted)
+                problem = Problem(source.file, line, key, message, expected, near, reaches_out=True)
                 yield refused_without({"secrets": {tenant_id: [name]}}, problem)
 
 

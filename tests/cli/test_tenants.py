@@ -314,6 +314,26 @@ def test_what_stands_in_a_new_tenants_folder_is_not_allowed_by_its_onboarding(
     assert any("600 is above the operator's bound" in reason for reason in refused["reasons"])
 
 
+def test_a_table_of_several_tenants_is_shared_out_by_each_ones_onboarding(
+    convergence: Convergence, tenants: Path
+) -> None:
+    first = onboarded(convergence, "--share-project", "hooli-*")
+    assert first["plan"]["grants"] == {"shared_sources": {EXPORT: {"hooli": {"projects": ["hooli-*"]}}}}
+    words = ("tenants", "onboard", "umbra", *HOOLI[1:], "--share-label", "customer=umbra", "--yes")
+    second = convergence(*words)
+    assert second.returncode == 0, second.stderr
+    said = (tenants / "_defaults.yaml").read_text()
+    assert said.endswith(
+        f"shared_sources:\n  {EXPORT}: {{hooli: {{projects: [hooli-*]}}, umbra: {{labels: {{customer: umbra}}}}}}\n"
+    )
+    assert convergence("validate").returncode == 0
+    assert "is there and says the same" in convergence(*words).stdout
+    third = convergence("tenants", "onboard", "other", *HOOLI[1:], "--yes")
+    assert (third.returncode, "no row of it is this tenant's" in third.stderr) == (1, True), third.stderr
+    wrong = convergence("tenants", "onboard", "other", *HOOLI[1:], "--share-label", "customer", "--yes")
+    assert (wrong.returncode, "expected key=value" in wrong.stderr) == (2, True), wrong.stderr
+
+
 def test_an_id_whose_variables_could_be_anothers_is_refused(convergence: Convergence) -> None:
     done = convergence("tenants", "onboard", "acme__eu", *HOOLI[1:], "--yes")
     assert (done.returncode, "expected an id without __" in done.stderr) == (1, True), done.stderr

@@ -31,7 +31,12 @@ FILES = [
     ("tenants:\n  acme:\n    plan: b\nplan: a\n", "tenants:\n  acme:\n    plan: b\n  hooli: {plan: enterprise}\nplan: a\n"),
     ("tenants:\n  acme: {plan: b}", "tenants:\n  acme: {plan: b}\n  hooli: {plan: enterprise}\n"),
     ("tenants: {\n  acme: {plan: b}\n}\n", None),
-    ("tenants:\n  hooli: {project: some-project}\n", None),
+    ("tenants:\n  hooli: {project: some-project} # ours\n",
+     "tenants:\n  hooli: {project: some-project, plan: enterprise} # ours\n"),
+    ("tenants:\n  hooli:\n    project: some-project\nplan: a\n",
+     "tenants:\n  hooli:\n    project: some-project\n    plan: enterprise\nplan: a\n"),
+    ("tenants:\n  hooli: {plan: starter}\n", None),
+    ("tenants: {hooli: {project: some-project}}\n", None),
 ]  # fmt: skip
 
 

