@@ -128,12 +128,40 @@ def test_a_code_server_makes_each_snapshot_once_however_often_it_loads_and_whoev
     assert made.count("a") == 3
 
 
+def test_a_snapshot_is_kept_packed_and_streamed_in_pieces_that_make_it_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dagster._grpc import server
+
+    text = "".join(f"é{number}€" for number in range(5000))
+
+    class Served:
+        def _get_serialized_external_repository_data(self, request: Any) -> str:
+            return text
+
+    monkeypatch.setattr(server, "DagsterApiServer", Served)
+    monkeypatch.setattr(server, "STREAMING_CHUNK_SIZE", 1000)
+    dagster_locations.snapshot_once(lambda: None)
+    one: Any = Served()
+    location = GrpcServerCodeLocationOrigin(host="localhost", port=1, location_name="daemon")
+    origin = serialize_value(RemoteRepositoryOrigin(location, "a"))
+    asked = SimpleNamespace(serialized_repository_python_origin=origin, defer_snapshots=True)
+    for _ in range(2):
+        pieces = list(one.StreamingExternalRepository(asked, None))
+        assert [piece.sequence_number for piece in pieces] == list(range(len(pieces)))
+        assert {len(piece.serialized_external_repository_chunk) for piece in pieces[:-1]} == {1000}
+        assert "".join(piece.serialized_external_repository_chunk for piece in pieces) == text
+    assert sum(map(len, one.kept_snapshots["a", True])) < len(text)
+
+
 def test_dagsters_server_snapshots_where_this_project_thinks_it_does() -> None:
     from dagster._grpc.__generated__.dagster_api_pb2 import ExternalRepositoryRequest
     from dagster._grpc.server import DagsterApiServer
 
     assert list(inspect.signature(DagsterApiServer._get_serialized_external_repository_data).parameters)[1:] == [
         "request"
+    ]
+    assert list(inspect.signature(DagsterApiServer.StreamingExternalRepository).parameters)[1:] == [
+        "request",
+        "_context",
     ]
     fields = {field.name for field in ExternalRepositoryRequest.DESCRIPTOR.fields}
     assert {"serialized_repository_python_origin", "defer_snapshots"} <= fields
