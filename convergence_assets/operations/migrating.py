@@ -15,8 +15,9 @@ from convergence_assets.operations.offboarding import runs_at_work
 from convergence_assets.scheduling.targets import Target, targets_of
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.description import dataset_of
+from convergence_assets.tenancy.loading import Settled
 from convergence_assets.tenancy.model import Tenant, TenantRegistry
-from convergence_assets.tenancy.registry import Settled, load_registry
+from convergence_assets.tenancy.registry import load_registry
 
 
 class TenantAtWork(Exception):

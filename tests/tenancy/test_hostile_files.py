@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from convergence_assets.tenancy.registry import Settled, load_registry
+from convergence_assets.tenancy.loading import Settled
+from convergence_assets.tenancy.registry import load_registry
 
 TODAY = date(2026, 11, 23)
 OTHERS = {"acme", "globex", "initech"}

@@ -17,8 +17,9 @@ from convergence_assets.pipelines.problems import Problem
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy import reading
 from convergence_assets.tenancy.folder import UnreadableFolder
+from convergence_assets.tenancy.loading import Settled
 from convergence_assets.tenancy.model import TenantRegistry
-from convergence_assets.tenancy.registry import Settled, load_registry
+from convergence_assets.tenancy.registry import load_registry
 from tests.clean_environment import clean_environment
 
 ROOT = Path(__file__).parents[2]

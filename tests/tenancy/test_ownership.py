@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from convergence_assets.control import places
 from convergence_assets.control.store import ControlStore
 from convergence_assets.settings import Settings
+from convergence_assets.tenancy.loading import Settled
 from convergence_assets.tenancy.model import TenantRegistry
 from convergence_assets.tenancy.ownership import widest
-from convergence_assets.tenancy.registry import Settled, load_registry, load_tenants
+from convergence_assets.tenancy.registry import load_registry, load_tenants
 from tests import commands
 from tests.clean_environment import clean_environment
 from tests.control_stores import sqlite_store

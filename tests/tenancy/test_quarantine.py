@@ -10,7 +10,7 @@ import pytest
 
 from convergence_assets.pipelines.catalog import LoadedTemplate, library, load_template
 from convergence_assets.pipelines.problems import Problem
-from convergence_assets.tenancy import registry as registry_module
+from convergence_assets.tenancy import loading as loading_module
 from convergence_assets.tenancy.accepted import AcceptedStore
 from convergence_assets.tenancy.building import build_tenant
 from convergence_assets.tenancy.model import TenantRegistry
@@ -140,7 +140,7 @@ def test_a_fault_of_ours_in_one_tenant_is_reported_and_the_others_live(
             raise KeyError("s3cr3t")
         return real(tenant_id, *rest, **more)
 
-    monkeypatch.setattr(registry_module, "build_tenant", failing)
+    monkeypatch.setattr(loading_module, "build_tenant", failing)
     registry = load()
     assert set(registry.tenants) == ALL - {"acme"}
     said = registry.rejected["acme"].problems[0].render()

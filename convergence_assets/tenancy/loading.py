@@ -1,0 +1,389 @@
+"""One load of the tenants: folders built, held to the operator's lines and to each other, the bad ones set aside."""
+
+import hashlib
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from convergence_assets.pipelines.catalog import LoadedTemplate
+from convergence_assets.pipelines.checking import check
+from convergence_assets.pipelines.problems import Problem, listing, nearest
+from convergence_assets.pipelines.yaml_source import Path as Key
+from convergence_assets.pipelines.yaml_source import read_yaml, spelled
+from convergence_assets.settings import Settings, landing_beside
+from convergence_assets.tenancy.accepted import AcceptedStore
+from convergence_assets.tenancy.allowances import named_accounts, service_account_of
+from convergence_assets.tenancy.building import build_tenant, version_of
+from convergence_assets.tenancy.datasets import conflicts, share
+from convergence_assets.tenancy.description import dataset_of
+from convergence_assets.tenancy.folder import Files, Folder
+from convergence_assets.tenancy.foreign_sources import Owners, foreign
+from convergence_assets.tenancy.grants import Grant, merged
+from convergence_assets.tenancy.model import AlertRoute, Rejection, Tenant, TenantRegistry
+from convergence_assets.tenancy.models import DEFAULTS_FILE, Defaults
+from convergence_assets.tenancy.ownership import Claim, Claims, claims, losers, not_its_own, widest
+from convergence_assets.tenancy.secrets import Secret
+from convergence_assets.tenancy.sharing import shared_sources
+from convergence_assets.tenancy.variables import confusable_id, is_confusable
+
+if TYPE_CHECKING:
+    from convergence_assets.control.places import Place
+
+RULES = 1
+"""The number of the rules that a version was accepted under: with another one it is checked anew, its SQL too."""
+_DEFAULTS = "_defaults"
+# Kept with a tenant's files: what it was accepted with. The folder reader leaves hidden files out.
+_KEPT_DEFAULTS = ".defaults.yaml"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Where tenants have published and whose their sources are, the project of a dataset that names none, and where
+    files arrive (None: beside the tenants folder)."""
+
+    places: "Mapping[str, Place]" = field(default_factory=dict)
+    own_project: str | None = None
+    landing: Path | None = None
+    owners: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Settled":
+        """From the control store of these settings."""
+        from convergence_assets.control.places import known
+
+        found = known(settings)
+        return cls(found.places, settings.project, settings.landing, found.owners)
+
+
+@dataclass
+class Loading:
+    """One load: `built` are the tenants whose files are right, `served` those on their last accepted version."""
+
+    shown: str
+    folder: Folder
+    shared: Mapping[str, LoadedTemplate]
+    store: AcceptedStore | None
+    today: date
+    settled: Settled
+    keeps: bool = True
+    granted: Grant = field(default_factory=dict)
+    whole: bool = True
+    problems: list[Problem] = field(default_factory=list)
+    built: dict[str, Tenant] = field(default_factory=dict)
+    rejected: dict[str, tuple[Problem, ...]] = field(default_factory=dict)
+    served: dict[str, Tenant] = field(default_factory=dict)
+    _accepted: dict[str, Tenant | None] = field(default_factory=dict)
+    _owners: Owners = field(default_factory=lambda: Owners(None))
+    _confusable: tuple[str, ...] = ()
+    _by_account: dict[str | None, list[str]] = field(default_factory=dict)
+    _undecided: set[str] = field(default_factory=set)
+    _under_these_rules: set[str] = field(default_factory=set)
+
+    def registry(self) -> TenantRegistry:
+        raw, defaults = self._defaults()
+        self._confusable = tuple(filter(is_confusable, {*self.folder.tenants, *self.settled.places}))
+        if defaults is None:
+            self.rejected = {tenant_id: tuple(self.problems) for tenant_id in self.folder.tenants}
+        else:
+            for tenant_id, files in sorted(self.folder.tenants.items()):
+                self._build(tenant_id, files, raw, defaults)
+            self._refuse_foreign_sources(defaults)
+            self._settle(raw, defaults)
+            self._keep(raw)
+        rejected = {
+            t: Rejection(
+                t, tuple(sorted(problems, key=_by_place)), _version_of(self.served.get(t)), t in self._undecided
+            )
+            for t, problems in sorted(self.rejected.items())
+        }
+        problems = dict.fromkeys([*self.problems, *(p for found in self.rejected.values() for p in found)])
+        declared = defaults.alerts.routes if defaults else ()
+        return TenantRegistry(
+            dict(sorted({**self.served, **self.built}.items())),
+            rejected,
+            tuple(sorted(problems, key=_by_place)),
+            tuple(AlertRoute(route.severities, Secret(route.to.get_secret_value())) for route in declared),
+            self._source_owners(defaults) if defaults else self.settled.owners,
+            tuple(shared_sources(defaults, self.settled.own_project).values()) if defaults else (),
+        )
+
+    def _defaults(self) -> tuple[bytes, Defaults | None]:
+        """The shared defaults and their text: as they stand, or where they are wrong the last accepted ones."""
+        file = f"{self.shown}/{DEFAULTS_FILE}"
+        raw = self.folder.beside.get(DEFAULTS_FILE)
+        found = self.folder.unreadable.get(DEFAULTS_FILE, [])
+        if raw is not None:
+            defaults, found = checked_defaults(file, raw, self.granted)
+            if defaults is not None:
+                return raw, defaults
+        elif not found:
+            found = [Problem(file, None, "", "missing", "a file with `plans`, `plan` and `schedule`")]
+        self.problems += found
+        kept = self.store.files(_DEFAULTS).get(DEFAULTS_FILE, b"") if self.store else b""
+        return kept, checked_defaults(file, kept)[0]
+
+    def _build(self, tenant_id: str, files: Files, raw: bytes, defaults: Defaults) -> None:
+        tenant, wrong = None, self.folder.unreadable.get(tenant_id, [])
+        if not wrong:
+            tenant, wrong = self._checked(tenant_id, files, defaults, read=self._was_accepted(tenant_id, files, raw))
+        if tenant is not None:
+            self.built[tenant_id] = tenant
+        else:
+            self.rejected[tenant_id] = tuple(wrong)
+
+    def _was_accepted(self, tenant_id: str, files: Files, raw: bytes) -> bool:
+        """Whether a whole load has accepted these very files, so that a run's worker need not read their SQL again."""
+        if self.store is None or self.whole:
+            return False
+        return self.store.version(tenant_id) == _stored_version(version_of(files), raw)
+
+    def _checked(
+        self, tenant_id: str, files: Files, defaults: Defaults, *, read: bool = False
+    ) -> tuple[Tenant | None, list[Problem]]:
+        place = f"{self.shown}/{tenant_id}"
+        try:
+            tenant, problems = build_tenant(
+                tenant_id, place, files, defaults, self.shared, self.today, read=read,
+                landing=self.settled.landing or landing_beside(self.shown), own_project=self.settled.own_project,
+                confusable=self._confusable,
+            )  # fmt: skip
+            if tenant is not None:
+                problems = [
+                    *self._moved(tenant, f"{place}/tenant.yaml", files),
+                    *self._confused(tenant_id, place),
+                    *self._sharing_an_account(tenant, f"{place}/tenant.yaml", defaults),
+                ]
+            return (None, problems) if problems else (tenant, [])
+        except Exception as error:  # a fault of ours in one tenant's files must not take down the others
+            _log.exception("checking %s failed", place)
+            said = f"checking it failed with {type(error).__name__}, a fault of Convergence; the log has the details"
+            return None, [Problem(place, None, "", said)]
+
+    def _moved(self, tenant: Tenant, file: str, files: Files) -> Iterator[Problem]:
+        """What the file says otherwise than where days have been published."""
+        place = self.settled.places.get(tenant.tenant_id)
+        if place is None:
+            return
+        said = {"timezone": tenant.timezone, "bigquery.dataset": dataset_of(tenant, self.settled.own_project)}
+        was = {"timezone": place.timezone, "bigquery.dataset": place.dataset}
+        differ = [key for key in said if said[key] != was[key]]
+        # The file is read once more for its lines, and only then.
+        source = read_yaml(file, files["tenant.yaml"]) if differ else None
+        for key in differ:
+            line = source.line(tuple(key.split("."))) if source else None
+            message = f"{said[key]!r}, and days were published with {was[key]!r}"
+            expected = f"{was[key]!r}, or `convergence tenants migrate {tenant.tenant_id}`, which says what it will do"
+            yield Problem(file, line, key, message, expected)
+
+    def _confused(self, tenant_id: str, place: str) -> Iterator[Problem]:
+        """A new tenant's id that begins another's variables; one that was served before keeps its name."""
+        if tenant_id not in self.settled.places and not (self.store and self.store.version(tenant_id)):
+            yield from confusable_id(tenant_id, place, None)
+
+    def _sharing_an_account(self, tenant: Tenant, file: str, defaults: Defaults) -> Iterator[Problem]:
+        """Another tenant with the same service account; of the two, one that a line names so keeps it."""
+        account, named = tenant.service_account, named_accounts(defaults)
+        if account is None:
+            return
+        if not self._by_account:
+            for other in sorted({*self.folder.tenants, *self.settled.places}):
+                self._by_account.setdefault(service_account_of(other, defaults), []).append(other)
+        others = [other for other in self._by_account.get(account, []) if other != tenant.tenant_id]
+        if tenant.tenant_id in named:
+            others = [other for other in others if other in named]
+        if others:
+            message = f"{account} is the service account of tenant {others[0]} too"
+            line = f"tenants: {{{tenant.tenant_id}: {{service_account: ...}}}}"
+            yield Problem(
+                file, None, "tenant_id", message, f"another one, by the operator's line in {DEFAULTS_FILE}: {line}"
+            )
+
+    def _refuse_foreign_sources(self, defaults: Defaults) -> None:
+        """A load of some tenants knows the others by where they have published."""
+        self._owners = Owners(self.settled.own_project)
+        for tenant_id, place in self.settled.places.items():
+            self._owners.add(tenant_id, place.dataset)
+        for tenant in self.built.values():
+            self._owners.add(tenant.tenant_id, dataset_of(tenant, self.settled.own_project))
+        for tenant_id in list(self.built):
+            if problems := self._foreign(self.built[tenant_id], defaults):
+                self.rejected[tenant_id] = tuple(problems)
+                del self.built[tenant_id]
+
+    def _foreign(self, tenant: Tenant, defaults: Defaults) -> list[Problem]:
+        return list(foreign(tenant, self._owners, defaults.access_of(tenant.tenant_id)))
+
+    def _settle(self, raw: bytes, defaults: Defaults) -> None:
+        """Set aside who claims what is another's: a dataset first, then sources."""
+
+        def accepted(tenant_id: str) -> Tenant | None:
+            if tenant_id not in self._accepted:
+                self._accepted[tenant_id] = self._last_accepted(tenant_id, raw, defaults)
+            return self._accepted[tenant_id]
+
+        falling_back = set(self.rejected)
+        while True:
+            for tenant_id in sorted(falling_back):
+                tenant = accepted(tenant_id)
+                if tenant is None or any(share(tenant, other) for other in self.served.values()):
+                    continue
+                if not self._foreign(tenant, defaults):
+                    self.served[tenant_id] = tenant
+            lost = conflicts(self.built.values(), self.served, accepted)
+            for tenant_id, winner in lost.items():
+                self.rejected[tenant_id] = (self._conflict(self.built.pop(tenant_id), winner),)
+            falling_back = set(lost) or set(self._lose_sources(raw, defaults, accepted))
+            if not falling_back:
+                return
+
+    def _lose_sources(
+        self, raw: bytes, defaults: Defaults, accepted: Callable[[str], Tenant | None]
+    ) -> Collection[str]:
+        """Set aside who claims a source that is another's; those whose last accepted version is to be looked at."""
+
+        def had(tenant_id: str, place: str) -> bool:
+            before = accepted(tenant_id)
+            return before is not None and any(
+                widest(claim.place, {place}) == place for claim in self._claims_of(before, defaults)
+            )
+
+        found: dict[str, list[Problem]] = {}
+        every = Claims({t.tenant_id: self._claims_of(t, defaults) for t in {**self.served, **self.built}.values()})
+        if self.whole:
+            silent = set(self.folder.tenants) - set(every.of)
+            for tenant_id, claim, owner, claiming in losers(every, self.settled.owners, silent, had):
+                found.setdefault(tenant_id, []).append(not_its_own(tenant_id, claim, owner, claiming))
+        else:
+            for tenant_id, its in every.of.items():
+                for claim, owner in self._not_decided_for(tenant_id, its, raw):
+                    if owner is None:
+                        self._undecided.add(tenant_id)
+                        problem = replace(claim.declared, message=f"it is not decided whose {claim.name} is",
+                                          expected="a load of all tenants first")  # fmt: skip
+                    else:
+                        problem = not_its_own(tenant_id, claim, owner, [tenant_id])
+                    found.setdefault(tenant_id, []).append(problem)
+        fall_back = [tenant_id for tenant_id in found if self.built.pop(tenant_id, None)]
+        for tenant_id, problems in found.items():
+            if self.served.pop(tenant_id, None) is None:
+                self.rejected[tenant_id] = tuple(problems)
+        return fall_back
+
+    def _not_decided_for(self, tenant_id: str, its: Sequence[Claim], raw: bytes) -> Iterator[tuple[Claim, str | None]]:
+        """Claims that the last whole load did not decide for the tenant, with the other tenant whose they are."""
+        owners = self.settled.owners
+        by_widest = {widest(place, owners): owner for place, owner in owners.items()}
+        files = self.folder.tenants.get(tenant_id, {})
+        if tenant_id in self.served:
+            known = tenant_id in self._under_these_rules
+        else:
+            known = self._was_accepted(tenant_id, files, raw)
+        for claim in its:
+            owner = by_widest.get(widest(claim.place, owners))
+            if owner != tenant_id and not (owner is None and known):
+                yield claim, owner
+
+    def _claims_of(self, tenant: Tenant, defaults: Defaults) -> list[Claim]:
+        access, project = defaults.access_of(tenant.tenant_id), self.settled.own_project
+        return list(claims(tenant, access, project, shared_sources(defaults, project)))
+
+    def _source_owners(self, defaults: Defaults) -> Mapping[str, str]:
+        """Whose each source is from now on; a tenant that cannot be asked keeps what it had."""
+        serving = {**self.served, **self.built}
+        kept = {
+            place: owner for place, owner in self.settled.owners.items()
+            if owner in self.folder.tenants and owner not in serving
+        }  # fmt: skip
+        claimed = {c.place: t.tenant_id for t in serving.values() for c in self._claims_of(t, defaults)}
+        return {**claimed, **kept}
+
+    def _last_accepted(self, tenant_id: str, raw: bytes, defaults: Defaults) -> Tenant | None:
+        if self.store is None:
+            return None
+        if tenant_id in self.built and self.store.version(tenant_id) == self._version_to_keep(tenant_id, raw):
+            return self.built[tenant_id]
+        try:
+            kept = dict(self.store.files(tenant_id))
+        except OSError as error:
+            self.problems.append(_unusable_store(error))
+            return None
+        own = kept.pop(_KEPT_DEFAULTS, None)
+        if self.store.version(tenant_id) == _stored_version(version_of(kept), own or b""):
+            self._under_these_rules.add(tenant_id)
+        if own is not None:
+            defaults = _as_of(checked_defaults(DEFAULTS_FILE, own)[0], defaults)
+        return self._checked(tenant_id, kept, defaults)[0] if kept else None
+
+    def _conflict(self, tenant: Tenant, winner: Tenant) -> Problem:
+        file = f"{self.shown}/{tenant.tenant_id}/tenant.yaml"
+        source = read_yaml(file, self.folder.tenants[tenant.tenant_id]["tenant.yaml"])
+        at = ("bigquery", "dataset") if ("bigquery", "dataset") in source.lines else ("tenant_id",)
+        message = f"tenants {winner.tenant_id} and {tenant.tenant_id} share dataset {tenant.dataset}"
+        expected = "a dataset of its own (the tenant id by default)"
+        return Problem(file, source.line(at), "bigquery.dataset", message, expected)
+
+    def _keep(self, raw: bytes) -> None:
+        if self.store is None or not self.keeps or not self.whole:
+            return
+        try:
+            self.store.keep(_DEFAULTS, _digest(raw), {DEFAULTS_FILE: raw})
+            for tenant_id in self.built:
+                files = {**self.folder.tenants[tenant_id], _KEPT_DEFAULTS: raw}
+                self.store.keep(tenant_id, self._version_to_keep(tenant_id, raw), files)
+        except OSError as error:
+            self.problems.append(_unusable_store(error))
+
+    def _version_to_keep(self, tenant_id: str, raw: bytes) -> str:
+        return _stored_version(self.built[tenant_id].config_version, raw)
+
+
+def checked_defaults(file: str, raw: bytes, granted: Grant | None = None) -> tuple[Defaults | None, list[Problem]]:
+    """What `_defaults.yaml` says, as if it had the lines of `granted` too; None where there is any problem."""
+    source = read_yaml(file, raw)
+    if source.data is not None and granted:
+        source.data = merged([source.data, granted])
+    defaults, problems = check(source, Defaults)
+    if defaults is None:
+        return None, problems
+    plans: dict[Key, str | None] = {("plan",): defaults.plan}
+    plans |= {("tenants", tenant_id, "plan"): said.plan for tenant_id, said in defaults.tenants.items()}
+    for at, plan in plans.items():
+        if plan is not None and plan not in defaults.plans:
+            near = nearest(plan, defaults.plans)
+            message = f"unknown plan {plan!r}"
+            problems.append(Problem(file, source.line(at), spelled(at), message, listing(defaults.plans), near))
+    return (None, problems) if problems else (defaults, [])
+
+
+def _as_of(kept: Defaults | None, now: Defaults) -> Defaults:
+    """The defaults that a version was accepted with, but for what is the operator's: that is as of now."""
+    if kept is None:
+        return now
+    return kept.model_copy(update={**now.by_operator(), "plans": {**kept.plans, **now.plans}})
+
+
+def _unusable_store(error: OSError) -> Problem:
+    place = str(error.filename or "the store of accepted tenants")
+    said = f"last accepted tenant files cannot be kept or read: {error.strerror or type(error).__name__}"
+    return Problem(place, None, "", said, "a CONVERGENCE_HOME that can be written")
+
+
+def _version_of(tenant: Tenant | None) -> str | None:
+    return tenant.config_version if tenant else None
+
+
+def _stored_version(config_version: str, raw: bytes) -> str:
+    return _digest(f"{RULES}\n{config_version}".encode() + raw)
+
+
+def _by_place(problem: Problem) -> tuple[str, int, str]:
+    return (problem.file, problem.line or 0, problem.key)
+
+
+def _digest(raw: bytes) -> str:
+    return hashlib.sha256(raw).hexdigest()
