@@ -265,9 +265,12 @@ class Defaults(Model):
     @classmethod
     def _hosts_for_all(cls, access: object) -> object:
         """`access: {hosts: [...]}` speaks of every tenant, `access: {hosts: {...}}` of one that is called so."""
-        if isinstance(access, dict) and isinstance(access.get("hosts"), list):
-            return {**{k: v for k, v in access.items() if k != "hosts"}, "*": {"hosts": access["hosts"]}}
-        return access
+        if not isinstance(access, dict) or not isinstance(access.get("hosts"), list):
+            return access
+        others, of_all = {k: v for k, v in access.items() if k != "hosts"}, access.get("*", {})
+        if not isinstance(of_all, dict) or "hosts" in of_all:
+            raise ValueError("hosts of every tenant stand in one place: under hosts, or in a mapping under '*'")
+        return {**others, "*": {**of_all, "hosts": access["hosts"]}}
 
     @field_validator("schedule")
     @classmethod

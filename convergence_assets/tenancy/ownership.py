@@ -57,9 +57,12 @@ class Claims:
     of: dict[str, list[Claim]]
 
     @property
-    def by_place(self) -> dict[str, dict[str, Claim]]:
-        """By the widest place, by tenant, one of its claims there."""
-        every = {claim.place for found in self.of.values() for claim in found}
+    def places(self) -> set[str]:
+        """Every place that is claimed."""
+        return {claim.place for found in self.of.values() for claim in found}
+
+    def by_place(self, every: Collection[str]) -> dict[str, dict[str, Claim]]:
+        """By the widest of `every` place, by tenant, one of its claims there."""
         by_place: dict[str, dict[str, Claim]] = {}
         for tenant_id, found in self.of.items():
             for claim in found:
@@ -87,11 +90,11 @@ def losers(
     `owners` are kept by place; those that are `silent` cannot be asked and keep what they had. `had(tenant, place)` is
     whether the version of a tenant that was accepted last named it.
     """
-    every = {claim.place for found in claims.of.values() for claim in found}
+    every = claims.places | {place for place, owner in owners.items() if owner in silent}
     kept: dict[str, set[str]] = {}
     for place, known in owners.items():
         kept.setdefault(widest(place, every), set()).add(known)
-    for place, by_tenant in claims.by_place.items():
+    for place, by_tenant in claims.by_place(every).items():
         owner = _owner(place, by_tenant, kept.get(place, set()), silent, had)
         for tenant_id, claim in by_tenant.items():
             if tenant_id != owner:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from convergence_assets.pipelines.problems import Problem
-from convergence_assets.tenancy.loading import Settled
+from convergence_assets.tenancy.loading import Settled, checked_defaults
 from convergence_assets.tenancy.model import TenantRegistry
 from convergence_assets.tenancy.registry import load_registry
 from tests.tenancy.conftest import TODAY
@@ -112,3 +112,19 @@ def test_an_accepted_version_is_held_to_the_bounds_of_today(tenants: Path, tmp_p
     edit("initech/tenant.yaml", "timezone:", "time zone:")
     assert "initech" not in load_registry(str(tenants), accepted, today=TODAY).tenants
     assert "initech" not in load_registry(str(tenants), accepted, today=TODAY, only=["initech"]).tenants
+
+
+def test_what_is_given_to_all_and_to_one_is_had_together(tenants: Path, load: Load) -> None:
+    given = """access:
+  hosts: [alerts.internal]
+  "*": {tables: [finance.rates]}
+  globex: {hosts: [files.internal], tables: [finance.costs]}
+"""
+    text = (tenants / "_defaults.yaml").read_text() + given
+    defaults, problems = checked_defaults("_defaults.yaml", text.encode())
+    assert defaults is not None, problems
+    assert defaults.access_of("globex").hosts == ("alerts.internal", "files.internal")
+    assert defaults.access_of("globex").tables == ("finance.rates", "finance.costs")
+    assert defaults.access_of("acme").hosts == ("alerts.internal",)
+    twice = text.replace('"*": {tables', '"*": {hosts: [a], tables').encode()
+    assert "in one place" in checked_defaults("_defaults.yaml", twice)[1][0].message

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from convergence_assets.control import places
 from convergence_assets.control.store import ControlStore
+from convergence_assets.pipelines.problems import Problem
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.loading import Settled
 from convergence_assets.tenancy.model import TenantRegistry
-from convergence_assets.tenancy.ownership import widest
+from convergence_assets.tenancy.ownership import Claim, Claims, losers, widest
 from convergence_assets.tenancy.registry import load_registry, load_tenants
 from tests import commands
 from tests.clean_environment import clean_environment
@@ -119,6 +120,15 @@ def test_a_tenant_whose_files_are_broken_keeps_its_source(settings: Settings, te
     for accepted in (settings.accepted_tenants, None):
         registry = load_registry(str(tenants), accepted, today=TODAY, settled=Settled.of(settings))
         assert "which had it first" in registry.rejected["copy"].problems[0].message
+
+
+def test_a_tenant_that_cannot_be_asked_keeps_all_that_is_below_its_folder() -> None:
+    claim = Claim("files", "gs://bucket/bills/eu", "gs://bucket/bills/eu", Problem("", None, "", ""))
+    claims = Claims({"copy": [claim]})
+    owners = {"gs://bucket/bills": "globex"}
+    found = list(losers(claims, owners, {"globex"}, lambda tenant_id, place: False))
+    assert [(tenant_id, owner) for tenant_id, _, owner, _ in found] == [("copy", "globex")]
+    assert list(losers(claims, owners, set(), lambda tenant_id, place: False)) == []
 
 
 @pytest.mark.parametrize("end", ["its folder goes", "it is disabled", "it reads another"])
