@@ -1,12 +1,13 @@
 """Connections to a host that a tenant's file names: to public addresses alone, resolved once, and to no other host."""
 
 import ipaddress
+import re
 import socket
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies
 
 SCHEMES = (
@@ -14,6 +15,14 @@ SCHEMES = (
     "mailtos", "json", "jsons", "alertmanager", "alertmanagers",
 )  # fmt: skip
 """Of the addresses that a tenant's alert route may have: what sends messages to a host, and nothing on this machine."""
+
+_READS_FILES = re.compile(r"[?&;]\s*(template|pgp\w*|wkd)\s*=", re.IGNORECASE)
+
+
+def reads_files(address: str) -> bool:
+    """Whether an alert address makes Apprise read a file of this machine: a message's template, a key."""
+    return _READS_FILES.search(unquote(address)) is not None
+
 
 _resolve = socket.getaddrinfo
 _Found = list[Any]
@@ -35,7 +44,7 @@ class Guard:
     def resolve(self, host: Any, *rest: Any, **more: Any) -> _Found:
         name = host.decode("ascii") if isinstance(host, bytes) else str(host)
         name = name.lower().rstrip(".")
-        if name in _proxies():
+        if (name, str(rest[0]) if rest else "") in _proxies():
             return _resolve(host, *rest, **more)
         self._host = self._host or name
         try:
@@ -88,8 +97,13 @@ def _guarded(host: Any, *rest: Any, **more: Any) -> _Found:
     return _resolve(host, *rest, **more) if guard is None else guard.resolve(host, *rest, **more)
 
 
-def _proxies() -> set[str]:
-    return {(urlsplit(url).hostname or "").lower() for url in getproxies().values()} - {""}
+def _proxies() -> set[tuple[str, str]]:
+    """Host and port of each proxy that the environment names."""
+    found = set()
+    for url in getproxies().values():
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        found.add(((parts.hostname or "").lower(), str(parts.port or (443 if parts.scheme == "https" else 80))))
+    return found
 
 
 def _refuse_private(host: str, text: str) -> None:

@@ -4,9 +4,10 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -39,6 +40,15 @@ class Delivered:
     failures: dict[str, str] = field(default_factory=dict)
 
 
+def _in_turn(destinations: Sequence[str]) -> list[str]:
+    """The platform's first, then one of each tenant, then the next: a tenant with many routes holds up no other."""
+    by_owner: dict[str, list[str]] = {PLATFORM: []}
+    for destination in destinations:
+        by_owner.setdefault(destination.partition("/")[0], []).append(destination)
+    platform = by_owner.pop(PLATFORM)
+    return [*platform, *(one for turn in zip_longest(*by_owner.values()) for one in turn if one is not None)]
+
+
 def deliver(
     store: "ControlStore",
     routes: Routes,
@@ -55,7 +65,7 @@ def deliver(
     from convergence_assets.control import outbox
 
     with store.read() as connection:
-        waiting = list(outbox.destinations(connection))
+        waiting = _in_turn(outbox.destinations(connection))
     done = Delivered()
     ends_at = clock() + budget_seconds
     errors: list[BaseException] = []

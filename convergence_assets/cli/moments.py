@@ -24,12 +24,12 @@ def moment(said: str, now: datetime, option: str) -> datetime:
     return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def day_of(said: str, option: str) -> date:
+def day_of(text: str, option: str) -> date:
     """A day; raises `typer.BadParameter` naming `option`."""
     try:
-        return date.fromisoformat(said.strip())
+        return date.fromisoformat(text.strip())
     except ValueError:
-        raise typer.BadParameter(f"{option} {said!r}: expected a date like 2026-10-01") from None
+        raise typer.BadParameter(f"{option} {text!r}: expected a date like 2026-10-01") from None
 
 
 def end_of(said: str, now: datetime, option: str) -> datetime:

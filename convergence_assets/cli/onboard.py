@@ -138,9 +138,9 @@ def _routes(said: Sequence[str]) -> tuple[onboarding.Route, ...]:
         raise typer.BadParameter(f"--alert-route: {error}") from None
 
 
-def _labels(said: Sequence[str]) -> dict[str, str]:
+def _labels(pairs: Sequence[str]) -> dict[str, str]:
     try:
-        return onboarding.labels(said)
+        return onboarding.labels(pairs)
     except ValueError as error:
         raise typer.BadParameter(f"--share-label: {error}") from None
 
@@ -197,8 +197,8 @@ def _with_share(wanted: Wanted, settings: Settings) -> Wanted:
         if table in read or any(shared.is_among([table]) for shared in registry.shared_sources):
             typer.echo(f"{table} is read by other tenants too: which of its rows are {wanted.tenant_id}'s?")
             projects = typer.prompt("Projects, with spaces between (empty: by labels)", default="", show_default=False)
-            said = "" if projects else typer.prompt("Labels, key=value with spaces between")
-            return replace(wanted, shared_projects=tuple(projects.split()), shared_labels=_labels(said.split()))
+            pairs = "" if projects else typer.prompt("Labels, key=value with spaces between")
+            return replace(wanted, shared_projects=tuple(projects.split()), shared_labels=_labels(pairs.split()))
     return wanted
 
 

@@ -14,7 +14,7 @@ from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_tenants
 
 if TYPE_CHECKING:
-    from convergence_assets.assets.sharing_out import SharedOut
+    from convergence_assets.assets.share_counts import ShareCounts
 
 
 def shares(
@@ -29,21 +29,21 @@ def shares(
 
     Example: convergence shares --from 2026-10-01 --to 2026-10-31
     """
-    from convergence_assets.assets.sharing_out import shared_out, spec_of
+    from convergence_assets.assets.share_counts import count_shares, spec_of
 
     settings = Settings.from_env()
     end = day_of(last, "--to") if last else datetime.now(UTC).date() - timedelta(days=1)
     begin = day_of(first, "--from") if first else end - timedelta(days=6)
     registry = load_tenants(settings)
-    found: list[SharedOut] = []
+    found: list[ShareCounts] = []
     with open_warehouse(settings) as warehouse:
         for shared in registry.shared_sources:
             spec = spec_of(shared, registry)
             if spec is not None:
-                found.append(shared_out(warehouse, shared, spec, begin, end, maximum_gigabytes_billed))
+                found.append(count_shares(warehouse, shared, spec, begin, end, maximum_gigabytes_billed))
     for one in found:
         if as_json:
-            typer.echo(json.dumps(_said(one)))
+            typer.echo(json.dumps(_as_json(one)))
         else:
             _show(one)
     if not found:
@@ -51,7 +51,7 @@ def shares(
     raise typer.Exit(0 if all(one.adds_up for one in found) else 1)
 
 
-def _said(one: "SharedOut") -> dict[str, Any]:
+def _as_json(one: "ShareCounts") -> dict[str, Any]:
     parts = {owner: {"rows": p.rows, "cost": None if p.cost is None else str(p.cost)} for owner, p in one.parts.items()}
     cost = None if one.whole.cost is None else str(one.whole.cost)
     return {
@@ -60,7 +60,7 @@ def _said(one: "SharedOut") -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _show(one: "SharedOut") -> None:
+def _show(one: "ShareCounts") -> None:
     table = Table("whose", title=f"{one.table}, {one.first} to {one.last}", title_justify="left")
     for name in ("rows", "cost"):
         table.add_column(name, justify="right")

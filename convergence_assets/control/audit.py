@@ -36,9 +36,9 @@ class Noted:
     deed: Deed
 
 
-def fitted(said: str) -> str:
+def fitted(text: str) -> str:
     """A text as the log keeps it: without secrets, and cut."""
-    return redacted(said)[:_LONGEST]
+    return redacted(text)[:_LONGEST]
 
 
 def note(connection: sa.Connection, deed: Deed, now: datetime) -> None:

@@ -15,7 +15,7 @@ from convergence_assets.scheduling.targets import targets_of
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy import onboarding
 from convergence_assets.tenancy.folder import Files, Folder, read_folder
-from convergence_assets.tenancy.grants import Grant, in_one_line, is_said, merged, written
+from convergence_assets.tenancy.grants import Grant, in_one_line, is_written, merged, written
 from convergence_assets.tenancy.model import Tenant
 from convergence_assets.tenancy.models import DEFAULTS_FILE
 from convergence_assets.tenancy.onboarding import TENANT_FILE, Wanted
@@ -182,7 +182,7 @@ def _refuse_another(wanted: Wanted, file: str, raw: bytes) -> None:
 
 def _lines(settings: Settings, folder: Folder, grant: Grant) -> OperatorLines | None:
     file, before = TenantsFile(settings.tenants, DEFAULTS_FILE), folder.beside[DEFAULTS_FILE]
-    if not grant or is_said(before, grant):
+    if not grant or is_written(before, grant):
         return None
     after = written(before, grant)
     if after is None:

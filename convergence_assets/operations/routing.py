@@ -3,7 +3,7 @@
 from functools import partial
 
 from convergence_assets.alerting.routes import Route, Routes
-from convergence_assets.outgoing import SCHEMES
+from convergence_assets.outgoing import SCHEMES, reads_files
 from convergence_assets.pipelines.problems import listing
 from convergence_assets.tenancy.model import AlertRoute, TenantRegistry
 
@@ -27,4 +27,6 @@ def _address(route: AlertRoute) -> str:
     scheme = address.partition("://")[0].lower()
     if route.private_hosts is not None and scheme not in SCHEMES:
         raise LookupError(f"{scheme}:// is no address of a tenant's; expected {listing(SCHEMES)}")
+    if route.private_hosts is not None and reads_files(address):
+        raise LookupError("template=, pgp...= and wkd= of an address are none of a tenant's: they read files")
     return address

@@ -55,8 +55,8 @@ def _mistakes_of_value(key: str, value: Any, columns: set[str]) -> Iterator[Said
                 reason, otherwise = found
                 yield key, f"{_short(pattern)} is no regular expression of RE2: {reason}", otherwise, None
     if key == "json_schema" and isinstance(value, Mapping):
-        for said, expected in _mistakes_of_schema(value):
-            yield key, said, expected, None
+        for reason, expected in _mistakes_of_schema(value):
+            yield key, reason, expected, None
 
 
 def _mistakes_of_schema(schema: Any) -> Iterator[tuple[str, str | None]]:

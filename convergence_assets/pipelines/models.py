@@ -14,6 +14,9 @@ _TABLE = r"^[A-Za-z][A-Za-z0-9_]{0,254}$"
 _COLUMN = r"^[A-Za-z_][A-Za-z0-9_]{0,299}$"
 _TYPE = r"^[a-z][a-z0-9_]*$"
 
+A_YEAR_OF_MINUTES = 366 * 24 * 60
+"""Nothing waits for longer: what does is a mistake, and a moment that no calendar has."""
+
 Name = Annotated[str, Field(pattern=_NAME)]
 TableName = Annotated[str, Field(pattern=_TABLE)]
 ColumnName = Annotated[str, Field(pattern=_COLUMN)]
@@ -258,15 +261,19 @@ StepSpec = BigQueryStep | FilesStep
 class StuckSpec(Model):
     """When a run counts as stuck, and how often its days are asked for again; minutes."""
 
-    queued_minutes: Annotated[float, Field(gt=0)] | None = Field(
+    queued_minutes: Annotated[float, Field(gt=0, le=A_YEAR_OF_MINUTES)] | None = Field(
         None, description="In the queue while no run of the tenant is at work, began or ended; 120 where not given"
     )
-    starting_minutes: Annotated[float, Field(gt=0)] | None = Field(None, description="Launched, not begun; 10")
-    no_progress_minutes: Annotated[float, Field(gt=0)] | None = Field(
+    starting_minutes: Annotated[float, Field(gt=0, le=A_YEAR_OF_MINUTES)] | None = Field(
+        None, description="Launched, not begun; 10"
+    )
+    no_progress_minutes: Annotated[float, Field(gt=0, le=A_YEAR_OF_MINUTES)] | None = Field(
         None, description="Without any event; a statement that the warehouse still runs sends one a minute; 15"
     )
-    canceling_minutes: Annotated[float, Field(gt=0)] | None = Field(None, description="Asked to end, not ended; 5")
-    request_again: Annotated[int, Field(ge=0)] | None = Field(
+    canceling_minutes: Annotated[float, Field(gt=0, le=A_YEAR_OF_MINUTES)] | None = Field(
+        None, description="Asked to end, not ended; 5"
+    )
+    request_again: Annotated[int, Field(ge=0, le=24)] | None = Field(
         None, description="So often a day a stuck run's days are asked for again; 2"
     )
 
@@ -278,10 +285,10 @@ class PipelineSpec(Model):
     description: str = ""
     max_pipeline_duration_minutes: Annotated[int, Field(gt=0, le=1440)] = 60
     stuck: StuckSpec = StuckSpec()
-    late_after_minutes: Annotated[int, Field(gt=0)] | None = Field(
+    late_after_minutes: Annotated[int, Field(gt=0, le=A_YEAR_OF_MINUTES)] | None = Field(
         None, description="So long after it is due an unpublished day is late; 240 where not given"
     )
-    wait_at_most_hours: Annotated[int, Field(gt=0)] | None = Field(
+    wait_at_most_hours: Annotated[int, Field(gt=0, le=A_YEAR_OF_MINUTES // 60)] | None = Field(
         None,
         description="So long a due day waits for other pipelines' tables, then runs with a warning; absent: always",
     )

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from convergence_assets.pipelines.catalog import LoadedTemplate
-from convergence_assets.pipelines.models import BigQueryStep
+from convergence_assets.pipelines.models import BigQueryStep, PipelineSpec
 from convergence_assets.pipelines.problems import Problem
 from convergence_assets.pipelines.yaml_source import Path, Source, spelled
 from convergence_assets.tenancy.grants import refused_without
@@ -28,14 +28,14 @@ _USUAL: Mapping[str, int] = {
 """The bounds where the operator's file has none."""
 
 
-def plan_of(tenant_id: str, said: str | None, defaults: Defaults) -> Plan:
+def plan_of(tenant_id: str, requested: str | None, defaults: Defaults) -> Plan:
     """The tenant's plan: its file's word, else the operator's line for it, else the shared one."""
-    return defaults.plans[said or _allowed(tenant_id, defaults).plan or defaults.plan]
+    return defaults.plans[requested or _allowed(tenant_id, defaults).plan or defaults.plan]
 
 
-def project_of(tenant_id: str, said: str | None, defaults: Defaults) -> str | None:
+def project_of(tenant_id: str, requested: str | None, defaults: Defaults) -> str | None:
     """The project of the tenant's dataset; None is the deployment's own."""
-    return said or _allowed(tenant_id, defaults).project
+    return requested or _allowed(tenant_id, defaults).project
 
 
 def service_account_of(tenant_id: str, defaults: Defaults) -> str | None:
@@ -48,7 +48,7 @@ def service_account_of(tenant_id: str, defaults: Defaults) -> str | None:
 
 def named_accounts(defaults: Defaults) -> dict[str, str]:
     """By tenant the service account that a line of its own gives it."""
-    return {name: said.service_account for name, said in defaults.tenants.items() if said.service_account}
+    return {name: allowed.service_account for name, allowed in defaults.tenants.items() if allowed.service_account}
 
 
 def bound(tenant_id: str, name: str, defaults: Defaults) -> int:
@@ -58,6 +58,12 @@ def bound(tenant_id: str, name: str, defaults: Defaults) -> int:
         if value is not None:
             return value
     return _USUAL[name]
+
+
+def within_bounds(tenant_id: str, spec: PipelineSpec, defaults: Defaults) -> PipelineSpec:
+    """A tenant's own pipeline, what it does not say lowered to the operator's bounds."""
+    names = [n for n in Limits.model_fields if n in PipelineSpec.model_fields and n not in spec.model_fields_set]
+    return spec.model_copy(update={n: min(getattr(spec, n), bound(tenant_id, n, defaults)) for n in names})
 
 
 def too_much(
@@ -83,32 +89,32 @@ def too_much(
 
 
 def _plan(tenant_id: str, spec: TenantSpec, source: Source, defaults: Defaults) -> Iterator[Problem]:
-    asked, most = spec.plan, _allowed(tenant_id, defaults).plan or defaults.plan
-    if asked is None or asked not in defaults.plans or _within(defaults.plans[asked], defaults.plans[most]):
+    requested, most = spec.plan, _allowed(tenant_id, defaults).plan or defaults.plan
+    if requested is None or requested not in defaults.plans or _within(defaults.plans[requested], defaults.plans[most]):
         return
-    message = f"plan {asked} allows more than {most}, the operator's for this tenant"
+    message = f"plan {requested} allows more than {most}, the operator's for this tenant"
     problem = Problem(source.file, source.line(("plan",)), "plan", message, most)
-    yield _refused(tenant_id, {"plan": asked}, problem)
+    yield _refused(tenant_id, {"plan": requested}, problem)
 
 
 def _project(
     tenant_id: str, spec: TenantSpec, source: Source, defaults: Defaults, own_project: str | None
 ) -> Iterator[Problem]:
-    asked, given = spec.bigquery.project, _allowed(tenant_id, defaults).project or own_project
-    if asked is None or asked == given:
+    requested, given = spec.bigquery.project, _allowed(tenant_id, defaults).project or own_project
+    if requested is None or requested == given:
         return
     at: Path = ("bigquery", "project")
-    message = f"the project {asked!r} is the operator's to give"
+    message = f"the project {requested!r} is the operator's to give"
     problem = Problem(source.file, source.line(at), "bigquery.project", message, given or "none")
-    yield _refused(tenant_id, {"project": asked}, problem)
+    yield _refused(tenant_id, {"project": requested}, problem)
 
 
 def _service_account(tenant_id: str, spec: TenantSpec, source: Source, defaults: Defaults) -> Iterator[Problem]:
-    asked, given = spec.service_account, service_account_of(tenant_id, defaults)
-    if asked is not None and asked != given:
+    requested, given = spec.service_account, service_account_of(tenant_id, defaults)
+    if requested is not None and requested != given:
         line, message = source.line(("service_account",)), "the service account is the operator's to give"
         problem = Problem(source.file, line, "service_account", message, given or "none", reaches_out=True)
-        yield _refused(tenant_id, {"service_account": asked}, problem)
+        yield _refused(tenant_id, {"service_account": requested}, problem)
     if given is not None and not is_service_account(given):
         line, message = (
             source.line(("tenant_id",)),
@@ -131,13 +137,13 @@ def _above_in_template(tenant_id: str, loaded: LoadedTemplate, defaults: Default
 
 
 def _above(
-    tenant_id: str, name: str, asked: int | None, source: Source, at: Path, defaults: Defaults
+    tenant_id: str, name: str, requested: int | None, source: Source, at: Path, defaults: Defaults
 ) -> Iterator[Problem]:
     most = bound(tenant_id, name, defaults)
-    if asked is not None and asked > most:
-        message = f"{asked} is above the operator's bound"
+    if requested is not None and requested > most:
+        message = f"{requested} is above the operator's bound"
         problem = Problem(source.file, source.line(at), spelled(at), message, f"at most {most}")
-        yield _refused(tenant_id, {"limits": {name: asked}}, problem)
+        yield _refused(tenant_id, {"limits": {name: requested}}, problem)
 
 
 def _refused(tenant_id: str, allowance: Mapping[str, Any], problem: Problem) -> Problem:

@@ -15,14 +15,14 @@ from convergence_assets.pipelines.yaml_source import Source, read_yaml
 from convergence_assets.tenancy import binding as bind
 from convergence_assets.tenancy import reading
 from convergence_assets.tenancy.alert_addresses import refused_addresses
-from convergence_assets.tenancy.allowances import plan_of, project_of, service_account_of, too_much
+from convergence_assets.tenancy.allowances import plan_of, project_of, service_account_of, too_much, within_bounds
 from convergence_assets.tenancy.binding import Binding
 from convergence_assets.tenancy.file_places import FilePlaces
 from convergence_assets.tenancy.folder import Files
 from convergence_assets.tenancy.model import AlertRoute, Step, StuckLimits, Tenant, TenantPipeline
 from convergence_assets.tenancy.models import Defaults, TenantPipelineSpec, TenantSpec
 from convergence_assets.tenancy.secrets import Secret
-from convergence_assets.tenancy.shared_sources import shared_out
+from convergence_assets.tenancy.shared_sources import apply_shares
 from convergence_assets.tenancy.variables import refused_variables
 
 
@@ -69,13 +69,16 @@ def build_tenant(
         elif loaded.template is None:
             problems += [p for p in loaded.problems if said.template not in own]
         else:
-            bindings.append(Binding(loaded.template, said, source, ("pipelines", i)))
+            template = loaded.template
+            if said.template in own:
+                template = replace(template, spec=within_bounds(tenant_id, template.spec, defaults))
+            bindings.append(Binding(template, said, source, ("pipelines", i)))
     whole = len(bindings) == len(spec.pipelines)
     places = FilePlaces(tenant_id, landing / tenant_id, defaults.access_of(tenant_id).files)
     pipelines, pipeline_problems = _pipelines(bindings, defaults, places, all_made=whole, read=read)
     problems += pipeline_problems
     if not problems:
-        pipelines, shares, found = shared_out(tenant_id, pipelines, defaults, own_project)
+        pipelines, shares, found = apply_shares(tenant_id, pipelines, defaults, own_project)
         problems += found
     if problems:
         return None, list(dict.fromkeys(problems))

@@ -11,6 +11,7 @@ from convergence_assets.tenancy.grants import refused_without
 
 SCHEMES = ("gs", "s3", "abfs", "https")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*(:(?!443$)[1-9][0-9]{0,4})?")
 _PATTERN = re.compile(r"[*?\[{]")
 
 
@@ -37,8 +38,11 @@ class FilePlaces:
         if scheme and scheme[1] == "https" and "@" in urlsplit(place).netloc:
             message = "a name or a password in a URL is read by whoever reads this file"
             return replace(at, message=message, expected="a URL without them")
-        if ".." in place.split("/"):
+        if ".." in pattern.split("/"):
             return replace(at, message=".. leads out of a folder", expected=self._expected)
+        unclear = _not_plain(scheme[1], pattern) if scheme else None
+        if unclear:
+            return replace(at, message=unclear, expected="one spelling of a place, so that it is known whose it is")
         if self.granted_folder(pattern) is not None:
             return None
         if scheme is None:
@@ -66,6 +70,18 @@ class FilePlaces:
     @property
     def _expected(self) -> str:
         return f"a path below {self.folder}, or a folder of its own in {', '.join(f'{s}://' for s in SCHEMES)}"
+
+
+def _not_plain(scheme: str, pattern: str) -> str | None:
+    """Why a remote path could be another one than it looks: what its server leaves out or spells otherwise."""
+    path = pattern.partition("://")[2]
+    if scheme == "https":
+        path = re.split(r"[?#]", path, maxsplit=1)[0]
+        if "%" in path or "\\" in path or not _HOST.fullmatch(path.partition("/")[0]):
+            return "the URL is not in its plain form: a host in small letters, no port 443 and no %"
+    if any(segment in ("", ".") for segment in path.split("/")):
+        return "the path has an empty segment, or ."
+    return None
 
 
 def fixed_part(pattern: str) -> str:

@@ -25,6 +25,12 @@ def unreadable(source: Source) -> Iterator[Problem]:
             yield replace(declared, message=f"{name} is the platform's own", expected=_A_TABLE)
 
 
+def is_own(table: TableRef, tenant: Tenant, own_project: str | None) -> bool:
+    """Whether a table lies in the tenant's own dataset, its project included."""
+    home, read = tenant.project or own_project, table.project or own_project
+    return table.dataset.lower() == tenant.dataset.lower() and home == read
+
+
 class Owners:
     """Whose each dataset is.
 
@@ -42,7 +48,7 @@ class Owners:
 
     def other_owner(self, table: TableRef, tenant: Tenant) -> str | None:
         """The tenant in whose dataset a table lies, None where that is nobody, or the one that asks."""
-        if table.dataset.lower() == tenant.dataset.lower():
+        if is_own(table, tenant, self._own_project):
             return None
         read_from = table.project or self._own_project
         for project, owner in self._by_dataset.get(table.dataset.lower(), ()):

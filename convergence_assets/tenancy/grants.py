@@ -47,7 +47,7 @@ def in_lines(grant: Grant) -> str:
     return "\n".join([*lines, ""])
 
 
-def is_said(raw: bytes, grant: Grant) -> bool:
+def is_written(raw: bytes, grant: Grant) -> bool:
     """Whether `_defaults.yaml` says all of it already."""
     before = read_yaml(DEFAULTS_FILE, raw).data
     return isinstance(before, dict) and merged([before, grant]) == before

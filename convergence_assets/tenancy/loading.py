@@ -205,6 +205,7 @@ class Loading:
 
     def _refuse_foreign_sources(self, defaults: Defaults) -> None:
         """A load of some tenants knows the others by where they have published."""
+        self._refuse_datasets_of_sources(defaults)
         self._owners = Owners(self.settled.own_project)
         for tenant_id, place in self.settled.places.items():
             self._owners.add(tenant_id, place.dataset)
@@ -214,6 +215,39 @@ class Loading:
             if problems := self._foreign(self.built[tenant_id], defaults):
                 self.rejected[tenant_id] = tuple(problems)
                 del self.built[tenant_id]
+
+    def _refuse_datasets_of_sources(self, defaults: Defaults) -> None:
+        """Nobody may call a dataset his own in which others' sources lie, unless he has published there, or had it.
+
+        What others name for the first time says so only of a dataset that is not called like the tenant.
+        """
+        project = self.settled.own_project
+        known, named = dict[str, set[str]](), dict[str, set[str]]()
+        of_the_operator = dict.fromkeys(shared_sources(defaults, project), "")
+        for place, owner in {**self.settled.owners, **of_the_operator}.items():
+            known.setdefault(place.rpartition(".")[0], set()).add(owner)
+        for tenant in self.built.values():
+            for claim in self._claims_of(tenant, defaults):
+                named.setdefault(claim.place.rpartition(".")[0], set()).add(tenant.tenant_id)
+        for tenant_id, tenant in list(self.built.items()):
+            dataset = tenant.dataset.lower()
+            at = f"{(tenant.project or project or '').lower()}.{dataset}"
+            readers = set() if dataset == tenant_id else named.get(at, set())
+            others = (known.get(at, set()) | readers) - {tenant_id}
+            given = [name.lower().split(".")[-2:-1] for name in defaults.access_of(tenant_id).tables]
+            if not others or [dataset] in given or tenant_id in self.settled.places:
+                continue
+            if self._had_dataset(tenant, defaults):
+                continue
+            message = f"dataset {tenant.dataset} holds sources that are not this tenant's"
+            file = f"{self.shown}/{tenant_id}/tenant.yaml"
+            problem = Problem(file, 1, "bigquery.dataset", message, "a dataset of its own", reaches_out=True)
+            self.rejected[tenant_id] = (problem,)
+            del self.built[tenant_id]
+
+    def _had_dataset(self, tenant: Tenant, defaults: Defaults) -> bool:
+        before = self._last_accepted(tenant.tenant_id, b"", defaults)
+        return before is not None and share(tenant, before)
 
     def _foreign(self, tenant: Tenant, defaults: Defaults) -> list[Problem]:
         return list(foreign(tenant, self._owners, defaults.access_of(tenant.tenant_id)))

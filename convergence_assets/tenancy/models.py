@@ -10,7 +10,7 @@ from zoneinfo import available_timezones
 from cronsim import CronSim, CronSimError
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from convergence_assets.pipelines.models import ExpectationSpec, Model, Name, StuckSpec
+from convergence_assets.pipelines.models import A_YEAR_OF_MINUTES, ExpectationSpec, Model, Name, StuckSpec
 from convergence_assets.pipelines.parameters import TABLE
 from convergence_assets.pipelines.problems import nearest
 from convergence_assets.tenancy.secrets import Secret
@@ -69,7 +69,7 @@ class Route(Model):
 class Alerts(Model):
     """Alert routes."""
 
-    routes: Annotated[tuple[Route, ...], Field(strict=False)] = ()
+    routes: Annotated[tuple[Route, ...], Field(strict=False, max_length=20)] = ()
 
 
 class BigQueryPlace(Model):
@@ -95,9 +95,9 @@ class TenantPipelineSpec(Model):
     start_date: date = Field(description="The first partition")
     schedule: str | None = Field(None, description="Cron in the tenant's timezone")
     max_pipeline_duration_minutes: Annotated[int, Field(gt=0, le=1440)] | None = None
-    wait_at_most_hours: Annotated[int, Field(gt=0)] | None = None
+    wait_at_most_hours: Annotated[int, Field(gt=0, le=A_YEAR_OF_MINUTES // 60)] | None = None
     stuck: StuckSpec = Field(StuckSpec(), description="When a run of it counts as stuck")
-    late_after_minutes: Annotated[int, Field(gt=0)] | None = Field(
+    late_after_minutes: Annotated[int, Field(gt=0, le=A_YEAR_OF_MINUTES)] | None = Field(
         None, description="So long after it is due an unpublished day is late"
     )
     paused: bool = Field(False, description="True: its days are not asked for; `convergence pause` does the same")
@@ -214,7 +214,7 @@ class Defaults(Model):
     schedule: str
     max_pipeline_duration_minutes: Annotated[int, Field(gt=0, le=1440)] | None = None
     stuck: StuckSpec = StuckSpec()
-    late_after_minutes: Annotated[int, Field(gt=0)] | None = None
+    late_after_minutes: Annotated[int, Field(gt=0, le=A_YEAR_OF_MINUTES)] | None = None
     alerts: Alerts = Alerts()
     service_account: str | None = Field(
         None, description="Of every tenant without one of its own: an address with {tenant}, in which _ becomes -"

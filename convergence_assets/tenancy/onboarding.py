@@ -105,10 +105,10 @@ def share_of(wanted: Wanted) -> Grant:
     return {"shared_sources": {table: {wanted.tenant_id: share} for table in tables}}
 
 
-def labels(said: Sequence[str]) -> dict[str, str]:
+def labels(pairs: Sequence[str]) -> dict[str, str]:
     """`key=value` by key. Raises ValueError."""
-    found = dict(text.partition("=")[::2] for text in said)
-    wrong = [text for text in said if not text.partition("=")[0] or not text.partition("=")[2]]
+    found = dict(text.partition("=")[::2] for text in pairs)
+    wrong = [text for text in pairs if not text.partition("=")[0] or not text.partition("=")[2]]
     if wrong:
         raise ValueError(f"{wrong[0]!r} is no label; expected key=value")
     return found

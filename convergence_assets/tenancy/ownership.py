@@ -7,6 +7,7 @@ from typing import Literal
 
 from convergence_assets.pipelines.problems import Problem
 from convergence_assets.tenancy.file_places import FilePlaces, fixed_part
+from convergence_assets.tenancy.foreign_sources import is_own
 from convergence_assets.tenancy.grants import refused_without
 from convergence_assets.tenancy.model import Tenant
 from convergence_assets.tenancy.models import Access
@@ -40,7 +41,7 @@ def claims(tenant: Tenant, access: Access, own_project: str | None, shared: Coll
             for name in source.tables:
                 place = place_of(name, own_project)
                 given = place in shared or any(fnmatchcase(name.lower(), pattern) for pattern in tables)
-                if place not in seen and not given and TableRef.parse(name).dataset.lower() != tenant.dataset.lower():
+                if place not in seen and not given and not is_own(TableRef.parse(name), tenant, own_project):
                     seen.add(place)
                     yield Claim("tables", place, name, source.declared)
         if step.path is not None and "://" in step.path and places.granted_folder(step.path) is None:
@@ -96,8 +97,13 @@ def losers(
         kept.setdefault(widest(place, every), set()).add(known)
     for place, by_tenant in claims.by_place(every).items():
         owner = _owner(place, by_tenant, kept.get(place, set()), silent, had)
-        for tenant_id, claim in by_tenant.items():
-            if tenant_id != owner:
+        for tenant_id in by_tenant:
+            for claim in claims.of[tenant_id]:
+                if widest(claim.place, every) != place or tenant_id == owner:
+                    continue
+                # Whoever comes with a wider folder takes from nobody what is below it.
+                if owner is None and owners.get(widest(claim.place, owners)) == tenant_id:
+                    continue
                 yield tenant_id, claim, owner, sorted(by_tenant)
 
 

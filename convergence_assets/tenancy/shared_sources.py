@@ -11,7 +11,7 @@ from convergence_assets.tenancy.models import DEFAULTS_FILE, Defaults
 from convergence_assets.tenancy.sharing import SharedSource, place_of, shared_sources
 
 
-def shared_out(
+def apply_shares(
     tenant_id: str, pipelines: Sequence[TenantPipeline], defaults: Defaults, own_project: str | None
 ) -> tuple[tuple[TenantPipeline, ...], dict[str, str], list[Problem]]:
     """The pipelines, each step knowing by its definition which rows it reads; the conditions by table as it is written;

@@ -16,7 +16,7 @@ REST = "_rest"
 def place_of(name: str, own_project: str | None) -> str:
     """A table's name, the same however it is written: `project.dataset.table` in lower case."""
     table = TableRef.parse(name)
-    return f"{table.project or own_project or ''}.{table.dataset}.{table.table}".lower()
+    return f"{table.project or own_project or ''}.{table.dataset}.{table.table.partition('$')[0]}".lower()
 
 
 @dataclass(frozen=True)

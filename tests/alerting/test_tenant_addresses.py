@@ -1,12 +1,15 @@
 """Where a tenant's alert route may lead: to public addresses, and to private ones that the operator names."""
 
+import socket
 from pathlib import Path
 
 import pytest
 
+from convergence_assets.alerting.deliver import _in_turn
 from convergence_assets.alerting.routes import Route, Routes
 from convergence_assets.alerting.testing import Tried, try_routes
 from convergence_assets.operations.routing import routes_of
+from convergence_assets.outgoing import HostRefused, to_public_addresses
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_tenants
 from tests.alerting.receivers import Mailbox, Receiver
@@ -80,3 +83,18 @@ def test_every_scheme_of_a_tenant_has_a_channel_that_apprise_or_we_know() -> Non
              (*(plugin["protocols"] or ()), *(plugin["secure_protocols"] or ()))}  # fmt: skip
     ours = {"pagerduty+http", "alertmanager", "alertmanagers", "https"}
     assert set(SCHEMES) - ours <= known
+
+
+def test_a_tenant_with_many_routes_holds_up_no_other() -> None:
+    waiting = ["acme/routes[0]", "acme/routes[1]", "acme/routes[2]", "globex/routes[0]", "platform/routes[0]"]
+    assert _in_turn(waiting) == [
+        "platform/routes[0]", "acme/routes[0]", "globex/routes[0]", "acme/routes[1]", "acme/routes[2]",
+    ]  # fmt: skip
+
+
+def test_a_proxy_is_reached_at_its_own_port_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "localhost:3128")
+    with to_public_addresses():
+        assert socket.getaddrinfo("localhost", 3128)
+        with pytest.raises(HostRefused):
+            socket.getaddrinfo("localhost", 22)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convergence_assets.assets.opening import open_warehouse
-from convergence_assets.assets.sharing_out import shared_out, spec_of
+from convergence_assets.assets.share_counts import count_shares, spec_of
 from convergence_assets.assets.translation import source_schema
 from convergence_assets.demo.bills import generate_bills
 from convergence_assets.demo.tenants import DEMO_TENANTS
@@ -138,7 +138,7 @@ def test_every_row_is_one_tenants_or_the_rests_and_the_sums_are_exact(
     spec = spec_of(shared, registry)
     assert spec is not None
     with open_warehouse(deployment) as warehouse:
-        found = shared_out(warehouse, shared, spec, DAY - timedelta(days=40), DAY + timedelta(days=40), 100)
+        found = count_shares(warehouse, shared, spec, DAY - timedelta(days=40), DAY + timedelta(days=40), 100)
     assert {name: part.rows for name, part in found.parts.items()} == {n: len(r) for n, r in expected.items()}
     assert found.whole.rows == len(rows)
     assert found.adds_up

@@ -128,3 +128,11 @@ def test_what_is_given_to_all_and_to_one_is_had_together(tenants: Path, load: Lo
     assert defaults.access_of("acme").hosts == ("alerts.internal",)
     twice = text.replace('"*": {tables', '"*": {hosts: [a], tables').encode()
     assert "in one place" in checked_defaults("_defaults.yaml", twice)[1][0].message
+
+
+def test_what_an_own_pipeline_does_not_say_is_within_the_bounds_too(tenants: Path, load: Load) -> None:
+    with (tenants / "_defaults.yaml").open("a") as file:
+        file.write("limits: {maximum_gigabytes_billed: 10, validate_in_warehouse_above_rows: 1000}\n")
+    of = {p.name: p for p in load().tenants["initech"].pipelines}
+    assert (of["total_cost"].maximum_gigabytes_billed, of["total_cost"].validate_in_warehouse_above_rows) == (10, 1000)
+    assert of["gcp_billing"].maximum_gigabytes_billed == 100

@@ -100,14 +100,16 @@ def test_its_own_dataset_and_the_same_name_in_another_project_are_no_other_tenan
     assert set(loaded(tenants, settled=Settled(own_project="other-project")).rejected) == {"globex"}
 
 
-def test_a_version_accepted_before_is_not_served_either(tenants: Path, edit: Edit, tmp_path: Path) -> None:
-    """Globex moves to a dataset that acme has read since before."""
+def test_nobody_moves_to_a_dataset_that_another_tenant_has_read_since_before(
+    tenants: Path, edit: Edit, tmp_path: Path
+) -> None:
     edit("acme/tenant.yaml", EXPORT, "shared.bills")
     assert not loaded(tenants, tmp_path / "accepted").problems
     edit("globex/tenant.yaml", "bigquery: {location: US}", "bigquery: {location: US, dataset: shared}")
     registry = loaded(tenants, tmp_path / "accepted")
-    assert set(registry.tenants) == {"globex", "initech"}
-    assert registry.rejected["acme"].last_accepted is None
+    assert set(registry.tenants) == {"acme", "globex", "initech"}
+    assert registry.rejected.keys() == {"globex"}
+    assert registry.tenants["globex"].dataset == "globex"
 
 
 def test_a_load_of_one_tenant_knows_the_others_by_where_they_have_published(tenants: Path, edit: Edit) -> None:

@@ -16,6 +16,7 @@ from convergence_assets.tenancy.loading import Settled
 from convergence_assets.tenancy.model import TenantRegistry
 from convergence_assets.tenancy.ownership import Claim, Claims, losers, widest
 from convergence_assets.tenancy.registry import load_registry, load_tenants
+from convergence_assets.tenancy.sharing import place_of
 from tests import commands
 from tests.clean_environment import clean_environment
 from tests.control_stores import sqlite_store
@@ -260,3 +261,52 @@ _SEGMENTS = st.lists(st.sampled_from(["a", "b", "ab"]), min_size=1, max_size=4).
 def test_the_widest_place_is_the_shortest_that_holds_it_by_whole_segments(place: str, every: set[str]) -> None:
     holding = [one for one in every if place == one or place.startswith(one + "/")]
     assert widest(place, every) == min(holding, key=len, default=place)
+
+
+def test_a_dataset_in_which_others_sources_lie_is_no_new_tenants_own(settings: Settings, tenants: Path) -> None:
+    load_tenants(settings)
+    copy_of_globex(tenants)
+    file = tenants / "copy" / "tenant.yaml"
+    file.write_text(file.read_text().replace("{location: US}", "{location: US, dataset: globex_billing_export}"))
+    registry = load_tenants(settings)
+    assert set(registry.tenants) == {"acme", "globex", "initech"}
+    (problem,) = registry.rejected["copy"].problems
+    assert "holds sources that are not this tenant's" in problem.message
+
+
+def test_one_that_had_such_a_dataset_first_keeps_it_and_the_reader_is_refused(
+    settings: Settings, tenants: Path
+) -> None:
+    file = tenants / "acme" / "tenant.yaml"
+    file.write_text(file.read_text().replace("{location: EU}", "{location: EU, dataset: globex_two}"))
+    load_tenants(settings)
+    reader = tenants / "globex" / "tenant.yaml"
+    reader.write_text(reader.read_text().replace(EXPORT, "globex_two.gcp_cost_daily"))
+    registry = load_tenants(settings)
+    assert registry.rejected.keys() == {"globex"}
+    assert "is in the dataset of tenant acme" in registry.rejected["globex"].problems[0].message
+
+
+def test_a_dataset_of_that_name_in_another_project_is_not_ones_own(tenants: Path, edit: Edit) -> None:
+    edit("_defaults.yaml", "tenants:\n", "tenants:\n  globex: {project: globex-analytics}\n")
+    copy_of_globex(tenants)
+    file = tenants / "copy" / "tenant.yaml"
+    text = file.read_text().replace("{location: US}", "{location: US, dataset: globex}")
+    file.write_text(text.replace(EXPORT, "globex-analytics.globex.gcp_cost_daily"))
+    registry = load_registry(str(tenants), None, today=TODAY, settled=Settled(own_project="our-project"))
+    (problem,) = registry.rejected["copy"].problems
+    assert "is in the dataset of tenant globex" in problem.message
+
+
+def test_a_wider_folder_of_a_newcomer_takes_nothing_from_those_below() -> None:
+    def claim(place: str) -> Claim:
+        return Claim("files", place, place, Problem("", None, "", ""))
+
+    owners = {"gs://b/x/globex": "globex", "gs://b/x/hooli": "hooli"}
+    of = {"acme": [claim("gs://b/x")], **{owner: [claim(place)] for place, owner in owners.items()}}
+    found = list(losers(Claims(of), owners, set(), lambda tenant_id, place: False))
+    assert [tenant_id for tenant_id, *_ in found] == ["acme"]
+
+
+def test_a_partitions_decorator_is_no_other_table() -> None:
+    assert place_of("a.b$20260101", None) == place_of("a.b", None)

@@ -147,7 +147,7 @@ def _of_account(settings: Settings, tenant: Tenant, other: Tenant | None) -> Fin
 
 def shared_sources(setup: Setup) -> Iterator[Finding]:
     """Whether the parts of every shared source make the whole, in the partitions of the last three days."""
-    from convergence_assets.assets.sharing_out import shared_out, spec_of
+    from convergence_assets.assets.share_counts import count_shares, spec_of
 
     name, registry, today = "shared sources", setup.registry, setup.now().date()
     read = [(shared, spec) for shared in registry.shared_sources if (spec := spec_of(shared, registry))]
@@ -157,7 +157,7 @@ def shared_sources(setup: Setup) -> Iterator[Finding]:
     with open_warehouse(setup.settings) as warehouse:
         for shared, spec in read:
             try:
-                found = shared_out(warehouse, shared, spec, today - timedelta(days=3), today, _GIGABYTES_COUNTED)
+                found = count_shares(warehouse, shared, spec, today - timedelta(days=3), today, _GIGABYTES_COUNTED)
             except WarehouseError as error:
                 yield Finding(name, "warning", f"{shared.table} cannot be counted: {error}", error.remedy)
                 continue

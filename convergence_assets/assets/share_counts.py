@@ -27,7 +27,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class SharedOut:
+class ShareCounts:
     """A shared source over some days of its partitions: the whole, and by tenant, then `REST`, its part."""
 
     table: str
@@ -54,9 +54,9 @@ def spec_of(shared: SharedSource, registry: TenantRegistry) -> SourceSpec | None
     return None
 
 
-def shared_out(
+def count_shares(
     warehouse: Warehouse, shared: SharedSource, spec: SourceSpec, first: date, last: date, gigabytes: int
-) -> SharedOut:
+) -> ShareCounts:
     """Count it, as the tenants' own queries read it. Raises `WarehouseError`."""
     owners = [*shared.shares, REST]
     has_cost = any(column.name.lower() == COST for column in spec.columns)
@@ -72,7 +72,7 @@ def shared_out(
     job = Job(run_id, {"asset": "shared_source", "run_id": run_id}, _TIMEOUT_SECONDS, gigabytes * GIGABYTE)
     (row,) = warehouse.read(Query(sql, values), job).to_pylist()
     parts = {owner: _part(row, f"part{number}") for number, owner in enumerate(owners)}
-    return SharedOut(shared.table, first, last, _part(row, "whole"), parts)
+    return ShareCounts(shared.table, first, last, _part(row, "whole"), parts)
 
 
 def _part(row: Mapping[str, Any], name: str) -> Part:
