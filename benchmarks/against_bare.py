@@ -37,6 +37,7 @@ from benchmarks.project import load_bills, project
 from benchmarks.shares import shares_of
 from benchmarks.tenant_day import Launching, launching
 from convergence_assets.dagster_compat import worker_command
+from convergence_assets.tenancy.registry import load_tenants
 
 FIRST = date(2026, 10, 1)
 TENANT, PIPELINE = "acme", "gcp_billing"
@@ -92,6 +93,7 @@ def ways(last: date, rows: int) -> Iterator[Ways]:
     """One export, three warehouses."""
     with project() as settings, tempfile.TemporaryDirectory(prefix="convergence-bench-") as folder:
         load_bills(settings, TENANT, FIRST, last, rows_per_day=rows, seed=7)
+        load_tenants(settings)  # a worker runs what a load of all tenants has accepted
         cold, bare = Path(folder, "cold"), Path(folder, "bare")
         shutil.copytree(settings.home, cold)
         # The shipped storage keeps its files in this process's DAGSTER_HOME unless told otherwise.
