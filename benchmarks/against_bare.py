@@ -95,7 +95,7 @@ def ways(last: date, rows: int) -> Iterator[Ways]:
         load_bills(settings, TENANT, FIRST, last, rows_per_day=rows, seed=7)
         load_tenants(settings)  # a worker runs what a load of all tenants has accepted
         cold, bare = Path(folder, "cold"), Path(folder, "bare")
-        shutil.copytree(settings.home, cold)
+        shutil.copytree(settings.home, cold, symlinks=True)  # accepted versions are links
         # The shipped storage keeps its files in this process's DAGSTER_HOME unless told otherwise.
         said = (cold / "dagster" / "dagster.yaml").read_text()
         named = said.replace(
