@@ -180,8 +180,8 @@ def _warehouse(environ: Mapping[str, str], project: str | None) -> tuple[Warehou
     return "embedded", "neither CONVERGENCE_WAREHOUSE nor GCP_PROJECT_ID is set"
 
 
-def _folder(said: str | None) -> Path | None:
-    return Path(said).absolute() if said else None
+def _folder(path: str | None) -> Path | None:
+    return Path(path).absolute() if path else None
 
 
 def _port(said: str | None) -> int:

@@ -385,7 +385,7 @@ def checked_defaults(file: str, raw: bytes, granted: Grant | None = None) -> tup
     if defaults is None:
         return None, problems
     plans: dict[Key, str | None] = {("plan",): defaults.plan}
-    plans |= {("tenants", tenant_id, "plan"): said.plan for tenant_id, said in defaults.tenants.items()}
+    plans |= {("tenants", tenant_id, "plan"): allowed.plan for tenant_id, allowed in defaults.tenants.items()}
     for at, plan in plans.items():
         if plan is not None and plan not in defaults.plans:
             near = nearest(plan, defaults.plans)

@@ -285,8 +285,8 @@ class Defaults(Model):
 
     def given_to(self, tenant_id: str) -> dict[str, Any]:
         """The keys by which the operator gives one tenant something, each with what it says of it."""
-        said = self.model_dump(mode="json", exclude_unset=True, include={"tenants", "access", "secrets"})
-        return {key: by_tenant[tenant_id] for key, by_tenant in said.items() if by_tenant.get(tenant_id)}
+        given = self.model_dump(mode="json", exclude_unset=True, include={"tenants", "access", "secrets"})
+        return {key: by_tenant[tenant_id] for key, by_tenant in given.items() if by_tenant.get(tenant_id)}
 
 
 def is_service_account(address: str) -> bool:

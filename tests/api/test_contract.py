@@ -46,10 +46,10 @@ def headers_of(service: Service, who: str) -> dict[str, str]:
 
 def documented_body(document: dict[str, Any], operation: Any) -> Any:
     """The example of a request's body; None of one that has none."""
-    said = document["paths"][operation.path][operation.method.lower()].get("requestBody")
-    if said is None:
+    request_body = document["paths"][operation.path][operation.method.lower()].get("requestBody")
+    if request_body is None:
         return None
-    schema = said["content"]["application/json"]["schema"]
+    schema = request_body["content"]["application/json"]["schema"]
     name = next(one["$ref"] for one in schema.get("anyOf", [schema]) if "$ref" in one).rpartition("/")[2]
     return document["components"]["schemas"][name]["examples"][0]
 

@@ -322,8 +322,8 @@ def test_a_table_of_several_tenants_is_shared_out_by_each_ones_onboarding(
     words = ("tenants", "onboard", "umbra", *HOOLI[1:], "--share-label", "customer=umbra", "--yes")
     second = convergence(*words)
     assert second.returncode == 0, second.stderr
-    said = (tenants / "_defaults.yaml").read_text()
-    assert said.endswith(
+    defaults = (tenants / "_defaults.yaml").read_text()
+    assert defaults.endswith(
         f"shared_sources:\n  {EXPORT}: {{hooli: {{projects: [hooli-*]}}, umbra: {{labels: {{customer: umbra}}}}}}\n"
     )
     assert convergence("validate").returncode == 0

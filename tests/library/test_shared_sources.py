@@ -193,20 +193,20 @@ def test_another_share_is_another_definition(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shares", "said"),
+    ("shares", "message"),
     [
         ({"sky": {}}, "no rows are named"), ({"_rest": "sky"}, "_rest: sky; expected operator"),
         ({"sky": {"projects": ["a\x00"]}}, "printable text"), ({"sky": {"project": ["a"]}}, "did you mean 'projects'"),
     ],
 )  # fmt: skip
 def test_a_mistake_in_the_shares_is_the_operators_at_its_line(
-    tmp_path: Path, shares: dict[str, Any], said: str
+    tmp_path: Path, shares: dict[str, Any], message: str
 ) -> None:
     registry = load(write(tmp_path, shares, ["sky"]))
     assert not registry.tenants
-    assert any(said in problem.render() and problem.file.endswith("_defaults.yaml") for problem in registry.problems), [
-        problem.render() for problem in registry.problems
-    ]
+    assert any(
+        message in problem.render() and problem.file.endswith("_defaults.yaml") for problem in registry.problems
+    ), [problem.render() for problem in registry.problems]
 
 
 def test_the_command_shows_whose_every_row_is(tmp_path: Path, registry: TenantRegistry) -> None:
@@ -217,9 +217,9 @@ def test_the_command_shows_whose_every_row_is(tmp_path: Path, registry: TenantRe
     }  # fmt: skip
     done = commands.convergence("shares", "--from", "2026-09-01", "--to", "2026-12-01", "--json", environ=environ)
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
-    assert (said["adds_up"], said["rows"]) == (True, len(rows))
-    assert sum(part["rows"] for part in said["parts"].values()) == len(rows)
+    counts = json.loads(done.stdout)
+    assert (counts["adds_up"], counts["rows"]) == (True, len(rows))
+    assert sum(part["rows"] for part in counts["parts"].values()) == len(rows)
     shown = commands.convergence("shares", "--from", "2026-09-01", "--to", "2026-12-01", environ=environ).stdout
     assert "the rest" in shown
 
@@ -248,7 +248,7 @@ def test_whatever_the_shares_a_row_is_in_exactly_one_part(
 ) -> None:
     shared = SharedSource("a.b", shares)
     parts = ", ".join(f"IF({shared.condition(owner)}, 1, 0)" for owner in [*shares, REST])
-    said = ", ".join(
+    structs = ", ".join(
         "STRUCT(STRUCT({} AS id) AS project, {} AS labels)".format(
             "CAST(NULL AS STRING)" if project is None else f"'{project}'",
             "[" + ", ".join(
@@ -260,7 +260,7 @@ def test_whatever_the_shares_a_row_is_in_exactly_one_part(
     with DuckDBWarehouse(tmp_path_factory.mktemp("shares")) as warehouse:
         found = warehouse.read(
             Query(
-                f"SELECT [{parts}] AS parts FROM (SELECT t.project AS project, t.labels AS labels FROM UNNEST([{said}]) AS t)"
+                f"SELECT [{parts}] AS parts FROM (SELECT t.project AS project, t.labels AS labels FROM UNNEST([{structs}]) AS t)"
             ),
             Job("r"),
         ).to_pylist()

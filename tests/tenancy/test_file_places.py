@@ -56,12 +56,12 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("path", "said"), REFUSED)
-def test_a_path_that_is_not_the_tenants_is_refused_at_its_line(load: Load, edit: Edit, path: str, said: str) -> None:
+@pytest.mark.parametrize(("path", "reason"), REFUSED)
+def test_a_path_that_is_not_the_tenants_is_refused_at_its_line(load: Load, edit: Edit, path: str, reason: str) -> None:
     line = edit(PIPELINE, PATH, f'"{path}"')
     (problem,) = load().rejected["initech"].problems
     assert (problem.file.endswith(PIPELINE), problem.line, problem.key) == (True, line, "steps[0].path")
-    assert said in problem.message
+    assert reason in problem.message
 
 
 ALLOWED = [
@@ -211,7 +211,7 @@ class Desk:
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
-            def log_message(self, *said: object) -> None:
+            def log_message(self, *line: object) -> None:
                 pass
 
         self.certificate = certificate(folder)

@@ -115,8 +115,8 @@ def test_the_printed_lines_are_all_that_a_deployment_of_today_needs(of_yesterday
     assert commands.convergence("validate", environ=environ).returncode == 0
     shown = commands.convergence("tenants", "show", "acme", environ=environ).stdout
     assert "  given: tenants: {acme: {plan: enterprise}}\n  given: secrets: {acme: [ACME_SLACK_URL]}\n" in shown
-    told = json.loads(commands.convergence("tenants", "show", "acme", "--json", environ=environ).stdout)
-    assert told["given"] == {"tenants": {"plan": "enterprise"}, "secrets": ["ACME_SLACK_URL"]}
+    shown_as_json = json.loads(commands.convergence("tenants", "show", "acme", "--json", environ=environ).stdout)
+    assert shown_as_json["given"] == {"tenants": {"plan": "enterprise"}, "secrets": ["ACME_SLACK_URL"]}
 
 
 def test_the_lines_are_found_without_the_tenants_own_history(of_yesterday: Path, tmp_path: Path) -> None:

@@ -31,8 +31,8 @@ def table(name: str) -> Change:
     return (TENANT, EXPORT, name)
 
 
-def path(said: str) -> Change:
-    return (PIPELINE, PATH, said)
+def path(pattern: str) -> Change:
+    return (PIPELINE, PATH, pattern)
 
 
 def expectation(type_: str, kwargs: str) -> Change:
@@ -78,7 +78,7 @@ HOSTILE: dict[str, Change] = {
     "letters by their numbers": path("https://h.example/%67lobex/{date}.csv"),
     "a path that begins with nothing": path("gs:///bucket/x/{date}.csv"),
     "a path that stays where it is": path("s3://bucket/./globex/{date}.csv"),
-    "a template of messages": route("workflows://h.example/A/B?template=/work/landing/globex/x.json"),
+    "a template of messages": route("workflows://h.example/A/B?template=/srv/landing/globex/x.json"),
     "a key of mails": route("mailto://h.example?from=a@b.example&to=c@d.example&pgpprv=/root/key"),
     "a wait of ten million years": (TENANT, "start_date: 2026-10-01", "start_date: 2026-10-01\n    wait_at_most_hours: 100000000000"),
     "late after two thousand years": (TENANT, "start_date: 2026-10-01", "start_date: 2026-10-01\n    late_after_minutes: 1100000000"),

@@ -33,13 +33,13 @@ class Iam:
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 iam.asked.append((self.path, self.headers["Authorization"], body))
-                said = json.dumps({"accessToken": "as-acme", "expireTime": "2099-01-01T00:00:00Z"}).encode()
+                token = json.dumps({"accessToken": "as-acme", "expireTime": "2099-01-01T00:00:00Z"}).encode()
                 self.send_response(200)
-                self.send_header("Content-Length", str(len(said)))
+                self.send_header("Content-Length", str(len(token)))
                 self.end_headers()
-                self.wfile.write(said)
+                self.wfile.write(token)
 
-            def log_message(self, *said: object) -> None:
+            def log_message(self, *line: object) -> None:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
