@@ -4,10 +4,8 @@ A check has its asset's partitions, so that Dagster shows it red while any day h
 one day is evaluated for that day. A range is evaluated once for the run, with its worst outcome, and for each day.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
-from functools import lru_cache
 
 import dagster as dg
 
@@ -51,7 +49,7 @@ def check_specs(
             metadata={
                 "severity": e.severity,
                 "expectation": e.type,
-                "kwargs": _json(json.dumps(dict(e.kwargs))),
+                "kwargs": dg.MetadataValue.json(dict(e.kwargs)),
             },
             blocking=e.severity == "critical",
             partitions_def=partitions,
@@ -59,12 +57,6 @@ def check_specs(
         for e in expectations(step.suite)
     ]
     return specs
-
-
-# Tenants share suites: one object says what thousands of checks do.
-@lru_cache(maxsize=4096)
-def _json(text: str) -> dg.JsonMetadataValue:
-    return dg.MetadataValue.json(json.loads(text))
 
 
 def check_results(

@@ -47,10 +47,9 @@ class ShareCounts:
 def spec_of(shared: SharedSource, registry: TenantRegistry) -> SourceSpec | None:
     """How the tenants that read it declare it; None where none does."""
     for tenant in registry.tenants.values():
-        for step in (step for pipeline in tenant.pipelines for step in pipeline.steps):
-            for source in step.sources.values():
-                if shared.is_among(name for name in source.tables if name in tenant.shares):
-                    return source.spec
+        for source in tenant.sources:
+            if shared.is_among(name for name in source.tables if name in tenant.shares):
+                return source.spec
     return None
 
 

@@ -19,9 +19,8 @@ from convergence_assets.tenancy.allowances import plan_of, project_of, service_a
 from convergence_assets.tenancy.binding import Binding
 from convergence_assets.tenancy.file_places import FilePlaces
 from convergence_assets.tenancy.folder import Files
-from convergence_assets.tenancy.model import AlertRoute, Step, StuckLimits, Tenant, TenantPipeline
+from convergence_assets.tenancy.model import Step, StuckLimits, Tenant, TenantPipeline, alert_routes
 from convergence_assets.tenancy.models import Defaults, TenantPipelineSpec, TenantSpec
-from convergence_assets.tenancy.secrets import Secret
 from convergence_assets.tenancy.shared_sources import apply_shares
 from convergence_assets.tenancy.variables import refused_variables
 
@@ -251,12 +250,8 @@ def _shared_tables(bindings: list[Binding]) -> Iterator[Problem]:
 
 def _tenant(spec: TenantSpec, defaults: Defaults, pipelines: tuple[TenantPipeline, ...], version: str) -> Tenant:
     private_hosts = defaults.access_of(spec.tenant_id).hosts
-    if spec.alerts is not None:
-        routes = tuple(
-            AlertRoute(r.severities, Secret(r.to.get_secret_value()), private_hosts) for r in spec.alerts.routes
-        )
-    else:
-        routes = tuple(AlertRoute(r.severities, Secret(r.to.get_secret_value())) for r in defaults.alerts.routes)
+    own = spec.alerts is not None
+    routes = alert_routes(spec.alerts or defaults.alerts, private_hosts if own else None)
     return Tenant(
         tenant_id=spec.tenant_id,
         display_name=spec.display_name,

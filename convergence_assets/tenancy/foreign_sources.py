@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from fnmatch import fnmatchcase
 
 from convergence_assets.pipelines.problems import Problem
 from convergence_assets.tenancy.grants import refused_without
@@ -59,11 +58,10 @@ class Owners:
 
 def foreign(tenant: Tenant, owners: Owners, access: Access) -> Iterator[Problem]:
     """A problem for each source that is another tenant's and not granted."""
-    granted = [pattern.lower() for pattern in access.tables]
     seen = set[tuple[str, str]]()
-    for source in (s for pipeline in tenant.pipelines for step in pipeline.steps for s in step.sources.values()):
+    for source in tenant.sources:
         for name in source.tables:
-            if (source.name, name) in seen or any(fnmatchcase(name.lower(), pattern) for pattern in granted):
+            if (source.name, name) in seen or access.gives(name):
                 continue
             seen.add((source.name, name))
             owner = owners.other_owner(TableRef.parse(name), tenant)

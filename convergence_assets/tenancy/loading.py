@@ -22,10 +22,9 @@ from convergence_assets.tenancy.description import dataset_of
 from convergence_assets.tenancy.folder import Files, Folder
 from convergence_assets.tenancy.foreign_sources import Owners, foreign
 from convergence_assets.tenancy.grants import Grant, merged
-from convergence_assets.tenancy.model import AlertRoute, Rejection, Tenant, TenantRegistry
+from convergence_assets.tenancy.model import Rejection, Tenant, TenantRegistry, alert_routes
 from convergence_assets.tenancy.models import DEFAULTS_FILE, Defaults
 from convergence_assets.tenancy.ownership import Claim, Claims, claims, losers, not_its_own, widest
-from convergence_assets.tenancy.secrets import Secret
 from convergence_assets.tenancy.sharing import shared_sources
 from convergence_assets.tenancy.variables import confusable_id, is_confusable
 
@@ -81,6 +80,7 @@ class Loading:
     _owners: Owners = field(default_factory=lambda: Owners(None))
     _confusable: tuple[str, ...] = ()
     _by_account: dict[str | None, list[str]] = field(default_factory=dict)
+    _claimed: dict[tuple[str, str], list[Claim]] = field(default_factory=dict)
     _undecided: set[str] = field(default_factory=set)
     _under_these_rules: set[str] = field(default_factory=set)
 
@@ -102,12 +102,11 @@ class Loading:
             for t, problems in sorted(self.rejected.items())
         }
         problems = dict.fromkeys([*self.problems, *(p for found in self.rejected.values() for p in found)])
-        declared = defaults.alerts.routes if defaults else ()
         return TenantRegistry(
             dict(sorted({**self.served, **self.built}.items())),
             rejected,
             tuple(sorted(problems, key=_by_place)),
-            tuple(AlertRoute(route.severities, Secret(route.to.get_secret_value())) for route in declared),
+            alert_routes(defaults.alerts, None) if defaults else (),
             self._source_owners(defaults) if defaults else self.settled.owners,
             tuple(shared_sources(defaults, self.settled.own_project).values()) if defaults else (),
         )
@@ -323,8 +322,12 @@ class Loading:
                 yield claim, owner
 
     def _claims_of(self, tenant: Tenant, defaults: Defaults) -> list[Claim]:
-        access, project = defaults.access_of(tenant.tenant_id), self.settled.own_project
-        return list(claims(tenant, access, project, shared_sources(defaults, project)))
+        """Each tenant's are asked for three times a load, and by an accepted version beside the present one."""
+        key = (tenant.tenant_id, tenant.config_version)
+        if key not in self._claimed:
+            access, project = defaults.access_of(tenant.tenant_id), self.settled.own_project
+            self._claimed[key] = list(claims(tenant, access, project, shared_sources(defaults, project)))
+        return self._claimed[key]
 
     def _source_owners(self, defaults: Defaults) -> Mapping[str, str]:
         """Whose each source is from now on; a tenant that cannot be asked keeps what it had."""

@@ -1,6 +1,6 @@
 """A tenant as the rest of the platform sees it: checked, merged with its defaults, its steps compiled and ordered."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any
@@ -9,7 +9,7 @@ from convergence_assets.pipelines.compile import CompiledSql
 from convergence_assets.pipelines.models import BigQueryStep, FilesStep, SourceSpec, SuiteSpec
 from convergence_assets.pipelines.parameters import BoundValue
 from convergence_assets.pipelines.problems import Problem
-from convergence_assets.tenancy.models import Plan
+from convergence_assets.tenancy.models import Alerts, Plan
 from convergence_assets.tenancy.secrets import Secret
 from convergence_assets.tenancy.sharing import SharedSource
 
@@ -83,6 +83,11 @@ class TenantPipeline:
     stuck: StuckLimits
     late_after: timedelta
 
+    @property
+    def sources(self) -> Iterator[Source]:
+        """What its steps read and nobody here makes, once a step."""
+        return (source for step in self.steps for source in step.sources.values())
+
 
 @dataclass(frozen=True)
 class AlertRoute:
@@ -92,6 +97,13 @@ class AlertRoute:
     severities: tuple[str, ...]
     to: Secret
     private_hosts: tuple[str, ...] | None = None
+
+
+def alert_routes(declared: Alerts, private_hosts: tuple[str, ...] | None) -> tuple[AlertRoute, ...]:
+    """The routes that a file declares: a tenant's with its private hosts, the operator's with None."""
+    return tuple(
+        AlertRoute(route.severities, Secret(route.to.get_secret_value()), private_hosts) for route in declared.routes
+    )
 
 
 @dataclass(frozen=True)
@@ -119,6 +131,11 @@ class Tenant:
     service_account: str | None = None
     given: Mapping[str, Any] = field(default_factory=dict, compare=False)
     shares: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def sources(self) -> Iterator[Source]:
+        """Those of its pipelines."""
+        return (source for pipeline in self.pipelines for source in pipeline.sources)
 
     def read_from_pipelines(self, pipeline: TenantPipeline, step: Step) -> dict[str, date]:
         """The tables of the tenant's other pipelines that a step reads, each with its first day."""

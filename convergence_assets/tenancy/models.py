@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Literal
 from zoneinfo import available_timezones
@@ -168,6 +169,10 @@ class Access(Model):
     hosts: Annotated[tuple[str, ...], Field(strict=False)] = Field(
         (), description="Hosts without a public address that files and alerts may go to"
     )
+
+    def gives(self, table: str) -> bool:
+        """Whether a table, as it is written, is among `tables`."""
+        return any(fnmatchcase(table.lower(), pattern.lower()) for pattern in self.tables)
 
 
 class Share(Model):

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from typing import Literal
 
 from convergence_assets.pipelines.problems import Problem
@@ -33,17 +32,16 @@ def claims(tenant: Tenant, access: Access, own_project: str | None, shared: Coll
     """
     if not tenant.enabled:
         return
-    tables = [pattern.lower() for pattern in access.tables]
     places = FilePlaces(tenant.tenant_id, granted=access.files)
     seen: set[str] = set()
+    for source in tenant.sources:
+        for name in source.tables:
+            place = place_of(name, own_project)
+            given = place in shared or access.gives(name)
+            if place not in seen and not given and not is_own(TableRef.parse(name), tenant, own_project):
+                seen.add(place)
+                yield Claim("tables", place, name, source.declared)
     for step in (step for pipeline in tenant.pipelines for step in pipeline.steps):
-        for source in step.sources.values():
-            for name in source.tables:
-                place = place_of(name, own_project)
-                given = place in shared or any(fnmatchcase(name.lower(), pattern) for pattern in tables)
-                if place not in seen and not given and not is_own(TableRef.parse(name), tenant, own_project):
-                    seen.add(place)
-                    yield Claim("tables", place, name, source.declared)
         if step.path is not None and "://" in step.path and places.granted_folder(step.path) is None:
             place = fixed_part(step.path)
             if place not in seen:

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from fnmatch import fnmatchcase
 
 from convergence_assets.pipelines.problems import Problem
 from convergence_assets.tenancy.model import Source, Step, TenantPipeline
@@ -19,13 +18,13 @@ def apply_shares(
     shared = shared_sources(defaults, own_project)
     if not shared:
         return tuple(pipelines), {}, []
-    whole = [pattern.lower() for pattern in defaults.access_of(tenant_id).tables]
+    access = defaults.access_of(tenant_id)
     conditions: dict[str, str] = {}
     problems: list[Problem] = []
-    for source in (s for pipeline in pipelines for step in pipeline.steps for s in step.sources.values()):
+    for source in (source for pipeline in pipelines for source in pipeline.sources):
         for name in source.tables:
             found = shared.get(place_of(name, own_project))
-            if found is None or any(fnmatchcase(name.lower(), pattern) for pattern in whole):
+            if found is None or access.gives(name):
                 continue
             if tenant_id in found.shares:
                 conditions[name] = found.condition(tenant_id)
