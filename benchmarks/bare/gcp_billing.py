@@ -1,16 +1,17 @@
 """A tenant's day of gcp_billing as one script: the same SQL, the same suites, no Dagster and nothing of Convergence.
 
-`python gcp_billing.py FOLDER TENANT DAY`: reads `FOLDER/<tenant>_billing_export.duckdb`, publishes into
-`FOLDER/<tenant>.duckdb` and prints one JSON object, `{table: {check: passed}}`. Exit code 1 when a critical check
-stopped a table. Written to be fast: rows are staged in memory, a suite's queries are counted in one statement, and
-Great Expectations sees the columns alone that it judges.
+`python gcp_billing.py FOLDER TENANT DAY`: reads `FOLDER/<tenant>_billing_export.duckdb` by the SQL in `FOLDER/sql`
+(DuckDB's own, with `$parameters`), publishes into `FOLDER/<tenant>.duckdb` and prints one JSON object,
+`{table: {check: passed}}`. Exit code 1 when a critical check stopped a table. Written to be fast: rows are staged in
+memory, a suite's queries are counted in one statement, and Great Expectations sees the columns alone that it judges.
 """
 
 import json
 import os
 import sys
-from datetime import date
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 os.environ["GX_ANALYTICS_ENABLED"] = "false"
 
@@ -21,24 +22,21 @@ import yaml
 HERE = Path(__file__).parent
 TABLES = ("gcp_cost_line_items", "gcp_cost_daily", "gcp_focus")
 TIMEZONES = {"acme": "Europe/Berlin", "globex": "America/New_York", "initech": "Asia/Kolkata"}
-MACROS = (
-    # An amount as text, whole units and billionths apart.
-    "amount_text(a) AS a::BIGINT || '.' || ((a - a::BIGINT) * 1000000000)::BIGINT",
-    # A float's exact value to nine decimals, ties away from zero: large amounts of bytes lose digits in a plain cast.
-    "exact(a) AS trunc(a)::HUGEINT::DECIMAL(38, 9) + (CASE WHEN abs(a * 1024 % 2) = 1"
-    " THEN format('{:.10f}', a - trunc(a)) ELSE format('{:.9f}', a - trunc(a)) END)::DECIMAL(18, 9)",
-)
 
 
 def main() -> None:
     folder, tenant, day = Path(sys.argv[1]), sys.argv[2], date.fromisoformat(sys.argv[3])
-    values = {"timezone": TIMEZONES[tenant], "first_day": day, "last_day": day}
+    start, end = (datetime.combine(d, time(), ZoneInfo(TIMEZONES[tenant])) for d in (day, day + timedelta(days=1)))
+    values = {
+        "timezone": TIMEZONES[tenant], "first_partition_date": day, "last_partition_date": day,
+        "partition_start": start, "partition_end": end,
+    }  # fmt: skip
     warehouse = opened(folder, tenant)
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
     said: dict[str, dict[str, bool]] = {}
     for table in TABLES:
-        sql = (HERE / "sql" / f"{table}.sql").read_text()
+        sql = (folder / "sql" / f"{table}.sql").read_text()
         warehouse.execute(f"CREATE OR REPLACE TEMP TABLE staged AS {sql}", used(sql, values))
         warehouse.execute(f"CREATE TABLE IF NOT EXISTS {table} AS FROM staged LIMIT 0")
         suite = yaml.load((HERE / "suites" / f"{table}.yaml").read_text(), yaml.CSafeLoader)["expectations"]
@@ -57,15 +55,11 @@ def main() -> None:
 
 
 def opened(folder: Path, tenant: str) -> duckdb.DuckDBPyConnection:
-    """The tenant's tables, with its export as `billing_export`."""
+    """The tenant's tables, with its export beside and the functions that the SQL calls."""
     connection = duckdb.connect(folder / f"{tenant}.duckdb", config={"storage_compatibility_version": "v1.3.0"})
     connection.execute("SET TimeZone = 'UTC'")
-    connection.execute(f"ATTACH '{folder / f'{tenant}_billing_export.duckdb'}' AS export (READ_ONLY)")
-    found = connection.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = 'export'").fetchall()
-    export = next(name for (name,) in found if name.startswith("gcp_billing_export"))
-    connection.execute(f"CREATE TEMP VIEW billing_export AS FROM export.{export}")
-    for macro in MACROS:
-        connection.execute(f"CREATE TEMP MACRO {macro}")
+    connection.execute(f"ATTACH '{folder / f'{tenant}_billing_export.duckdb'}' (READ_ONLY)")
+    connection.execute((folder / "sql" / "functions.sql").read_text())
     return connection
 
 
@@ -76,7 +70,7 @@ def judged(warehouse, context, table, suite, values):  # type: ignore[no-untyped
         for check in suite
         if check["type"] == "unexpected_rows_expectation"
     }
-    queries["rows_lie_in_the_partition"] = "SELECT * FROM staged WHERE usage_date != $first_day"
+    queries["rows_lie_in_the_partition"] = "SELECT * FROM staged WHERE usage_date != $first_partition_date"
     queries["partition_is_not_empty"] = "SELECT 1 WHERE NOT EXISTS (FROM staged)"
     counts = " UNION ALL ".join(f"SELECT '{name}', count(*) FROM ({sql})" for name, sql in queries.items())
     passed = {name: count == 0 for name, count in warehouse.execute(counts, used(counts, values)).fetchall()}
