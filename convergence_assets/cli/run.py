@@ -16,6 +16,7 @@ from convergence_assets.cli.choosing import pipeline_of, running_tenant_of
 from convergence_assets.cli.instance import open_instance
 from convergence_assets.cli.tables import print_table
 from convergence_assets.local_days import why_unfinished
+from convergence_assets.redaction import redacted
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import Tenant, TenantPipeline
 from convergence_assets.tenancy.registry import load_for_a_run, load_tenants
@@ -189,8 +190,8 @@ def _result(result: "dg.ExecuteInProcessResult", published: dict[str, dict[str, 
                     evaluation.passed,
                     partitions,
                     said["unexpected_count"].value if "unexpected_count" in said else None,
-                    tuple(map(str, said["examples"].value)) if "examples" in said else (),
-                    str(said["error"].value) if "error" in said else None,
+                    tuple(redacted(str(one)) for one in said["examples"].value) if "examples" in said else (),
+                    redacted(str(said["error"].value)) if "error" in said else None,
                 )
             )
         elif event.is_step_failure and failure is None:
@@ -198,7 +199,7 @@ def _result(result: "dg.ExecuteInProcessResult", published: dict[str, dict[str, 
             failure = (data.user_failure_data.description if data.user_failure_data else None) or (
                 data.error.message.strip() if data.error else "the run failed"
             )
-    return RunResult(result.run_id, result.success, published, tuple(checks), failure)
+    return RunResult(result.run_id, result.success, published, tuple(checks), redacted(failure) if failure else None)
 
 
 def _days(

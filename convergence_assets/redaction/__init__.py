@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from convergence_assets.redaction.known import HIDDEN, Known
+from convergence_assets.redaction.literals import hide_literals
 from convergence_assets.redaction.shapes import hide_shapes
 
-__all__ = ["HIDDEN", "redacted", "redacted_value", "refer", "remember"]
+__all__ = ["HIDDEN", "hide_literals", "redacted", "redacted_value", "refer", "remember"]
 
 _SECRET_FIELD = re.compile(
     r"(?:.*[_-])?(?:password|passwd|secret|token|api[_-]?key|apikey|(?:access|admin|private|routing)[_-]?key|authorization"

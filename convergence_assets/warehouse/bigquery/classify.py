@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from convergence_assets.redaction import hide_literals
 from convergence_assets.warehouse.errors import (
     AccessDenied,
     BytesCapExceeded,
@@ -107,6 +108,7 @@ def classified(
 
 
 def _told(reason: str, status: int, message: str, sql: str, lines_before: int, principal: str | None) -> WarehouseError:
+    message = hide_literals(message, sql)
     kind = _REASONS.get(reason) or _STATUSES.get(status) or WarehouseUnavailable
     if kind in (InvalidQuery, JobCancelled):
         kind = next((k for pattern, k in _TEXTS if re.search(pattern, message, re.IGNORECASE)), kind)

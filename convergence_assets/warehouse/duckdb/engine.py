@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from convergence_assets.redaction import hide_literals
 from convergence_assets.warehouse.duckdb import limbs
 from convergence_assets.warehouse.duckdb.parameters import with_values
 from convergence_assets.warehouse.duckdb.quoting import quoted
@@ -270,7 +271,7 @@ def classified(error: Exception, sql: str) -> WarehouseError:
     import duckdb
 
     message = re.split(r"\n+(?:LINE |\s*Candidate )", str(error))[0].strip()
-    message = _OF_PYTHON.sub(lambda found: found["called"] or found["read"], message)
+    message = hide_literals(_OF_PYTHON.sub(lambda found: found["called"] or found["read"], message), sql)
     match error:
         case duckdb.CatalogException():
             return NotFound(message)
