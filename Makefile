@@ -8,10 +8,12 @@ LINTERS_STAMP := $(LINTERS)/.installed
 PEER := $(CURDIR)/.peer
 PEER_STAMP := $(PEER)/.installed
 PEERS_STAMP := benchmarks/peers/.environments/.installed
+SHARED_HOME := $(CURDIR)/.convergence/one_billing_account
+SHARED := CONVERGENCE_HOME=$(SHARED_HOME) DAGSTER_HOME=$(SHARED_HOME)/dagster CONVERGENCE_TENANTS=examples/one_billing_account
 export DAGSTER_HOME ?= $(CURDIR)/.convergence/dagster
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui test test-fast test-live test-bigquery test-deployment peer soak bench lint types imports docs check clean
+.PHONY: help install demo demo-shared ui test test-fast test-live test-bigquery test-deployment peer soak bench lint types imports docs check clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -28,6 +30,11 @@ install: $(STAMP) ## make the virtual environment (.venv)
 demo: $(STAMP) ## generate a month of bills for three tenants and run their pipelines
 	@mkdir -p $(DAGSTER_HOME) && cp dagster.yaml $(DAGSTER_HOME)/dagster.yaml
 	$(BIN)/convergence demo
+
+demo-shared: $(STAMP) ## the same for two tenants that share one billing account, in a home of its own
+	@mkdir -p $(SHARED_HOME)/dagster && cp dagster.yaml $(SHARED_HOME)/dagster/dagster.yaml
+	$(SHARED) $(BIN)/convergence demo
+	$(SHARED) $(BIN)/convergence shares --from 2026-10-01 --to 2026-11-30
 
 ui: $(STAMP) ## open the Dagster UI on http://127.0.0.1:3000
 	@mkdir -p $(DAGSTER_HOME) && cp dagster.yaml $(DAGSTER_HOME)/dagster.yaml

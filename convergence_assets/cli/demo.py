@@ -77,7 +77,9 @@ def demo(
     seed: Annotated[int, typer.Option(help="Another seed, other bills")] = 7,
     as_json: Annotated[bool, typer.Option("--json", help="The summary as one JSON object")] = False,
 ) -> None:
-    """Generate a month of GCP bills for three tenants, run their pipelines, and show what was published and why not.
+    """Generate a month of GCP bills, run the demo tenants' pipelines, and show what was published and why not.
+
+    CONVERGENCE_TENANTS=examples/one_billing_account has two that share one billing account (`make demo-shared`).
 
     Example: convergence demo --days 14
     """
@@ -111,33 +113,36 @@ def _generate(
     from convergence_assets.demo.bills import generate_bills
     from convergence_assets.demo.faults import FAULTS
     from convergence_assets.demo.licences import generate_licences
-    from convergence_assets.demo.tenants import DEMO_TENANTS
+    from convergence_assets.demo.tenants import DEMO_TENANTS, SHARED_ACCOUNT, SHARED_BY
 
     folder = settings.home / "demo"
     shutil.rmtree(folder, ignore_errors=True)
-    bar = progress.add_task("bills of a month", total=len(DEMO_TENANTS) * ((LAST - FIRST).days + 1))
-    exports: dict[str, list[Path]] = {}
-    for tenant in DEMO_TENANTS:
-        if tenant.tenant_id not in registry.tenants:
-            continue
-        exports[tenant.tenant_id] = generate_bills(
-            folder / "exports", tenant, FIRST, LAST, seed=seed, rows_per_day=rows_per_day,
+    of_one = {account.tenant_id: account for account in DEMO_TENANTS}
+    of_several = dict.fromkeys(SHARED_BY, SHARED_ACCOUNT)
+    accounts = {name: account for name, account in (of_one | of_several).items() if name in registry.tenants}
+    if not accounts:
+        raise SettingsError(f"{settings.tenants} has none of the demo's tenants; `convergence validate` says why")
+    bar = progress.add_task("bills of a month", total=len(set(accounts.values())) * ((LAST - FIRST).days + 1))
+    written: dict[str, list[Path]] = {}
+    for account in dict.fromkeys(accounts.values()):
+        files = written[account.tenant_id] = generate_bills(
+            folder / "exports", account, FIRST, LAST, seed=seed, rows_per_day=rows_per_day,
             progress=lambda: progress.advance(bar),
         )  # fmt: skip
-        if tenant.tenant_id == BAD_TENANT:
+        if account.tenant_id == BAD_TENANT:
             fault = next(f for f in FAULTS if f.name == BAD_DAY_FAULT)
-            fault.apply(exports[tenant.tenant_id], tenant, BAD_DAY)
-    if not exports:
-        raise SettingsError(f"{settings.tenants} has none of the demo's tenants; `convergence validate` says why")
-    generate_licences(settings.landing / "initech" / "licences", FIRST, LAST, seed=seed)
-    return exports
+            fault.apply(files, account, BAD_DAY)
+    if "initech" in accounts:
+        generate_licences(settings.landing / "initech" / "licences", FIRST, LAST, seed=seed)
+    return {name: written[account.tenant_id] for name, account in accounts.items()}
 
 
 def _load(
     settings: Settings, registry: TenantRegistry, exports: dict[str, list[Path]], progress: Progress, *, until: date
 ) -> None:
-    bar = progress.add_task(f"exports up to {until} loaded", total=len(exports))
-    for tenant_id, files in exports.items():
+    by_files = {tuple(files): tenant_id for tenant_id, files in exports.items()}  # an account of several is loaded once
+    bar = progress.add_task(f"exports up to {until} loaded", total=len(by_files))
+    for files, tenant_id in by_files.items():
         source = next(
             source
             for step in pipeline_of(registry.tenants[tenant_id], PIPELINE).steps
@@ -248,8 +253,10 @@ def _show(console: Console, settings: Settings, told: list[TenantDay]) -> None:
                 f"[cyan]corrected[/cyan] {one.tenant.tenant_id} {CORRECTED_DAY}: net {one.before} became {one.after} "
                 "when the provider's late rows were loaded and the day was run again"
             )
+    dataset = told[0].tenant.dataset
+    example = f"SELECT usage_date, SUM(net_cost) AS net FROM {dataset}.gcp_cost_daily GROUP BY 1 ORDER BY 1"
     console.print(
         "\nLook at a table:  [bold].venv/bin/convergence query[/bold] "
-        "'SELECT usage_date, SUM(net_cost) AS net FROM acme.gcp_cost_daily GROUP BY 1 ORDER BY 1'\n"
+        f"'{example}'\n"
         "Open the UI:      [bold]make ui[/bold], then http://127.0.0.1:3000"
     )

@@ -32,3 +32,9 @@ DEMO_TENANTS = (
         ("tps-reports", "printer-fleet", "backoffice"),
     ),
 )  # fmt: skip
+SHARED_ACCOUNT = DemoTenant(
+    "raviga", "America/Los_Angeles", "USD", "3D4E5F-6A7B8C-9D0E1F",
+    projects=("hooli-search", "hooli-mail", "pied-piper", "office"),
+)  # fmt: skip
+"""One billing account of several tenants: those of `examples/one_billing_account`."""
+SHARED_BY = ("hooli", "pied_piper")

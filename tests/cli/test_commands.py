@@ -130,6 +130,22 @@ def test_the_demo_publishes_stops_the_bad_day_and_shows_the_correction(tmp_path:
     assert "embedded warehouse" in " ".join(table.stderr.split())
 
 
+@pytest.mark.live
+def test_the_demo_of_one_billing_account_shows_that_the_parts_make_the_whole(tmp_path: Path) -> None:
+    shared = {"CONVERGENCE_TENANTS": str(ROOT / "examples" / "one_billing_account")}
+    done = convergence(tmp_path, "demo", "--days", "7", "--json", **shared)
+    assert done.returncode == 0, done.stderr[-3000:]
+    told = json.loads(done.stdout)
+    assert [t["tenant"] for t in told] == ["hooli", "pied_piper"]
+    assert all(t["checks"]["failed"] == 0 and not t["failures"] for t in told)
+    assert all(len(t["published"]["gcp_focus"]) == 8 for t in told)
+    counted = convergence(tmp_path, "shares", "--from", "2026-10-01", "--to", "2026-11-30", "--json", **shared)
+    found = json.loads(counted.stdout)
+    assert found["adds_up"] is True
+    assert set(found["parts"]) == {"hooli", "pied_piper", "_rest"}
+    assert all(part["rows"] for part in found["parts"].values())
+
+
 @pytest.mark.peer
 @pytest.mark.slow
 def test_every_job_of_the_commands_has_labels_and_a_time_limit_and_every_query_a_byte_cap(
