@@ -11,6 +11,15 @@ def is_planned_check(event: dg.EventLogEntry) -> bool:
     return event.dagster_event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED
 
 
+def latest_evaluation(instance: dg.DagsterInstance, key: dg.AssetCheckKey) -> dg.AssetCheckEvaluation | None:
+    """A check's newest evaluation; None where there is none, or where a run is about to make one."""
+    record = instance.event_log_storage.get_latest_asset_check_execution_by_key([key]).get(key)
+    entry = record.event if record is not None else None
+    event = entry.dagster_event if entry is not None else None
+    found = event.event_specific_data if event is not None else None
+    return found if isinstance(found, dg.AssetCheckEvaluation) else None
+
+
 def take_last_of_batch(instance: dg.DagsterInstance, batch_id: str) -> dg.EventLogEntry | None:
     """The last event that waits to be stored with others of its batch, taken out of it; None where none waits."""
     waiting = instance._event_buffer.get(batch_id)

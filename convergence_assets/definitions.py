@@ -8,6 +8,7 @@ import dagster as dg
 
 from convergence_assets import dagster_locations
 from convergence_assets.assets.factory import build_assets
+from convergence_assets.assets.share_checks import build_share_checks
 from convergence_assets.memory import give_free_pages_back, give_large_blocks_back
 from convergence_assets.operations.dagster_logs import set_up_logs
 from convergence_assets.operations.sensors import build_sensors
@@ -44,10 +45,16 @@ def _of_a_location(settings: Settings) -> dg.Definitions:
     registry = _registry(settings)
     part = registry.part(settings.shard.holds)
     schedules, sensors = build_scheduling(part, settings)
+    checks: Sequence[dg.AssetChecksDefinition] = ()
     if settings.shard.number == 1:
         sensors += build_sensors(registry, settings)
+        checks, daily = build_share_checks(registry, settings)
+        schedules += daily
     assets = _assets(part, settings)
-    return dg.Definitions(assets=assets, executor=dg.in_process_executor, schedules=schedules, sensors=sensors)
+    return dg.Definitions(
+        assets=assets, asset_checks=checks, executor=dg.in_process_executor, schedules=schedules,
+        sensors=sensors,
+    )  # fmt: skip
 
 
 def _registry(settings: Settings) -> TenantRegistry:

@@ -46,9 +46,14 @@ def pool_of(tenant: Tenant) -> str:
     return f"tenant_{tenant.tenant_id}"
 
 
+def source_key(table: str) -> dg.AssetKey:
+    """`[source, dataset, table]`: outside the tenant's own keys, since `key:tenant/*` selects what can be run."""
+    return dg.AssetKey(["source", *table.split(".")])
+
+
 def source_keys(source: Source) -> list[dg.AssetKey]:
-    """`[source, dataset, table]` each: outside the tenant's own keys, since `key:tenant/*` selects what can be run."""
-    return [dg.AssetKey(["source", *table.split(".")]) for table in source.tables]
+    """Of each of its tables."""
+    return [source_key(table) for table in source.tables]
 
 
 def _tenant_assets(

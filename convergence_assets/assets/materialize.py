@@ -16,6 +16,7 @@ from convergence_assets.assets.locking import Leave, locked
 from convergence_assets.assets.no_data import NO_DATA, has_no_data, why_no_data
 from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.assets.queries import job_of, queries_of
+from convergence_assets.assets.shared_views import ensure_shared_views
 from convergence_assets.assets.source_columns import undeclared
 from convergence_assets.assets.statements import statement_metadata
 from convergence_assets.assets.structure import source_check, structural_checks, upstream_check
@@ -94,6 +95,7 @@ class StepRun:
         `leave.before_publish` raises stops the step with nothing published.
         """
         job = job_of(self.tenant, self.pipeline, self.step.table, str(window), run_id, origin)
+        ensure_shared_views(self.settings, self.tenant, self.step.sources.values())
         with open_warehouse(
             self.settings, self.tenant.location, leave.waits, service_account=self.tenant.service_account
         ) as warehouse:
@@ -128,7 +130,7 @@ class StepRun:
 
     def _source_check(self, warehouse: Warehouse, window: Window) -> CheckOutcome:
         try:
-            return source_check(undeclared(warehouse, self.step.sources), None, window.days)
+            return source_check(undeclared(warehouse, self.tenant, self.step.sources), None, window.days)
         except WarehouseError as error:
             return source_check((), str(error), window.days)
 

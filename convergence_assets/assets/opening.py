@@ -10,6 +10,8 @@ from convergence_assets.warehouse.interface import Waits, Warehouse, silent
 if TYPE_CHECKING:
     from google.cloud import bigquery
 
+    from convergence_assets.warehouse.bigquery.adapter import BigQueryWarehouse
+
 
 def open_warehouse(
     settings: Settings,
@@ -28,6 +30,17 @@ def open_warehouse(
         from convergence_assets.warehouse.duckdb.adapter import DuckDBWarehouse
 
         return DuckDBWarehouse(settings.warehouse_folder, waits)
+    return open_bigquery(settings, location, waits, budget_seconds, service_account)
+
+
+def open_bigquery(
+    settings: Settings,
+    location: str | None = None,
+    waits: Waits = silent,
+    budget_seconds: float = RETRY_BUDGET_SECONDS,
+    service_account: str | None = None,
+) -> "BigQueryWarehouse":
+    """The same where BigQuery is chosen, for what it alone has: views, and who may read what."""
     from convergence_assets.warehouse.bigquery.adapter import BigQueryWarehouse
 
     if settings.emulator:

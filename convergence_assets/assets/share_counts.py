@@ -44,12 +44,22 @@ class ShareCounts:
         return rows == self.whole.rows and (self.whole.cost is None or sum(costs, Decimal()) == self.whole.cost)
 
 
-def spec_of(shared: SharedSource, registry: TenantRegistry) -> SourceSpec | None:
-    """How the tenants that read it declare it; None where none does."""
+@dataclass(frozen=True)
+class Reader:
+    """How one of the tenants that read a shared source declares it, and writes its name."""
+
+    table: str
+    spec: SourceSpec
+
+
+def reader_of(shared: SharedSource, registry: TenantRegistry) -> Reader | None:
+    """The first tenant's; None where none reads it."""
     for tenant in registry.tenants.values():
-        for source in tenant.sources:
-            if shared.is_among(name for name in source.tables if name in tenant.shares):
-                return source.spec
+        if tenant.shares:
+            for source in tenant.sources:
+                for name in source.tables:
+                    if name in tenant.shares and shared.is_among([name]):
+                        return Reader(name, source.spec)
     return None
 
 

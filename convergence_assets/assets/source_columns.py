@@ -3,24 +3,28 @@
 from collections.abc import Iterator, Mapping
 
 from convergence_assets.assets.translation import source_schema
-from convergence_assets.tenancy.model import Source
+from convergence_assets.tenancy.model import Source, Tenant
 from convergence_assets.warehouse.interface import Warehouse
 from convergence_assets.warehouse.schema import Query, TableRef
 
 
-def undeclared(warehouse: Warehouse, sources: Mapping[str, Source]) -> tuple[str, ...]:
+def undeclared(warehouse: Warehouse, tenant: Tenant, sources: Mapping[str, Source]) -> tuple[str, ...]:
     """`source.column` and `source.record.field` of all that nothing declares, as the source spells it.
+
+    A table that the tenant reads by a view is not looked at: the view has what is declared.
 
     Raises `WarehouseError` where a source cannot be looked at.
     """
-    return tuple(name for source in sources.values() for name in _undeclared(warehouse, source))
+    return tuple(name for source in sources.values() for name in _undeclared(warehouse, tenant, source))
 
 
-def _undeclared(warehouse: Warehouse, source: Source) -> Iterator[str]:
+def _undeclared(warehouse: Warehouse, tenant: Tenant, source: Source) -> Iterator[str]:
     columns = source_schema(source.spec).columns
     declared = {name.lower() for c in columns for name in (c.name, *c.field_names())}
     names: set[str] = set()
     for table in source.tables:
+        if tenant.reads_views and table in tenant.shares:
+            continue
         found = warehouse.dry_run(Query(f"SELECT * FROM {TableRef.parse(table).quoted}"))
         names |= {*found.columns, *found.fields}
     for name in sorted(names):

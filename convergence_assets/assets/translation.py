@@ -1,6 +1,8 @@
 """A tenant's declarations as the warehouse and quality rooms take them."""
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -11,7 +13,7 @@ from convergence_assets.quality.expectations import Expectation
 from convergence_assets.tenancy.model import Source, Step, Tenant
 from convergence_assets.tenancy.portable import column
 from convergence_assets.warehouse.interface import FileRules
-from convergence_assets.warehouse.schema import Column, ParameterValue, TableRef, TableSchema
+from convergence_assets.warehouse.schema import SHARED_PREFIX, Column, ParameterValue, TableRef, TableSchema
 
 _INGESTED = "convergence_ingestion_time"
 
@@ -63,18 +65,58 @@ def table_names(tenant: Tenant, step: Step) -> Names:
     )
 
 
+@dataclass(frozen=True)
+class SharedView:
+    """A tenant's rows of a shared source, for its service account, which may read the view and not the table.
+
+    Its name holds a hash of what it selects: with another share, or another declared column, it is another view.
+    """
+
+    view: TableRef
+    source: TableRef
+    selected: str
+    condition: str
+
+    def sql(self, project: str) -> str:
+        """The view's query; `project` is that of a source that names none."""
+        source = replace(self.source, project=self.source.project or project)
+        return f"SELECT {self.selected} FROM {source.quoted} WHERE {self.condition}"
+
+
+def shared_views(tenant: Tenant, sources: Iterable[Source]) -> tuple[SharedView, ...]:
+    """Those that these sources are read by."""
+    found = (_view(tenant, source, table) for source in sources for table in source.tables)
+    return tuple(dict.fromkeys(view for view in found if view))
+
+
+def _view(tenant: Tenant, source: Source, table: str) -> SharedView | None:
+    if not tenant.reads_views or table not in tenant.shares:
+        return None
+    read, selected, condition = TableRef.parse(table), _selected(source), tenant.shares[table]
+    digest = hashlib.sha256(f"{read}\n{selected}\n{condition}".encode()).hexdigest()[:12]
+    view = TableRef(SHARED_PREFIX + tenant.dataset, f"{read.table}__{digest}", tenant.project)
+    return SharedView(view, read, selected, condition)
+
+
 def _is_query(source: Source, tenant: Tenant) -> bool:
     return len(source.tables) > 1 or any(name in tenant.shares for name in source.tables)
 
 
 def _selects(source: Source, tenant: Tenant) -> Iterator[str]:
-    """Each table's columns by name: tables of one kind need not have them in one order."""
+    for table in source.tables:
+        if view := _view(tenant, source, table):
+            yield f"SELECT * FROM {view.view.quoted}"
+        else:
+            where = f" WHERE {tenant.shares[table]}" if table in tenant.shares else ""
+            yield f"SELECT {_selected(source)} FROM {TableRef.parse(table).quoted}{where}"
+
+
+def _selected(source: Source) -> str:
+    """The columns by name: tables of one kind need not have them in one order."""
     names = [f"`{c.name}`" for c in source.spec.columns]
     if ingestion_time := _ingestion_time(source.spec):
         names.append(f"{ingestion_time} AS {_INGESTED}")
-    for table in source.tables:
-        where = f" WHERE {tenant.shares[table]}" if table in tenant.shares else ""
-        yield f"SELECT {', '.join(names)} FROM {TableRef.parse(table).quoted}{where}"
+    return ", ".join(names)
 
 
 def _ingestion_time(spec: SourceSpec) -> str:

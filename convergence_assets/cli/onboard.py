@@ -58,6 +58,12 @@ def onboard(
     share_label: Annotated[
         list[str] | None, typer.Option(help="The same by a label, key=value; a row has to fit all that are said")
     ] = None,
+    apply_grants: Annotated[
+        bool, typer.Option("--apply-grants", help="On BigQuery: allow its service account what it needs, as you")
+    ] = False,
+    platform_account: Annotated[
+        str | None, typer.Option(help="Service account of the workers, which act as the tenant's; absent: yours")
+    ] = None,
     only_plan: Annotated[bool, typer.Option("--plan", help="Show what would be made, and change nothing")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Make it without asking")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object with the plan and what was done")] = False,
@@ -71,11 +77,15 @@ def onboard(
     --template gcp_billing --with export_table=hooli_export.gcp_billing_export_resource_v1_0A --start-date 2026-10-01
     --yes
     """
+    from convergence_assets.operations.granting import own_account, why_not_applicable
     from convergence_assets.operations.making import apply
     from convergence_assets.operations.onboarding import OnboardingFailed, OnboardingRefused, files_of, plan
     from convergence_assets.tenancy.onboarding_files import ReadOnlyPlace
 
     settings = Settings.from_env()
+    if apply_grants and (why := why_not_applicable(settings)):
+        raise typer.BadParameter(f"--apply-grants: {why}")
+    platform_account = platform_account or (own_account(settings) if settings.warehouse == "bigquery" else None)
     files = files_of(settings, tenant)
     templates = tuple(dict.fromkeys(template or ()))
     wanted = Wanted(
@@ -112,14 +122,15 @@ def onboard(
         raise typer.BadParameter(_said_missing(absent, wanted, files))
     shows = _Showing(as_json)
     try:
-        planned = plan(wanted, settings, datetime.now(UTC))
+        planned = plan(wanted, settings, datetime.now(UTC), platform_account)
         shows.plan(planned)
         if only_plan:
             shows.end("planned")
             return
-        if not yes and not planned.stands:
+        if not yes and (apply_grants or not planned.stands):
             _agreed(asking)
-        shows.onboarded(planned, apply(planned, settings, getpass.getuser(), shows.step))
+        made = apply(planned, settings, getpass.getuser(), shows.step, grants=apply_grants)
+        shows.onboarded(planned, made)
     except OnboardingRefused as error:
         shows.refused(error.reasons, error.next_step)
         raise typer.Exit(1) from None
@@ -262,6 +273,7 @@ class _Showing:
             return
         if planned.stands:
             self._line("file", f"{planned.file.shown} is there and says the same")
+            self._grants(planned)
             return
         tenant = planned.tenant
         self._line("file", planned.file.shown)
@@ -269,8 +281,7 @@ class _Showing:
             self._line("", text)
         if planned.lines:
             self._line("allows", f"{in_one_line(planned.lines.grant)}, in {planned.lines.file.shown}")
-        for command in planned.account_grants:
-            self._line("allow", command)
+        self._grants(planned)
         place = tenant.dataset if tenant.project is None else f"{tenant.project}.{tenant.dataset}"
         self._line("dataset", place + (f" in {tenant.location}" if tenant.location else ""))
         self._line("tables", ", ".join(ref.table for ref, _ in planned.tables))
@@ -286,6 +297,10 @@ class _Showing:
             if read is None
             else f"reads {read:,} bytes",
         )
+
+    def _grants(self, planned: "Onboarding") -> None:
+        for grant in planned.account_grants:
+            self._line("allow", grant.command)
 
     def step(self, what: str) -> None:
         if not self._as_json:

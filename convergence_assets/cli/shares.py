@@ -29,7 +29,7 @@ def shares(
 
     Example: convergence shares --from 2026-10-01 --to 2026-10-31
     """
-    from convergence_assets.assets.share_counts import count_shares, spec_of
+    from convergence_assets.assets.share_counts import count_shares, reader_of
 
     settings = Settings.from_env()
     end = day_of(last, "--to") if last else datetime.now(UTC).date() - timedelta(days=1)
@@ -38,9 +38,9 @@ def shares(
     found: list[ShareCounts] = []
     with open_warehouse(settings) as warehouse:
         for shared in registry.shared_sources:
-            spec = spec_of(shared, registry)
-            if spec is not None:
-                found.append(count_shares(warehouse, shared, spec, begin, end, maximum_gigabytes_billed))
+            reader = reader_of(shared, registry)
+            if reader is not None:
+                found.append(count_shares(warehouse, shared, reader.spec, begin, end, maximum_gigabytes_billed))
     for one in found:
         if as_json:
             typer.echo(json.dumps(_as_json(one)))

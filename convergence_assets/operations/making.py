@@ -5,13 +5,14 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.assets.opening import open_bigquery, open_warehouse
 from convergence_assets.control import audit
 from convergence_assets.control.audit import Deed
 from convergence_assets.control.errors import ControlError
 from convergence_assets.control.keys import Keys
 from convergence_assets.control.store import ControlStore
 from convergence_assets.operations.code_location import reloaded
+from convergence_assets.operations.granting import Granting, open_iam
 from convergence_assets.operations.onboarding import Onboarded, Onboarding, OnboardingFailed, TenantStands
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.grants import in_one_line
@@ -24,19 +25,28 @@ UNDOING_SECONDS = 30.0
 
 
 def apply(
-    planned: Onboarding, settings: Settings, created_by: str, tell: Callable[[str], None], address: str | None = None
+    planned: Onboarding,
+    settings: Settings,
+    created_by: str,
+    tell: Callable[[str], None],
+    address: str | None = None,
+    *,
+    grants: bool = False,
 ) -> Onboarded:
     """Make what was planned and is not there yet; `tell` hears of each step that changed something.
 
-    `created_by` and `address` are for the audit log. Raises `ReadOnlyPlace` where the file has to be brought there by
-    other means (nothing was changed), `TenantStands` where somebody else was first, and `OnboardingFailed` after
-    taking back what was made.
+    `created_by` and `address` are for the audit log; `grants` says whether its service account is allowed what it
+    needs too, which this process's account must be allowed to do. Raises `ReadOnlyPlace` where the file has to be
+    brought there by other means (nothing was changed), `TenantStands` where somebody else was first, and
+    `OnboardingFailed` after taking back what was made.
     """
     making = _Making(planned, settings, Deed(created_by, "tenant.onboard", "done", address=address), tell)
     try:
         making.lines()
         making.file()
         making.tables()
+        if grants:
+            making.grants()
         secret = making.key()
         making.noted()
     except (ReadOnlyPlace, TenantStands):
@@ -69,6 +79,7 @@ class _Making:
         self._made: list[TableRef] = []
         self._changed: list[str] = []
         self._makes_dataset = False
+        self._granted: list[str] = []
         self._key_id: str | None = None
 
     def lines(self) -> None:
@@ -111,6 +122,20 @@ class _Making:
                     self._changed.append(f"{', '.join(change.added)} in table {table}")
                     self._did(f"added to table {table}: {', '.join(change.added)}")
 
+    def grants(self) -> None:
+        """What its service account needs on Google Cloud; given again, each is as it was."""
+        self.step = f"opening BigQuery to allow {self._planned.tenant.service_account} what it needs"
+        with open_bigquery(self._settings, self._planned.tenant.location) as warehouse:
+            granting = Granting(warehouse, open_iam(warehouse))
+            for grant in self._planned.account_grants:
+                self.step = grant.command
+                if done := granting.give(grant):
+                    self._granted.append(done)
+                    self._did(done)
+            self.step = "removing old views"
+            if done := granting.drop_old_views(self._planned.tenant):
+                self._did(done)
+
     def key(self) -> str | None:
         """The secret of the tenant's first key; None where it has one, or where all stood already and its keys were
         revoked on purpose."""
@@ -151,6 +176,10 @@ class _Making:
                 left.append(f"API key {self._key_id} ({error}): convergence keys revoke {self._key_id}")
         if self._made or self._makes_dataset:
             self._drop(undone, left)
+        if self._granted:
+            left.append(
+                f"what its service account was allowed ({'; '.join(self._granted)}), which the same command finds again"
+            )
         left += [f"columns {changed}, which stood before" for changed in self._changed]
         with suppress(
             Exception
@@ -184,7 +213,8 @@ class _Making:
                 for pipeline in tenant.pipelines
                 for name in sorted({source for step in pipeline.steps for source in step.sources})
             ]
-        found += [f"allow its service account: {command}" for command in self._planned.account_grants]
+        if not self._granted:
+            found += [f"allow its service account: {grant.command}" for grant in self._planned.account_grants]
         first = tenant.pipelines[0]
         found.append(f"run a day: convergence run {tenant.tenant_id} {first.name} --partition {first.start_date}")
         return found

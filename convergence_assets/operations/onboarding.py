@@ -10,7 +10,7 @@ from typing import Any
 from convergence_assets.assets.dry_run import StepEstimate, dry_run
 from convergence_assets.assets.translation import table_schema, target_table
 from convergence_assets.ledger.tables import TABLES
-from convergence_assets.operations.service_accounts import account_grants
+from convergence_assets.operations.service_accounts import AccountGrant, account_grants
 from convergence_assets.scheduling.targets import targets_of
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy import onboarding
@@ -72,15 +72,15 @@ class OperatorLines:
 
 @dataclass(frozen=True)
 class Onboarding:
-    """What would be made. `stands` says that the file is there already and says the same; `account_grants` are the
-    commands that allow its service account what it needs, which nobody runs but the operator."""
+    """What would be made. `stands` says that the file is there already and says the same; `account_grants` are what
+    its service account has to be allowed, given where the operator says so."""
 
     tenant: Tenant
     file: TenantsFile
     content: bytes
     stands: bool
     lines: OperatorLines | None
-    account_grants: tuple[str, ...]
+    account_grants: tuple[AccountGrant, ...]
     asked: tuple[Asked, ...]
     estimates: tuple[StepEstimate, ...]
 
@@ -107,7 +107,7 @@ class Onboarding:
             "content": self.content.decode(),
             "stands": self.stands,
             "grants": dict(self.lines.grant) if self.lines else {},
-            "account_grants": list(self.account_grants),
+            "account_grants": [grant.command for grant in self.account_grants],
             "dataset": tenant.dataset,
             "project": tenant.project,
             "location": tenant.location,
@@ -142,8 +142,8 @@ def files_of(settings: Settings, tenant_id: str) -> Files:
     return read_folder(settings.tenants).tenants.get(tenant_id, {})
 
 
-def plan(wanted: Wanted, settings: Settings, now: datetime) -> Onboarding:
-    """What onboarding would do; nothing is changed.
+def plan(wanted: Wanted, settings: Settings, now: datetime, platform_account: str | None = None) -> Onboarding:
+    """What onboarding would do; nothing is changed. `platform_account` is the service account of the workers.
 
     Raises `OnboardingRefused`, `UnreadableFolder`, and `WarehouseError` where the warehouse cannot be asked.
     """
@@ -163,7 +163,7 @@ def plan(wanted: Wanted, settings: Settings, now: datetime) -> Onboarding:
     if wrong:
         raise OnboardingRefused(wrong, "correct the query or what it reads, then the same command")
     file, lines = TenantsFile(settings.tenants, f"{tenant.tenant_id}/{TENANT_FILE}"), _lines(settings, folder, grant)
-    account = tuple(account_grants(tenant, settings.project)) if settings.project else ()
+    account = tuple(account_grants(tenant, settings.project, platform_account)) if settings.project else ()
     return Onboarding(tenant, file, content, raw is not None, lines, account, _asked(tenant, now), tuple(estimates))
 
 

@@ -4,14 +4,17 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 
+import dagster as dg
 import sqlalchemy as sa
 
 from convergence_assets.alerting.alert import Alert, Kind
 from convergence_assets.alerting.routes import Routes
+from convergence_assets.assets.share_checks import share_check_key
 from convergence_assets.assets.window import days_of
 from convergence_assets.control import planning
 from convergence_assets.control.incidents import Incident, open_incidents, raise_alert, resolve
 from convergence_assets.control.planning import Outstanding
+from convergence_assets.dagster_checks import latest_evaluation
 from convergence_assets.ledger.write import Lag
 from convergence_assets.operations.sources import OF_A_PARTITION
 from convergence_assets.scheduling.late_data import LATE_DATA_UNASKED
@@ -107,6 +110,27 @@ def rejected(registry: TenantRegistry) -> Iterator[Alert]:
             runbook="config-rejected",
             tenant_id=rejection.tenant_id,
             cause="config",
+        )
+
+
+def shares_wrong(instance: dg.DagsterInstance, registry: TenantRegistry) -> Iterator[Alert]:
+    """One alert a shared source whose parts did not make the whole, or could not be counted, when last looked at."""
+    for shared in registry.shared_sources:
+        key = share_check_key(shared, registry)
+        found = latest_evaluation(instance, key) if key else None
+        if found is None or found.passed:
+            continue
+        counted = found.severity == dg.AssetCheckSeverity.ERROR
+        yield Alert(
+            kind="shares_wrong",
+            severity="critical" if counted else "warning",
+            title=f"The parts of {shared.table} {'are not the whole' if counted else 'cannot be counted'}",
+            happened=found.description or "Rows or cost of it are no tenant's, or two tenants'.",
+            done="Nothing is stopped: each tenant's runs go on with its part.",
+            next_step="`convergence shares` counts it by tenant; compare `shared_sources` in tenants/_defaults.yaml.",
+            runbook="shares-wrong",
+            table=shared.table,
+            cause="shares",
         )
 
 

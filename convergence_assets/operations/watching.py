@@ -28,7 +28,7 @@ from convergence_assets.tenancy.model import StuckLimits, Tenant, TenantRegistry
 
 WRITING = {"bigquery": (16, 60.0), "embedded": (1, 0.0)}
 """How many tenants' ledgers are written side by side, and how long each rests between two statements (seconds)."""
-STANDING: tuple[Kind, ...] = ("partition_late", "config_rejected", "ledger_lag", "automation_failing")
+STANDING: tuple[Kind, ...] = ("partition_late", "config_rejected", "ledger_lag", "automation_failing", "shares_wrong")
 """What is looked for in each tick, and over once it is not found."""
 _OF_THE_WAREHOUSE: tuple[Kind, ...] = ("warehouse_unavailable",)
 _OF_THE_DAEMON: tuple[Kind, ...] = ("daemon_dead",)
@@ -134,12 +134,14 @@ class Watching:
     def _look(self, instance: dg.DagsterInstance) -> None:
         now = self.store.now()
         failing = list(automation.failing(instance, now))
+        shares = list(standing.shares_wrong(instance, self.registry))
         with self.store.write(_LOOKING) as connection:
             alerts: list[Alert] = [
                 *standing.late(connection, self.targets, now),
                 *standing.rejected(self.registry),
                 *standing.behind(lag(connection, now, self.tenants)),
                 *failing,
+                *shares,
             ]
             standing.hold(connection, STANDING, alerts, now)
             standing.hold(connection, _OF_THE_WAREHOUSE, standing.warehouse_away(connection), now)

@@ -42,13 +42,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Settled:
-    """Where tenants have published and whose their sources are, the project of a dataset that names none, and where
-    files arrive (None: beside the tenants folder)."""
+    """Where tenants have published and whose their sources are, the project of a dataset that names none, where files
+    arrive (None: beside the tenants folder), and whether Google keeps service accounts from what is not theirs."""
 
     places: "Mapping[str, Place]" = field(default_factory=dict)
     own_project: str | None = None
     landing: Path | None = None
     owners: Mapping[str, str] = field(default_factory=dict)
+    has_accounts: bool = False
 
     @classmethod
     def of(cls, settings: Settings) -> "Settled":
@@ -56,7 +57,8 @@ class Settled:
         from convergence_assets.control.places import known
 
         found = known(settings)
-        return cls(found.places, settings.project, settings.landing, found.owners)
+        on_bigquery = settings.warehouse == "bigquery"
+        return cls(found.places, settings.project, settings.landing, found.owners, has_accounts=on_bigquery)
 
 
 @dataclass
@@ -152,6 +154,8 @@ class Loading:
                 confusable=self._confusable,
             )  # fmt: skip
             if tenant is not None:
+                own_account = self.settled.has_accounts and tenant.service_account is not None
+                tenant = replace(tenant, reads_views=own_account and bool(tenant.shares))
                 problems = [
                     *self._moved(tenant, f"{place}/tenant.yaml", files),
                     *self._confused(tenant_id, place),

@@ -111,7 +111,7 @@ class Tenant:
     """A customer. `project` and `location` None mean the warehouse's own, `service_account` None that it is the
     platform's. `config_version` is a hash of its files. Hosts without a public address that its files may name are
     `private_hosts`; `given` is what the operator's file says of it, by its keys. Of a source table in `shares` it reads
-    the rows that fit the condition there.
+    the rows that fit the condition there, by a view where `reads_views` says that the table itself is not its to read.
     """
 
     tenant_id: str
@@ -131,6 +131,7 @@ class Tenant:
     service_account: str | None = None
     given: Mapping[str, Any] = field(default_factory=dict, compare=False)
     shares: Mapping[str, str] = field(default_factory=dict)
+    reads_views: bool = False
 
     @property
     def sources(self) -> Iterator[Source]:

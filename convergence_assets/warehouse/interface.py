@@ -265,7 +265,8 @@ class Warehouse(Protocol):
         ...
 
     def drop_staging(self, dataset: Dataset) -> int:
-        """Remove everything that runs have staged for a dataset; how many tables, or files of runs, that were."""
+        """Remove everything that runs have staged for a dataset, and its views of shared sources; how many tables, or
+        files of runs, were staged."""
         ...
 
     def drop_dataset(self, dataset: Dataset) -> bool:

@@ -14,6 +14,8 @@ Mode = Literal["NULLABLE", "REQUIRED", "REPEATED"]
 ParameterValue = str | int | Decimal | bool | date | datetime
 STAGING_PREFIX = "_staging_"
 """What is staged for a dataset lies in one of this name before its own, which no tenant's dataset can have."""
+SHARED_PREFIX = "_shared_"
+"""The same for views of a tenant's rows of shared sources."""
 
 
 @dataclass(frozen=True)

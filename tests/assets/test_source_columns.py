@@ -52,8 +52,9 @@ def test_on_bigquery_a_new_field_of_a_record_is_named(tmp_path: Path, peer: Peer
     schema = source_schema(spec)
     price = Column("price", "RECORD", fields=(Column("unit", "STRING"), Column("list", "NUMERIC")))
     more = Column("more", "RECORD", mode="REPEATED", fields=(Column("key", "STRING"),))
+    tenant = Project.at(tmp_path / "project").tenant
     with open_warehouse(peer.settings(tmp_path / "home")) as warehouse:
         table = TableRef.parse("bills.export")
         warehouse.ensure_table(table, replace(schema, columns=(schema.columns[0], price, more)))
-        found = undeclared(warehouse, {"export": Source("export", ("bills.export",), spec)})
+        found = undeclared(warehouse, tenant, {"export": Source("export", ("bills.export",), spec)})
     assert found == ("export.more", "export.price.list")

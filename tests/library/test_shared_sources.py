@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convergence_assets.assets.opening import open_warehouse
-from convergence_assets.assets.share_counts import count_shares, spec_of
-from convergence_assets.assets.translation import source_schema
+from convergence_assets.assets.queries import queries_of
+from convergence_assets.assets.share_counts import count_shares, reader_of
+from convergence_assets.assets.translation import shared_views, source_schema
+from convergence_assets.assets.window import Window
 from convergence_assets.demo.bills import generate_bills
 from convergence_assets.demo.tenants import DEMO_TENANTS
 from convergence_assets.settings import Settings
@@ -30,7 +32,7 @@ from tests import commands
 from tests.clean_environment import clean_environment
 from tests.examples import examples
 from tests.library.platform_in_a_folder import Platform
-from tests.peer.peer_server import Peer
+from tests.peer.peer_server import PROJECT, Peer
 
 ROOT = Path(__file__).parents[2]
 ACME = next(t for t in DEMO_TENANTS if t.tenant_id == "acme")
@@ -135,17 +137,20 @@ def test_every_row_is_one_tenants_or_the_rests_and_the_sums_are_exact(
     expected = {name: [row for row in rows if owner_of(row) == name] for name in ("rockets", "sky", "control", REST)}
     assert all(expected.values()), {name: len(found) for name, found in expected.items()}
     (shared,) = registry.shared_sources
-    spec = spec_of(shared, registry)
-    assert spec is not None
+    reader = reader_of(shared, registry)
+    assert reader is not None
     with open_warehouse(deployment) as warehouse:
-        found = count_shares(warehouse, shared, spec, DAY - timedelta(days=40), DAY + timedelta(days=40), 100)
+        found = count_shares(warehouse, shared, reader.spec, DAY - timedelta(days=40), DAY + timedelta(days=40), 100)
     assert {name: part.rows for name, part in found.parts.items()} == {n: len(r) for n, r in expected.items()}
     assert found.whole.rows == len(rows)
     assert found.adds_up
     cost = {n: sum((Decimal(str(row["cost"])) for row in r), Decimal()) for n, r in expected.items()}
     assert {name: part.cost for name, part in found.parts.items()} == cost
 
-    platform = Platform(deployment, registry)
+    publishes_its_own_rows(Platform(deployment, registry), expected)
+
+
+def publishes_its_own_rows(platform: Platform, expected: dict[str, list[dict[str, Any]]]) -> None:
     for tenant_id in ("rockets", "sky", "control"):
         (report,) = platform.run(tenant_id, [DAY], "gcp_cost_line_items").values()
         own = [row for row in expected[tenant_id] if local_day(row) == DAY]
@@ -155,6 +160,38 @@ def test_every_row_is_one_tenants_or_the_rests_and_the_sums_are_exact(
             f"SELECT COUNT(*) AS n, SUM(cost) AS cost FROM {tenant_id}.gcp_cost_line_items {where}"
         )
         assert published == {"n": len(own), "cost": sum((Decimal(str(row["cost"])) for row in own), Decimal())}
+
+
+@pytest.mark.peer
+def test_a_tenant_with_an_account_of_its_own_reads_its_rows_by_a_view(tmp_path: Path, peer: Peer) -> None:
+    account = "service_account: 'convergence-{tenant}@our-project.iam.gserviceaccount.com'\n"
+    settled = Settled(own_project=PROJECT, has_accounts=True)
+    registry = load(write(tmp_path, SHARES, ["rockets", "sky", "control"], account), settled=settled)
+    deployment = peer.settings(tmp_path / "home")
+    rows = loaded(deployment, registry, bills(tmp_path))
+    expected = {name: [row for row in rows if owner_of(row) == name] for name in ("rockets", "sky", "control")}
+    publishes_its_own_rows(Platform(deployment, registry), expected)
+    rockets = registry.tenants["rockets"]
+    step = rockets.pipelines[0].steps[0]
+    (query,) = queries_of(rockets, step, Window.local(DAY, DAY, rockets.timezone))
+    (view,) = shared_views(rockets, step.sources.values())
+    assert view.view.quoted in query.sql
+    assert view.source.quoted not in query.sql, "what it reads is the view alone"
+
+
+def test_another_share_or_column_is_read_by_another_view(tmp_path: Path) -> None:
+    def view(shares: dict[str, Any], *, has_accounts: bool = True) -> str | None:
+        account = "service_account: 'convergence-{tenant}@our-project.iam.gserviceaccount.com'\n"
+        settled = Settled(own_project="our-project", has_accounts=has_accounts)
+        sky = load(write(tmp_path, shares, ["sky"], account), settled=settled).tenants["sky"]
+        return next((str(found.view) for found in shared_views(sky, sky.sources)), None)
+
+    before = view(SHARES)
+    assert before is not None
+    assert before.startswith("_shared_sky.gcp_billing_export_resource_v1_0A1B2C_3D4E5F_6A7B8C__")
+    assert view(SHARES) == before
+    assert view(SHARES | {"sky": {"labels": {"env": "test"}}}) != before
+    assert view(SHARES, has_accounts=False) is None, "the embedded warehouse has no accounts to keep out"
 
 
 def test_a_tenant_that_has_no_share_is_refused_at_its_line(tmp_path: Path) -> None:

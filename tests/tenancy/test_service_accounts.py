@@ -1,6 +1,7 @@
 """As whom a tenant's statements run on BigQuery: the operator's word, and never another tenant's account."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -93,18 +94,27 @@ def test_no_two_tenants_have_one_account(tenants: Path, load: Load, edit: Edit) 
 
 def test_the_commands_allow_what_is_needed_and_no_more(tenants: Path, load: Load) -> None:
     say(tenants, f"service_account: '{PATTERN}'")
-    registry = load()
+    globex = replace(load().tenants["globex"], location="EU")
     account = "convergence-globex@our-project.iam.gserviceaccount.com"
+    query, to = (
+        "bq query --use_legacy_sql=false --project_id=our-project --location=EU",
+        f'TO "serviceAccount:{account}"',
+    )
     export = "globex_billing_export.gcp_billing_export_resource_v1_1B2C3D_4E5F6A_7B8C9D"
-    assert list(account_grants(registry.tenants["globex"], "our-project")) == [
+    assert [grant.command for grant in account_grants(globex, "our-project", "workers@p.iam.gserviceaccount.com")] == [
         "gcloud iam service-accounts create convergence-globex --project=our-project",
         f"gcloud iam service-accounts add-iam-policy-binding {account} "
-        "--member=serviceAccount:THE_ACCOUNT_OF_THE_PLATFORM --role=roles/iam.serviceAccountTokenCreator",
-        f"gcloud projects add-iam-policy-binding our-project --member=serviceAccount:{account} "
-        "--role=roles/bigquery.jobUser",
-        f"bq add-iam-policy-binding --member=serviceAccount:{account} --role=roles/bigquery.dataEditor our-project:globex",
-        f"bq add-iam-policy-binding --member=serviceAccount:{account} --role=roles/bigquery.dataEditor "
-        "our-project:_staging_globex",
-        f"bq add-iam-policy-binding --member=serviceAccount:{account} --role=roles/bigquery.dataViewer "
-        f"our-project:{export}",
+        "--member=serviceAccount:workers@p.iam.gserviceaccount.com --role=roles/iam.serviceAccountTokenCreator",
+        f"{query} 'GRANT `roles/bigquery.jobUser` ON PROJECT `our-project` {to}'",
+        f"{query} 'CREATE SCHEMA IF NOT EXISTS `our-project.globex`'",
+        f"{query} 'GRANT `roles/bigquery.dataEditor` ON SCHEMA `our-project.globex` {to}'",
+        f"{query} 'CREATE SCHEMA IF NOT EXISTS `our-project._staging_globex` OPTIONS(default_table_expiration_days=7)'",
+        f"{query} 'GRANT `roles/bigquery.dataEditor` ON SCHEMA `our-project._staging_globex` {to}'",
+        f"{query} 'GRANT `roles/bigquery.dataViewer` ON TABLE `our-project.{export}` {to}'",
     ]
+
+
+def test_the_operator_puts_the_platforms_account_in_where_it_is_not_known(tenants: Path, load: Load) -> None:
+    say(tenants, f"service_account: '{PATTERN}'")
+    commands = [grant.command for grant in account_grants(load().tenants["globex"], "our-project")]
+    assert "--member=serviceAccount:THE_ACCOUNT_OF_THE_PLATFORM" in commands[1]

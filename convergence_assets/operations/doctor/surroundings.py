@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from convergence_assets import dagster_compat
 from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.assets.translation import shared_views
 from convergence_assets.control.errors import ControlError
 from convergence_assets.operations.doctor.examine import Finding, Setup, broken
 from convergence_assets.settings import Settings, SettingsError
@@ -22,6 +23,7 @@ from convergence_assets.warehouse.schema import Dataset, Query
 _JOB = Job("doctor", {"pipeline": "doctor", "asset": "doctor"}, timeout_seconds=10.0)
 _TENANTS_ASKED = 50
 _GIGABYTES_COUNTED = 10
+_GRANTS = "`convergence tenants onboard {} --apply-grants` gives what it needs"
 _ROLES = "roles/bigquery.jobUser and roles/bigquery.dataEditor in the project, roles/bigquery.dataViewer on the sources"
 
 
@@ -130,7 +132,15 @@ def _of_account(settings: Settings, tenant: Tenant, other: Tenant | None) -> Fin
             warehouse.read(Query("SELECT 1 AS one"), _JOB)
         except WarehouseError as error:
             seen = f"{tenant.tenant_id}: {account} cannot be used: {error}"
-            return Finding(name, "broken", seen, f"convergence tenants onboard {tenant.tenant_id} shows its grants")
+            return Finding(name, "broken", seen, _GRANTS.format(tenant.tenant_id))
+        for view in shared_views(tenant, tenant.sources):
+            try:
+                warehouse.dry_run(Query(f"SELECT * FROM {view.view.quoted}"))
+            except NotFound:
+                continue  # the first run makes it
+            except WarehouseError as error:
+                seen = f"{tenant.tenant_id}: {account} cannot read its rows of {view.source}: {error}"
+                return Finding(name, "broken", seen, _GRANTS.format(tenant.tenant_id))
         if other is None:
             return None
         try:
@@ -147,17 +157,19 @@ def _of_account(settings: Settings, tenant: Tenant, other: Tenant | None) -> Fin
 
 def shared_sources(setup: Setup) -> Iterator[Finding]:
     """Whether the parts of every shared source make the whole, in the partitions of the last three days."""
-    from convergence_assets.assets.share_counts import count_shares, spec_of
+    from convergence_assets.assets.share_counts import count_shares, reader_of
 
     name, registry, today = "shared sources", setup.registry, setup.now().date()
-    read = [(shared, spec) for shared in registry.shared_sources if (spec := spec_of(shared, registry))]
+    read = [(shared, reader) for shared in registry.shared_sources if (reader := reader_of(shared, registry))]
     if not read:
         yield Finding(name, "ok", "no tenant reads one")
         return
     with open_warehouse(setup.settings) as warehouse:
-        for shared, spec in read:
+        for shared, reader in read:
             try:
-                found = count_shares(warehouse, shared, spec, today - timedelta(days=3), today, _GIGABYTES_COUNTED)
+                found = count_shares(
+                    warehouse, shared, reader.spec, today - timedelta(days=3), today, _GIGABYTES_COUNTED
+                )
             except WarehouseError as error:
                 yield Finding(name, "warning", f"{shared.table} cannot be counted: {error}", error.remedy)
                 continue

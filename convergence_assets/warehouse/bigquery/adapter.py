@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from convergence_assets.warehouse.bigquery import past, publishing, tables
 from convergence_assets.warehouse.bigquery.administration import Administration
 from convergence_assets.warehouse.bigquery.connection import Connection
+from convergence_assets.warehouse.bigquery.granting import Granting
 from convergence_assets.warehouse.bigquery.jobs import RETRY_BUDGET_SECONDS, Jobs
 from convergence_assets.warehouse.bigquery.merging import merge_statement
 from convergence_assets.warehouse.bigquery.output import check_output
@@ -84,8 +85,32 @@ class BigQueryWarehouse:
     ) -> None:
         self._client.close()  # type: ignore[no-untyped-call]
 
+    @property
+    def project(self) -> str:
+        """That of tables and datasets which name none."""
+        return str(self._client.project)
+
     def ensure_table(self, table: TableRef, schema: TableSchema) -> SchemaChange:
         return self._administration.ensure(table, schema)
+
+    @property
+    def credentials(self) -> Any:
+        """What its requests are sent with."""
+        return self._client._credentials
+
+    @property
+    def account(self) -> str | None:
+        """The service account that it runs as, None for a person's credentials."""
+        return self._jobs.principal
+
+    @property
+    def granting(self) -> Granting:
+        """Who may read what."""
+        return Granting(self._connection, self._administration)
+
+    def ensure_view(self, view: TableRef, sql: str) -> bool:
+        """Make the view, and its dataset; says whether this did. One that is there is left as it is."""
+        return self._administration.ensure_view(view, sql)
 
     def stage_query(self, target: TableRef, schema: TableSchema, queries: Sequence[Query], job: Job) -> Staged:
         for query in {q.sql: q for q in queries}.values():

@@ -11,7 +11,7 @@ from convergence_assets.warehouse.bigquery.labels import MANAGED
 from convergence_assets.warehouse.changes import added_columns
 from convergence_assets.warehouse.errors import NotFound
 from convergence_assets.warehouse.interface import SchemaChange
-from convergence_assets.warehouse.schema import STAGING_PREFIX, Dataset, TableRef, TableSchema
+from convergence_assets.warehouse.schema import SHARED_PREFIX, STAGING_PREFIX, Dataset, TableRef, TableSchema
 
 if TYPE_CHECKING:
     from google.cloud import bigquery
@@ -55,6 +55,21 @@ class Administration:
             self.make_dataset(Dataset.of(table), expires=expires)
             created = self.connection.jobs.call(lambda retry: create(retry=retry))
         return cast("bigquery.Table", created)
+
+    def ensure_view(self, view: TableRef, sql: str) -> bool:
+        """Says whether this made it; one that is there is left as it is."""
+        from google.cloud import bigquery
+
+        try:
+            self.table(view)
+        except NotFound:
+            made = bigquery.Table(self.connection.reference(view))
+            made.view_query = sql
+            made.labels = dict(MANAGED)
+            self.make_dataset(Dataset.of(view), expires=False)
+            self.connection.jobs.call(lambda retry: self._client.create_table(made, exists_ok=True, retry=retry))
+            return True
+        return False
 
     def make_dataset(self, dataset: Dataset, *, expires: bool) -> None:
         """Where there is none; tables of one that `expires` go after `STAGING_KEPT_DAYS`."""
@@ -114,6 +129,8 @@ class Administration:
         return True
 
     def drop_staging(self, dataset: Dataset) -> int:
+        views = replace(dataset, name=SHARED_PREFIX + dataset.name)
+        self._delete(views, with_tables=True)
         staging = replace(dataset, name=STAGING_PREFIX + dataset.name)
         try:
             tables_there = len(self.table_names(staging))
