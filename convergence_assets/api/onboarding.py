@@ -22,7 +22,6 @@ from convergence_assets.operations.onboarding import (
     plan,
 )
 from convergence_assets.tenancy.folder import UnreadableFolder
-from convergence_assets.tenancy.grants import in_one_line
 from convergence_assets.tenancy.onboarding_files import ReadOnlyPlace
 from convergence_assets.warehouse.errors import WarehouseError
 
@@ -84,7 +83,7 @@ def _onboarded(here: Deployment, operator: Operator, said: WantedTenant) -> Onbo
 
 def _lines(planned: Onboarding) -> str:
     lines = planned.lines
-    return f"write {in_one_line(lines.grant)} into {lines.file.shown}, " if lines else ""
+    return f"{lines.by_hand}, " if lines else ""
 
 
 def _made(here: Deployment, operator: Operator, said: WantedTenant, planned: Onboarding) -> Onboarded:

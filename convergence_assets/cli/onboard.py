@@ -330,7 +330,7 @@ class _Showing:
     def handed_out(self, planned: "Onboarding", why: str) -> None:
         file, again = planned.file.shown, "commit the file there, then the same command again makes the tables"
         if planned.lines:
-            again = f"write {in_one_line(planned.lines.grant)} into {planned.lines.file.shown}, {again}"
+            again = f"{planned.lines.by_hand}, {again}"
         self._said |= {"file": file, "content": planned.content.decode(), "next": [again]}
         self._complain(f"{file}: {why}. Nothing was changed. Next: {again}.")
         if not self._as_json:

@@ -69,6 +69,11 @@ class OperatorLines:
     before: bytes
     after: bytes
 
+    @property
+    def by_hand(self) -> str:
+        """What a person does where the file cannot be written from here."""
+        return f"write {in_one_line(self.grant)} into {self.file.shown}"
+
 
 @dataclass(frozen=True)
 class Onboarding:

@@ -91,6 +91,18 @@ def fixed_part(pattern: str) -> str:
     return "/".join(segments[:fixed]) or ("/" if pattern.startswith("/") else "")
 
 
+def one_spelling(place: str) -> str:
+    """A place the same however it is written: a container of Azure's with its storage account, which is that of the
+    environment where the path names none."""
+    scheme, _, path = place.partition("://")
+    if scheme != "abfs":
+        return place
+    container, slash, rest = path.partition("/")
+    container, _, host = container.partition("@")
+    account = host.partition(".")[0] or os.environ.get("AZURE_STORAGE_ACCOUNT_NAME", "")
+    return f"abfs://{container}@{account.lower()}{slash}{rest}"
+
+
 def is_within(place: str, folder: str) -> bool:
     """Whether a path is a folder or lies in it, by whole segments."""
     return place == folder or place.startswith(folder.rstrip("/") + "/")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from convergence_assets.pipelines.problems import Problem
-from convergence_assets.tenancy.file_places import FilePlaces, fixed_part
+from convergence_assets.tenancy.file_places import FilePlaces, fixed_part, one_spelling
 from convergence_assets.tenancy.foreign_sources import is_own
 from convergence_assets.tenancy.grants import refused_without
 from convergence_assets.tenancy.model import Tenant
@@ -43,10 +43,11 @@ def claims(tenant: Tenant, access: Access, own_project: str | None, shared: Coll
                 yield Claim("tables", place, name, source.declared)
     for step in (step for pipeline in tenant.pipelines for step in pipeline.steps):
         if step.path is not None and "://" in step.path and places.granted_folder(step.path) is None:
-            place = fixed_part(step.path)
+            name = fixed_part(step.path)
+            place = one_spelling(name)
             if place not in seen:
                 seen.add(place)
-                yield Claim("files", place, place, step.declared)
+                yield Claim("files", place, name, step.declared)
 
 
 @dataclass

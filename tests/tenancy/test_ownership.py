@@ -159,13 +159,17 @@ FOLDERS = [
     ("gs://bucket/bills/eu", "gs://bucket/bills", True),
     ("gs://bucket/bills", "gs://bucket/bills_eu", False),
     ("gs://bucket/bills", "s3://bucket/bills", False),
+    ("abfs://exports/bills", "abfs://exports@ouraccount.dfs.core.windows.net/bills/eu", True),
+    ("abfs://exports@one.dfs.core.windows.net/bills", "abfs://exports@one.blob.core.windows.net/bills", True),
+    ("abfs://exports@one.dfs.core.windows.net/bills", "abfs://exports/bills", False),
 ]
 
 
 @pytest.mark.parametrize(("first", "second", "one_place"), FOLDERS)
 def test_a_remote_folder_and_what_is_below_are_one_place_by_whole_segments(
-    settings: Settings, tenants: Path, first: str, second: str, one_place: bool
+    settings: Settings, tenants: Path, first: str, second: str, one_place: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "ouraccount")
     own = tenants / "initech" / "pipelines" / "total_cost" / "pipeline.yaml"
     pipeline = own.read_text().replace("{{ landing }}/licences", first)
     own.write_text(pipeline)
