@@ -8,7 +8,9 @@ import threading
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -17,6 +19,59 @@ from dagster._serdes import deserialize_value, serialize_value
 _SERVER_ID_SECONDS = 10
 _SERVERS_OVERLAP_SECONDS = 45.0
 """Less than the minute after which the daemon looks again, and more than one server's successor takes to be alone."""
+
+
+@dataclass(frozen=True)
+class CodeLocation:
+    """One location of a workspace file: `arguments` are those of `dagster code-server start`, None where its server
+    runs elsewhere, at `socket` or `host` and `port`."""
+
+    name: str
+    arguments: tuple[str, ...] | None = None
+    host: str | None = None
+    port: int | None = None
+    socket: str | None = None
+
+    def as_server(self) -> dict[str, Any]:
+        """As a workspace file names a server."""
+        said = {"location_name": self.name, "host": self.host, "port": self.port, "socket": self.socket}
+        return {"grpc_server": {name: value for name, value in said.items() if value is not None}}
+
+    def why_silent(self, seconds: float) -> str | None:
+        """Why the server gives no answer within some seconds; None where it does."""
+        from dagster._core.errors import DagsterUserCodeUnreachableError
+        from dagster._grpc.client import DagsterGrpcClient
+
+        client = DagsterGrpcClient(port=self.port, socket=self.socket, host=self.host or "localhost")
+        try:
+            client.get_server_id(timeout=max(1, round(seconds)))
+        except DagsterUserCodeUnreachableError as error:
+            return " ".join(str(error.__cause__ or error).split())[:300]
+        return None
+
+    def reload(self, seconds: float) -> None:
+        """Have its code loaded anew; raises `DagsterUserCodeUnreachableError`."""
+        from dagster._grpc.client import DagsterGrpcClient
+
+        client = DagsterGrpcClient(port=self.port, socket=self.socket, host=self.host or "localhost")
+        client.reload_code(timeout=round(seconds))
+
+
+def code_locations(workspace: Path) -> list[CodeLocation]:
+    """Those of a workspace file; raises what Dagster raises for one that is wrong."""
+    from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, ManagedGrpcPythonEnvCodeLocationOrigin
+    from dagster._core.workspace.load_target import WorkspaceFileTarget
+
+    found = []
+    for origin in WorkspaceFileTarget([str(workspace)]).create_origins():
+        if isinstance(origin, ManagedGrpcPythonEnvCodeLocationOrigin):
+            arguments = tuple(origin.loadable_target_origin.get_cli_args())
+            found.append(CodeLocation(origin.location_name, arguments))
+        elif isinstance(origin, GrpcServerCodeLocationOrigin):
+            found.append(
+                CodeLocation(origin.location_name, None, origin.host, origin.port or None, origin.socket or None)
+            )
+    return found
 
 
 def is_code_server() -> bool:

@@ -57,7 +57,8 @@ class Settings:
     names a control store other than the default one; `landing_folder` is where tenants' files arrive (None: `landing/`
     beside `tenants`); `only_tenants` are the tenants to load (None: all); `shard` is
     the part of them that this code location has assets of; `dagster_url` and `runbook_url` are where the Dagster UI
-    and docs/RUNBOOK.md can be opened, for the links of alerts; `admin_key` opens the API's admin routes (None: nothing
+    and docs/RUNBOOK.md can be opened, for the links of alerts, `workspace` the file that names the code servers, which
+    are asked whether they live; `admin_key` opens the API's admin routes (None: nothing
     does), `metrics_token` opens /metrics alone, `api_port` is where it is served, `api_per_minute` and `api_per_hour`
     how many requests a tenant may send, `redis_url` where they are counted (None: in its own memory).
     """
@@ -75,6 +76,7 @@ class Settings:
     shard: Shard = Shard()
     dagster_url: str | None = None
     runbook_url: str | None = None
+    workspace: Path | None = None
     admin_key: str | None = field(default=None, repr=False)
     metrics_token: str | None = field(default=None, repr=False)
     api_port: int = 8080
@@ -102,6 +104,7 @@ class Settings:
             shard=_shard(environ.get("CONVERGENCE_SHARD")),
             dagster_url=environ.get("CONVERGENCE_DAGSTER_URL") or None,
             runbook_url=environ.get("CONVERGENCE_RUNBOOK_URL") or None,
+            workspace=_folder(environ.get("CONVERGENCE_WORKSPACE")),
             admin_key=environ.get("CONVERGENCE_ADMIN_KEY") or None,
             metrics_token=environ.get("CONVERGENCE_METRICS_TOKEN") or None,
             api_port=_port(environ.get("API_PORT")),

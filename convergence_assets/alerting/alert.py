@@ -8,8 +8,8 @@ Severity = Literal["critical", "warning", "info"]
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 Kind = Literal[
     "run_failed", "run_canceled", "run_stuck", "quality_failed", "quality_degraded", "no_data", "partition_late",
-    "config_rejected", "ledger_lag", "daemon_dead", "automation_failing", "delivery_failing", "warehouse_unavailable",
-    "quota_near", "late_data_unasked", "shares_wrong",
+    "config_rejected", "ledger_lag", "daemon_dead", "location_dead", "automation_failing", "delivery_failing",
+    "warehouse_unavailable", "quota_near", "late_data_unasked", "shares_wrong",
 ]  # fmt: skip
 
 

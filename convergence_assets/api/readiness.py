@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import dagster as dg
 import sqlalchemy as sa
@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from convergence_assets import dagster_compat
 from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.control.store import ControlStore
-from convergence_assets.operations.automation import DAEMONS, HEARTBEAT_WITHIN
+from convergence_assets.operations import automation, code_servers
+from convergence_assets.operations.automation import DAEMONS, HEARTBEAT_WITHIN, TICK_WITHIN
 from convergence_assets.settings import Settings
 from convergence_assets.warehouse.schema import Query
 
@@ -22,8 +23,6 @@ KEPT_SECONDS = 5.0
 WAREHOUSE_KEPT_SECONDS = 60.0
 PART_SECONDS = 4.0
 """So long a part may take to answer; Kubernetes' probes are given up soon after."""
-LOCATION_WITHIN = timedelta(minutes=5)
-CATCH_UP = "catch_up"
 _log = logging.getLogger(__name__)
 
 
@@ -86,16 +85,17 @@ class Readiness:
         return Part(True, f"{len(DAEMONS)} alive")
 
     def _code_location(self) -> Part:
-        """Sensors tick only where their code location is loaded."""
-        found = next((a for a in dagster_compat.automations(self._instance, 1) if a.name == CATCH_UP), None)
-        if found is None or found.last_tick_at is None:
-            return Part(
-                False, f"the sensor {CATCH_UP} has never ticked: the code location was not loaded, or it is off"
-            )
-        if self._store.now() - found.last_tick_at > LOCATION_WITHIN:
-            said = f"the sensor {CATCH_UP} has not ticked since {found.last_tick_at:%Y-%m-%dT%H:%M:%SZ}"
-            return Part(False, f"{said}: the code location is not loaded, or it is off")
-        return Part(True, f"loaded, last tick {found.last_tick_at:%Y-%m-%dT%H:%M:%SZ}")
+        """Its server answers, where its address is known; and sensors tick, which they do where it is loaded."""
+        for location, why in code_servers.silent(code_servers.servers(self._settings)):
+            _log.error("code location %s does not answer: %s", location.name, why)
+            return Part(False, f"the server of {location.name} does not answer; the log has the details")
+        last = automation.last_tick_at(self._instance)
+        if last is None:
+            return Part(False, "no sensor has ever ticked: the code location was not loaded, or all are off")
+        if self._store.now() - last > TICK_WITHIN:
+            said = f"no sensor has ticked since {last:%Y-%m-%dT%H:%M:%SZ}"
+            return Part(False, f"{said}: the code location is not loaded, or all are off")
+        return Part(True, f"loaded, last tick {last:%Y-%m-%dT%H:%M:%SZ}")
 
     def _warehouse(self) -> Part:
         said = f"{self._settings.warehouse} ({self._settings.warehouse_reason})"

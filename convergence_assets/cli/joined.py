@@ -11,7 +11,7 @@ from rich.text import Text
 from convergence_assets.logs.lines import as_text, wrapped
 from convergence_assets.settings import log_format
 
-_COLOURS = {"dagster": "cyan", "api": "magenta", "up": "bold"}
+_COLOURS = {"code": "green", "daemon": "cyan", "webserver": "blue", "api": "magenta", "up": "bold"}
 
 
 class Joined:
@@ -37,7 +37,9 @@ class Joined:
             sys.stdout.flush()
         else:
             shown = fields["message"] if fields.get("severity") == "DEFAULT" else as_text(fields, colours=True)
-            self._console.print(Text(f"{part:8}", _COLOURS[part]), Text.from_ansi(str(shown)), sep="")
+            self._console.print(
+                Text(f"{part:10}", _COLOURS[part.partition(" ")[0]]), Text.from_ansi(str(shown)), sep=""
+            )
 
 
 def _fields(part: str, line: str) -> Mapping[str, Any]:

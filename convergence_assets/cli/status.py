@@ -31,7 +31,7 @@ def status(
 ) -> None:
     """Whether the platform works, open alerts, and of each pipeline its last run and last published day.
 
-    Exit code 1 where the daemon is dead or a critical alert is open.
+    Exit code 1 where the daemon or the code location is dead or a critical alert is open.
 
     Example: convergence status acme
     """
@@ -61,15 +61,17 @@ def status(
         shown = ", ".join(f"{n} {severity}" for severity, n in sorted(alerts.items())) or "none"
         console.print(f"open alerts: {shown}" + ("; `convergence alerts list` shows them" if alerts else ""))
         print_table(_table(explained, last))
-    raise typer.Exit(1 if alerts["critical"] or platform["daemon"].startswith("dead") else 0)
+    dead = any(platform[part].startswith("dead") for part in ("daemon", "code location"))
+    raise typer.Exit(1 if alerts["critical"] or dead else 0)
 
 
 def _platform(watching: "Watching", instance: "dg.DagsterInstance") -> dict[str, str]:
     from convergence_assets.ledger.write import lag
-    from convergence_assets.operations.automation import dead_daemons, failing
+    from convergence_assets.operations.automation import dead_daemons, failing, silent_locations
 
     now = watching.store.now()
     dead = list(dead_daemons(instance, now))
+    silent = [] if dead else list(silent_locations(instance, watching.servers(), now))
     broken = [alert.table or "" for alert in failing(instance, now)]
     with watching.store.read() as connection:
         behind = lag(connection, now, watching.tenants).seconds
@@ -79,6 +81,11 @@ def _platform(watching: "Watching", instance: "dg.DagsterInstance") -> dict[str,
         "warehouse": f"{settings.warehouse} ({settings.warehouse_reason})",
         "control store": watching.store.shown,
         "daemon": f"dead: {dead[0].happened}" if dead else "alive",
+        "code location": f"dead: {silent[0].happened}"
+        if silent
+        else "not asked: the daemon is dead"
+        if dead
+        else "alive",
         "sensors and schedules": f"failing: {', '.join(broken)}" if broken else idle or "working",
         "ledger": f"{behind:.0f} s behind",
         "rejected tenants": ", ".join(watching.registry.rejected) or "none",

@@ -3,14 +3,14 @@
 import os
 import signal
 import socket
-import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +19,9 @@ import typer
 
 from convergence_assets.cli.instance import dagster_home, open_instance
 from convergence_assets.cli.joined import Joined
+from convergence_assets.dagster_locations import CodeLocation, code_locations
+from convergence_assets.operations.code_servers import write_workspace
+from convergence_assets.operations.supervisor import Supervised, Supervisor
 from convergence_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -26,15 +29,9 @@ if TYPE_CHECKING:
 
 SECONDS_TO_END = 8.0
 """Of the ten in which everything has ended."""
+SECONDS_FOR_CODE = 120.0
+"""So long daemon and webserver wait for the code to be loaded; they would try again, but not at once."""
 _WORKSPACE = "workspace.yaml"
-
-
-@dataclass
-class _Part:
-    """A process of the platform, the leader of a session of its own; its lines are shown with its name."""
-
-    name: str
-    process: "subprocess.Popen[str]"
 
 
 def up(
@@ -45,6 +42,8 @@ def up(
     host: Annotated[str, typer.Option(help="The address that both listen on")] = "127.0.0.1",
 ) -> None:
     """Run the platform here: Dagster's UI, its daemon and code server, and the HTTP service. Ctrl-C ends all of it.
+
+    What ends by itself is started again, and all of it is ended where one of them keeps ending (exit code 1).
 
     Their logs are shown together: as text on a terminal, else, or with CONVERGENCE_LOG_FORMAT=json, as JSON lines.
 
@@ -65,20 +64,51 @@ def up(
     environ = dict(os.environ) | own
     environ.setdefault("CONVERGENCE_DAGSTER_URL", f"http://{host}:{port}")
     joined = Joined()
-    parts: list[_Part] = []
-    with _ending_on_signals() as asked:
+    with _ending_on_signals() as asked, tempfile.TemporaryDirectory(prefix="convergence-up-") as sockets:
+        parts = _parts(settings, environ, host, port, api_port, Path(sockets))
+        supervisor = Supervisor(parts, joined.say, joined.follow)
         try:
-            words = ["dev", "-w", _WORKSPACE, "-h", host, "-p", str(port), "--log-format", "json"]
-            parts.append(_start("dagster", [str(_beside("dagster")), *words], environ, joined))
-            words = ["serve", "--host", host, "--port", str(api_port)]
-            parts.append(_start("api", [str(_beside("convergence")), *words], environ, joined))
             joined.say(f"Dagster UI: http://{host}:{port}   HTTP service: http://{host}:{api_port}/docs")
-            ended = _first_to_end(parts, asked)
+            given_up = supervisor.watch(asked)
         finally:
-            _end(parts, settings)
-    if ended is not None:
-        joined.say(f"{ended.name} ended by itself (exit code {ended.process.returncode}); the rest was ended too")
+            _end(supervisor, settings)
+    if given_up:
+        joined.say(f"{given_up}; the rest was ended too. Its last lines are above")
         raise typer.Exit(1)
+
+
+def _parts(
+    settings: Settings, environ: Mapping[str, str], host: str, port: int, api_port: int, sockets: Path
+) -> list[Supervised]:
+    """The code servers, then the others, of which daemon and webserver ask them for what they run and show."""
+    dagster, convergence = str(_beside("dagster")), str(_beside("convergence"))
+    locations: list[CodeLocation] = []
+    servers: list[Supervised] = []
+    for number, location in enumerate(code_locations(Path(_WORKSPACE))):
+        if location.arguments is None:
+            locations.append(location)
+            continue
+        served = replace(location, arguments=None, socket=str(sockets / f"{number}.sock"))
+        words = ["code-server", "start", "--socket", str(served.socket), "--location-name", location.name]
+        # The address stays while the process behind it does not: daemon and webserver go on with whoever answers there.
+        command = [dagster, *words, "--log-format", "json", "--inject-env-vars-from-instance", *location.arguments]
+        name = "code" if number == 0 else f"code {number + 1}"
+        servers.append(Supervised(name, command, environ, child="api grpc"))
+        locations.append(served)
+    workspace = ["-w", str(write_workspace(settings, locations)), "--log-format", "json"]
+    daemon = [str(_beside("dagster-daemon")), "run", *workspace]
+    webserver = [str(_beside("dagster-webserver")), "-h", host, "-p", str(port), *workspace]
+    until = time.monotonic() + SECONDS_FOR_CODE
+
+    def code_answers() -> bool:  # what cannot be loaded is shown in the UI
+        return time.monotonic() > until or not any(location.why_silent(1.0) for location in locations)
+
+    return [
+        *servers,
+        Supervised("daemon", daemon, environ, signal.SIGINT, may_start=code_answers),
+        Supervised("webserver", webserver, environ, signal.SIGINT, may_start=code_answers),
+        Supervised("api", [convergence, "serve", "--host", host, "--port", str(api_port)], environ),
+    ]  # fmt: skip
 
 
 def _prepare(settings: Settings) -> None:
@@ -108,21 +138,6 @@ def _beside(name: str) -> Path:
     return Path(sys.executable).with_name(name)
 
 
-def _start(name: str, words: Sequence[str], environ: Mapping[str, str], joined: Joined) -> _Part:
-    process = subprocess.Popen(
-        words, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
-        start_new_session=True, preexec_fn=_listen_to_interrupts,
-    )  # fmt: skip
-    assert process.stdout is not None
-    threading.Thread(target=joined.follow, args=(name, process.stdout), daemon=True).start()
-    return _Part(name, process)
-
-
-def _listen_to_interrupts() -> None:
-    # Where this command itself ignores them (a shell's background job), its children would too.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 class _ending_on_signals:
     """An event that Ctrl-C and SIGTERM set; a second one ends this command at once."""
 
@@ -141,36 +156,25 @@ class _ending_on_signals:
         self._asked.set()
 
 
-def _first_to_end(parts: Sequence[_Part], asked: threading.Event) -> _Part | None:
-    """The part that ended by itself; None where somebody asked for the end."""
-    while not asked.wait(0.2):
-        for part in parts:
-            if part.process.poll() is not None:
-                return part
-    return None
-
-
-def _end(parts: Sequence[_Part], settings: Settings) -> None:
+def _end(supervisor: Supervisor, settings: Settings) -> None:
     """All processes of the platform on this host, runs' workers too: no process and no lock is left."""
     import psutil
 
     deadline = time.monotonic() + SECONDS_TO_END
-    family: list[psutil.Process] = []
-    for part in parts:
-        with suppress(psutil.NoSuchProcess):
-            own = psutil.Process(part.process.pid)
-            family += [own, *own.children(recursive=True)]
+    family = supervisor.family()
+    parts = [(part, part.process) for part in supervisor.parts if part.process is not None]
+    for part, process in parts:
         with suppress(ProcessLookupError):
-            part.process.send_signal(signal.SIGINT if part.name == "dagster" else signal.SIGTERM)
+            process.send_signal(part.stopped_by)
     with ThreadPoolExecutor(8) as ending:
         for _ in ending.map(lambda owner: _end_worker(owner, deadline), _workers(settings)):
             pass
     _, alive = psutil.wait_procs(family, timeout=max(0.0, deadline - time.monotonic()))
-    for process in alive:
+    for left in alive:
         with suppress(psutil.NoSuchProcess):
-            process.kill()
-    for part in parts:
-        part.process.wait()
+            left.kill()
+    for _, process in parts:
+        process.wait()
 
 
 def _workers(settings: Settings) -> "Iterator[Owner]":

@@ -16,15 +16,22 @@ _log = logging.getLogger(__name__)
 
 
 def watch(
-    once: Annotated[bool, typer.Option("--once", help="One look, for cron; exit code 1 for a dead daemon")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="One look, for cron; exit code 1 for a dead daemon or location")
+    ] = False,
     every: Annotated[float, typer.Option(min=1, help="Seconds between two looks")] = 30,
+    reload: Annotated[
+        bool, typer.Option("--reload", help="Have a code location that does not answer load its code anew")
+    ] = False,
 ) -> None:
-    """Look after the daemon, its sensors and schedules from outside; raise, send and resolve alerts as they do.
+    """Look after the daemon, its code location, sensors and schedules from outside; raise, send and resolve alerts as
+    they do.
 
     Run it beside the daemon and not in it: a container of its own, a systemd unit, or cron with --once.
 
     Example: convergence watch --every 30
     """
+    from convergence_assets.operations import code_servers
     from convergence_assets.operations.watching import Watching
 
     settings = Settings.from_env()
@@ -35,6 +42,10 @@ def watch(
             watching = Watching.of(load_tenants(settings), settings)
             said, lives = watching.guard(instance, BUDGET_SECONDS)
             _log.log(logging.INFO if lives else logging.ERROR, "%s", said)
+            if reload:
+                silent = [location for location, _ in code_servers.silent(watching.servers())]
+                for done in code_servers.reload(silent):
+                    _log.warning("%s", done)
             if once:
                 raise typer.Exit(0 if lives else 1)
             time.sleep(every)

@@ -1,7 +1,7 @@
 """What asks, follows and alerts, watched itself: daemons without a heartbeat, sensors and schedules that fail or fall
 silent."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
 import dagster as dg
@@ -9,6 +9,8 @@ import dagster as dg
 from convergence_assets import dagster_compat
 from convergence_assets.alerting.alert import Alert
 from convergence_assets.dagster_compat import Automation
+from convergence_assets.dagster_locations import CodeLocation
+from convergence_assets.operations import code_servers
 
 FAILURES = 3
 """So many ticks in a row that failed are an alert."""
@@ -17,6 +19,8 @@ SILENT_INTERVALS = 10
 SILENT_AT_LEAST = timedelta(minutes=5)
 HEARTBEAT_WITHIN = timedelta(minutes=3)
 """A daemon writes one every 30 seconds, and Dagster itself waits five minutes."""
+TICK_WITHIN = timedelta(seconds=60)
+"""Four sensors tick every 15 or 30 seconds."""
 DAEMONS = ("SENSOR", "SCHEDULER", "QUEUED_RUN_COORDINATOR")
 
 
@@ -29,6 +33,36 @@ def failing(instance: dg.DagsterInstance, now: datetime) -> Iterator[Alert]:
             limit = max(found.interval * SILENT_INTERVALS, SILENT_AT_LEAST)
             if now - found.last_tick_at > limit:
                 yield _failing(found, f"no tick since {found.last_tick_at:%Y-%m-%d %H:%M} UTC")
+
+
+def last_tick_at(instance: dg.DagsterInstance) -> datetime | None:
+    """When any sensor ticked last; None where none ever did."""
+    ticks = (a.last_tick_at for a in dagster_compat.automations(instance, 1) if a.what == "sensor")
+    return max((tick for tick in ticks if tick is not None), default=None)
+
+
+def silent_locations(instance: dg.DagsterInstance, locations: Iterable[CodeLocation], now: datetime) -> Iterator[Alert]:
+    """One alert a code location whose server does not answer; else one where the daemon lives and no sensor ticks."""
+    silent = list(code_servers.silent(locations))
+    for location, why in silent:
+        yield _silent(location.name, f"The server of code location {location.name} does not answer: {why}.")
+    last, beat = last_tick_at(instance), dagster_compat.daemon_heartbeats(instance).get("SENSOR")
+    if not silent and last is not None and beat is not None and min(now, beat) - last > TICK_WITHIN:
+        yield _silent("", f"No sensor has ticked since {last:%Y-%m-%d %H:%M:%S} UTC; the daemon itself lives.")
+
+
+def _silent(name: str, happened: str) -> Alert:
+    return Alert(
+        kind="location_dead",
+        severity="critical",
+        title="The code location does not work",
+        happened=happened,
+        done="Nothing is asked for, watched or followed meanwhile; runs that were launched go on.",
+        next_step="Reload it in the Dagster UI (Deployment, Reload), or start its server again.",
+        runbook="code-location-dead",
+        table=name,
+        cause="location",
+    )
 
 
 def _failing(found: Automation, happened: str) -> Alert:

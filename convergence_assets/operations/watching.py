@@ -15,9 +15,10 @@ from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.control.incidents import resolve
 from convergence_assets.control.remediations import Remediations, Rung
 from convergence_assets.control.store import ControlStore
+from convergence_assets.dagster_locations import CodeLocation
 from convergence_assets.ledger.follow import Follower
 from convergence_assets.ledger.write import lag, write
-from convergence_assets.operations import automation, standing
+from convergence_assets.operations import automation, code_servers, standing
 from convergence_assets.operations.ladder import Case, Ladder
 from convergence_assets.operations.routing import routes_of
 from convergence_assets.operations.sources import Sources
@@ -32,6 +33,7 @@ STANDING: tuple[Kind, ...] = ("partition_late", "config_rejected", "ledger_lag",
 """What is looked for in each tick, and over once it is not found."""
 _OF_THE_WAREHOUSE: tuple[Kind, ...] = ("warehouse_unavailable",)
 _OF_THE_DAEMON: tuple[Kind, ...] = ("daemon_dead",)
+_OF_LOCATIONS: tuple[Kind, ...] = ("location_dead",)
 _OF_AUTOMATION: tuple[Kind, ...] = ("automation_failing",)
 _LOOKING = "standing"
 
@@ -111,18 +113,27 @@ class Watching:
         return self._tell(seconds)
 
     def guard(self, instance: dg.DagsterInstance, seconds: float) -> tuple[str, bool]:
-        """From outside the daemon: look whether it and its sensors live, and tell; what was done, and whether it lives.
+        """From outside the daemon: look whether it, its code location and its sensors live, and tell; what was done,
+        and whether daemon and location live.
 
         What follows from tenants' files is left to the sensor, whose code location may have read other ones.
         """
         now = self.store.now()
         dead = list(automation.dead_daemons(instance, now))
         failing = list(automation.failing(instance, now))
+        # Without a daemon nothing ticks, whatever the location does.
+        silent = [] if dead else list(automation.silent_locations(instance, self.servers(), now))
         with self.store.write(_LOOKING) as connection:
             standing.hold(connection, _OF_THE_DAEMON, dead, now)
+            standing.hold(connection, _OF_LOCATIONS, silent, now)
             standing.hold(connection, _OF_AUTOMATION, failing, now)
         said = self._tell(seconds)
-        return f"{dead[0].happened} {said}" if dead else said, not dead
+        wrong = [*dead, *silent]
+        return f"{wrong[0].happened} {said}" if wrong else said, not wrong
+
+    def servers(self) -> Sequence[CodeLocation]:
+        """The code servers whose address is known."""
+        return code_servers.servers(self.settings)
 
     def _tell(self, seconds: float) -> str:
         decided = decide(self.store, self.routes, self.links)
@@ -145,8 +156,9 @@ class Watching:
             ]
             standing.hold(connection, STANDING, alerts, now)
             standing.hold(connection, _OF_THE_WAREHOUSE, standing.warehouse_away(connection), now)
-            # A tick of a sensor is a sign of life of the daemon itself.
+            # A tick of a sensor is a sign of life of the daemon itself, and of the code location.
             standing.hold(connection, _OF_THE_DAEMON, (), now)
+            standing.hold(connection, _OF_LOCATIONS, (), now)
             for incident in standing.without_a_pipeline(connection, self.tenants):
                 resolve(connection, incident.fingerprint, "its pipeline is gone", now)
             for incident in standing.quota_has_room(connection, now):

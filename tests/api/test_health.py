@@ -43,7 +43,7 @@ def test_without_a_daemon_it_names_what_is_missing(fresh: Service) -> None:
     answer = fresh.client.get("/health/ready")
     assert (answer.status_code, answer.json()["not_ready"]) == (503, ["daemons", "code_location"])
     assert "QUEUED_RUN_COORDINATOR (never)" in answer.json()["parts"]["daemons"]["said"]
-    assert "has never ticked" in answer.json()["parts"]["code_location"]["said"]
+    assert "no sensor has ever ticked" in answer.json()["parts"]["code_location"]["said"]
 
 
 def test_a_daemon_that_fell_silent_and_a_location_that_is_not_loaded_are_named(
@@ -57,7 +57,7 @@ def test_a_daemon_that_fell_silent_and_a_location_that_is_not_loaded_are_named(
     said = fresh.client.get("/health/ready").json()
     assert said["not_ready"] == ["daemons", "code_location"]
     assert said["parts"]["daemons"]["said"].startswith("no heartbeat of SENSOR (last ")
-    assert "has not ticked since" in said["parts"]["code_location"]["said"]
+    assert "no sensor has ticked since" in said["parts"]["code_location"]["said"]
 
 
 def test_a_store_that_is_gone_is_named_and_its_place_is_not(working: Service, tmp_path: Path) -> None:

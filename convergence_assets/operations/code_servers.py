@@ -1,0 +1,69 @@
+"""Where this deployment's code servers are, and whether they answer: without one nothing is asked for or watched."""
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+
+from convergence_assets.dagster_locations import CodeLocation, code_locations
+from convergence_assets.process import Owner, is_gone, this_process
+from convergence_assets.settings import Settings
+
+ANSWER_SECONDS = 3.0
+RELOAD_SECONDS = 180.0
+_HERE = Path("workspace.yaml")
+
+
+def supervised_workspace(settings: Settings) -> Path:
+    """The workspace file of `convergence up`, whose servers listen on sockets."""
+    return settings.home / "up" / "workspace.yaml"
+
+
+def write_workspace(settings: Settings, locations: list[CodeLocation]) -> Path:
+    """Write it, as this process's."""
+    import yaml
+
+    file = supervised_workspace(settings)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(yaml.safe_dump({"load_from": [location.as_server() for location in locations]}))
+    _owner_file(file).write_text(json.dumps(asdict(this_process())))
+    return file
+
+
+def servers(settings: Settings) -> list[CodeLocation]:
+    """Those whose address is known: of the workspace file that is set, else of a running `convergence up`, else of
+    workspace.yaml here. Raises what Dagster raises for a file that is wrong."""
+    supervised = supervised_workspace(settings)
+    file = settings.workspace or (supervised if _runs(supervised) else _HERE)
+    found = code_locations(file) if settings.workspace or file.exists() else []
+    return [location for location in found if location.arguments is None]
+
+
+def silent(locations: Iterable[CodeLocation]) -> Iterator[tuple[CodeLocation, str]]:
+    """Those that do not answer, each with the reason."""
+    for location in locations:
+        if why := location.why_silent(ANSWER_SECONDS):
+            yield location, why
+
+
+def reload(locations: Iterable[CodeLocation]) -> Iterator[str]:
+    """Have each load its code anew; what was done, in words."""
+    from dagster._core.errors import DagsterUserCodeUnreachableError
+
+    for location in locations:
+        # Dagster 1.13 says so too where the new process is at work and the old one, which is dead, cannot be ended.
+        with suppress(DagsterUserCodeUnreachableError):
+            location.reload(RELOAD_SECONDS)
+        why = location.why_silent(ANSWER_SECONDS)
+        yield f"{location.name} could not be reloaded: {why}" if why else f"{location.name} was reloaded"
+
+
+def _owner_file(workspace: Path) -> Path:
+    return workspace.with_name("owner.json")
+
+
+def _runs(workspace: Path) -> bool:
+    with suppress(OSError, ValueError, TypeError):
+        return is_gone(Owner(**json.loads(_owner_file(workspace).read_text()))) is False
+    return False
