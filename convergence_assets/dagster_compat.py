@@ -165,6 +165,14 @@ def run_has_failed(instance: dg.DagsterInstance, run: dg.DagsterRun, message: st
     instance.report_run_failed(run, message)
 
 
+def run_was_interrupted(instance: dg.DagsterInstance, run: dg.DagsterRun, message: str) -> None:
+    """Bring a run whose process was ended by what it ran on to its end, as the process itself would have said."""
+    from dagster._core.events import JobFailureData, RunFailureReason
+
+    data = JobFailureData(error=None, failure_reason=RunFailureReason.UNEXPECTED_TERMINATION)
+    instance.report_run_failed(run, message, data)
+
+
 def cancel_queued(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
     """Take a run that waits out of the queue."""
     if run.status == dg.DagsterRunStatus.QUEUED:
@@ -250,6 +258,30 @@ def own_error(event: dg.DagsterEvent) -> OwnError | None:
     name, colon, said = error.message.partition(": ")
     own = said if colon and name.rsplit(".", 1)[-1] == error.cls_name else error.message
     return OwnError(own.strip(), tuple(names))
+
+
+INTERRUPTION = "DagsterExecutionInterruptedError"
+"""The error of a step, or of a run, whose process got a signal."""
+_FAILURE_REASON_TAG = "dagster/failure_reason"
+_INTERRUPTED = "UNEXPECTED_TERMINATION"
+
+
+def is_interrupted(run: dg.DagsterRun) -> bool:
+    """Whether a run's process was ended and nobody had asked for it, as far as the run itself says so."""
+    return run.status == dg.DagsterRunStatus.FAILURE and run.tags.get(_FAILURE_REASON_TAG) == _INTERRUPTED
+
+
+def was_interrupted(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """The same, also where a step's process was what was ended, and not where somebody had asked for its end."""
+    if run.status != dg.DagsterRunStatus.FAILURE:
+        return False
+    kinds = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_CANCELING}
+    records = instance.get_records_for_run(run.run_id, None, kinds, 50, ascending=True).records
+    events = [said for record in records if (said := record.event_log_entry.dagster_event)]
+    if any(said.event_type == dg.DagsterEventType.RUN_CANCELING for said in events):
+        return False
+    error = own_error(events[0]) if events else None
+    return is_interrupted(run) or (error is not None and INTERRUPTION in error.names)
 
 
 def last_event_at(

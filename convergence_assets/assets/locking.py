@@ -153,14 +153,16 @@ def locked(
 def outcome_of(instance: dg.DagsterInstance, run_id: str) -> "Outcome | None":
     """What became of a run. One that this instance does not know may be another instance's: None."""
     run = instance.get_run_by_id(run_id)
-    return outcome_of_run(run) if run else None
+    return outcome_of_run(instance, run) if run else None
 
 
-def outcome_of_run(run: dg.DagsterRun) -> "Outcome | None":
+def outcome_of_run(instance: dg.DagsterInstance, run: dg.DagsterRun) -> "Outcome | None":
     """What became of a run; None while it is not over."""
     if not run.is_finished:
         return None
-    return "succeeded" if run.status == dg.DagsterRunStatus.SUCCESS else "failed"
+    if run.status == dg.DagsterRunStatus.SUCCESS:
+        return "succeeded"
+    return "interrupted" if dagster_compat.was_interrupted(instance, run) else "failed"
 
 
 class _SignOfLife:

@@ -11,6 +11,8 @@ TRIGGER_TAG = "convergence/trigger"
 MANUAL = "manual"
 TRIGGERED_BY_TAG = "convergence/triggered_by"
 """Who asked for a run: of one over the API the key's id."""
+TERMINAL = "terminal"
+"""Who asked for a run of `convergence run`, which lives and ends with its terminal."""
 
 
 def run_tags(tenant_id: str, pipeline: str, first: date, last: date, trigger: str) -> dict[str, str]:

@@ -109,10 +109,10 @@ class Definitions:
         """Materialise every table of the pipeline, or those among `tables`, for [first, last] in one run, which holds
         its lock to the end; one that `run_id` holds already is taken over."""
         from convergence_assets.assets.factory import asset_key
-        from convergence_assets.assets.tags import partition_key, run_tags
+        from convergence_assets.assets.tags import TERMINAL, TRIGGERED_BY_TAG, partition_key, run_tags
         from convergence_assets.control.holding import release_run
 
-        tags = run_tags(tenant.tenant_id, pipeline.name, first, last, trigger)
+        tags = run_tags(tenant.tenant_id, pipeline.name, first, last, trigger) | {TRIGGERED_BY_TAG: TERMINAL}
         run_id = run_id or str(uuid.uuid4())
         keys = [asset_key(tenant, pipeline, s.table) for s in pipeline.steps if tables is None or s.table in tables]
         try:

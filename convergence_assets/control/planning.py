@@ -40,7 +40,8 @@ class Outstanding:
     """A day that is due and not published as it should be.
 
     `wake_at` is when it is looked at again, None where something else has to happen first; `data_version` is the newest
-    publication that it is to be made from, or that it replaces; `asked_by` is the API key of who asked for it.
+    publication that it is to be made from, or that it replaces; `asked_by` is the API key of who asked for it;
+    `interruptions` counts runs for it that their platform ended, which are no attempts.
     """
 
     tenant_id: str
@@ -53,6 +54,7 @@ class Outstanding:
     data_version: int = 0
     request_key: str | None = None
     asked_by: str | None = None
+    interruptions: int = 0
 
     @property
     def name(self) -> Name:
@@ -292,5 +294,5 @@ def _outstanding(connection: sa.Connection, wanted: sa.Select[Any]) -> Iterator[
     for row in connection.execute(wanted):
         yield Outstanding(
             row.tenant_id, row.pipeline, row.day, row.state, row.reason, row.wake_at, row.attempts, row.data_version,
-            row.request_key, row.asked_by,
+            row.request_key, row.asked_by, row.interruptions,
         )  # fmt: skip

@@ -12,7 +12,8 @@ from convergence_assets.control.locks import Claim, Locks
 from convergence_assets.control.store import ControlStore
 from convergence_assets.control.tables import requests as table
 
-Outcome = Literal["succeeded", "failed"]
+Outcome = Literal["succeeded", "failed", "interrupted"]
+"""A run that is interrupted was ended by what it ran on, a drained node or a stopped service, and by nobody's wish."""
 OutcomeOf = Callable[[str], Outcome | None]
 """What became of a run by its id; None while it is not over, or is not known."""
 
@@ -138,7 +139,7 @@ class Requests:
         outcomes: dict[str, Outcome] = {key: of(run_id) or "failed" for key, run_id in unknown.items()}
         with self._store.write() as connection:
             settle(connection, outcomes)
-        return "failed" in outcomes.values()
+        return any(outcome != "succeeded" for outcome in outcomes.values())
 
 
 def ask(
@@ -160,16 +161,18 @@ def ask(
     connection.execute(sa.insert(table), row)
 
 
-def request_key(claim: Claim, version: int, attempt: int) -> str:
+def request_key(claim: Claim, version: int, attempt: int, interruptions: int = 0) -> str:
     """What the planner calls a request; no two of its requests share one."""
-    return f"{claim.tenant_id}/{claim.pipeline}/{claim.partition}/v{version}/a{attempt}"
+    again = f"i{interruptions}" if interruptions else ""
+    return f"{claim.tenant_id}/{claim.pipeline}/{claim.partition}/v{version}/a{attempt}{again}"
 
 
 def attempts_at(connection: sa.Connection, claim: Claim, version: int) -> int:
     """The number of the last attempt that the planner asked for; 0 where it never did."""
     prefix = request_key(claim, version, 0).removesuffix("0")
     wanted = sa.select(table.c.request_key).where(table.c.request_key.startswith(prefix, autoescape=True))
-    return max((int(found.removeprefix(prefix)) for found in connection.scalars(wanted)), default=0)
+    attempts = (found.removeprefix(prefix).partition("i")[0] for found in connection.scalars(wanted))
+    return max(map(int, attempts), default=0)
 
 
 def ask_again(connection: sa.Connection, key: str, now: datetime) -> None:
@@ -185,8 +188,8 @@ def settle(connection: sa.Connection, outcomes: Mapping[str, Outcome]) -> None:
 
 
 def used(connection: sa.Connection, quotas: Collection[Quota], now: datetime) -> Mapping[str, Used]:
-    """What the tenants have used of their plans: runs that are not known to have failed, by the time they were asked
-    for. One query a timezone."""
+    """What the tenants have used of their plans: runs that are not known to have failed or been interrupted, by the
+    time they were asked for. One query a timezone."""
     found = {quota.tenant_id: Used() for quota in quotas}
     for timezone in {quota.timezone for quota in quotas}:
         here = [quota for quota in quotas if quota.timezone == timezone]
@@ -195,7 +198,7 @@ def used(connection: sa.Connection, quotas: Collection[Quota], now: datetime) ->
         counted = counted.where(
             table.c.tenant_id.in_([quota.tenant_id for quota in here]),
             table.c.requested_at >= here[0].month(now)[0],
-            sa.or_(table.c.outcome.is_(None), table.c.outcome != "failed"),
+            sa.or_(table.c.outcome.is_(None), table.c.outcome == "succeeded"),
         )
         for row in connection.execute(counted.group_by(table.c.tenant_id)):
             found[row.tenant_id] = Used(int(row.daily), row.monthly)

@@ -97,6 +97,14 @@ def latest(connection: sa.Connection, tenant_id: str, pipeline: str) -> IndexedR
     return found[0] if found else None
 
 
+def ended_by(connection: sa.Connection, run: IndexedRun, error_class: str, since: datetime) -> int:
+    """How many runs of the same pipeline and days, this one among them, ended with an error class since a moment."""
+    own = {"tenant_id": run.tenant_id, "pipeline": run.pipeline, "first_day": run.first, "last_day": run.last}
+    same = (runs.c[name] == value for name, value in own.items())
+    wanted = sa.select(sa.func.count()).where(*same, runs.c.error_class == error_class, runs.c.created_at >= since)
+    return int(connection.execute(wanted).scalar_one())
+
+
 def page(connection: sa.Connection, asked: Asked, limit: int = 100, after: str | None = None) -> Page:
     """Runs that fit, the newest first; `after` is an earlier page's `next`. Raises ValueError for another `after`."""
     wanted = sa.select(runs)

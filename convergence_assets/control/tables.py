@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 # The newest file of migrations/versions; a store at this revision is opened without importing alembic.
-HEAD = "0010"
+HEAD = "0011"
 
 # Dagster keeps an `alembic_version` of its own in the same Postgres: every name here begins alike.
 VERSION_TABLE = "convergence_schema_version"
@@ -124,6 +124,7 @@ partitions = sa.Table(
     sa.Column("data_version", sa.BigInteger, nullable=False),
     sa.Column("request_key", sa.Text),
     sa.Column("asked_by", sa.Text),
+    sa.Column("interruptions", sa.Integer, nullable=False, server_default=sa.text("0")),
     sa.Index("convergence_partitions_by_wake", "wake_at"),
 )
 

@@ -14,7 +14,7 @@ from convergence_assets.control.ledger_rows import LedgerRow
 from convergence_assets.control.runs import IndexedRun
 from convergence_assets.ledger.facts import ChecksFailed, Fact, FailedCheck, Published, QuotaRefused, RunEnded
 from convergence_assets.ledger.rows import LONGEST_MESSAGE, Event, jobs_of, log_row, plain, result_rows
-from convergence_assets.ledger.seeing import Name, table_of
+from convergence_assets.ledger.seeing import INTERRUPTED, Name, table_of
 from convergence_assets.redaction import redacted
 from convergence_assets.warehouse.errors import ERROR_CLASSES
 
@@ -23,6 +23,9 @@ REMEDIATION = "convergence remediation:"
 """How the message of an engine event begins that tells what was done about a stuck run."""
 OF_SEVERAL_TENANTS = "the run, which was of several tenants, did not succeed; nothing of this one failed"
 OF_A_QUOTA = ("quota_exceeded", "rate_limited")
+_UNEXPECTED, _NOT_BEGUN = "unexpected_termination", "run_worker_restart"
+_ASKED = "somebody asked for its end"
+_INTERRUPTION = "its process was ended by what it ran on, and nobody had asked for that"
 _CLASSES = {kind.__name__: name for name, kind in ERROR_CLASSES.items()} | {"ControlError": "control_store"}
 
 
@@ -42,7 +45,8 @@ class Memory:
 
     `steps` are the assets of step keys; `since` the moments at which steps began; `first_errors` the class and message
     of the first failed attempt of steps that are tried again; `failures` the first step that failed of each pipeline,
-    as table, class and message; `ending` what Dagster said of the run's end; `told` the status that was told.
+    as table, class and message; `ending` what Dagster said of the run's end, `asked_to_end` whether somebody wanted
+    it; `told` the status that was told.
     """
 
     steps: dict[str, list[str]] = field(default_factory=dict)
@@ -51,6 +55,7 @@ class Memory:
     tables: dict[str, Table] = field(default_factory=dict)
     failures: dict[str, list[str]] = field(default_factory=dict)
     ending: list[str] | None = None
+    asked_to_end: bool = False
     told: str | None = None
 
     @classmethod
@@ -95,6 +100,8 @@ class Understanding:
 
     def end(self, moment: datetime) -> None:
         """Tell that the run is over, once for each status that it ends in."""
+        if self._was_interrupted():
+            self.parts = {name: replace(part, status="canceled") for name, part in self.parts.items()}
         status = next(iter(self.parts.values())).status
         if self.memory.told == status:
             return
@@ -102,10 +109,27 @@ class Understanding:
         for table_name in list(self.memory.tables):
             self._tell_of_table(table_name, moment)
         for name, part in self.parts.items():
-            table, *error = self._failure(name, part) if status != "succeeded" else [None, None, None]
-            ended = replace(part, error_class=error[0], error_message=error[1])
+            table, error_class, message = self._why(name, part)
+            ended = replace(part, error_class=error_class, error_message=message)
             self.parts[name] = ended
-            self.facts.append((moment, RunEnded(ended, table, error[0], error[1])))
+            self.facts.append((moment, RunEnded(ended, table, error_class, message)))
+
+    def _why(self, name: Name, part: IndexedRun) -> list[str | None]:
+        if part.status == "succeeded":
+            return [None, None, None]
+        if part.status == "canceled" and self._was_interrupted():
+            # A run that began after somebody had asked for its end says that nobody had (dagster 1.13).
+            return [None, "canceled", _ASKED] if self.memory.asked_to_end else [None, INTERRUPTED, _INTERRUPTION]
+        return self._failure(name, part)
+
+    def _was_interrupted(self) -> bool:
+        """Whether a signal ended the run: its own end says so, or the first error of a step."""
+        status = next(iter(self.parts.values())).dagster_status
+        # A run whose end was asked for before it began is not let begin (dagster 1.13).
+        reasons = {_UNEXPECTED, _NOT_BEGUN} if self.memory.asked_to_end else {_UNEXPECTED}
+        own = self.memory.ending is not None and self.memory.ending[0] in reasons
+        errors = {failure[1] for failure in self.memory.failures.values()}
+        return status == "FAILURE" and (own or errors == {dagster_compat.INTERRUPTION})
 
     def _failure(self, name: Name, part: IndexedRun) -> list[str | None]:
         """Table, class and message of what ended the run, of the pipeline itself before the tenant's others."""
@@ -143,6 +167,9 @@ class Understanding:
                 for part in self.parts.values():
                     event = Event(part, None, said, number, moment)
                     self.rows.append(log_row(event, "remediation", told, level="WARNING", suffix=part.pipeline))
+            return
+        if said.event_type == Kind.RUN_CANCELING:
+            self.memory.asked_to_end = True
             return
         error = dagster_compat.own_error(said)
         reason = getattr(said.event_specific_data, "failure_reason", None)
@@ -288,7 +315,7 @@ def _failure_metadata(said: dg.DagsterEvent) -> dict[str, Any]:
     return {name: plain(value) for name, value in (found.metadata if found else {}).items()}
 
 
-_OF_RUN = frozenset({Kind.ENGINE_EVENT, Kind.RUN_FAILURE, Kind.RUN_CANCELED})
+_OF_RUN = frozenset({Kind.ENGINE_EVENT, Kind.RUN_FAILURE, Kind.RUN_CANCELING, Kind.RUN_CANCELED})
 _OF_STEP: Mapping[Kind, Callable[[Understanding, Event], None]] = {
     Kind.STEP_START: Understanding._began,
     Kind.STEP_RESTARTED: Understanding._began,

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 
 import dagster as dg
 
+from convergence_assets import dagster_compat
 from convergence_assets.assets.tags import CONFIG_VERSION_TAG, TRIGGER_TAG, TRIGGERED_BY_TAG
 from convergence_assets.control.runs import IndexedRun, RunStatus
 from convergence_assets.tenancy.model import Tenant
@@ -23,6 +24,8 @@ STATUSES: Mapping[str, RunStatus] = {
     "CANCELED": "canceled",
 }
 """Dagster's words for them; a run of any other status is running."""
+INTERRUPTED = "interrupted"
+"""The error class of a run that was ended by what it ran on: it is canceled, and has not failed."""
 _TENANT = re.compile(r"[a-z][a-z0-9_]{2,49}")
 _PARTITION = "dagster/partition"
 _RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
@@ -104,6 +107,7 @@ def as_of(part: IndexedRun, record: dg.RunRecord) -> IndexedRun:
     """The row with the run's present status and moments. `updated_at` comes from them and not from a clock, so that an
     index that is built again is the same."""
     dagster_status = record.dagster_run.status.value
+    status = "canceled" if dagster_compat.is_interrupted(record.dagster_run) else status_of(dagster_status)
     started, ended = _moment(record.start_time), _moment(record.end_time)
     if not has_ended(dagster_status):
         ended = None
@@ -111,7 +115,7 @@ def as_of(part: IndexedRun, record: dg.RunRecord) -> IndexedRun:
         ended = _aware(record.update_timestamp)
     return replace(
         part,
-        status=status_of(dagster_status),
+        status=status,
         dagster_status=dagster_status,
         started_at=started,
         ended_at=ended,

@@ -24,6 +24,7 @@ from pathlib import Path
 
 FIRST_CLIENT_WITHIN_SECONDS = 60
 _GO = b"g"
+_ENDS = (signal.SIGTERM, signal.SIGINT)
 
 
 class _Client:
@@ -105,11 +106,16 @@ class _Server:
     def _fork(self, client: _Client, asked: dict) -> dict:  # type: ignore[type-arg]
         begins, go = os.pipe()
         stdout = client.descriptors.pop() if client.descriptors else None
-        process = os.fork()
-        if process == 0:
-            os.close(go)
-            self._leave()
-            _work(begins, stdout, **asked)
+        # A signal that comes while the worker is made waits until it can be told of.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
+        try:
+            process = os.fork()
+            if process == 0:
+                os.close(go)
+                self._leave()
+                _work(begins, stdout, **asked)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDS)
         os.close(begins)
         if stdout is not None:
             os.close(stdout)
@@ -162,6 +168,7 @@ def _work(
     """The worker: `python -m argv[0] argv[1:]`, in a session of its own."""
     status = 1
     try:
+        _listen(to_dagster=argv[0] == "dagster")
         if os.read(begins, 1) != _GO:
             os._exit(0)
         os.close(begins)
@@ -177,9 +184,6 @@ def _work(
         os.close(out)
         if stdout is not None:
             os.close(stdout)
-        # A daemon that a script started in the background ignores both, and so would all that it starts.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         gc.enable()
         runpy.run_module(argv[0], run_name="__main__", alter_sys=True)
         status = 0
@@ -196,6 +200,21 @@ def _work(
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(status)
+
+
+def _listen(*, to_dagster: bool) -> None:
+    """To signals again. Until Dagster listens itself, a request to end is noted where it looks: the run then says that
+    it was interrupted, and its days are asked for again. A process that just ended would leave a run that never does.
+    """
+    # A daemon that a script started in the background ignores both, and so would all that it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if to_dagster:
+        from dagster._utils import interrupts
+
+        for sign in _ENDS:
+            signal.signal(sign, lambda *_: interrupts._received_interrupt.update(received=True))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDS)
 
 
 def _started(process: int) -> str:

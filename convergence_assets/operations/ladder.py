@@ -22,6 +22,7 @@ from convergence_assets.control.remediations import Part, Remediations, Rung, ke
 from convergence_assets.control.store import ControlStore
 from convergence_assets.control.workers import Workers
 from convergence_assets.ledger.meaning import REMEDIATION
+from convergence_assets.ledger.seeing import INTERRUPTED
 from convergence_assets.operations.ending import Ended, end_in_background
 from convergence_assets.operations.stuck import Stuck
 from convergence_assets.process import is_gone
@@ -43,6 +44,7 @@ COUNTED_FOR = timedelta(hours=24)
 """Within so long `request_again` counts."""
 AT_ONCE = 8
 
+_ENDED = ("dead", INTERRUPTED)
 _QUEUED = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED)
 _log = logging.getLogger(__name__)
 
@@ -76,10 +78,11 @@ class Ladder:
         with self._store.write(key(case.run_id)) as connection:
             if not self._remediations.begin(connection, case.run_id, "alerted", case.kind, case.parts[0]):
                 return case
-            # The run's row before its incident, as the follower locks them.
-            runs.mark_stuck(connection, case.run_id, case.kind, self._store.now())
-            for part in sorted(case.parts, key=_fingerprint):
-                raise_alert(connection, _alert(case, part, stuck.sentence), self._store.now())
+            if case.kind != INTERRUPTED:  # nobody has to do anything: its days are asked for again
+                # The run's row before its incident, as the follower locks them.
+                runs.mark_stuck(connection, case.run_id, case.kind, self._store.now())
+                for part in sorted(case.parts, key=_fingerprint):
+                    raise_alert(connection, _alert(case, part, stuck.sentence), self._store.now())
             self._remediations.done(connection, case.run_id, "alerted", stuck.sentence)
         self._tell(case, f"found stuck ({case.kind}): {stuck.sentence}")
         return case
@@ -139,7 +142,7 @@ class Ladder:
         if self._run(case) is None:
             return True
         worker = Workers(self._store).find(case.run_id)
-        if case.kind == "dead" or (worker and is_gone(worker.owner)):
+        if case.kind in _ENDED or (worker and is_gone(worker.owner)):
             return True
         return self._store.now() - taken["terminated"].begun_at > FORCED_AFTER
 
@@ -186,7 +189,7 @@ class Ladder:
             return "taken out of the queue"
         worker = Workers(self._store).find(case.run_id)
         gone = is_gone(worker.owner) if worker else None
-        if case.kind == "dead" or gone:
+        if case.kind in _ENDED or gone:
             return "its process had ended"
         if run.status != dg.DagsterRunStatus.CANCELING:
             dagster_compat.run_is_canceling(self._instance, run)
@@ -213,6 +216,10 @@ class Ladder:
         if run is None:
             ended = self._instance.get_run_by_id(case.run_id)
             return f"not needed: it ended as {ended.status.value}" if ended else "not needed: it was deleted"
+        if case.kind == INTERRUPTED:
+            said = "Interrupted: its pod was deleted, evicted or preempted."
+            dagster_compat.run_was_interrupted(self._instance, run, said)
+            return "said that it was interrupted"
         dagster_compat.run_has_failed(self._instance, run, f"Stuck ({case.kind}): brought to its end from outside.")
         return "brought to the state FAILURE from outside"
 
@@ -226,6 +233,8 @@ class Ladder:
         ended = self._instance.get_run_by_id(case.run_id)
         if ended is not None and ended.status == dg.DagsterRunStatus.SUCCESS:
             return "not asked for again: it succeeded"
+        if case.kind == INTERRUPTED:
+            return "its days are asked for at once, as of every interrupted run"
         return "; ".join(self._request_part_again(case, part) for part in case.parts)
 
     def _request_part_again(self, case: Case, part: Part) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import sqlalchemy as sa
 
@@ -12,18 +12,24 @@ from convergence_assets.assets.locking import DAY_NOT_OVER
 from convergence_assets.assets.materialize import QUALITY_FAILED
 from convergence_assets.assets.no_data import NO_DATA
 from convergence_assets.assets.structure import NOT_EMPTY
+from convergence_assets.assets.tags import TERMINAL
 from convergence_assets.assets.window import days_of
 from convergence_assets.control import planning, publications, runs
 from convergence_assets.control.incidents import Incident, open_incidents, raise_alert, resolve
 from convergence_assets.control.remediations import kind_of
 from convergence_assets.control.runs import IndexedRun
+from convergence_assets.control.store import ControlStore
 from convergence_assets.ledger.facts import ChecksFailed, Fact, FailedCheck, Published, QuotaRefused, RunEnded
+from convergence_assets.ledger.seeing import INTERRUPTED
 from convergence_assets.operations.no_data import is_late, no_data_alert
+from convergence_assets.scheduling.again import ask_for_interrupted
+from convergence_assets.scheduling.planner import INTERRUPTIONS
 from convergence_assets.tenancy.model import Tenant
 from convergence_assets.warehouse.errors import ERROR_CLASSES, NotFound
 
 OF_A_PARTITION = ("run_failed", "run_canceled", "run_stuck", "quality_failed", "quality_degraded", "no_data")
 """Alerts that end when their partition is published as it should be."""
+_INTERRUPTIONS_COUNTED = timedelta(days=7)
 PATIENCE = 3
 """So many attempts a failure that may pass by itself is a warning; from then on it is critical."""
 
@@ -36,8 +42,9 @@ _PASSING = frozenset({"control_store", "over_limit", "lock_lost"})
 class Sources:
     """Raises and resolves incidents from facts, within the follower's transaction."""
 
-    def __init__(self, tenants: Mapping[str, Tenant]) -> None:
+    def __init__(self, tenants: Mapping[str, Tenant], store: ControlStore) -> None:
         self._tenants = tenants
+        self._store = store
 
     def observe(self, connection: sa.Connection, facts: Sequence[Fact]) -> None:
         """Every fact is observed once; a condition that has ended meanwhile is resolved in the same transaction, and
@@ -46,6 +53,9 @@ class Sources:
         # In one order everywhere, so that no two transactions wait for each other.
         for alert, moment in sorted(raised, key=lambda r: r[0].fingerprint):
             raise_alert(connection, alert, moment)
+        for fact in facts:
+            if isinstance(fact, RunEnded) and fact.error_class == INTERRUPTED:
+                self._ask_again(connection, fact.run)
         for name in sorted({(fact.run.tenant_id, fact.run.pipeline) for fact in facts}):
             self.resolve_published(connection, *name)
 
@@ -60,6 +70,19 @@ class Sources:
             mended = self._mended(connection, incident)
             if mended:
                 resolve(connection, incident.fingerprint, *mended)
+
+    def _ask_again(self, connection: sa.Connection, run: IndexedRun) -> None:
+        """What the planner asked for it asks for again by itself; a person's run is to be published all the same."""
+        tenant = self._tenants.get(run.tenant_id)
+        pipeline = next((p for p in tenant.pipelines if p.name == run.pipeline), None) if tenant else None
+        if tenant is None or pipeline is None or run.first is None or run.last is None or run.triggered_by == TERMINAL:
+            return
+        if self._interruptions(connection, run) <= INTERRUPTIONS:
+            ask_for_interrupted(self._store, connection, tenant, pipeline, run.first, run.last, run.run_id)
+
+    @staticmethod
+    def _interruptions(connection: sa.Connection, run: IndexedRun) -> int:
+        return runs.ended_by(connection, run, INTERRUPTED, run.created_at - _INTERRUPTIONS_COUNTED)
 
     def _alerts(self, connection: sa.Connection, fact: Fact) -> Iterable[Alert]:
         match fact:
@@ -91,6 +114,19 @@ class Sources:
     def _ended(self, connection: sa.Connection, fact: RunEnded) -> Iterable[Alert]:
         run = fact.run
         if run.status == "succeeded" or fact.error_class in _HARMLESS:
+            return
+        if fact.error_class == INTERRUPTED:
+            count = self._interruptions(connection, run)
+            if count > INTERRUPTIONS:
+                yield _alert(
+                    run, "run_canceled", "warning", None, "run-canceled",
+                    title=f"Runs of {run.pipeline} are interrupted again and again",
+                    happened=f"Run {run.run_id} is the {count}th of these days within a week that was ended by what it "
+                    "ran on, and that nobody had asked for.",
+                    done=self._asked_again(connection, run),
+                    next_step="Look why its machine or pod is ended: drained nodes, preemption, memory.",
+                    cause=INTERRUPTED,
+                )  # fmt: skip
             return
         if kind_of(connection, run.run_id) is not None:  # its alert says so already
             return

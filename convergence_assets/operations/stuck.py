@@ -1,5 +1,6 @@
 """Which runs are stuck: what is known of each, held against its limits."""
 
+import logging
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,11 +14,12 @@ from convergence_assets.control.remediations import Part
 from convergence_assets.control.store import ControlStore
 from convergence_assets.control.workers import Worker, Workers
 from convergence_assets.ledger.seeing import parts, selected
+from convergence_assets.operations.kubernetes import ended_by_its_node
 from convergence_assets.process import is_gone
 from convergence_assets.tenancy.model import StuckLimits, Tenant
 
-StuckKind = Literal["queued", "starting", "over_duration", "no_progress", "canceling", "dead", "by_hand"]
-"""`by_hand`: within its limits, and ended because a person says so."""
+StuckKind = Literal["queued", "starting", "over_duration", "no_progress", "canceling", "dead", "interrupted", "by_hand"]
+"""`by_hand`: within its limits, and ended because a person says so; `interrupted`: dead, ended by what it ran on."""
 SILENT_AFTER = timedelta(minutes=3)
 """A process of another host is taken for dead where its locks have had no heartbeat for so long."""
 LONGEST_RANGE = timedelta(hours=24)
@@ -27,6 +29,7 @@ MOVED_LOOKED_AT = 200
 QUEUED_LOOKED_AT = 200
 """So many queued runs one look sees, the oldest; the others cannot be stuck for longer."""
 
+_log = logging.getLogger(__name__)
 _QUEUED = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED)
 _BEGUN = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
 
@@ -36,7 +39,8 @@ class Activity:
     """What is known of a run that is not over.
 
     `since` is when it came to its status; `moved_at` when a run of its tenants was last at work, began or ended (None:
-    none known); `gone` says of its process whether it has ended, as far as this host or its heartbeats can tell.
+    none known); `gone` says of its process whether it has ended, as far as this host or its heartbeats can tell, and
+    `interrupted` of one that has whether what it ran on ended it.
     """
 
     run_id: str
@@ -46,6 +50,7 @@ class Activity:
     last_event_at: datetime
     moved_at: datetime | None = None
     gone: bool = False
+    interrupted: bool = False
 
     @property
     def days(self) -> int:
@@ -72,6 +77,7 @@ class Stuck:
             "over_duration": f"it runs {for_long}",
             "no_progress": f"it has written no event {for_long}",
             "canceling": f"it was asked to end and has not {for_long}",
+            "interrupted": f"its pod was deleted, evicted or preempted, and the run has not ended ({for_long})",
             "dead": f"its process has ended and the run has not ({for_long})",
             "by_hand": f"it is {self.activity.status} {for_long}, within its limits",
         }[self.kind]
@@ -85,7 +91,7 @@ def judge(activity: Activity, limits: StuckLimits, now: datetime) -> Stuck | Non
         return Stuck(activity, kind, since, limit) if now - since > limit else None
 
     if activity.gone:
-        return Stuck(activity, "dead", activity.last_event_at, None)
+        return Stuck(activity, "interrupted" if activity.interrupted else "dead", activity.last_event_at, None)
     match activity.status:
         case "QUEUED" | "NOT_STARTED":
             return over("queued", max(activity.since, activity.moved_at or activity.since), limits.queued)
@@ -169,15 +175,16 @@ def _activities(
             yield Activity(run.run_id, run.status.value, own, created, created, moved_at)
             continue
         said = dagster_compat.last_event_at(instance, run.run_id) or created
+        own_locks = [lock for lock in locks if lock.run_id == run.run_id]
+        gone = _gone(instance, run, workers.get(run.run_id), own_locks, now)
         yield Activity(
             run_id=run.run_id,
             status=run.status.value,
             parts=own,
             since=_since(instance, record, rows[0].started_at) or created,
             last_event_at=said,
-            gone=_gone(
-                instance, run, workers.get(run.run_id), [lock for lock in locks if lock.run_id == run.run_id], now
-            ),
+            gone=gone,
+            interrupted=gone and run.status != dg.DagsterRunStatus.CANCELING and _was_interrupted(instance, run),
         )
 
 
@@ -211,6 +218,14 @@ def _gone(
         return gone
     silent = bool(locks) and all(now - lock.heartbeat_at > SILENT_AFTER for lock in locks)
     return healthy is False or silent
+
+
+def _was_interrupted(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    try:
+        return ended_by_its_node(instance, run)
+    except Exception:
+        _log.exception("run %s: why its pod has ended cannot be asked", run.run_id)
+        return False
 
 
 def _moved(

@@ -63,7 +63,9 @@ class Watching:
 
     def follow(self, instance: dg.DagsterInstance, seconds: float) -> str:
         """Bring index, incidents and ledger up to what Dagster says; what was done, in words."""
-        followed = Follower(self.store, instance, self.tenants, Sources(self.tenants).observe).follow(seconds / 2)
+        followed = Follower(self.store, instance, self.tenants, Sources(self.tenants, self.store).observe).follow(
+            seconds / 2
+        )
         opening = partial(open_warehouse, self.settings, budget_seconds=seconds / 2)
         at_once, rest = WRITING[self.settings.warehouse]
         written = write(self.store, opening, self.tenants, seconds / 2, at_once, rest)

@@ -2,6 +2,8 @@
 
 from datetime import date
 
+import sqlalchemy as sa
+
 from convergence_assets.assets.window import days_of
 from convergence_assets.control import planning, publications
 from convergence_assets.control.locks import Claim
@@ -39,4 +41,26 @@ def ask_again(
             by, tries = row.asked_by if row else None, max(tried, before, 1)
             again.append(Outstanding(*name, day, "due", said, store.now(), tries, version, asked_by=by))
         planning.write_outstanding(connection, again)
+    return [row.day for row in again]
+
+
+def ask_for_interrupted(
+    store: ControlStore, connection: sa.Connection, tenant: Tenant, pipeline: TenantPipeline, first: date, last: date,
+    run_id: str,
+) -> list[date]:  # fmt: skip
+    """Within a transaction: the days of [first, last] that an interrupted run did not publish whole and that the
+    planner does not know of, since a person asked for them; it asks for them at its next tick."""
+    tables, days = tables_of(tenant, pipeline), days_of(first, last)
+    name = (tenant.tenant_id, pipeline.name)
+    store.wait_for(connection, "planner")
+    found = publications.between(connection, tenant.tenant_id, tables.asked(), first, last)
+    known = {row.day for row in planning.outstanding(connection, *name, days)}
+    said = f"run {run_id} was interrupted"
+    again = []
+    for day in days:
+        if day not in known and not tables.are_by(run_id, day, found):
+            version = max((p.version for p in found.values() if p.day == day), default=0)
+            tried = attempts_at(connection, Claim(*name, day, day), version)
+            again.append(Outstanding(*name, day, "due", said, store.now(), tried, version, interruptions=1))
+    planning.write_outstanding(connection, again)
     return [row.day for row in again]

@@ -97,7 +97,7 @@ def look_up(instance: dg.DagsterInstance, asked: "Sequence[Request]") -> "Mappin
         own = [run for run in runs[request.key] if request.run_id in (None, run.run_id, run.root_run_id)]
         if own:  # the newest first
             run = next((run for run in own if not run.is_finished), own[0])
-            found[request.key] = Found(run.run_id, outcome_of_run(run))
+            found[request.key] = Found(run.run_id, outcome_of_run(instance, run))
     return found
 
 

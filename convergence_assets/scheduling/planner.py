@@ -23,6 +23,8 @@ REQUESTS_A_TICK = 50
 """So many runs one tick asks for at most: Dagster needs up to a second to make each."""
 RETRY_AFTER = tuple(timedelta(minutes=m) for m in (5, 15, 60, 180, 360, 720))
 """How long after each failed attempt a day is tried again; after the last it is given up."""
+INTERRUPTIONS = 3
+"""So often a day whose run was interrupted is asked for again at once; from then on an interruption is an attempt."""
 LOST_AFTER = timedelta(minutes=10)
 """A request for which there is no run after this time is handed out once more."""
 PAUSED_FOR = timedelta(minutes=10)
@@ -153,6 +155,9 @@ class _Tick:
         planning.write_outstanding(self._connection, again)
 
     def _failed(self, row: Outstanding, run: Found) -> Outstanding:
+        if run.outcome == "interrupted" and row.interruptions < INTERRUPTIONS:
+            reason, count = f"run {run.run_id} was interrupted", row.interruptions + 1
+            return replace(row, state="due", reason=reason, wake_at=self.now, interruptions=count, request_key=None)
         attempts = row.attempts + 1
         said = f"run {run.run_id} did not publish it"
         if attempts > len(RETRY_AFTER):
@@ -318,7 +323,7 @@ class _Tick:
         version = max(row.data_version for row in rows)
         attempt = max(row.attempts for row in rows) + 1
         claim = Claim(target.tenant_id, target.pipeline, first, last)
-        key = request_key(claim, version, attempt)
+        key = request_key(claim, version, attempt, max(row.interruptions for row in rows))
         launch = Launch(key, target, first, last, newest, rows[0].asked_by)
         ask(self._connection, key, claim, launch.trigger, self.now, asked_by=launch.asked_by)
         room.take(launch)

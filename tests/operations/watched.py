@@ -76,7 +76,7 @@ class Watched:
 
     def observe(self, *facts: Fact) -> None:
         with self.store.write("ledger") as connection:
-            Sources(self.tenants).observe(connection, facts)
+            Sources(self.tenants, self.store).observe(connection, facts)
 
     def open(self) -> list[tuple[str, str, str | None]]:
         """Kind, severity and partition of what is open."""
