@@ -16,12 +16,21 @@ SCHEMES = (
 )  # fmt: skip
 """Of the addresses that a tenant's alert route may have: what sends messages to a host, and nothing on this machine."""
 
-_READS_FILES = re.compile(r"[?&;]\s*(template|pgp\w*|wkd)\s*=", re.IGNORECASE)
+_READS_FILES = ("template", "pgp", "wkd")
+"""What such an option of Apprise's begins with."""
+_UNQUOTED = 5
+_NO_LETTER = re.compile(r"[^a-z0-9]+")
 
 
 def reads_files(address: str) -> bool:
-    """Whether an alert address makes Apprise read a file of this machine: a message's template, a key."""
-    return _READS_FILES.search(unquote(address)) is not None
+    """Whether an alert address makes Apprise read a file of this machine: a message's template, a key.
+
+    Apprise takes an option's name with signs and spaces around it too, and escaped more than once.
+    """
+    for _ in range(_UNQUOTED):
+        address = unquote(address)
+    keys = (part.partition("=")[0] for part in re.split(r"[?&;]", address)[1:])
+    return any(_NO_LETTER.sub("", key.lower()).startswith(_READS_FILES) for key in keys)
 
 
 _resolve = socket.getaddrinfo
@@ -112,9 +121,12 @@ def _refuse_private(host: str, text: str) -> None:
     inner = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None)
     if isinstance(address, ipaddress.IPv6Address) and address in _NAT64:
         inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    hidden = isinstance(address, ipaddress.IPv6Address) and any(address in network for network in _NOT_PUBLIC)
     for one in filter(None, (address, inner)):
-        if not one.is_global or one.is_multicast:
+        if hidden or not one.is_global or one.is_multicast:
             raise HostRefused(f"{host} has the address {one}, which is not public")
 
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+# Site-local, NAT64 of a network's own (RFC 8215), and IPv4 within IPv6 as it was first written: global to Python 3.11.
+_NOT_PUBLIC = tuple(map(ipaddress.IPv6Network, ("fec0::/10", "64:ff9b:1::/48", "::/96")))

@@ -1,6 +1,7 @@
 """Tenants to Dagster assets: one asset a tenant and step, one check an expectation."""
 
 import hashlib
+import logging
 import re
 import warnings
 from collections.abc import Iterator, Sequence
@@ -13,11 +14,13 @@ import dagster as dg
 from convergence_assets.assets.check_events import check_specs
 from convergence_assets.assets.materialize import StepRun, execute
 from convergence_assets.pipelines.models import BigQueryStep, ColumnSpec
+from convergence_assets.pipelines.problems import Problem
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import Rejection, Source, Step, Tenant, TenantPipeline, TenantRegistry
 
 # One run may cover up to this many partitions; beyond it Dagster makes several runs of a backfill.
 PARTITIONS_PER_RUN = 90
+_log = logging.getLogger(__name__)
 
 
 def build_assets(registry: TenantRegistry, settings: Settings) -> list[dg.AssetsDefinition | dg.AssetSpec]:
@@ -29,11 +32,39 @@ def build_assets(registry: TenantRegistry, settings: Settings) -> list[dg.Assets
         # a preview: tests hold all three.
         warnings.simplefilter("ignore", dg.BetaWarning)
         warnings.simplefilter("ignore", dg.PreviewWarning)
+        taken: dict[str, str] = {}
         for tenant in registry.tenants.values():
             if tenant.enabled:
-                assets += _tenant_assets(tenant, settings, sources)
+                assets += _set_aside_where_wrong(tenant, settings, sources, taken)
     assets += [_rejected(rejection) for rejection in registry.rejected.values()]
     return assets
+
+
+def _set_aside_where_wrong(
+    tenant: Tenant, settings: Settings, sources: set[dg.AssetKey], taken: dict[str, str]
+) -> list[dg.AssetsDefinition | dg.AssetSpec]:
+    """A tenant's assets; its mark alone where Dagster does not take them beside the others, which then live.
+
+    `taken` are the names that Dagster makes of keys, by tenant; two keys may have one.
+    """
+    seen = set(sources)
+    try:
+        own = list(_tenant_assets(tenant, settings, seen))
+    except Exception as error:
+        _log.exception("the assets of tenant %s cannot be made", tenant.tenant_id)
+        return [_rejected(_faulty(tenant, f"its assets cannot be made: {type(error).__name__}"))]
+    for asset in own:
+        name = asset.key.to_python_identifier()
+        other = taken.get(name, asset.key.to_user_string())
+        if other != asset.key.to_user_string():
+            return [_rejected(_faulty(tenant, f"{asset.key.to_user_string()} and {other} have one name in Dagster"))]
+    taken |= {asset.key.to_python_identifier(): asset.key.to_user_string() for asset in own}
+    sources |= seen
+    return own
+
+
+def _faulty(tenant: Tenant, message: str) -> Rejection:
+    return Rejection(tenant.tenant_id, (Problem(f"{tenant.tenant_id}/tenant.yaml", None, "", message),), None)
 
 
 def asset_key(tenant: Tenant, pipeline: TenantPipeline, table: str) -> dg.AssetKey:

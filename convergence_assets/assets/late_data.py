@@ -2,6 +2,7 @@
 
 from datetime import date
 
+from convergence_assets.assets.own_tables import refuse_others
 from convergence_assets.assets.translation import table_names, window_parameters
 from convergence_assets.assets.window import Window
 from convergence_assets.tenancy.model import Step, Tenant
@@ -18,5 +19,7 @@ def markers(warehouse: Warehouse, tenant: Tenant, step: Step, window: Window, jo
         return {}
     values = window_parameters(tenant, step, window.days, window.start, window.end)
     used = {name: value for name, value in values.items() if name in step.late_data.parameters}
-    found = warehouse.rows(Query(step.late_data.resolve(table_names(tenant, step)), used), job)
+    sql = step.late_data.resolve(table_names(tenant, step))
+    refuse_others(sql, tenant, step)
+    found = warehouse.rows(Query(sql, used), job)
     return {row["day"]: str(row["marker"]) for row in found if row["day"] in window.bounds}

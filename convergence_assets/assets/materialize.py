@@ -15,6 +15,7 @@ from convergence_assets.assets.late_data import markers
 from convergence_assets.assets.locking import Leave, locked
 from convergence_assets.assets.no_data import NO_DATA, has_no_data, why_no_data
 from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.assets.own_tables import refuse_others
 from convergence_assets.assets.queries import job_of, queries_of
 from convergence_assets.assets.shared_views import ensure_shared_views
 from convergence_assets.assets.source_columns import undeclared
@@ -158,6 +159,7 @@ class StepRun:
         def run_query(sql: str) -> "pa.Table":
             named = resolve_tables(sql.replace("{batch}", staged.table.quoted), table_names(self.tenant, self.step))
             values = window_parameters(self.tenant, self.step, window.days, window.start, window.end)
+            refuse_others(named, self.tenant, self.step, staged.table)
             return warehouse.read(Query(named, values), job)
 
         def read_frame(names: frozenset[str]) -> "pd.DataFrame":

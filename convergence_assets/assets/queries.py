@@ -2,6 +2,7 @@
 parameters.
 """
 
+from convergence_assets.assets.own_tables import refuse_others
 from convergence_assets.assets.translation import source_schema, table_names, table_schema, window_parameters
 from convergence_assets.assets.window import Window
 from convergence_assets.tenancy.model import Step, Tenant, TenantPipeline
@@ -29,7 +30,10 @@ def job_of(
 
 
 def queries_of(tenant: Tenant, step: Step, window: Window) -> list[Query]:
-    """One query for the window, or one a day where the SQL binds `@partition_date`; none for a step of files."""
+    """One query for the window, or one a day where the SQL binds `@partition_date`; none for a step of files.
+
+    Raises `AccessDenied` where it would read what is not the step's.
+    """
     if step.sql is None:
         return []
     sql, used = step.sql.resolve(table_names(tenant, step)), step.sql.parameters
@@ -38,6 +42,7 @@ def queries_of(tenant: Tenant, step: Step, window: Window) -> list[Query]:
     for days in spans:
         values = window_parameters(tenant, step, days, window.bounds[days[0]][0], window.bounds[days[-1]][1])
         queries.append(Query(sql, {name: value for name, value in values.items() if name in used}))
+    refuse_others(sql, tenant, step)
     return queries
 
 

@@ -22,7 +22,7 @@ from convergence_assets.pipelines.sql_names import (
     table_references,
     unread_names,
 )
-from convergence_assets.pipelines.sql_size import oversize
+from convergence_assets.pipelines.sql_size import MOST_TABLES, oversize
 from convergence_assets.pipelines.templating import FILTER_NAMES, OutOfBounds, rendered
 
 RUN_PARAMETERS = frozenset({
@@ -178,12 +178,15 @@ def _compiled(file: str, text: str, lines: tuple[int, ...]) -> CompiledSql:
             lines[min(table.line, len(lines)) - 1],
             table.name,
             "tables are written bare",
-            "a step's table, or a source's name",
+            "a step's table, or a source's name; UNNEST(t.items) AS item for an array",
         )
         for table in qualified_tables(tree)
     ]
     if qualified:
         raise TemplateError(tuple(qualified))
+    if (count := sum(1 for _ in tree.find_all(exp.Table))) > MOST_TABLES:
+        message = f"{count} tables are read in one statement"
+        raise TemplateError((Problem(file, lines[0] if lines else 1, "", message, f"at most {MOST_TABLES}"),))
     parameters = frozenset(p.name for p in tree.find_all(exp.Parameter))
     references = table_references(text, tree)
     return CompiledSql(

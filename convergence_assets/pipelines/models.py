@@ -116,7 +116,7 @@ class SourceSpec(Model):
         description="Jinja over the parameters: dataset.table or project.dataset.table, or a parameter of type `tables`"
     )
     description: str = ""
-    partition_column: str | None = None
+    partition_column: ColumnName | None = None
     ingestion_time_from: str | None = Field(
         None, description="The TIMESTAMP whose day fills the partition column where the engine has no ingestion time"
     )

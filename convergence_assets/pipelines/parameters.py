@@ -10,7 +10,7 @@ from convergence_assets.pipelines.models import ParameterSpec
 
 BoundValue = str | int | Decimal | bool | date
 
-TABLE = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*\.)?[A-Za-z_][A-Za-z0-9_]*\.[A-Za-z_][A-Za-z0-9_$-]*")
+TABLE = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*\.)?[A-Za-z_][A-Za-z0-9_]*\.[A-Za-z_][A-Za-z0-9_-]*")
 """`dataset.table` or `project.dataset.table`."""
 
 BETWEEN_TABLES = ", "

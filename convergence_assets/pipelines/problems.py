@@ -9,6 +9,7 @@ from rapidfuzz import fuzz, process
 
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*://)[^\s'\"]+")
 _NEAR = 60.0
+_LISTED = 40
 
 
 @dataclass(frozen=True, order=True)
@@ -52,4 +53,6 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 def listing(names: Iterable[str]) -> str:
     """`one of a, b, c`, or `nothing` where there are none."""
     known = sorted(names)
-    return f"one of {', '.join(known)}" if known else "nothing here"
+    shown = ", ".join(known[:_LISTED])
+    more = f" and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
+    return f"one of {shown}{more}" if known else "nothing here"

@@ -33,12 +33,12 @@ class ColumnName:
 
 
 def table_references(text: str, tree: exp.Expr) -> tuple[TableReference, ...]:
-    """The bare names that are no CTE and no array of another table, in the text's order."""
+    """The bare names that are no CTE, in the text's order."""
     found = []
     for table in tree.find_all(exp.Table):
         if table.db or not isinstance(table.this, exp.Identifier) or "start" not in table.this.meta:
             continue
-        if _is_a_cte(table) or table.name in _names_beside(table):
+        if _is_a_cte(table):
             continue
         start, end = table.this.meta["start"], table.this.meta["end"] + 1
         if text[start - 1 : start] == "`":
@@ -48,10 +48,10 @@ def table_references(text: str, tree: exp.Expr) -> tuple[TableReference, ...]:
 
 
 def qualified_tables(tree: exp.Expr) -> Iterator[ColumnName]:
-    """Tables written with their dataset, which hides them from the tenant's graph and from its sources."""
+    """What is read under a name with a dot: a table with its dataset, which hides it from the tenant's graph and from
+    its sources, or an array as `FROM t, t.items`. Whether it is the one or the other each engine decides by itself."""
     for table in tree.find_all(exp.Table):
-        first = table.catalog or table.db
-        if first and first not in _names_beside(table) and not _is_a_cte(table, first):
+        if table.db:
             yield ColumnName(".".join(p.name for p in table.parts), _line(table))
 
 
@@ -108,9 +108,9 @@ def _line(node: exp.Expr) -> int:
     return next((n.meta["line"] for n in node.walk(bfs=False) if "line" in n.meta), 1)
 
 
-def _is_a_cte(table: exp.Table, name: str | None = None) -> bool:
+def _is_a_cte(table: exp.Table) -> bool:
     """Whether a CTE of that name can be seen from where the table stands: a later one, or its own, cannot."""
-    name = (name or table.name).lower()
+    name = table.name.lower()
     below: exp.Expr = table
     above = table.parent
     while above is not None:
@@ -124,20 +124,3 @@ def _is_a_cte(table: exp.Table, name: str | None = None) -> bool:
             return True
         below, above = above, above.parent
     return False
-
-
-def _names_beside(table: exp.Table) -> set[str]:
-    """Names of what the same query, or one around it, reads: BigQuery takes `FROM t, t.items` as an unnest."""
-    names: set[str] = set()
-    select = table.find_ancestor(exp.Select)
-    while select is not None:
-        beside = [*(j.this for j in select.args.get("joins") or ())]
-        start = select.args.get("from_")
-        beside += [start.this] if start is not None else []
-        for other in beside:
-            if other is not table:
-                names.add(other.alias)
-                if isinstance(other, exp.Table) and not other.alias and table.db:
-                    names.add(other.name)
-        select = select.find_ancestor(exp.Select)
-    return names - {""}

@@ -7,6 +7,8 @@ LONGEST_SQL = 200_000
 """Characters of a statement, as its template was rendered."""
 MOST_TOKENS = 20_000
 MOST_SELECTS = 500
+MOST_TABLES = 500
+"""Read in one statement: names are looked up in all that is beside them."""
 DEEPEST = 60
 """Brackets and CASE within one another."""
 LONGEST_CHAIN = 300

@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from importlib.resources import files
-from itertools import chain, count
 from typing import Any
 
 from convergence_assets.pipelines.arguments import argument_mistakes
@@ -47,10 +46,13 @@ def check_name(spec: ExpectationSpec) -> str:
 def check_names(suite: SuiteSpec) -> tuple[str, ...]:
     """One name an expectation, in order; a repeated one gets `_2`, `_3`."""
     names: dict[str, None] = {}
+    numbers: dict[str, int] = {}
     for spec in suite.expectations:
-        name = check_name(spec)
-        candidates = chain([name], (f"{name}_{i}" for i in count(2)))
-        names[next(n for n in candidates if n not in names)] = None
+        name = own = check_name(spec)
+        while own in names:
+            numbers[name] = numbers.get(name, 1) + 1
+            own = f"{name}_{numbers[name]}"
+        names[own] = None
     return tuple(names)
 
 

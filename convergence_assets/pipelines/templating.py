@@ -19,6 +19,8 @@ from jinja2.visitor import NodeTransformer
 
 MOST_STEPS = 2_000
 """Of one rendering: rounds of loops, calls of macros and filters, and each hundred characters that these read."""
+MOST_NODES = 10_000
+"""Parts of a template: each name, text, operator and tag is one."""
 LONGEST_OUTPUT = 200_000
 """Characters that one rendering, or a part of it, may have."""
 _LARGEST_NUMBER = 2**128
@@ -58,6 +60,11 @@ def rendered(template: str, variables: Mapping[str, object]) -> str:
     """The template's text; raises Jinja's own errors, `OutOfBounds`, and what a variable raises when it is printed."""
     with _working():
         return _compiled(template).render(variables)
+
+
+def names_in(template: str) -> frozenset[str]:
+    """Every name that a template reads or makes; raises what is wrong with it."""
+    return frozenset(node.name for node in _BOUNDED.parse(template).find_all(nodes.Name))
 
 
 @lru_cache(maxsize=1024)
@@ -104,7 +111,12 @@ class _Bounded(SandboxedEnvironment):
         return "".join(found)
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        if len(source) > LONGEST_OUTPUT:
+            raise OutOfBounds(f"has {len(source)} characters, more than {LONGEST_OUTPUT}")
         tree = super()._parse(source, name, filename)
+        for count, _ in enumerate(tree.find_all(nodes.Node)):
+            if count > MOST_NODES:
+                raise OutOfBounds(f"has more than {MOST_NODES} parts")
         bounded: nodes.Template = _Counting().visit(tree)
         bounded.set_environment(self)
         return bounded
@@ -149,6 +161,26 @@ class _Counting(NodeTransformer):
         node.body.insert(0, self._step(node))
         return node
 
+    def visit_Compare(self, node: nodes.Compare) -> nodes.Compare:
+        """Finding in a list, and comparing two, reads all of it."""
+        self.generic_visit(node)
+        node.expr = self._reading(node.expr)
+        for operand in node.ops:
+            operand.expr = self._reading(operand.expr)
+        return node
+
+    def visit_Test(self, node: nodes.Test) -> nodes.Test:
+        self.generic_visit(node)
+        node.node = self._reading(node.node)
+        node.args = [self._reading(argument) for argument in node.args]
+        return node
+
+    def visit_Getitem(self, node: nodes.Getitem) -> nodes.Getitem:
+        self.generic_visit(node)
+        if isinstance(node.arg, nodes.Slice):
+            node.node = self._reading(node.node)
+        return node
+
     def visit_Macro(self, node: nodes.Macro) -> nodes.Macro:
         self.generic_visit(node)
         node.body.insert(0, self._step(node))
@@ -184,6 +216,12 @@ class _Counting(NodeTransformer):
         if isinstance(visited, nodes.List | nodes.Tuple | nodes.Const | nodes.TemplateData):
             return visited
         return nodes.Filter(visited, _SINGLE, [], [], None, None, lineno=visited.lineno)
+
+    @staticmethod
+    def _reading(expression: nodes.Expr) -> nodes.Expr:
+        if isinstance(expression, nodes.Const | nodes.Filter):
+            return expression
+        return nodes.Filter(expression, _READ, [], [], None, None, lineno=expression.lineno)
 
     def _step(self, node: nodes.Node) -> nodes.Output:
         spend = nodes.Call(nodes.Name(_STEP, "load"), [], [], None, None)
@@ -235,7 +273,10 @@ def _bounded_range(*bounds: int) -> range:
     return made
 
 
-_BOUNDED = _Bounded(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False, finalize=_printed)
+# Not optimized: what is constant in a template would be computed before its work is counted.
+_BOUNDED = _Bounded(
+    undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False, finalize=_printed, optimized=False
+)
 _BOUNDED.filters = {name: _bounded_filter(name, FILTERS[name]) for name in FILTER_NAMES} | {
     _SINGLE: _single,
     _READ: _read,

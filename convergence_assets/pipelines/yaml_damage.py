@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 import yaml
 
+_MOST_LINES = 2_000
+"""Below so many lines the parser's own line is the answer: looking further takes time by their square."""
 _OPENS = re.compile(r"([:|>,{\[]|^\s*-|[|>][-+]?)\s*(#.*)?$")
 _BLOCK = re.compile(r"(:|-)\s+[|>][-+0-9]*\s*(#.*)?$")
 _KEY = re.compile(r"(- +)*[^\s#'\"{\[][^#]*?:(\s|$)")
@@ -18,7 +20,9 @@ def culprit(error: yaml.YAMLError, text: str) -> int:
         at = getattr(error, "position", None)
         return text[:at].count("\n") + 1 if isinstance(at, int) else 1
     lines = text.splitlines()
-    reported = min(mark.line + 1, max(len(lines), 1))
+    reported: int = min(mark.line + 1, max(len(lines), 1))
+    if reported > _MOST_LINES:
+        return reported
     if "flow" in str(getattr(error, "context", "")):
         return _left_open(lines, reported)
     if any(said in str(getattr(error, "context", "")) for said in ("quoted scalar", "simple key")):

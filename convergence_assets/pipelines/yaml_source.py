@@ -20,6 +20,8 @@ Path = tuple[str | int, ...]
 
 _INT = re.compile(r"[-+]?[0-9]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029]")
+"""A terminal obeys some, Postgres takes no NUL, and none can be seen."""
 _INDENT = re.compile(r"^[ \-?:]*", re.MULTILINE)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _WORDS: dict[str, bool | None] = {
@@ -157,6 +159,10 @@ def _value(node: yaml.Node, path: Path, source: Source) -> Any:
         )
         return None
     source.seen.add(id(node))
+    if isinstance(node, yaml.ScalarNode) and (found := _CONTROL.search(node.value)):
+        line, message = source.line(path), f"the text holds the control character {found[0]!a}"
+        source.problems.append(Problem(source.file, line, spelled(path), message, "text that can be shown"))
+        return None
     if isinstance(node, yaml.ScalarNode):
         try:
             return _scalar(node)

@@ -1,9 +1,10 @@
 """The planner's decisions as Dagster sees them: run requests, schedules, the catch-up sensor."""
 
+import hashlib
 import json
 import os
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
@@ -40,7 +41,8 @@ def build_scheduling(
     for tenant in registry.tenants.values():
         for pipeline in tenant.pipelines if tenant.enabled else ():
             sharing[pipeline.schedule, tenant.timezone].append(f"{tenant.tenant_id}/{pipeline.name}")
-    schedules = [_schedule(*found, names, asking) for found, names in sorted(sharing.items())]
+    of_name = Counter(schedule_name(*found) for found in sharing)
+    schedules = [_schedule(*found, names, asking, of_name) for found, names in sorted(sharing.items())]
     return schedules, [_catch_up(asking), _late_data(asking)]
 
 
@@ -125,12 +127,17 @@ class _Asking:
         return Planner(self.store(), self.targets, partial(look_up, instance), self.settings.shard)
 
 
-def _schedule(cron: str, timezone: str, names: Sequence[str], asking: _Asking) -> dg.ScheduleDefinition:
+def _schedule(
+    cron: str, timezone: str, names: Sequence[str], asking: _Asking, of_name: Mapping[str, int]
+) -> dg.ScheduleDefinition:
+    name = schedule_name(cron, timezone)
+    if of_name[name] > 1:  # two ways to write one thing: neither may keep the other from loading
+        name += "_" + hashlib.sha256(f"{cron}/{timezone}".encode()).hexdigest()[:8]
     shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
 
     # By the implicit job's name: schedules over assets with different partitions load in no other way (Dagster 1.13).
     @dg.schedule(
-        name=schedule_name(cron, timezone),
+        name=name,
         cron_schedule=cron,
         execution_timezone=timezone,
         job_name="__ASSET_JOB",

@@ -2,12 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
-
-from jinja2 import Environment, meta
 
 from convergence_assets.pipelines.catalog import PipelineTemplate
 from convergence_assets.pipelines.compile import CompiledSql, TemplateError, compile_query, compile_sql, render
@@ -21,6 +21,7 @@ from convergence_assets.pipelines.suites import (
     expectation_problems,
     suite_problems,
 )
+from convergence_assets.pipelines.templating import names_in
 from convergence_assets.pipelines.yaml_source import Path, Source, spelled
 from convergence_assets.tenancy.file_places import FilePlaces
 from convergence_assets.tenancy.foreign_sources import unreadable
@@ -28,6 +29,13 @@ from convergence_assets.tenancy.model import Source as BoundSource
 from convergence_assets.tenancy.model import Step
 from convergence_assets.tenancy.models import TenantPipelineSpec
 
+MOST_SQL = 500_000
+"""Characters of all SQL of one tenant, as its templates are rendered."""
+MOST_TABLES = 200
+"""Of one source."""
+_LEFT: ContextVar[list[int] | None] = ContextVar(
+    "characters of SQL that the tenant that is read may have", default=None
+)
 _NOWHERE = Problem("", None, "", "")
 _SEVERITIES = ("critical", "info", "warning")
 
@@ -70,7 +78,7 @@ class _Placed(NamedTuple):
         written = self.source.written(
             (*self.arguments, "unexpected_rows_query"), self.spec.kwargs["unexpected_rows_query"]
         )
-        return compile_query(self.source.file, *written)
+        return _spend(compile_query(self.source.file, *written))
 
 
 def parameters(binding: Binding) -> tuple[dict[str, BoundValue], list[Problem]]:
@@ -111,6 +119,10 @@ def bound_sources(binding: Binding, variables: Mapping[str, object]) -> tuple[di
         except TemplateError as error:
             problems += [binding.problem_of_template(at, p) for p in error.problems]
             continue
+        if len(tables) > MOST_TABLES:
+            wrong = Problem("", None, "", f"{len(tables)} tables are read as one", f"at most {MOST_TABLES}")
+            problems.append(binding.problem_of_template(at, wrong))
+            continue
         for table in tables:
             if not TABLE.fullmatch(table):
                 wrong = Problem("", None, "", f"{table!r} is no table name", "dataset.table or project.dataset.table")
@@ -147,15 +159,39 @@ def compiled_late_data(
     return _compiled(texts, variables)
 
 
+@contextmanager
+def one_tenants_sql() -> Iterator[None]:
+    """Within it the SQL of one tenant is read, which has a bound in all."""
+    token = _LEFT.set([MOST_SQL])
+    try:
+        yield
+    finally:
+        _LEFT.reset(token)
+
+
+def _spend(compiled: CompiledSql) -> CompiledSql:
+    """Raises `TemplateError` where the tenant's SQL becomes too much with this statement."""
+    left = _LEFT.get()
+    if left is not None:
+        left[0] -= len(compiled.text)
+        if left[0] < 0:
+            message = f"the tenant's SQL has more than {MOST_SQL} characters in all"
+            raise TemplateError((Problem(compiled.file, 1, "", message, "fewer or shorter statements"),))
+    return compiled
+
+
 def _compiled(
     texts: Mapping[str, tuple[str, str]], variables: Mapping[str, object]
 ) -> tuple[dict[str, CompiledSql], list[Problem]]:
     compiled: dict[str, CompiledSql] = {}
     problems: list[Problem] = []
     for table, (file, text) in texts.items():
+        if (left := _LEFT.get()) is not None and left[0] < 0:
+            break
         used = _variables(text)
         try:
-            compiled[table] = compile_sql(file, text, frozenset((k, v) for k, v in variables.items() if k in used))
+            own = frozenset((k, v) for k, v in variables.items() if k in used)
+            compiled[table] = _spend(compile_sql(file, text, own))
         except TemplateError as error:
             problems += error.problems
     return compiled, problems
@@ -277,6 +313,6 @@ def _digest(said: Any) -> str:
 @lru_cache(maxsize=1024)
 def _variables(template: str) -> frozenset[str]:
     try:
-        return frozenset(meta.find_undeclared_variables(Environment(autoescape=False).parse(template)))
+        return names_in(template)
     except Exception:  # the same text is compiled next, which reports what is wrong with it
         return frozenset()

@@ -16,7 +16,7 @@ from convergence_assets.tenancy import binding as bind
 from convergence_assets.tenancy import reading
 from convergence_assets.tenancy.alert_addresses import refused_addresses
 from convergence_assets.tenancy.allowances import plan_of, project_of, service_account_of, too_much, within_bounds
-from convergence_assets.tenancy.binding import Binding
+from convergence_assets.tenancy.binding import Binding, one_tenants_sql
 from convergence_assets.tenancy.file_places import FilePlaces
 from convergence_assets.tenancy.folder import Files
 from convergence_assets.tenancy.model import Step, StuckLimits, Tenant, TenantPipeline, alert_routes
@@ -74,7 +74,8 @@ def build_tenant(
             bindings.append(Binding(template, said, source, ("pipelines", i)))
     whole = len(bindings) == len(spec.pipelines)
     places = FilePlaces(tenant_id, landing / tenant_id, defaults.access_of(tenant_id).files)
-    pipelines, pipeline_problems = _pipelines(bindings, defaults, places, all_made=whole, read=read)
+    with one_tenants_sql():
+        pipelines, pipeline_problems = _pipelines(bindings, defaults, places, all_made=whole, read=read)
     problems += pipeline_problems
     if not problems:
         pipelines, shares, found = apply_shares(tenant_id, pipelines, defaults, own_project)
@@ -238,8 +239,13 @@ def _spec_problems(
 
 def _shared_tables(bindings: list[Binding]) -> Iterator[Problem]:
     made: dict[str, Binding] = {}
+    called: dict[str, str] = {}
     for binding in bindings:
         for step in binding.template.spec.steps:
+            own = f"{binding.template.name}/{step.table}"
+            other_table = called.setdefault(own.replace("/", "__"), own)
+            if other_table != own:
+                yield binding.problem(("template",), f"{own} and {other_table} have one name in Dagster")
             other = made.setdefault(step.table.lower(), binding)
             if other is not binding and other.template.name != binding.template.name:
                 yield binding.problem(

