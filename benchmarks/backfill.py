@@ -124,7 +124,7 @@ def script(settings: Settings, last: date) -> None:
     types, window = {}, Window.local(FIRST, last, tenant.timezone)
     for step in pipeline.steps:
         for source in step.sources.values():
-            ref = TableRef.parse(source.table)
+            ref = TableRef.parse(source.tables[0])
             if ref.table not in types:
                 file = layout.dataset_file(Dataset.of(ref))
                 engine.run(f"ATTACH '{file}' AS {quoted(str(Dataset.of(ref)))} (READ_ONLY)")

@@ -21,7 +21,6 @@ from dagster._core.launcher.base import LaunchRunContext
 
 from benchmarks.project import load_bills, project
 from convergence_assets.assets.tags import partition_key, run_tags
-from convergence_assets.operations.launcher import WarmRunLauncher
 
 FIRST = date(2026, 10, 1)
 
@@ -91,12 +90,11 @@ def ended_workers(log: Path) -> list[Any]:
 
 @contextmanager
 def launching(home: Path) -> Iterator[Launching]:
-    """The shipped instance over a project's home."""
+    """The instance of a project's home, with the run launcher that its dagster.yaml names."""
     repository = ReconstructableRepository.for_module("convergence_assets.definitions", "defs")
     origin = repository.get_reconstructable_job("__ASSET_JOB").get_python_origin()
     job = repository.get_definition().get_job("__ASSET_JOB")
     with dg.DagsterInstance.from_config(str(home / "dagster")) as instance:
-        assert isinstance(instance.run_launcher, WarmRunLauncher)
         yield Launching(instance, job, origin, home / "workers" / "forkserver.log")
 
 

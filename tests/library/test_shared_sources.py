@@ -233,7 +233,7 @@ def test_another_share_is_another_definition(tmp_path: Path) -> None:
     ("shares", "message"),
     [
         ({"sky": {}}, "no rows are named"), ({"_rest": "sky"}, "_rest: sky; expected operator"),
-        ({"sky": {"projects": ["a\x00"]}}, "printable text"), ({"sky": {"project": ["a"]}}, "did you mean 'projects'"),
+        ({"sky": {"projects": ["a\x00"]}}, "control character"), ({"sky": {"project": ["a"]}}, "did you mean 'projects'"),
     ],
 )  # fmt: skip
 def test_a_mistake_in_the_shares_is_the_operators_at_its_line(

@@ -12,7 +12,7 @@ from convergence_assets.pipelines.yaml_source import read_yaml
 from convergence_assets.tenancy.onboarding import Route, Wanted, differences, disabled, parameters, rendered, standing
 from convergence_assets.tenancy.onboarding_files import Occupied, TenantsFile
 
-TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)
+TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1, max_size=30)
 VALUES = st.one_of(TEXT, st.integers(-(10**17), 10**17), st.booleans(), st.dates(date(2000, 1, 1)))
 
 
