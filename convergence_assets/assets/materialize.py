@@ -100,7 +100,6 @@ class StepRun:
         with open_warehouse(
             self.settings, self.tenant.location, leave.waits, service_account=self.tenant.service_account
         ) as warehouse:
-            warehouse.sweep_staging(STAGING_KEPT_DAYS)
             schema = table_schema(self.step.spec)
             target = target_table(self.tenant, self.step.table)
             change = warehouse.ensure_table(target, schema)

@@ -18,11 +18,14 @@ if TYPE_CHECKING:
 
 _SHOWN = ("tenant", "pipeline", "asset", "partition", "run_id")
 _RUNS_LOOKED_AT = 20
+_SWEEP_SECONDS = 600.0
 
 
 def jobs(
     only_running: Annotated[bool, typer.Option("--running", help="Only those that run now")] = False,
-    sweep: Annotated[bool, typer.Option("--sweep", help="Cancel the jobs whose process on this host is gone")] = False,
+    sweep: Annotated[
+        bool, typer.Option("--sweep", help="Cancel jobs whose process here is gone; remove what dead runs staged")
+    ] = False,
     run_id: Annotated[str | None, typer.Option("--cancel", metavar="RUN_ID", help="Cancel the jobs of a run")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a job")] = False,
 ) -> None:
@@ -35,6 +38,8 @@ def jobs(
         running = warehouse.running_jobs()
         ended = [j for j in running if (sweep and j.owner_is_gone) or (run_id and j.labels.get("run_id") == run_id)]
         warehouse.cancel_jobs(ended)
+    for left in _swept(settings) if sweep else ():
+        typer.echo(f"removed {left}", err=as_json)
     # The embedded warehouse keeps no account of statements.
     looks_back = not (only_running or sweep or run_id) and settings.warehouse == "bigquery"
     finished = _finished(settings) if looks_back else []
@@ -57,6 +62,18 @@ def jobs(
             f"no job of a run {run_id} is running (the whole id is needed; `convergence status` shows it)", err=True
         )
         raise typer.Exit(1)
+
+
+def _swept(settings: Settings) -> list[str]:
+    """What dead and failed runs had staged, of every tenant."""
+    from convergence_assets.cli.instance import open_instance
+    from convergence_assets.control.store import ControlStore
+    from convergence_assets.operations.sweeping import Sweeper
+    from convergence_assets.tenancy.registry import load_tenants
+
+    tenants = load_tenants(settings).tenants.values()
+    with open_instance(settings) as instance:
+        return Sweeper(instance, ControlStore.open(settings), settings).sweep(tenants, _SWEEP_SECONDS)
 
 
 def _finished(settings: Settings) -> "list[LedgerRow]":

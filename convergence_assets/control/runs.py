@@ -105,6 +105,13 @@ def ended_by(connection: sa.Connection, run: IndexedRun, error_class: str, since
     return int(connection.execute(wanted).scalar_one())
 
 
+def tenants_with_unpublished(connection: sa.Connection, since: datetime) -> set[str]:
+    """The tenants of runs that were made since a moment and failed or were canceled."""
+    ended = runs.c.status.in_(("failed", "canceled"))
+    wanted = sa.select(runs.c.tenant_id).where(ended, runs.c.created_at >= since).distinct()
+    return set(connection.scalars(wanted))
+
+
 def page(connection: sa.Connection, asked: Asked, limit: int = 100, after: str | None = None) -> Page:
     """Runs that fit, the newest first; `after` is an earlier page's `next`. Raises ValueError for another `after`."""
     wanted = sa.select(runs)

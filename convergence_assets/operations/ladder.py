@@ -14,6 +14,7 @@ import dagster as dg
 
 from convergence_assets import dagster_compat
 from convergence_assets.alerting.alert import Alert, fingerprint
+from convergence_assets.assets.materialize import origin_run_id
 from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.control import planning, runs
 from convergence_assets.control.incidents import amend, raise_alert
@@ -25,10 +26,12 @@ from convergence_assets.ledger.meaning import REMEDIATION
 from convergence_assets.ledger.seeing import INTERRUPTED
 from convergence_assets.operations.ending import Ended, end_in_background
 from convergence_assets.operations.stuck import Stuck
+from convergence_assets.operations.sweeping import Sweeper
 from convergence_assets.process import is_gone
 from convergence_assets.scheduling.again import ask_again
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import Tenant, TenantPipeline
+from convergence_assets.warehouse.errors import WarehouseError
 
 RungName = Literal["alerted", "jobs_cancelled", "terminated", "forced", "freed", "requested_again", "closed"]
 LADDER: tuple[RungName, ...] = (
@@ -227,7 +230,20 @@ class Ladder:
         locks = Locks(self._store)
         freed = locks.release([lock.fence for lock in locks.all() if lock.run_id == case.run_id])
         dagster_compat.free_slots(self._instance, case.run_id)
-        return f"its places in pools freed, {freed} locks released"
+        return f"its places in pools freed, {freed} locks released, {self._drop_staged(case)}"
+
+    def _drop_staged(self, case: Case) -> str:
+        """A run that was ended from outside leaves no evidence, only rows."""
+        run = self._instance.get_run_by_id(case.run_id)
+        staged_by = origin_run_id(self._instance, run) if run is not None else case.run_id
+        tenants = [self._tenants[part.tenant_id] for part in case.parts if part.tenant_id in self._tenants]
+        sweeper = Sweeper(self._instance, self._store, self._settings)
+        try:
+            for tenant in {tenant.tenant_id: tenant for tenant in tenants}.values():
+                sweeper.drop(tenant, staged_by)
+        except (WarehouseError, OSError) as error:
+            return f"what it staged is left for the next sweep ({error})"
+        return "what it staged removed"
 
     def _request_again(self, case: Case) -> str:
         ended = self._instance.get_run_by_id(case.run_id)

@@ -1,4 +1,5 @@
-"""The sensors that watch: `ledger` follows runs, `stuck_runs` remedies them, `alerts` tells people."""
+"""The sensors that watch: `ledger` follows runs, `stuck_runs` remedies them, `staging` removes what they left, `alerts`
+tells people."""
 
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 LEDGER_EVERY_SECONDS = 15
 STUCK_RUNS_EVERY_SECONDS = 30
+STAGING_EVERY_SECONDS = 600
 ALERTS_EVERY_SECONDS = 15
 BUDGET_SECONDS = 40.0
 """Dagster ends a tick after 60."""
@@ -23,7 +25,7 @@ LEDGER_BUDGET_SECONDS = 24.0
 def build_sensors(registry: TenantRegistry, settings: Settings) -> list[dg.SensorDefinition]:
     """On from the start; each does its part also where another one fails."""
     shared = _Shared(registry, settings)
-    return [_ledger(shared), _stuck_runs(shared), _alerts(shared)]
+    return [_ledger(shared), _stuck_runs(shared), _staging(shared), _alerts(shared)]
 
 
 class _Shared:
@@ -69,6 +71,19 @@ def _stuck_runs(shared: _Shared) -> dg.SensorDefinition:
         return dg.SkipReason("; ".join(done)[:2000] if done else "no run is stuck")
 
     return stuck_runs
+
+
+def _staging(shared: _Shared) -> dg.SensorDefinition:
+    @_on(
+        name="staging",
+        minimum_interval_seconds=STAGING_EVERY_SECONDS,
+        description="Removes rows that dead runs have staged at once, and those of failed checks after seven days.",
+    )
+    def staging(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        done = shared.watching.sweep(context.instance, BUDGET_SECONDS)
+        return dg.SkipReason("; ".join(done)[:2000] if done else "nothing is left over")
+
+    return staging
 
 
 def _alerts(shared: _Shared) -> dg.SensorDefinition:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 
 import dagster as dg
@@ -12,13 +13,14 @@ from convergence_assets.alerting.dispatch import decide, forget
 from convergence_assets.alerting.links import Links
 from convergence_assets.alerting.routes import Routes
 from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.control import runs
 from convergence_assets.control.incidents import resolve
 from convergence_assets.control.remediations import Remediations, Rung
 from convergence_assets.control.store import ControlStore
 from convergence_assets.dagster_locations import CodeLocation
 from convergence_assets.ledger.follow import Follower
 from convergence_assets.ledger.write import lag, write
-from convergence_assets.operations import automation, code_servers, standing
+from convergence_assets.operations import automation, code_servers, standing, sweeping
 from convergence_assets.operations.ladder import Case, Ladder
 from convergence_assets.operations.routing import routes_of
 from convergence_assets.operations.sources import Sources
@@ -36,6 +38,7 @@ _OF_THE_DAEMON: tuple[Kind, ...] = ("daemon_dead",)
 _OF_LOCATIONS: tuple[Kind, ...] = ("location_dead",)
 _OF_AUTOMATION: tuple[Kind, ...] = ("automation_failing",)
 _LOOKING = "standing"
+_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,13 @@ class Watching:
                 cases.append(ladder.begin(stuck, limits.request_again))
         remediations.forget()
         return ladder.climb_all(cases, seconds)
+
+    def sweep(self, instance: dg.DagsterInstance, seconds: float) -> list[str]:
+        """Remove what dead and failed runs have staged; what was removed, in words."""
+        with self.store.read() as connection:
+            names = runs.tenants_with_unpublished(connection, self.store.now() - sweeping.KEPT - _DAY)
+        tenants = [tenant for name, tenant in self.tenants.items() if name in names]
+        return sweeping.Sweeper(instance, self.store, self.settings).sweep(tenants, seconds)
 
     def stuck(self, instance: dg.DagsterInstance) -> list[tuple[Stuck, StuckLimits]]:
         """Every run that is stuck now, with the limits that it is held against."""

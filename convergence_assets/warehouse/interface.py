@@ -219,8 +219,13 @@ class Warehouse(Protocol):
         """Drop the staging table."""
         ...
 
-    def sweep_staging(self, older_than_days: int) -> int:
-        """Drop staging left by failed or killed runs that is older; the number of runs swept."""
+    def staged_runs(self, dataset: Dataset) -> Mapping[str, datetime]:
+        """The runs, by the id of the first of their retries, that have rows staged for a dataset, and when they last
+        wrote some."""
+        ...
+
+    def drop_staged(self, dataset: Dataset, run_id: str) -> None:
+        """Remove what a run, with its retries, has staged for a dataset."""
         ...
 
     def load_files(

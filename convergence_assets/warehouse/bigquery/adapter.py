@@ -2,7 +2,7 @@
 
 import functools
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, datetime
@@ -169,8 +169,11 @@ class BigQueryWarehouse:
     def discard(self, staged: Staged) -> None:
         self._administration.drop(staged.table)
 
-    def sweep_staging(self, older_than_days: int) -> int:
-        return 0  # Staging tables carry their own expiry.
+    def staged_runs(self, dataset: Dataset) -> Mapping[str, datetime]:
+        return self._administration.staged_runs(dataset)
+
+    def drop_staged(self, dataset: Dataset, run_id: str) -> None:
+        self._administration.drop_staged(dataset, run_id)
 
     def load_files(
         self, table: TableRef, schema: TableSchema, files: Sequence[SourceFile], job: Job,

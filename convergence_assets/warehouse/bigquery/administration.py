@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
 from convergence_assets.warehouse.bigquery import tables
@@ -127,6 +128,30 @@ class Administration:
             return False
         self._delete(dataset, with_tables=False)
         return True
+
+    def staged_runs(self, dataset: Dataset) -> dict[str, datetime]:
+        staging = replace(dataset, name=STAGING_PREFIX + dataset.name)
+        try:
+            listed = self._listed(staging)
+        except NotFound:
+            return {}
+        found: dict[str, datetime] = {}
+        for item in listed:
+            run_id = item.table_id.rpartition("__")[2].replace("_", "-")
+            made: datetime | None = item.created
+            if made is not None:
+                found[run_id] = max(found.get(run_id, made), made)
+        return found
+
+    def drop_staged(self, dataset: Dataset, run_id: str) -> None:
+        staging, own = replace(dataset, name=STAGING_PREFIX + dataset.name), f"__{run_id.replace('-', '_')}"
+        try:
+            names = [item.table_id for item in self._listed(staging)]
+        except NotFound:
+            return
+        for name in names:
+            if name.endswith(own):
+                self.drop(TableRef(staging.name, name, staging.project))
 
     def drop_staging(self, dataset: Dataset) -> int:
         views = replace(dataset, name=SHARED_PREFIX + dataset.name)

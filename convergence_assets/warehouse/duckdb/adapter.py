@@ -1,11 +1,10 @@
 """`Warehouse` on DuckDB: one file per dataset, one per run for staging, BigQuery SQL transpiled."""
 
-import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -173,15 +172,16 @@ class DuckDBWarehouse:
             self._attaching.detach(dataset)
             file.unlink(missing_ok=True)
 
-    def sweep_staging(self, older_than_days: int) -> int:
-        swept = 0
-        before = time.time() - older_than_days * 86_400
-        for file in self._layout.staging_folder.glob("*/*.duckdb"):
+    def staged_runs(self, dataset: Dataset) -> Mapping[str, datetime]:
+        found = {}
+        for file in self._staging_files(dataset):
             with suppress(FileNotFoundError):
-                if file.stat().st_mtime < before:
-                    self._layout.remove(file)
-                    swept += 1
-        return swept
+                found[file.stem] = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+        return found
+
+    def drop_staged(self, dataset: Dataset, run_id: str) -> None:
+        with suppress(FileNotFoundError):
+            self._layout.remove(self._layout.staging_file(_staging_of(dataset), run_id))
 
     def load_files(
         self, table: TableRef, schema: TableSchema, files: Sequence[SourceFile], job: Job,
@@ -240,11 +240,13 @@ class DuckDBWarehouse:
             return True
 
     def drop_staging(self, dataset: Dataset) -> int:
-        staging = Dataset(STAGING_PREFIX + dataset.name, dataset.project)
-        files = sorted((self._layout.staging_folder / str(staging)).glob("*.duckdb"))
+        files = self._staging_files(dataset)
         for file in files:
             self._layout.remove(file)
         return len(files)
+
+    def _staging_files(self, dataset: Dataset) -> list[Path]:
+        return sorted((self._layout.staging_folder / str(_staging_of(dataset))).glob("*.duckdb"))
 
     def drop_dataset(self, dataset: Dataset) -> bool:
         return self.has_dataset(dataset) and self._attaching.remove(dataset, LOCK_TIMEOUT_SECONDS)
@@ -307,6 +309,10 @@ class DuckDBWarehouse:
                         raise NotFound(absent(table, stands))
                     types[table.table] = {c.name: c for c in stands[table.table].schema.columns}
             yield prepared(query, types)
+
+
+def _staging_of(dataset: Dataset) -> Dataset:
+    return Dataset(STAGING_PREFIX + dataset.name, dataset.project)
 
 
 def _partition_day(schema: TableSchema) -> str:
