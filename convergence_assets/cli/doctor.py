@@ -22,12 +22,19 @@ _COLOURS = {"ok": "green", "warning": "yellow", "broken": "red"}
 
 
 def doctor(
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Make damaged state files anew, as far as that can be; asks first")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --repair: do not ask")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a finding")] = False,
 ) -> None:
     """Look at everything that can be wrong with this set-up, and say what to do about it. Exit code 1 if anything is.
 
     Example: convergence doctor
     """
+    if repair:
+        _repair(yes=yes)
+        return
     console = Console(soft_wrap=True, highlight=False)
     with Console(stderr=True).status("looking"):
         found = list(_examined())
@@ -40,8 +47,34 @@ def doctor(
     raise typer.Exit(1 if any(finding.state == "broken" for finding in found) else 0)
 
 
+def _repair(*, yes: bool) -> None:
+    """Each damaged file by itself: what is lost with it is said before anybody is asked."""
+    from convergence_assets.cli.instance import dagster_home, open_instance
+    from convergence_assets.operations.repairing import repair_control_store
+    from convergence_assets.operations.state_files import CONTROL_STORE, state_files
+
+    settings = Settings.from_env()
+    damaged = [(file, why) for file in state_files(settings, dagster_home(settings)) if (why := file.damage())]
+    if not damaged:
+        typer.echo("no file of the control store or of Dagster's storage is damaged")
+        return
+    for file, why in damaged:
+        typer.echo(f"{file.path} ({file.what}) is damaged: {why}")
+        typer.echo(f"It is moved aside and made anew. Lost, where no copy has it: {file.lost}.")
+        typer.echo("Nothing of this platform may run meanwhile, and no published row is touched.")
+        if not yes and not typer.confirm("Do it?", default=False):
+            raise typer.Exit(1)
+        aside = file.put_aside()
+        typer.echo(f"moved to {aside}")
+        if file.what != CONTROL_STORE:
+            continue
+        with open_instance(settings) as instance:
+            for done in repair_control_store(settings, instance):
+                typer.echo(done)
+
+
 def _examined() -> "Sequence[Finding]":
-    from convergence_assets.cli.instance import open_instance
+    from convergence_assets.cli.instance import dagster_home, open_instance
     from convergence_assets.operations.doctor.checks import AFTER, CHECKS
     from convergence_assets.operations.doctor.examine import Setup, broken, examine
 
@@ -49,7 +82,11 @@ def _examined() -> "Sequence[Finding]":
         settings = Settings.from_env()
     except SettingsError as error:
         return [broken("settings", error)]
-    return list(examine(CHECKS, Setup(settings, partial(open_instance, settings)), AFTER))
+    try:
+        home = dagster_home(settings)
+    except SettingsError:  # the checks of the home and of Dagster say it
+        home = settings.dagster_home
+    return list(examine(CHECKS, Setup(settings, partial(open_instance, settings), home), AFTER))
 
 
 def _table(found: "Sequence[Finding]") -> Table:

@@ -18,6 +18,7 @@ from convergence_assets.cli.costs import costs
 from convergence_assets.cli.demo import demo
 from convergence_assets.cli.diagnose import diagnose
 from convergence_assets.cli.doctor import doctor
+from convergence_assets.cli.faults import of_the_machine
 from convergence_assets.cli.jobs import jobs
 from convergence_assets.cli.keys import keys
 from convergence_assets.cli.ledger import ledger
@@ -100,6 +101,11 @@ def main() -> NoReturn:
         console.print(Text("error:", "red"), Text(redacted(f"{error.error_class}: {error}. Next: {error.remedy}")))
     except BrokenPipeError:
         sys.exit(141)
+    except Exception as error:
+        sentence = of_the_machine(error)
+        if sentence is None:
+            raise
+        console.print(Text("error:", "red"), Text(redacted(sentence)))
     sys.exit(2)
 
 

@@ -3,3 +3,7 @@
 
 class ControlError(Exception):
     """The control store cannot be used, or refuses; the message says why and what to do next."""
+
+
+class DamagedStore(ControlError):
+    """The control store's file is not what it was written as."""

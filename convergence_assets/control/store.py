@@ -5,16 +5,16 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from filelock import FileLock, Timeout
-from sqlalchemy.exc import InterfaceError, NoSuchModuleError, OperationalError, ProgrammingError
+from sqlalchemy.exc import DatabaseError, InterfaceError, NoSuchModuleError, OperationalError, ProgrammingError
 
 from convergence_assets.connections import KEPT, kept
-from convergence_assets.control.errors import ControlError
+from convergence_assets.control.errors import ControlError, DamagedStore
 from convergence_assets.control.location import control_url
 from convergence_assets.control.tables import HEAD, VERSION_TABLE
 from convergence_assets.settings import Settings
@@ -76,6 +76,26 @@ class ControlStore:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_number(key))))
 
     @property
+    def file(self) -> Path | None:
+        """Where it is kept; None for one on Postgres."""
+        return None if self._on_postgres else Path(str(self._url.database))
+
+    def back_up(self, older_than: timedelta) -> Path | None:
+        """Copy its file beside itself where the copy that is there is older; the copy that was made. Raises
+        `ControlError`."""
+        file = self.file
+        if file is None:
+            return None
+        copy = backup_of(file)
+        if copy.exists() and self.now() - datetime.fromtimestamp(copy.stat().st_mtime, UTC) < older_than:
+            return None
+        scratch = copy.with_name(f"{copy.name}.{os.getpid()}")
+        with self._errors(), closing(sqlite3.connect(file)) as own, closing(sqlite3.connect(scratch)) as made:
+            own.backup(made)
+        scratch.replace(copy)
+        return copy
+
+    @property
     def _on_postgres(self) -> bool:
         return self._url.get_backend_name() == "postgresql"
 
@@ -127,11 +147,24 @@ class ControlStore:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except (OperationalError, InterfaceError, sqlite3.Error, Timeout) as error:
-            said = " ".join(str(getattr(error, "orig", None) or error).split())
+        except (DatabaseError, InterfaceError, sqlite3.Error, Timeout) as error:
+            own = getattr(error, "orig", None) or error
+            said = " ".join(str(own).split())
+            if type(own) is sqlite3.DatabaseError:  # of no kind of its own: malformed, or no database at all
+                raise DamagedStore(
+                    f"control store {self.shown} is damaged ({said}). What is published stays as it is; what is "
+                    "planned, locked and was told is kept there. Next: end what uses it, then `convergence doctor --repair`"
+                ) from error
+            if isinstance(error, DatabaseError) and not isinstance(error, OperationalError):
+                raise
             raise ControlError(
                 f"control store {self.shown}: {said}. Next: see that it can be reached and written"
             ) from error
+
+
+def backup_of(file: Path) -> Path:
+    """The copy of a control store's file."""
+    return file.with_name(f"{file.name}.backup")
 
 
 def upsert(connection: sa.Connection, table: sa.Table) -> Any:

@@ -77,10 +77,12 @@ def _staging(shared: _Shared) -> dg.SensorDefinition:
     @_on(
         name="staging",
         minimum_interval_seconds=STAGING_EVERY_SECONDS,
-        description="Removes rows that dead runs have staged at once, and those of failed checks after seven days.",
+        description="Removes what dead runs have staged, and after seven days that of failed checks; copies the "
+        "control store's file every six hours.",
     )
     def staging(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        done = shared.watching.sweep(context.instance, BUDGET_SECONDS)
+        copied = shared.watching.back_up()
+        done = [*([copied] if copied else ()), *shared.watching.sweep(context.instance, BUDGET_SECONDS)]
         return dg.SkipReason("; ".join(done)[:2000] if done else "nothing is left over")
 
     return staging

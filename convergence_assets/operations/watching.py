@@ -37,6 +37,7 @@ _OF_THE_WAREHOUSE: tuple[Kind, ...] = ("warehouse_unavailable",)
 _OF_THE_DAEMON: tuple[Kind, ...] = ("daemon_dead",)
 _OF_LOCATIONS: tuple[Kind, ...] = ("location_dead",)
 _OF_AUTOMATION: tuple[Kind, ...] = ("automation_failing",)
+BACKED_UP_EVERY = timedelta(hours=6)
 _LOOKING = "standing"
 _DAY = timedelta(days=1)
 
@@ -99,6 +100,11 @@ class Watching:
             names = runs.tenants_with_unpublished(connection, self.store.now() - sweeping.KEPT - _DAY)
         tenants = [tenant for name, tenant in self.tenants.items() if name in names]
         return sweeping.Sweeper(instance, self.store, self.settings).sweep(tenants, seconds)
+
+    def back_up(self) -> str | None:
+        """Copy the control store's file where the copy is old; what was done, in words."""
+        copy = self.store.back_up(BACKED_UP_EVERY)
+        return f"control store copied to {copy}" if copy else None
 
     def stuck(self, instance: dg.DagsterInstance) -> list[tuple[Stuck, StuckLimits]]:
         """Every run that is stuck now, with the limits that it is held against."""

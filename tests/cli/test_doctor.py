@@ -78,7 +78,7 @@ def doctor(variables: dict[str, str]) -> Doctor:
 @pytest.fixture
 def setup(variables: dict[str, str], tmp_path: Path) -> Setup:
     home = dagster_home(tmp_path / "dagster")
-    return Setup(Settings.from_env(variables), lambda: dg.DagsterInstance.from_config(str(home)))
+    return Setup(Settings.from_env(variables), lambda: dg.DagsterInstance.from_config(str(home)), home)
 
 
 def found(name: str, setup: Setup) -> list[Finding]:

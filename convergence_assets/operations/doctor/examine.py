@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
@@ -51,10 +52,12 @@ class Limits:
 
 @dataclass(frozen=True)
 class Setup:
-    """What is examined: the settings, and how to come to the Dagster instance. `now` is this machine's clock."""
+    """What is examined: the settings, how to come to the Dagster instance, and its folder. `now` is this machine's
+    clock."""
 
     settings: Settings
     open_instance: Callable[[], "dg.DagsterInstance"]
+    dagster_home: Path
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     limits: Limits = field(default=Limits())
 
@@ -90,6 +93,7 @@ def examine(
     for name, check in checks.items():
         cause = next((other for other in after.get(name, ()) if other in wrong), None)
         if cause is not None:
+            wrong.add(name)
             yield Finding(name, "warning", f"not looked at, since {cause} is broken", f"first what is said of {cause}")
             continue
         found = _within(name, check, setup, seconds)

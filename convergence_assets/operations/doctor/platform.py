@@ -9,10 +9,13 @@ from convergence_assets.control.keys import Keys
 from convergence_assets.operations.code_location import Webserver, stale
 from convergence_assets.operations.doctor.examine import Finding, Setup, State
 from convergence_assets.operations.routing import routes_of
+from convergence_assets.operations.state_files import damaged_datasets, state_files
 from convergence_assets.tenancy.accepted import AcceptedStore
 from convergence_assets.tenancy.folder import UnreadableFolder, read_folder
 
 _SHOWN = 5
+_SECONDS_FOR_DATASETS = 15.0
+_REPAIR = "end what uses it (`convergence up`, daemon, webserver), then `convergence doctor --repair`"
 
 
 def home(setup: Setup) -> Iterator[Finding]:
@@ -58,6 +61,22 @@ def control_store(setup: Setup) -> Iterator[Finding]:
     with setup.store.read() as connection:
         connection.exec_driver_sql("SELECT 1")
     yield Finding("control store", "ok", f"{setup.store.shown} is up to date")
+
+
+def state(setup: Setup) -> Iterator[Finding]:
+    """Whether the files of the control store and of Dagster's storage are what was written into them."""
+    looked_at = 0
+    for file in state_files(setup.settings, setup.dagster_home):
+        if why := file.damage():
+            seen = f"{file.path} ({file.what}) is damaged: {why}"
+            yield Finding("state files", "broken", seen, _REPAIR)
+        looked_at += file.path.exists()
+    if setup.settings.warehouse == "embedded":
+        for path, why in damaged_datasets(setup.settings, _SECONDS_FOR_DATASETS):
+            seen = f"{path} (dataset {path.stem} of the warehouse) is damaged: {why}"
+            yield Finding("warehouse files", "broken", seen, "bring it back from a copy; or move it aside: its tables "
+                          "are made anew by the next runs, and `convergence backfill` makes their days")  # fmt: skip
+    yield Finding("state files", "ok", f"{looked_at} files of SQLite looked at")
 
 
 def dagster_storage(setup: Setup) -> Iterator[Finding]:

@@ -1,0 +1,116 @@
+"""A control store made anew: from the copy of its file, and from what Dagster knows of published days."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import dagster as dg
+
+from convergence_assets.assets.factory import asset_key
+from convergence_assets.control.errors import ControlError
+from convergence_assets.control.location import control_url
+from convergence_assets.control.places import Place, place_of, settle
+from convergence_assets.control.publications import Publications
+from convergence_assets.control.store import ControlStore, backup_of
+from convergence_assets.ledger.follow import Follower
+from convergence_assets.ledger.rebuild import follow_to_the_end, start_again
+from convergence_assets.operations.state_files import StateFile
+from convergence_assets.settings import Settings
+from convergence_assets.tenancy.description import dataset_of
+from convergence_assets.tenancy.model import Tenant, TenantPipeline
+from convergence_assets.tenancy.registry import load_tenants
+
+_AT_ONCE = 500
+_ROWS = "dagster/partition_row_count"
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A day of a table as Dagster recorded its publication, `number` in the order in which that was."""
+
+    number: int
+    run_id: str
+    day: date
+    rows: int
+
+
+def repair_control_store(settings: Settings, instance: dg.DagsterInstance) -> Iterator[str]:
+    """What was done, in words. The damaged file has been moved aside. Raises `ControlError`."""
+    yield from _from_copy(settings)
+    store = ControlStore.open(settings)
+    tenants = load_tenants(settings).tenants
+    publications, count = Publications(store), 0
+    for tenant in tenants.values():
+        steps = [(pipeline, step.table) for pipeline in tenant.pipelines for step in pipeline.steps]
+        own = sum(_record(instance, publications, tenant, pipeline, table) for pipeline, table in steps)
+        if own:
+            _settle(store, settings, tenant)
+        count += own
+    yield f"{count} published days of tables taken from Dagster's records"
+    start_again(store)
+    unreadable = follow_to_the_end(Follower(store, instance, tenants), store, lambda found, unread: None)
+    yield "the runs index read again from Dagster" + (f", but for {len(unreadable)} runs" if unreadable else "")
+    yield "not known any more, where no copy had it: API keys (convergence keys create), pauses, who was told of what"
+
+
+def _from_copy(settings: Settings) -> Iterator[str]:
+    url = control_url(settings)
+    if url.get_backend_name() != "sqlite":
+        raise ControlError("the control store is on Postgres. Next: restore it with Postgres's own tools")
+    file = Path(str(url.database))
+    copy = backup_of(file)
+    if copy.exists() and StateFile(copy, "", "").damage() is None:
+        shutil.copyfile(copy, file)
+        at = datetime.fromtimestamp(copy.stat().st_mtime, UTC)
+        yield f"the copy of {at:%Y-%m-%d %H:%M} UTC brought back; what came after it is not in it"
+    else:
+        yield "there is no copy that can be read: an empty one is made"
+
+
+def _record(
+    instance: dg.DagsterInstance, publications: Publications, tenant: Tenant, pipeline: TenantPipeline, table: str
+) -> int:
+    """Days that the store does not know, in the order in which they were published."""
+    made = _made(instance, asset_key(tenant, pipeline, table))
+    if not made:
+        return 0
+    known = publications.between(tenant.tenant_id, [table], min(m.day for m in made), max(m.day for m in made))
+    new = [m for m in made if (table, m.day) not in known]
+    by_run: dict[str, dict[date, int]] = {}
+    for one in sorted(new, key=lambda m: m.number):
+        by_run.setdefault(one.run_id, {})[one.day] = one.rows
+    for run_id, rows in by_run.items():
+        through = publications.newest_version()
+        publications.record(tenant.tenant_id, pipeline.name, table, rows, run_id=run_id, read_through=through)
+    return len(new)
+
+
+def _made(instance: dg.DagsterInstance, key: dg.AssetKey) -> Sequence[_Made]:
+    kind = dg.DagsterEventType.ASSET_MATERIALIZATION
+    newest = instance.event_log_storage.get_latest_storage_id_by_partition(key, kind)
+    numbers, found = sorted(newest.values()), list[_Made]()
+    for start in range(0, len(numbers), _AT_ONCE):
+        some = dg.AssetRecordsFilter(asset_key=key, storage_ids=numbers[start : start + _AT_ONCE])
+        for record in instance.fetch_materializations(some, limit=_AT_ONCE).records:
+            said = record.asset_materialization
+            day = _day(said.partition) if said else None
+            if said is not None and day is not None:
+                rows = said.metadata.get(_ROWS)
+                found.append(_Made(record.storage_id, record.run_id, day, int(str(rows.value)) if rows else 0))
+    return found
+
+
+def _day(partition: str | None) -> date | None:
+    try:
+        return date.fromisoformat(partition or "")
+    except ValueError:
+        return None
+
+
+def _settle(store: ControlStore, settings: Settings, tenant: Tenant) -> None:
+    with store.write() as connection:
+        if place_of(connection, tenant.tenant_id) is None:
+            here = Place(tenant.timezone, dataset_of(tenant, settings.project))
+            settle(connection, tenant.tenant_id, here, store.now())
