@@ -153,7 +153,8 @@ class ControlStore:
             if type(own) is sqlite3.DatabaseError:  # of no kind of its own: malformed, or no database at all
                 raise DamagedStore(
                     f"control store {self.shown} is damaged ({said}). What is published stays as it is; what is "
-                    "planned, locked and was told is kept there. Next: end what uses it, then `convergence doctor --repair`"
+                    "planned, locked and was told is kept there. Next: end what uses it, then "
+                    "`convergence doctor --repair`"
                 ) from error
             if isinstance(error, DatabaseError) and not isinstance(error, OperationalError):
                 raise

@@ -75,6 +75,16 @@ class ResourcesExceeded(WarehouseError):
     remedy = "Narrow the partition range, or raise CONVERGENCE_MEMORY_LIMIT."
 
 
+class DamagedWarehouse(WarehouseError):
+    """A file of the embedded warehouse is not what was written into it."""
+
+    error_class = "damaged"
+    remedy = (
+        "Bring the named file back from a copy; or move it aside: the next run makes its tables, and `convergence "
+        "backfill` their days. `convergence doctor` names every damaged file."
+    )
+
+
 class JobTimeout(WarehouseError):
     """The statement ran longer than its pipeline allows and was cancelled."""
 
@@ -148,8 +158,8 @@ class JobCancelled(WarehouseError):
 ERROR_CLASSES: dict[str, type[WarehouseError]] = {
     kind.error_class: kind
     for kind in (
-        WarehouseError, AccessDenied, NotFound, InvalidQuery, SchemaMismatch, ResourcesExceeded, JobTimeout,
-        WarehouseBusy, StagingChanged, WarehouseUnavailable, QuotaExceeded, RateLimited, BytesCapExceeded,
+        WarehouseError, AccessDenied, NotFound, InvalidQuery, SchemaMismatch, ResourcesExceeded, DamagedWarehouse,
+        JobTimeout, WarehouseBusy, StagingChanged, WarehouseUnavailable, QuotaExceeded, RateLimited, BytesCapExceeded,
         PartitionConflict, JobCancelled,
     )
 }  # fmt: skip

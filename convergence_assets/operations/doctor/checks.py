@@ -11,6 +11,7 @@ CHECKS: Mapping[str, Check] = {
     "tenant folder": platform.tenant_folder,
     "tenant files": platform.tenant_files,
     "state files": platform.state,
+    "warehouse files": platform.warehouse_files,
     "control store": platform.control_store,
     "Dagster": platform.dagster_storage,
     "Google credentials": surroundings.credentials,

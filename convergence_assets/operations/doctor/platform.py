@@ -12,6 +12,7 @@ from convergence_assets.operations.routing import routes_of
 from convergence_assets.operations.state_files import damaged_datasets, state_files
 from convergence_assets.tenancy.accepted import AcceptedStore
 from convergence_assets.tenancy.folder import UnreadableFolder, read_folder
+from convergence_assets.warehouse.errors import DamagedWarehouse
 
 _SHOWN = 5
 _SECONDS_FOR_DATASETS = 15.0
@@ -71,12 +72,20 @@ def state(setup: Setup) -> Iterator[Finding]:
             seen = f"{file.path} ({file.what}) is damaged: {why}"
             yield Finding("state files", "broken", seen, _REPAIR)
         looked_at += file.path.exists()
-    if setup.settings.warehouse == "embedded":
-        for path, why in damaged_datasets(setup.settings, _SECONDS_FOR_DATASETS):
-            seen = f"{path} (dataset {path.stem} of the warehouse) is damaged: {why}"
-            yield Finding("warehouse files", "broken", seen, "bring it back from a copy; or move it aside: its tables "
-                          "are made anew by the next runs, and `convergence backfill` makes their days")  # fmt: skip
     yield Finding("state files", "ok", f"{looked_at} files of SQLite looked at")
+
+
+def warehouse_files(setup: Setup) -> Iterator[Finding]:
+    """Whether the embedded warehouse's files can be read whole, the small ones first."""
+    if setup.settings.warehouse != "embedded":
+        yield Finding("warehouse files", "ok", "BigQuery keeps its own")
+        return
+    damaged = list(damaged_datasets(setup.settings, _SECONDS_FOR_DATASETS))
+    for path, why in damaged:
+        seen = f"{path} (dataset {path.stem}) is damaged: {why}"
+        yield Finding("warehouse files", "broken", seen, DamagedWarehouse.remedy)
+    if not damaged:
+        yield Finding("warehouse files", "ok", f"read for {_SECONDS_FOR_DATASETS:.0f} s at most, and none is damaged")
 
 
 def dagster_storage(setup: Setup) -> Iterator[Finding]:

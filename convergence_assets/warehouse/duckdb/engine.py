@@ -19,6 +19,7 @@ from convergence_assets.warehouse.duckdb.quoting import quoted
 from convergence_assets.warehouse.duckdb.transpile import install_functions
 from convergence_assets.warehouse.errors import (
     AccessDenied,
+    DamagedWarehouse,
     InvalidQuery,
     JobTimeout,
     NotFound,
@@ -44,6 +45,7 @@ _OF_PYTHON = re.compile(
     re.DOTALL,
 )
 
+_DAMAGED = ("not a valid DuckDB database file", "Corrupt database file", "does not match stored checksum")
 _AS_FROM_ARROW = frozenset(
     {"BIGINT", "INTEGER", "HUGEINT", "DECIMAL", "DOUBLE", "BOOLEAN", "VARCHAR", "JSON", "BLOB", "DATE", "TIME",
      "TIMESTAMP", "TIMESTAMP WITH TIME ZONE"}
@@ -277,6 +279,8 @@ def classified(error: Exception, sql: str) -> WarehouseError:
             return NotFound(message)
         case duckdb.IOException() if "Permission denied" in message:
             return AccessDenied(message)
+        case duckdb.Error() if any(sign in message for sign in _DAMAGED):
+            return DamagedWarehouse(message)
         case duckdb.IOException():
             return WarehouseUnavailable(message)
         case duckdb.OutOfMemoryException():
