@@ -63,7 +63,10 @@ def run(
 
     Example: convergence run acme gcp_billing --partition 2026-10-01
     """
+    from convergence_assets.control.store import ControlStore
+
     settings = replace(Settings.from_env(), only_tenants=frozenset({tenant}))
+    ControlStore.open(settings)  # a run cannot do without, and says so before it has loaded anything
     chosen = running_tenant_of(load_for_a_run(settings), tenant)
     wanted = pipeline_of(chosen, pipeline)
     days = _days(chosen, wanted, partition, first, last)

@@ -122,11 +122,27 @@ class ControlStore:
             file.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ControlError(f"control store {self.shown}: {error}. Next: make that folder writable") from None
-        with FileLock(f"{file}.lock", timeout=BUSY_TIMEOUT_SECONDS):
+        with self._locked(file):
             with closing(sqlite3.connect(file)) as plain:  # SQLAlchemy's would already be in a transaction
                 plain.execute("PRAGMA journal_mode = WAL")
             with self.write() as connection:
                 self._upgrade(connection)
+
+    @contextmanager
+    def _locked(self, file: Path) -> Iterator[None]:
+        """Alone with the file. Raises `ControlError` where this user may not write there, and `Timeout`."""
+        lock = FileLock(f"{file}.lock", timeout=BUSY_TIMEOUT_SECONDS)
+        try:
+            lock.acquire()
+        except PermissionError as error:
+            raise ControlError(
+                f"control store {self.shown} cannot be written ({error.strerror}: {error.filename}). "
+                "Next: make it writable for this user"
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _upgrade(self, connection: sa.Connection) -> None:
         from alembic import command

@@ -3,6 +3,7 @@
 import math
 import os
 import re
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -69,11 +70,19 @@ def _setting(spill_folder: Path) -> _Setting:
     return _Setting(os.getpid(), spill_folder, limit)
 
 
-def _make(spill_folder: Path) -> None:
+def _made(spill_folder: Path) -> Path:
+    """Where a query spills what does not fit into memory: that folder, or one for temporary files where the disk is
+    read-only, on which there is nothing to write but this."""
     try:
         spill_folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise AccessDenied(f"folder {spill_folder} cannot be made: {error.strerror or error}") from None
+    except OSError:
+        other = Path(tempfile.gettempdir(), f"convergence-spill-{os.getuid()}")
+        try:
+            other.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise AccessDenied(f"folder {spill_folder} cannot be made: {error.strerror or error}") from None
+        return other
+    return spill_folder
 
 
 def threads_per_connection() -> int:
@@ -92,7 +101,7 @@ class Engine:
         import duckdb
 
         self._setting = _setting(spill_folder)
-        _make(spill_folder)
+        spill_folder = _made(spill_folder)
         self.connection: duckdb.DuckDBPyConnection = duckdb.connect(
             config={
                 "memory_limit": self._setting.memory_limit,
@@ -114,7 +123,7 @@ class Engine:
             kept = _kept.pop(_setting(spill_folder), None)
         if kept is None:
             return Engine(spill_folder, waits)
-        _make(spill_folder)
+        _made(spill_folder)
         kept._waits = waits
         return kept
 

@@ -1,13 +1,13 @@
 """Where the embedded warehouse keeps its datasets, and the lock that guards each file across processes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import filelock
 
-from convergence_assets.warehouse.errors import WarehouseBusy
+from convergence_assets.warehouse.errors import AccessDenied, WarehouseBusy
 from convergence_assets.warehouse.schema import Dataset
 
 _LOCK_POLL_SECONDS = 2.0
@@ -64,13 +64,24 @@ class DatasetLock:
     def __init__(self, layout: Layout, dataset: Dataset) -> None:
         self._dataset = dataset
         path = layout.lock_file(dataset)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = filelock.ReadWriteLock(str(path), is_singleton=False)
+        self._lock: filelock.ReadWriteLock | None = None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = filelock.ReadWriteLock(str(path), is_singleton=False)
+        except OSError as error:
+            self._why_none = f"{path} cannot be written: {error.strerror or error}"
 
     @contextmanager
     def shared(self, timeout_seconds: float) -> Iterator[None]:
-        """Raises `WarehouseBusy` after `timeout_seconds`."""
-        self._acquire("read", timeout_seconds)
+        """Raises `WarehouseBusy` after `timeout_seconds`.
+
+        Where the lock's file cannot be written, on a read-only disk or by another user, DuckDB's own lock on the
+        dataset's file keeps a writer out.
+        """
+        if self._lock is None:
+            yield
+            return
+        self._acquire(self._lock.acquire_read, timeout_seconds)
         try:
             yield
         finally:
@@ -78,16 +89,17 @@ class DatasetLock:
 
     @contextmanager
     def exclusive(self, timeout_seconds: float) -> Iterator[None]:
-        """Raises `WarehouseBusy` after `timeout_seconds`."""
-        self._acquire("write", timeout_seconds)
+        """Raises `WarehouseBusy` after `timeout_seconds`, `AccessDenied` where the lock's file cannot be written."""
+        if self._lock is None:
+            raise AccessDenied(self._why_none)
+        self._acquire(self._lock.acquire_write, timeout_seconds)
         try:
             yield
         finally:
             self._lock.release()
 
-    def _acquire(self, mode: str, timeout_seconds: float) -> None:
+    def _acquire(self, acquire: Callable[..., object], timeout_seconds: float) -> None:
         # Waits of two seconds in a loop: SQLite's own wait is deaf to signals, and shorter ones lose the writer's turn.
-        acquire = self._lock.acquire_read if mode == "read" else self._lock.acquire_write
         waited = 0.0
         while True:
             try:
