@@ -215,7 +215,11 @@ def test_every_class_of_failure_has_its_section_in_the_troubleshooting_guide() -
 def _produced() -> dict[str, str]:
     """Every anchor of the runbook that the code can put into an alert, and where it does."""
     found = {sources._anchor(name): "operations/sources.py" for name in (*ERROR_CLASSES, "a class of no warehouse")}
-    found |= {f"stuck-{kind.replace('_', '-')}": "operations/ladder.py" for kind in get_args(StuckKind)}
+    found |= {
+        f"stuck-{kind.replace('_', '-')}": "operations/ladder.py"
+        for kind in get_args(StuckKind)
+        if kind != "interrupted"
+    }
     for room in ("operations", "alerting", "scheduling"):
         for file in (ROOT / "convergence_assets" / room).rglob("*.py"):
             found |= dict.fromkeys(_literal_anchors(ast.parse(file.read_text())), file.name)
