@@ -99,6 +99,7 @@ class Engine:
 
     def __init__(self, spill_folder: Path, waits: Waits = silent) -> None:
         import duckdb
+        import numpy  # noqa: F401 - DuckDB imports it, and takes a signal that comes meanwhile for its absence
 
         self._setting = _setting(spill_folder)
         spill_folder = _made(spill_folder)
