@@ -167,6 +167,15 @@ def request_key(claim: Claim, version: int, attempt: int, interruptions: int = 0
     return f"{claim.tenant_id}/{claim.pipeline}/{claim.partition}/v{version}/a{attempt}{again}"
 
 
+def unused_key(connection: sa.Connection, claim: Claim, version: int, attempt: int, interruptions: int) -> str:
+    """A request's key that no request had: days that were asked for one by one may be asked for together again."""
+    while True:
+        key = request_key(claim, version, attempt, interruptions)
+        if connection.execute(sa.select(table.c.request_key).where(table.c.request_key == key)).first() is None:
+            return key
+        interruptions += 1
+
+
 def attempts_at(connection: sa.Connection, claim: Claim, version: int) -> int:
     """The number of the last attempt that the planner asked for; 0 where it never did."""
     prefix = request_key(claim, version, 0).removesuffix("0")

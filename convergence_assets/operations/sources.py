@@ -128,7 +128,7 @@ class Sources:
                     cause=INTERRUPTED,
                 )  # fmt: skip
             return
-        if kind_of(connection, run.run_id) is not None:  # its alert says so already
+        if kind_of(connection, run.run_id) not in (None, INTERRUPTED):  # its alert says so already
             return
         if run.status == "canceled":
             yield _alert(

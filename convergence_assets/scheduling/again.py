@@ -1,5 +1,6 @@
 """Days of a run that came to nothing: marked so that the planner asks for them at its next tick."""
 
+from dataclasses import replace
 from datetime import date
 
 import sqlalchemy as sa
@@ -48,18 +49,28 @@ def ask_for_interrupted(
     store: ControlStore, connection: sa.Connection, tenant: Tenant, pipeline: TenantPipeline, first: date, last: date,
     run_id: str,
 ) -> list[date]:  # fmt: skip
-    """Within a transaction: the days of [first, last] that an interrupted run did not publish whole and that the
-    planner does not know of, since a person asked for them; it asks for them at its next tick."""
+    """Within a transaction: the days of [first, last] that an interrupted run did not publish whole, and that are not
+    asked for at this moment; the planner asks for them at its next tick, those that it had given up too."""
     tables, days = tables_of(tenant, pipeline), days_of(first, last)
     name = (tenant.tenant_id, pipeline.name)
     store.wait_for(connection, "planner")
     found = publications.between(connection, tenant.tenant_id, tables.asked(), first, last)
-    known = {row.day for row in planning.outstanding(connection, *name, days)}
+    known = {row.day: row for row in planning.outstanding(connection, *name, days)}
     said = f"run {run_id} was interrupted"
     again = []
     for day in days:
-        if day not in known and not tables.are_by(run_id, day, found):
-            version = max((p.version for p in found.values() if p.day == day), default=0)
+        row = known.get(day)
+        if tables.are_by(run_id, day, found) or (row is not None and (row.state == "requested" or row.reason == said)):
+            continue
+        version = max((p.version for p in found.values() if p.day == day), default=0)
+        if row is not None:
+            again.append(
+                replace(
+                    row, state="due", reason=said, wake_at=store.now(), interruptions=row.interruptions + 1,
+                    data_version=max(version, row.data_version), request_key=None,
+                )
+            )  # fmt: skip
+        else:
             tried = attempts_at(connection, Claim(*name, day, day), version)
             again.append(Outstanding(*name, day, "due", said, store.now(), tried, version, interruptions=1))
     planning.write_outstanding(connection, again)

@@ -13,7 +13,7 @@ from convergence_assets.assets.window import days_of
 from convergence_assets.control import planning, publications
 from convergence_assets.control.locks import Claim, Locks
 from convergence_assets.control.planning import Name, Outstanding, Progress, Request
-from convergence_assets.control.requests import Outcome, ask, ask_again, forget, request_key, settle
+from convergence_assets.control.requests import Outcome, ask, ask_again, forget, settle, unused_key
 from convergence_assets.control.store import ControlStore
 from convergence_assets.scheduling.room import CATCH_UP_DAYS, CATCH_UP_IN_FLIGHT, Launch, Room, in_turn, stretches
 from convergence_assets.scheduling.targets import Target, Targets
@@ -143,10 +143,14 @@ class _Tick:
         )
         done, again = [], []
         for row in mine:
+            own = target.tables.are_by(run.run_id, row.day, published)
+            if run.outcome == "interrupted" and not own:  # also of a day that was asked for though it is current
+                again.append(self._failed(row, run))
+                continue
             if target.tables.is_current(row.day, published):
                 done.append(row)
                 continue
-            if target.tables.are_by(run.run_id, row.day, published):
+            if own:
                 # It was published, and what it read once more meanwhile.
                 again.append(self._judged(target, row.day, published))
                 continue
@@ -323,7 +327,7 @@ class _Tick:
         version = max(row.data_version for row in rows)
         attempt = max(row.attempts for row in rows) + 1
         claim = Claim(target.tenant_id, target.pipeline, first, last)
-        key = request_key(claim, version, attempt, max(row.interruptions for row in rows))
+        key = unused_key(self._connection, claim, version, attempt, max(row.interruptions for row in rows))
         launch = Launch(key, target, first, last, newest, rows[0].asked_by)
         ask(self._connection, key, claim, launch.trigger, self.now, asked_by=launch.asked_by)
         room.take(launch)

@@ -125,6 +125,18 @@ def test_an_interrupted_run_of_a_person_is_canceled_and_its_day_is_asked_for_at_
     assert interrupted.alerts() == []
 
 
+def test_a_day_that_was_given_up_is_asked_for_again_when_a_persons_run_of_it_is_interrupted(
+    interrupted: Interrupted,
+) -> None:
+    gave_up = planning.Outstanding("acme", "demo_costs", FIRST, "gave_up", "after 7 attempts", None, 7)
+    with interrupted.store.write("planner") as connection:
+        planning.write_outstanding(connection, [gave_up])
+    run = interrupted.after(0.0, FIRST)
+    interrupted.follow()
+    row = interrupted.due()[FIRST]
+    assert (row.state, row.interruptions, row.reason) == ("due", 1, f"run {run.run_id} was interrupted")
+
+
 def test_the_fourth_interruption_of_a_day_is_told_of_and_no_longer_asked_for_by_the_follower(
     interrupted: Interrupted,
 ) -> None:

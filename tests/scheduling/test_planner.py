@@ -3,6 +3,7 @@
 import threading
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -174,6 +175,42 @@ def test_an_interrupted_day_is_asked_for_again_at_once_three_times_as_the_same_a
     world.advance(world.now + timedelta(minutes=30))
     assert asked(world) == []
     assert world.outstanding_days() == []
+
+
+def test_an_interrupted_run_of_a_published_day_that_was_asked_for_is_asked_for_again(
+    make: Callable[..., World],
+) -> None:
+    world = make(target("acme"), now=at(START + DAY, 6))
+    world.tick()
+    world.advance(world.now + timedelta(hours=1))
+    assert asked(world) == []
+    ask_for(world, "acme", START)
+    (first,) = world.tick()
+    world.interrupted_share = 1.0
+    world.advance(world.now + timedelta(minutes=30))
+    (again,) = world.tick()
+    assert (first.asked_by, again.asked_by) == ("key_1", "key_1")
+    assert first.key != again.key
+
+
+def test_days_that_were_interrupted_one_by_one_are_asked_for_together_under_a_key_of_their_own(
+    make: Callable[..., World],
+) -> None:
+    world = make(target("acme"), now=at(START + 3 * DAY, 6))
+    world.interrupted_share = 1.0
+    keys: list[str] = []
+    for _ in range(60):
+        for launch in world.tick():
+            assert launch.key not in keys, "Dagster skips a key that it knows"
+            keys.append(launch.key)
+        world.advance(world.now + timedelta(hours=1))
+    with world.store.write("planner") as connection:
+        rows = planning.all_outstanding(connection)
+        due_now = [replace(row, state="due", interruptions=0, attempts=0, wake_at=world.now) for row in rows]
+        planning.write_outstanding(connection, due_now)
+    again = [launch.key for launch in world.tick()]
+    assert again
+    assert not set(again) & set(keys)
 
 
 def test_whatever_is_interrupted_every_day_is_published_once(make: Callable[..., World]) -> None:
