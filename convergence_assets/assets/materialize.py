@@ -37,14 +37,13 @@ from convergence_assets.quality.expectations import CheckOutcome
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import Step, Tenant, TenantPipeline
 from convergence_assets.warehouse.errors import WarehouseError
-from convergence_assets.warehouse.interface import Job, Staged, Statement, Warehouse
+from convergence_assets.warehouse.interface import STAGING_KEPT_DAYS, Job, Staged, Statement, Warehouse
 from convergence_assets.warehouse.schema import Query
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-STAGING_KEPT_DAYS = 7
 RETRIES = 2
 RETRY_SECONDS = 5.0
 """Before the first retry of a step; before each further one twice as long."""

@@ -90,9 +90,12 @@ class ControlStore:
         if copy.exists() and self.now() - datetime.fromtimestamp(copy.stat().st_mtime, UTC) < older_than:
             return None
         scratch = copy.with_name(f"{copy.name}.{os.getpid()}")
-        with self._errors(), closing(sqlite3.connect(file)) as own, closing(sqlite3.connect(scratch)) as made:
-            own.backup(made)
-        scratch.replace(copy)
+        try:
+            with self._errors(), closing(sqlite3.connect(file)) as own, closing(sqlite3.connect(scratch)) as made:
+                own.backup(made)
+            scratch.replace(copy)
+        finally:
+            scratch.unlink(missing_ok=True)
         return copy
 
     @property

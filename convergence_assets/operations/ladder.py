@@ -233,11 +233,13 @@ class Ladder:
         return f"its places in pools freed, {freed} locks released, {self._drop_staged(case)}"
 
     def _drop_staged(self, case: Case) -> str:
-        """A run that was ended from outside leaves no evidence, only rows."""
+        """Unless a check had stopped some of them before the run was ended from outside."""
         run = self._instance.get_run_by_id(case.run_id)
         staged_by = origin_run_id(self._instance, run) if run is not None else case.run_id
         tenants = [self._tenants[part.tenant_id] for part in case.parts if part.tenant_id in self._tenants]
         sweeper = Sweeper(self._instance, self._store, self._settings)
+        if sweeper.has_evidence(staged_by):
+            return "what it staged is kept for those who look at what its checks stopped"
         try:
             for tenant in {tenant.tenant_id: tenant for tenant in tenants}.values():
                 sweeper.drop(tenant, staged_by)

@@ -81,8 +81,9 @@ def _staging(shared: _Shared) -> dg.SensorDefinition:
         "control store's file every six hours.",
     )
     def staging(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        done = shared.watching.sweep(context.instance, BUDGET_SECONDS)
         copied = shared.watching.back_up()
-        done = [*([copied] if copied else ()), *shared.watching.sweep(context.instance, BUDGET_SECONDS)]
+        done += [copied] if copied else []
         return dg.SkipReason("; ".join(done)[:2000] if done else "nothing is left over")
 
     return staging

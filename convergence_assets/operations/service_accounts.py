@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from convergence_assets.assets.translation import shared_views, target_table
 from convergence_assets.tenancy.model import Tenant
-from convergence_assets.warehouse.bigquery.administration import STAGING_KEPT_DAYS
+from convergence_assets.warehouse.interface import STAGING_KEPT_DAYS
 from convergence_assets.warehouse.schema import SHARED_PREFIX, STAGING_PREFIX, Dataset, TableRef
 
 PLATFORM = "THE_ACCOUNT_OF_THE_PLATFORM"

@@ -2,28 +2,32 @@
 
 import random
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from convergence_assets.assets.materialize import QUALITY_FAILED, STAGING_KEPT_DAYS
+from convergence_assets.assets.materialize import QUALITY_FAILED
+from convergence_assets.assets.no_data import has_no_data
 from convergence_assets.assets.opening import open_warehouse
-from convergence_assets.control import runs
 from convergence_assets.control.store import ControlStore
+from convergence_assets.ledger.meaning import error_of
+from convergence_assets.ledger.rows import plain
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import Tenant
 from convergence_assets.warehouse.errors import WarehouseError
+from convergence_assets.warehouse.interface import STAGING_KEPT_DAYS
 from convergence_assets.warehouse.schema import Dataset
 
 KEPT = timedelta(days=STAGING_KEPT_DAYS)
 SETTLED = timedelta(minutes=10)
-"""So long after its last sign a run that is over may be repeated, and its repetition takes up what was staged."""
+"""So long after its end a run may be repeated, and its repetition takes up what was staged."""
 UNKNOWN_FOR = timedelta(days=1)
 """So long rows of a run that Dagster does not know are kept: a command's, or one of another Dagster."""
 _WAREHOUSE_SECONDS = 10.0
 _ROOT_RUN_TAG = "dagster/root_run_id"
+_SAY_WHAT_STOPPED = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.ASSET_OBSERVATION}
 
 
 @dataclass(frozen=True)
@@ -45,12 +49,12 @@ class Sweeper:
                 break
             try:
                 done += self._of(tenant)
-            except WarehouseError as error:
+            except (WarehouseError, OSError) as error:
                 done.append(f"{tenant.tenant_id}: not looked at: {error}")
         return done
 
     def drop(self, tenant: Tenant, run_id: str) -> None:
-        """What one run, or the run that it repeats, has staged. Raises `WarehouseError`."""
+        """What one run has staged. Raises `WarehouseError`."""
         with open_warehouse(self.settings, tenant.location, budget_seconds=_WAREHOUSE_SECONDS) as warehouse:
             warehouse.drop_staged(Dataset(tenant.dataset, tenant.project), run_id)
 
@@ -63,16 +67,45 @@ class Sweeper:
         return [f"{tenant.tenant_id}: rows that run {run_id} had staged" for run_id in gone]
 
     def _not_needed(self, staged: Mapping[str, datetime]) -> list[str]:
-        now = self.store.now()
-        return [run_id for run_id, at in staged.items() if now - at > KEPT or self._is_over(run_id, now - at)]
+        return [run_id for run_id, at in staged.items() if self.is_not_needed(run_id, at)]
 
-    def _is_over(self, run_id: str, age: timedelta) -> bool:
-        run = self.instance.get_run_by_id(run_id)
-        if run is None:
-            return age > UNKNOWN_FOR
-        repetitions = self.instance.get_runs(dg.RunsFilter(tags={_ROOT_RUN_TAG: run_id}))
-        if age <= SETTLED or not all(one.is_finished for one in (run, *repetitions)):
+    def is_not_needed(self, run_id: str, staged_at: datetime) -> bool:
+        """Whether nobody will take up, nor look at, what a run staged."""
+        now, attempts = self.store.now(), self._attempts(run_id)
+        if now - staged_at > KEPT:
+            return True
+        if not attempts:
+            return now - staged_at > UNKNOWN_FOR
+        ends = [datetime.fromtimestamp(one.end_time, UTC) for one in attempts if one.end_time]
+        if len(ends) < len(attempts) or not all(one.dagster_run.is_finished for one in attempts):
             return False
-        with self.store.read() as connection:
-            parts = [part for one in (run, *repetitions) for part in runs.parts_of(connection, one.run_id)]
-        return bool(parts) and all(part.error_class != QUALITY_FAILED for part in parts)
+        return now - max(ends) > SETTLED and not self._are_evidence(attempts)
+
+    def has_evidence(self, run_id: str) -> bool:
+        """Whether the run, or one that repeats it, was stopped by a check: people look at what it staged."""
+        return self._are_evidence(self._attempts(run_id))
+
+    def _are_evidence(self, attempts: Sequence[dg.RunRecord]) -> bool:
+        # Dagster's own records: the runs index may be behind, or about to be read anew.
+        return any(
+            _was_stopped_by_checks(entry.dagster_event)
+            for one in attempts
+            for entry in self.instance.all_logs(one.dagster_run.run_id, of_type=_SAY_WHAT_STOPPED)
+            if entry.dagster_event
+        )
+
+    def _attempts(self, run_id: str) -> Sequence[dg.RunRecord]:
+        """The run with every other one of its group, which a person or Dagster began again from the same first run."""
+        own = self.instance.get_run_records(dg.RunsFilter(run_ids=[run_id]))
+        if not own:
+            return own
+        root = own[0].dagster_run.root_run_id or run_id
+        again = self.instance.get_run_records(dg.RunsFilter(tags={_ROOT_RUN_TAG: root}))
+        return [*own, *(one for one in again if one.dagster_run.run_id != run_id)]
+
+
+def _was_stopped_by_checks(said: dg.DagsterEvent) -> bool:
+    if said.event_type == dg.DagsterEventType.STEP_FAILURE:
+        return error_of(said)[0] == QUALITY_FAILED
+    found = said.asset_observation_data.asset_observation.metadata.get("stopped_by")
+    return found is not None and not has_no_data(plain(found))

@@ -14,6 +14,7 @@ from convergence_assets.alerting.links import Links
 from convergence_assets.alerting.routes import Routes
 from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.control import runs
+from convergence_assets.control.errors import ControlError
 from convergence_assets.control.incidents import resolve
 from convergence_assets.control.remediations import Remediations, Rung
 from convergence_assets.control.store import ControlStore
@@ -102,8 +103,11 @@ class Watching:
         return sweeping.Sweeper(instance, self.store, self.settings).sweep(tenants, seconds)
 
     def back_up(self) -> str | None:
-        """Copy the control store's file where the copy is old; what was done, in words."""
-        copy = self.store.back_up(BACKED_UP_EVERY)
+        """Copy the control store's file where the copy is old; what was done, or why not, in words."""
+        try:
+            copy = self.store.back_up(BACKED_UP_EVERY)
+        except (ControlError, OSError) as error:
+            return f"control store not copied: {error}"
         return f"control store copied to {copy}" if copy else None
 
     def stuck(self, instance: dg.DagsterInstance) -> list[tuple[Stuck, StuckLimits]]:

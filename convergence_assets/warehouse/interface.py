@@ -27,6 +27,8 @@ def silent(what: str) -> None:
 
 GIGABYTE = 10**9
 """Bytes, as budgets and warnings count them."""
+STAGING_KEPT_DAYS = 7
+"""So long rows stay that checks have stopped."""
 
 
 @dataclass(frozen=True)

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-import sqlalchemy as sa
 
 from convergence_assets.assets.opening import open_warehouse
-from convergence_assets.control import runs, tables
+from convergence_assets.assets.structure import NOT_EMPTY
 from convergence_assets.control.remediations import Part
 from convergence_assets.operations.ladder import Ladder
 from convergence_assets.operations.stuck import Activity, Stuck
 from convergence_assets.operations.sweeping import KEPT, SETTLED, UNKNOWN_FOR, Sweeper
 from convergence_assets.settings import Settings
+from convergence_assets.warehouse.bigquery.administration import FILES
 from convergence_assets.warehouse.interface import Job
-from convergence_assets.warehouse.schema import Column, Dataset, Query, TableRef, TableSchema
+from convergence_assets.warehouse.schema import STAGING_PREFIX, Column, Dataset, Query, TableRef, TableSchema
 from tests.dagster_homes import dagster_at
 from tests.operations.watched import DAY, Watched
 from tests.peer.peer_server import Peer
@@ -54,10 +54,8 @@ def stage(deployment: Settings, run_id: str) -> None:
         warehouse.stage_query(TARGET, SCHEMA, [Query("SELECT 1 AS n")], Job(run_id))
 
 
-def over(
-    watched: Watched, instance: dg.DagsterInstance, status: str, error_class: str | None = None, root: str | None = None
-) -> str:
-    """A run as Dagster and the index have it; `root` is the one that it repeats."""
+def under_way(instance: dg.DagsterInstance, root: str | None = None) -> str:
+    """A run that has not ended; `root` is the one that it repeats."""
 
     @dg.asset(key=["acme", "demo_costs", "lines"])
     def lines() -> None: ...
@@ -65,12 +63,23 @@ def over(
     job = dg.Definitions(assets=[lines]).resolve_implicit_global_asset_job_def()
     tags = {"dagster/root_run_id": root, "dagster/parent_run_id": root} if root else {}
     run = instance.create_run_for_job(
-        job, status=dg.DagsterRunStatus(status), tags=tags, root_run_id=root, parent_run_id=root,
+        job, status=dg.DagsterRunStatus.STARTED, tags=tags, root_run_id=root, parent_run_id=root,
         asset_selection=frozenset([lines.key]),
     )  # fmt: skip
-    known: dict[str, runs.RunStatus] = {"FAILURE": "failed", "SUCCESS": "succeeded", "STARTED": "running"}
-    watched.run(run.run_id, status=known[status], dagster_status=status, error_class=error_class)
     return run.run_id
+
+
+def over(instance: dg.DagsterInstance, error_class: str = "internal", stopped_by: list[str] | None = None) -> str:
+    """A run that failed; `stopped_by` are the checks that stopped a day before."""
+
+    @dg.asset(key=["acme", "demo_costs", "lines"])
+    def lines(context: dg.AssetExecutionContext) -> None:
+        if stopped_by:
+            said = {"stopped_by": dg.MetadataValue.json(stopped_by)}
+            context.log_event(dg.AssetObservation(context.asset_key, metadata=said, partition="2026-11-01"))
+        raise dg.Failure("it failed", metadata={"error_class": dg.MetadataValue.text(error_class)})
+
+    return dg.materialize([lines], instance=instance, raise_on_error=False).run_id
 
 
 @pytest.fixture
@@ -82,20 +91,20 @@ def sweeper(watched: Watched, instance: dg.DagsterInstance, deployment: Settings
 def test_rows_of_a_run_that_died_go_and_those_of_failed_checks_stay_for_seven_days(
     watched: Watched, instance: dg.DagsterInstance, deployment: Settings, sweeper: Sweeper
 ) -> None:
-    dead = over(watched, instance, "FAILURE", "interrupted")
-    evidence = over(watched, instance, "FAILURE", "quality_failed")
-    works = over(watched, instance, "STARTED")
-    unknown = "restore-7"
-    for run_id in (dead, evidence, works, unknown):
+    dead, no_data = over(instance), over(instance, "no_data", [NOT_EMPTY])
+    evidence = {over(instance, "quality_failed"), over(instance, "unavailable", ["cost_is_positive"])}
+    works, unknown = under_way(instance), "restore-7"
+    for run_id in (dead, no_data, *evidence, works, unknown):
         stage(deployment, run_id)
     tenants = [watched.project.tenant]
     assert sweeper.sweep(tenants, 60.0) == [], "whoever repeats it may still take it up"
     watched.now += SETTLED + timedelta(minutes=1)
-    assert sweeper.sweep(tenants, 60.0) == [f"acme: rows that run {dead} had staged"]
-    assert staged(deployment) == {evidence, works, unknown}
+    said = {f"acme: rows that run {run_id} had staged" for run_id in (dead, no_data)}
+    assert set(sweeper.sweep(tenants, 60.0)) == said
+    assert staged(deployment) == {*evidence, works, unknown}
     watched.now += UNKNOWN_FOR
     sweeper.sweep(tenants, 60.0)
-    assert staged(deployment) == {evidence, works}
+    assert staged(deployment) == {*evidence, works}
     watched.now += KEPT
     sweeper.sweep(tenants, 60.0)
     assert staged(deployment) == set()
@@ -104,28 +113,41 @@ def test_rows_of_a_run_that_died_go_and_those_of_failed_checks_stay_for_seven_da
 def test_rows_that_a_repetition_still_works_on_stay(
     watched: Watched, instance: dg.DagsterInstance, deployment: Settings, sweeper: Sweeper
 ) -> None:
-    first = over(watched, instance, "FAILURE", "unavailable")
-    over(watched, instance, "STARTED", root=first)
+    first = over(instance, "unavailable")
+    under_way(instance, root=first)
     stage(deployment, first)
     watched.now += SETTLED + timedelta(minutes=1)
     assert sweeper.sweep([watched.project.tenant], 60.0) == []
 
 
-def test_a_run_that_the_index_does_not_know_yet_may_be_evidence(
+def test_a_run_that_staged_long_before_it_ended_may_still_be_repeated(
     watched: Watched, instance: dg.DagsterInstance, deployment: Settings, sweeper: Sweeper
 ) -> None:
-    run_id = over(watched, instance, "FAILURE", "interrupted")
-    with watched.store.write() as connection:
-        connection.execute(sa.delete(tables.runs))
-    stage(deployment, run_id)
-    watched.now += SETTLED + timedelta(minutes=1)
-    assert sweeper.sweep([watched.project.tenant], 60.0) == []
+    run_id = over(instance)
+    now = watched.now
+    watched.now += SETTLED / 2
+    assert not sweeper.is_not_needed(run_id, now - timedelta(hours=3))
+    watched.now += SETTLED
+    assert sweeper.is_not_needed(run_id, now - timedelta(hours=3))
+
+
+@pytest.mark.peer
+def test_the_files_that_a_run_had_loaded_on_bigquery_go_with_its_rows(
+    watched: Watched, instance: dg.DagsterInstance, peer: Peer, tmp_path: Path
+) -> None:
+    settings, run_id = peer.settings(tmp_path / "home"), over(instance)
+    staging, table = f"{STAGING_PREFIX}acme", f"lines__{run_id.replace('-', '_')}{FILES}"
+    with open_warehouse(settings) as warehouse:
+        warehouse.ensure_table(TableRef(staging, table), SCHEMA)
+    assert staged(settings) == {run_id}
+    Sweeper(instance, watched.store, settings).drop(watched.project.tenant, run_id)
+    assert staged(settings) == set()
 
 
 def test_the_remedy_of_a_dead_run_removes_what_it_staged_at_once(
     watched: Watched, instance: dg.DagsterInstance, deployment: Settings, sweeper: Sweeper
 ) -> None:
-    dead, other = over(watched, instance, "STARTED"), over(watched, instance, "STARTED")
+    dead, other = under_way(instance), under_way(instance)
     for run_id in (dead, other):
         stage(deployment, run_id)
     part = Part("acme", "demo_costs", DAY, DAY)
@@ -134,3 +156,17 @@ def test_the_remedy_of_a_dead_run_removes_what_it_staged_at_once(
     said = ladder.climb(ladder.begin(Stuck(activity, "dead", watched.now, None), 2))
     assert any("what it staged removed" in line for line in said), said
     assert staged(deployment) == {other}
+
+
+def test_the_remedy_of_a_dead_run_keeps_what_its_checks_had_stopped(
+    watched: Watched, instance: dg.DagsterInstance, deployment: Settings, sweeper: Sweeper
+) -> None:
+    dead = over(instance, "internal", ["cost_is_positive"])
+    stage(deployment, dead)
+    assert sweeper.has_evidence(dead)
+    part = Part("acme", "demo_costs", DAY, DAY)
+    activity = Activity(dead, "STARTED", (part,), watched.now, watched.now, gone=True)
+    ladder = Ladder(instance, watched.store, deployment, watched.tenants)
+    said = ladder.climb(ladder.begin(Stuck(activity, "dead", watched.now, None), 2))
+    assert any("is kept for those" in line for line in said), said
+    assert staged(deployment) == {dead}

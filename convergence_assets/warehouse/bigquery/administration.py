@@ -11,13 +11,14 @@ from convergence_assets.warehouse.bigquery.connection import Connection
 from convergence_assets.warehouse.bigquery.labels import MANAGED
 from convergence_assets.warehouse.changes import added_columns
 from convergence_assets.warehouse.errors import NotFound
-from convergence_assets.warehouse.interface import SchemaChange
+from convergence_assets.warehouse.interface import STAGING_KEPT_DAYS, SchemaChange
 from convergence_assets.warehouse.schema import SHARED_PREFIX, STAGING_PREFIX, Dataset, TableRef, TableSchema
 
 if TYPE_CHECKING:
     from google.cloud import bigquery
 
-STAGING_KEPT_DAYS = 7
+FILES = "__files"
+"""The ending of a table beside a staging one, into which files are loaded."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ class Administration:
             return {}
         found: dict[str, datetime] = {}
         for item in listed:
-            run_id = item.table_id.rpartition("__")[2].replace("_", "-")
+            run_id = item.table_id.removesuffix(FILES).rpartition("__")[2].replace("_", "-")
             made: datetime | None = item.created
             if made is not None:
                 found[run_id] = max(found.get(run_id, made), made)
@@ -150,7 +151,7 @@ class Administration:
         except NotFound:
             return
         for name in names:
-            if name.endswith(own):
+            if name.removesuffix(FILES).endswith(own):
                 self.drop(TableRef(staging.name, name, staging.project))
 
     def drop_staging(self, dataset: Dataset) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convergence_assets.warehouse.bigquery import tables
-from convergence_assets.warehouse.bigquery.administration import Administration
+from convergence_assets.warehouse.bigquery.administration import FILES, Administration
 from convergence_assets.warehouse.bigquery.connection import Connection
 from convergence_assets.warehouse.bigquery.jobs import Request
 from convergence_assets.warehouse.bigquery.labels import MANAGED
@@ -56,7 +56,7 @@ class Staging:
         # Both warehouses read files by one reader, so that one file gives the same rows, or the same error, on both.
         from convergence_assets.warehouse.duckdb.parquet import files_to_parquet
 
-        loaded = replace(_name(target, job), table=f"{_name(target, job).table}__files")
+        loaded = replace(_name(target, job), table=_name(target, job).table + FILES)
         self.administration.make_dataset(Dataset.of(loaded), expires=True)
         with tempfile.TemporaryDirectory(prefix="convergence-load-") as folder:
             parquet = Path(folder, "rows.parquet")
