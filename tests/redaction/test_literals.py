@@ -18,6 +18,27 @@ def test_a_text_of_letters_and_digits_is_hidden(secret: str) -> None:
     assert message == "Could not convert string '***' to INT32"
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 1 -- it's the token's test\n, CAST('hunter2hunter2' AS INT64)",
+        "# don't\nSELECT CAST('hunter2hunter2' AS INT64)",
+        "/* don't */ SELECT CAST('hunter2hunter2' AS INT64)",
+        'SELECT CAST("""hunter2hunter2""" AS INT64), \'a\'',
+        "SELECT 'it''s', CAST(r'hunter2hunter2' AS INT64)",
+        "SELECT CAST(b'hunter2hunter2' AS STRING)",
+        "SELECT 'never ended, CAST('hunter2hunter2' AS INT64)",
+    ],
+)
+def test_a_text_is_hidden_however_the_statement_is_written(sql: str) -> None:
+    assert hide_literals("Could not convert string 'hunter2hunter2'", sql) == "Could not convert string '***'"
+
+
+def test_an_escaped_text_is_hidden_as_it_is_written_and_as_it_is_read() -> None:
+    sql = r"SELECT CAST('hunter2\'s-own-token' AS INT64)"
+    assert hide_literals(r"of 'hunter2\'s-own-token': hunter2's-own-token", sql) == "of '***': ***"
+
+
 @pytest.mark.parametrize("text", SHOWN)
 def test_what_says_what_is_wrong_is_shown(text: str) -> None:
     said = f'Could not cast literal "{text}" to type DATE'
