@@ -1,7 +1,7 @@
 """Where all rooms meet: what `dagster dev`, the daemon and every run load."""
 
 import gc
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import dagster as dg
@@ -12,6 +12,7 @@ from convergence_assets.assets.share_checks import build_share_checks
 from convergence_assets.memory import give_free_pages_back, give_large_blocks_back
 from convergence_assets.operations.dagster_logs import set_up_logs
 from convergence_assets.operations.sensors import build_sensors
+from convergence_assets.pipelines.problems import Problem
 from convergence_assets.scheduling.launching import build_scheduling
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import TenantRegistry
@@ -34,7 +35,8 @@ def defs() -> dg.Definitions:
 @lru_cache(maxsize=1)
 def _of_a_run(settings: Settings) -> dg.Definitions:
     """What a run's worker loads, which asks for no other runs. Dagster asks it twice (1.13)."""
-    return dg.Definitions(assets=_assets(_registry(settings), settings), executor=dg.in_process_executor)
+    assets, _ = _assets(_registry(settings), settings)
+    return dg.Definitions(assets=assets, executor=dg.in_process_executor)
 
 
 def _of_a_location(settings: Settings) -> dg.Definitions:
@@ -44,13 +46,14 @@ def _of_a_location(settings: Settings) -> dg.Definitions:
         dagster_locations.snapshot_once(give_free_pages_back)
     registry = _registry(settings)
     part = registry.part(settings.shard.holds)
+    assets, faulty = _assets(part, settings)
+    registry, part = registry.set_aside(faulty), part.set_aside(faulty)
     schedules, sensors = build_scheduling(part, settings)
     checks: Sequence[dg.AssetChecksDefinition] = ()
     if settings.shard.number == 1:
         sensors += build_sensors(registry, settings)
         checks, daily = build_share_checks(registry, settings)
         schedules += daily
-    assets = _assets(part, settings)
     return dg.Definitions(
         assets=assets, asset_checks=checks, executor=dg.in_process_executor, schedules=schedules,
         sensors=sensors,
@@ -64,7 +67,9 @@ def _registry(settings: Settings) -> TenantRegistry:
     return registry
 
 
-def _assets(part: TenantRegistry, settings: Settings) -> Sequence[dg.AssetsDefinition | dg.AssetSpec]:
+def _assets(
+    part: TenantRegistry, settings: Settings
+) -> tuple[Sequence[dg.AssetsDefinition | dg.AssetSpec], Mapping[str, Problem]]:
     # A thousand tenants are two million objects that live as long as the process: collecting among them is a fifth of
     # the load, and never finds anything.
     gc.disable()

@@ -23,10 +23,16 @@ PARTITIONS_PER_RUN = 90
 _log = logging.getLogger(__name__)
 
 
-def build_assets(registry: TenantRegistry, settings: Settings) -> list[dg.AssetsDefinition | dg.AssetSpec]:
-    """Every asset of every enabled tenant, and the `[tenant, config]` mark of each rejected one."""
+def build_assets(
+    registry: TenantRegistry, settings: Settings
+) -> tuple[list[dg.AssetsDefinition | dg.AssetSpec], dict[str, Problem]]:
+    """Every asset of every enabled tenant, and the `[tenant, config]` mark of each rejected one.
+
+    And the tenants, with the problem, whose assets Dagster does not take beside the others: they have the mark alone.
+    """
     assets: list[dg.AssetsDefinition | dg.AssetSpec] = []
     sources: set[dg.AssetKey] = set()
+    faulty: dict[str, Problem] = {}
     with warnings.catch_warnings():
         # In Dagster 1.13 backfill policies and upstream partitions that do not exist are beta, a check's partitions are
         # a preview: tests hold all three.
@@ -35,36 +41,36 @@ def build_assets(registry: TenantRegistry, settings: Settings) -> list[dg.Assets
         taken: dict[str, str] = {}
         for tenant in registry.tenants.values():
             if tenant.enabled:
-                assets += _set_aside_where_wrong(tenant, settings, sources, taken)
-    assets += [_rejected(rejection) for rejection in registry.rejected.values()]
-    return assets
+                try:
+                    assets += _assets_beside(tenant, settings, sources, taken)
+                except Exception as error:
+                    if not isinstance(error, _NameTaken):
+                        _log.exception("the assets of tenant %s cannot be made", tenant.tenant_id)
+                    why = str(error) if isinstance(error, _NameTaken) else type(error).__name__
+                    message = f"its assets cannot be made: {why}"
+                    faulty[tenant.tenant_id] = Problem(f"{tenant.tenant_id}/tenant.yaml", None, "", message)
+    assets += [_rejected(rejection) for rejection in registry.set_aside(faulty).rejected.values()]
+    return assets, faulty
 
 
-def _set_aside_where_wrong(
+class _NameTaken(Exception):
+    """Two asset keys have one name in Dagster."""
+
+
+def _assets_beside(
     tenant: Tenant, settings: Settings, sources: set[dg.AssetKey], taken: dict[str, str]
 ) -> list[dg.AssetsDefinition | dg.AssetSpec]:
-    """A tenant's assets; its mark alone where Dagster does not take them beside the others, which then live.
-
-    `taken` are the names that Dagster makes of keys, by tenant; two keys may have one.
-    """
+    """A tenant's assets. `taken` are the names that Dagster makes of keys; it and `sources` get the tenant's too, where
+    all is well."""
     seen = set(sources)
-    try:
-        own = list(_tenant_assets(tenant, settings, seen))
-    except Exception as error:
-        _log.exception("the assets of tenant %s cannot be made", tenant.tenant_id)
-        return [_rejected(_faulty(tenant, f"its assets cannot be made: {type(error).__name__}"))]
+    own = list(_tenant_assets(tenant, settings, seen))
     for asset in own:
-        name = asset.key.to_python_identifier()
-        other = taken.get(name, asset.key.to_user_string())
-        if other != asset.key.to_user_string():
-            return [_rejected(_faulty(tenant, f"{asset.key.to_user_string()} and {other} have one name in Dagster"))]
+        key = asset.key.to_user_string()
+        if (other := taken.get(asset.key.to_python_identifier(), key)) != key:
+            raise _NameTaken(f"{key} and {other} have one name in Dagster")
     taken |= {asset.key.to_python_identifier(): asset.key.to_user_string() for asset in own}
     sources |= seen
     return own
-
-
-def _faulty(tenant: Tenant, message: str) -> Rejection:
-    return Rejection(tenant.tenant_id, (Problem(f"{tenant.tenant_id}/tenant.yaml", None, "", message),), None)
 
 
 def asset_key(tenant: Tenant, pipeline: TenantPipeline, table: str) -> dg.AssetKey:

@@ -91,7 +91,7 @@ class Definitions:
 
         from convergence_assets.assets.factory import build_assets
 
-        assets = build_assets(load_tenants(settings), settings)
+        assets, self._faulty = build_assets(load_tenants(settings), settings)
         self._settings = settings
         self._job = dg.Definitions(
             assets=assets, executor=dg.in_process_executor
@@ -115,6 +115,8 @@ class Definitions:
         from convergence_assets.assets.tags import TERMINAL, TRIGGERED_BY_TAG, partition_key, run_tags
         from convergence_assets.control.holding import release_run
 
+        if problem := self._faulty.get(tenant.tenant_id):
+            raise typer.BadParameter(problem.render())
         tags = run_tags(tenant.tenant_id, pipeline.name, first, last, trigger) | {TRIGGERED_BY_TAG: TERMINAL}
         run_id = run_id or str(uuid.uuid4())
         keys = [asset_key(tenant, pipeline, s.table) for s in pipeline.steps if tables is None or s.table in tables]

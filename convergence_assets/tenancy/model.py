@@ -179,3 +179,12 @@ class TenantRegistry:
             tenants={name: tenant for name, tenant in self.tenants.items() if holds(name)},
             rejected={name: rejection for name, rejection in self.rejected.items() if holds(name)},
         )
+
+    def set_aside(self, problems: Mapping[str, Problem]) -> "TenantRegistry":
+        """The same with these tenants, each with its problem, among the rejected and not served."""
+        rejected = dict(self.rejected)
+        for tenant_id, problem in problems.items():
+            known = rejected[tenant_id].problems if tenant_id in rejected else ()
+            rejected[tenant_id] = Rejection(tenant_id, (*known, problem), None)
+        served = {name: tenant for name, tenant in self.tenants.items() if name not in problems}
+        return replace(self, tenants=served, rejected=rejected, problems=(*self.problems, *problems.values()))

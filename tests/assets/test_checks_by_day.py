@@ -108,7 +108,7 @@ def test_of_a_long_range_the_failed_days_alone_are_evaluated_each(
 
 
 def test_the_checks_that_stop_a_day_are_the_blocking_ones(project: Project) -> None:
-    assets = build_assets(load_tenants(project.settings), project.settings)
+    assets, _ = build_assets(load_tenants(project.settings), project.settings)
     specs = [spec for asset in assets if isinstance(asset, dg.AssetsDefinition) for spec in asset.check_specs]
     assert len(specs) >= 7
     assert {(spec.metadata["severity"], spec.blocking) for spec in specs} == {

@@ -44,7 +44,7 @@ def deployment(tmp_path: Path) -> Settings:
 def evaluated(instance: dg.DagsterInstance, registry: TenantRegistry, deployment: Settings) -> dg.AssetCheckEvaluation:
     """The check, evaluated as its schedule does it."""
     checks, schedules = build_share_checks(registry, deployment)
-    assets = build_assets(registry, deployment)
+    assets, _ = build_assets(registry, deployment)
     definitions = dg.Definitions(assets=assets, asset_checks=checks, schedules=schedules)
     done = definitions.resolve_job_def(JOB).execute_in_process(instance=instance)
     (found,) = done.get_asset_check_evaluations()

@@ -328,6 +328,12 @@ def test_a_tenant_whose_assets_dagster_does_not_take_is_set_aside_and_the_others
     first = replace(acme, pipelines=(replace(own, name="a__b"),))
     second = replace(acme, tenant_id="acme__a", pipelines=(replace(own, name="b"),))
     both = replace(registry, tenants={"acme": first, "acme__a": second, "globex": globex})
-    keys = {asset.key.to_user_string() for asset in build_assets(both, Settings.from_env({}))}
+    assets, faulty = build_assets(both, Settings.from_env({}))
+    keys = {asset.key.to_user_string() for asset in assets}
     assert {"acme/a__b/c", "acme__a/config", "globex/gcp_billing/gcp_focus"} <= keys
     assert "acme__a/b/c" not in keys
+    served = both.set_aside(faulty)
+    assert set(served.tenants) == {"acme", "globex"}, "and the planner does not ask for its runs"
+    (problem,) = served.rejected["acme__a"].problems
+    assert problem.message == "its assets cannot be made: acme__a/b/c and acme/a__b/c have one name in Dagster"
+    assert problem in served.problems
