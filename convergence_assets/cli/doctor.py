@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from convergence_assets.operations.doctor.examine import Finding
+    from convergence_assets.operations.state_files import StateFile
 
 _COLOURS = {"ok": "green", "warning": "yellow", "broken": "red"}
 
@@ -50,26 +51,38 @@ def doctor(
 def _repair(*, yes: bool) -> None:
     """Each damaged file by itself: what is lost with it is said before anybody is asked."""
     from convergence_assets.cli.instance import dagster_home, open_instance
-    from convergence_assets.operations.repairing import repair_control_store
+    from convergence_assets.operations.processes import processes_of
+    from convergence_assets.operations.repairing import repair_control_store, was_not_ended
     from convergence_assets.operations.state_files import CONTROL_STORE, state_files
 
     settings = Settings.from_env()
-    damaged = [(file, why) for file in state_files(settings, dagster_home(settings)) if (why := file.damage())]
-    if not damaged:
+    home = dagster_home(settings)
+    # What Dagster knows comes first: the control store is made from it.
+    files = sorted(state_files(settings, home), key=lambda file: file.what == CONTROL_STORE)
+    damaged = [(file, why) for file in files if (why := file.damage())]
+    if not damaged and not was_not_ended(settings):
         typer.echo("no file of the control store or of Dagster's storage is damaged")
         return
+    if running := processes_of(settings, home):
+        typer.echo("the platform runs here, and would go on writing to what is moved aside:", err=True)
+        for process, words in running:
+            typer.echo(f"  process {process}: {words}", err=True)
+        typer.echo("Next: end it, then the same command", err=True)
+        raise typer.Exit(1)
+    control_store: StateFile | None = None
     for file, why in damaged:
         typer.echo(f"{file.path} ({file.what}) is damaged: {why}")
         typer.echo(f"It is moved aside and made anew. Lost, where no copy has it: {file.lost}.")
         typer.echo("Nothing of this platform may run meanwhile, and no published row is touched.")
         if not yes and not typer.confirm("Do it?", default=False):
             raise typer.Exit(1)
-        aside = file.put_aside()
-        typer.echo(f"moved to {aside}")
-        if file.what != CONTROL_STORE:
-            continue
+        if file.what == CONTROL_STORE:
+            control_store = file
+        else:
+            typer.echo(f"moved to {file.put_aside()}")
+    if control_store is not None or was_not_ended(settings):
         with open_instance(settings) as instance:
-            for done in repair_control_store(settings, instance):
+            for done in repair_control_store(settings, instance, control_store):
                 typer.echo(done)
 
 

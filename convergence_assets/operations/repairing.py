@@ -36,8 +36,19 @@ class _Made:
     rows: int
 
 
-def repair_control_store(settings: Settings, instance: dg.DagsterInstance) -> Iterator[str]:
-    """What was done, in words. The damaged file has been moved aside. Raises `ControlError`."""
+def was_not_ended(settings: Settings) -> bool:
+    """Whether a repair of the control store was begun and stopped on the way."""
+    return _marker(settings).exists()
+
+
+def repair_control_store(settings: Settings, instance: dg.DagsterInstance, damaged: StateFile | None) -> Iterator[str]:
+    """Move the damaged file aside and make it anew, or go on where that was stopped; what was done, in words.
+
+    Raises `ControlError`.
+    """
+    _marker(settings).touch()
+    if damaged is not None:
+        yield f"moved to {damaged.put_aside()}"
     yield from _from_copy(settings)
     store = ControlStore.open(settings)
     tenants = load_tenants(settings).tenants
@@ -53,6 +64,11 @@ def repair_control_store(settings: Settings, instance: dg.DagsterInstance) -> It
     unreadable = follow_to_the_end(Follower(store, instance, tenants), store, lambda found, unread: None)
     yield "the runs index read again from Dagster" + (f", but for {len(unreadable)} runs" if unreadable else "")
     yield "not known any more, where no copy had it: API keys (convergence keys create), pauses, who was told of what"
+    _marker(settings).unlink()
+
+
+def _marker(settings: Settings) -> Path:
+    return settings.home / "control-store-repair-not-ended"
 
 
 def _from_copy(settings: Settings) -> Iterator[str]:
@@ -61,10 +77,15 @@ def _from_copy(settings: Settings) -> Iterator[str]:
         raise ControlError("the control store is on Postgres. Next: restore it with Postgres's own tools")
     file = Path(str(url.database))
     copy = backup_of(file)
-    if copy.exists() and StateFile(copy, "", "").damage() is None:
-        shutil.copyfile(copy, file)
+    if file.exists():
+        yield "the repair that was begun before goes on"
+    elif copy.exists() and StateFile(copy, "", "").damage() is None:
+        scratch = file.with_name(f"{file.name}.coming-back")
+        shutil.copyfile(copy, scratch)
+        scratch.replace(file)
         at = datetime.fromtimestamp(copy.stat().st_mtime, UTC)
         yield f"the copy of {at:%Y-%m-%d %H:%M} UTC brought back; what came after it is not in it"
+        yield "API keys that were revoked after it are valid again: `convergence keys list`, then revoke them again"
     else:
         yield "there is no copy that can be read: an empty one is made"
 

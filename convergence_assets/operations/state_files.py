@@ -3,10 +3,11 @@
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import quote
 
 from convergence_assets.control.location import control_url
 from convergence_assets.settings import Settings
@@ -23,24 +24,26 @@ class StateFile:
     lost: str
 
     def damage(self) -> str | None:
-        """What SQLite says of it; None where it is as it was written, or not there."""
+        """What SQLite says of its content; None where it is as it was written, not there, or cannot be looked at, which
+        other checks say."""
         if not self.path.exists():
             return None
         try:
-            with closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=5.0)) as connection:
+            with closing(sqlite3.connect(f"file:{quote(str(self.path))}?mode=ro", uri=True, timeout=5.0)) as connection:
                 (said,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        except sqlite3.OperationalError as error:
-            return None if "locked" in str(error) else str(error)
         except sqlite3.DatabaseError as error:
-            return str(error)
+            # Of no kind of its own: malformed, or no database at all. A lock, a right, a full disk are others.
+            return str(error) if type(error) is sqlite3.DatabaseError else None
         return None if said == "ok" else str(said)
 
     def put_aside(self) -> Path:
         """Move it, with what SQLite keeps beside it, so that the next who opens it makes it anew."""
-        aside = self.path.with_name(f"{self.path.name}.{_DAMAGED}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
+        ending = f".{_DAMAGED}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+        aside = self.path.with_name(self.path.name + ending)
         self.path.rename(aside)
         for beside in ("-wal", "-shm"):
-            self.path.with_name(self.path.name + beside).unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                self.path.with_name(self.path.name + beside).rename(aside.with_name(aside.name + beside))
         return aside
 
 

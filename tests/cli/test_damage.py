@@ -10,12 +10,15 @@ from contextlib import suppress
 from datetime import date
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from convergence_assets.control.keys import Keys
 from convergence_assets.control.location import control_url
 from convergence_assets.control.publications import Publications
 from convergence_assets.control.store import ControlStore, backup_of
+from convergence_assets.operations.repairing import repair_control_store
+from convergence_assets.operations.state_files import StateFile, state_files
 from convergence_assets.operations.watching import BACKED_UP_EVERY
 from tests import commands
 from tests.assets.project import TENANTS, Project, hourly
@@ -132,6 +135,60 @@ def test_the_copy_of_the_control_store_brings_back_keys_and_dagster_what_came_af
     assert "UTC brought back; what came after it is not in it" in said
     assert [key.key_id for key in Keys(store_of(home)).all("acme")] == [made.key_id]
     assert days(home) == {(table, day) for table in ("lines", "totals") for day in (DAY, OTHER)}
+
+
+def test_a_repair_that_was_stopped_on_the_way_goes_on_with_the_next_call(home: Path) -> None:
+    before = days(home)
+    settings = Project.at(home).settings
+    overwritten(home / "control.db")
+    (damaged,) = (file for file in state_files(settings, home) if file.damage())
+    with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
+        stopped = repair_control_store(settings, instance, damaged)
+        for _ in range(2):
+            next(stopped)
+    assert days(home) == set()
+    said = convergence(home, "doctor", "--repair", "--yes").stdout
+    assert "the repair that was begun before goes on" in said
+    assert days(home) == before
+    assert "no file" in convergence(home, "doctor", "--repair", "--yes").stdout
+
+
+def test_a_copy_that_comes_back_says_that_revoked_keys_came_with_it(home: Path) -> None:
+    keys = Keys(store_of(home))
+    made = keys.create("acme", "ann")
+    store_of(home).back_up(BACKED_UP_EVERY)
+    keys.revoke(made.key_id, "ann")
+    overwritten(home / "control.db")
+    said = convergence(home, "doctor", "--repair", "--yes").stdout
+    assert "API keys that were revoked after it are valid again" in said
+
+
+def test_nothing_is_made_anew_while_the_platform_runs(home: Path) -> None:
+    overwritten(home / "control.db")
+    words = [sys.executable, "-c", "import time; time.sleep(300)", "dagster-daemon"]
+    running = subprocess.Popen(words, env=environ(home))
+    try:
+        done = convergence(home, "doctor", "--repair", "--yes")
+        assert done.returncode == 1
+        assert f"process {running.pid}: " in done.stderr
+        assert [file.name for file in home.glob("control.db.damaged-*")] == []
+    finally:
+        running.kill()
+        running.wait()
+
+
+def test_a_file_that_cannot_be_opened_is_not_called_damaged(tmp_path: Path) -> None:
+    assert StateFile(tmp_path, "a file", "all").damage() is None
+
+
+def test_what_sqlite_keeps_beside_a_damaged_file_is_moved_with_it(tmp_path: Path) -> None:
+    file = tmp_path / "a?b.db"
+    for ending in ("", "-wal", "-shm"):
+        file.with_name(file.name + ending).write_bytes(b"no database at all" * 100)
+    damaged = StateFile(file, "a file", "all")
+    assert damaged.damage() == "file is not a database"
+    aside = damaged.put_aside()
+    assert sorted(found.name for found in tmp_path.iterdir()) == [aside.name + e for e in ("", "-shm", "-wal")]
 
 
 @pytest.mark.parametrize("at", [0, 12_288])

@@ -1,6 +1,5 @@
 """`convergence doctor` on set-ups that are broken for real, one way each: it names what is wrong and what to do."""
 
-import ctypes
 import json
 import os
 import shutil
@@ -39,6 +38,7 @@ from tests.dagster_homes import dagster_home
 from tests.peer.peer_server import Peer
 from tests.ports import free_port
 from tests.postgres.postgres_server import Postgres
+from tests.unprivileged import as_anybody
 from tests.warehouse.bigquery.fake_bigquery import FakeBigQuery, Refusal, fake_bigquery, refused
 
 ROOT = Path(__file__).parents[2]
@@ -243,12 +243,6 @@ def test_a_home_that_cannot_be_written(doctor: Doctor, tmp_path: Path) -> None:
     assert (code, "Permission denied" in said["home"][0]["seen"]) == (1, True)
     assert said["home"][0]["next_step"].startswith("make it writable")
     assert list(said) == list(CHECKS), "the other checks are made all the same"
-
-
-def as_anybody() -> None:
-    """Root without its right to write where the mode forbids it, from the next program on."""
-    drop_from_bounding_set, dac_override = 24, 1
-    ctypes.CDLL(None).prctl(drop_from_bounding_set, dac_override, 0, 0, 0)
 
 
 def off_by(difference: timedelta) -> datetime:

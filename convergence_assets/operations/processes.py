@@ -1,0 +1,33 @@
+"""The platform's processes on this machine."""
+
+import os
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from convergence_assets.settings import Settings
+
+_OURS = re.compile(r"(?:^|/)(?:dagster(?:-daemon|-webserver)?|convergence|forkserver\.py)$")
+_WORDS = 4
+
+
+def processes_of(settings: Settings, dagster_home: Path) -> list[tuple[int, str]]:
+    """Number and command of each that uses this home, but for this one and those that started it; those of other users
+    are not seen."""
+    own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            words = process.cmdline()
+            ours = process.pid not in own and any(map(_OURS.search, words[:_WORDS]))
+            if ours and _uses(process.environ(), settings, dagster_home):
+                found.append((process.pid, " ".join(words)[:200]))
+    return found
+
+
+def _uses(environ: Mapping[str, str], settings: Settings, dagster_home: Path) -> bool:
+    homes = {"DAGSTER_HOME": dagster_home, "CONVERGENCE_HOME": settings.home}
+    return any(name in environ and Path(environ[name]).resolve() == home.resolve() for name, home in homes.items())
