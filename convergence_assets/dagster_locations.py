@@ -24,37 +24,40 @@ _SERVERS_OVERLAP_SECONDS = 45.0
 @dataclass(frozen=True)
 class CodeLocation:
     """One location of a workspace file: `arguments` are those of `dagster code-server start`, None where its server
-    runs elsewhere, at `socket` or `host` and `port`."""
+    runs elsewhere, at `socket` or `host` and `port`, over TLS where `ssl` says so."""
 
     name: str
     arguments: tuple[str, ...] | None = None
     host: str | None = None
     port: int | None = None
     socket: str | None = None
+    ssl: bool = False
 
     def as_server(self) -> dict[str, Any]:
         """As a workspace file names a server."""
         said = {"location_name": self.name, "host": self.host, "port": self.port, "socket": self.socket}
-        return {"grpc_server": {name: value for name, value in said.items() if value is not None}}
+        ssl = {"ssl": True} if self.ssl else {}
+        return {"grpc_server": {name: value for name, value in said.items() if value is not None} | ssl}
 
     def why_silent(self, seconds: float) -> str | None:
         """Why the server gives no answer within some seconds; None where it does."""
         from dagster._core.errors import DagsterUserCodeUnreachableError
-        from dagster._grpc.client import DagsterGrpcClient
 
-        client = DagsterGrpcClient(port=self.port, socket=self.socket, host=self.host or "localhost")
         try:
-            client.get_server_id(timeout=max(1, round(seconds)))
+            self._client().get_server_id(timeout=max(1, round(seconds)))
         except DagsterUserCodeUnreachableError as error:
             return " ".join(str(error.__cause__ or error).split())[:300]
         return None
 
     def reload(self, seconds: float) -> None:
         """Have its code loaded anew; raises `DagsterUserCodeUnreachableError`."""
+        self._client().reload_code(timeout=round(seconds))
+
+    def _client(self) -> Any:
         from dagster._grpc.client import DagsterGrpcClient
 
-        client = DagsterGrpcClient(port=self.port, socket=self.socket, host=self.host or "localhost")
-        client.reload_code(timeout=round(seconds))
+        host = self.host or "localhost"
+        return DagsterGrpcClient(port=self.port, socket=self.socket, host=host, use_ssl=self.ssl)
 
 
 def code_locations(workspace: Path) -> list[CodeLocation]:
@@ -68,9 +71,8 @@ def code_locations(workspace: Path) -> list[CodeLocation]:
             arguments = tuple(origin.loadable_target_origin.get_cli_args())
             found.append(CodeLocation(origin.location_name, arguments))
         elif isinstance(origin, GrpcServerCodeLocationOrigin):
-            found.append(
-                CodeLocation(origin.location_name, None, origin.host, origin.port or None, origin.socket or None)
-            )
+            port, socket, ssl = origin.port or None, origin.socket or None, bool(origin.use_ssl)
+            found.append(CodeLocation(origin.location_name, None, origin.host, port, socket, ssl))
     return found
 
 

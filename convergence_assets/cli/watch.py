@@ -43,7 +43,7 @@ def watch(
             said, lives = watching.guard(instance, BUDGET_SECONDS)
             _log.log(logging.INFO if lives else logging.ERROR, "%s", said)
             if reload:
-                silent = [location for location, _ in code_servers.silent(watching.servers())]
+                silent = [location for location, _ in code_servers.still_silent(watching.servers())]
                 for done in code_servers.reload(silent):
                     _log.warning("%s", done)
             if once:

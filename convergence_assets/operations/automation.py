@@ -43,7 +43,7 @@ def last_tick_at(instance: dg.DagsterInstance) -> datetime | None:
 
 def silent_locations(instance: dg.DagsterInstance, locations: Iterable[CodeLocation], now: datetime) -> Iterator[Alert]:
     """One alert a code location whose server does not answer; else one where the daemon lives and no sensor ticks."""
-    silent = list(code_servers.silent(locations))
+    silent = code_servers.still_silent(locations)
     for location, why in silent:
         yield _silent(location.name, f"The server of code location {location.name} does not answer: {why}.")
     last, beat = last_tick_at(instance), dagster_compat.daemon_heartbeats(instance).get("SENSOR")

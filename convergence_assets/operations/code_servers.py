@@ -1,6 +1,7 @@
 """Where this deployment's code servers are, and whether they answer: without one nothing is asked for or watched."""
 
 import json
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
@@ -11,6 +12,8 @@ from convergence_assets.process import Owner, is_gone, this_process
 from convergence_assets.settings import Settings
 
 ANSWER_SECONDS = 3.0
+AGAIN_SECONDS = 5.0
+"""After these one that did not answer is asked again: it may be busy, or just be started again."""
 RELOAD_SECONDS = 180.0
 _HERE = Path("workspace.yaml")
 
@@ -31,11 +34,19 @@ def write_workspace(settings: Settings, locations: list[CodeLocation]) -> Path:
     return file
 
 
+def is_up(settings: Settings) -> bool:
+    """Whether `convergence up` runs here with these settings."""
+    with suppress(OSError, ValueError, TypeError):
+        owner = json.loads(_owner_file(supervised_workspace(settings)).read_text())
+        return is_gone(Owner(**owner)) is False
+    return False
+
+
 def servers(settings: Settings) -> list[CodeLocation]:
     """Those whose address is known: of the workspace file that is set, else of a running `convergence up`, else of
     workspace.yaml here. Raises what Dagster raises for a file that is wrong."""
     supervised = supervised_workspace(settings)
-    file = settings.workspace or (supervised if _runs(supervised) else _HERE)
+    file = settings.workspace or (supervised if is_up(settings) else _HERE)
     found = code_locations(file) if settings.workspace or file.exists() else []
     return [location for location in found if location.arguments is None]
 
@@ -45,6 +56,14 @@ def silent(locations: Iterable[CodeLocation]) -> Iterator[tuple[CodeLocation, st
     for location in locations:
         if why := location.why_silent(ANSWER_SECONDS):
             yield location, why
+
+
+def still_silent(locations: Iterable[CodeLocation]) -> list[tuple[CodeLocation, str]]:
+    """Those that do not answer when asked twice."""
+    once = [location for location, _ in silent(locations)]
+    if once:
+        time.sleep(AGAIN_SECONDS)
+    return list(silent(once))
 
 
 def reload(locations: Iterable[CodeLocation]) -> Iterator[str]:
@@ -61,9 +80,3 @@ def reload(locations: Iterable[CodeLocation]) -> Iterator[str]:
 
 def _owner_file(workspace: Path) -> Path:
     return workspace.with_name("owner.json")
-
-
-def _runs(workspace: Path) -> bool:
-    with suppress(OSError, ValueError, TypeError):
-        return is_gone(Owner(**json.loads(_owner_file(workspace).read_text()))) is False
-    return False

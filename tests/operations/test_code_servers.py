@@ -69,12 +69,31 @@ def test_those_of_a_supervisor_are_known_as_long_as_it_lives(
 
 
 def test_a_server_that_is_not_there_is_told_of_as_soon_as_it_is_asked(
-    instance: dg.DagsterInstance, tmp_path: Path
+    instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(code_servers, "AGAIN_SECONDS", 0.0)
     location = CodeLocation("ours", socket=str(tmp_path / "nobody.sock"))
     (alert,) = silent_locations(instance, [location], NOW)
     assert (alert.kind, alert.severity, alert.table) == ("location_dead", "critical", "ours")
     assert alert.happened.startswith("The server of code location ours does not answer: ")
+
+
+def test_a_server_that_answers_when_it_is_asked_again_is_not_told_of(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter(["it is being started again", None])
+    monkeypatch.setattr(CodeLocation, "why_silent", lambda *_: next(answers))
+    monkeypatch.setattr(code_servers, "AGAIN_SECONDS", 0.0)
+    assert list(silent_locations(instance, [CodeLocation("ours", port=4000)], NOW)) == []
+    assert list(answers) == [], "it was asked twice"
+
+
+def test_a_server_behind_tls_is_asked_over_tls(settings: Settings) -> None:
+    Path("workspace.yaml").write_text(NAMED.replace("4000", "4000, ssl: true"))
+    (found,) = code_servers.servers(settings)
+    assert found.ssl
+    code_servers.write_workspace(settings, [found])
+    assert code_servers.servers(settings) == [found]
 
 
 def test_a_daemon_that_lives_without_a_tick_for_a_minute_is_told_of(instance: dg.DagsterInstance) -> None:
