@@ -162,8 +162,10 @@ def plan(wanted: Wanted, settings: Settings, now: datetime, platform_account: st
     content = raw if raw is not None else onboarding.rendered(wanted).encode()
     tenant, grant = _checked(wanted, content, settings, folder, now)
     with tempfile.TemporaryDirectory(prefix="convergence-plan-") as scratch:
-        # Of its own home: what a plan has looked at is not remembered, and no dataset is made.
-        estimates = dry_run([tenant], replace(settings, home=Path(scratch)), now=now, progress=lambda: None)
+        # Of its own home: what a plan has looked at is not remembered, and no dataset is made. As whoever asks: the
+        # tenant's own account may not be there yet.
+        as_caller = replace(tenant, service_account=None, reads_views=False)
+        estimates = dry_run([as_caller], replace(settings, home=Path(scratch)), now=now, progress=lambda: None)
     wrong = [estimate.problem.render() for estimate in estimates if estimate.problem]
     if wrong:
         raise OnboardingRefused(wrong, "correct the query or what it reads, then the same command")

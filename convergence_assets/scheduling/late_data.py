@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from convergence_assets.alerting.alert import Alert, Kind, fingerprint
 from convergence_assets.assets.late_data import markers
 from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.assets.shared_views import ensure_shared_views
 from convergence_assets.assets.window import Window
 from convergence_assets.control import planning
 from convergence_assets.control.incidents import raise_alert, resolve
@@ -93,6 +94,7 @@ def _asked(settings: Settings, question: Question) -> Mapping[date, str] | Wareh
         maximum_bytes_billed=pipeline.maximum_gigabytes_billed * GIGABYTE,
     )
     try:
+        ensure_shared_views(settings, tenant, step.sources.values())
         with open_warehouse(settings, tenant.location, service_account=tenant.service_account) as warehouse:
             return markers(warehouse, tenant, step, question.window, job)
     except WarehouseError as error:

@@ -4,6 +4,7 @@ import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,7 +19,7 @@ from convergence_assets.settings import Settings, SettingsError
 from convergence_assets.tenancy.model import Tenant
 from convergence_assets.warehouse.errors import AccessDenied, NotFound, WarehouseError
 from convergence_assets.warehouse.interface import Job
-from convergence_assets.warehouse.schema import Dataset, Query
+from convergence_assets.warehouse.schema import Dataset, Query, TableRef
 
 _JOB = Job("doctor", {"pipeline": "doctor", "asset": "doctor"}, timeout_seconds=10.0)
 _TENANTS_ASKED = 50
@@ -137,10 +138,14 @@ def _of_account(settings: Settings, tenant: Tenant, other: Tenant | None) -> Fin
             try:
                 warehouse.dry_run(Query(f"SELECT * FROM {view.view.quoted}"))
             except NotFound:
-                continue  # the first run makes it
+                pass  # the first run makes it
             except WarehouseError as error:
                 seen = f"{tenant.tenant_id}: {account} cannot read its rows of {view.source}: {error}"
                 return Finding(name, "broken", seen, _GRANTS.format(tenant.tenant_id))
+            source = replace(view.source, project=view.source.project or settings.project)
+            with suppress(WarehouseError):
+                warehouse.dry_run(Query(f"SELECT 1 AS one FROM {source.quoted}"))
+                return _sees_all(tenant, source)
         if other is None:
             return None
         try:
@@ -153,6 +158,15 @@ def _of_account(settings: Settings, tenant: Tenant, other: Tenant | None) -> Fin
         return None  # not made yet: nothing is there to be kept from
     seen = f"{tenant.tenant_id}: {account} sees dataset {other.dataset} of tenant {other.tenant_id}"
     return Finding(name, "broken", seen, f"take its roles on the project or on dataset {other.dataset} away")
+
+
+def _sees_all(tenant: Tenant, source: TableRef) -> Finding:
+    seen = f"{tenant.tenant_id}: {tenant.service_account} may read every tenant's rows of the shared source {source}"
+    revoke = (
+        f'REVOKE `roles/bigquery.dataViewer` ON TABLE {source.quoted} FROM "serviceAccount:{tenant.service_account}"'
+    )
+    next_step = f"take its role on the table away ({revoke}), or that on its dataset or project"
+    return Finding("service accounts", "broken", seen, next_step)
 
 
 def shared_sources(setup: Setup) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ import json
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,9 @@ from google.cloud import bigquery
 from google.oauth2.credentials import Credentials
 
 from convergence_assets.assets.opening import _impersonating
+from convergence_assets.operations.onboarding import plan
+from convergence_assets.settings import Settings
+from convergence_assets.tenancy.onboarding import Wanted
 from tests.assets.project import Project, hourly
 from tests.peer.peer_server import Peer
 
@@ -74,26 +77,51 @@ def test_the_platforms_account_asks_for_a_token_of_the_tenants(iam: Iam) -> None
     assert body["scope"] == list(platform.SCOPE)
 
 
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | None]]:
+    """Where requests went, and as whom."""
+    found: list[tuple[str, str | None]] = []
+    real = requests.Session.request
+
+    def request(self: requests.Session, method: str, url: str, *rest: Any, **more: Any) -> Any:
+        answer = real(self, method, url, *rest, **more)
+        found.append((url, answer.request.headers.get("Authorization")))  # type: ignore[arg-type]
+        return answer
+
+    monkeypatch.setattr(requests.Session, "request", request)
+    return found
+
+
+def as_whom(sent: list[tuple[str, str | None]], settings: Settings) -> set[str | None]:
+    return {who for url, who in sent if settings.emulator and url.startswith(settings.emulator)}
+
+
 @pytest.mark.peer
 def test_every_request_of_a_tenants_step_is_sent_as_its_account(
-    tmp_path: Path, peer: Peer, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, peer: Peer, sent: list[tuple[str, str | None]]
 ) -> None:
     project = Project.at(tmp_path / "home")
     settings = peer.settings(tmp_path / "home")
     project = replace(project, settings=settings)
     project.load_bills(hourly(DAY, "Europe/Berlin", 1.0))
-    sent: list[tuple[str, object]] = []
-    real = requests.Session.request
-
-    def request(self: requests.Session, method: str, url: str, *rest: Any, **more: Any) -> Any:
-        answer = real(self, method, url, *rest, **more)
-        sent.append((url, answer.request.headers.get("Authorization")))
-        return answer
-
-    monkeypatch.setattr(requests.Session, "request", request)
+    sent.clear()
     project = replace(project, tenant=replace(project.tenant, service_account=ACCOUNT))
     (report, _) = project.run(DAY)
     assert report.published
-    of_bigquery = [(url, who) for url, who in sent if settings.emulator and url.startswith(settings.emulator)]
-    assert of_bigquery
-    assert {who for _, who in of_bigquery} == {f"Bearer {ACCOUNT}"}, [url for url, who in of_bigquery if not who]
+    assert as_whom(sent, settings) == {f"Bearer {ACCOUNT}"}, [url for url, who in sent if not who]
+
+
+@pytest.mark.peer
+def test_the_queries_of_a_tenant_to_come_are_tried_as_whoever_onboards_it(
+    tmp_path: Path, peer: Peer, sent: list[tuple[str, str | None]]
+) -> None:
+    root = tmp_path / "tenants"
+    root.mkdir()
+    defaults = (Path(__file__).parents[3] / "tenants" / "_defaults.yaml").read_text()
+    (root / "_defaults.yaml").write_text(defaults + f"service_account: '{ACCOUNT.replace('acme', '{tenant}')}'\n")
+    settings = replace(peer.settings(tmp_path / "home"), tenants=str(root))
+    export = {"gcp_billing": {"export_table": "hooli_export.gcp_billing_export_resource_v1_01A2B3_C4D5E6_F7A8B9"}}
+    to_come = Wanted("hooli", "Hooli", "UTC", ("gcp_billing",), export, date(2026, 10, 1))
+    found = plan(to_come, settings, datetime.now(UTC))
+    assert found.tenant.service_account == ACCOUNT.replace("acme", "hooli")
+    assert as_whom(sent, settings) == {None}, "its account may not be there yet"
