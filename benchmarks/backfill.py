@@ -92,8 +92,6 @@ def backfill(last: date) -> None:
 def script(settings: Settings, last: date) -> None:
     """The same statements over the whole range at once, one connection, tables replaced in place; suites as we judge
     them above the row limit, since a frame of a year would need gigabytes."""
-    from sqlglot import exp
-
     from convergence_assets.assets.translation import (
         expectations,
         sensitive_columns,
@@ -109,12 +107,11 @@ def script(settings: Settings, last: date) -> None:
     from convergence_assets.tenancy.registry import load_tenants
     from convergence_assets.warehouse.duckdb.engine import Engine
     from convergence_assets.warehouse.duckdb.files import Dataset, Layout
-    from convergence_assets.warehouse.duckdb.parameters import bound
+    from convergence_assets.warehouse.duckdb.preparing import prepared
     from convergence_assets.warehouse.duckdb.quoting import quoted
     from convergence_assets.warehouse.duckdb.tables import create
-    from convergence_assets.warehouse.duckdb.transpile import to_sql, transpile_tree
     from convergence_assets.warehouse.frames import empty_frame, frame_from_arrow
-    from convergence_assets.warehouse.schema import TableRef
+    from convergence_assets.warehouse.schema import Query, TableRef
 
     tenant = load_tenants(settings).tenants[TENANT]
     pipeline = next(p for p in tenant.pipelines if p.name == PIPELINE)
@@ -130,15 +127,6 @@ def script(settings: Settings, last: date) -> None:
                 engine.run(f"ATTACH '{file}' AS {quoted(str(Dataset.of(ref)))} (READ_ONLY)")
                 types[ref.table] = {c.name: c for c in source_schema(source.spec).columns}
 
-    def prepared(sql: str, values: dict[str, object]) -> tuple[str, dict[str, object]]:
-        tree = transpile_tree(sql, types)
-        for node in list(tree.find_all(exp.Table)):
-            if node.db:
-                node.set("catalog", None)
-                node.set("db", exp.to_identifier(str(Dataset(node.db, None)), quoted=True))
-        text = to_sql(tree)
-        return text, {k: bound(k, v) for k, v in values.items() if f"${k}" in text}  # type: ignore[arg-type]
-
     failed: list[str] = []
     for step in pipeline.steps:
         schema, names = table_schema(step.spec), table_names(tenant, step)
@@ -147,12 +135,13 @@ def script(settings: Settings, last: date) -> None:
         create(engine, name, schema)
         types[step.table] = {c.name: c for c in schema.columns}
         assert step.sql is not None
-        text, used = prepared(step.sql.resolve(names), values)
+        text, used = prepared(Query(step.sql.resolve(names), values), types)
         columns = ", ".join(quoted(c.name) for c in schema.columns)
         engine.run(f"INSERT INTO {name} ({columns}) SELECT {columns} FROM ({text}) AS made", used)
 
         def read(sql: str, step=step, names=names, values=values):  # type: ignore[no-untyped-def]
-            return engine.arrow(*prepared(resolve_tables(sql.replace("{batch}", names[step.table]), names), values))
+            named = resolve_tables(sql.replace("{batch}", target_table(tenant, step.table).quoted), names)
+            return engine.arrow(*prepared(Query(named, values), types))
 
         def typed(table, schema=schema):  # type: ignore[no-untyped-def]
             return frame_from_arrow(table, schema.only(table.column_names))
@@ -171,7 +160,7 @@ def script(settings: Settings, last: date) -> None:
             sensitive=sensitive_columns(step.spec),
             columns={c.name: c.type for c in schema.columns},
         )
-        failed += [o.name for o in outcomes if not o.passed and o.severity == "critical"]
+        failed += [f"{o.name}: {o.error}" for o in outcomes if not o.passed and o.severity == "critical"]
     engine.close()
     _say(failed_critical_checks=failed)
 
