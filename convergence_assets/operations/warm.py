@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 import socket
 import subprocess
@@ -46,6 +47,7 @@ PRELOADED = (
     "convergence_assets.control.publications", "convergence_assets.control.requests",
     "convergence_assets.control.workers", "convergence_assets.dagster_storage", "convergence_assets.definitions",
     "convergence_assets.operations.dagster_logs", "convergence_assets.quality.validate",
+    "convergence_assets.quality.patterns",
     "convergence_assets.warehouse.duckdb.adapter", "convergence_assets.warehouse.frames",
 )  # fmt: skip
 """What a worker imports on its way to a published table (a test holds it against a run)."""
@@ -53,6 +55,7 @@ PRELOADED_FOR_BIGQUERY = (
     "google.cloud.bigquery", "google.cloud.bigquery_storage", "dagster_gcp", "grpc",
     "convergence_assets.warehouse.bigquery.adapter",
 )  # fmt: skip
+_log = logging.getLogger(__name__)
 _SCRIPT = Path(__file__).with_name("forkserver.py")
 _CODE = Path(__file__).parents[1]
 
@@ -139,7 +142,8 @@ class Forkserver:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(AT_REST_SECONDS)
-            except _WentAway:
+            except _WentAway as error:
+                _log.warning("%s; another one is asked, or started", error)
                 self._close()
                 if not pauses:
                     raise

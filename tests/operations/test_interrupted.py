@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from unittest.mock import patch
 
@@ -16,12 +16,15 @@ import pytest
 
 from benchmarks.tenant_day import Launching, launching
 from convergence_assets import dagster_compat
+from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.control import incidents, planning, publications, runs
 from convergence_assets.control.location import control_url
 from convergence_assets.control.store import ControlStore
 from convergence_assets.control.workers import Workers
+from convergence_assets.operations.sweeping import SETTLED, Sweeper
 from convergence_assets.operations.watching import Watching
 from convergence_assets.tenancy.registry import load_registry
+from convergence_assets.warehouse.schema import Dataset
 from tests.assets.project import TENANTS, Project, hourly
 from tests.dagster_homes import copy_storage
 
@@ -180,6 +183,7 @@ def test_a_worker_ended_at_any_moment_says_so_itself(interrupted: Interrupted) -
     many = [0.0, 0.02, 0.1, 0.3, *moments(4, seed=int(time.time()))]
     found = [ends_as_it_should(interrupted, s, FIRST + timedelta(days=n + 1)) for n, s in enumerate(many)]
     assert "interrupted" in found
+    sweep(interrupted)
 
 
 def launched(interrupted: Interrupted, day: date) -> dg.DagsterRun:
@@ -194,3 +198,13 @@ def test_thirty_workers_ended_at_any_moment_say_so_themselves(interrupted: Inter
     interrupted.ended(launched(interrupted, FIRST))
     for number, seconds in enumerate(moments(30, seed=7)):
         ends_as_it_should(interrupted, seconds, FIRST + timedelta(days=number + 1))
+    sweep(interrupted)
+
+
+def sweep(interrupted: Interrupted) -> None:
+    """Once nobody repeats them any more, nothing is left of what they had staged."""
+    settings, tenants = interrupted.project.settings, interrupted.watching.tenants
+    later = ControlStore(control_url(settings, {}), lambda: datetime.now(UTC) + SETTLED)
+    Sweeper(interrupted.instance, later, settings).sweep(tenants.values(), 60.0)
+    with open_warehouse(settings) as warehouse:
+        assert dict(warehouse.staged_runs(Dataset("acme"))) == {}

@@ -225,11 +225,14 @@ def test_a_worker_that_breaks_leaves_what_it_printed(forkserver: Forkserver, tmp
     assert "ZeroDivisionError: a fault of the test" in (code / "log").read_text()
 
 
-def test_a_forkserver_that_is_killed_is_replaced(forkserver: Forkserver, tmp_path: Path) -> None:
+def test_a_forkserver_that_is_killed_is_replaced_and_that_is_said(
+    forkserver: Forkserver, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     code = module(tmp_path / "code", "import time\ntime.sleep(600)\n")
     first = start(forkserver, code)
     psutil.Process(psutil.Process(first.process).ppid()).kill()
     second = start(forkserver, code)
+    assert "another one is asked, or started" in caplog.text
     assert not is_gone(first), "its workers are not its own"
     assert [end_process(owner) for owner in (first, second)] == ["interrupted", "interrupted"]
 
