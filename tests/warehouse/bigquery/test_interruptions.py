@@ -19,6 +19,7 @@ from convergence_assets.warehouse.bigquery.adapter import BigQueryWarehouse
 from convergence_assets.warehouse.errors import WarehouseError, WarehouseUnavailable
 from convergence_assets.warehouse.interface import Job, RunningJob, Warehouse
 from convergence_assets.warehouse.schema import Query
+from tests.dagster_homes import dagster_home
 from tests.peer.peer_server import Peer
 from tests.warehouse.bigquery.staging_process import DAY, SCHEMA, TABLE
 
@@ -89,6 +90,7 @@ def test_the_query_of_a_killed_process_is_found_by_a_sweep_and_the_next_run_leav
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setenv("DAGSTER_HOME", str(dagster_home(tmp_path / "dagster")))
     with open_warehouse(peer.settings(tmp_path)) as warehouse:
         process = staging(environment, ENDLESS, "run-killed")
         (job,) = until(warehouse.running_jobs, True)
