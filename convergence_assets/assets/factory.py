@@ -43,18 +43,21 @@ def build_assets(
             if tenant.enabled:
                 try:
                     assets += _assets_beside(tenant, settings, sources, taken)
+                except _NameTaken as error:
+                    faulty[tenant.tenant_id] = _cannot_be_made(tenant, str(error))
                 except Exception as error:
-                    if not isinstance(error, _NameTaken):
-                        _log.exception("the assets of tenant %s cannot be made", tenant.tenant_id)
-                    why = str(error) if isinstance(error, _NameTaken) else type(error).__name__
-                    message = f"its assets cannot be made: {why}"
-                    faulty[tenant.tenant_id] = Problem(f"{tenant.tenant_id}/tenant.yaml", None, "", message)
+                    _log.exception("the assets of tenant %s cannot be made", tenant.tenant_id)
+                    faulty[tenant.tenant_id] = _cannot_be_made(tenant, type(error).__name__)
     assets += [_rejected(rejection) for rejection in registry.set_aside(faulty).rejected.values()]
     return assets, faulty
 
 
 class _NameTaken(Exception):
     """Two asset keys have one name in Dagster."""
+
+
+def _cannot_be_made(tenant: Tenant, why: str) -> Problem:
+    return Problem(f"{tenant.tenant_id}/tenant.yaml", None, "", f"its assets cannot be made: {why}")
 
 
 def _assets_beside(

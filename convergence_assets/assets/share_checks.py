@@ -8,7 +8,7 @@ import dagster as dg
 
 from convergence_assets.assets.factory import source_key
 from convergence_assets.assets.opening import open_warehouse
-from convergence_assets.assets.share_counts import Reader, ShareCounts, count_shares, reader_of
+from convergence_assets.assets.share_counts import Reader, ShareCounts, count_shares, read_sources, reader_of
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import TenantRegistry
 from convergence_assets.tenancy.sharing import REST, SharedSource
@@ -32,8 +32,7 @@ def build_share_checks(
     registry: TenantRegistry, settings: Settings
 ) -> tuple[list[dg.AssetChecksDefinition], list[dg.ScheduleDefinition]]:
     """A check on each shared source that a tenant reads, and the schedule that evaluates them once a day."""
-    read = [(shared, reader) for shared in registry.shared_sources if (reader := reader_of(shared, registry))]
-    checks = [_check(shared, reader, settings) for shared, reader in read]
+    checks = [_check(shared, reader, settings) for shared, reader in read_sources(registry)]
     if not checks:
         return [], []
     job = dg.define_asset_job(JOB, dg.AssetSelection.checks(*checks), description="Counts whose each row is.")

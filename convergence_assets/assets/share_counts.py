@@ -52,6 +52,11 @@ class Reader:
     spec: SourceSpec
 
 
+def read_sources(registry: TenantRegistry) -> list[tuple[SharedSource, Reader]]:
+    """Every shared source that a tenant reads."""
+    return [(shared, reader) for shared in registry.shared_sources if (reader := reader_of(shared, registry))]
+
+
 def reader_of(shared: SharedSource, registry: TenantRegistry) -> Reader | None:
     """The first tenant's; None where none reads it."""
     for tenant in registry.tenants.values():

@@ -29,7 +29,7 @@ def shares(
 
     Example: convergence shares --from 2026-10-01 --to 2026-10-31
     """
-    from convergence_assets.assets.share_counts import count_shares, reader_of
+    from convergence_assets.assets.share_counts import count_shares, read_sources
 
     settings = Settings.from_env()
     end = day_of(last, "--to") if last else datetime.now(UTC).date() - timedelta(days=1)
@@ -37,10 +37,8 @@ def shares(
     registry = load_tenants(settings)
     found: list[ShareCounts] = []
     with open_warehouse(settings) as warehouse:
-        for shared in registry.shared_sources:
-            reader = reader_of(shared, registry)
-            if reader is not None:
-                found.append(count_shares(warehouse, shared, reader.spec, begin, end, maximum_gigabytes_billed))
+        for shared, reader in read_sources(registry):
+            found.append(count_shares(warehouse, shared, reader.spec, begin, end, maximum_gigabytes_billed))
     for one in found:
         if as_json:
             typer.echo(json.dumps(_as_json(one)))

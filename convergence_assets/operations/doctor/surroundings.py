@@ -171,10 +171,10 @@ def _sees_all(tenant: Tenant, source: TableRef) -> Finding:
 
 def shared_sources(setup: Setup) -> Iterator[Finding]:
     """Whether the parts of every shared source make the whole, in the partitions of the last three days."""
-    from convergence_assets.assets.share_counts import count_shares, reader_of
+    from convergence_assets.assets.share_counts import count_shares, read_sources
 
-    name, registry, today = "shared sources", setup.registry, setup.now().date()
-    read = [(shared, reader) for shared in registry.shared_sources if (reader := reader_of(shared, registry))]
+    name, today = "shared sources", setup.now().date()
+    read = read_sources(setup.registry)
     if not read:
         yield Finding(name, "ok", "no tenant reads one")
         return
