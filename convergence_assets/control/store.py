@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from sqlalchemy.exc import DatabaseError, InterfaceError, NoSuchModuleError, OperationalError, ProgrammingError
 
 from convergence_assets.connections import KEPT, kept
-from convergence_assets.control.errors import ControlError, DamagedStore
+from convergence_assets.control.errors import ControlError, DamagedStore, is_damage
 from convergence_assets.control.location import control_url
 from convergence_assets.control.tables import HEAD, VERSION_TABLE
 from convergence_assets.settings import Settings
@@ -169,7 +169,7 @@ class ControlStore:
         except (DatabaseError, InterfaceError, sqlite3.Error, Timeout) as error:
             own = getattr(error, "orig", None) or error
             said = " ".join(str(own).split())
-            if type(own) is sqlite3.DatabaseError:  # of no kind of its own: malformed, or no database at all
+            if is_damage(own):
                 raise DamagedStore(
                     f"control store {self.shown} is damaged ({said}). What is published stays as it is; what is "
                     "planned, locked and was told is kept there. Next: end what uses it, then "

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
+from convergence_assets.control.errors import is_damage
 from convergence_assets.control.location import control_url
 from convergence_assets.settings import Settings
 
@@ -30,11 +31,10 @@ class StateFile:
             return None
         try:
             with closing(sqlite3.connect(f"file:{quote(str(self.path))}?mode=ro", uri=True, timeout=5.0)) as connection:
-                (said,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+                (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         except sqlite3.DatabaseError as error:
-            # Of no kind of its own: malformed, or no database at all. A lock, a right, a full disk are others.
-            return str(error) if type(error) is sqlite3.DatabaseError else None
-        return None if said == "ok" else str(said)
+            return str(error) if is_damage(error) else None
+        return None if verdict == "ok" else str(verdict)
 
     def put_aside(self) -> Path:
         """Move it, with what SQLite keeps beside it, so that the next who opens it makes it anew."""
