@@ -277,8 +277,8 @@ def was_interrupted(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
         return False
     kinds = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_CANCELING}
     records = instance.get_records_for_run(run.run_id, None, kinds, 50, ascending=True).records
-    events = [said for record in records if (said := record.event_log_entry.dagster_event)]
-    if any(said.event_type == dg.DagsterEventType.RUN_CANCELING for said in events):
+    events = [event for record in records if (event := record.event_log_entry.dagster_event)]
+    if any(event.event_type == dg.DagsterEventType.RUN_CANCELING for event in events):
         return False
     error = own_error(events[0]) if events else None
     return is_interrupted(run) or (error is not None and INTERRUPTION in error.names)

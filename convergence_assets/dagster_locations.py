@@ -35,9 +35,9 @@ class CodeLocation:
 
     def as_server(self) -> dict[str, Any]:
         """As a workspace file names a server."""
-        said = {"location_name": self.name, "host": self.host, "port": self.port, "socket": self.socket}
+        address = {"location_name": self.name, "host": self.host, "port": self.port, "socket": self.socket}
         ssl = {"ssl": True} if self.ssl else {}
-        return {"grpc_server": {name: value for name, value in said.items() if value is not None} | ssl}
+        return {"grpc_server": {name: value for name, value in address.items() if value is not None} | ssl}
 
     def why_silent(self, seconds: float) -> str | None:
         """Why the server gives no answer within some seconds; None where it does."""

@@ -26,11 +26,11 @@ def of_the_machine(error: BaseException) -> str | None:
             named = f"{one.filename}: " if one.filename else ""
             return f"{named}{_DISK[one.errno]} ({one.strerror}). {_SAFE} Next: `convergence doctor` says what is wrong"
         if type(one).__module__ == "sqlite3":
-            said = next((words for sign, words in _OF_SQLITE.items() if sign in str(one)), None)
-            if said is not None:
+            what = next((words for sign, words in _OF_SQLITE.items() if sign in str(one)), None)
+            if what is not None:
                 place = os.environ.get("DAGSTER_HOME", "its home")
-                repair = "`convergence doctor --repair` makes it anew" if "damaged" in said else "`convergence doctor`"
-                return f"a file of Dagster's storage in {place} {said} ({one}). {_SAFE} Next: {repair}"
+                repair = "`convergence doctor --repair` makes it anew" if "damaged" in what else "`convergence doctor`"
+                return f"a file of Dagster's storage in {place} {what} ({one}). {_SAFE} Next: {repair}"
     return None
 
 

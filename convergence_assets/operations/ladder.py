@@ -220,8 +220,8 @@ class Ladder:
             ended = self._instance.get_run_by_id(case.run_id)
             return f"not needed: it ended as {ended.status.value}" if ended else "not needed: it was deleted"
         if case.kind == INTERRUPTED:
-            said = "Interrupted: its pod was deleted, evicted or preempted."
-            dagster_compat.run_was_interrupted(self._instance, run, said)
+            message = "Interrupted: its pod was deleted, evicted or preempted."
+            dagster_compat.run_was_interrupted(self._instance, run, message)
             return "said that it was interrupted"
         dagster_compat.run_has_failed(self._instance, run, f"Stuck ({case.kind}): brought to its end from outside.")
         return "brought to the state FAILURE from outside"

@@ -115,10 +115,10 @@ def _made(instance: dg.DagsterInstance, key: dg.AssetKey) -> Sequence[_Made]:
     for start in range(0, len(numbers), _AT_ONCE):
         some = dg.AssetRecordsFilter(asset_key=key, storage_ids=numbers[start : start + _AT_ONCE])
         for record in instance.fetch_materializations(some, limit=_AT_ONCE).records:
-            said = record.asset_materialization
-            day = _day(said.partition) if said else None
-            if said is not None and day is not None:
-                rows = said.metadata.get(_ROWS)
+            published = record.asset_materialization
+            day = _day(published.partition) if published else None
+            if published is not None and day is not None:
+                rows = published.metadata.get(_ROWS)
                 found.append(_Made(record.storage_id, record.run_id, day, int(str(rows.value)) if rows else 0))
     return found
 

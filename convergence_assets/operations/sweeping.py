@@ -42,9 +42,9 @@ class Sweeper:
     def sweep(self, tenants: Iterable[Tenant], seconds: float) -> list[str]:
         """What was removed, in words; stops after some seconds, and begins at another tenant the next time."""
         end, done = time.monotonic() + seconds, []
-        mine = list(tenants)
-        random.shuffle(mine)
-        for tenant in mine:
+        in_random_order = list(tenants)
+        random.shuffle(in_random_order)
+        for tenant in in_random_order:
             if time.monotonic() > end:
                 break
             try:

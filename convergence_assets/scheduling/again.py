@@ -56,22 +56,23 @@ def ask_for_interrupted(
     store.wait_for(connection, "planner")
     found = publications.between(connection, tenant.tenant_id, tables.asked(), first, last)
     known = {row.day: row for row in planning.outstanding(connection, *name, days)}
-    said = f"run {run_id} was interrupted"
+    reason = f"run {run_id} was interrupted"
     again = []
     for day in days:
         row = known.get(day)
-        if tables.are_by(run_id, day, found) or (row is not None and (row.state == "requested" or row.reason == said)):
+        if tables.are_by(run_id, day, found) or (
+            row is not None and (row.state == "requested" or row.reason == reason)
+        ):
             continue
         version = max((p.version for p in found.values() if p.day == day), default=0)
-        if row is not None:
-            again.append(
-                replace(
-                    row, state="due", reason=said, wake_at=store.now(), interruptions=row.interruptions + 1,
-                    data_version=max(version, row.data_version), request_key=None,
-                )
-            )  # fmt: skip
-        else:
+        if row is None:
             tried = attempts_at(connection, Claim(*name, day, day), version)
-            again.append(Outstanding(*name, day, "due", said, store.now(), tried, version, interruptions=1))
+            row = Outstanding(*name, day, "due", reason, None, tried, version)
+        again.append(
+            replace(
+                row, state="due", reason=reason, wake_at=store.now(), interruptions=row.interruptions + 1,
+                data_version=max(version, row.data_version), request_key=None,
+            )
+        )  # fmt: skip
     planning.write_outstanding(connection, again)
     return [row.day for row in again]
