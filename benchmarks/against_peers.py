@@ -56,7 +56,7 @@ OWN_CHECKS = 1
 MONEY = {"gcp_cost_line_items": "net_cost", "gcp_cost_daily": "net_cost", "gcp_focus": "BilledCost"}
 DATASETS = Path("warehouse", "datasets")
 PEERS = Path(__file__).parent / "peers"
-_FORKSERVER = str(warm.__file__).replace("warm.py", "forkserver.py")
+_FORKSERVER = str(warm.FORKSERVER)
 Totals = dict[tuple[str, str, date], tuple[Decimal, int]]
 Form = Callable[[Path], tuple[Cost, int, Totals]]
 

@@ -4,10 +4,11 @@
 else. A clock counts the CPU time of its own thread without that of the clocks within it; a statement's thread is
 DuckDB's own, since a worker's connection has one. What no clock counts is Dagster's: its loop, its events and storage.
 
-Run as a file, this is that process: `python shares.py PACKAGES ARGV`, both as JSON.
+Run as a file, this is that process: `python shares.py FORKSERVER CODE PRELOADED ARGV`, the last two as JSON.
 """
 
 import functools
+import gc
 import importlib
 import json
 import os
@@ -37,11 +38,12 @@ def shares_of(platform: "Launching", tenant: str, pipeline: str, day: date) -> d
     """CPU seconds of a run's worker by share; raises unless the run succeeded."""
     from benchmarks.measuring import measured
     from convergence_assets.dagster_compat import worker_command
-    from convergence_assets.operations.warm import PRELOADED
+    from convergence_assets.operations import warm
 
     run = platform.make(tenant, pipeline, day, day)
     argv = worker_command(platform.instance, run)
-    command = [sys.executable, __file__, json.dumps(PRELOADED), json.dumps(argv)]
+    preload = [warm.FORKSERVER, warm.CODE.parent, json.dumps(warm.PRELOADED)]
+    command = [sys.executable, __file__, *preload, json.dumps(argv)]
     env = os.environ | {"CONVERGENCE_ONLY_TENANTS": tenant, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     ran = measured(command, env)
     finished = platform.instance.get_run_by_id(run.run_id)
@@ -131,13 +133,12 @@ def _work(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    for package in json.loads(sys.argv[1]):
-        try:
-            importlib.import_module(package)
-        except ImportError:  # an extra that is not installed
-            continue
+    forkserver = runpy.run_path(sys.argv[1], run_name="forkserver")
+    forkserver["preload"](sys.argv[2], json.loads(sys.argv[3]))
     process = os.fork()
     if process == 0:
-        _work(json.loads(sys.argv[2]))
+        gc.set_threshold(*forkserver["WORKERS_COLLECT_AFTER"])
+        gc.enable()
+        _work(json.loads(sys.argv[4]))
         os._exit(0)
     sys.exit(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]))

@@ -1,8 +1,9 @@
 """The process that run workers are forked from, with what they need imported.
 
-Run as a file (`python -P forkserver.py SOCKET CODE PACKAGE...`), never imported; CODE is the folder in which the
-project's own packages are found. Clients ask it for workers only while no file of the project has been replaced since
-(`warm.py`), so that no run executes old code. It ends by itself once no client is connected and no worker lives;
+Run as a file (`python -P forkserver.py SOCKET CODE PRELOADED...`), never imported; CODE is the folder in which the
+project's own packages are found. PRELOADED is a module, or `module:function` to call, whose result the module keeps.
+Clients ask it for workers only while no file of the project has been replaced since (`warm.py`), so that no run
+executes old code. It ends by itself once no client is connected and no worker lives;
 workers go on when a client goes away.
 
 A client sends one JSON object a line. `{"fork": {argv, env, cwd, path, log}}` makes a worker that waits and answers
@@ -23,6 +24,9 @@ import sys
 from pathlib import Path
 
 FIRST_CLIENT_WITHIN_SECONDS = 60
+WORKERS_COLLECT_AFTER = (100_000, 10, 10)
+"""Objects made before a worker's first garbage collection, and the two multiples: Python's own threshold, made for
+programs of any length, costs a day's worker as much as its smallest step. A worker of a year still collects."""
 _GO = b"g"
 _ENDS = (signal.SIGTERM, signal.SIGINT)
 
@@ -184,6 +188,7 @@ def _work(
         os.close(out)
         if stdout is not None:
             os.close(stdout)
+        gc.set_threshold(*WORKERS_COLLECT_AFTER)
         gc.enable()
         runpy.run_module(argv[0], run_name="__main__", alter_sys=True)
         status = 0
@@ -225,12 +230,16 @@ def _started(process: int) -> str:
         return ""
 
 
-def _preload(code: str, packages: list[str]) -> None:
+def preload(code: str, names: list[str]) -> None:
+    """Import modules and call functions by name, and keep what they made out of the garbage collector's way."""
     if code not in sys.path:
         sys.path.insert(0, code)
-    for package in packages:
+    for name in names:
+        module, _, function = name.partition(":")
         with contextlib.suppress(Exception):  # an optional one that is not there; a worker that needs it says so
-            importlib.import_module(package)
+            imported = importlib.import_module(module)
+            if function:
+                getattr(imported, function)()
     # What was imported is never collected, and its pages stay shared with every worker.
     gc.collect()
     gc.disable()
@@ -239,8 +248,8 @@ def _preload(code: str, packages: list[str]) -> None:
 
 def main() -> None:
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
-    place, code, *packages = sys.argv[1:]
-    _preload(code, packages)
+    place, code, *names = sys.argv[1:]
+    preload(code, names)
     listener = socket.socket(socket.AF_UNIX)
     scratch = f"{place}.{os.getpid()}"
     listener.bind(scratch)

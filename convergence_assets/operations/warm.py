@@ -46,18 +46,19 @@ PRELOADED = (
     "convergence_assets.control.changes", "convergence_assets.control.holding", "convergence_assets.control.places",
     "convergence_assets.control.publications", "convergence_assets.control.requests",
     "convergence_assets.control.workers", "convergence_assets.dagster_storage", "convergence_assets.definitions",
-    "convergence_assets.operations.dagster_logs", "convergence_assets.quality.validate",
+    "convergence_assets.operations.dagster_logs", "convergence_assets.pipelines.catalog:library",
+    "convergence_assets.quality.validate",
     "convergence_assets.quality.patterns",
     "convergence_assets.warehouse.duckdb.adapter", "convergence_assets.warehouse.frames",
 )  # fmt: skip
-"""What a worker imports on its way to a published table (a test holds it against a run)."""
+"""What a worker imports on its way to a published table (a test holds it against a run), and the shipped pipelines."""
 PRELOADED_FOR_BIGQUERY = (
     "google.cloud.bigquery", "google.cloud.bigquery_storage", "dagster_gcp", "grpc",
     "convergence_assets.warehouse.bigquery.adapter",
 )  # fmt: skip
 _log = logging.getLogger(__name__)
-_SCRIPT = Path(__file__).with_name("forkserver.py")
-_CODE = Path(__file__).parents[1]
+FORKSERVER = Path(__file__).with_name("forkserver.py")
+CODE = Path(__file__).parents[1]
 
 
 class NoForkserver(Exception):
@@ -92,7 +93,7 @@ class Forkserver:
     the next worker comes from another forkserver; the former one ends with its last client and worker.
     """
 
-    def __init__(self, home: Path, packages: Sequence[str] = PRELOADED, code: Path = _CODE) -> None:
+    def __init__(self, home: Path, packages: Sequence[str] = PRELOADED, code: Path = CODE) -> None:
         self._home = home
         self._folder = home / "workers"
         self._packages = packages
@@ -217,11 +218,11 @@ class Forkserver:
             raise NoForkserver(f"another process takes too long to start the forkserver; see {self._log}") from None
 
     def _started(self, deadline: float) -> socket.socket:
-        if self._place_now() != self._place or not _SCRIPT.exists():
+        if self._place_now() != self._place or not FORKSERVER.exists():
             raise self._replaced()
         with self._log.open("ab") as log:
             started = subprocess.Popen(
-                [sys.executable, "-P", str(_SCRIPT), str(self._place), str(self._code.parent), *self._packages],
+                [sys.executable, "-P", str(FORKSERVER), str(self._place), str(self._code.parent), *self._packages],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True,
             )  # fmt: skip
         # Reaped whenever it ends, long after this call.

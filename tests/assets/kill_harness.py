@@ -120,8 +120,8 @@ def kill_again_and_again(home: Path, points: int, report: Path) -> None:
         with report.open("a") as written:
             written.write(json.dumps(line) + "\n")
 
-    for package in PRELOADED:  # what a worker is forked with, so that no child pays for it
-        importlib.import_module(package)
+    for name in PRELOADED:  # what a worker is forked with, so that no child pays for it
+        importlib.import_module(name.partition(":")[0])
 
     def load(cost: float) -> None:
         Project.at(home).load_bills(hourly(DAY, "Europe/Berlin", cost) + hourly(OTHER_DAY, "Europe/Berlin", COSTS[0]))

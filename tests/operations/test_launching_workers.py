@@ -151,12 +151,10 @@ def forkservers(code: Path) -> list[psutil.Process]:
 
 
 IMPORTED_SINCE = """
-import contextlib, importlib, json, runpy, sys
-for package in json.loads(sys.argv[1]):
-    with contextlib.suppress(ImportError):
-        importlib.import_module(package)
+import contextlib, json, runpy, sys
+runpy.run_path(sys.argv[1], run_name="forkserver")["preload"](sys.argv[2], json.loads(sys.argv[3]))
 before = set(sys.modules)
-sys.argv = json.loads(sys.argv[2])
+sys.argv = json.loads(sys.argv[4])
 with contextlib.suppress(SystemExit):
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 print(json.dumps(sorted(set(sys.modules) - before)))
@@ -169,7 +167,8 @@ def test_a_worker_imports_nothing_on_its_way_to_a_published_table_that_the_forks
     with project() as settings, launching(settings.home) as platform:
         load_bills(settings, "acme", day, day, rows_per_day=50, seed=1)
         run = platform.make("acme", "gcp_billing", day, day)
-        argv = [json.dumps(PRELOADED), json.dumps(worker_command(platform.instance, run))]
+        preload = [warm.FORKSERVER, warm.CODE.parent, json.dumps(PRELOADED)]
+        argv = [*preload, json.dumps(worker_command(platform.instance, run))]
         done = subprocess.run([sys.executable, "-c", IMPORTED_SINCE, *argv], capture_output=True, text=True, check=True)
         ended = platform.instance.get_run_by_id(run.run_id)
         assert ended is not None
