@@ -23,6 +23,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[dev]'
 	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib convergence_assets || true # some packages ship templates that are no Python
+	$(BIN)/python -m convergence_assets.warehouse.googlesql.module
 	@touch $(STAMP)
 
 install: $(STAMP) ## make the virtual environment (.venv)

@@ -42,7 +42,7 @@ def shares_of(platform: "Launching", tenant: str, pipeline: str, day: date) -> d
 
     run = platform.make(tenant, pipeline, day, day)
     argv = worker_command(platform.instance, run)
-    preload = [warm.FORKSERVER, warm.CODE.parent, json.dumps(warm.PRELOADED)]
+    preload = [str(warm.FORKSERVER), str(warm.CODE.parent), json.dumps(warm.PRELOADED)]
     command = [sys.executable, __file__, *preload, json.dumps(argv)]
     env = os.environ | {"CONVERGENCE_ONLY_TENANTS": tenant, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     ran = measured(command, env)

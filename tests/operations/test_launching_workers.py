@@ -167,7 +167,7 @@ def test_a_worker_imports_nothing_on_its_way_to_a_published_table_that_the_forks
     with project() as settings, launching(settings.home) as platform:
         load_bills(settings, "acme", day, day, rows_per_day=50, seed=1)
         run = platform.make("acme", "gcp_billing", day, day)
-        preload = [warm.FORKSERVER, warm.CODE.parent, json.dumps(PRELOADED)]
+        preload = [str(warm.FORKSERVER), str(warm.CODE.parent), json.dumps(PRELOADED)]
         argv = [*preload, json.dumps(worker_command(platform.instance, run))]
         done = subprocess.run([sys.executable, "-c", IMPORTED_SINCE, *argv], capture_output=True, text=True, check=True)
         ended = platform.instance.get_run_by_id(run.run_id)

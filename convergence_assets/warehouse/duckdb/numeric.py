@@ -8,6 +8,7 @@ DECIMAL(38,9). A product beyond 10^20 or an operand of a division beyond 10^20 i
 from typing import TYPE_CHECKING
 
 from convergence_assets.warehouse.duckdb import bignumeric, functions, limbs
+from convergence_assets.warehouse.duckdb.generator import macros
 
 if TYPE_CHECKING:
     import duckdb
@@ -167,3 +168,4 @@ def install_functions(connection: "duckdb.DuckDBPyConnection") -> None:
     """Make the functions and macros that transpiled SQL calls, for this connection alone."""
     bignumeric.install_functions(connection)
     connection.execute("; ".join(f"CREATE OR REPLACE TEMP MACRO {macro}" for macro in (*MACROS, *functions.MACROS)))
+    macros.install_functions(connection)

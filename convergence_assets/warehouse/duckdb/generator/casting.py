@@ -1,0 +1,114 @@
+"""CAST and SAFE_CAST between BigQuery's types."""
+
+from typing import Any
+
+from convergence_assets.warehouse.duckdb.generator.calls import Argument
+from convergence_assets.warehouse.duckdb.generator.nodes import Unsupported
+from convergence_assets.warehouse.duckdb.generator.refusing import refused as _refused
+from convergence_assets.warehouse.duckdb.generator.types import duckdb_type, element_of, fields_of
+from convergence_assets.warehouse.duckdb.quoting import quoted
+from convergence_assets.warehouse.googlesql.types import kind_of, spelled
+
+_FLOAT_TEXT = (
+    r"regexp_full_match(a, '(?i)\s*([+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|[+-]?(inf|infinity|nan))\s*')"
+)
+_DATE = r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}"
+_DATE_TEXT = rf"regexp_full_match(a, '{_DATE}')"
+_CLOCK = r"[0-9]{1,2}:[0-9]{1,2}:[0-9]{1,2}(\.[0-9]{0,6})?"
+_DATETIME_TEXT = rf"regexp_full_match(a, '{_DATE}([Tt ]{_CLOCK})?')"
+_ZONE = r"(Z|z| ?[+-][0-9]{1,2}(:[0-9]{2})?| [A-Za-z_]+(/[A-Za-z0-9_+-]+)*)"
+_TIMESTAMP_TEXT = rf"regexp_full_match(a, '{_DATE}([Tt ]{_CLOCK})?{_ZONE}?')"
+_TIME_TEXT = rf"regexp_full_match(a, '{_CLOCK}')"
+MACROS = (
+    f"bq_float64_of_text(a) AS CASE WHEN {_FLOAT_TEXT} THEN CAST(trim(a) AS DOUBLE) ELSE {_refused('Bad double value', 'a', 'DOUBLE')} END",
+    f"bq_bool_of_text(a) AS CASE lower(a) WHEN 'true' THEN true WHEN 'false' THEN false ELSE {_refused('Bad bool value', 'a', 'BOOLEAN')} END",
+    f"bq_date_of_text(a) AS CASE WHEN {_DATE_TEXT} THEN CAST(a AS DATE) ELSE {_refused('Invalid date', 'a', 'DATE')} END",
+    f"bq_datetime_of_text(a) AS CASE WHEN {_DATETIME_TEXT} THEN CAST(a AS TIMESTAMP) ELSE {_refused('Invalid datetime', 'a', 'TIMESTAMP')} END",
+    f"bq_timestamp_of_text(a) AS CASE WHEN {_TIMESTAMP_TEXT} THEN CAST(a AS TIMESTAMPTZ) ELSE {_refused('Invalid timestamp', 'a', 'TIMESTAMPTZ')} END",
+    f"bq_time_of_text(a) AS CASE WHEN {_TIME_TEXT} THEN CAST(a AS TIME) ELSE {_refused('Invalid time', 'a', 'TIME')} END",
+    "bq_text_of_time(a) AS CASE WHEN date_part('microsecond', a) % 1000000 = 0 THEN CAST(a AS VARCHAR)[:8]"
+    " WHEN date_part('microsecond', a) % 1000 = 0 THEN rpad(CAST(a AS VARCHAR), 12, '0') ELSE rpad(CAST(a AS VARCHAR), 15, '0') END",
+)
+
+_N = "DECIMAL(38,9)"
+# From, to: what it becomes; each raises where BigQuery does.
+_FORMS = {
+    ("STRING", "INT64"): "bq_int64_string({0})",
+    ("STRING", "FLOAT64"): "bq_float64_of_text({0})",
+    ("STRING", "NUMERIC"): "bq_numeric_string({0})",
+    ("STRING", "BIGNUMERIC"): "bignumeric_from_text({0})",
+    ("STRING", "BOOL"): "bq_bool_of_text({0})",
+    ("STRING", "BYTES"): "encode({0})",
+    ("STRING", "DATE"): "bq_date_of_text({0})",
+    ("STRING", "DATETIME"): "bq_datetime_of_text({0})",
+    ("STRING", "TIMESTAMP"): "bq_timestamp_of_text({0})",
+    ("STRING", "TIME"): "bq_time_of_text({0})",
+    ("BYTES", "STRING"): "decode({0})",
+    ("INT64", "STRING"): "CAST({0} AS VARCHAR)",
+    ("INT64", "FLOAT64"): "CAST({0} AS DOUBLE)",
+    ("INT64", "NUMERIC"): f"CAST({{0}} AS {_N})",
+    ("INT64", "BIGNUMERIC"): "bignumeric_from_text(CAST({0} AS VARCHAR))",
+    ("INT64", "BOOL"): "({0} <> 0)",
+    ("FLOAT64", "INT64"): "bq_int64_of_float64({0})",
+    ("FLOAT64", "NUMERIC"): "bq_numeric_float64({0})",
+    ("FLOAT64", "BIGNUMERIC"): "bignumeric_from_float64({0})",
+    ("NUMERIC", "STRING"): "bq_string_numeric({0})",
+    ("NUMERIC", "INT64"): "CAST({0} AS BIGINT)",
+    ("NUMERIC", "FLOAT64"): "CAST({0} AS DOUBLE)",
+    ("NUMERIC", "BIGNUMERIC"): "bignumeric_from_text(CAST({0} AS VARCHAR))",
+    ("BIGNUMERIC", "STRING"): "bignumeric_text({0})",
+    ("BIGNUMERIC", "INT64"): "bignumeric_int64({0})",
+    ("BIGNUMERIC", "FLOAT64"): "bignumeric_float64({0})",
+    ("BIGNUMERIC", "NUMERIC"): f"CAST(bignumeric_numeric({{0}}) AS {_N})",
+    ("BOOL", "STRING"): "CAST({0} AS VARCHAR)",
+    ("BOOL", "INT64"): "CAST({0} AS BIGINT)",
+    ("DATE", "STRING"): "CAST({0} AS VARCHAR)",
+    ("DATE", "DATETIME"): "CAST({0} AS TIMESTAMP)",
+    ("DATE", "TIMESTAMP"): "CAST({0} AS TIMESTAMPTZ)",
+    ("DATETIME", "STRING"): "bq_text({0})",
+    ("DATETIME", "DATE"): "CAST({0} AS DATE)",
+    ("DATETIME", "TIME"): "CAST({0} AS TIME)",
+    ("DATETIME", "TIMESTAMP"): "CAST({0} AS TIMESTAMPTZ)",
+    ("TIMESTAMP", "STRING"): "bq_text({0})",
+    ("TIMESTAMP", "DATE"): "CAST({0} AS DATE)",
+    ("TIMESTAMP", "DATETIME"): "CAST({0} AS TIMESTAMP)",
+    ("TIMESTAMP", "TIME"): "CAST(CAST({0} AS TIMESTAMP) AS TIME)",
+    ("TIME", "STRING"): "bq_text_of_time({0})",
+}
+
+
+def cast(of: Argument, kind: Any, *, safe: bool, pattern: Argument | None, zone: str | None) -> str:
+    """`of` as a value of another type; `safe` gives NULL where the value does not fit."""
+    if pattern is not None or zone is not None:
+        raise Unsupported("CAST with FORMAT or AT TIME ZONE has no form on the embedded engine",
+                          "use FORMAT_DATE, PARSE_DATE or STRING(timestamp, timezone)")  # fmt: skip
+    if of.is_literal and of.sql.startswith("CAST(NULL AS "):
+        return f"CAST(NULL AS {duckdb_type(kind)})"
+    made = _cast(of.sql, of.type, kind)
+    return f"TRY({made})" if safe and made != of.sql else made
+
+
+def _cast(sql: str, source: Any, target: Any) -> str:
+    before, after = kind_of(source), kind_of(target)
+    if before == after == "STRUCT":
+        pairs = list(zip(fields_of(source), fields_of(target), strict=True))
+        packed = ", ".join(
+            f"{quoted(name)} := {_cast(f'({sql}).{quoted(old)}', of, to)}" for (old, of), (name, to) in pairs
+        )
+        return f"CASE WHEN {sql} IS NOT NULL THEN struct_pack({packed}) END"
+    if before == after == "ARRAY":
+        if spelled(source) == spelled(target):
+            return sql
+        return f"list_transform({sql}, lambda e: {_cast('e', element_of(source), element_of(target))})"
+    if before == after:
+        return sql
+    form = _FORMS.get((before, after))
+    if form is None:
+        raise Unsupported(f"CAST of {spelled(source)} AS {spelled(target)} has no form on the embedded engine",
+                          "CAST to another type first")  # fmt: skip
+    return form.format(sql)
+
+
+def with_parameters(made: str, kind: Any, modifiers: Any, *, safe: bool) -> str:
+    """A value held to the parameters of its type: STRING(10), NUMERIC(12, 2)."""
+    raise Unsupported(f"{spelled(kind)} with parameters has no form on the embedded engine", "use ROUND or SUBSTR")

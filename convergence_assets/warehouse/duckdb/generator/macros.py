@@ -1,0 +1,25 @@
+"""What generated SQL calls, beside the macros of `numeric` and `functions`: made for each connection."""
+
+from typing import TYPE_CHECKING
+
+from convergence_assets.warehouse.duckdb.generator import (
+    arrays,
+    casting,
+    conditions,
+    dates,
+    json_values,
+    numbers,
+    texts,
+)
+
+if TYPE_CHECKING:
+    import duckdb
+
+MACROS = tuple(m for module in (conditions, numbers, texts, dates, casting, arrays, json_values) for m in module.MACROS)
+
+
+def install_functions(connection: "duckdb.DuckDBPyConnection") -> None:
+    """Make the macros and functions, for this connection alone."""
+    for module in (texts,):
+        module.install_functions(connection)
+    connection.execute("; ".join(f"CREATE OR REPLACE TEMP MACRO {macro}" for macro in MACROS))

@@ -1,0 +1,280 @@
+"""Scans of the resolved tree as DuckDB's SELECTs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from convergence_assets.warehouse.duckdb.generator import aggregates, comparing, windows
+from convergence_assets.warehouse.duckdb.generator.expressions import Expressions
+from convergence_assets.warehouse.duckdb.generator.names import column_name
+from convergence_assets.warehouse.duckdb.generator.nodes import Fields, Unsupported, chosen, reading
+from convergence_assets.warehouse.duckdb.quoting import quoted
+from convergence_assets.warehouse.googlesql.types import kind_of
+
+_SET_OPERATIONS = {
+    0: "UNION ALL", 1: "UNION", 2: "INTERSECT ALL", 3: "INTERSECT", 4: "EXCEPT ALL", 5: "EXCEPT",
+}  # fmt: skip
+_JOINS = {0: "JOIN", 1: "LEFT JOIN", 2: "RIGHT JOIN", 3: "FULL JOIN"}
+
+
+@dataclass(frozen=True)
+class SortKey:
+    """A column that rows are in order of."""
+
+    column: Any
+    descending: bool
+    nulls_first: bool
+
+    def items(self) -> list[str]:
+        return comparing.sort_keys(
+            column_name(self.column), self.column.type, descending=self.descending, nulls_first=self.nulls_first
+        )
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A SELECT, the columns that it gives, and the order that its rows are in where they are in any."""
+
+    sql: str
+    columns: tuple[Any, ...]
+    order: tuple[SortKey, ...] = ()
+
+    @property
+    def item(self) -> str:
+        """As it stands in FROM."""
+        return f"({self.sql}) AS _"
+
+    def order_by(self) -> str:
+        """The ORDER BY clause with a blank before it, or nothing."""
+        items = [item for key in self.order for item in key.items()]
+        return f" ORDER BY {', '.join(items)}" if items else ""
+
+
+class Scans:
+    """Writes scans; `tables` are the relations that stand for the statement's tables, by name in lower case."""
+
+    def __init__(self, tables: Mapping[str, str]) -> None:
+        self._tables = tables
+        self._withs: dict[str, tuple[Any, ...]] = {}
+        self._recursive: list[tuple[str, tuple[Any, ...]]] = []
+        self.expressions = Expressions(self._subquery)
+
+    def relation(self, scan: Any) -> Relation:
+        """The relation of an `AnyResolvedScan`."""
+        name, node = chosen(scan)
+        columns = tuple(_columns_of(node))
+        with reading(_shown(name), node) as fields:
+            match name:
+                case "single_row_scan":
+                    return Relation("SELECT 1 AS one", ())
+                case "table_scan":
+                    return self._table(fields, columns)
+                case "project_scan":
+                    return self._project(fields, columns)
+                case "filter_scan":
+                    of = self.relation(fields.need("input_scan"))
+                    where = self.expressions.sql(fields.need("filter_expr"))
+                    return replace(of, sql=f"SELECT * FROM {of.item} WHERE {where}", columns=columns)
+                case "join_scan":
+                    return self._join(fields, columns)
+                case "array_scan":
+                    return self._array(fields, columns)
+                case "aggregate_scan":
+                    return aggregates.aggregate(self, fields, columns)
+                case "analytic_scan":
+                    return windows.analytic(self, fields, columns)
+                case "set_operation_scan":
+                    return self._set_operation(fields, columns)
+                case "order_by_scan":
+                    of = self.relation(fields.need("input_scan"))
+                    order = tuple(map(sort_key, fields.take("order_by_item_list", ())))
+                    return replace(of, order=order, columns=columns)
+                case "limit_offset_scan":
+                    return self._limit(fields, columns)
+                case "with_scan":
+                    return self._with(fields)
+                case "with_ref_scan":
+                    return self._with_reference(fields, columns)
+                case "recursive_scan":
+                    return self._recursion(fields, columns)
+                case "recursive_ref_scan":
+                    name, given = self._recursive[-1]
+                    return _renamed(quoted(name), given, columns)
+        raise Unsupported(
+            f"{_shown(name)} has no form on the embedded engine", "write it with plain joins and functions"
+        )
+
+    def _table(self, fields: Fields, columns: Sequence[Any]) -> Relation:
+        table = fields.need("table").name
+        selected = ", ".join(f"{quoted(c.name)} AS {column_name(c)}" for c in columns) or "1 AS one"
+        return Relation(f"SELECT {selected} FROM {self._tables[table.lower()]}", tuple(columns))
+
+    def _project(self, fields: Fields, columns: Sequence[Any]) -> Relation:
+        of = self.relation(fields.need("input_scan"))
+        computed: dict[int, str] = {}
+        for one in fields.take("expr_list", ()):
+            with reading("a column", one) as column:
+                computed[column.need("column").column_id] = self.expressions.sql(column.need("expr"))
+        kept = list(columns)
+        given = {c.column_id for c in columns}
+        kept += [key.column for key in of.order if key.column.column_id not in given]
+        selected = [
+            f"{computed[c.column_id]} AS {column_name(c)}" if c.column_id in computed else column_name(c)
+            for c in _each(kept)
+        ]
+        return Relation(f"SELECT {', '.join(selected) or '1 AS one'} FROM {of.item}", tuple(columns), of.order)
+
+    def _join(self, fields: Fields, columns: Sequence[Any]) -> Relation:
+        left, right = (self.relation(fields.need(side)) for side in ("left_scan", "right_scan"))
+        kind, condition = fields.take("join_type", 0), fields.take("join_expr")
+        if fields.take("is_lateral", False):
+            raise Unsupported("a LATERAL join has no form on the embedded engine", "write a join with ON")
+        if condition is None:
+            joined = "CROSS JOIN" if kind == 0 else None
+            on = ""
+        else:
+            joined, on = _JOINS[kind], f" ON {self.expressions.sql(condition)}"
+        if joined is None:
+            joined, on = _JOINS[kind], " ON true"
+        return Relation(
+            f"SELECT {_listed(columns)} FROM ({left.sql}) AS l {joined} ({right.sql}) AS r{on}", tuple(columns)
+        )
+
+    def _array(self, fields: Fields, columns: Sequence[Any]) -> Relation:
+        arrays = fields.take("array_expr_list", ())
+        elements = fields.take("element_column_list", ())
+        if len(arrays) != 1 or len(elements) != 1:
+            raise Unsupported(
+                "UNNEST of several arrays has no form on the embedded engine", "unnest one and index the others"
+            )
+        array, element = self.expressions.sql(arrays[0]), column_name(elements[0])
+        offset = fields.take("array_offset_column")
+        if offset is not None:
+            with reading("WITH OFFSET", offset) as held:
+                number = column_name(held.need("column"))
+            unnested = (
+                f"(SELECT unnest({array}) AS {element}, unnest(range(CAST(0 AS BIGINT), len({array}))) AS {number})"
+            )
+        else:
+            unnested = f"(SELECT unnest({array}) AS {element})"
+        condition = fields.take("join_expr")
+        outer = fields.take("is_outer", False)
+        source = fields.take("input_scan")
+        on = "true" if condition is None else self.expressions.sql(condition)
+        if source is None:
+            return Relation(f"SELECT {_listed(columns)} FROM {unnested} AS r WHERE {on}", tuple(columns))
+        of = self.relation(source)
+        join = "LEFT JOIN" if outer else "JOIN"
+        return Relation(
+            f"SELECT {_listed(columns)} FROM ({of.sql}) AS l {join} LATERAL {unnested} AS r ON {on}", tuple(columns)
+        )
+
+    def _set_operation(self, fields: Fields, columns: Sequence[Any]) -> Relation:
+        operation = _SET_OPERATIONS[fields.take("op_type", 0)]
+        for done_by_the_analyzer in ("column_match_mode", "column_propagation_mode"):
+            fields.take(done_by_the_analyzer)
+        if operation != "UNION ALL":
+            for column in columns:
+                comparing.groupable(column.type)
+        parts = []
+        for item in fields.take("input_item_list", ()):
+            with reading("a set operation's part", item) as part:
+                of = self.relation(part.need("scan"))
+                given = part.take("output_column_list", ())
+            parts.append(f"({_renamed(of.item, given, columns).sql})")
+        return Relation(f" {operation} ".join(parts), tuple(columns))
+
+    def _limit(self, fields: Fields, columns: tuple[Any, ...]) -> Relation:
+        of = self.relation(fields.need("input_scan"))
+        limit, offset = fields.take("limit"), fields.take("offset")
+        clause = of.order_by()
+        for word, expression in (("LIMIT", limit), ("OFFSET", offset)):
+            if expression is not None:
+                argument = self.expressions.argument(expression)
+                if argument.is_literal and argument.value is None:
+                    raise Unsupported(f"{word} must not be null", "write a number")
+                clause += f" {word} {argument.value if argument.is_literal else argument.sql}"
+        return replace(of, sql=f"SELECT * FROM {of.item}{clause}", columns=columns)
+
+    def _with(self, fields: Fields) -> Relation:
+        recursive = fields.take("recursive", False)
+        entries = []
+        for entry in fields.take("with_entry_list", ()):
+            with reading("WITH", entry) as one:
+                name, subquery = one.need("with_query_name"), one.need("with_subquery")
+                of = self.relation(subquery)
+            self._withs[name] = of.columns
+            entries.append(f"{quoted(name)} AS ({_renamed(of.item, of.columns, of.columns).sql})")
+        query = self.relation(fields.need("query"))
+        word = "WITH RECURSIVE" if recursive else "WITH"
+        return replace(query, sql=f"{word} {', '.join(entries)} {query.sql}")
+
+    def _with_reference(self, fields: Fields, columns: Sequence[Any]) -> Relation:
+        name = fields.need("with_query_name")
+        return _renamed(quoted(name), self._withs[name], columns)
+
+    def _recursion(self, fields: Fields, columns: Sequence[Any]) -> Relation:
+        raise Unsupported("WITH RECURSIVE has no form on the embedded engine", "write the levels out")
+
+    def _subquery(self, fields: Fields, kind: Any) -> str:
+        form = enum_of(fields.take("subquery_type", 0))
+        of = self.relation(fields.need("subquery"))
+        if form == "EXISTS":
+            return f"EXISTS ({of.sql})"
+        [column] = of.columns
+        name = column_name(column)
+        match form:
+            case "SCALAR":
+                return f"(SELECT {name} FROM {of.item}{of.order_by()})"
+            case "ARRAY":
+                return f"(SELECT coalesce(list({name}{of.order_by()}), []) FROM {of.item})"
+            case "IN":
+                value = self.expressions.sql(fields.need("in_expr"))
+                if kind_of(column.type) not in comparing.PLAIN:
+                    raise Unsupported("IN of values of this type has no form on the embedded engine", "use a join")
+                return f"({value} IN (SELECT {name} FROM {of.item}))"
+        raise Unsupported("this kind of subquery has no form on the embedded engine", "write EXISTS")
+
+
+def enum_of(value: int) -> str:
+    """A subquery's kind by its number."""
+    from zetasql.wasi._pb2.zetasql.resolved_ast.resolved_ast_enums_pb2 import ResolvedSubqueryExprEnums
+
+    return str(ResolvedSubqueryExprEnums.SubqueryType.Name(value))
+
+
+def sort_key(item: Any) -> SortKey:
+    """An ORDER BY item; NULL comes first, or last where descending, unless the statement says otherwise."""
+    with reading("ORDER BY", item) as fields:
+        with reading("ORDER BY", fields.need("column_ref")) as reference:
+            column = reference.need("column")
+        descending = bool(fields.take("is_descending", False))
+        order = fields.take("null_order", 0)
+    return SortKey(column, descending, order == 1 if order else not descending)
+
+
+def _columns_of(node: Any) -> Sequence[Any]:
+    while "column_list" not in node.DESCRIPTOR.fields_by_name:
+        node = node.parent
+    found: Sequence[Any] = node.column_list
+    return found
+
+
+def _each(columns: Sequence[Any]) -> list[Any]:
+    """The columns, each once."""
+    return list({c.column_id: c for c in columns}.values())
+
+
+def _listed(columns: Sequence[Any]) -> str:
+    return ", ".join(column_name(c) for c in _each(columns)) or "1 AS one"
+
+
+def _renamed(source: str, given: Sequence[Any], columns: Sequence[Any]) -> Relation:
+    """The same rows under other columns, paired by place."""
+    pairs = zip(given, columns, strict=True)
+    selected = ", ".join(f"{column_name(a)} AS {column_name(b)}" for a, b in pairs) or "1 AS one"
+    return Relation(f"SELECT {selected} FROM {source}", tuple(columns))
+
+
+def _shown(name: str) -> str:
+    return name.removesuffix("_scan").replace("_", " ").upper()

@@ -1,0 +1,132 @@
+"""Analytic functions: OVER."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from convergence_assets.warehouse.duckdb.generator import aggregates, comparing
+from convergence_assets.warehouse.duckdb.generator.calls import Argument
+from convergence_assets.warehouse.duckdb.generator.names import column_name
+from convergence_assets.warehouse.duckdb.generator.nodes import Fields, Unsupported, chosen, reading
+from convergence_assets.warehouse.googlesql.types import kind_of
+
+if TYPE_CHECKING:
+    from convergence_assets.warehouse.duckdb.generator.scans import Relation, Scans
+
+_NUMBERING = {
+    "row_number": "CAST(row_number() {over} AS BIGINT)", "rank": "CAST(rank() {over} AS BIGINT)",
+    "dense_rank": "CAST(dense_rank() {over} AS BIGINT)", "percent_rank": "percent_rank() {over}",
+    "cume_dist": "cume_dist() {over}",
+}  # fmt: skip
+_BOUNDS = {0: "UNBOUNDED PRECEDING", 1: "PRECEDING", 2: "CURRENT ROW", 3: "FOLLOWING", 4: "UNBOUNDED FOLLOWING"}
+
+
+def analytic(scans: "Scans", fields: Fields, columns: Sequence[Any]) -> "Relation":
+    """The relation of an AnalyticScan: its input's columns and one for each call."""
+    from convergence_assets.warehouse.duckdb.generator.scans import Relation, sort_key
+
+    of = scans.relation(fields.need("input_scan"))
+    made = []
+    for group in fields.take("function_group_list", ()):
+        with reading("OVER", group) as held:
+            partition, ordering = held.take("partition_by"), held.take("order_by")
+            keys = []
+            if ordering is not None:
+                with reading("ORDER BY", ordering) as order:
+                    keys = [sort_key(item) for item in order.take("order_by_item_list", ())]
+            by = []
+            if partition is not None:
+                with reading("PARTITION BY", partition) as parted:
+                    for reference in parted.take("partition_by_list", ()):
+                        with reading("PARTITION BY", reference) as one:
+                            column = one.need("column")
+                            comparing.groupable(column.type)
+                            by.append(column_name(column))
+            clauses = f"PARTITION BY {', '.join(by)} " if by else ""
+            items = [item for key in keys for item in key.items()]
+            clauses += f"ORDER BY {', '.join(items)} " if items else ""
+            for computed in held.take("analytic_function_list", ()):
+                _, node = chosen(computed)
+                with reading("OVER", node) as one:
+                    _, call = chosen(one.need("expr"))
+                    made.append(f"{_call(scans, call, clauses, keys)} AS {column_name(one.need('column'))}")
+    return Relation(f"SELECT *, {', '.join(made)} FROM {of.item}", tuple(columns), of.order)
+
+
+def _call(scans: "Scans", node: Any, clauses: str, keys: Sequence[Any]) -> str:
+    from convergence_assets.warehouse.duckdb.generator.expressions import function_name
+
+    with reading("an analytic function", node) as fields:
+        name = function_name(fields)
+        frame = fields.take("window_frame")
+        over = f"OVER ({clauses}{_frame(scans, frame, keys) if frame is not None else ''})"
+        if name in aggregates.FORMS:
+            for one in ("signature", "argument_list", "distinct", "null_handling_modifier"):
+                fields.take(one)
+            return aggregates.aggregate_call(scans, node, f" {over}")
+        fields.take("signature")
+        nulls = fields.take("null_handling_modifier", 0)
+        arguments = [scans.expressions.argument(a) for a in fields.take("argument_list", ())]
+    if name in _NUMBERING:
+        return _NUMBERING[name].format(over=over)
+    within = ", ".join(a.sql for a in arguments)
+    match name:
+        case "ntile":
+            return f"CAST(ntile({within}) {over} AS BIGINT)"
+        case "lag" | "lead":
+            _offset(arguments)
+            return f"{name}({within}) {over}"
+        case "first_value" | "last_value" | "nth_value":
+            ignore = " IGNORE NULLS" if nulls == 1 else ""
+            return f"{name}({within}{ignore}) {over}"
+        case "percentile_cont" | "percentile_disc" if nulls != 2:
+            return _percentile(name, arguments, over)
+    raise Unsupported(f"{name.upper()} with OVER has no form on the embedded engine", "write it with a join")
+
+
+def _offset(arguments: Sequence[Argument]) -> None:
+    if len(arguments) > 1 and arguments[1].is_literal and (arguments[1].value is None or arguments[1].value < 0):
+        raise Unsupported("LAG and LEAD take an offset of 0 or more", "write a number")
+
+
+def _percentile(name: str, arguments: Sequence[Argument], over: str) -> str:
+    value, fraction = arguments
+    if not fraction.is_literal:
+        raise Unsupported(f"{name.upper()} by a column has no form on the embedded engine", "write the fraction")
+    if value.kind != "FLOAT64":
+        raise Unsupported(f"{name.upper()} of {value.kind} has no form on the embedded engine", "CAST it AS FLOAT64")
+    function = {"percentile_cont": "quantile_cont", "percentile_disc": "quantile_disc"}[name]
+    return f"{function}({value.sql}, {float(fraction.value)!r}) {over}"
+
+
+def _frame(scans: "Scans", node: Any, keys: Sequence[Any]) -> str:
+    with reading("a window frame", node) as fields:
+        unit = "RANGE" if fields.take("frame_unit", 0) else "ROWS"
+        start, end = (_bound(scans, fields.need(side)) for side in ("start_expr", "end_expr"))
+    has_distance = any(bound[1] is not None for bound in (start, end))
+    if unit == "RANGE" and has_distance and kind_of(keys[0].column.type) not in ("INT64", "NUMERIC"):
+        raise Unsupported("a RANGE frame over values of this type has no form on the embedded engine",
+                          "order by an INT64, or use ROWS")  # fmt: skip
+    if _is_reversed(start, end):
+        raise Unsupported("a window frame that ends before it starts has no form on the embedded engine",
+                          "swap its bounds")  # fmt: skip
+    said = " AND ".join(f"{bound[1].sql} {bound[0]}" if bound[1] is not None else bound[0] for bound in (start, end))
+    return f"{unit} BETWEEN {said}"
+
+
+def _is_reversed(start: tuple[str, Argument | None], end: tuple[str, Argument | None]) -> bool:
+    def at(bound: tuple[str, Argument | None]) -> Any:
+        if bound[1] is None:
+            return {"UNBOUNDED PRECEDING": float("-inf"), "CURRENT ROW": 0}.get(bound[0], float("inf"))
+        if not bound[1].is_literal:
+            return None
+        return -bound[1].value if bound[0] == "PRECEDING" else bound[1].value
+
+    first, last = at(start), at(end)
+    return first is None or last is None or first > last
+
+
+def _bound(scans: "Scans", node: Any) -> tuple[str, Argument | None]:
+    with reading("a window frame", node) as fields:
+        kind = _BOUNDS[fields.take("boundary_type", 0)]
+        expression = fields.take("expression")
+    return kind, None if expression is None else scans.expressions.argument(expression)

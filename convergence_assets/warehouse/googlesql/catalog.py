@@ -1,0 +1,85 @@
+"""Declared tables and parameters as the analyzer's catalog."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from convergence_assets.warehouse.googlesql.options import language_options
+from convergence_assets.warehouse.schema import Column
+
+if TYPE_CHECKING:
+    from zetasql.wasi._pb2.zetasql.proto.options_pb2 import AnalyzerOptionsProto
+    from zetasql.wasi._pb2.zetasql.proto.simple_catalog_pb2 import SimpleCatalogProto
+    from zetasql.wasi._pb2.zetasql.public.type_pb2 import TypeProto
+
+Tables = Mapping[str, Sequence[Column]]
+"""Columns by table, named as statements name it."""
+_KINDS = {
+    "STRING": "TYPE_STRING", "INT64": "TYPE_INT64", "NUMERIC": "TYPE_NUMERIC", "BIGNUMERIC": "TYPE_BIGNUMERIC",
+    "FLOAT64": "TYPE_DOUBLE", "BOOL": "TYPE_BOOL", "DATE": "TYPE_DATE", "DATETIME": "TYPE_DATETIME",
+    "TIMESTAMP": "TYPE_TIMESTAMP", "TIME": "TYPE_TIME", "BYTES": "TYPE_BYTES", "JSON": "TYPE_JSON",
+    "INTERVAL": "TYPE_INTERVAL", "GEOGRAPHY": "TYPE_GEOGRAPHY",
+}  # fmt: skip
+_ALIASES = {
+    "INT": "INT64", "SMALLINT": "INT64", "INTEGER": "INT64", "BIGINT": "INT64", "TINYINT": "INT64",
+    "BYTEINT": "INT64", "BOOLEAN": "BOOL", "DECIMAL": "NUMERIC", "BIGDECIMAL": "BIGNUMERIC",
+}  # fmt: skip
+"""https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types has them for each type."""
+
+
+def type_of(column: Column) -> "TypeProto":
+    """A declared column's type."""
+    from zetasql.wasi._pb2.zetasql.public import type_pb2
+
+    if column.type == "RECORD":
+        made = type_pb2.TypeProto(type_kind=type_pb2.TYPE_STRUCT)
+        for field in column.fields:
+            made.struct_type.field.add(field_name=field.name, field_type=type_of(field))
+    else:
+        made = _named(column.type)
+    if column.mode == "REPEATED":
+        array = type_pb2.TypeProto(type_kind=type_pb2.TYPE_ARRAY)
+        array.array_type.element_type.CopyFrom(made)
+        return array
+    return made
+
+
+def catalog(tables: Tables, pseudo_columns: Mapping[str, Sequence[Column]] | None = None) -> "SimpleCatalogProto":
+    """The tables with BigQuery's functions and names of types; `pseudo_columns` are read by name alone, as
+    `_PARTITIONTIME` is, and are no part of `*`."""
+    from zetasql.wasi._pb2.zetasql.proto import simple_catalog_pb2
+
+    made = simple_catalog_pb2.SimpleCatalogProto(name="bigquery")
+    made.builtin_function_options.language_options.CopyFrom(language_options())
+    for alias, meant in _ALIASES.items():
+        made.named_type.add(name=alias, type=_named(meant))
+    for number, (name, columns) in enumerate(tables.items(), 1):
+        table = made.table.add(name=name, serialization_id=number)
+        for column in columns:
+            table.column.add(name=column.name, type=type_of(column))
+        for column in (pseudo_columns or {}).get(name, ()):
+            table.column.add(name=column.name, type=type_of(column), is_pseudo_column=True)
+    return made
+
+
+def analyzer_options(parameters: Mapping[str, str]) -> "AnalyzerOptionsProto":
+    """`parameters` are BigQuery's types by name, as `@name` is bound to."""
+    from zetasql.wasi._pb2.zetasql.proto.options_pb2 import AnalyzerOptionsProto
+    from zetasql.wasi._pb2.zetasql.public import options_pb2
+
+    made = AnalyzerOptionsProto(
+        language_options=language_options(),
+        default_timezone="UTC",
+        error_message_mode=options_pb2.ERROR_MESSAGE_ONE_LINE,
+        parse_location_record_type=options_pb2.PARSE_LOCATION_RECORD_CODE_SEARCH,
+        prune_unused_columns=True,
+        parameter_mode=options_pb2.PARAMETER_NAMED,
+    )
+    for name, kind in sorted(parameters.items()):
+        made.query_parameters.add(name=name, type=_named(kind))
+    return made
+
+
+def _named(kind: str) -> "TypeProto":
+    from zetasql.wasi._pb2.zetasql.public import type_pb2
+
+    return type_pb2.TypeProto(type_kind=type_pb2.TypeKind.Value(_KINDS[kind]))

@@ -1,0 +1,130 @@
+"""Calls of GoogleSQL's local service inside WebAssembly: one instance a process, one call at a time."""
+
+import ctypes
+import os
+import re
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from convergence_assets.warehouse.googlesql import module
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+    M = TypeVar("M", bound=Message)
+
+_SAID = re.compile(r"Code: (\d+), Message: (.*)", re.DOTALL)
+_PLACE = re.compile(r"\s*\[at (\d+):(\d+)\]\s*$")
+
+
+class Refused(Exception):
+    """GoogleSQL's own words on a statement, and where; both 1-based, 0 where it names no place.
+
+    `code` is absl's: 3 is a mistake in the statement, 11 a value out of range, 12 something not implemented.
+    """
+
+    def __init__(self, code: int, message: str, line: int = 0, column: int = 0) -> None:
+        super().__init__(message)
+        self.code, self.message, self.line, self.column = code, message, line, column
+
+
+class Failed(Exception):
+    """The analyzer itself broke down at this statement; the next one gets a new instance."""
+
+
+class _Instance:
+    def __init__(self) -> None:
+        import wasmtime
+
+        engine = module.engine()
+        compiled = module.loaded(engine)
+        self.store = wasmtime.Store(engine)
+        wasi = wasmtime.WasiConfig()
+        wasi.preopen_dir(str(_zones()), "/usr/share/zoneinfo")
+        self.store.set_wasi(wasi)
+        linker = wasmtime.Linker(engine)
+        linker.define_wasi()
+        exports: Any = linker.instantiate(self.store, compiled).exports(self.store)
+        self.exports = exports
+        if "_initialize" in exports:
+            exports["_initialize"](self.store)
+        self.memory = exports["memory"]
+
+    def call(self, method: str, request: bytes) -> bytes:
+        length = self._allocated(b"\0\0\0\0")
+        asked = self._allocated(request)
+        try:
+            answer = self.exports[f"ZetaSqlLocalService_{method}"](self.store, asked, len(request), length)
+            if not answer:
+                raise _refused(self._last_error())
+            size = int.from_bytes(self._read(length, 4), "little")
+            found = self._read(answer, size)
+            self.exports["wasm_free"](self.store, answer)
+            return found
+        finally:
+            self.exports["wasm_free"](self.store, asked)
+            self.exports["wasm_free"](self.store, length)
+
+    def _allocated(self, content: bytes) -> int:
+        place: int = self.exports["wasm_malloc"](self.store, max(len(content), 1))
+        if not place:
+            raise MemoryError("no memory left in GoogleSQL's instance")
+        ctypes.memmove(self._address(place), content, len(content))
+        return place
+
+    def _read(self, place: int, size: int) -> bytes:
+        return ctypes.string_at(self._address(place), size)
+
+    def _address(self, place: int) -> int:
+        # A shared memory has no read() and write() in wasmtime 50.
+        return ctypes.addressof(self.memory.data_ptr().contents) + place
+
+    def _last_error(self) -> str:
+        size = self.exports["wasm_get_last_error_size"](self.store)
+        return self._read(self.exports["wasm_get_last_error"](self.store), size).decode() if size else ""
+
+
+_lock = threading.Lock()
+_instances: list[_Instance] = []
+"""At most one: two threads in one instance abort the process."""
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()
+    _instances.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def call(method: str, request: "Message", answer: "type[M]") -> "M":
+    """Raises `Refused` with GoogleSQL's words, `Failed` where it broke down, `AnalyzerMissing` where there is none."""
+    import wasmtime
+
+    with _lock:
+        if not _instances:
+            _instances.append(_Instance())
+        try:
+            found = _instances[0].call(method, request.SerializeToString())
+        except (wasmtime.Trap, wasmtime.WasmtimeError, MemoryError) as error:
+            _instances.clear()
+            raise Failed(str(error).splitlines()[0] if str(error) else type(error).__name__) from None
+    made: M = answer.FromString(found)
+    return made
+
+
+def _refused(said: str) -> Refused:
+    found = _SAID.fullmatch(said)
+    code, message = (int(found[1]), found[2]) if found else (2, said)
+    place = _PLACE.search(message)
+    if place is None:
+        return Refused(code, message)
+    return Refused(code, message[: place.start()], int(place[1]), int(place[2]))
+
+
+def _zones() -> Path:
+    import tzdata
+
+    return Path(tzdata.__file__).with_name("zoneinfo")

@@ -1,0 +1,28 @@
+"""GoogleSQL's types as BigQuery SQL spells them."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from zetasql.wasi._pb2.zetasql.public.type_pb2 import TypeProto
+
+
+def kind_of(kind: "TypeProto") -> str:
+    """STRING, INT64, ARRAY, STRUCT and so on, without what lies within."""
+    from zetasql.wasi._pb2.zetasql.public import type_pb2
+
+    name: str = type_pb2.TypeKind.Name(kind.type_kind).removeprefix("TYPE_")
+    return {"DOUBLE": "FLOAT64", "FLOAT": "FLOAT32"}.get(name, name)
+
+
+def spelled(kind: "TypeProto") -> str:
+    """The whole type: `ARRAY<STRUCT<key STRING, value STRING>>`."""
+    match kind_of(kind):
+        case "ARRAY":
+            return f"ARRAY<{spelled(kind.array_type.element_type)}>"
+        case "STRUCT":
+            fields = (f"{f.field_name} {spelled(f.field_type)}".strip() for f in kind.struct_type.field)
+            return f"STRUCT<{', '.join(fields)}>"
+        case "RANGE":
+            return f"RANGE<{spelled(kind.range_type.element_type)}>"
+        case plain:
+            return plain
