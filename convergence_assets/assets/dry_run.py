@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.assets.statements import step_advice
-from convergence_assets.assets.translation import source_schema, table_names, table_schema, window_parameters
+from convergence_assets.assets.translation import source_schema, table_names, table_schema, window_parameters, written
 from convergence_assets.pipelines.advice import Advice
 from convergence_assets.pipelines.problems import Problem
 from convergence_assets.settings import Settings
@@ -65,7 +65,8 @@ def _estimates(
             if step.sql is None:
                 continue
             advice = step_advice(tenant, step)
-            query = Query(step.sql.resolve(table_names(tenant, step)), _parameters(tenant, pipeline, step, now))
+            values, text = _parameters(tenant, pipeline, step, now), written(tenant, step, step.sql)
+            query = Query(step.sql.resolve(table_names(tenant, step)), values, text)
             key = _hash(settings, tenant, query)
             read, problem = remembered.bytes_of(key), None
             if read is None:

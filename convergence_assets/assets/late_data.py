@@ -3,7 +3,7 @@
 from datetime import date
 
 from convergence_assets.assets.own_tables import refuse_others
-from convergence_assets.assets.translation import table_names, window_parameters
+from convergence_assets.assets.translation import table_names, window_parameters, written
 from convergence_assets.assets.window import Window
 from convergence_assets.tenancy.model import Step, Tenant
 from convergence_assets.warehouse.interface import Job, Warehouse
@@ -21,5 +21,5 @@ def markers(warehouse: Warehouse, tenant: Tenant, step: Step, window: Window, jo
     used = {name: value for name, value in values.items() if name in step.late_data.parameters}
     sql = step.late_data.resolve(table_names(tenant, step))
     refuse_others(sql, tenant, step)
-    found = warehouse.rows(Query(sql, used), job)
+    found = warehouse.rows(Query(sql, used, written(tenant, step, step.late_data)), job)
     return {row["day"]: str(row["marker"]) for row in found if row["day"] in window.bounds}

@@ -3,7 +3,7 @@ parameters.
 """
 
 from convergence_assets.assets.own_tables import refuse_others
-from convergence_assets.assets.translation import source_schema, table_names, table_schema, window_parameters
+from convergence_assets.assets.translation import source_schema, table_names, table_schema, window_parameters, written
 from convergence_assets.assets.window import Window
 from convergence_assets.tenancy.model import Step, Tenant, TenantPipeline
 from convergence_assets.warehouse.interface import GIGABYTE, Job
@@ -37,11 +37,12 @@ def queries_of(tenant: Tenant, step: Step, window: Window) -> list[Query]:
     if step.sql is None:
         return []
     sql, used = step.sql.resolve(table_names(tenant, step)), step.sql.parameters
+    text = written(tenant, step, step.sql)
     spans = [(day,) for day in window.days] if "partition_date" in used else [window.days]
     queries = []
     for days in spans:
         values = window_parameters(tenant, step, days, window.bounds[days[0]][0], window.bounds[days[-1]][1])
-        queries.append(Query(sql, {name: value for name, value in values.items() if name in used}))
+        queries.append(Query(sql, {name: value for name, value in values.items() if name in used}, text))
     refuse_others(sql, tenant, step)
     return queries
 

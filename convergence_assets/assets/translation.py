@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 
-from convergence_assets.pipelines.compile import Names
+from convergence_assets.pipelines.compile import RUN_PARAMETER_TYPES, CompiledSql, Names
 from convergence_assets.pipelines.models import ColumnSpec, SourceSpec, StepSpec, SuiteSpec
 from convergence_assets.pipelines.suites import check_names
 from convergence_assets.quality.expectations import Expectation
 from convergence_assets.tenancy.model import Source, Step, Tenant
-from convergence_assets.tenancy.portable import column
+from convergence_assets.tenancy.portable import column, pseudo_columns
 from convergence_assets.warehouse.interface import FileRules
-from convergence_assets.warehouse.schema import SHARED_PREFIX, Column, ParameterValue, TableRef, TableSchema
+from convergence_assets.warehouse.schema import SHARED_PREFIX, Column, ParameterValue, TableRef, TableSchema, Written
 
 _INGESTED = "convergence_ingestion_time"
 
@@ -63,6 +63,24 @@ def table_names(tenant: Tenant, step: Step) -> Names:
         made | {name: f"({' UNION ALL '.join(_selects(source, tenant))})" for name, source in step.sources.items()},
         dict.fromkeys(ingested, _INGESTED),
     )
+
+
+def written(tenant: Tenant, step: Step, sql: CompiledSql) -> Written:
+    """A text of a step's author with what its names and parameters stand for."""
+    names = table_names(tenant, step)
+    made = {s.table: s.spec for p in tenant.pipelines for s in p.steps}
+    columns = {
+        name: tuple(column(c) for c in (step.sources[name].spec if name in step.sources else made[name]).columns)
+        for name in sql.tables
+    }
+    pseudo = {name: pseudo_columns(step.sources[name].spec) for name in sql.tables if name in step.sources}
+    types = RUN_PARAMETER_TYPES | {name: _BIGQUERY_TYPES[type(value)] for name, value in step.parameters.items()}
+    parameters = {name: types[name] for name in sql.parameters if name in types}
+    relations = {name: names.tables[name] for name in sql.tables}
+    return Written(sql.text, relations, columns, pseudo, parameters, names.columns)
+
+
+_BIGQUERY_TYPES: dict[type, str] = {str: "STRING", int: "INT64", Decimal: "NUMERIC", bool: "BOOL", date: "DATE"}
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,12 @@ from convergence_assets.pipelines.sql_names import (
 from convergence_assets.pipelines.sql_size import MOST_TABLES, oversize
 from convergence_assets.pipelines.templating import FILTER_NAMES, OutOfBounds, rendered
 
-RUN_PARAMETERS = frozenset({
-    "partition_start", "partition_end", "first_partition_date", "last_partition_date", "partition_date", "timezone",
-})  # fmt: skip
+RUN_PARAMETER_TYPES = {
+    "partition_start": "TIMESTAMP", "partition_end": "TIMESTAMP", "first_partition_date": "DATE",
+    "last_partition_date": "DATE", "partition_date": "DATE", "timezone": "STRING",
+}  # fmt: skip
+"""What every run binds, by name, with BigQuery's types."""
+RUN_PARAMETERS = frozenset(RUN_PARAMETER_TYPES)
 
 _NAMES = (TokenType.VAR, TokenType.IDENTIFIER)
 BATCH = "__batch__"

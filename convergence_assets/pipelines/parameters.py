@@ -28,6 +28,10 @@ _MEANT = {
     "integer": "a whole number of INT64", "number": "a number", "boolean": "true or false",
     "date": "a date like 2026-10-01",
 }  # fmt: skip
+BIGQUERY_TYPES = {
+    "string": "STRING", "integer": "INT64", "number": "NUMERIC", "boolean": "BOOL", "date": "DATE",
+}  # fmt: skip
+"""What a parameter that SQL may bind is to BigQuery, by its declared type."""
 # Printed as they are: names and switches that give SQL its structure. All other values are bound as `@name`.
 _STRUCTURAL = ("table", "tables", "identifier", "boolean", "integer")
 _INT64 = range(-(2**63), 2**63)

@@ -1,35 +1,128 @@
-"""Compiled SQL held against the embedded engine's portability rules, once for each distinct text and tables."""
+"""Compiled SQL held against BigQuery and the embedded engine, once for each distinct text and tables."""
 
 import hashlib
+import logging
 from collections.abc import Iterator, Mapping
+from functools import cache
 
 from convergence_assets.pipelines.compile import CompiledSql
-from convergence_assets.pipelines.models import ColumnSpec
+from convergence_assets.pipelines.models import ColumnSpec, SourceSpec, TableStep
 from convergence_assets.pipelines.problems import Problem
+from convergence_assets.pipelines.yaml_source import Path, Source, spelled
+from convergence_assets.warehouse import output
+from convergence_assets.warehouse.duckdb.outcomes import Outcome, outcome
 from convergence_assets.warehouse.duckdb.portability import SqlProblem
 from convergence_assets.warehouse.duckdb.transpile import portability_problems
+from convergence_assets.warehouse.googlesql.module import AnalyzerMissing
 from convergence_assets.warehouse.schema import Column
 
 Columns = tuple[ColumnSpec, ...]
 
 _MOST_KNOWN = 4096
-_known: dict[tuple[str, frozenset[tuple[str, str]]], tuple[SqlProblem, ...]] = {}
+_known: dict[tuple[object, ...], Outcome] = {}
+_transpiled: dict[tuple[object, ...], tuple[SqlProblem, ...]] = {}
 # By identity, since templates share their column tuples; these are held here so that an id stays theirs.
 _contents: dict[int, tuple[str, Columns]] = {}
+_log = logging.getLogger(__name__)
 
 
-def portability(sql: CompiledSql, types: Mapping[str, Columns]) -> Iterator[Problem]:
-    """The problems of one SELECT at the lines of its template."""
-    key = (sql.text, frozenset((name, _content(columns)) for name, columns in types.items()))
-    found = _known.get(key)
+def statement_problems(
+    sql: CompiledSql, types: Mapping[str, Columns], sources: Mapping[str, SourceSpec], parameters: Mapping[str, str],
+    makes: tuple[TableStep, Source, Path] | None = None,
+) -> Iterator[Problem]:  # fmt: skip
+    """What BigQuery refuses of a SELECT, and what the embedded engine has no form for, at the lines of its template.
+
+    `types` are the columns of what it reads, `sources` those of it that are sources, `parameters` BigQuery's types by
+    name; `makes` is the step whose table it makes, and where that is declared.
+    """
+    found = _outcome(sql, types, sources, parameters)
+    if found is None:
+        yield from transpiled_problems(sql, types)
+        return
+    yield from _refused(sql, found)
+    yield from _placed(sql, found.unsupported)
+    if makes is not None and not found.refusals:
+        yield from _misfitting_types(sql, found, *makes)
+
+
+def refusals(
+    sql: CompiledSql, types: Mapping[str, Columns], sources: Mapping[str, SourceSpec], parameters: Mapping[str, str]
+) -> Iterator[Problem]:
+    """What BigQuery refuses of a SELECT that the embedded engine runs within another one; and what that cannot run."""
+    found = _outcome(sql, types, sources, parameters)
+    if found is not None and found.refusals:
+        yield from _refused(sql, found)
+    else:
+        yield from transpiled_problems(sql, types)
+
+
+def transpiled_problems(sql: CompiledSql, types: Mapping[str, Columns]) -> Iterator[Problem]:
+    """What keeps a SELECT from being transpiled faithfully."""
+    key = _key(sql, types)
+    found = _transpiled.get(key)
     if found is None:
         declared = {name: {c.name: column(c) for c in columns} for name, columns in types.items()}
         found = portability_problems(sql.text, declared)
+        if len(_transpiled) >= _MOST_KNOWN:
+            _transpiled.clear()
+        _transpiled[key] = found
+    yield from _placed(sql, found)
+
+
+def _outcome(
+    sql: CompiledSql, types: Mapping[str, Columns], sources: Mapping[str, SourceSpec], parameters: Mapping[str, str]
+) -> Outcome | None:
+    bound = {name: parameters[name] for name in sorted(sql.parameters & parameters.keys())}
+    pseudo = {name: pseudo_columns(spec) for name, spec in sources.items() if name in types}
+    key = (*_key(sql, types), tuple(bound.items()), frozenset(pseudo.items()))
+    found = _known.get(key)
+    if found is None:
+        tables = {name: tuple(map(column, columns)) for name, columns in types.items()}
+        try:
+            found = outcome(sql.text, tables, bound, pseudo)
+        except AnalyzerMissing as missing:
+            _say_missing(str(missing))
+            return None
         if len(_known) >= _MOST_KNOWN:
             _known.clear()
         _known[key] = found
-    for problem in found:
+    return found
+
+
+@cache
+def _say_missing(why: str) -> None:
+    _log.warning("SQL is checked without Google's analyzer, by the embedded engine's own rules alone: %s", why)
+
+
+def _misfitting_types(
+    sql: CompiledSql, found: Outcome, step: TableStep, source: Source, path: Path
+) -> Iterator[Problem]:
+    lines = {c.name.lower(): sql.line(c.line) for c in sql.returns or ()}
+    given = {c.name.lower(): c for c in found.columns}
+    for i, spec in enumerate(step.columns):
+        has, declared = given.get(spec.name.lower()), column(spec)
+        if has is None or output.fits(has, declared):
+            continue
+        message = f"the table declares {output.spelled(declared)} and the SQL gives {output.spelled(has)}"
+        cast = None if declared.fields or declared.mode == "REPEATED" else f"CAST(... AS {declared.type})"
+        yield Problem(sql.file, lines.get(spec.name.lower(), 1), spec.name, message, cast)
+        at = (*path, "columns", i, "type")
+        said = f"{sql.file}:{lines.get(spec.name.lower(), 1)} gives {output.spelled(has)}"
+        yield Problem(source.file, source.line(at), spelled(at), said)
+
+
+def _refused(sql: CompiledSql, found: Outcome) -> Iterator[Problem]:
+    for one in found.refusals:
+        yield Problem(sql.file, sql.line(one.line), "", f"{one.message} (column {one.column})")
+
+
+def _placed(sql: CompiledSql, problems: tuple[SqlProblem, ...]) -> Iterator[Problem]:
+    for problem in problems:
         yield Problem(sql.file, sql.line(problem.line), "", problem.message, problem.remedy)
+
+
+def _key(sql: CompiledSql, types: Mapping[str, Columns]) -> tuple[object, ...]:
+    return sql.text, frozenset((name, _content(columns)) for name, columns in types.items())
 
 
 def _content(columns: Columns) -> str:
@@ -45,3 +138,10 @@ def _content(columns: Columns) -> str:
 def column(spec: ColumnSpec) -> Column:
     """A declared column as the warehouse takes it."""
     return Column(spec.name, spec.type, spec.mode, spec.description, tuple(column(f) for f in spec.fields))
+
+
+def pseudo_columns(spec: SourceSpec) -> tuple[Column, ...]:
+    """What BigQuery fills by itself in a source's table: its ingestion time."""
+    name = spec.partition_column
+    declared = {c.name.lower() for c in spec.columns}
+    return (Column(name, "TIMESTAMP"),) if name and name.lower() not in declared else ()

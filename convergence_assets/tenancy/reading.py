@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 
-from convergence_assets.pipelines.compile import BATCH, RUN_PARAMETERS, CompiledSql
+from convergence_assets.pipelines.compile import BATCH, RUN_PARAMETER_TYPES, CompiledSql
 from convergence_assets.pipelines.models import ColumnSpec
-from convergence_assets.pipelines.parameters import is_bindable
+from convergence_assets.pipelines.parameters import BIGQUERY_TYPES
 from convergence_assets.pipelines.problems import Problem, listing, nearest
 from convergence_assets.pipelines.sql_checks import misfitting_result, misnamed, unknown_columns
 from convergence_assets.tenancy.binding import Binding, BoundSuite
-from convergence_assets.tenancy.portable import portability
+from convergence_assets.tenancy.portable import refusals, statement_problems
 
 Made = Mapping[str, tuple[ColumnSpec, ...]]
 
@@ -24,37 +24,47 @@ def reading_problems(
     read, and an unknown table may be its.
     """
     declared = binding.template.spec
-    bindable = RUN_PARAMETERS | {name for name, spec in declared.parameters.items() if is_bindable(spec)}
+    bound = {
+        name: BIGQUERY_TYPES[spec.type] for name, spec in declared.parameters.items() if spec.type in BIGQUERY_TYPES
+    }
+    bindable = RUN_PARAMETER_TYPES | bound
     sources = {name: spec.columns for name, spec in declared.sources.items()}
     pseudo = frozenset(s.partition_column for s in declared.sources.values() if s.partition_column)
     readable = {**made, **sources}
     steps = {step.table: step for step in declared.steps}
     index = {step.table: i for i, step in enumerate(declared.steps)}
     for table, sql in compiled.items():
-        yield from _misread_tables(sql, readable, table, all_made=all_made)
-        yield from misfitting_result(sql, steps[table], binding.template.source, ("steps", index[table]))
-        yield from _unbound(sql, bindable)
+        place = (steps[table], binding.template.source, ("steps", index[table]))
+        found = [
+            *_misread_tables(sql, readable, table, all_made=all_made),
+            *misfitting_result(sql, *place),
+            *_unbound(sql, bindable),
+        ]
         if sql.tables <= set(readable):
             read = {name: readable[name] for name in sql.tables}
-            yield from unknown_columns(sql, read, pseudo)
-            yield from portability(sql, read)
+            found += unknown_columns(sql, read, pseudo)
+            # What is known to be wrong is said once, and better than by what it leads to.
+            found += [] if found else statement_problems(sql, read, declared.sources, bindable, place)
+        yield from found
     for sql in late_data.values():
         yield from _misread_tables(sql, sources, None, all_made=True)
-        yield from _unbound(sql, bindable)
         returned = None if sql.returns is None else sorted(column.name.lower() for column in sql.returns)
         if returned != ["day", "marker"]:
             yield Problem(sql.file, 1, "", "returns other columns", "SELECT ... AS day, ... AS marker")
-        if sql.tables <= set(sources):
-            yield from unknown_columns(sql, {name: sources[name] for name in sql.tables}, pseudo)
-            yield from portability(sql, {name: sources[name] for name in sql.tables})
+        if not sql.tables <= set(sources):
+            yield from _unbound(sql, bindable)
+        else:
+            read = {name: sources[name] for name in sql.tables}
+            unknown = [*unknown_columns(sql, read, pseudo), *_unbound(sql, bindable)]
+            yield from unknown or statement_problems(sql, read, declared.sources, bindable)
     for table, suite in suites.items():
         for sql in suite.queries:
-            yield from _misread_tables(sql, readable, None, all_made=all_made)
-            yield from _unbound(sql, bindable)
+            found = [*_misread_tables(sql, readable, None, all_made=all_made), *_unbound(sql, bindable)]
             if sql.tables <= set(readable):
                 read = {name: readable[name] for name in sql.tables} | {BATCH: steps[table].columns}
-                yield from unknown_columns(sql, read, pseudo)
-                yield from portability(sql, read)
+                found += unknown_columns(sql, read, pseudo)
+                found += [] if found else refusals(sql, read, declared.sources, bindable)
+            yield from found
 
 
 def order(
@@ -102,8 +112,8 @@ def _misread_tables(
             yield from misnamed(sql, reference.name, reference.line)
 
 
-def _unbound(sql: CompiledSql, bindable: frozenset[str]) -> Iterator[Problem]:
-    for name in sorted(sql.parameters - bindable):
+def _unbound(sql: CompiledSql, bindable: Mapping[str, str]) -> Iterator[Problem]:
+    for name in sorted(sql.parameters - bindable.keys()):
         line = next((i for i, text in enumerate(sql.text.splitlines(), 1) if f"@{name}" in text), 1)
         near = nearest(name, bindable)
         yield Problem(sql.file, sql.line(line), f"@{name}", "unknown query parameter", listing(bindable), near)

@@ -1,6 +1,6 @@
 """Tables, columns and query parameters as every warehouse adapter understands them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -109,8 +109,30 @@ class Dataset:
 
 
 @dataclass(frozen=True)
+class Written:
+    """A SELECT as its author wrote it, bare names and all, which is how the load has checked it.
+
+    By each bare name `relations` has the BigQuery text that stands for it (a table in backticks, or a query in
+    parentheses), `columns` what it is declared to have and `pseudo_columns` what is read by name alone, as an ingestion
+    time is; `renamed` are columns (in lower case) that those queries give under another name; `parameters` are
+    BigQuery's types by name.
+    """
+
+    sql: str
+    relations: Mapping[str, str]
+    columns: Mapping[str, Sequence[Column]]
+    pseudo_columns: Mapping[str, Sequence[Column]]
+    parameters: Mapping[str, str]
+    renamed: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Query:
-    """One SELECT in BigQuery SQL with its bound parameters; every table in it is fully named."""
+    """One SELECT in BigQuery SQL with its bound parameters; every table in it is fully named.
+
+    `written` is the author's text that it was made of, where it was made of one.
+    """
 
     sql: str
     parameters: dict[str, ParameterValue] = field(default_factory=dict)
+    written: Written | None = field(default=None, compare=False)

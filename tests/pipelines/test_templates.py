@@ -69,7 +69,7 @@ RULES: list[tuple[str, str, str, str]] = [
     ("costs_daily.sql", "SUM(cost) AS cost", "SUM(cost)", "result column 3 has no name"),
     ("costs_daily.sql", "    region,\n", "    region,\n    region,\n", "returned twice"),
     ("costs_daily.sql", "SUM(cost)", "SUM(cost", "SQL syntax"),
-    ("costs_daily.sql", "SUM(cost)", "SUM(cost) * 1.5", "FLOAT64 literal in arithmetic"),
+    ("costs_daily.sql", "SUM(cost)", "SUM(cost) * 'x'", "No matching signature for operator"),
     ("costs_daily.sql", "SUM(cost)", "SUM('cost)", "SQL syntax"),
     ("expectations/costs_daily.yaml", "not_be_null", "not_be_nul", "did you mean 'expect_column_values_to_not_be_null'"),
     ("expectations/costs_daily.yaml", "column: day", "colunm: day", "unknown argument.*did you mean 'column'"),

@@ -15,7 +15,6 @@ from convergence_assets.warehouse.bigquery.connection import Connection
 from convergence_assets.warehouse.bigquery.granting import Granting
 from convergence_assets.warehouse.bigquery.jobs import RETRY_BUDGET_SECONDS, Jobs
 from convergence_assets.warehouse.bigquery.merging import merge_statement
-from convergence_assets.warehouse.bigquery.output import check_output
 from convergence_assets.warehouse.bigquery.staging import Staging, token_of
 from convergence_assets.warehouse.errors import NotFound, StagingChanged
 from convergence_assets.warehouse.interface import (
@@ -31,6 +30,7 @@ from convergence_assets.warehouse.interface import (
     Waits,
     silent,
 )
+from convergence_assets.warehouse.output import check_output
 from convergence_assets.warehouse.row_text import Row, partition_days, row_text
 from convergence_assets.warehouse.schema import Dataset, Query, TableRef, TableSchema
 from convergence_assets.warehouse.statements import absent, absent_dataset, only_reads, table_names

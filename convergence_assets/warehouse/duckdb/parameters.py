@@ -35,12 +35,17 @@ def bound(name: str, value: ParameterValue) -> ParameterValue:
 
 def with_values(sql: str, parameters: Mapping[str, ParameterValue]) -> str:
     """DuckDB text with a typed literal in place of each `$name`; raises `InvalidQuery` for one that has no value."""
+    return replaced(sql, {name: _typed_literal(value) for name, value in parameters.items()})
+
+
+def replaced(sql: str, values: Mapping[str, str]) -> str:
+    """DuckDB text with another text in place of each `$name`; raises `InvalidQuery` for one that has none."""
 
     def placed(found: re.Match[str]) -> str:
         name = found[1]
-        if name and name not in parameters:
+        if name and name not in values:
             raise InvalidQuery(f"parameter @{name} has no value")
-        return _typed_literal(parameters[name]) if name else found[0]
+        return values[name] if name else found[0]
 
     return _NAMED.sub(placed, sql)
 

@@ -1,11 +1,16 @@
-"""A query as the embedded engine is given it: transpiled, its datasets as attached files, its parameters bound."""
+"""A query as the embedded engine is given it: in DuckDB's SQL, its datasets as attached files, its parameters bound."""
+
+from collections.abc import Mapping
 
 from sqlglot import exp
 
+from convergence_assets.warehouse.duckdb.outcomes import outcome
 from convergence_assets.warehouse.duckdb.parameters import bound
+from convergence_assets.warehouse.duckdb.quoting import quoted
 from convergence_assets.warehouse.duckdb.transpile import Types, UnportableSQL, to_sql, transpile_tree
 from convergence_assets.warehouse.errors import InvalidQuery
-from convergence_assets.warehouse.schema import Dataset, ParameterValue, Query
+from convergence_assets.warehouse.googlesql.module import AnalyzerMissing
+from convergence_assets.warehouse.schema import Dataset, ParameterValue, Query, TableRef, Written
 
 
 def prepared(query: Query, types: Types, *, pretty: bool = False) -> tuple[str, dict[str, ParameterValue]]:
@@ -14,6 +19,44 @@ def prepared(query: Query, types: Types, *, pretty: bool = False) -> tuple[str, 
 
     Raises `InvalidQuery` with its position for what has no faithful form on this engine.
     """
+    if query.written is not None:
+        try:
+            sql = _generated(query.written, types)
+        except AnalyzerMissing:
+            pass
+        else:
+            return _laid_out(sql) if pretty else sql, _used(query.parameters, sql)
+    return _transpiled(query, types, pretty=pretty)
+
+
+def _generated(written: Written, types: Types) -> str:
+    found = outcome(written.sql, written.columns, written.parameters, written.pseudo_columns)
+    for problem in found.refusals + found.unsupported:
+        raise InvalidQuery(f"{problem.message}; {problem.remedy}", line=problem.line, column=problem.column)
+    return found.over({name.lower(): _relation(text, written, types) for name, text in written.relations.items()})
+
+
+def _relation(text: str, written: Written, types: Types) -> str:
+    """What stands for a table's name in DuckDB's SQL."""
+    if not text.startswith("("):
+        table = TableRef.parse(text)
+        return f"{quoted(str(Dataset.of(table)))}.{quoted(table.table)}"
+    query, _ = _transpiled(Query(text[1:-1]), types, pretty=False)
+    names = ", ".join(f"{quoted(new)} AS {quoted(old)}" for old, new in written.renamed.items())
+    return f"(SELECT * RENAME ({names}) FROM ({query}))" if names else f"({query})"
+
+
+def _used(parameters: Mapping[str, ParameterValue], sql: str) -> dict[str, ParameterValue]:
+    return {name: bound(name, value) for name, value in parameters.items() if f"${name}" in sql}
+
+
+def _laid_out(sql: str) -> str:
+    import sqlglot
+
+    return sqlglot.parse_one(sql, read="duckdb").sql(dialect="duckdb", pretty=True)
+
+
+def _transpiled(query: Query, types: Types, *, pretty: bool) -> tuple[str, dict[str, ParameterValue]]:
     try:
         tree = transpile_tree(query.sql, types)
     except UnportableSQL as error:

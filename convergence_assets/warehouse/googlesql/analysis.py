@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from convergence_assets.warehouse.googlesql.catalog import Tables, analyzer_options, catalog
 from convergence_assets.warehouse.googlesql.client import Refused, call
-from convergence_assets.warehouse.googlesql.types import spelled
+from convergence_assets.warehouse.googlesql.types import column_of
 from convergence_assets.warehouse.schema import Column
 
 if TYPE_CHECKING:
@@ -16,26 +16,18 @@ _TAB = 8
 
 
 @dataclass(frozen=True)
-class Result:
-    """One column that a statement returns; `type` as BigQuery SQL spells it, `name` empty where it has none."""
-
-    name: str
-    type: str
-
-
-@dataclass(frozen=True)
 class Analysis:
-    """A statement as GoogleSQL understands it."""
+    """A statement as GoogleSQL understands it; a column without a name has an empty one."""
 
     statement: "ResolvedQueryStmtProto"
-    columns: tuple[Result, ...]
+    columns: tuple[Column, ...]
 
 
 def analyzed(
     sql: str,
     tables: Tables,
     parameters: Mapping[str, str] | None = None,
-    pseudo_columns: Mapping[str, tuple[Column, ...]] | None = None,
+    pseudo_columns: Tables | None = None,
 ) -> Analysis:
     """`parameters` are types by name. Raises `Refused` with the place in `sql`, counted as an editor does."""
     from zetasql.wasi._pb2.zetasql.local_service import local_service_pb2
@@ -48,7 +40,7 @@ def analyzed(
     except Refused as refused:
         raise _placed(refused, sql) from None
     statement = answer.resolved_statement.resolved_query_stmt_node
-    columns = tuple(Result(_given(c.name), spelled(c.column.type)) for c in statement.output_column_list)
+    columns = tuple(column_of(_given(c.name), c.column.type) for c in statement.output_column_list)
     return Analysis(statement, columns)
 
 

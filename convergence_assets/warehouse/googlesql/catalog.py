@@ -43,7 +43,7 @@ def type_of(column: Column) -> "TypeProto":
     return made
 
 
-def catalog(tables: Tables, pseudo_columns: Mapping[str, Sequence[Column]] | None = None) -> "SimpleCatalogProto":
+def catalog(tables: Tables, pseudo_columns: Tables | None = None) -> "SimpleCatalogProto":
     """The tables with BigQuery's functions and names of types; `pseudo_columns` are read by name alone, as
     `_PARTITIONTIME` is, and are no part of `*`."""
     from zetasql.wasi._pb2.zetasql.proto import simple_catalog_pb2

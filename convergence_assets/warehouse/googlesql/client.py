@@ -1,5 +1,6 @@
 """Calls of GoogleSQL's local service inside WebAssembly: one instance a process, one call at a time."""
 
+import atexit
 import ctypes
 import os
 import re
@@ -97,6 +98,7 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
+atexit.register(_instances.clear)  # at the interpreter's end wasmtime has nothing left to free itself with
 
 
 def call(method: str, request: "Message", answer: "type[M]") -> "M":

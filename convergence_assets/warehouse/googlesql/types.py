@@ -1,6 +1,8 @@
 """GoogleSQL's types as BigQuery SQL spells them."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
+
+from convergence_assets.warehouse.schema import Column, ColumnType, Mode
 
 if TYPE_CHECKING:
     from zetasql.wasi._pb2.zetasql.public.type_pb2 import TypeProto
@@ -26,3 +28,13 @@ def spelled(kind: "TypeProto") -> str:
             return f"RANGE<{spelled(kind.range_type.element_type)}>"
         case plain:
             return plain
+
+
+def column_of(name: str, kind: "TypeProto") -> Column:
+    """A column of that type; one that no table has (INTERVAL, RANGE) keeps GoogleSQL's name."""
+    mode: Mode = "NULLABLE"
+    if kind_of(kind) == "ARRAY":
+        mode, kind = "REPEATED", kind.array_type.element_type
+    held: Any = kind.struct_type.field if kind_of(kind) == "STRUCT" else ()
+    fields = tuple(column_of(f.field_name, f.field_type) for f in held)
+    return Column(name, "RECORD" if fields else cast("ColumnType", kind_of(kind)), mode, fields=fields)

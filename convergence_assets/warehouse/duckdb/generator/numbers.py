@@ -4,7 +4,7 @@ from convergence_assets.warehouse.duckdb.generator.calls import Call, Entries
 from convergence_assets.warehouse.duckdb.generator.refusing import refused as _refused
 
 MACROS = (
-    "bq_float64(a, b, c) AS CASE WHEN NOT isfinite(c) AND isfinite(a) AND isfinite(b)"
+    "bq_finite_float64(a, b, c) AS CASE WHEN NOT isfinite(c) AND isfinite(a) AND isfinite(b)"
     f" THEN {_refused('FLOAT64 overflow', 'CAST(a AS VARCHAR)', 'DOUBLE')} ELSE c END",
     "bq_ieee_divide(a, b) AS CASE WHEN b = 0 THEN CASE WHEN a = 0 OR isnan(a) THEN CAST('nan' AS DOUBLE)"
     " WHEN (a < 0) <> (CAST(b AS VARCHAR)[1] = '-') THEN CAST('-inf' AS DOUBLE) ELSE CAST('inf' AS DOUBLE) END ELSE a / b END",
@@ -19,14 +19,14 @@ _N = "DECIMAL(38,9)"
 def add_entries(entries: Entries) -> None:
     for name, sign, word in (("$add", "+", "add"), ("$subtract", "-", "subtract")):
         entries.add(name, "INT64 INT64", f"({{0}} {sign} {{1}})")
-        entries.add(name, "FLOAT64 FLOAT64", f"bq_float64({{0}}, {{1}}, {{0}} {sign} {{1}})")
+        entries.add(name, "FLOAT64 FLOAT64", f"bq_finite_float64({{0}}, {{1}}, {{0}} {sign} {{1}})")
         entries.add(name, "NUMERIC NUMERIC", f"({{0}} {sign} {{1}})")
         entries.add(name, "BIGNUMERIC BIGNUMERIC", f"bignumeric_{word}({{0}}, {{1}})")
     entries.add("$multiply", "INT64 INT64", "({0} * {1})")
-    entries.add("$multiply", "FLOAT64 FLOAT64", "bq_float64({0}, {1}, {0} * {1})")
+    entries.add("$multiply", "FLOAT64 FLOAT64", "bq_finite_float64({0}, {1}, {0} * {1})")
     entries.add("$multiply", "NUMERIC NUMERIC", "bq_multiply_numeric({0}, {1})")
     entries.add("$multiply", "BIGNUMERIC BIGNUMERIC", "bignumeric_multiply({0}, {1})")
-    entries.add("$divide", "FLOAT64 FLOAT64", "bq_float64({0}, {1}, bq_divide_float64({0}, {1}))")
+    entries.add("$divide", "FLOAT64 FLOAT64", "bq_finite_float64({0}, {1}, bq_divide_float64({0}, {1}))")
     entries.add("$divide", "NUMERIC NUMERIC", "bq_divide_numeric({0}, {1})")
     entries.add("$divide", "BIGNUMERIC BIGNUMERIC", "bignumeric_divide({0}, {1})")
     entries.add("$unary_minus", "INT64", "(-{0})")
@@ -39,7 +39,7 @@ def add_entries(entries: Entries) -> None:
     entries.add("safe_negate", "INT64", "TRY(-{0})")
     entries.add("safe_negate", "FLOAT64", "(-{0})")
     entries.add("safe_negate", "NUMERIC", "(-{0})")
-    entries.add("safe_divide", "FLOAT64 FLOAT64", "TRY(bq_float64({0}, {1}, bq_divide_float64({0}, {1})))")
+    entries.add("safe_divide", "FLOAT64 FLOAT64", "TRY(bq_finite_float64({0}, {1}, bq_divide_float64({0}, {1})))")
     entries.add("safe_divide", "NUMERIC NUMERIC", "TRY(bq_divide_numeric({0}, {1}))")
     entries.add("safe_divide", "BIGNUMERIC BIGNUMERIC", "bignumeric_safe_divide({0}, {1})")
     entries.add("div", "INT64 INT64", "bq_div_int64({0}, {1})")

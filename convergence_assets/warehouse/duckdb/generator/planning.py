@@ -1,0 +1,50 @@
+"""Whether DuckDB has a plan for a generated text, over empty tables of the declared columns."""
+
+import os
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from convergence_assets.warehouse.duckdb.generator.nodes import Unsupported
+from convergence_assets.warehouse.duckdb.quoting import quoted
+from convergence_assets.warehouse.duckdb.transpile import duckdb_type
+from convergence_assets.warehouse.errors import WarehouseError
+from convergence_assets.warehouse.schema import Column
+
+if TYPE_CHECKING:
+    from convergence_assets.warehouse.duckdb.engine import Engine
+    from convergence_assets.warehouse.duckdb.outcomes import Outcome
+
+_VALUES = {
+    "STRING": "''", "INT64": "CAST(0 AS BIGINT)", "NUMERIC": "CAST(0 AS DECIMAL(38,9))", "FLOAT64": "CAST(0 AS DOUBLE)",
+    "BOOL": "true", "DATE": "DATE '2000-01-01'", "DATETIME": "TIMESTAMP '2000-01-01'",
+    "TIMESTAMP": "TIMESTAMPTZ '2000-01-01 00:00:00+00'",
+}  # fmt: skip
+_lock = threading.Lock()
+
+
+def check_plan(found: "Outcome", tables: Mapping[str, Sequence[Column]], parameters: Mapping[str, str]) -> None:
+    """Raises `Unsupported` where DuckDB refuses what was generated: correlated subqueries that it cannot take apart."""
+    from convergence_assets.warehouse.duckdb.parameters import replaced
+
+    relations = {name.lower(): f"(SELECT {_nulls(columns)} LIMIT 0)" for name, columns in tables.items()}
+    text = replaced(found.over(relations), {name: _VALUES[kind] for name, kind in parameters.items()})
+    try:
+        with _lock:
+            _engine().run(f"EXPLAIN {text}")
+    except WarehouseError as error:
+        raise Unsupported(f"the embedded engine has no plan for it: {error}", "write it with plain joins") from None
+
+
+def _nulls(columns: Sequence[Column]) -> str:
+    return ", ".join(f"CAST(NULL AS {duckdb_type(c)}) AS {quoted(c.name)}" for c in columns) or "1 AS one"
+
+
+@cache
+def _engine() -> "Engine":
+    from convergence_assets.warehouse.duckdb.engine import Engine
+
+    return Engine(Path(tempfile.gettempdir(), f"convergence-planning-{os.getuid()}"))

@@ -1,0 +1,181 @@
+"""What became of a statement: BigQuery's refusal, or its columns and the text that the embedded engine runs.
+
+Analyzing takes a tenth of a second and a hundred megabytes, so an outcome is kept in a file by the content it follows
+from: the text, the columns it may read, its parameters' types, and this code. A thousand tenants over the same
+templates are a handful of files; a load or a worker that finds them never starts the analyzer.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import logging
+import os
+import shutil
+import stat
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from convergence_assets.warehouse.duckdb.portability import SqlProblem
+from convergence_assets.warehouse.googlesql import module
+from convergence_assets.warehouse.schema import Column
+
+UNUSED_DAYS = 30
+"""Outcomes of other versions of the code are removed after so many days."""
+_MARK = "\0"
+_MOST_IN_MEMORY = 4096
+_log = logging.getLogger(__name__)
+_known: dict[str, "Outcome"] = {}
+
+Columns = Mapping[str, Sequence[Column]]
+_NONE: Columns = {}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`refusals` are BigQuery's own words, `unsupported` what the embedded engine has no form for.
+
+    Without refusals `columns` are what the statement returns; without either `text` is DuckDB's.
+    """
+
+    refusals: tuple[SqlProblem, ...]
+    unsupported: tuple[SqlProblem, ...]
+    columns: tuple[Column, ...]
+    text: str = ""
+
+    def over(self, relations: Mapping[str, str]) -> str:
+        """The text with DuckDB's relations in the place of the tables' names, in lower case."""
+        parts = self.text.split(_MARK)
+        return "".join(relations[part] if at % 2 else part for at, part in enumerate(parts))
+
+
+def outcome(
+    sql: str, tables: Columns, parameters: Mapping[str, str], pseudo_columns: Columns = _NONE, *, keep: bool = True
+) -> Outcome:
+    """From memory, from a file, or worked out now; `keep` writes it to a file.
+
+    `tables` are columns by the names that the statement uses, `pseudo_columns` those that are read by name alone,
+    `parameters` types by name. Raises `AnalyzerMissing` where it is not known and cannot be worked out.
+    """
+    key = _key(sql, tables, parameters, pseudo_columns)
+    found = _known.get(key) or _read(key)
+    if found is None:
+        found = _worked_out(sql, tables, parameters, pseudo_columns)
+        if keep:
+            _write(key, found)
+    if len(_known) >= _MOST_IN_MEMORY:
+        _known.clear()
+    _known[key] = found
+    return found
+
+
+def _worked_out(sql: str, tables: Columns, parameters: Mapping[str, str], pseudo_columns: Columns) -> Outcome:
+    from convergence_assets.warehouse.duckdb.generator.nodes import Unsupported
+    from convergence_assets.warehouse.duckdb.generator.planning import check_plan
+    from convergence_assets.warehouse.duckdb.generator.statement import generated
+    from convergence_assets.warehouse.googlesql.analysis import analyzed
+    from convergence_assets.warehouse.googlesql.client import Failed, Refused
+
+    try:
+        analysis = analyzed(sql, tables, parameters, pseudo_columns)
+    except Refused as refused:
+        problem = SqlProblem(refused.line or 1, refused.column or 1, refused.message, "correct the SQL")
+        return Outcome((problem,), (), ())
+    except Failed as failed:
+        problem = SqlProblem(1, 1, f"Google's SQL analyzer broke down at it: {failed}", "write it in a simpler way")
+        return Outcome((problem,), (), ())
+    names = {name.lower(): f"{_MARK}{name.lower()}{_MARK}" for name in tables}
+    try:
+        text = generated(analysis.statement, names)
+        made = Outcome((), (), analysis.columns, text)
+        every = {name: (*columns, *pseudo_columns.get(name, ())) for name, columns in tables.items()}
+        check_plan(made, every, parameters)
+    except Unsupported as unsupported:
+        line, column = place(sql, unsupported.place)
+        problem = SqlProblem(line, column, unsupported.message, unsupported.remedy)
+        return Outcome((), (problem,), analysis.columns)
+    return made
+
+
+def place(sql: str, byte: int | None) -> tuple[int, int]:
+    """Line and column, 1-based, of a byte of the statement; (1, 1) where there is none."""
+    before = sql.encode()[: byte or 0].decode(errors="ignore")
+    return before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
+
+
+def _key(sql: str, tables: Columns, parameters: Mapping[str, str], pseudo_columns: Columns) -> str:
+    shapes = [
+        {name.lower(): [_shape(column) for column in given] for name, given in columns.items() if given}
+        for columns in (tables, pseudo_columns)
+    ]
+    said = json.dumps([sql, *shapes, dict(parameters)], sort_keys=True)
+    return hashlib.sha256(said.encode()).hexdigest()
+
+
+def _shape(column: Column) -> list[Any]:
+    return [column.name, column.type, column.mode == "REPEATED", *map(_shape, column.fields)]
+
+
+def _read(key: str) -> Outcome | None:
+    for folder in _folders():
+        file = folder / f"{key}.json"
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            has = file.stat()
+            if has.st_uid not in (0, os.getuid()) or has.st_mode & 0o022:  # its text is run
+                continue
+            return _parsed(json.loads(file.read_text()))
+    return None
+
+
+def _parsed(said: dict[str, Any]) -> Outcome:
+    refusals, unsupported = (tuple(SqlProblem(**p) for p in said[key]) for key in ("refusals", "unsupported"))
+    return Outcome(refusals, unsupported, tuple(map(_column, said["columns"])), said["text"])
+
+
+def _column(said: dict[str, Any]) -> Column:
+    return Column(said["name"], said["type"], said["mode"], fields=tuple(map(_column, said["fields"])))
+
+
+def _write(key: str, found: Outcome) -> None:
+    content = json.dumps(asdict(found))
+    for folder in _folders():
+        with suppress(OSError):
+            if not folder.exists():
+                folder.mkdir(parents=True)
+                _remove_unused(folder)
+            descriptor, scratch = tempfile.mkstemp(prefix=key, dir=folder)
+            with os.fdopen(descriptor, "w") as written:
+                written.write(content)
+            os.chmod(scratch, stat.S_IRUSR | stat.S_IWUSR | stat.S_IRGRP | stat.S_IROTH)
+            os.rename(scratch, folder / f"{key}.json")
+            return
+    _log.debug("no folder for what became of SQL can be written; it is worked out again in each process")
+
+
+def _remove_unused(folder: Path) -> None:
+    for other in folder.parent.glob("sql-*"):
+        if other != folder and other.stat().st_mtime < time.time() - UNUSED_DAYS * 86_400:
+            shutil.rmtree(other, ignore_errors=True)
+
+
+def _folders() -> Iterator[Path]:
+    return (folder / f"sql-{_version()}" for folder in module.folders())
+
+
+@cache
+def _version() -> str:
+    """Of all that an outcome follows from beside its statement: this code, the analyzer and the engine."""
+    here = Path(__file__).parent
+    files = [*here.glob("*.py"), *(here / "generator").glob("*.py"), *(here.parent / "googlesql").glob("*.py")]
+    digest = hashlib.sha256()
+    for file in sorted(files):
+        digest.update(file.read_bytes())
+    for package in ("zetasql", "duckdb"):
+        with suppress(importlib.metadata.PackageNotFoundError):
+            digest.update(importlib.metadata.version(package).encode())
+    return digest.hexdigest()[:16]
