@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from convergence_assets.warehouse.duckdb.generator.calls import Argument
+from convergence_assets.warehouse.duckdb.generator.calls import Argument, once
 from convergence_assets.warehouse.duckdb.generator.nodes import Unsupported
 from convergence_assets.warehouse.duckdb.generator.refusing import refused as _refused
 from convergence_assets.warehouse.duckdb.generator.types import duckdb_type, element_of, fields_of
@@ -49,7 +49,7 @@ _FORMS = {
     ("INT64", "NUMERIC"): f"CAST({{0}} AS {_N})",
     ("INT64", "BIGNUMERIC"): "bignumeric_from_text(CAST({0} AS VARCHAR))",
     ("INT64", "BOOL"): "({0} <> 0)",
-    ("FLOAT64", "INT64"): "bq_int64_of_float64({0})",
+    ("FLOAT64", "INT64"): "CAST(round({0}) AS BIGINT)",
     ("FLOAT64", "NUMERIC"): "bq_numeric_float64({0})",
     ("FLOAT64", "BIGNUMERIC"): "bignumeric_from_float64({0})",
     ("NUMERIC", "STRING"): "bq_string_numeric({0})",
@@ -84,7 +84,7 @@ def cast(of: Argument, kind: Any, *, safe: bool, pattern: Argument | None, zone:
                           "use FORMAT_DATE, PARSE_DATE or STRING(timestamp, timezone)")  # fmt: skip
     if of.is_literal and of.sql.startswith("CAST(NULL AS "):
         return f"CAST(NULL AS {duckdb_type(kind)})"
-    made = _cast(of.sql, of.type, kind)
+    made = once([of.sql], lambda given: _cast(given[0], of.type, kind))
     return f"TRY({made})" if safe and made != of.sql else made
 
 

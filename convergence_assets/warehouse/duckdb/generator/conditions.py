@@ -74,6 +74,8 @@ def _ordered(sign: str):  # type: ignore[no-untyped-def]
 def _between(call: Call) -> str:
     value, low, high = (a.sql for a in call.arguments)
     kind = _same(call)
+    if call.arguments[0].kind in comparing.PLAIN - {"BIGNUMERIC"}:
+        return f"({value} BETWEEN {low} AND {high})"
     return f"({comparing.ordered(value, '>=', low, kind)} AND {comparing.ordered(value, '<=', high, kind)})"
 
 

@@ -1,6 +1,7 @@
 """Expressions of the resolved tree as DuckDB's."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from convergence_assets.warehouse.duckdb.generator import casting, functions, json_values
@@ -18,6 +19,17 @@ class Expressions:
 
     def __init__(self, subqueries: Callable[[Fields, Any], str]) -> None:
         self._subqueries = subqueries
+        self._bound: dict[int, str] = {}
+
+    @contextmanager
+    def bound(self, columns: Mapping[int, str]) -> Iterator[None]:
+        """While the block runs, these columns (by their numbers) are written as other texts."""
+        before = self._bound
+        self._bound = {**before, **columns}
+        try:
+            yield
+        finally:
+            self._bound = before
 
     def sql(self, expression: Any) -> str:
         """The text of an `AnyResolvedExpr`."""
@@ -39,7 +51,7 @@ class Expressions:
                     return Argument(f"${fields.need('name')}", kind)
                 case "column_ref":
                     column = fields.need("column")
-                    return Argument(column_name(column), kind)
+                    return Argument(self._bound.get(column.column_id) or column_name(column), kind)
                 case "cast":
                     return Argument(self._cast(fields, kind), kind)
                 case "function_call":

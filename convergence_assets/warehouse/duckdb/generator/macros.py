@@ -8,6 +8,7 @@ from convergence_assets.warehouse.duckdb.generator import (
     conditions,
     dates,
     json_values,
+    lists,
     numbers,
     texts,
 )
@@ -15,7 +16,9 @@ from convergence_assets.warehouse.duckdb.generator import (
 if TYPE_CHECKING:
     import duckdb
 
-MACROS = tuple(m for module in (conditions, numbers, texts, dates, casting, arrays, json_values) for m in module.MACROS)
+MACROS = tuple(
+    m for module in (conditions, numbers, texts, dates, casting, arrays, json_values, lists) for m in module.MACROS
+)
 
 
 def install_functions(connection: "duckdb.DuckDBPyConnection") -> None:

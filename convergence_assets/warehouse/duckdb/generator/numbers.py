@@ -9,8 +9,6 @@ MACROS = (
     "bq_ieee_divide(a, b) AS CASE WHEN b = 0 THEN CASE WHEN a = 0 OR isnan(a) THEN CAST('nan' AS DOUBLE)"
     " WHEN (a < 0) <> (CAST(b AS VARCHAR)[1] = '-') THEN CAST('-inf' AS DOUBLE) ELSE CAST('inf' AS DOUBLE) END ELSE a / b END",
     f"bq_sum_float64(a, b) AS CASE WHEN NOT isfinite(a) AND NOT b THEN {_refused('FLOAT64 overflow in SUM', 'CAST(a AS VARCHAR)', 'DOUBLE')} ELSE a END",
-    "bq_int64_of_float64(a) AS CAST(trunc(a + CASE WHEN abs(a) < 4503599627370496 THEN CASE WHEN abs(a - trunc(a)) >= 0.5"
-    " THEN sign(a) * 0.5 ELSE 0 END ELSE 0 END) AS BIGINT)",
 )
 
 _N = "DECIMAL(38,9)"

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from convergence_assets.warehouse.duckdb.generator import aggregates, comparing, windows
+from convergence_assets.warehouse.duckdb.generator import aggregates, comparing, lists, windows
 from convergence_assets.warehouse.duckdb.generator.expressions import Expressions
 from convergence_assets.warehouse.duckdb.generator.names import column_name
 from convergence_assets.warehouse.duckdb.generator.nodes import Fields, Unsupported, chosen, reading
@@ -218,7 +218,10 @@ class Scans:
 
     def _subquery(self, fields: Fields, kind: Any) -> str:
         form = enum_of(fields.take("subquery_type", 0))
-        of = self.relation(fields.need("subquery"))
+        subquery = fields.need("subquery")
+        if (as_lists := lists.folded(self.expressions, form, subquery)) is not None:
+            return as_lists
+        of = self.relation(subquery)
         if form == "EXISTS":
             return f"EXISTS ({of.sql})"
         [column] = of.columns
