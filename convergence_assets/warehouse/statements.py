@@ -1,12 +1,13 @@
 """What a statement of BigQuery SQL says of itself: that it only reads, and which tables it names."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 
 from sqlglot import exp
 
 from convergence_assets.warehouse.errors import InvalidQuery
-from convergence_assets.warehouse.schema import TableRef
+from convergence_assets.warehouse.schema import STAGING_PREFIX, TableRef
 
 
 def parsed(sql: str) -> exp.Expr:
@@ -35,6 +36,57 @@ def table_names(sql: str) -> tuple[TableRef, ...]:
     """The fully named tables of a statement, each once."""
     found = (TableRef(t.db, t.name, t.catalog or None) for t in parsed(sql).find_all(exp.Table) if t.db)
     return tuple(dict.fromkeys(found))
+
+
+@dataclass(frozen=True)
+class Shortened:
+    """A statement with a bare name for each table that it names in full, and what each stands for.
+
+    Statements of many tenants and runs become one text, whose outcome is worked out once.
+    """
+
+    sql: str
+    tables: Mapping[str, TableRef]
+    original: str
+    replaced: tuple[tuple[int, int, int], ...]
+    """Of each name: where it begins and ends in the original, and where its bare name ends here."""
+
+    def place(self, line: int, column: int) -> tuple[int, int]:
+        """Line and column in the original of a place here, all 1-based."""
+        lines = self.sql.splitlines(keepends=True)
+        at = sum(map(len, lines[: line - 1])) + column - 1
+        for _, end, ends_here in reversed(self.replaced):
+            if at >= ends_here:
+                at += end - ends_here
+                break
+        before = self.original[:at]
+        return before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
+
+
+def shortened(sql: str) -> Shortened:
+    """Raises `InvalidQuery` for what is no statement."""
+    found = []
+    for node in parsed(sql).find_all(exp.Table):
+        if node.db:
+            places = [part.meta for part in node.parts]
+            start, end = min(p["start"] for p in places), max(p["end"] for p in places) + 1
+            found.append((start, end, TableRef(node.db, node.name, node.catalog or None), bool(node.alias)))
+    names: dict[TableRef, str] = {}
+    text, last, replaced = "", 0, []
+    for start, end, table, aliased in sorted(found, key=lambda one: one[0]):
+        name = names.setdefault(table, _bare(table, names.values()))
+        text += sql[last:start] + f"`{name}`" + ("" if aliased or name == table.table else f" AS `{table.table}`")
+        replaced.append((start, end, len(text)))
+        last = end
+    return Shortened(text + sql[last:], {name: table for table, name in names.items()}, sql, tuple(replaced))
+
+
+def _bare(table: TableRef, taken: Collection[str]) -> str:
+    """A staging table's name ends with its run, which is no part of what a statement means."""
+    name = table.table.partition("__")[0] if table.dataset.startswith(STAGING_PREFIX) else table.table
+    while name.lower() in {other.lower() for other in taken}:
+        name += "_"
+    return name
 
 
 def absent(table: TableRef, known: Iterable[str]) -> str:

@@ -1,6 +1,8 @@
 """A query as the embedded engine is given it: in DuckDB's SQL, its datasets as attached files, its parameters bound."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
+from decimal import Decimal
 
 from sqlglot import exp
 
@@ -11,6 +13,12 @@ from convergence_assets.warehouse.duckdb.transpile import Types, UnportableSQL, 
 from convergence_assets.warehouse.errors import InvalidQuery
 from convergence_assets.warehouse.googlesql.module import AnalyzerMissing
 from convergence_assets.warehouse.schema import Dataset, ParameterValue, Query, TableRef, Written
+from convergence_assets.warehouse.statements import shortened
+
+_TYPES: dict[type, str] = {
+    str: "STRING", int: "INT64", Decimal: "NUMERIC", bool: "BOOL", date: "DATE", datetime: "TIMESTAMP",
+}  # fmt: skip
+"""What a parameter's value is to BigQuery; a moment without a timezone is bound nowhere."""
 
 
 def prepared(query: Query, types: Types, *, pretty: bool = False) -> tuple[str, dict[str, ParameterValue]]:
@@ -19,20 +27,27 @@ def prepared(query: Query, types: Types, *, pretty: bool = False) -> tuple[str, 
 
     Raises `InvalidQuery` with its position for what has no faithful form on this engine.
     """
-    if query.written is not None:
-        try:
-            sql = _generated(query.written, types)
-        except AnalyzerMissing:
-            pass
-        else:
-            return _laid_out(sql) if pretty else sql, _used(query.parameters, sql)
-    return _transpiled(query, types, pretty=pretty)
+    try:
+        sql = _generated(query.written, types) if query.written is not None else _of_full_names(query, types)
+    except AnalyzerMissing:
+        return _transpiled(query, types, pretty=pretty)
+    return _laid_out(sql) if pretty else sql, _used(query.parameters, sql)
 
 
-def _generated(written: Written, types: Types) -> str:
+def _of_full_names(query: Query, types: Types) -> str:
+    """A statement that names its tables in full: the platform's own, or one that somebody asks for once."""
+    short = shortened(query.sql)
+    columns = {name: tuple(types[str(table)].values()) for name, table in short.tables.items()}
+    relations = {name: table.quoted for name, table in short.tables.items()}
+    parameters = {name: _TYPES[type(value)] for name, value in query.parameters.items()}
+    return _generated(Written(short.sql, relations, columns, {}, parameters), types, short.place)
+
+
+def _generated(written: Written, types: Types, place: Callable[[int, int], tuple[int, int]] | None = None) -> str:
     found = outcome(written.sql, written.columns, written.parameters, written.pseudo_columns)
     for problem in found.refusals + found.unsupported:
-        raise InvalidQuery(f"{problem.message}; {problem.remedy}", line=problem.line, column=problem.column)
+        line, column = place(problem.line, problem.column) if place else (problem.line, problem.column)
+        raise InvalidQuery(f"{problem.message}; {problem.remedy}", line=line, column=column)
     return found.over({name.lower(): _relation(text, written, types) for name, text in written.relations.items()})
 
 

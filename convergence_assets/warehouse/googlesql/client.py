@@ -122,8 +122,15 @@ def _refused(said: str) -> Refused:
     code, message = (int(found[1]), found[2]) if found else (2, said)
     place = _PLACE.search(message)
     if place is None:
-        return Refused(code, message)
-    return Refused(code, message[: place.start()], int(place[1]), int(place[2]))
+        return Refused(code, _in_one_line(message))
+    return Refused(code, _in_one_line(message[: place.start()]), int(place[1]), int(place[2]))
+
+
+def _in_one_line(message: str) -> str:
+    """Without the signatures that a call does not match, a line each."""
+    first, *rest = (line.strip() for line in message.splitlines())
+    given = next((line for line in rest if line.startswith("Argument types:")), None)
+    return f"{first} for {given[0].lower()}{given[1:]}" if given else " ".join([first, *rest])
 
 
 def _zones() -> Path:
