@@ -25,11 +25,12 @@ from convergence_assets.warehouse.schema import ParameterValue, Query
 @dataclass(frozen=True)
 class Compiled:
     """A step's SELECT as its engine runs it, once for each of `parameters`; `sql` is None for a step of files, which
-    reads `files`."""
+    reads `files`. `bigquery_sql` is the same as BigQuery would be given it."""
 
     table: str
     target: str
     sql: str | None
+    bigquery_sql: str | None
     parameters: tuple[Mapping[str, ParameterValue], ...]
     files: str | None = None
 
@@ -46,7 +47,7 @@ def compile_sql(
     """Print the SQL of a pipeline's steps as the active warehouse is given it, with its parameters; nothing is run.
 
     On BigQuery that is the author's text with every table named in full; the embedded warehouse is given DuckDB's,
-    as it follows from the declared columns.
+    as it follows from what Google's analyzer says of that text, which is printed before it.
 
     Example: convergence compile acme gcp_billing --partition 2026-10-01 --table gcp_cost_daily
     """
@@ -89,10 +90,11 @@ def _days(
 def _compiled(tenant: Tenant, step: Step, window: Window, engine: WarehouseKind, *, pretty: bool) -> Compiled:
     target = str(target_table(tenant, step.table))
     queries = queries_of(tenant, step, window)
+    written = queries[0].sql if queries else None
     if engine == "embedded":
         queries = [_transpiled(tenant, step, query, pretty=pretty) for query in queries]
     sql = queries[0].sql if queries else None
-    return Compiled(step.table, target, sql, tuple(query.parameters for query in queries), step.path)
+    return Compiled(step.table, target, sql, written, tuple(query.parameters for query in queries), step.path)
 
 
 def _transpiled(tenant: Tenant, step: Step, query: Query, *, pretty: bool) -> Query:
@@ -108,6 +110,10 @@ def _lines(step: Compiled) -> list[str]:
     lines = ["", f"-- {step.target}"]
     for parameters in step.parameters:
         lines += [f"-- @{name} = {_literal(value)}" for name, value in parameters.items()]
+    if step.bigquery_sql not in (None, step.sql):
+        assert step.bigquery_sql is not None
+        lines += ["-- As BigQuery is given it:", *(f"--   {line}" for line in step.bigquery_sql.rstrip().splitlines())]
+        lines.append("-- As DuckDB is given it:")
     return [*lines, step.sql.rstrip() + ";"]
 
 

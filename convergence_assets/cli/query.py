@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import sys
 import uuid
 from typing import TYPE_CHECKING, Annotated, Any
@@ -33,11 +34,20 @@ def query(
         typer.Option(help="Rows shown as a table; absent: 100 on a terminal, all in a pipe", min=1),
     ] = None,
     maximum_gigabytes_billed: Annotated[int, typer.Option(help="Refused on BigQuery if it reads more", min=1)] = 10,
+    rows_of: Annotated[
+        list[str] | None,
+        typer.Option("--rows", help="NAME=ARRAY: rows that the query reads as table NAME; may be given several times"),
+    ] = None,
 ) -> None:
     """Read any table, read-only.
 
-    Example: convergence query "SELECT usage_date, SUM(net_cost) AS net FROM acme.gcp_cost_daily GROUP BY 1 ORDER BY 1"
+    Examples:
+
+    convergence query "SELECT usage_date, SUM(net_cost) AS net FROM acme.gcp_cost_daily GROUP BY 1 ORDER BY 1"
+
+    convergence query --rows "bills=[STRUCT('a' AS sku, NUMERIC '1.5' AS cost)]" "SELECT SUM(cost) AS total FROM bills"
     """
+    sql = _over_rows(sql, rows_of or [])
     settings = Settings.from_env()
     run_id = f"query-{uuid.uuid4().hex[:12]}"
     job = Job(run_id, {"asset": "query", "run_id": run_id}, _TIMEOUT_SECONDS, maximum_gigabytes_billed * GIGABYTE)
@@ -52,6 +62,19 @@ def query(
         writer.writerows([_text(v) for v in row.values()] for row in rows.to_pylist())
     else:
         _show(rows, limit, f"{settings.warehouse} warehouse ({settings.warehouse_reason})")
+
+
+def _over_rows(sql: str, given: list[str]) -> str:
+    """The query over tables that are written out, one row an element of a BigQuery array."""
+    tables = []
+    for one in given:
+        name, _, array = one.partition("=")
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name.strip()) or not array.strip():
+            raise typer.BadParameter(
+                f"{one!r} is no NAME=ARRAY; expected --rows \"bills=[STRUCT('a' AS sku, NUMERIC '1.5' AS cost)]\""
+            )
+        tables.append(f"`{name.strip()}` AS (SELECT * FROM UNNEST({array}) AS `{name.strip()}`)")
+    return f"WITH {', '.join(tables)}\n({sql}\n)" if tables else sql
 
 
 def _show(rows: "pa.Table", limit: int | None, where: str) -> None:

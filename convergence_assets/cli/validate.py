@@ -1,7 +1,7 @@
 """`convergence validate`: every mistake in every file at once, and what is fine."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
@@ -32,6 +32,10 @@ def validate(
     with_dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Let the warehouse check every query, and say what a day would read")
     ] = False,
+    with_tests: Annotated[
+        bool,
+        typer.Option("--tests", help="Run the tests of steps on the embedded engine, over the rows that they give"),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object with `problems` and `tenants`")] = False,
 ) -> None:
     """Check all tenant and pipeline files; exit code 1 if anything is wrong. Nothing is written.
@@ -54,6 +58,8 @@ def validate(
     served = [t for t in right if tenant in (None, t.tenant_id)]
     estimates = _dry_run(served, settings) if with_dry_run else []
     problems += tuple(e.problem for e in estimates if e.problem)
+    tests = [(t, step) for t in served for p in t.pipelines for step in p.steps if step.tests] if with_tests else []
+    problems += tuple(_failing_tests(tests))
     warnings = [w for w in warnings_of(settings.tenants, registry) if tenant is None or _is_of(w, settings, tenant)]
     if as_json:
         tenants = [{"tenant_id": t.tenant_id, "config_version": t.config_version} for t in served]
@@ -64,9 +70,15 @@ def validate(
         }
         if with_dry_run:
             said["estimates"] = [asdict(e) for e in estimates]
+        if with_tests:
+            said["tests"] = sum(len(step.tests) for _, step in tests)
         typer.echo(json.dumps(said))
     else:
         _print(problems, warnings, served)
+        if with_tests:
+            Console(soft_wrap=True, highlight=False).print(
+                f"{_counted(sum(len(step.tests) for _, step in tests), 'test')} of steps run"
+            )
         if estimates:
             _print_estimates(estimates)
     raise typer.Exit(1 if problems else 0)
@@ -80,6 +92,15 @@ def _dry_run(tenants: Sequence[Tenant], settings: Settings) -> "list[StepEstimat
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("dry runs", total=len(tenants))
         return dry_run(tenants, settings, now=datetime.now(UTC), progress=lambda: progress.advance(task))
+
+
+def _failing_tests(steps: Sequence[tuple[Tenant, Step]]) -> Iterator[Problem]:
+    from rich.progress import track
+
+    from convergence_assets.assets.step_tests import failing
+
+    for tenant, step in track(steps, "tests", console=Console(stderr=True), transient=True):
+        yield from failing(tenant, step)
 
 
 def _print_estimates(estimates: "Sequence[StepEstimate]") -> None:

@@ -204,12 +204,28 @@ class LateData(Model):
     )
 
 
+class StepTest(Model):
+    """The rows that a step's SELECT makes of given ones."""
+
+    name: str = Field(pattern=_NAME)
+    partition: date = Field(description="The day that is run, in the tenant's timezone")
+    given: dict[TableName, Annotated[tuple[dict[str, Any], ...], Field(strict=False)]] = Field(
+        default_factory=dict, description="Rows by table or source; a column that a row leaves out is NULL"
+    )
+    expect: Annotated[tuple[dict[str, Any], ...], Field(strict=False)] = Field(
+        description="All rows that come out, in any order; columns that none of them names are not compared"
+    )
+
+
 class BigQueryStep(TableStep):
     """A table made by one SELECT."""
 
     kind: Literal["bigquery"]
     sql: str | None = Field(None, description="The file's name; <table>.sql where not given")
     late_data: LateData | None = Field(None, description="Asked once a schedule's tick; changed days run again")
+    tests: Annotated[tuple[StepTest, ...], Field(strict=False)] = Field(
+        (), description="Run by `convergence validate --tests`"
+    )
 
     @model_validator(mode="after")
     def _columns_come_from_sql(self) -> "BigQueryStep":

@@ -25,8 +25,8 @@ from convergence_assets.pipelines.templating import names_in
 from convergence_assets.pipelines.yaml_source import Path, Source, spelled
 from convergence_assets.tenancy.file_places import FilePlaces
 from convergence_assets.tenancy.foreign_sources import unreadable
+from convergence_assets.tenancy.model import PlacedTest, Step
 from convergence_assets.tenancy.model import Source as BoundSource
-from convergence_assets.tenancy.model import Step
 from convergence_assets.tenancy.models import TenantPipelineSpec
 
 MOST_SQL = 500_000
@@ -267,6 +267,7 @@ def bound_steps(
         step.table: binding.problem_of_template(("steps", i, "path"), _NOWHERE)
         for i, step in enumerate(binding.template.spec.steps) if isinstance(step, FilesStep)
     }  # fmt: skip
+    index = {step.table: i for i, step in enumerate(binding.template.spec.steps)}
     declared = binding.template.spec.parameters
     bindable = {name: value for name, value in values.items() if is_bindable(declared[name])}
     bound: list[Step] = []
@@ -300,9 +301,16 @@ def bound_steps(
             late_data=late,
             folder=places.local_folder(paths[table]) if table in paths else None,
             declared=paths_declared.get(table, _NOWHERE),
+            tests=tuple(_tests(binding, index[table])),
         )
         bound.append(step)
     return tuple(bound)
+
+
+def _tests(binding: Binding, index: int) -> Iterator[PlacedTest]:
+    step = binding.template.spec.steps[index]
+    for i, test in enumerate(step.tests if isinstance(step, BigQueryStep) else ()):
+        yield PlacedTest(test, binding.problem_of_template(("steps", index, "tests", i, "name"), _NOWHERE))
 
 
 def _digest(said: Any) -> str:

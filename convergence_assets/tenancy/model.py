@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from convergence_assets.pipelines.compile import CompiledSql
-from convergence_assets.pipelines.models import BigQueryStep, FilesStep, SourceSpec, SuiteSpec
+from convergence_assets.pipelines.models import BigQueryStep, FilesStep, SourceSpec, StepTest, SuiteSpec
 from convergence_assets.pipelines.parameters import BoundValue
 from convergence_assets.pipelines.problems import Problem
 from convergence_assets.tenancy.models import Alerts, Plan
@@ -24,6 +24,14 @@ class Source:
     tables: tuple[str, ...]
     spec: SourceSpec
     declared: Problem = field(default=Problem("", None, "", ""), compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class PlacedTest:
+    """A test of a step, and where it stands, as a problem without words."""
+
+    spec: StepTest
+    declared: Problem
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,7 @@ class Step:
     late_data: CompiledSql | None = None
     folder: str | None = None
     declared: Problem = field(default=Problem("", None, "", ""), compare=False, repr=False)
+    tests: tuple[PlacedTest, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from convergence_assets.pipelines.models import ColumnSpec
 from convergence_assets.pipelines.parameters import BIGQUERY_TYPES
 from convergence_assets.pipelines.problems import Problem, listing, nearest
 from convergence_assets.pipelines.sql_checks import misfitting_result, misnamed, unknown_columns
+from convergence_assets.pipelines.step_tests import misnamed_in_tests
 from convergence_assets.tenancy.binding import Binding, BoundSuite
 from convergence_assets.tenancy.portable import refusals, statement_problems
 
@@ -46,6 +47,7 @@ def reading_problems(
             # What is known to be wrong is said once, and better than by what it leads to.
             found += [] if found else statement_problems(sql, read, declared.sources, bindable, place)
         yield from found
+        yield from misnamed_in_tests(steps[table], sql, readable, binding.template.source, ("steps", index[table]))
     for sql in late_data.values():
         yield from _misread_tables(sql, sources, None, all_made=True)
         returned = None if sql.returns is None else sorted(column.name.lower() for column in sql.returns)

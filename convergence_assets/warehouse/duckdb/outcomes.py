@@ -84,7 +84,7 @@ def _worked_out(sql: str, tables: Columns, parameters: Mapping[str, str], pseudo
     try:
         analysis = analyzed(sql, tables, parameters, pseudo_columns)
     except Refused as refused:
-        problem = SqlProblem(refused.line or 1, refused.column or 1, refused.message, "correct the SQL")
+        problem = SqlProblem(refused.line or 1, refused.column or 1, refused.message, "")
         return Outcome((problem,), (), ())
     except Failed as failed:
         problem = SqlProblem(1, 1, f"Google's SQL analyzer broke down at it: {failed}", "write it in a simpler way")

@@ -12,7 +12,8 @@ from convergence_assets.warehouse.duckdb import functions
 
 @dataclass(frozen=True)
 class SqlProblem:
-    """Why a statement is refused; `line` and `column` are 1-based in the given text."""
+    """Why a statement is refused; `line` and `column` are 1-based in the given text, `remedy` is empty where the
+    message is BigQuery's own."""
 
     line: int
     column: int

@@ -47,7 +47,8 @@ def _generated(written: Written, types: Types, place: Callable[[int, int], tuple
     found = outcome(written.sql, written.columns, written.parameters, written.pseudo_columns)
     for problem in found.refusals + found.unsupported:
         line, column = place(problem.line, problem.column) if place else (problem.line, problem.column)
-        raise InvalidQuery(f"{problem.message}; {problem.remedy}", line=line, column=column)
+        message = f"{problem.message}; {problem.remedy}" if problem.remedy else problem.message
+        raise InvalidQuery(message, line=line, column=column)
     return found.over({name.lower(): _relation(text, written, types) for name, text in written.relations.items()})
 
 

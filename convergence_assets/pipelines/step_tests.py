@@ -1,0 +1,35 @@
+"""What tests of a step name: tables that its SQL reads, columns that they and the step's own table have."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from convergence_assets.pipelines.compile import CompiledSql
+from convergence_assets.pipelines.models import BigQueryStep, ColumnSpec, TableStep
+from convergence_assets.pipelines.problems import Problem, listing, nearest
+from convergence_assets.pipelines.yaml_source import Path, Source, spelled
+
+
+def misnamed_in_tests(
+    step: TableStep, sql: CompiledSql, readable: Mapping[str, Sequence[ColumnSpec]], source: Source, path: Path
+) -> Iterator[Problem]:
+    """Names in a step's tests that nothing has; `path` is the step's in its file."""
+
+    def problem(at: Path, message: str, known: Sequence[str]) -> Problem:
+        name = str(at[-1])
+        return Problem(source.file, source.line(at), spelled(at), message, listing(known), nearest(name, known))
+
+    seen: set[str] = set()
+    for i, test in enumerate(step.tests if isinstance(step, BigQueryStep) else ()):
+        here = (*path, "tests", i)
+        if test.name in seen:
+            yield Problem(source.file, source.line((*here, "name")), spelled((*here, "name")), "stands twice")
+        seen.add(test.name)
+        columns = {name: readable[name] for name in sql.tables if name in readable} | {"": step.columns}
+        for table, rows in (*test.given.items(), ("", test.expect)):
+            place: Path = (*here, "given", table) if table else (*here, "expect")
+            if table not in columns:
+                yield problem(place, "the SQL reads no such table", sorted(columns.keys() - {""}))
+                continue
+            known = [column.name for column in columns[table]]
+            for number, row in enumerate(rows):
+                for name in row.keys() - set(known):
+                    yield problem((*place, number, name), f"no column of {table or step.table}", known)
