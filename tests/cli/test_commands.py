@@ -79,7 +79,7 @@ def test_schema_prints_json_schema_with_the_keys_as_files_spell_them(tmp_path: P
     [
         (("query", "SELECT 1 AS one FROM nobody.t"), {}, "dataset nobody does not exist"),
         (("query", "SELEC 1"), {}, "error: invalid_query"),
-        (("query", "SELECT 1.5 * 2 AS x"), {}, "NUMERIC '1.5'"),
+        (("query", "SELECT SUMM(1) AS x"), {}, "Did you mean sum?"),
         (("run", "akme", "gcp_billing", "--partition", "2026-10-01"), {}, "did you mean 'acme'"),
         (("run", "acme", "gcp_biling", "--partition", "2026-10-01"), {}, "did you mean 'gcp_billing'"),
         (("run", "acme", "gcp_billing", "--partition", "yesterday"), {}, "a date like 2026-10-01"),

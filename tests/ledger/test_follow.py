@@ -47,7 +47,7 @@ def test_a_run_that_published_stands_in_index_and_ledger_with_all_that_happened(
     assert not written.failed
     assert world.waiting() == 0
     agrees_with_dagster(world)
-    assert world.logs("step, event, partition, `rows`") == [
+    assert world.logs("step, event, `partition`, `rows`") == [
         ("lines", "step_started", "2026-03-10", None),
         ("lines", "published", "2026-03-10", 24),
         ("lines", "step_succeeded", "2026-03-10", None),

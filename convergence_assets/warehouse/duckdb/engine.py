@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from convergence_assets.redaction import hide_literals
 from convergence_assets.warehouse.duckdb import limbs
+from convergence_assets.warehouse.duckdb.generator.refusing import without_cast
 from convergence_assets.warehouse.duckdb.parameters import with_values
 from convergence_assets.warehouse.duckdb.quoting import quoted
 from convergence_assets.warehouse.duckdb.transpile import install_functions
@@ -283,6 +284,7 @@ def classified(error: Exception, sql: str) -> WarehouseError:
     import duckdb
 
     message = re.split(r"\n+(?:LINE |\s*Candidate )", str(error))[0].strip()
+    message = without_cast(message)
     message = hide_literals(_OF_PYTHON.sub(lambda found: found["called"] or found["read"], message), sql)
     match error:
         case duckdb.CatalogException():

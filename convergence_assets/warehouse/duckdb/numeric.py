@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from convergence_assets.warehouse.duckdb import bignumeric, functions, limbs
 from convergence_assets.warehouse.duckdb.generator import macros
+from convergence_assets.warehouse.duckdb.generator.refusing import refused
 
 if TYPE_CHECKING:
     import duckdb
@@ -21,8 +22,7 @@ def _units(name: str) -> str:
 
 
 def _by_zero(kind: str) -> str:
-    # Not error(): DuckDB refuses an alias to an expression with side effects in GROUP BY and ORDER BY.
-    return f"CAST('division by zero' || left(CAST(b AS VARCHAR), 0) AS {kind})"
+    return refused("division by zero", "CAST(b AS VARCHAR)", kind)
 
 
 def _quotient(a: str, b: str) -> str:
@@ -47,7 +47,7 @@ def _from_double(name: str, cast: str = "CAST") -> str:
 
 
 def _bad(kind: str, cast: str) -> str:
-    return f"CAST('not a text of {kind}: ' || a AS {cast})"
+    return refused(f"not a text of {kind}", "a", cast)
 
 
 # DuckDB casts '1.5' to an integer and takes digits grouped by underscores; BigQuery does neither.

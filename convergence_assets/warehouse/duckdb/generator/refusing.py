@@ -1,6 +1,17 @@
 """How a macro raises: an error that DuckDB does not take for a side effect."""
 
+import re
+
+_MARK = "BigQuery refuses: "
+_HELD = re.compile(rf"^.*?[\"']{_MARK}(.*)[\"'](?: to \w+.*|, expected format is .*|.*)$", re.DOTALL)
+
 
 def refused(said: str, value: str, kind: str) -> str:
     """A cast of `value` to `kind` that fails with these words. DuckDB refuses error() in GROUP BY and ORDER BY."""
-    return f"CAST('{said}: ' || {value} AS {kind})"
+    return f"CAST('{_MARK}{said}: ' || {value} AS {kind})"
+
+
+def without_cast(message: str) -> str:
+    """The words that a macro raises with, out of what DuckDB says of the cast."""
+    found = _HELD.match(message)
+    return found[1] if found else message
