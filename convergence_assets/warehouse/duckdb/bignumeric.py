@@ -116,6 +116,11 @@ def _to_int64(a: int) -> int:
     return whole
 
 
+def int64_of_text(text: str) -> int:
+    """The INT64 nearest to the number that a text holds; raises `ValueError` or `OverflowError`."""
+    return _to_int64(_from_text(text))
+
+
 @dataclass(frozen=True)
 class _Function:
     work: Callable[..., Any]

@@ -23,7 +23,8 @@ def value_of(kind: Any, value: Any) -> Any:
         case "STRING" | "INT64" | "BOOL" | "FLOAT64" | "BYTES" | "JSON":
             return held
         case "NUMERIC":
-            return Decimal(int.from_bytes(held, "little", signed=True)).scaleb(-9)
+            units = int.from_bytes(held, "little", signed=True)
+            return Decimal((units < 0, tuple(map(int, str(abs(units)))), -9))
         case "BIGNUMERIC":
             units = int.from_bytes(held, "little", signed=True)
             return Decimal((units < 0, tuple(map(int, str(abs(units)))), -38))
