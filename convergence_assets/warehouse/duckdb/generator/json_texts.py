@@ -687,13 +687,17 @@ def without(text: str, paths: Sequence[str | None]) -> str:
 
 def _strict_part(value: Any, path: Sequence[Any]) -> Any:
     for step in path:
-        if (isinstance(value, dict) and isinstance(step, str) and step in value) or (
-            isinstance(value, list) and isinstance(step, int) and step < len(value)
-        ):
-            value = value[step]
-        else:
+        if not _leads_on(value, step):
             return _NOTHING
+        value = value[step]
     return value
+
+
+def _leads_on(value: Any, step: Any) -> bool:
+    """Whether a name is one of an object's, or an index one of an array's."""
+    if isinstance(value, dict):
+        return isinstance(step, str) and step in value
+    return isinstance(value, list) and isinstance(step, int) and step < len(value)
 
 
 _LARGEST_ARRAY = 1_000_000

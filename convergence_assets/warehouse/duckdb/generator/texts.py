@@ -1,20 +1,27 @@
 """Functions of STRING and BYTES."""
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from convergence_assets.warehouse.duckdb.functions import _SPACES
+from convergence_assets.warehouse.duckdb.generator import text_functions
 from convergence_assets.warehouse.duckdb.generator.calls import Argument, Call, Entries
 from convergence_assets.warehouse.duckdb.generator.literals import text
 from convergence_assets.warehouse.duckdb.generator.nodes import Unsupported
+from convergence_assets.warehouse.duckdb.generator.python_functions import PythonFunction, install
 from convergence_assets.warehouse.duckdb.generator.refusing import refused as _refused
 
 if TYPE_CHECKING:
     import duckdb
-    import pyarrow as pa
 
 # Full case mapping changes the length of a text: https://www.unicode.org/Public/UNIDATA/SpecialCasing.txt.
 _SPECIAL = "[ßŉǰΐΰևẖ-ẚᾀ-ᾯᾲ-ᾴᾶᾷᾼῂ-ῄῆῇῌῒΐῖῗῢ-ῤῦῧῲ-ῴῶῷῼﬀ-ﬆﬓ-ﬗ]"
+_ONE = "CAST(1 AS BIGINT)"
+_ALL = 1 << 62
+# Beyond every text, and within what DuckDB takes for a place or a length.
+_FAR = (1 << 31) - 1
 MACROS = (
     f"bq_upper(a) AS CASE WHEN regexp_matches(a, '{_SPECIAL}') THEN python_upper(a) ELSE upper(a) END",
     "bq_reverse(a) AS CASE WHEN a IS NULL THEN NULL ELSE array_to_string(list_reverse(regexp_extract_all(a, '(?s).')), '') END",
@@ -23,22 +30,92 @@ MACROS = (
     "bq_unicode(a) AS CASE WHEN a = '' THEN 0 ELSE CAST(unicode(a) AS BIGINT) END",
     "bq_from_hex(a) AS CASE WHEN regexp_full_match(a, '[0-9a-fA-F]*') THEN unhex(CASE WHEN length(a) % 2 = 1 THEN '0' || a ELSE a END)"
     f" WHEN a IS NULL THEN NULL ELSE unhex({_refused('Failed to decode invalid hexadecimal string', 'a', 'INTEGER')}::VARCHAR) END",
-    f"bq_length_of(n) AS CASE WHEN n < 0 THEN {_refused('a length must not be negative', 'CAST(n AS VARCHAR)', 'BIGINT')} ELSE n END",
+    f"bq_length_of(n) AS CASE WHEN n < 0 THEN {_refused('a length must not be negative', 'CAST(n AS VARCHAR)', 'BIGINT')}"
+    f" WHEN n > {_FAR} THEN CAST({_FAR} AS BIGINT) ELSE n END",
+    f"bq_place_of(a, p) AS CASE WHEN p = 0 OR p < -length(a) THEN 1 WHEN p > {_FAR} THEN {_FAR} ELSE p END",
     "bq_left(a, n) AS left(a, bq_length_of(n))",
     "bq_right(a, n) AS right(a, bq_length_of(n))",
-    "bq_repeat(a, n) AS repeat(a, bq_length_of(n))",
-    f"bq_lpad(a, n, p) AS CASE WHEN p = '' THEN {_refused('a pattern must not be empty', 'a', 'BIGINT')}::VARCHAR WHEN bq_length_of(n) <= length(a) THEN left(a, n) ELSE lpad(a, CAST(n AS INTEGER), p) END",
-    f"bq_rpad(a, n, p) AS CASE WHEN p = '' THEN {_refused('a pattern must not be empty', 'a', 'BIGINT')}::VARCHAR WHEN bq_length_of(n) <= length(a) THEN left(a, n) ELSE rpad(a, CAST(n AS INTEGER), p) END",
     "bq_split(a, b) AS CASE WHEN a IS NULL OR b IS NULL THEN NULL WHEN a = '' THEN [''] WHEN b = '' THEN regexp_extract_all(a, '(?s).') ELSE string_split(a, b) END",
-    "bq_hex_from(p, n) AS CASE WHEN p = 0 THEN 1 WHEN p < -n THEN 1 WHEN p < 0 THEN 2 * (n + p) + 1 ELSE 2 * p - 1 END",
-    "bq_part_of_bytes(a, p) AS unhex(substring(hex(a), CAST(bq_hex_from(p, octet_length(a)) AS BIGINT))),"
-    " (a, p, n) AS unhex(substring(hex(a), CAST(bq_hex_from(p, octet_length(a)) AS BIGINT), CAST(2 * bq_length_of(n) AS BIGINT)))",
+    "bq_lower(a) AS CASE WHEN regexp_matches(a, '[Σİ]') THEN python_lower(a) ELSE lower(a) END",
 )
+
+
+# By function: the types that it takes beside a STRING or BYTES first, T for that type again, and what it gives.
+_OF_BOTH: dict[str, tuple[str, str, Callable[..., Any]]] = {
+    "repeat": ("BIGINT", "T", text_functions.repeated),
+    "lpad": ("BIGINT T", "T", text_functions.padded_left),
+    "rpad": ("BIGINT T", "T", text_functions.padded_right),
+    "part": ("BIGINT BIGINT", "T", text_functions.part),
+    "left": ("BIGINT", "T", text_functions.left),
+    "right": ("BIGINT", "T", text_functions.right),
+    "instr": ("T BIGINT BIGINT", "BIGINT", text_functions.place),
+    "replace": ("T T", "T", text_functions.replaced_all),
+    "split": ("T", "T[]", text_functions.split),
+    "translate": ("T T", "T", text_functions.translated),
+    "to_code_points": ("", "BIGINT[]", text_functions.codes_of),
+    "sha512": ("", "BLOB", text_functions.sha512),
+    "farm_fingerprint": ("", "BIGINT", text_functions.fingerprint),
+    "is_like": ("T", "BOOLEAN", text_functions.is_like),
+    "regexp_contains": ("T", "BOOLEAN", text_functions.matches),
+    "regexp_extract": ("T BIGINT BIGINT", "T", text_functions.extract),
+    "regexp_extract_all": ("T", "T[]", text_functions.extract_all),
+    "regexp_instr": ("T BIGINT BIGINT BIGINT", "BIGINT", text_functions.instr),
+    "regexp_replace": ("T T", "T", text_functions.replaced),
+}
+
+
+def _python_functions() -> list[PythonFunction]:
+    one = ("VARCHAR",)
+    functions = [
+        PythonFunction("upper", one, "VARCHAR", str.upper),
+        PythonFunction("lower", one, "VARCHAR", str.lower),
+        PythonFunction("initcap", one, "VARCHAR", text_functions.capitalised),
+        PythonFunction("initcap_after", ("VARCHAR", "VARCHAR"), "VARCHAR", text_functions.capitalised),
+        PythonFunction("soundex", one, "VARCHAR", text_functions.soundex),
+        PythonFunction("code_points_to_string", ("BIGINT[]",), "VARCHAR", text_functions.text_of_codes),
+        PythonFunction("code_points_to_bytes", ("BIGINT[]",), "BLOB", text_functions.bytes_of_codes),
+        PythonFunction("chr", ("BIGINT",), "VARCHAR", text_functions.character),
+        PythonFunction("normalize", ("VARCHAR", "VARCHAR"), "VARCHAR", text_functions.normalised),
+        PythonFunction("casefold", ("VARCHAR", "VARCHAR"), "VARCHAR", text_functions.normalised_and_folded),
+        PythonFunction("text_of_bytes", ("BLOB",), "VARCHAR", text_functions.text_of_bytes),
+        PythonFunction("strict_text", ("BLOB",), "VARCHAR", text_functions.strict_text),
+        PythonFunction("to_base32", ("BLOB",), "VARCHAR", text_functions.to_base32),
+        PythonFunction("from_base32", one, "BLOB", text_functions.from_base32),
+        PythonFunction("from_base64", one, "BLOB", text_functions.from_base64),
+        PythonFunction("bytes_lower", ("BLOB",), "BLOB", bytes.lower),
+        PythonFunction("bytes_upper", ("BLOB",), "BLOB", bytes.upper),
+        PythonFunction("bytes_reverse", ("BLOB",), "BLOB", lambda value: value[::-1]),
+        PythonFunction("bytes_trim", ("BLOB", "BLOB"), "BLOB", bytes.strip),
+        PythonFunction("bytes_ltrim", ("BLOB", "BLOB"), "BLOB", bytes.lstrip),
+        PythonFunction("bytes_rtrim", ("BLOB", "BLOB"), "BLOB", bytes.rstrip),
+        PythonFunction("bytes_starts_with", ("BLOB", "BLOB"), "BOOLEAN", bytes.startswith),
+        PythonFunction("bytes_ends_with", ("BLOB", "BLOB"), "BOOLEAN", bytes.endswith),
+    ]
+    for kind in ("VARCHAR", "BLOB"):
+        short = "text" if kind == "VARCHAR" else "bytes"
+        for name, (others, gives, work) in _OF_BOTH.items():
+            takes = (kind, *(other.replace("T", kind) if other == "T" else other for other in others.split()))
+            functions.append(
+                PythonFunction(f"{short}_{name}", takes, kind + gives[1:] if gives[0] == "T" else gives, work)
+            )
+        functions.append(
+            PythonFunction(
+                f"{short}_edit_distance", (kind, kind, "BIGINT"), "BIGINT",
+                text_functions.edit_distance_within,
+                takes_nulls=True,
+            )
+        )  # fmt: skip
+    return functions
+
+
+def install_functions(connection: "duckdb.DuckDBPyConnection") -> None:
+    """Register what entries and macros call of Python, for this connection alone."""
+    install(connection, _python_functions())
 
 
 def add_entries(entries: Entries) -> None:
     entries.many("STRING", {
-        "lower": "lower({0})", "upper": "bq_upper({0})", "reverse": "bq_reverse({0})", "length": "CAST(length({0}) AS BIGINT)",
+        "lower": "bq_lower({0})", "upper": "bq_upper({0})", "reverse": "bq_reverse({0})", "length": "CAST(length({0}) AS BIGINT)",
         "char_length": "CAST(length({0}) AS BIGINT)", "character_length": "CAST(length({0}) AS BIGINT)",
         "byte_length": "CAST(strlen({0}) AS BIGINT)", "octet_length": "CAST(strlen({0}) AS BIGINT)",
         "md5": "unhex(md5({0}))", "sha1": "unhex(sha1({0}))", "sha256": "unhex(sha256({0}))",
@@ -50,37 +127,77 @@ def add_entries(entries: Entries) -> None:
         "octet_length": "CAST(octet_length({0}) AS BIGINT)", "to_hex": "lower(hex({0}))", "to_base64": "to_base64({0})",
         "md5": "unhex(md5({0}))", "sha1": "unhex(sha1({0}))", "sha256": "unhex(sha256({0}))",
     })  # fmt: skip
-    entries.add("from_base64", "STRING", "from_base64({0})")
+    for name in ("initcap", "soundex", "from_base64", "from_base32"):
+        entries.add(name, "STRING", f"python_{name}({{0}})")
+    entries.add("initcap", "STRING STRING", "python_initcap_after({0}, {1})")
+    entries.add("to_base32", "BYTES", "python_to_base32({0})")
+    entries.add("safe_convert_bytes_to_string", "BYTES", "python_text_of_bytes({0})")
+    entries.add("chr", "INT64", "python_chr({0})")
+    entries.add("code_points_to_string", "ARRAY", "python_code_points_to_string({0})")
+    entries.add("code_points_to_bytes", "ARRAY", "python_code_points_to_bytes({0})")
+    for name, function in (("normalize", "normalize"), ("normalize_and_casefold", "casefold")):
+        entries.add(name, "STRING", f"python_{function}({{0}}, 'NFC')")
+        entries.add(name, "STRING ENUM", _normalised)
+    for kind, short in (("STRING", "text"), ("BYTES", "bytes")):
+        for name in ("to_code_points", "sha512", "farm_fingerprint"):
+            entries.add(name, kind, f"python_{short}_{name}({{0}})")
+        entries.add("repeat", f"{kind} INT64", f"python_{short}_repeat({{0}}, {{1}})")
+        entries.add("translate", f"{kind} {kind} {kind}", f"python_{short}_translate({{0}}, {{1}}, {{2}})")
+        for name in ("lpad", "rpad"):
+            blank = "' '" if kind == "STRING" else "from_hex('20')"
+            entries.add(name, f"{kind} INT64", f"python_{short}_{name}({{0}}, {{1}}, {blank})")
+            entries.add(name, f"{kind} INT64 {kind}", f"python_{short}_{name}({{0}}, {{1}}, {{2}})")
+        for places in ("", " INT64", " INT64 INT64"):
+            entries.add("regexp_extract", f"{kind} {kind}{places}", _extract)
+            entries.add("regexp_instr", f"{kind} {kind}{places}", _regexp_instr)
+            entries.add("instr", f"{kind} {kind}{places}", lambda call: _python(call, "instr", (1, 1)))
+        entries.add("regexp_extract_all", f"{kind} {kind}", _extract_all)
+        entries.add("regexp_instr", f"{kind} {kind} INT64 INT64 INT64", _regexp_instr)
+        entries.add(
+            "edit_distance", f"{kind} {kind}", f"python_{short}_edit_distance({{0}}, {{1}}, CAST(NULL AS BIGINT))"
+        )
+        entries.add("edit_distance", f"{kind} {kind} INT64", _edit_distance)
+        entries.add("$like", f"{kind} {kind}", lambda call: _like(*call.arguments))
+        for operator in ("or", "and"):
+            word = "any" if operator == "or" else "all"
+            entries.add(f"$like_{word}", f"{kind} {kind} ...", partial(_likes, operator=operator, sign=""))
+            entries.add(f"$not_like_{word}", f"{kind} {kind} ...", partial(_likes, operator=operator, sign="NOT "))
+        entries.add("regexp_contains", f"{kind} {kind}", _contains)
+        entries.add("regexp_replace", f"{kind} {kind} {kind}", _replace)
+    for name in ("left", "right"):
+        entries.add(name, "BYTES INT64", f"python_bytes_{name}({{0}}, {{1}})")
+    for name in ("lower", "upper", "reverse"):
+        entries.add(name, "BYTES", f"python_bytes_{name}({{0}})")
+    for name in ("trim", "ltrim", "rtrim"):
+        entries.add(name, "BYTES BYTES", f"python_bytes_{name}({{0}}, {{1}})")
+    for name in ("starts_with", "ends_with"):
+        entries.add(name, "BYTES BYTES", f"python_bytes_{name}({{0}}, {{1}})")
+    entries.add("strpos", "BYTES BYTES", f"python_bytes_instr({{0}}, {{1}}, {_ONE}, {_ONE})")
+    entries.add("replace", "BYTES BYTES BYTES", "python_bytes_replace({0}, {1}, {2})")
+    entries.add("split", "BYTES BYTES", "python_bytes_split({0}, {1})")
     entries.add("concat", "STRING ...", _joined)
     entries.add("$concat_op", "STRING STRING", _joined)
     entries.add("concat", "BYTES ...", _joined)
     entries.add("$concat_op", "BYTES BYTES", _joined)
     entries.add("$concat_op", "ARRAY ARRAY", "({0} || {1})")
-    entries.add("substr", "STRING INT64", "bq_substr({0}, {1})")
-    entries.add("substr", "STRING INT64 INT64", "bq_substr({0}, {1}, {2})")
-    entries.add("substr", "BYTES INT64", _part_of_bytes)
-    entries.add("substr", "BYTES INT64 INT64", _part_of_bytes)
-    entries.add("substring", "STRING INT64", "bq_substr({0}, {1})")
-    entries.add("substring", "STRING INT64 INT64", "bq_substr({0}, {1}, {2})")
+    entries.add("substr", "STRING INT64", "substring({0}, bq_place_of({0}, {1}))")
+    entries.add("substr", "STRING INT64 INT64", "substring({0}, bq_place_of({0}, {1}), bq_length_of({2}))")
+    for name in ("substr", "substring"):
+        entries.add(name, "BYTES INT64", f"python_bytes_part({{0}}, {{1}}, CAST({_ALL} AS BIGINT))")
+        entries.add(name, "BYTES INT64 INT64", "python_bytes_part({0}, {1}, {2})")
+    entries.add("substring", "STRING INT64", "substring({0}, bq_place_of({0}, {1}))")
+    entries.add("substring", "STRING INT64 INT64", "substring({0}, bq_place_of({0}, {1}), bq_length_of({2}))")
     entries.add("left", "STRING INT64", "bq_left({0}, {1})")
     entries.add("right", "STRING INT64", "bq_right({0}, {1})")
     entries.add("starts_with", "STRING STRING", "starts_with({0}, {1})")
     entries.add("ends_with", "STRING STRING", "ends_with({0}, {1})")
     entries.add("strpos", "STRING STRING", "CAST(strpos({0}, {1}) AS BIGINT)")
     entries.add("replace", "STRING STRING STRING", "CASE WHEN {1} = '' THEN {0} ELSE replace({0}, {1}, {2}) END")
-    entries.add("repeat", "STRING INT64", "bq_repeat({0}, {1})")
     for name, function in (("trim", "trim"), ("ltrim", "ltrim"), ("rtrim", "rtrim")):
         entries.add(name, "STRING", f"{function}({{0}}, {text(_SPACES)})")
         entries.add(name, "STRING STRING", f"{function}({{0}}, {{1}})")
-    for name in ("lpad", "rpad"):
-        entries.add(name, "STRING INT64", f"bq_{name}({{0}}, {{1}}, ' ')")
-        entries.add(name, "STRING INT64 STRING", f"bq_{name}({{0}}, {{1}}, {{2}})")
     entries.add("split", "STRING", "bq_split({0}, ',')")
     entries.add("split", "STRING STRING", "bq_split({0}, {1})")
-    entries.add("$like", "STRING STRING", _like)
-    entries.add("regexp_contains", "STRING STRING", _contains)
-    entries.add("regexp_extract", "STRING STRING", _extract)
-    entries.add("regexp_replace", "STRING STRING STRING", _replace)
     entries.add("to_hex", "STRING", "lower(hex({0}))")
 
 
@@ -88,95 +205,112 @@ def _joined(call: Call) -> str:
     return f"({' || '.join(a.sql for a in call.arguments)})"
 
 
-def _part_of_bytes(call: Call) -> str:
-    # DuckDB cuts no BLOB: two hexadecimal digits a byte are a text that can be cut.
-    value, first, *length = (a.sql for a in call.arguments)
-    count = f", {length[0]}" if length else ""
-    return f"bq_part_of_bytes({value}, {first}{count})"
+def _normalised(call: Call) -> str:
+    form = call.literal(1, "a normalization mode")
+    function = "normalize" if call.name == "normalize" else "casefold"
+    return f"python_{function}({call.arguments[0].sql}, '{form}')"
 
 
-def _like(call: Call) -> str:
-    value, pattern = call.arguments
-    if not pattern.is_literal:
-        raise Unsupported("LIKE with a pattern that is not a literal has no form on the embedded engine",
-                          "write STARTS_WITH, ENDS_WITH or REGEXP_CONTAINS")  # fmt: skip
-    if pattern.value is not None and re.search(r"(?<!\\)(?:\\\\)*\\$", pattern.value):
-        raise Unsupported("LIKE pattern ends with a backslash", "write the backslash twice")
-    return f"({value.sql} LIKE {pattern.sql} ESCAPE '\\')"
+def _edit_distance(call: Call) -> str:
+    largest = call.literal(2, "max_distance")
+    if largest is None:
+        return "CAST(NULL AS BIGINT)"
+    if largest < 0:
+        raise Unsupported("max_distance must be non-negative", "write 0 or more")
+    one, other, _ = call.arguments
+    return f"python_{_short(one)}_edit_distance({one.sql}, {other.sql}, CAST({largest} AS BIGINT))"
 
 
-def _pattern(call: Call, at: int) -> Argument:
-    """A regular expression that is written out and that RE2 reads."""
-    import re2
+def _short(argument: Argument) -> str:
+    return "text" if argument.kind == "STRING" else "bytes"
 
-    pattern = call.arguments[at]
-    if not pattern.is_literal:
-        raise Unsupported(f"{call.name.upper()} with a pattern that is not a literal has no form on the embedded engine",
-                          "write the pattern as a literal")  # fmt: skip
-    if pattern.value is not None:
-        options = re2.Options()
-        options.log_errors = False
+
+def _like(value: Argument, pattern: Argument) -> str:
+    if pattern.is_literal and pattern.value is not None:
+        backslash = "\\" if isinstance(pattern.value, str) else b"\\"
+        trailing = len(pattern.value) - len(pattern.value.rstrip(backslash))
+        if trailing % 2:
+            raise Unsupported("LIKE pattern ends with a backslash", "write the backslash twice")
+        if isinstance(pattern.value, str):
+            return f"({value.sql} LIKE {pattern.sql} ESCAPE '\\')"
+    return f"python_{_short(value)}_is_like({value.sql}, {pattern.sql})"
+
+
+def _likes(call: Call, *, operator: str, sign: str) -> str:
+    value, *patterns = call.arguments
+    return f"({f' {operator.upper()} '.join(f'({sign}{_like(value, p)})' for p in patterns)})"
+
+
+def _pattern(call: Call) -> Argument:
+    """A regular expression; where it is written out, one that RE2 reads."""
+    pattern = call.arguments[1]
+    if pattern.is_literal and pattern.value is not None:
         try:
-            re2.compile(pattern.value, options)
-        except re2.error as error:
-            said = error.args[0] if error.args else error
-            said = said.decode() if isinstance(said, bytes) else said
-            raise Unsupported(f"Cannot parse regular expression: {said}", "correct the pattern") from None
+            text_functions.compiled(pattern.value)
+        except ValueError as error:
+            raise Unsupported(str(error), "correct the pattern") from None
     return pattern
 
 
+def _python(call: Call, name: str, defaults: tuple[int, ...] = ()) -> str:
+    """A call of a Python function; `defaults` are those of its last arguments."""
+    given = [a.sql for a in call.arguments]
+    absent = [f"CAST({value} AS BIGINT)" for value in defaults[len(given) - 2 :]]
+    return f"python_{_short(call.arguments[0])}_{name}({', '.join(given + absent)})"
+
+
+def _plain(pattern: Argument) -> bool:
+    """Whether DuckDB's own functions take it."""
+    return pattern.is_literal and isinstance(pattern.value, str)
+
+
 def _contains(call: Call) -> str:
-    pattern = _pattern(call, 1)
-    return f"regexp_matches({call.arguments[0].sql}, {pattern.sql})"
+    pattern = _pattern(call)
+    if _plain(pattern):
+        return f"regexp_matches({call.arguments[0].sql}, {pattern.sql})"
+    return _python(call, "regexp_contains")
+
+
+def _one_group(pattern: Argument) -> int | None:
+    """How many groups a literal pattern has."""
+    if not pattern.is_literal or pattern.value is None:
+        return None
+    groups: int = text_functions.compiled(pattern.value).groups
+    if groups > 1:
+        raise Unsupported("Regular expressions passed into extraction functions must not have more than 1 capturing"
+                          " group", "write (?:...) for the others")  # fmt: skip
+    return groups
 
 
 def _extract(call: Call) -> str:
-    import re2
+    pattern = _pattern(call)
+    groups = _one_group(pattern)
+    value, _, *place = call.arguments
+    first = all(p.is_literal and p.value == 1 for p in place)
+    if _plain(pattern) and first and groups is not None:
+        # A group that takes no part is an empty text to DuckDB, and NULL to BigQuery.
+        bare = re.sub(r"\[\^?\]?[^\]]*\]", "", re.sub(r"\\.", "", pattern.value))
+        if not groups or not (re.search(r"\)[?*{]", bare) or "|" in bare):
+            found = f"regexp_extract({value.sql}, {pattern.sql}, {groups})"
+            return f"CASE WHEN regexp_matches({value.sql}, {pattern.sql}) THEN {found} END"
+    return _python(call, "regexp_extract", (1, 1))
 
-    pattern = _pattern(call, 1)
-    value = call.arguments[0].sql
-    if pattern.value is None:
-        return "CAST(NULL AS VARCHAR)"
-    groups = re2.compile(pattern.value).groups
-    if groups > 1:
-        raise Unsupported("Regular expression passed to REGEXP_EXTRACT must not have more than 1 capturing group",
-                          "write (?:...) for the others")  # fmt: skip
-    bare = re.sub(r"\[\^?\]?[^\]]*\]", "", re.sub(r"\\.", "", pattern.value))
-    if groups and (re.search(r"\)[?*{]", bare) or "|" in bare):
-        raise Unsupported("a group that may take no part in the match does not answer alike",
-                          "match it with REGEXP_CONTAINS first")  # fmt: skip
-    return f"CASE WHEN regexp_matches({value}, {pattern.sql}) THEN regexp_extract({value}, {pattern.sql}, {groups}) END"
+
+def _extract_all(call: Call) -> str:
+    _one_group(_pattern(call))
+    return _python(call, "regexp_extract_all")
+
+
+def _regexp_instr(call: Call) -> str:
+    _one_group(_pattern(call))
+    return _python(call, "regexp_instr", (1, 1, 0))
 
 
 def _replace(call: Call) -> str:
-    import re2
-
-    pattern = _pattern(call, 1)
-    replacement = call.literal(2, "a replacement")
-    if pattern.value is not None and replacement is not None:
-        groups = re2.compile(pattern.value).groups
-        for escaped in re.findall(r"\\(.?)", replacement, re.DOTALL):
-            if not (escaped.isdigit() or escaped == "\\"):
-                raise Unsupported("Invalid REGEXP_REPLACE pattern: a backslash is followed by a digit or a backslash",
-                                  "write \\\\ for a backslash")  # fmt: skip
-            if escaped.isdigit() and int(escaped) > groups:
-                raise Unsupported(
-                    f"Invalid REGEXP_REPLACE replacement: there is no group {escaped}", "use a group that there is"
-                )
-    return f"regexp_replace({call.arguments[0].sql}, {pattern.sql}, {call.arguments[2].sql}, 'g')"
-
-
-def _upper(texts: "pa.ChunkedArray") -> "pa.Array":
-    import pyarrow as pa
-
-    return pa.array([None if text is None else text.upper() for text in texts.to_pylist()], pa.string())
-
-
-def install_functions(connection: "duckdb.DuckDBPyConnection") -> None:
-    """Register what macros call of Python, for this connection alone."""
-    from duckdb.func import FunctionNullHandling, PythonUDFType
-
-    connection.create_function(
-        "python_upper", lambda texts: _upper(texts), ["VARCHAR"], "VARCHAR",
-        type=PythonUDFType.ARROW, null_handling=FunctionNullHandling.SPECIAL,
-    )  # fmt: skip
+    pattern, replacement = _pattern(call), call.arguments[2]
+    if replacement.is_literal and replacement.value is not None and pattern.is_literal and pattern.value is not None:
+        try:
+            text_functions.checked_replacement(pattern.value, replacement.value)
+        except ValueError as error:
+            raise Unsupported(str(error), "write \\\\ for a backslash, \\\\1 for a group") from None
+    return _python(call, "regexp_replace")
