@@ -227,6 +227,15 @@ def install_functions(connection: "duckdb.DuckDBPyConnection") -> None:
         )
 
     for name, function in _FUNCTIONS.items():
-        register(name, function.vectorised(), function.takes, function.gives)
+        if function.gives != "text":
+            register(name, function.vectorised(), function.takes, function.gives)
+            continue
+        # DuckDB 1.5 frees a text of Arrow's while CASE still refers to it: `||` copies it first.
+        register(f"arrow_{name}", function.vectorised(), function.takes, function.gives)
+        given = ", ".join(f"p{at} {_DUCKDB[form]}" for at, form in enumerate(function.takes))
+        passed = ", ".join(f"p{at}" for at in range(len(function.takes)))
+        connection.execute(
+            f"CREATE OR REPLACE TEMP MACRO bignumeric_{name}({given}) AS (bignumeric_arrow_{name}({passed}) || '')"
+        )
     # A lambda: DuckDB evaluates annotations, and `pa` is imported for type checkers alone.
     register("from_digits", lambda texts: _from_digits(texts), ("text",), "bignumeric")
