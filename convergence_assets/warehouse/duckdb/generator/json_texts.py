@@ -585,17 +585,18 @@ def lax_int64(value: Any) -> int | None:
     return None
 
 
-def lax_float64(value: Any) -> float | None:
+def lax_float64(value: Any) -> str | None:
+    """As a text, of NaN too."""
     match value:
         case bool():
             return None
         case int() | float():
-            return float(value)
+            return repr(float(value))
         case str():
             if _HEX_TEXT.fullmatch(value):
-                return float.fromhex(value.strip())
+                return repr(float.fromhex(value.strip()))
             found = _FLOAT_TEXT.fullmatch(value)
-            return float(found[1]) if found else None
+            return repr(float(found[1])) if found else None
     return None
 
 

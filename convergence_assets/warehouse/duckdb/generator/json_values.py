@@ -42,7 +42,7 @@ _SEARCHES: dict[str, tuple[str, Callable[..., Any], Callable[..., Any], bool]] =
 _CONVERSIONS: dict[str, tuple[str, Callable[[Any], Any], Callable[[Any], Any]]] = {
     "bool": ("BOOLEAN", json_texts.to_bool, json_texts.lax_bool),
     "int64": ("BIGINT", json_texts.to_int64, json_texts.lax_int64),
-    "float64": ("DOUBLE", json_texts.to_float64, json_texts.lax_float64),
+    "float64": ("VARCHAR", json_texts.to_float64, json_texts.lax_float64),
     "string": ("VARCHAR", json_texts.to_string, json_texts.lax_string),
 }
 
@@ -79,10 +79,10 @@ def _python_functions() -> list[PythonFunction]:
     for name, (gives, strict, lax) in _CONVERSIONS.items():
         if name != "float64":
             made.append(PythonFunction(f"json_to_{name}", ("VARCHAR",), gives, _of_value(strict)))
+            array = json_texts.of_array(strict, name)
+            made.append(PythonFunction(f"json_to_{name}_array", ("VARCHAR",), f"{gives}[]", array))
         made.append(PythonFunction(f"json_lax_{name}", ("VARCHAR",), gives, _of_value(lax)))
         made.append(PythonFunction(f"json_lax_{name}_array", ("VARCHAR",), f"{gives}[]", json_texts.lax_of_array(lax)))
-        array = json_texts.of_array(strict, name)
-        made.append(PythonFunction(f"json_to_{name}_array", ("VARCHAR",), f"{gives}[]", array))
     return made
 
 
@@ -99,8 +99,10 @@ def add_entries(entries: Entries) -> None:
         if name != "float64":
             entries.add(name, "JSON", f"python_json_to_{name}({{0}})")
             entries.add(f"{name}_array", "JSON", f"python_json_to_{name}_array({{0}})")
-        entries.add(f"lax_{name}", "JSON", f"python_json_lax_{name}({{0}})")
-        entries.add(f"lax_{name}_array", "JSON", f"python_json_lax_{name}_array({{0}})")
+        # A NaN that Python gives is NULL to DuckDB, so a FLOAT64 comes as a text.
+        of_text = "CAST({} AS DOUBLE{})" if name == "float64" else "{}"
+        entries.add(f"lax_{name}", "JSON", of_text.format(f"python_json_lax_{name}({{0}})", ""))
+        entries.add(f"lax_{name}_array", "JSON", of_text.format(f"python_json_lax_{name}_array({{0}})", "[]"))
     entries.add("float64", "JSON STRING", _float64)
     entries.add("$subscript", "JSON STRING", "CAST(python_json_member({0}, {1}) AS JSON)")
     entries.add("$subscript", "JSON INT64", "CAST(python_json_element({0}, {1}) AS JSON)")

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import duckdb
-    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -20,18 +19,11 @@ class PythonFunction:
     work: Callable[..., Any]
     takes_nulls: bool = False
 
-    def over_columns(self) -> Callable[..., "pa.Array"]:
-        """The function over Arrow columns, with the number of parameters that DuckDB looks for."""
+    def of_a_row(self) -> Callable[..., Any]:
+        """The function with the number of parameters that DuckDB looks for."""
 
-        def run(*columns: "pa.ChunkedArray") -> "pa.Array":
-            import pyarrow as pa
-
-            rows = zip(*(column.to_pylist() for column in columns), strict=True)
-            if self.takes_nulls:
-                values = [self.work(*row) for row in rows]
-            else:
-                values = [None if None in row else self.work(*row) for row in rows]
-            return pa.array(values, _arrow_type(self.gives))
+        def run(*values: Any) -> Any:
+            return None if None in values and not self.takes_nulls else self.work(*values)
 
         kind = inspect.Parameter.POSITIONAL_ONLY
         parameters = [inspect.Parameter(f"p{at}", kind) for at in range(len(self.takes))]
@@ -44,17 +36,8 @@ def install(connection: "duckdb.DuckDBPyConnection", python_functions: Iterable[
     from duckdb.func import FunctionNullHandling, PythonUDFType
 
     for function in python_functions:
+        # Not over Arrow: its texts are freed while CASE or a cast still refers to them (DuckDB 1.5).
         connection.create_function(
-            f"python_{function.name}", function.over_columns(), [connection.type(kind) for kind in function.takes],
-            connection.type(function.gives), type=PythonUDFType.ARROW, null_handling=FunctionNullHandling.SPECIAL,
+            f"python_{function.name}", function.of_a_row(), [connection.type(kind) for kind in function.takes],
+            connection.type(function.gives), type=PythonUDFType.NATIVE, null_handling=FunctionNullHandling.SPECIAL,
         )  # fmt: skip
-
-
-def _arrow_type(kind: str) -> "pa.DataType":
-    import pyarrow as pa
-
-    if kind.endswith("[]"):
-        return pa.list_(_arrow_type(kind[:-2]))
-    return {
-        "VARCHAR": pa.string(), "BIGINT": pa.int64(), "DOUBLE": pa.float64(), "BOOLEAN": pa.bool_(), "BLOB": pa.binary(),
-    }[kind]  # fmt: skip
