@@ -1,5 +1,6 @@
 """What a SELECT means: its resolved tree and the types of its columns, or why BigQuery refuses it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from zetasql.wasi._pb2.zetasql.resolved_ast.resolved_ast_pb2 import ResolvedQueryStmtProto
 
 _TAB = 8
+_LINE_BREAK = re.compile(r"\r\n|\r|\n")  # what GoogleSQL counts; str.splitlines() knows others
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ def analyzed(
     """`parameters` are types by name. Raises `Refused` with the place in `sql`, counted as an editor does."""
     from zetasql.wasi._pb2.zetasql.local_service import local_service_pb2
 
+    _encodable(sql)
     request = local_service_pb2.AnalyzeRequest(sql_statement=sql, options=analyzer_options(parameters or {}))
     request.simple_catalog.CopyFrom(catalog(tables, pseudo_columns))
     request.descriptor_pool_list.definitions.add().builtin.SetInParent()
@@ -48,9 +51,18 @@ def _given(name: str) -> str:
     return "" if name.startswith("$") else name
 
 
+def _encodable(sql: str) -> None:
+    """Raises `Refused` where half a surrogate pair stands, as YAML and JSON may hold."""
+    try:
+        sql.encode()
+    except UnicodeEncodeError as error:
+        lines = _LINE_BREAK.split(sql[: error.start])
+        raise Refused(3, "not a character of Unicode", len(lines), len(lines[-1]) + 1) from None
+
+
 def _placed(refused: Refused, sql: str) -> Refused:
     """Its column without the blanks that GoogleSQL counts for a tab."""
-    lines = sql.splitlines()
+    lines = _LINE_BREAK.split(sql)
     if not 0 < refused.line <= len(lines):
         return refused
     wide, column = 1, 1
