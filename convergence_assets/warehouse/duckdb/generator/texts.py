@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from convergence_assets.warehouse.duckdb.functions import _SPACES
-from convergence_assets.warehouse.duckdb.generator import text_functions
+from convergence_assets.warehouse.duckdb.generator import formats, text_functions
 from convergence_assets.warehouse.duckdb.generator.calls import Argument, Call, Entries
 from convergence_assets.warehouse.duckdb.generator.literals import text
 from convergence_assets.warehouse.duckdb.generator.nodes import Unsupported
@@ -110,10 +110,11 @@ def _python_functions() -> list[PythonFunction]:
 
 def install_functions(connection: "duckdb.DuckDBPyConnection") -> None:
     """Register what entries and macros call of Python, for this connection alone."""
-    install(connection, _python_functions())
+    install(connection, [*_python_functions(), *formats.python_functions()])
 
 
 def add_entries(entries: Entries) -> None:
+    formats.add_entries(entries)
     entries.many("STRING", {
         "lower": "bq_lower({0})", "upper": "bq_upper({0})", "reverse": "bq_reverse({0})", "length": "CAST(length({0}) AS BIGINT)",
         "char_length": "CAST(length({0}) AS BIGINT)", "character_length": "CAST(length({0}) AS BIGINT)",
