@@ -1,5 +1,6 @@
 """CAST and SAFE_CAST between BigQuery's types."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from convergence_assets.warehouse.duckdb.generator.calls import Argument, once
@@ -9,6 +10,7 @@ from convergence_assets.warehouse.duckdb.generator.types import duckdb_type, ele
 from convergence_assets.warehouse.duckdb.quoting import quoted
 from convergence_assets.warehouse.googlesql.types import kind_of, spelled
 
+_BLANKS = "' ' || chr(9) || chr(10) || chr(11) || chr(12) || chr(13)"
 _FLOAT_TEXT = (
     r"regexp_full_match(a, '(?i)\s*([+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|[+-]?(inf|infinity|nan))\s*')"
 )
@@ -20,7 +22,7 @@ _ZONE = r"(Z|z| ?[+-][0-9]{1,2}(:[0-9]{2})?| [A-Za-z_]+(/[A-Za-z0-9_+-]+)*)"
 _TIMESTAMP_TEXT = rf"regexp_full_match(a, '{_DATE}([Tt ]{_CLOCK})?{_ZONE}?')"
 _TIME_TEXT = rf"regexp_full_match(a, '{_CLOCK}')"
 MACROS = (
-    f"bq_float64_of_text(a) AS CASE WHEN {_FLOAT_TEXT} THEN CAST(trim(a) AS DOUBLE) ELSE {_refused('Bad double value', 'a', 'DOUBLE')} END",
+    f"bq_float64_of_text(a) AS CASE WHEN {_FLOAT_TEXT} THEN CAST(trim(a, {_BLANKS}) AS DOUBLE) ELSE CAST(python_double_of_text(a) AS DOUBLE) END",
     f"bq_bool_of_text(a) AS CASE lower(a) WHEN 'true' THEN true WHEN 'false' THEN false ELSE {_refused('Bad bool value', 'a', 'BOOLEAN')} END",
     f"bq_date_of_text(a) AS CASE WHEN {_DATE_TEXT} THEN CAST(a AS DATE) ELSE {_refused('Invalid date', 'a', 'DATE')} END",
     f"bq_datetime_of_text(a) AS CASE WHEN {_DATETIME_TEXT} THEN CAST(a AS TIMESTAMP) ELSE {_refused('Invalid datetime', 'a', 'TIMESTAMP')} END",
@@ -112,4 +114,16 @@ def _cast(sql: str, source: Any, target: Any) -> str:
 
 def with_parameters(made: str, kind: Any, modifiers: Any, *, safe: bool) -> str:
     """A value held to the parameters of its type: STRING(10), NUMERIC(12, 2)."""
-    raise Unsupported(f"{spelled(kind)} with parameters has no form on the embedded engine", "use ROUND or SUBSTR")
+    longest = modifiers.type_parameters.string_type_parameters.max_length
+    if kind_of(kind) not in ("STRING", "BYTES") or not longest:
+        raise Unsupported(f"{spelled(kind)} with parameters has no form on the embedded engine", "use ROUND or SUBSTR")
+    length = "length" if kind_of(kind) == "STRING" else "octet_length"
+    words = f"{spelled(kind)}({longest}) has a shorter maximum length than the value"
+
+    def held(given: Sequence[str]) -> str:
+        (value,) = given
+        shown = _refused(words, f"CAST({length}({value}) AS VARCHAR)", "BIGINT")
+        return f"CASE WHEN {length}({value}) > {longest} THEN CAST(CAST({shown} AS VARCHAR) AS {duckdb_type(kind)}) ELSE {value} END"
+
+    bounded = once([made], held)
+    return f"TRY({bounded})" if safe else bounded
