@@ -115,7 +115,7 @@ def _cast(sql: str, source: Any, target: Any) -> str:
 def with_parameters(made: str, kind: Any, modifiers: Any, *, safe: bool) -> str:
     """A value held to the parameters of its type: STRING(10), NUMERIC(12, 2)."""
     longest = modifiers.type_parameters.string_type_parameters.max_length
-    if kind_of(kind) not in ("STRING", "BYTES") or not longest:
+    if kind_of(kind) not in ("STRING", "BYTES") or not longest or safe:
         raise Unsupported(f"{spelled(kind)} with parameters has no form on the embedded engine", "use ROUND or SUBSTR")
     length = "length" if kind_of(kind) == "STRING" else "octet_length"
     words = f"{spelled(kind)}({longest}) has a shorter maximum length than the value"
@@ -125,5 +125,4 @@ def with_parameters(made: str, kind: Any, modifiers: Any, *, safe: bool) -> str:
         shown = _refused(words, f"CAST({length}({value}) AS VARCHAR)", "BIGINT")
         return f"CASE WHEN {length}({value}) > {longest} THEN CAST(CAST({shown} AS VARCHAR) AS {duckdb_type(kind)}) ELSE {value} END"
 
-    bounded = once([made], held)
-    return f"TRY({bounded})" if safe else bounded
+    return once([made], held)
