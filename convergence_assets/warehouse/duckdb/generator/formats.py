@@ -145,8 +145,7 @@ def literal_bytes(value: bytes) -> str:
     """BYTES as GoogleSQL writes them."""
     content = value.decode("latin-1")
     quote = _quote(content)
-    escapes = _ESCAPES | {quote: f"\\{quote}"}
-    shown = "".join(escapes.get(c) or (c if " " <= c < "\x7f" else f"\\x{ord(c):02x}") for c in content)
+    shown = "".join(f"\\{c}" if c in (quote, "\\") else c if " " <= c < "\x7f" else f"\\x{ord(c):02x}" for c in content)
     return f"b{quote}{shown}{quote}"
 
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from convergence_assets.warehouse.duckdb import bignumeric
-from convergence_assets.warehouse.duckdb.generator import shortest
+from convergence_assets.warehouse.duckdb.generator import shortest, text_functions
 
 _DEEPEST = 1000
 _LARGEST_DOUBLE_INTEGER = 1 << 53
@@ -24,7 +24,6 @@ _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _FLOAT_TEXT = re.compile(
     r"(?i)\s*([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?|[+-]?(?:inf|infinity|nan))\s*", re.A
 )
-_HEX_TEXT = re.compile(r"\s*[+-]?0[xX][0-9a-fA-F]+(?:\.[0-9a-fA-F]*)?(?:[pP][+-]?[0-9]+)?\s*", re.A)
 _BLANKS = " \t\n\v\f\r"
 _SHORT = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 _NO_LIMIT = 1 << 62
@@ -593,10 +592,13 @@ def lax_float64(value: Any) -> str | None:
         case int() | float():
             return repr(float(value))
         case str():
-            if _HEX_TEXT.fullmatch(value):
-                return repr(float.fromhex(value.strip()))
             found = _FLOAT_TEXT.fullmatch(value)
-            return repr(float(found[1])) if found else None
+            if found:
+                return repr(float(found[1]))
+            try:
+                return text_functions.double_of_text(value)
+            except ValueError:
+                return None
     return None
 
 

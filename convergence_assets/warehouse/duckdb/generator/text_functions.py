@@ -430,6 +430,16 @@ def strict_text(value: bytes) -> str:
         raise ValueError("Invalid cast of bytes to UTF8 string") from None
 
 
+_HEXADECIMAL = re.compile(r"\s*[+-]?0[xX][0-9a-fA-F]+(?:\.[0-9a-fA-F]*)?(?:[pP][+-]?[0-9]+)?\s*", re.A)
+
+
+def double_of_text(value: str) -> str:
+    """What CAST AS FLOAT64 reads beside decimal numbers."""
+    if not _HEXADECIMAL.fullmatch(value):
+        raise ValueError(f"Bad double value: {value[:100]}")
+    return repr(float.fromhex(value.strip()))
+
+
 def to_base32(value: bytes) -> str:
     return base64.b32encode(value).decode()
 

@@ -69,6 +69,7 @@ def _python_functions() -> list[PythonFunction]:
     functions = [
         PythonFunction("upper", one, "VARCHAR", str.upper),
         PythonFunction("lower", one, "VARCHAR", str.lower),
+        PythonFunction("double_of_text", one, "VARCHAR", text_functions.double_of_text),
         PythonFunction("initcap", one, "VARCHAR", text_functions.capitalised),
         PythonFunction("initcap_after", ("VARCHAR", "VARCHAR"), "VARCHAR", text_functions.capitalised),
         PythonFunction("soundex", one, "VARCHAR", text_functions.soundex),
