@@ -412,7 +412,7 @@ def value_of(text: str, decoder: json.JSONDecoder = _DECODER) -> Any:
     try:
         value = decoder.decode(text.removeprefix("\ufeff"))
         if _SURROGATE.search(text):
-            text_of(value).encode()
+            printed_text(_TEXT_DECODER.decode(text.removeprefix("\ufeff"))).encode()
     except UnicodeEncodeError:
         raise ValueError("a surrogate of JSON's text has no partner") from None
     except RecursionError:
@@ -757,6 +757,64 @@ def _set(root: list[Any], path: Sequence[Any], new: Any, *, create: bool) -> Non
     container[last] = new
 
 
+def appended(
+    text: str | None, paths: Sequence[str | None], values: Sequence[str], arrays: Sequence[bool], each: bool | None
+) -> str | None:
+    """JSON_ARRAY_APPEND; `arrays` says which values come from an ARRAY, whose elements are appended if `each`."""
+    if text is None or each is None:
+        return text
+    root = [value_of(text)]
+    for path, new, is_array in zip(paths, values, arrays, strict=True):
+        if path is None or (is_array and each and new == "null"):
+            continue
+        *above, last = (0, *strict_steps(path))
+        parent = _strict_part(root, above)
+        if not _leads_on(parent, last):
+            continue
+        if parent[last] is None:
+            parent[last] = []
+        if isinstance(parent[last], list):
+            parent[last] += _elements(new, is_array and each)
+    return text_of(root[0])
+
+
+def inserted(
+    text: str | None, paths: Sequence[str | None], values: Sequence[str], arrays: Sequence[bool], each: bool | None
+) -> str | None:
+    """JSON_ARRAY_INSERT."""
+    if text is None or each is None:
+        return text
+    root = [value_of(text)]
+    for path, new, is_array in zip(paths, values, arrays, strict=True):
+        if path is None or (is_array and each and new == "null"):
+            continue
+        *above, last = (0, *strict_steps(path))
+        if not above or not isinstance(last, int):
+            continue
+        *higher, name = above
+        parent = _strict_part(root, higher)
+        if not _leads_on(parent, name):
+            continue
+        if parent[name] is None:
+            parent[name] = []
+        array = parent[name]
+        if isinstance(array, list):
+            if last >= _LARGEST_ARRAY:
+                raise ValueError(f"Exceeded maximum array size of {_LARGEST_ARRAY}")
+            elements = _elements(new, is_array and each)
+            if not elements and last >= len(array):
+                # BigQuery makes the place before it sees that nothing comes there.
+                last += 1
+            array += [None] * (last - len(array))
+            array[last:last] = elements
+    return text_of(root[0])
+
+
+def _elements(new: str, each: bool) -> list[Any]:
+    value = value_of(new)
+    return value if each and isinstance(value, list) else [value]
+
+
 def stripped(text: str | None, path: str | None, arrays: bool | None, empty: bool | None) -> str | None:
     """JSON_STRIP_NULLS."""
     if text is None or path is None or arrays is None or empty is None:
@@ -813,3 +871,23 @@ def pretty(text: str) -> str:
         parts.append(": " if token == ":" else token)
         depth += token in "[{"
     return "".join(parts)
+
+
+def of_interval(months: int, days: int, micros: int) -> str:
+    """An INTERVAL as ISO 8601 has it, with a sign at each part."""
+    years, months = _parts(months, 12)
+    seconds, fraction = _parts(micros, 1_000_000)
+    minutes, seconds = _parts(seconds, 60)
+    hours, minutes = _parts(minutes, 60)
+    date = "".join(f"{count}{unit}" for count, unit in ((years, "Y"), (months, "M"), (days, "D")) if count)
+    clock = "".join(f"{count}{unit}" for count, unit in ((hours, "H"), (minutes, "M")) if count)
+    if seconds or fraction:
+        sign = "-" if micros < 0 else ""
+        decimals = f".{abs(fraction):06d}".rstrip("0") if fraction else ""
+        clock += f"{sign}{abs(seconds)}{decimals}S"
+    return f"P{date}T{clock}" if clock else f"P{date or '0Y'}"
+
+
+def _parts(count: int, size: int) -> tuple[int, int]:
+    whole, rest = divmod(abs(count), size)
+    return (-whole, -rest) if count < 0 else (whole, rest)

@@ -39,6 +39,7 @@ _SEARCHES: dict[str, tuple[str, Callable[..., Any], Callable[..., Any], bool]] =
     "json_value_array": ("VARCHAR[]", json_texts.text_value_array, json_texts.scalar_array, True),
     "json_extract_string_array": ("VARCHAR[]", json_texts.text_value_array, json_texts.scalar_array, False),
 }
+_PAIRS = ("VARCHAR", "VARCHAR[]", "VARCHAR[]", "BOOLEAN[]", "BOOLEAN")
 _CONVERSIONS: dict[str, tuple[str, Callable[[Any], Any], Callable[[Any], Any]]] = {
     "bool": ("BOOLEAN", json_texts.to_bool, json_texts.lax_bool),
     "int64": ("BIGINT", json_texts.to_int64, json_texts.lax_int64),
@@ -70,6 +71,9 @@ def _python_functions() -> list[PythonFunction]:
         PythonFunction(
             "json_set", ("VARCHAR", "VARCHAR[]", "VARCHAR[]", "BOOLEAN"), "VARCHAR", json_texts.with_values, True
         ),
+        PythonFunction("json_array_append", _PAIRS, "VARCHAR", json_texts.appended, True),
+        PythonFunction("json_array_insert", _PAIRS, "VARCHAR", json_texts.inserted, True),
+        PythonFunction("json_interval", ("BIGINT", "BIGINT", "BIGINT"), "VARCHAR", json_texts.of_interval),
         PythonFunction("json_strip_nulls", (*two, "BOOLEAN", "BOOLEAN"), "VARCHAR", json_texts.stripped, True),
         PythonFunction("json_to_float64", two, "DOUBLE", _of_value(json_texts.to_float64)),
     ]
@@ -119,6 +123,8 @@ def add_entries(entries: Entries) -> None:
     entries.add("json_keys", "JSON INT64 STRING", _keys)
     entries.add("json_remove", "JSON STRING ...", _remove)
     entries.add("json_set", "JSON STRING ANY ...", _set)
+    entries.add("json_array_append", "JSON STRING ANY ...", _changed_array)
+    entries.add("json_array_insert", "JSON STRING ANY ...", _changed_array)
     entries.add("json_strip_nulls", "JSON STRING BOOL BOOL", _strip_nulls)
 
 
@@ -256,6 +262,14 @@ def _leaf(sql: str, kind: Any) -> str:
         case "TIMESTAMP":
             local = f"CAST({sql} AS TIMESTAMP)"
             return _quoted_unless_null(sql, f"{_T.format(local)} || {_FRACTION.format(local)} || 'Z'")
+        case "INTERVAL":
+            months = f"CAST(12 * date_part('year', {sql}) + date_part('month', {sql}) AS BIGINT)"
+            micros = (
+                f"CAST(3600000000 * date_part('hour', {sql}) + 60000000 * date_part('minute', {sql})"
+                f" + date_part('microsecond', {sql}) AS BIGINT)"
+            )
+            days = f"CAST(date_part('day', {sql}) AS BIGINT)"
+            return _quoted_unless_null(sql, f"python_json_interval({months}, {days}, {micros})")
         case "TIME":
             moment = f"(DATE '2000-01-01' + {sql})"
             return _quoted_unless_null(sql, f"strftime({moment}, '%H:%M:%S') || {_FRACTION.format(moment)}")
@@ -346,6 +360,16 @@ def _set(call: Call) -> str:
     sql = ", ".join(p.sql for p in paths)
     new = ", ".join(value_text(v) for v in values)
     return f"CAST(python_json_set({of.sql}, [{sql}], [{new}], {create.sql}) AS JSON)"
+
+
+def _changed_array(call: Call) -> str:
+    of, *pairs, each = call.arguments
+    paths, values = pairs[::2], pairs[1::2]
+    _strict(paths)
+    sql = ", ".join(p.sql for p in paths)
+    new = ", ".join(value_text(v) for v in values)
+    arrays = ", ".join("true" if v.kind == "ARRAY" else "false" for v in values)
+    return f"CAST(python_{call.name}({of.sql}, [{sql}], [{new}], [{arrays}], {each.sql}) AS JSON)"
 
 
 def _strip_nulls(call: Call) -> str:

@@ -93,11 +93,16 @@ def _checked_place(position: int, occurrence: int) -> None:
         raise ValueError("position and occurrence must be positive")
 
 
+def _is_beyond(value: str | bytes, position: int) -> bool:
+    """BigQuery counts bytes here: a position behind a text of longer characters may still be within."""
+    return position > len(_raw(value))
+
+
 def extract(value: T, pattern: T, position: int, occurrence: int) -> T | None:
     """REGEXP_EXTRACT."""
     _checked_place(position, occurrence)
     expression = compiled(pattern)
-    if position > len(value) and not (not value and position == 1):
+    if _is_beyond(value, position) and (value or position > 1):
         return None
     rest = value[position - 1 :]
     for count, (start, end, _) in enumerate(_extracted(rest, pattern), 1):
@@ -125,7 +130,7 @@ def instr(value: T, pattern: T, position: int, occurrence: int, after: int) -> i
         raise ValueError(
             "Regular expressions passed into extraction functions must not have more than 1 capturing group"
         )
-    if position > len(value) or not pattern:
+    if _is_beyond(value, position) or not pattern:
         return 0
     rest = value[position - 1 :]
     for count, (start, end, following) in enumerate(_extracted(rest, pattern), 1):
@@ -213,6 +218,18 @@ def _quoted(raw: bytes) -> bytes:
 def is_like(value: T, pattern: T) -> bool:
     """LIKE."""
     return _like_pattern(pattern).search(_raw(value)) is not None
+
+
+def is_like_of(value: T | None, patterns: Sequence[T | None] | None, word: str, negated: bool) -> bool | None:
+    """LIKE ANY and LIKE ALL over an ARRAY; `negated` for NOT LIKE."""
+    decides = word == "any"
+    unknown = False
+    for pattern in patterns or ():
+        if value is None or pattern is None:
+            unknown = True
+        elif (is_like(value, pattern) is not negated) is decides:
+            return decides
+    return None if unknown else not decides
 
 
 # Parts and places

@@ -99,6 +99,8 @@ def _python_functions() -> list[PythonFunction]:
             functions.append(
                 PythonFunction(f"{short}_{name}", takes, kind + gives[1:] if gives[0] == "T" else gives, work)
             )
+        takes = (kind, f"{kind}[]", "VARCHAR", "BOOLEAN")
+        functions.append(PythonFunction(f"{short}_is_like_of", takes, "BOOLEAN", text_functions.is_like_of, True))
         functions.append(
             PythonFunction(
                 f"{short}_edit_distance", (kind, kind, "BIGINT"), "BIGINT",
@@ -162,6 +164,9 @@ def add_entries(entries: Entries) -> None:
         entries.add("$like", f"{kind} {kind}", lambda call: _like(*call.arguments))
         for operator in ("or", "and"):
             word = "any" if operator == "or" else "all"
+            over = f"python_{short}_is_like_of({{0}}, {{1}}, '{word}', "
+            entries.add(f"$like_{word}_array", f"{kind} ARRAY", f"{over}false)")
+            entries.add(f"$not_like_{word}_array", f"{kind} ARRAY", f"{over}true)")
             entries.add(f"$like_{word}", f"{kind} {kind} ...", partial(_likes, operator=operator, sign=""))
             entries.add(f"$not_like_{word}", f"{kind} {kind} ...", partial(_likes, operator=operator, sign="NOT "))
         entries.add("regexp_contains", f"{kind} {kind}", _contains)
