@@ -51,6 +51,8 @@ def integer(specifier: str, value: int) -> str:
     """%d, %i, %o, %x and %X."""
     read = _read(specifier)
     digits = format(abs(value), {"i": "d"}.get(read.letter, read.letter))
+    if not value and read.precision == 0 and read.letter in "di" and not read.grouped:
+        digits = ""
     prefix = {"o": "0", "x": "0x", "X": "0X"}.get(read.letter, "") if "#" in read.flags else ""
     if read.letter != "d" and not value and "#" in read.flags and read.letter in "xX" and not read.grouped:
         prefix = "0" + read.letter
@@ -214,6 +216,9 @@ def _taken(left: list[Argument]) -> Argument:
 
 def _specified(found: re.Match[str], left: list[Argument]) -> str:
     flags, width, precision, letter = found.groups()
+    if "'" in flags and letter in "oxX" and precision:
+        raise Unsupported("FORMAT with groups of octal or hexadecimal digits of a precision has no form on the embedded"
+                          " engine", "leave the precision out")  # fmt: skip
     spec = text(f"%{flags}")
     for number, before in ((width, ""), (precision, ".")):
         if number == "*":
@@ -241,9 +246,9 @@ def _specified(found: re.Match[str], left: list[Argument]) -> str:
         case "s" if of.kind == "STRING":
             return of.sql if bare else f"python_format_string({spec}, {of.sql})"
         case "p" if of.kind == "JSON":
-            shown = f"CAST({of.sql} AS VARCHAR)"
+            shown = f"python_json_text({of.sql})"
         case "P" if of.kind == "JSON":
-            shown = f"python_json_pretty(CAST({of.sql} AS VARCHAR))"
+            shown = f"python_json_pretty(python_json_text({of.sql}))"
         case "t" | "T":
             shown = _shown(of.sql, of.type, literal=letter == "T", depth=0)
         case _:
@@ -283,7 +288,7 @@ def _shown_value(sql: str, kind: Any, *, literal: bool, depth: int) -> str:
         case "BYTES":
             return f"python_literal_bytes({sql})" if literal else f"python_escaped_bytes({sql})"
         case "JSON":
-            plain = f"CAST({sql} AS VARCHAR)"
+            plain = f"python_json_text({sql})"
             return f"('JSON ' || python_literal_string({plain}))" if literal else plain
         case "NUMERIC":
             plain = f"bq_string_numeric({sql})"

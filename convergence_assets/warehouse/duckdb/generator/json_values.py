@@ -1,6 +1,7 @@
 """Functions of JSON, and of STRINGs that hold it.
 
-A JSON column of the engine holds the text that BigQuery prints of a value: see `json_texts`.
+What these functions give is the text that BigQuery prints of a value (see `json_texts`); a file's JSON column may hold
+another text of it.
 """
 
 import re
@@ -60,6 +61,7 @@ def _python_functions() -> list[PythonFunction]:
         PythonFunction("parse_json", two, "VARCHAR", json_texts.parsed),
         PythonFunction("json_type", ("VARCHAR",), "VARCHAR", json_texts.type_name),
         PythonFunction("json_flatten", ("VARCHAR",), "VARCHAR[]", json_texts.flattened),
+        PythonFunction("json_text", ("VARCHAR",), "VARCHAR", _of_value(json_texts.text_of)),
         PythonFunction("json_pretty", ("VARCHAR",), "VARCHAR", json_texts.pretty),
         PythonFunction("json_quoted", ("VARCHAR",), "VARCHAR", json_texts.quoted),
         PythonFunction("json_numeric", ("VARCHAR", "BOOLEAN"), "VARCHAR", json_texts.of_numeric),
@@ -240,7 +242,7 @@ def _leaf_text(sql: str, kind: Any) -> str:
         case "BIGNUMERIC":
             return f"bq_json_number(bignumeric_text({sql}))"
         case "JSON":
-            return f"coalesce(CAST({sql} AS VARCHAR), 'null')"
+            return f"coalesce(python_json_text({sql}), 'null')"
     return _leaf(sql, kind)
 
 
@@ -301,7 +303,7 @@ def value_text(of: Argument, *, wide_as_text: bool = False) -> str:
             case "BIGNUMERIC":
                 return _numeric(f"bignumeric_text({sql})", wide_as_text)
             case "JSON":
-                return f"coalesce(CAST({sql} AS VARCHAR), 'null')"
+                return f"coalesce(python_json_text({sql}), 'null')"
         return _leaf(sql, kind)
 
     return _written(of.sql, of.type, leaf, ordered=True)
