@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from convergence_assets.warehouse.duckdb.generator import time_casting
 from convergence_assets.warehouse.duckdb.generator.calls import Argument, once
 from convergence_assets.warehouse.duckdb.generator.nodes import Unsupported
 from convergence_assets.warehouse.duckdb.generator.refusing import refused as _refused
@@ -14,20 +15,21 @@ _BLANKS = "' ' || chr(9) || chr(10) || chr(11) || chr(12) || chr(13)"
 _FLOAT_TEXT = (
     r"regexp_full_match(a, '(?i)\s*([+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|[+-]?(inf|infinity|nan))\s*')"
 )
-_DATE = r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}"
-_DATE_TEXT = rf"regexp_full_match(a, '{_DATE}')"
-_CLOCK = r"[0-9]{1,2}:[0-9]{1,2}:[0-9]{1,2}(\.[0-9]{0,6})?"
-_DATETIME_TEXT = rf"regexp_full_match(a, '{_DATE}([Tt ]{_CLOCK})?')"
-_ZONE = r"(Z|z| ?[+-][0-9]{1,2}(:[0-9]{2})?| [A-Za-z_]+(/[A-Za-z0-9_+-]+)*)"
-_TIMESTAMP_TEXT = rf"regexp_full_match(a, '{_DATE}([Tt ]{_CLOCK})?{_ZONE}?')"
+# What DuckDB reads alike; another text goes through Python, which reads it or says what is wrong.
+_YEAR = "([0-9]{3}[1-9]|[0-9]{2}[1-9]0|[0-9][1-9]00|[1-9]000)"
+_DATE_TEXT = "regexp_full_match(a, '[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}')"
+_CLOCK = r"([01]?[0-9]|2[0-3]):[0-9]{1,2}:[0-5]?[0-9](\.[0-9]{1,6})?"
+_DATETIME_TEXT = rf"regexp_full_match(a, '{_YEAR}-[0-9]{{1,2}}-[0-9]{{1,2}}([T ]{_CLOCK})?')"
+_ZONE = "(Z|[+-](0[0-9]|1[0-3]):[0-5][0-9]|[+-](0[0-9]|1[0-4]))"
+_TIMESTAMP_TEXT = rf"regexp_full_match(a, '{_YEAR}-[0-9]{{1,2}}-[0-9]{{1,2}}([T ]{_CLOCK}{_ZONE}?)?')"
 _TIME_TEXT = rf"regexp_full_match(a, '{_CLOCK}')"
 MACROS = (
     f"bq_float64_of_text(a) AS CASE WHEN {_FLOAT_TEXT} THEN CAST(trim(a, {_BLANKS}) AS DOUBLE) ELSE CAST(python_double_of_text(a) AS DOUBLE) END",
     f"bq_bool_of_text(a) AS CASE lower(a) WHEN 'true' THEN true WHEN 'false' THEN false ELSE {_refused('Bad bool value', 'a', 'BOOLEAN')} END",
-    f"bq_date_of_text(a) AS CASE WHEN {_DATE_TEXT} THEN CAST(a AS DATE) ELSE {_refused('Invalid date', 'a', 'DATE')} END",
-    f"bq_datetime_of_text(a) AS CASE WHEN {_DATETIME_TEXT} THEN CAST(a AS TIMESTAMP) ELSE {_refused('Invalid datetime', 'a', 'TIMESTAMP')} END",
-    f"bq_timestamp_of_text(a) AS CASE WHEN {_TIMESTAMP_TEXT} THEN CAST(a AS TIMESTAMPTZ) ELSE {_refused('Invalid timestamp', 'a', 'TIMESTAMPTZ')} END",
-    f"bq_time_of_text(a) AS CASE WHEN {_TIME_TEXT} THEN CAST(a AS TIME) ELSE {_refused('Invalid time', 'a', 'TIME')} END",
+    f"bq_date_of_text(a) AS CASE WHEN {_DATE_TEXT} THEN bq_date_in_range(CAST(a AS DATE)) ELSE {_refused('Invalid date', 'a', 'DATE')} END",
+    f"bq_datetime_of_text(a) AS CASE WHEN {_DATETIME_TEXT} THEN CAST(a AS TIMESTAMP) ELSE make_timestamp(python_datetime_of_text(a)) END",
+    f"bq_timestamp_of_text(a) AS CASE WHEN {_TIMESTAMP_TEXT} THEN bq_timestamp_in_range(CAST(a AS TIMESTAMPTZ)) ELSE make_timestamptz(python_timestamp_of_text(a)) END",
+    f"bq_time_of_text(a) AS CASE WHEN {_TIME_TEXT} THEN CAST(a AS TIME) ELSE CAST(make_timestamp(python_time_of_text(a)) AS TIME) END",
     "bq_text_of_time(a) AS CASE WHEN date_part('microsecond', a) % 1000000 = 0 THEN CAST(a AS VARCHAR)[:8]"
     " WHEN date_part('microsecond', a) % 1000 = 0 THEN rpad(CAST(a AS VARCHAR), 12, '0') ELSE rpad(CAST(a AS VARCHAR), 15, '0') END",
 )
@@ -77,14 +79,19 @@ _FORMS = {
     ("TIMESTAMP", "DATETIME"): "CAST({0} AS TIMESTAMP)",
     ("TIMESTAMP", "TIME"): "CAST(CAST({0} AS TIMESTAMP) AS TIME)",
     ("TIME", "STRING"): "bq_text_of_time({0})",
+    ("INTERVAL", "STRING"): "bq_text_of_interval({0})",
+    (
+        "STRING",
+        "INTERVAL",
+    ): "list_transform([python_interval_parts({0})], lambda parts: bq_interval(parts[1], parts[2], parts[3]))[1]",
 }
 
 
-def cast(of: Argument, kind: Any, *, safe: bool, pattern: Argument | None, zone: str | None) -> str:
+def cast(of: Argument, kind: Any, *, safe: bool, pattern: Argument | None, zone: Argument | None) -> str:
     """`of` as a value of another type; `safe` gives NULL where the value does not fit."""
     if pattern is not None or zone is not None:
-        raise Unsupported("CAST with FORMAT or AT TIME ZONE has no form on the embedded engine",
-                          "use FORMAT_DATE, PARSE_DATE or STRING(timestamp, timezone)")  # fmt: skip
+        made = time_casting.cast(of, kind, pattern, zone)
+        return f"TRY({made})" if safe else made
     if of.is_literal and of.sql.startswith("CAST(NULL AS "):
         return f"CAST(NULL AS {duckdb_type(kind)})"
     made = once([of.sql], lambda given: _cast(given[0], of.type, kind))

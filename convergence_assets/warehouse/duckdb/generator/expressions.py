@@ -89,7 +89,7 @@ class Expressions:
         modifiers = fields.take("type_modifiers")
         made = casting.cast(
             of, kind, safe=safe, pattern=self.argument(pattern) if pattern is not None else None,
-            zone=self.sql(zone) if zone is not None else None,
+            zone=self.argument(zone) if zone is not None else None,
         )  # fmt: skip
         return casting.with_parameters(made, kind, modifiers, safe=safe) if modifiers is not None else made
 

@@ -23,6 +23,6 @@ MACROS = tuple(
 
 def install_functions(connection: "duckdb.DuckDBPyConnection") -> None:
     """Make the macros and functions, for this connection alone."""
-    for module in (texts, json_values):
+    for module in (texts, json_values, dates):
         module.install_functions(connection)
     connection.execute("; ".join(f"CREATE OR REPLACE TEMP MACRO {macro}" for macro in MACROS))

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from convergence_assets.warehouse.duckdb.generator.intervals import refuse_result
 from convergence_assets.warehouse.duckdb.generator.names import column_name
 from convergence_assets.warehouse.duckdb.generator.nodes import Unsupported, reading
 from convergence_assets.warehouse.duckdb.generator.scans import Scans
@@ -23,6 +24,7 @@ def generated(statement: Any, tables: Mapping[str, str]) -> str:
     given = [(column.name, column.column) for column in columns]
     for _, column in given:
         duckdb_type(column.type)
+        refuse_result(column.type)
     if is_value_table:
         raise Unsupported("SELECT AS STRUCT or AS VALUE as the whole query has no form on the embedded engine",
                           "select its fields as columns")  # fmt: skip
