@@ -24,6 +24,13 @@ _ALIASES = {
     "BYTEINT": "INT64", "BOOLEAN": "BOOL", "DECIMAL": "NUMERIC", "BIGDECIMAL": "BIGNUMERIC",
 }  # fmt: skip
 """https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types has them for each type."""
+_BY_ANOTHER = ("max_by", "min_by")
+"""BigQuery's functions that are no part of GoogleSQL: https://cloud.google.com/bigquery/docs/reference/standard-sql/aggregate_functions#max_by."""
+_REWRITES = (
+    "PIVOT", "UNPIVOT", "FLATTEN", "ARRAY_INCLUDES", "TYPEOF_FUNCTION", "NULLIFERROR_FUNCTION",
+    "BUILTIN_FUNCTION_INLINER",
+)  # fmt: skip
+"""What the analyzer writes as plainer nodes. (UNNEST of several arrays and IS_FIRST break it down.)"""
 
 
 def type_of(column: Column) -> "TypeProto":
@@ -52,6 +59,8 @@ def catalog(tables: Tables, pseudo_columns: Tables | None = None) -> "SimpleCata
     made.builtin_function_options.language_options.CopyFrom(language_options())
     for alias, meant in _ALIASES.items():
         made.named_type.add(name=alias, type=_named(meant))
+    for name in _BY_ANOTHER:
+        _add_extreme_by(made, name)
     for number, (name, columns) in enumerate(tables.items(), 1):
         table = made.table.add(name=name, serialization_id=number)
         for column in columns:
@@ -59,6 +68,19 @@ def catalog(tables: Tables, pseudo_columns: Tables | None = None) -> "SimpleCata
         for column in (pseudo_columns or {}).get(name, ()):
             table.column.add(name=column.name, type=type_of(column), is_pseudo_column=True)
     return made
+
+
+def _add_extreme_by(catalog: "SimpleCatalogProto", name: str) -> None:
+    """`name(value, by)`: an aggregate of two types, which gives the first one's."""
+    from zetasql.wasi._pb2.zetasql.public import function_pb2
+
+    function = catalog.custom_function.add(name_path=[name], group="ZetaSQL", mode=function_pb2.FunctionEnums.AGGREGATE)
+    function.options.supports_over_clause = False
+    signature = function.signature.add()
+    for kind in (function_pb2.ARG_TYPE_ANY_1, function_pb2.ARG_TYPE_ANY_2):
+        signature.argument.add(kind=kind, num_occurrences=1).options.cardinality = function_pb2.FunctionEnums.REQUIRED
+    signature.return_type.kind = function_pb2.ARG_TYPE_ANY_1
+    signature.return_type.num_occurrences = 1
 
 
 def analyzer_options(parameters: Mapping[str, str]) -> "AnalyzerOptionsProto":
@@ -74,6 +96,7 @@ def analyzer_options(parameters: Mapping[str, str]) -> "AnalyzerOptionsProto":
         prune_unused_columns=True,
         parameter_mode=options_pb2.PARAMETER_NAMED,
     )
+    made.enabled_rewrites.extend(options_pb2.ResolvedASTRewrite.Value(f"REWRITE_{name}") for name in _REWRITES)
     for name, kind in sorted(parameters.items()):
         made.query_parameters.add(name=name, type=_named(kind))
     return made

@@ -23,18 +23,19 @@ class Aggregation:
 
     def __init__(
         self, name: str, arguments: Sequence[Argument], kind: Any, *, distinct: bool, order: str, skips_nulls: bool,
-        window: str = "", respects_nulls: bool = False,
+        window: str = "", respects_nulls: bool = False, condition: str = "",
     ) -> None:  # fmt: skip
         self.name, self.arguments, self.type = name, arguments, kind
         self.distinct, self.order, self.skips_nulls, self.window = distinct, order, skips_nulls, window
-        self.respects_nulls = respects_nulls
+        self.respects_nulls, self.condition = respects_nulls, condition
 
     def part(self, function: str, *arguments: str, condition: str = "", plain: bool = False) -> str:
         """`plain` leaves DISTINCT and ORDER BY out."""
         within = ", ".join(arguments)
         if not plain:
             within = f"{'DISTINCT ' if self.distinct else ''}{within}{self.order}"
-        filtered = f" FILTER (WHERE {condition})" if condition else ""
+        conditions = " AND ".join(c for c in (condition, self.condition) if c)
+        filtered = f" FILTER (WHERE {conditions})" if conditions else ""
         return f"{function}({within}){filtered}{self.window}"
 
     @property
@@ -53,6 +54,7 @@ def aggregate(scans: "Scans", fields: Fields, columns: Sequence[Any]) -> "Relati
 
     of = scans.relation(fields.need("input_scan"))
     selected, grouped = {}, {}
+    extremes: list[str] = []
     for one in fields.take("group_by_list", ()):
         with reading("GROUP BY", one) as key:
             column, expression = key.need("column"), scans.expressions.sql(key.need("expr"))
@@ -63,7 +65,8 @@ def aggregate(scans: "Scans", fields: Fields, columns: Sequence[Any]) -> "Relati
         with reading("an aggregate", node) as computed:
             column = computed.need("column")
             _, call = chosen(computed.need("expr"))
-            selected[column.column_id] = f"{aggregate_call(scans, call)} AS {column_name(column)}"
+            made = aggregate_call(scans, call, extremes=extremes)
+            selected[column.column_id] = f"{made} AS {column_name(column)}"
     sets = fields.take("grouping_set_list", ())
     fields.take("rollup_column_list")
     for one in fields.take("grouping_call_list", ()):
@@ -72,15 +75,26 @@ def aggregate(scans: "Scans", fields: Fields, columns: Sequence[Any]) -> "Relati
                 key = reference.need("column")
             column = call.need("output_column")
             selected[column.column_id] = f"CAST(grouping({column_name(key)}) AS BIGINT) AS {column_name(column)}"
+    if extremes and sets:
+        raise Unsupported("HAVING MAX or MIN with grouping sets has no form on the embedded engine", "group by columns")
     if not grouped:
-        return Relation(f"SELECT {', '.join(selected.values()) or '1 AS one'} FROM {of.item}"
-                        + ("" if selected else " LIMIT 1"), tuple(columns))  # fmt: skip
+        item = _with_extremes(of.item, extremes, "")
+        return Relation(f"SELECT {', '.join(selected.values()) or 'count(*) AS one'} FROM {item}", tuple(columns))
     keys = ", ".join(f"{expression} AS {name}" for name, expression in grouped.values())
-    inner = f"(SELECT *, {keys} FROM {of.item}) AS _"
     names = [name for name, _ in grouped.values()]
+    inner = _with_extremes(f"(SELECT *, {keys} FROM {of.item}) AS _", extremes, f"PARTITION BY {', '.join(names)}")
     listed = ", ".join([*names, *selected.values()])
-    by = _grouping_sets(sets) if sets else ", ".join(names)
+    # No rows have no grand total.
+    by = f"{_grouping_sets(sets)} HAVING count(*) > 0" if sets else ", ".join(names)
     return Relation(f"SELECT {listed} FROM {inner} GROUP BY {by}", tuple(columns))
+
+
+def _with_extremes(item: str, extremes: Sequence[str], partition: str) -> str:
+    """The rows with a column for each HAVING MAX or MIN: the group's extreme value."""
+    if not extremes:
+        return item
+    made = ", ".join(f"{one} OVER ({partition}) AS extreme_{at}" for at, one in enumerate(extremes))
+    return f"(SELECT *, {made} FROM {item}) AS _"
 
 
 def _grouping_sets(sets: Sequence[Any]) -> str:
@@ -107,8 +121,8 @@ def _reference(node: Any) -> str:
         return column_name(fields.need("column"))
 
 
-def aggregate_call(scans: "Scans", node: Any, window: str = "") -> str:
-    """An aggregate function's call, over a window where one is given."""
+def aggregate_call(scans: "Scans", node: Any, window: str = "", extremes: list[str] | None = None) -> str:
+    """An aggregate function's call, over a window where one is given; `extremes` takes what HAVING MAX compares with."""
     from convergence_assets.warehouse.duckdb.generator.expressions import function_name, type_of
     from convergence_assets.warehouse.duckdb.generator.scans import sort_key
 
@@ -136,8 +150,10 @@ def aggregate_call(scans: "Scans", node: Any, window: str = "") -> str:
         if form is None:
             raise Unsupported(f"the aggregate {name.upper()} has no form on the embedded engine",
                               "use one that the pipelines guide lists")  # fmt: skip
+        if name in _BY_ANOTHER:
+            call.condition = _is_extreme(_BY_ANOTHER[name], arguments[1], extremes)
         if having is not None:
-            return _of_extreme_rows(scans, call, having)
+            call.condition = _of_extreme_rows(scans, having, extremes)
         if limit is not None:
             if name not in ("array_agg", "string_agg", "array_concat_agg"):
                 raise Unsupported(f"{name.upper()} with LIMIT has no form on the embedded engine", "leave LIMIT out")
@@ -145,23 +161,34 @@ def aggregate_call(scans: "Scans", node: Any, window: str = "") -> str:
         return form(call)
 
 
-def _of_extreme_rows(scans: "Scans", call: Aggregation, modifier: Any) -> str:
+def _of_extreme_rows(scans: "Scans", modifier: Any, extremes: list[str] | None) -> str:
+    """The condition of HAVING MAX or MIN: the rows whose value is the group's extreme one."""
     with reading("HAVING", modifier) as fields:
-        kind = fields.need("kind")
+        function = "max" if fields.need("kind") == 1 else "min"
         by = scans.expressions.argument(fields.need("having_expr"))
-    if call.name != "any_value" or by.kind not in comparing.PLAIN or call.window:
-        raise Unsupported(f"{call.name.upper()} with HAVING MAX or MIN has no form on the embedded engine",
-                          "use ANY_VALUE, or filter the rows first")  # fmt: skip
-    return f"{'arg_max_null' if kind == 1 else 'arg_min_null'}({call.first}, {by.sql})"
+    return _is_extreme(function, by, extremes)
+
+
+def _is_extreme(function: str, by: Argument, extremes: list[str] | None) -> str:
+    if extremes is None or by.kind not in comparing.PLAIN | {"FLOAT64"}:
+        raise Unsupported("HAVING MAX or MIN of this type, or with OVER, has no form on the embedded engine",
+                          "filter the rows first")  # fmt: skip
+    extremes.append(f"{function}({by.sql})")
+    condition = f"{by.sql} = extreme_{len(extremes) - 1}"
+    if by.kind == "FLOAT64":  # among NaN and others there is no extreme one; DuckDB's largest is NaN
+        extremes.append(f"max({by.sql})")
+        condition += f" AND NOT isnan(extreme_{len(extremes) - 1})"
+    return condition
 
 
 def _limited(call: Aggregation, limit: Argument) -> str:
     if not limit.is_literal or call.window:
         raise Unsupported("LIMIT that is not a literal has no form on the embedded engine", "write a number")
+    present = f"{call.first} IS NOT NULL"
     if call.name == "string_agg":
-        separator = call.arguments[1].sql if len(call.arguments) > 1 else "','"
-        listed = call.part("list", call.first, condition=f"{call.first} IS NOT NULL")
-        return f"array_to_string(nullif(({listed})[1:{limit.value}], []), {separator})"
+        return _joined_list(call, f"({call.part('list', call.first, condition=present)})[1:{limit.value}]")
+    if call.name == "array_concat_agg":
+        return f"flatten(nullif(({call.part('list', call.first, condition=present)})[1:{limit.value}], []))"
     return f"nullif(({FORMS[call.name](call)})[1:{limit.value}], [])"
 
 
@@ -170,17 +197,25 @@ def _sum(call: Aggregation) -> str:
         case "INT64":
             return f"CAST({call.part('sum', call.first)} AS BIGINT)"
         case "FLOAT64":
-            return f"bq_sum_float64({call.part('sum', call.first)}, {_has_infinite(call)})"
+            return f"bq_sum_float64({call.part('fsum', call.first)}, {_scaled_sum(call)})"
         case "NUMERIC":
             return f"bq_total_numeric({call.part('sum', call.first)})"
-        case "BIGNUMERIC" if not call.distinct:
-            words = ", ".join(call.part("sum", f"struct_extract({call.first}, '{word}')") for word in limbs.WORDS)
-            return f"bq_total_bignumeric({words})"
+        case "BIGNUMERIC":
+            return f"bq_total_bignumeric({_sums_of_words(call)})"
     raise _unsupported(call)
 
 
-def _has_infinite(call: Aggregation) -> str:
-    return call.part("bool_or", f"NOT isfinite({call.first})", plain=True)
+def _scaled_sum(call: Aggregation) -> str:
+    return call.part("sum", f"{call.first} / CAST(18446744073709551616 AS DOUBLE)")
+
+
+def _sums_of_words(call: Aggregation) -> str:
+    if not call.distinct:
+        return ", ".join(call.part("sum", f"struct_extract({call.first}, '{word}')") for word in limbs.WORDS)
+    held = call.part("list", call.first, condition=f"{call.first} IS NOT NULL")
+    return ", ".join(
+        f"list_aggregate(list_transform({held}, lambda e: struct_extract(e, '{word}')), 'sum')" for word in limbs.WORDS
+    )
 
 
 def _average(call: Aggregation) -> str:
@@ -188,12 +223,12 @@ def _average(call: Aggregation) -> str:
         case "INT64":
             return f"(CAST({call.part('sum', call.first)} AS DOUBLE) / {_nonzero(call)})"
         case "FLOAT64":
-            return call.part("avg", call.first)
+            sums = f"{call.part('fsum', call.first)}, {_scaled_sum(call)}"
+            return f"bq_average_float64({sums}, {call.part('count', call.first)})"
         case "NUMERIC":
             return f"bq_average_numeric({call.part('sum', call.first)}, {call.part('count', call.first)})"
-        case "BIGNUMERIC" if not call.distinct:
-            words = ", ".join(call.part("sum", f"struct_extract({call.first}, '{word}')") for word in limbs.WORDS)
-            return f"bq_average_bignumeric({words}, {call.part('count', call.first)})"
+        case "BIGNUMERIC":
+            return f"bq_average_bignumeric({_sums_of_words(call)}, {call.part('count', call.first)})"
     raise _unsupported(call)
 
 
@@ -206,6 +241,8 @@ def _extreme(function: str) -> Callable[[Aggregation], str]:
         if call.kind == "FLOAT64":
             nan = call.part("bool_or", f"isnan({call.first})", plain=True)
             return f"CASE WHEN {nan} THEN CAST('nan' AS DOUBLE) ELSE {call.part(function, call.first, plain=True)} END"
+        if call.kind == "INTERVAL":
+            return call.part(f"arg_{function}", call.first, f"bq_interval_length({call.first})", plain=True)
         if call.kind not in comparing.PLAIN:
             raise _unsupported(call)
         return call.part(function, call.first, plain=True)
@@ -219,12 +256,21 @@ def _listed(call: Aggregation) -> str:
 
 
 def _joined(call: Aggregation) -> str:
-    separator = call.arguments[1].sql if len(call.arguments) > 1 else ("','" if call.kind == "STRING" else "")
-    if call.kind != "STRING":
-        raise _unsupported(call)
-    if call.window:
-        return f"array_to_string({call.part('list', call.first, condition=f'{call.first} IS NOT NULL')}, {separator})"
-    return call.part("string_agg", call.first, separator)
+    if call.kind == "STRING" and not call.window and not call.condition:
+        return call.part("string_agg", call.first, _separator(call))
+    return _joined_list(call, call.part("list", call.first, condition=f"{call.first} IS NOT NULL"))
+
+
+def _separator(call: Aggregation) -> str:
+    return call.arguments[1].sql if len(call.arguments) > 1 else "','" if call.kind == "STRING" else "encode(',')"
+
+
+def _joined_list(call: Aggregation, values: str) -> str:
+    separator = _separator(call)
+    if call.kind == "STRING":
+        return f"array_to_string(nullif({values}, []), {separator})"
+    joined = f"list_reduce({values}, lambda one, other: one || {separator} || other)"
+    return f"CASE WHEN len({values}) > 0 THEN {joined} END"
 
 
 def _counted_if(call: Aggregation) -> str:
@@ -232,16 +278,15 @@ def _counted_if(call: Aggregation) -> str:
     return call.part("count", f"CASE WHEN {call.first} THEN true END")
 
 
-def _of_floats(function: str) -> Callable[[Aggregation], str]:
+def _statistic(function: str) -> Callable[[Aggregation], str]:
     def form(call: Aggregation) -> str:
-        if call.distinct or any(a.kind not in ("FLOAT64",) for a in call.arguments):
+        kinds = {a.kind for a in call.arguments}
+        if kinds not in ({"FLOAT64"}, {"NUMERIC"}):
             raise _unsupported(call)
         given = [a.sql for a in call.arguments]
-        finite = " AND ".join(f"isfinite({g})" for g in given)
-        odd = call.part("bool_or", f"NOT ({finite})", plain=True)
         known = " AND ".join(f"{g} IS NOT NULL" for g in given)
-        made = call.part(function, *given, condition=f"{known} AND {finite}")
-        return f"CASE WHEN {odd} THEN CAST('nan' AS DOUBLE) ELSE {made} END"
+        pairs = call.part("list", f"struct_pack(a := {given[0]}, b := {given[-1]})", condition=known)
+        return f"bq_{function}_{kinds.pop().lower()}({pairs})"
 
     return form
 
@@ -254,6 +299,7 @@ def _unsupported(call: Aggregation) -> Unsupported:
     )
 
 
+_BY_ANOTHER = {"max_by": "max", "min_by": "min"}
 FORMS: dict[str, Callable[[Aggregation], str]] = {
     "$count_star": lambda call: call.part("count", "*", plain=True),
     "count": lambda call: call.part("count", call.first),
@@ -262,6 +308,8 @@ FORMS: dict[str, Callable[[Aggregation], str]] = {
     "avg": _average,
     "min": _extreme("min"),
     "max": _extreme("max"),
+    "max_by": lambda call: call.part("any_value", call.first, plain=True),
+    "min_by": lambda call: call.part("any_value", call.first, plain=True),
     "any_value": lambda call: call.part("any_value", call.first, plain=True),
     "array_agg": _listed,
     "array_concat_agg": lambda call: f"flatten({call.part('list', call.first, condition=f'{call.first} IS NOT NULL')})",
@@ -271,11 +319,11 @@ FORMS: dict[str, Callable[[Aggregation], str]] = {
     "bit_and": lambda call: call.part("bit_and", call.first, plain=True),
     "bit_or": lambda call: call.part("bit_or", call.first, plain=True),
     "bit_xor": lambda call: call.part("bit_xor", call.first),
-    "stddev_samp": _of_floats("stddev_samp"),
-    "stddev_pop": _of_floats("stddev_pop"),
-    "var_samp": _of_floats("var_samp"),
-    "var_pop": _of_floats("var_pop"),
-    "corr": _of_floats("corr"),
-    "covar_pop": _of_floats("covar_pop"),
-    "covar_samp": _of_floats("covar_samp"),
+    "stddev_samp": _statistic("stddev_samp"),
+    "stddev_pop": _statistic("stddev_pop"),
+    "var_samp": _statistic("var_samp"),
+    "var_pop": _statistic("var_pop"),
+    "corr": _statistic("corr"),
+    "covar_pop": _statistic("covar_pop"),
+    "covar_samp": _statistic("covar_samp"),
 }

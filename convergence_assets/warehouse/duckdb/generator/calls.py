@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Any
 
 from convergence_assets.warehouse.duckdb.generator.nodes import Unsupported
@@ -81,13 +82,16 @@ class Entries:
                           "use one of the functions that the pipelines guide lists")  # fmt: skip
 
 
-LAZY = frozenset({"if", "ifnull", "coalesce", "$case_no_value", "$case_with_value", "$and", "$or", "error"})
+LAZY = frozenset(
+    {"if", "ifnull", "coalesce", "$case_no_value", "$case_with_value", "$and", "$or", "error", "iferror", "iserror"}
+)
 """What evaluates an argument only where it is needed: an error in another one is none."""
 # A column, a field, a parameter or a literal: as cheap to repeat as to bind.
 _PLAIN = re.compile(
     r"[\w$.\"()]{,100}|((DATE|TIME|TIMESTAMP|TIMESTAMPTZ) )?'([^']|'')*'|CAST\(('[^']*'|NULL|[0-9]+) AS [\w(),]+\)"
 )
 _BOUND = re.compile(r"\blet(\d+)\b")
+_marks = count()
 
 
 def once(texts: Sequence[str], body: Callable[[Sequence[str]], str]) -> str:
@@ -96,10 +100,11 @@ def once(texts: Sequence[str], body: Callable[[Sequence[str]], str]) -> str:
     A macro's parameter is text to DuckDB, so that nested macros would grow with a power of their depth. A lambda over a
     list of one binds it: 7 ns a row (DuckDB 1.5).
     """
-    marks = [t if _PLAIN.fullmatch(t) else f"\x01{at}\x02" for at, t in enumerate(texts)]
+    # `body` may hold the marks of another call around this one.
+    marks = [t if _PLAIN.fullmatch(t) else f"\x01{next(_marks)}\x02" for t in texts]
     written = body(marks)
     bound = [at for at, mark in enumerate(marks) if mark != texts[at] and _stands_often(written, mark)]
-    name = f"let{max([0, *(int(n) for text in texts for n in _BOUND.findall(text))]) + 1}"
+    name = f"let{max([0, *(int(n) for text in (*texts, written) for n in _BOUND.findall(text))]) + 1}"
     for at, mark in enumerate(marks):
         if mark != texts[at]:
             whole = name if len(bound) == 1 else f"({name}).a{at}"

@@ -1,9 +1,9 @@
 """Comparisons and conditions."""
 
 from convergence_assets.warehouse.duckdb.generator import comparing
-from convergence_assets.warehouse.duckdb.generator.calls import Call, Entries
+from convergence_assets.warehouse.duckdb.generator.calls import Argument, Call, Entries
 from convergence_assets.warehouse.duckdb.generator.nodes import Unsupported
-from convergence_assets.warehouse.duckdb.generator.types import duckdb_type
+from convergence_assets.warehouse.duckdb.generator.types import duckdb_type, element_of
 from convergence_assets.warehouse.googlesql.types import spelled
 
 MACROS = (
@@ -11,6 +11,8 @@ MACROS = (
     "bq_ordered_float64(a, b, c) AS CASE WHEN a IS NULL OR b IS NULL THEN NULL WHEN isnan(a) OR isnan(b) THEN false ELSE c END",
     "bq_in_array(a, b) AS CASE WHEN b IS NULL OR len(b) = 0 THEN false WHEN a IS NULL THEN NULL"
     " WHEN list_contains(b, a) THEN true WHEN list_count(b) < len(b) THEN NULL ELSE false END",
+    "bq_any_true(a) AS CASE WHEN a IS NULL OR len(a) = 0 THEN false WHEN list_contains(a, true) THEN true"
+    " WHEN list_count(a) < len(a) THEN NULL ELSE false END",
     "bq_interval_length(a) AS (date_part('year', a) * 12 + date_part('month', a)) * CAST(2592000000000 AS HUGEINT)"
     " + date_part('day', a) * CAST(86400000000 AS HUGEINT) + epoch_us(a - to_days(CAST(date_part('day', a) AS INTEGER))"
     " - to_months(CAST(date_part('year', a) * 12 + date_part('month', a) AS INTEGER)))",
@@ -90,8 +92,15 @@ def _in(call: Call) -> str:
 def _in_array(call: Call) -> str:
     value, array = call.arguments
     if value.kind not in comparing.PLAIN:
-        raise Unsupported("IN UNNEST of this type has no form on the embedded engine", "write EXISTS over UNNEST")
+        equal = comparing.equal(value.sql, "e", _same_element(value, array))
+        return f"bq_any_true(list_transform({array.sql}, lambda e: {equal}))"
     return f"bq_in_array({value.sql}, {array.sql})"
+
+
+def _same_element(value: Argument, array: Argument) -> object:
+    if spelled(value.type) != spelled(element_of(array.type)):
+        raise Unsupported("IN UNNEST of another type has no form on the embedded engine", "CAST the value")
+    return value.type
 
 
 def _extreme(name: str):  # type: ignore[no-untyped-def]
@@ -113,6 +122,9 @@ def _extreme(name: str):  # type: ignore[no-untyped-def]
 def _conditions(entries: Entries) -> None:
     entries.add("if", "BOOL ANY ANY", "CASE WHEN {0} THEN {1} ELSE {2} END")
     entries.add("ifnull", "ANY ANY", "coalesce({0}, {1})")
+    # A list of the value is NULL only where there is an error.
+    entries.add("iferror", "ANY ANY", "coalesce(TRY([{0}]), [{1}])[1]")
+    entries.add("iserror", "ANY", "(TRY([{0}]) IS NULL)")
     entries.add("coalesce", "ANY ...", lambda c: f"coalesce({', '.join(a.sql for a in c.arguments)})")
     entries.add("$case_no_value", "ANY ...", _case)
     entries.add("$case_with_value", "ANY ...", _case_of)

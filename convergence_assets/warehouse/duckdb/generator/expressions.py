@@ -1,11 +1,11 @@
 """Expressions of the resolved tree as DuckDB's."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from convergence_assets.warehouse.duckdb.generator import casting, functions, json_values
-from convergence_assets.warehouse.duckdb.generator.calls import Argument, Call
+from convergence_assets.warehouse.duckdb.generator.calls import Argument, Call, once
 from convergence_assets.warehouse.duckdb.generator.literals import literal_of, value_of
 from convergence_assets.warehouse.duckdb.generator.names import column_name
 from convergence_assets.warehouse.duckdb.generator.nodes import Fields, Unsupported, chosen, reading
@@ -14,11 +14,18 @@ from convergence_assets.warehouse.duckdb.quoting import quoted
 from convergence_assets.warehouse.googlesql.types import kind_of
 
 
-class Expressions:
-    """Writes expressions; `subqueries` writes what stands in a subquery, given its node's fields."""
+TEMPORARY = "temporary:"
+"""What the name of a function begins with that the statement makes itself."""
 
-    def __init__(self, subqueries: Callable[[Fields, Any], str]) -> None:
+
+class Expressions:
+    """Writes expressions; `subqueries` writes what stands in a subquery, given its node's fields, `temporary` are
+    functions that the statement makes itself, by name."""
+
+    def __init__(self, subqueries: Callable[[Fields, Any], str], temporary: Mapping[str, Any]) -> None:
         self._subqueries = subqueries
+        self._temporary = temporary
+        self._arguments: dict[str, str] = {}
         self._bound: dict[int, str] = {}
 
     @contextmanager
@@ -47,6 +54,9 @@ class Expressions:
                         return Argument("", kind, True, enum_value(kind, value.value))
                     held = None if kind_of(kind) in ("ARRAY", "STRUCT") else value_of(kind, value.value)
                     return Argument(literal_of(kind, value.value), kind, True, held)
+                case "argument_ref":
+                    fields.take("argument_kind")
+                    return Argument(self._arguments[fields.need("name")], kind)
                 case "parameter":
                     return Argument(f"${fields.need('name')}", kind)
                 case "column_ref":
@@ -97,12 +107,30 @@ class Expressions:
         name = function_name(fields)
         safe = fields.take("error_mode", 0) == 1
         fields.take("signature")
+        if name.startswith(TEMPORARY):
+            made = self._of_temporary(name.removeprefix(TEMPORARY), fields.take("argument_list", ()))
+            return f"TRY({made})" if safe else made
         arguments = tuple(self.argument(a) for a in fields.take("argument_list", ()))
         generic = fields.take("generic_argument_list", ())
         if generic:
             arguments = tuple(self._generic(g) for g in generic)
         made = functions.SCALAR.form(Call(name, arguments, kind))
         return f"TRY({made})" if safe else made
+
+    def _of_temporary(self, name: str, given: Any) -> str:
+        """The body of a temporary function over its arguments."""
+        function = self._temporary[name]
+        texts = [self.sql(argument) for argument in given]
+        before = self._arguments
+
+        def body(arguments: Sequence[str]) -> str:
+            self._arguments = dict(zip(function.argument_name_list, arguments, strict=True))
+            try:
+                return self.sql(function.function_expression)
+            finally:
+                self._arguments = before
+
+        return once(texts, body)
 
     def _generic(self, argument: Any) -> Argument:
         """An argument of a function that may take a lambda."""
@@ -134,7 +162,12 @@ def type_of(node: Any) -> Any:
 def enum_value(kind: Any, value: Any) -> str:
     """The name of an enum's value, such as a date part: DAY, ISOWEEK, WEEK_MONDAY."""
     from google.protobuf import descriptor_pool
-    from zetasql.wasi._pb2.zetasql.public.functions import datetime_pb2, normalize_mode_pb2, rounding_mode_pb2  # noqa: F401
+    from zetasql.wasi._pb2.zetasql.public.functions import (  # noqa: F401
+        array_zip_mode_pb2,
+        datetime_pb2,
+        normalize_mode_pb2,
+        rounding_mode_pb2,
+    )
 
     found = descriptor_pool.Default().FindEnumTypeByName(kind.enum_type.enum_name)
     return str(found.values_by_number[value.enum_value].name)

@@ -10,6 +10,7 @@ from convergence_assets.warehouse.duckdb.generator import (
     json_values,
     lists,
     numbers,
+    statistics,
     texts,
 )
 
@@ -23,6 +24,6 @@ MACROS = tuple(
 
 def install_functions(connection: "duckdb.DuckDBPyConnection") -> None:
     """Make the macros and functions, for this connection alone."""
-    for module in (texts, json_values, dates):
+    for module in (numbers, texts, json_values, dates, statistics):
         module.install_functions(connection)
     connection.execute("; ".join(f"CREATE OR REPLACE TEMP MACRO {macro}" for macro in MACROS))

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from convergence_assets.warehouse.duckdb.generator import aggregates, comparing, lists, windows
+from convergence_assets.warehouse.duckdb.generator import aggregates, comparing, lists, refusing, windows
 from convergence_assets.warehouse.duckdb.generator.expressions import Expressions
 from convergence_assets.warehouse.duckdb.generator.names import column_name
 from convergence_assets.warehouse.duckdb.generator.nodes import Fields, Unsupported, chosen, reading
@@ -53,11 +53,11 @@ class Relation:
 class Scans:
     """Writes scans; `tables` are the relations that stand for the statement's tables, by name in lower case."""
 
-    def __init__(self, tables: Mapping[str, str]) -> None:
+    def __init__(self, tables: Mapping[str, str], temporary: Mapping[str, Any] | None = None) -> None:
         self._tables = tables
         self._withs: dict[str, tuple[Any, ...]] = {}
         self._recursive: list[tuple[str, tuple[Any, ...]]] = []
-        self.expressions = Expressions(self._subquery)
+        self.expressions = Expressions(self._subquery, temporary or {})
 
     def relation(self, scan: Any) -> Relation:
         """The relation of an `AnyResolvedScan`."""
@@ -100,6 +100,8 @@ class Scans:
                 case "recursive_ref_scan":
                     name, given = self._recursive[-1]
                     return _renamed(quoted(name), given, columns)
+                case "assert_scan":
+                    return self._assertion(fields, columns)
         raise Unsupported(
             f"{_shown(name)} has no form on the embedded engine", "write it with plain joins and functions"
         )
@@ -141,22 +143,14 @@ class Scans:
         )
 
     def _array(self, fields: Fields, columns: Sequence[Any]) -> Relation:
-        arrays = fields.take("array_expr_list", ())
-        elements = fields.take("element_column_list", ())
-        if len(arrays) != 1 or len(elements) != 1:
-            raise Unsupported(
-                "UNNEST of several arrays has no form on the embedded engine", "unnest one and index the others"
-            )
-        array, element = self.expressions.sql(arrays[0]), column_name(elements[0])
-        offset = fields.take("array_offset_column")
+        arrays = [self.expressions.sql(array) for array in fields.take("array_expr_list", ())]
+        elements = [column_name(column) for column in fields.take("element_column_list", ())]
+        offset, number = fields.take("array_offset_column"), None
         if offset is not None:
             with reading("WITH OFFSET", offset) as held:
                 number = column_name(held.need("column"))
-            unnested = (
-                f"(SELECT unnest({array}) AS {element}, unnest(range(CAST(0 AS BIGINT), len({array}))) AS {number})"
-            )
-        else:
-            unnested = f"(SELECT unnest({array}) AS {element})"
+        mode = fields.take("array_zip_mode")
+        unnested = _unnested(arrays, elements, number, "PAD" if mode is None else self.expressions.argument(mode).value)
         condition = fields.take("join_expr")
         outer = fields.take("is_outer", False)
         source = fields.take("input_scan")
@@ -184,6 +178,13 @@ class Scans:
             parts.append(f"({_renamed(of.item, given, columns).sql})")
         return Relation(f" {operation} ".join(parts), tuple(columns))
 
+    def _assertion(self, fields: Fields, columns: tuple[Any, ...]) -> Relation:
+        of = self.relation(fields.need("input_scan"))
+        condition, message = (self.expressions.sql(fields.need(name)) for name in ("condition", "message"))
+        failed = refusing.refused("Assert failed", f"coalesce({message}, '')", "BOOLEAN")
+        return replace(of, sql=f"SELECT * FROM {of.item} WHERE CASE WHEN {condition} THEN true ELSE {failed} END",
+                       columns=columns)  # fmt: skip
+
     def _limit(self, fields: Fields, columns: tuple[Any, ...]) -> Relation:
         of = self.relation(fields.need("input_scan"))
         limit, offset = fields.take("limit"), fields.take("offset")
@@ -202,9 +203,15 @@ class Scans:
         for entry in fields.take("with_entry_list", ()):
             with reading("WITH", entry) as one:
                 name, subquery = one.need("with_query_name"), one.need("with_subquery")
+                is_recursive = chosen(subquery)[0] == "recursive_scan"
+                if is_recursive:
+                    self._recursive.append((name, tuple(_columns_of(chosen(subquery)[1]))))
                 of = self.relation(subquery)
+                if is_recursive:
+                    self._recursive.pop()
             self._withs[name] = of.columns
-            entries.append(f"{quoted(name)} AS ({_renamed(of.item, of.columns, of.columns).sql})")
+            text = of.sql if is_recursive else _renamed(of.item, of.columns, of.columns).sql
+            entries.append(f"{quoted(name)} AS ({text})")
         query = self.relation(fields.need("query"))
         word = "WITH RECURSIVE" if recursive else "WITH"
         return replace(query, sql=f"{word} {', '.join(entries)} {query.sql}")
@@ -214,7 +221,18 @@ class Scans:
         return _renamed(quoted(name), self._withs[name], columns)
 
     def _recursion(self, fields: Fields, columns: Sequence[Any]) -> Relation:
-        raise Unsupported("WITH RECURSIVE has no form on the embedded engine", "write the levels out")
+        operation = _SET_OPERATIONS[fields.take("op_type", 0)]
+        if operation != "UNION ALL":
+            for column in columns:
+                comparing.groupable(column.type)
+        parts = []
+        for term in ("non_recursive_term", "recursive_term"):
+            with reading("WITH RECURSIVE", fields.need(term)) as part:
+                of = self.relation(part.need("scan"))
+                if of.order:
+                    raise Unsupported("a recursive term in order has no form on the embedded engine", "order the query")
+                parts.append(_renamed(of.item, part.take("output_column_list", ()), columns).sql)
+        return Relation(f" {operation} ".join(parts), tuple(columns))
 
     def _subquery(self, fields: Fields, kind: Any) -> str:
         form = enum_of(fields.take("subquery_type", 0))
@@ -234,7 +252,9 @@ class Scans:
             case "IN":
                 value = self.expressions.sql(fields.need("in_expr"))
                 if kind_of(column.type) not in comparing.PLAIN:
-                    raise Unsupported("IN of values of this type has no form on the embedded engine", "use a join")
+                    equal = comparing.equal(value, name, column.type)
+                    return (f"(SELECT CASE WHEN bool_or({equal}) THEN true WHEN bool_or({equal} IS NULL) THEN NULL"
+                            f" ELSE false END FROM {of.item})")  # fmt: skip
                 return f"({value} IN (SELECT {name} FROM {of.item}))"
         raise Unsupported("this kind of subquery has no form on the embedded engine", "write EXISTS")
 
@@ -254,6 +274,24 @@ def sort_key(item: Any) -> SortKey:
         descending = bool(fields.take("is_descending", False))
         order = fields.take("null_order", 0)
     return SortKey(column, descending, order == 1 if order else not descending)
+
+
+def _unnested(arrays: Sequence[str], elements: Sequence[str], number: str | None, mode: str) -> str:
+    """A FROM item of arrays' elements side by side, and their places where `number` names that column."""
+    if len(arrays) == 1:
+        array = arrays[0]
+        places = f", unnest(range(CAST(0 AS BIGINT), len({array}))) AS {number}" if number else ""
+        return f"(SELECT unnest({array}) AS {elements[0]}{places})"
+    # Side by side in one SELECT, the shorter ones go on with NULL.
+    lengths = ", ".join(f"coalesce(len({array}), 0)" for array in arrays)
+    count = f"{'least' if mode == 'TRUNCATE' else 'greatest'}({lengths})"
+    if mode == "STRICT":
+        unequal = refusing.refused("Unnested arrays under STRICT mode must have equal lengths", count, "BIGINT")
+        count = f"CASE WHEN {count} <> least({lengths}) THEN {unequal} ELSE {count} END"
+    cut = "" if mode == "PAD" else f"[1:{count}]"
+    made = [f"unnest(({array}){cut}) AS {element}" for array, element in zip(arrays, elements, strict=True)]
+    made += [f"unnest(range(CAST(0 AS BIGINT), {count})) AS {number}"] if number else []
+    return f"(SELECT {', '.join(made)})"
 
 
 def _columns_of(node: Any) -> Sequence[Any]:

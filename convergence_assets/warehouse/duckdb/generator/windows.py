@@ -17,6 +17,12 @@ _NUMBERING = {
     "dense_rank": "CAST(dense_rank() {over} AS BIGINT)", "percent_rank": "percent_rank() {over}",
     "cume_dist": "cume_dist() {over}",
 }  # fmt: skip
+NAMES = frozenset({
+    *_NUMBERING, "ntile", "lag", "lead", "first_value", "last_value", "nth_value", "percentile_cont", "percentile_disc",
+})  # fmt: skip
+"""The functions that need OVER."""
+_FARTHEST = 2**62
+"""The most rows that a frame reaches: DuckDB adds them to a row's number."""
 _BOUNDS = {0: "UNBOUNDED PRECEDING", 1: "PRECEDING", 2: "CURRENT ROW", 3: "FOLLOWING", 4: "UNBOUNDED FOLLOWING"}
 
 
@@ -58,7 +64,12 @@ def _call(scans: "Scans", node: Any, clauses: str, keys: Sequence[Any]) -> str:
     with reading("an analytic function", node) as fields:
         name = function_name(fields)
         frame = fields.take("window_frame")
-        over = f"OVER ({clauses}{_frame(scans, frame, keys) if frame is not None else ''})"
+        if frame is not None:
+            framed = _frame(scans, frame, keys)
+            if framed.startswith("RANGE") and "AS HUGEINT" in framed:
+                clauses = clauses.partition("ORDER BY ")[0] + _wide_order(keys[0])
+            clauses += framed
+        over = f"OVER ({clauses})"
         if name in aggregates.FORMS:
             for one in ("signature", "argument_list", "distinct", "null_handling_modifier"):
                 fields.take(one)
@@ -90,12 +101,31 @@ def _offset(arguments: Sequence[Argument]) -> None:
 
 def _percentile(name: str, arguments: Sequence[Argument], over: str) -> str:
     value, fraction = arguments
-    if not fraction.is_literal:
-        raise Unsupported(f"{name.upper()} by a column has no form on the embedded engine", "write the fraction")
+    if not fraction.is_literal or fraction.value is None or not 0 <= fraction.value <= 1:
+        raise Unsupported(f"{name.upper()} takes a fraction from 0 to 1, written out", "write the fraction")
+    place = float(fraction.value)
+    if name == "percentile_disc":
+        if value.kind == "FLOAT64":  # NaN comes first
+            ranked = f"struct_pack(a := NOT isnan({value.sql}), b := {value.sql})"
+            return f"(quantile_disc(CASE WHEN {value.sql} IS NOT NULL THEN {ranked} END, {place!r}) {over}).b"
+        if value.kind not in comparing.PLAIN:
+            raise Unsupported(f"{name.upper()} of {value.kind} has no form on the embedded engine", "use another type")
+        return f"quantile_disc({value.sql}, {place!r}) {over}"
     if value.kind != "FLOAT64":
         raise Unsupported(f"{name.upper()} of {value.kind} has no form on the embedded engine", "CAST it AS FLOAT64")
-    function = {"percentile_cont": "quantile_cont", "percentile_disc": "quantile_disc"}[name]
-    return f"{function}({value.sql}, {float(fraction.value)!r}) {over}"
+    nans, count = f"count(CASE WHEN isnan({value.sql}) THEN 1 END) {over}", f"count({value.sql}) {over}"
+    first = f"CASE WHEN isnan({value.sql}) THEN CAST('-inf' AS DOUBLE) ELSE {value.sql} END"
+    return (
+        f"CASE WHEN {count} = 0 THEN NULL WHEN floor(CAST({place!r} AS DOUBLE) * ({count} - 1)) < {nans} THEN CAST('nan' AS DOUBLE)"
+        f" ELSE quantile_cont({first}, {place!r}) {over} END"
+    )
+
+
+def _wide_order(key: Any) -> str:
+    """The ORDER BY of an INT64 whose sums with a frame's bounds are beyond 64 bits."""
+    direction = "DESC" if key.descending else "ASC"
+    nulls = "NULLS FIRST" if key.nulls_first else "NULLS LAST"
+    return f"ORDER BY CAST({column_name(key.column)} AS HUGEINT) {direction} {nulls} "
 
 
 def _frame(scans: "Scans", node: Any, keys: Sequence[Any]) -> str:
@@ -106,10 +136,17 @@ def _frame(scans: "Scans", node: Any, keys: Sequence[Any]) -> str:
     if unit == "RANGE" and has_distance and kind_of(keys[0].column.type) not in ("INT64", "NUMERIC"):
         raise Unsupported("a RANGE frame over values of this type has no form on the embedded engine",
                           "order by an INT64, or use ROWS")  # fmt: skip
-    if _is_reversed(start, end):
+    if unit == "RANGE" and _is_reversed(start, end):
         raise Unsupported("a window frame that ends before it starts has no form on the embedded engine",
                           "swap its bounds")  # fmt: skip
-    said = " AND ".join(f"{bound[1].sql} {bound[0]}" if bound[1] is not None else bound[0] for bound in (start, end))
+    wide = unit == "RANGE" and has_distance and kind_of(keys[0].column.type) == "INT64"
+
+    def distance(argument: Argument) -> str:
+        if unit == "ROWS" and argument.is_literal and argument.value is not None:
+            return str(min(argument.value, _FARTHEST))
+        return f"CAST({argument.sql} AS HUGEINT)" if wide else argument.sql
+
+    said = " AND ".join(f"{distance(b[1])} {b[0]}" if b[1] is not None else b[0] for b in (start, end))
     return f"{unit} BETWEEN {said}"
 
 
