@@ -5,6 +5,7 @@ import ctypes
 import os
 import re
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -38,6 +39,7 @@ class _Instance:
     def __init__(self) -> None:
         import wasmtime
 
+        _allow_deep_answers()
         engine = module.engine()
         compiled = module.loaded(engine)
         self.store = wasmtime.Store(engine)
@@ -104,6 +106,7 @@ atexit.register(_instances.clear)  # at the interpreter's end wasmtime has nothi
 def call(method: str, request: "Message", answer: "type[M]") -> "M":
     """Raises `Refused` with GoogleSQL's words, `Failed` where it broke down, `AnalyzerMissing` where there is none."""
     import wasmtime
+    from google.protobuf.message import DecodeError
 
     with _lock:
         if not _instances:
@@ -112,9 +115,27 @@ def call(method: str, request: "Message", answer: "type[M]") -> "M":
             found = _instances[0].call(method, request.SerializeToString())
         except (wasmtime.Trap, wasmtime.WasmtimeError, MemoryError) as error:
             _instances.clear()
-            raise Failed(str(error).splitlines()[0] if str(error) else type(error).__name__) from None
-    made: M = answer.FromString(found)
+            raise Failed(_reason(error)) from None
+    try:
+        made: M = answer.FromString(found)
+    except DecodeError:
+        raise Failed("its answer cannot be read: the statement nests too deeply") from None
     return made
+
+
+def _reason(error: Exception) -> str:
+    """The line of a trap that says why: `wasm trap: call stack exhausted` below the stack's addresses."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    found = next((line for line in lines if "wasm trap:" in line), lines[0] if lines else type(error).__name__)
+    return found.partition("wasm trap: ")[2] or found
+
+
+def _allow_deep_answers() -> None:
+    # Protocol buffers read messages 100 deep unless told otherwise; twenty nested subqueries are deeper.
+    with suppress(ImportError, AttributeError):
+        from google._upb import _message
+
+        _message.SetAllowOversizeProtos(True)
 
 
 def _refused(said: str) -> Refused:

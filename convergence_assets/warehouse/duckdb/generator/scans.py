@@ -16,6 +16,7 @@ _SET_OPERATIONS = {
 }  # fmt: skip
 _JOINS = {0: "JOIN", 1: "LEFT JOIN", 2: "RIGHT JOIN", 3: "FULL JOIN"}
 
+_SUBQUERIES_DEEP = 12  # DuckDB's time to plan them doubles with each
 
 @dataclass(frozen=True)
 class SortKey:
@@ -56,6 +57,7 @@ class Scans:
     def __init__(self, tables: Mapping[str, str], temporary: Mapping[str, Any] | None = None) -> None:
         self._tables = tables
         self._withs: dict[str, tuple[Any, ...]] = {}
+        self._depth = 0
         self._recursive: list[tuple[str, tuple[Any, ...]]] = []
         self.expressions = Expressions(self._subquery, temporary or {})
 
@@ -235,6 +237,15 @@ class Scans:
         return Relation(f" {operation} ".join(parts), tuple(columns))
 
     def _subquery(self, fields: Fields, kind: Any) -> str:
+        if self._depth >= _SUBQUERIES_DEEP:
+            raise Unsupported("subqueries nest too deeply for the embedded engine", "split the statement by WITH")
+        self._depth += 1
+        try:
+            return self._subquery_within(fields)
+        finally:
+            self._depth -= 1
+
+    def _subquery_within(self, fields: Fields) -> str:
         form = enum_of(fields.take("subquery_type", 0))
         subquery = fields.need("subquery")
         if (as_lists := lists.folded(self.expressions, form, subquery)) is not None:

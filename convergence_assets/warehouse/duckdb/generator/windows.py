@@ -85,6 +85,8 @@ def _call(scans: "Scans", node: Any, clauses: str, keys: Sequence[Any]) -> str:
             return f"CAST(ntile({within}) {over} AS BIGINT)"
         case "lag" | "lead":
             _offset(arguments)
+            if len(arguments) > 2 and not arguments[2].is_literal:
+                raise Unsupported("LAG and LEAD take a constant as their third argument", "use COALESCE")
             return f"{name}({within}) {over}"
         case "first_value" | "last_value" | "nth_value":
             ignore = " IGNORE NULLS" if nulls == 1 else ""
