@@ -387,10 +387,12 @@ def _formatted(call: Call) -> str:
     if not plain or not elements or pattern.value.endswith("%"):
         return once([local], lambda given: slow(given[0]))
     spelled = text(re.sub("%([FT%])", lambda found: _STRFTIME.get(found[1], found[0]), pattern.value))
+    # Older offsets have seconds, which FORMAT_TIMESTAMP leaves out.
+    first = 1973 if len(call.arguments) > 2 else 1000
     return once(
         [local],
         lambda given: (
-            f"CASE WHEN date_part('year', {given[0]}) BETWEEN 1000 AND 9999 THEN strftime({given[0]}, {spelled})"
+            f"CASE WHEN date_part('year', {given[0]}) BETWEEN {first} AND 9999 THEN strftime({given[0]}, {spelled})"
             f" ELSE {slow(given[0])} END"
         ),
     )
