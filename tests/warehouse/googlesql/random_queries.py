@@ -367,8 +367,7 @@ class _Queries:
                 named = ", ".join(f"{cell} AS {name}" for cell, name in zip(cells, names, strict=True))
                 rows.append(f"SELECT {named}")
             return Relation(Part("table", (Part("list", tuple(rows), " UNION ALL "),)), columns, ("k",))
-        for at in range(number):
-            rows.append(f"({', '.join(self.cell(kind, at, typed=False) for kind in kinds)})")
+        rows = [f"({', '.join(self.cell(kind, at, typed=False) for kind in kinds)})" for at in range(number)]
         struct = ", ".join(f"{n} {t}" for n, t in zip(names, types, strict=True))
         of = Part("list", tuple(rows), ", ")
         return Relation(Part("table", (f"SELECT * FROM UNNEST(ARRAY<STRUCT<{struct}>>[", of, "])")), columns, ("k",))

@@ -200,7 +200,6 @@ def test_the_load_names_the_same_place() -> None:
         ";",
         "SELECT",
         "\0",
-        "SELECT 1;",
         "SELECT 1; SELECT 2",
         "SELECT '\udcff'",
         "DELETE FROM t WHERE TRUE",
@@ -209,9 +208,5 @@ def test_the_load_names_the_same_place() -> None:
     ],
 )
 def test_what_is_no_select_is_refused(sql: str) -> None:
-    try:
+    with pytest.raises(Refused, match=r"."):
         analyzed(sql, {})
-    except Refused as refused:
-        assert refused.message
-    else:
-        assert sql == "SELECT 1;"
