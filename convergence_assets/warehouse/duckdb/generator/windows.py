@@ -1,6 +1,7 @@
 """Analytic functions: OVER."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from convergence_assets.warehouse.duckdb.generator import aggregates, comparing
@@ -107,6 +108,9 @@ def _percentile(name: str, arguments: Sequence[Argument], over: str) -> str:
         raise Unsupported(f"{name.upper()} takes a fraction from 0 to 1, written out", "write the fraction")
     place = float(fraction.value)
     if name == "percentile_disc":
+        exact = Decimal(fraction.value) - Decimal(str(fraction.value))
+        if exact > 0:  # the double lies above its text, and so above a place that falls on a row
+            place += 1e-14
         if value.kind == "FLOAT64":  # NaN comes first
             ranked = f"struct_pack(a := NOT isnan({value.sql}), b := {value.sql})"
             return f"(quantile_disc(CASE WHEN {value.sql} IS NOT NULL THEN {ranked} END, {place!r}) {over}).b"
