@@ -13,7 +13,7 @@ SHARED := CONVERGENCE_HOME=$(SHARED_HOME) DAGSTER_HOME=$(SHARED_HOME)/dagster CO
 export DAGSTER_HOME ?= $(CURDIR)/.convergence/dagster
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-shared ui test test-fast test-live test-bigquery test-deployment peer soak bench lint types imports docs check clean
+.PHONY: help install demo demo-shared ui test test-fast test-live test-bigquery test-deployment peer soak bench lint types imports docs sql-functions check clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -95,6 +95,9 @@ imports: $(STAMP) ## the rooms and their arrows (import-linter)
 
 docs: $(STAMP) ## every path, command and make target that the documents name exists
 	$(PYTEST) -q tests/test_documents.py
+
+sql-functions: $(STAMP) ## write the table of SQL functions into docs/SQL.md
+	$(BIN)/python -m convergence_assets.warehouse.duckdb.generator.listing docs/SQL.md
 
 check: lint types imports docs test test-deployment ## everything CI runs
 

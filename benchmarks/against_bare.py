@@ -42,7 +42,8 @@ from convergence_assets.assets.window import Window
 from convergence_assets.dagster_compat import worker_command
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_tenants
-from convergence_assets.warehouse.duckdb import bignumeric, functions, numeric
+from convergence_assets.warehouse.duckdb import functions, numeric
+from convergence_assets.warehouse.duckdb.generator import macros
 from convergence_assets.warehouse.duckdb.preparing import prepared
 from convergence_assets.warehouse.duckdb.quoting import literal
 
@@ -133,21 +134,24 @@ def sql_files(settings: Settings, day: date) -> Iterator[tuple[str, str]]:
         repeated = [c.name for c in step.spec.columns if c.mode == "REPEATED"]
         filled = ", ".join(f"coalesce({name}, []) AS {name}" for name in repeated)  # BigQuery has no NULL array
         yield f"{step.table}.sql", f"SELECT * REPLACE ({filled}) FROM ({sql})" if filled else sql
-    macros = (*python_functions(), *numeric.MACROS, *functions.MACROS)
-    yield "functions.sql", "; ".join(f"CREATE TEMP MACRO {macro}" for macro in macros)
+    every = (*python_functions(), *numeric.MACROS, *functions.MACROS, *macros.MACROS)
+    yield "functions.sql", "; ".join(f"CREATE TEMP MACRO {macro}" for macro in every)
 
 
 def python_functions() -> list[str]:
-    """BIGNUMERIC's, which the macros name and no step here calls, as macros that fail."""
+    """Those of Python, which the macros name and no step here calls, as macros that fail."""
     import duckdb
 
+    sql = (
+        "SELECT DISTINCT function_name, len(parameters) FROM duckdb_functions() WHERE function_type = 'scalar'"
+        " AND (function_name LIKE 'bignumeric_%' OR function_name LIKE 'python_%')"
+    )
     with duckdb.connect() as connection:
-        bignumeric.install_functions(connection)
-        found = connection.execute(
-            "SELECT function_name, len(parameters) FROM duckdb_functions() WHERE function_name LIKE 'bignumeric_%'"
-        ).fetchall()
+        numeric.install_functions(connection)
+        found = connection.execute(sql).fetchall()
     return [
-        f"{name}({', '.join(f'p{n}' for n in range(count))}) AS error('no BIGNUMERIC here')" for name, count in found
+        f"{name}({', '.join(f'p{n}' for n in range(count))}) AS error('no function of Python here')"
+        for name, count in found
     ]
 
 

@@ -122,10 +122,10 @@ def script(settings: Settings, last: date) -> None:
     for step in pipeline.steps:
         for source in step.sources.values():
             ref = TableRef.parse(source.tables[0])
-            if ref.table not in types:
+            if str(ref) not in types:
                 file = layout.dataset_file(Dataset.of(ref))
                 engine.run(f"ATTACH '{file}' AS {quoted(str(Dataset.of(ref)))} (READ_ONLY)")
-                types[ref.table] = {c.name: c for c in source_schema(source.spec).columns}
+                types[str(ref)] = {c.name: c for c in source_schema(source.spec).columns}
 
     failed: list[str] = []
     for step in pipeline.steps:
@@ -133,7 +133,7 @@ def script(settings: Settings, last: date) -> None:
         values = dict(window_parameters(tenant, step, window.days, window.start, window.end))
         name = f"{quoted(str(own))}.{quoted(step.table)}"
         create(engine, name, schema)
-        types[step.table] = {c.name: c for c in schema.columns}
+        types[str(target_table(tenant, step.table))] = {c.name: c for c in schema.columns}
         assert step.sql is not None
         text, used = prepared(Query(step.sql.resolve(names), values), types)
         columns = ", ".join(quoted(c.name) for c in schema.columns)

@@ -14,11 +14,11 @@ from benchmarks.figures import figure
 from benchmarks.measuring import peak_bytes
 from convergence_assets.warehouse.duckdb import tables
 from convergence_assets.warehouse.duckdb.attaching import attach_to_write
+from convergence_assets.warehouse.duckdb.column_types import duckdb_type
 from convergence_assets.warehouse.duckdb.engine import Engine
 from convergence_assets.warehouse.duckdb.quoting import literal
 from convergence_assets.warehouse.duckdb.reading.load import load_file
 from convergence_assets.warehouse.duckdb.reading.notes import Notes
-from convergence_assets.warehouse.duckdb.transpile import duckdb_type
 from convergence_assets.warehouse.interface import FileFormat, FileRules, SourceFile
 from convergence_assets.warehouse.schema import Column, ColumnType, TableSchema
 

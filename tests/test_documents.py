@@ -23,7 +23,7 @@ from convergence_assets.ledger.tables import TABLES
 from convergence_assets.operations import sources
 from convergence_assets.operations.stuck import StuckKind
 from convergence_assets.pipelines.checking import check
-from convergence_assets.pipelines.models import PipelineSpec, SuiteSpec
+from convergence_assets.pipelines.models import PipelineSpec, StepTest, SuiteSpec
 from convergence_assets.pipelines.yaml_source import read_yaml
 from convergence_assets.tenancy.loading import checked_defaults
 from convergence_assets.tenancy.models import Alerts, Defaults, TenantSpec
@@ -194,6 +194,9 @@ def test_the_files_shown_in_the_documents_are_accepted() -> None:
             if data.keys() == {"alerts"}:
                 Alerts.model_validate(data["alerts"])
                 continue
+            if data.keys() == {"tests"}:
+                assert [StepTest.model_validate(test) for test in data["tests"]]
+                continue
             if data.keys() <= Defaults.model_fields.keys():
                 _, wrong = checked_defaults(document.name, (ROOT / "tenants/_defaults.yaml").read_bytes(), data)
                 assert not wrong, [p.render() for p in wrong]
@@ -272,3 +275,10 @@ def test_every_address_of_the_alerts_page_is_one_that_a_channel_takes() -> None:
         channel = channel_for(address)
         if type(channel).__name__ == "AppriseUrl":
             assert apprise.Apprise.instantiate(address, suppress_exceptions=True) is not None, address
+
+
+def test_the_guide_lists_the_functions_that_run() -> None:
+    from convergence_assets.warehouse.duckdb.generator.listing import written
+
+    text = (ROOT / "docs" / "SQL.md").read_text()
+    assert written(text) == text, "run `make sql-functions`"

@@ -3,7 +3,14 @@ parameters.
 """
 
 from convergence_assets.assets.own_tables import refuse_others
-from convergence_assets.assets.translation import source_schema, table_names, table_schema, window_parameters, written
+from convergence_assets.assets.translation import (
+    source_schema,
+    table_names,
+    table_schema,
+    target_table,
+    window_parameters,
+    written,
+)
 from convergence_assets.assets.window import Window
 from convergence_assets.tenancy.model import Step, Tenant, TenantPipeline
 from convergence_assets.warehouse.interface import GIGABYTE, Job
@@ -48,8 +55,8 @@ def queries_of(tenant: Tenant, step: Step, window: Window) -> list[Query]:
 
 
 def declared_columns(tenant: Tenant, step: Step) -> dict[str, dict[str, Column]]:
-    """The declared columns, by name, of every table that a step's SQL may read, by the tables' bare names."""
+    """The declared columns, by name, of every table that a step's SQL may read, by the tables' full names."""
     own = {s.table: table_schema(s.spec) for p in tenant.pipelines for s in p.steps}
-    schemas = {name: own[name] for name in (*step.upstream, step.table)}
-    schemas |= {TableRef.parse(t).table: source_schema(s.spec) for s in step.sources.values() for t in s.tables}
+    schemas = {str(target_table(tenant, name)): own[name] for name in (*step.upstream, step.table)}
+    schemas |= {str(TableRef.parse(t)): source_schema(s.spec) for s in step.sources.values() for t in s.tables}
     return {name: {c.name: c for c in schema.columns} for name, schema in schemas.items()}

@@ -39,13 +39,10 @@ def query(
         typer.Option("--rows", help="NAME=ARRAY: rows that the query reads as table NAME; may be given several times"),
     ] = None,
 ) -> None:
-    """Read any table, read-only.
+    """Read any table, read-only; with --rows "bills=[STRUCT('a' AS sku, NUMERIC '1.5' AS cost)]" also rows that are
+    written out, as table bills.
 
-    Examples:
-
-    convergence query "SELECT usage_date, SUM(net_cost) AS net FROM acme.gcp_cost_daily GROUP BY 1 ORDER BY 1"
-
-    convergence query --rows "bills=[STRUCT('a' AS sku, NUMERIC '1.5' AS cost)]" "SELECT SUM(cost) AS total FROM bills"
+    Example: convergence query "SELECT usage_date, SUM(net_cost) AS net FROM acme.gcp_cost_daily GROUP BY 1 ORDER BY 1"
     """
     sql = _over_rows(sql, rows_of or [])
     settings = Settings.from_env()

@@ -49,7 +49,8 @@ PRELOADED = (
     "convergence_assets.operations.dagster_logs", "convergence_assets.pipelines.catalog:library",
     "convergence_assets.quality.validate",
     "convergence_assets.quality.patterns",
-    "convergence_assets.warehouse.duckdb.adapter", "convergence_assets.warehouse.frames",
+    "convergence_assets.warehouse.duckdb.adapter", "convergence_assets.warehouse.duckdb.outcomes:code_version",
+    "convergence_assets.warehouse.frames",
 )  # fmt: skip
 """What a worker imports on its way to a published table (a test holds it against a run), and the shipped pipelines."""
 PRELOADED_FOR_BIGQUERY = (

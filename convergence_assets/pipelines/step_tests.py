@@ -9,7 +9,7 @@ from convergence_assets.pipelines.yaml_source import Path, Source, spelled
 
 
 def misnamed_in_tests(
-    step: TableStep, sql: CompiledSql, readable: Mapping[str, Sequence[ColumnSpec]], source: Source, path: Path
+    sql: CompiledSql, readable: Mapping[str, Sequence[ColumnSpec]], step: TableStep, source: Source, path: Path
 ) -> Iterator[Problem]:
     """Names in a step's tests that nothing has; `path` is the step's in its file."""
 

@@ -10,7 +10,7 @@ from convergence_assets.pipelines.problems import Problem, listing, nearest
 from convergence_assets.pipelines.sql_checks import misfitting_result, misnamed, unknown_columns
 from convergence_assets.pipelines.step_tests import misnamed_in_tests
 from convergence_assets.tenancy.binding import Binding, BoundSuite
-from convergence_assets.tenancy.portable import refusals, statement_problems
+from convergence_assets.tenancy.checked_sql import statement_problems
 
 Made = Mapping[str, tuple[ColumnSpec, ...]]
 
@@ -46,8 +46,7 @@ def reading_problems(
             found += unknown_columns(sql, read, pseudo)
             # What is known to be wrong is said once, and better than by what it leads to.
             found += [] if found else statement_problems(sql, read, declared.sources, bindable, place)
-        yield from found
-        yield from misnamed_in_tests(steps[table], sql, readable, binding.template.source, ("steps", index[table]))
+        yield from found or misnamed_in_tests(sql, readable, *place)
     for sql in late_data.values():
         yield from _misread_tables(sql, sources, None, all_made=True)
         returned = None if sql.returns is None else sorted(column.name.lower() for column in sql.returns)
@@ -65,7 +64,7 @@ def reading_problems(
             if sql.tables <= set(readable):
                 read = {name: readable[name] for name in sql.tables} | {BATCH: steps[table].columns}
                 found += unknown_columns(sql, read, pseudo)
-                found += [] if found else refusals(sql, read, declared.sources, bindable)
+                found += [] if found else statement_problems(sql, read, declared.sources, bindable)
             yield from found
 
 

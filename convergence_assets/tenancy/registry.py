@@ -13,6 +13,7 @@ from convergence_assets.tenancy.folder import Folder, read_folder
 from convergence_assets.tenancy.grants import Grant, merged
 from convergence_assets.tenancy.loading import Loading, Settled
 from convergence_assets.tenancy.model import TenantRegistry
+from convergence_assets.warehouse.duckdb import outcomes
 
 if TYPE_CHECKING:
     pass
@@ -92,4 +93,7 @@ def load_registry(
         tenants.rstrip("/"), folder, shared, store, today, settled or Settled(), keeps=keep, whole=only is None
     )
     loading.problems += [p for loaded in shared.values() for p in loaded.problems]
-    return loading.registry()
+    try:
+        return loading.registry()
+    finally:
+        outcomes.release()

@@ -49,9 +49,7 @@ def test_every_query_is_checked_before_any_table_exists(tenants: Path, warehouse
     }
 
 
-def test_a_type_that_is_wrong_is_a_problem_with_its_file_in_bigquerys_words(
-    tenants: Path, warehouse: str
-) -> None:
+def test_a_type_that_is_wrong_is_a_problem_with_its_file_in_bigquerys_words(tenants: Path, warehouse: str) -> None:
     sql = tenants / "initech" / "pipelines" / "total_cost" / "total_cost_daily.sql"
     text = sql.read_text()
     lines = text.splitlines()

@@ -4,6 +4,7 @@ import json
 import shutil
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -72,7 +73,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return made
 
 
-def validated() -> tuple[int, dict[str, list[dict[str, str]]]]:
+def validated() -> tuple[int, dict[str, Any]]:
     result = CliRunner().invoke(app, ["validate", "--tests", "--json"])
     return result.exit_code, json.loads(result.stdout.splitlines()[-1])
 

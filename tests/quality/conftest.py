@@ -12,9 +12,10 @@ import pyarrow as pa
 import pytest
 
 from convergence_assets.quality.expectations import CheckOutcome, Expectation
-from convergence_assets.warehouse.duckdb.transpile import install_functions, transpile
+from convergence_assets.warehouse.duckdb.numeric import install_functions
 from convergence_assets.warehouse.frames import frame_from_arrow
 from convergence_assets.warehouse.schema import Column
+from tests.warehouse.duckdb_text import duckdb_text
 
 COLUMNS = (
     Column("usage_date", "DATE", "REQUIRED"),
@@ -137,7 +138,7 @@ class Staged:
         return Staged(mine, (key,))
 
     def run_query(self, sql: str) -> pa.Table:
-        statement = transpile(sql.replace("{batch}", "batch"), {"batch": {column.name: column for column in COLUMNS}})
+        statement = duckdb_text(sql.replace("{batch}", "batch"), {"batch": {column.name: column for column in COLUMNS}})
         with duckdb.connect() as connection:
             install_functions(connection)
             connection.register("batch", self.table)

@@ -17,10 +17,11 @@ from convergence_assets.quality import exact
 from convergence_assets.quality.expectations import CheckOutcome, Expectation
 from convergence_assets.quality.pushdown import Batch
 from convergence_assets.quality.validate import validate, validate_in_warehouse
-from convergence_assets.warehouse.duckdb.transpile import install_functions, transpile
+from convergence_assets.warehouse.duckdb.numeric import install_functions
 from convergence_assets.warehouse.frames import frame_from_arrow
 from convergence_assets.warehouse.schema import Column
 from tests.examples import examples
+from tests.warehouse.duckdb_text import duckdb_text
 
 pytestmark = pytest.mark.xdist_group("great_expectations")
 
@@ -121,7 +122,7 @@ def in_the_warehouse(
     connection.register("batch", table)
 
     def run_query(sql: str) -> pa.Table:
-        statement = transpile(sql.replace("{batch}", "batch"), {"batch": declared})
+        statement = duckdb_text(sql.replace("{batch}", "batch"), {"batch": declared})
         result: pa.Table = connection.sql(statement).to_arrow_table()
         return result
 

@@ -13,7 +13,8 @@ MEASURED = textwrap.dedent("""
     from convergence_assets.quality.expectations import Expectation
     from convergence_assets.quality.pushdown import Batch
     from convergence_assets.quality.validate import validate_in_warehouse
-    from convergence_assets.warehouse.duckdb.transpile import install_functions, transpile
+    from convergence_assets.warehouse.duckdb.numeric import install_functions
+    from tests.warehouse.duckdb_text import duckdb_text
     from convergence_assets.warehouse.frames import empty_frame, frame_from_arrow
     from convergence_assets.warehouse.schema import Column
 
@@ -56,7 +57,7 @@ MEASURED = textwrap.dedent("""
     frame_mb, read = 0, set()
 
     def run_query(sql):
-        return connection.sql(transpile(sql.replace("{batch}", "batch"), {"batch": columns})).to_arrow_table()
+        return connection.sql(duckdb_text(sql.replace("{batch}", "batch"), {"batch": columns})).to_arrow_table()
 
     def typed(result):
         return frame_from_arrow(result, [columns[name] for name in result.column_names])

@@ -25,10 +25,11 @@ from convergence_assets.row_conditions import (
     read_condition,
 )
 from convergence_assets.row_conditions import Any as Either
-from convergence_assets.warehouse.duckdb.transpile import install_functions, transpile
+from convergence_assets.warehouse.duckdb.numeric import install_functions
 from convergence_assets.warehouse.frames import frame_from_arrow
 from convergence_assets.warehouse.schema import Column as Declared
 from tests.examples import examples
+from tests.warehouse.duckdb_text import duckdb_text
 
 pytestmark = pytest.mark.xdist_group("great_expectations")
 
@@ -96,7 +97,7 @@ def test_a_frame_and_the_warehouse_keep_the_same_rows(
     sql = filters.sql(right, TYPES)
     assert sql is not None
     connection.register("batch", table)
-    found = connection.sql(transpile(f"SELECT {sql} AS kept FROM batch", {"batch": declared})).fetchall()
+    found = connection.sql(duckdb_text(f"SELECT {sql} AS kept FROM batch", {"batch": declared})).fetchall()
     frame = frame_from_arrow(table, list(declared.values()))
     assert [kept for (kept,) in found] == filters.kept(right, frame, TYPES).tolist()
 

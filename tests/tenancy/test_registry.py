@@ -212,13 +212,24 @@ def test_processes_that_accept_at_once_leave_one_whole_version(tmp_path: Path) -
 
 
 def test_loading_definitions_imports_nothing_heavy(tmp_path: Path) -> None:
-    heavy = ("great_expectations", "pandas", "google.cloud", "scipy", "duckdb", "pyarrow", "nise")
+    heavy = (
+        "great_expectations",
+        "pandas",
+        "google.cloud",
+        "scipy",
+        "duckdb",
+        "pyarrow",
+        "nise",
+        "wasmtime",
+        "zetasql",
+    )
     code = (
         "import sys, convergence_assets.definitions as d\n"
         "(d.defs() if callable(d.defs) else d.defs).get_repository_def()\n"
         f"print([m for m in {heavy!r} if m in sys.modules])\n"
     )
     environ = {"CONVERGENCE_HOME": str(tmp_path), "CONVERGENCE_TENANTS": str(ROOT / "tenants"), "PATH": ""}
-    done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
+    for _ in range(2):  # the first load may have to work out what became of the SQL
+        done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.splitlines()[-1] == "[]"

@@ -227,7 +227,10 @@ def test_an_answer_without_rows_has_none(opened: Open) -> None:
 
 def test_the_embedded_warehouse_gives_no_moment_that_bigquery_does_not_have(tmp_path: Path) -> None:
     late = "TIMESTAMP_ADD(TIMESTAMP '9999-12-31 23:59:59+00', INTERVAL 10 DAY)"
-    with DuckDBWarehouse(tmp_path) as warehouse, pytest.raises(InvalidQuery, match="TIMESTAMP out of range: 10000-01-10"):
+    with (
+        DuckDBWarehouse(tmp_path) as warehouse,
+        pytest.raises(InvalidQuery, match="TIMESTAMP out of range: 10000-01-10"),
+    ):
         warehouse.rows(Query(f"SELECT {late} AS late"), JOB)
 
 

@@ -307,7 +307,7 @@ class DuckDBWarehouse:
                 for table in (t for t in named if Dataset.of(t) == dataset):
                     if table.table not in stands:
                         raise NotFound(absent(table, stands))
-                    types[table.table] = types[str(table)] = {c.name: c for c in stands[table.table].schema.columns}
+                    types[str(table)] = {c.name: c for c in stands[table.table].schema.columns}
             yield prepared(query, types)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from convergence_assets.warehouse.duckdb.engine import Engine
 from convergence_assets.warehouse.duckdb.outcomes import outcome
-from convergence_assets.warehouse.duckdb.portability import SqlProblem, UnportableSQL
+from convergence_assets.warehouse.duckdb.sql_problems import SqlProblem, UnportableSQL
 
 
 def refusals(sql: str) -> tuple[SqlProblem, ...]:

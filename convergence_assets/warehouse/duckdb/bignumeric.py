@@ -21,6 +21,7 @@ ONE: int = 10**limbs.SCALE
 SMALLEST, LARGEST = -(2**255), 2**255 - 1
 _WHOLE_DIGITS = 39
 _NUMERIC_PLACES = 9
+_NUMERIC_ONE: int = 10**_NUMERIC_PLACES
 _LARGEST_NUMERIC = 10**38 - 1
 _TEXT = re.compile(r"\s*([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)\s*", re.ASCII)
 
@@ -116,6 +117,18 @@ def _to_int64(a: int) -> int:
     return whole
 
 
+def _of_numerics(work: Callable[[int, int], int]) -> Callable[[str, str], str]:
+    """The text of a NUMERIC out of those of two, each with all of its nine decimals; `work` takes and gives units."""
+
+    def worked(a: str, b: str) -> str:
+        units = work(int(a.replace(".", "")), int(b.replace(".", "")))
+        if abs(units) > _LARGEST_NUMERIC:
+            raise OverflowError("NUMERIC overflow: a result is beyond 9.99e28")
+        return to_text(units * 10 ** (limbs.SCALE - _NUMERIC_PLACES))
+
+    return worked
+
+
 def int64_of_text(text: str) -> int:
     """The INT64 nearest to the number that a text holds; raises `ValueError` or `OverflowError`."""
     return _to_int64(_from_text(text))
@@ -198,6 +211,11 @@ _FUNCTIONS = {
     "int64": _Function(_to_int64, _ONE, "int64"),
     "safe_int64": _Function(_to_int64, _ONE, "int64", null_on_error=True),
     "float64": _Function(lambda a: a / ONE, _ONE, "float64"),
+    "multiply_numeric": _Function(_of_numerics(lambda a, b: _nearest(a * b, _NUMERIC_ONE)), ("text", "text"), "text"),
+    "divide_numeric": _Function(_of_numerics(lambda a, b: _nearest(a * _NUMERIC_ONE, b)), ("text", "text"), "text"),
+    "div_numeric": _Function(
+        _of_numerics(lambda a, b: _truncated(a, b) // ONE * _NUMERIC_ONE), ("text", "text"), "text"
+    ),
 }
 _DUCKDB = {"bignumeric": limbs.TYPE, "text": "VARCHAR", "float64": "DOUBLE", "int64": "BIGINT"}
 

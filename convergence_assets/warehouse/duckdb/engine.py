@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from convergence_assets.redaction import hide_literals
 from convergence_assets.warehouse.duckdb import limbs
 from convergence_assets.warehouse.duckdb.generator.refusing import without_cast
+from convergence_assets.warehouse.duckdb.numeric import install_functions
 from convergence_assets.warehouse.duckdb.parameters import with_values
 from convergence_assets.warehouse.duckdb.quoting import quoted
-from convergence_assets.warehouse.duckdb.transpile import install_functions
 from convergence_assets.warehouse.errors import (
     AccessDenied,
     DamagedWarehouse,

@@ -1,7 +1,7 @@
 """The statement that merges rows, given as one JSON text in `$rows`, into a table."""
 
+from convergence_assets.warehouse.duckdb.column_types import duckdb_type
 from convergence_assets.warehouse.duckdb.quoting import quoted
-from convergence_assets.warehouse.duckdb.transpile import duckdb_type
 from convergence_assets.warehouse.schema import Column, TableSchema
 
 

@@ -1,8 +1,8 @@
 """BigQuery's arithmetic as DuckDB macros: NUMERIC exact, chosen by the operands' types when a statement is bound.
 
 BigQuery's NUMERIC has 38 digits, 9 of them decimals, and rounds each operation half away from zero; here it is
-DECIMAL(38,9). A product beyond 10^20 or an operand of a division beyond 10^20 is an error, never a wrong digit
-(DuckDB's widest integer has 128 bits). https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types#decimal_types
+DECIMAL(38,9). DuckDB's widest integer has 128 bits: Python multiplies beyond 10^20 and divides beyond it, in
+`bignumeric`. https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types#decimal_types
 """
 
 from typing import TYPE_CHECKING
@@ -34,6 +34,19 @@ def _quotient(a: str, b: str) -> str:
     )
 
 
+def _wide(word: str) -> str:
+    return f"CAST(bignumeric_{word}_numeric(CAST({_A} AS VARCHAR), CAST({_B} AS VARCHAR)) AS {_N})"
+
+
+def _unless_wide(word: str, narrow: str) -> str:
+    limit = f"CAST(1e20 AS {_N})"
+    return f"CASE WHEN abs({_A}) < {limit} AND abs({_B}) < {limit} THEN {narrow} ELSE {_wide(word)} END"
+
+
+def _divided(word: str, narrow: str) -> str:
+    return f"CASE WHEN b = 0 AND a IS NOT NULL THEN {_by_zero(_N)} WHEN b <> 0 THEN {_unless_wide(word, narrow)} END"
+
+
 def _from_double(name: str, cast: str = "CAST") -> str:
     # BigQuery rounds the exact binary value, half away from zero. Whole part and fraction are exact by themselves;
     # printing the fraction with nine decimals rounds it alike but for a tie, which goes to even. Ties are the odd
@@ -56,17 +69,21 @@ _DECIMAL_TEXT = r"regexp_full_match(a, '\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][
 _A, _B = f"CAST(a AS {_N})", f"CAST(b AS {_N})"
 _FLOAT_A, _FLOAT_B = "CAST(a AS DOUBLE)", "CAST(b AS DOUBLE)"
 _BODIES = {
-    "bq_multiply_numeric": f"CAST({_A} * {_B} AS {_N})",
+    "bq_multiply_numeric": (
+        f"CASE WHEN abs({_FLOAT_A} * {_FLOAT_B}) < 9e19 THEN CAST({_A} * {_B} AS {_N}) ELSE {_wide('multiply')} END"
+    ),
     "bq_multiply_int64": "CAST(CAST(a AS HUGEINT) * CAST(b AS HUGEINT) AS BIGINT)",
-    "bq_divide_numeric": f"CASE WHEN b = 0 THEN {_by_zero(_N)} ELSE {_quotient(_A, _B)} END",
-    "bq_divide_float64": f"CASE WHEN b = 0 THEN {_by_zero('DOUBLE')} ELSE {_FLOAT_A} / {_FLOAT_B} END",
-    "bq_safe_divide_numeric": f"CASE WHEN b = 0 THEN NULL ELSE {_quotient(_A, _B)} END",
+    "bq_divide_numeric": _divided("divide", _quotient(_A, _B)),
+    "bq_divide_float64": (
+        f"CASE WHEN b = 0 AND a IS NOT NULL THEN {_by_zero('DOUBLE')} ELSE {_FLOAT_A} / {_FLOAT_B} END"
+    ),
+    "bq_safe_divide_numeric": f"CASE WHEN b <> 0 THEN {_unless_wide('divide', _quotient(_A, _B))} END",
     "bq_safe_divide_float64": f"CASE WHEN b = 0 THEN NULL ELSE {_FLOAT_A} / {_FLOAT_B} END",
-    "bq_div_numeric": f"CASE WHEN b = 0 THEN {_by_zero(_N)} ELSE CAST({_units(_A)} // {_units(_B)} AS {_N}) END",
-    "bq_div_int64": f"CASE WHEN b = 0 THEN {_by_zero('BIGINT')} ELSE CAST(a // b AS BIGINT) END",
-    "bq_mod_numeric": f"CASE WHEN b = 0 THEN {_by_zero(_N)} ELSE CAST({_A} % {_B} AS {_N}) END",
-    "bq_mod_int64": f"CASE WHEN b = 0 THEN {_by_zero('BIGINT')} ELSE CAST(a % b AS BIGINT) END",
-    "bq_average_numeric": f"CASE WHEN b = 0 THEN NULL ELSE {_quotient(_A, _B)} END",
+    "bq_div_numeric": _divided("div", f"CAST({_units(_A)} // {_units(_B)} AS {_N})"),
+    "bq_div_int64": f"CASE WHEN b = 0 AND a IS NOT NULL THEN {_by_zero('BIGINT')} ELSE CAST(a // b AS BIGINT) END",
+    "bq_mod_numeric": f"CASE WHEN b = 0 AND a IS NOT NULL THEN {_by_zero(_N)} ELSE CAST({_A} % {_B} AS {_N}) END",
+    "bq_mod_int64": f"CASE WHEN b = 0 AND a IS NOT NULL THEN {_by_zero('BIGINT')} ELSE CAST(a % b AS BIGINT) END",
+    "bq_average_numeric": f"CASE WHEN b <> 0 THEN {_unless_wide('divide', _quotient(_A, _B))} END",
     "bq_round_numeric": f"CAST(round({_A}, b) AS {_N})",
     "bq_round_float64": f"round({_FLOAT_A}, b)",
     "bq_ceil_numeric": f"CAST(ceil({_A}) AS {_N})",

@@ -12,6 +12,7 @@ import logging
 import os
 import shutil
 import stat
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,13 +22,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from convergence_assets.warehouse.duckdb.portability import SqlProblem
+from convergence_assets.warehouse.duckdb.sql_problems import SqlProblem
 from convergence_assets.warehouse.googlesql import module
 from convergence_assets.warehouse.schema import Column
 
 UNUSED_DAYS = 30
 """Outcomes of other versions of the code are removed after so many days."""
 _MARK = "\0"
+_PLANNING = "convergence_assets.warehouse.duckdb.generator.planning"
 _MOST_IN_MEMORY = 4096
 _log = logging.getLogger(__name__)
 _known: dict[str, "Outcome"] = {}
@@ -91,7 +93,7 @@ def _worked_out(sql: str, tables: Columns, parameters: Mapping[str, str], pseudo
         return Outcome((problem,), (), ())
     names = {name.lower(): f"{_MARK}{name.lower()}{_MARK}" for name in tables}
     try:
-        text = generated(analysis.statement, names)
+        text = generated(analysis.statement, names, analysis.functions)
         made = Outcome((), (), analysis.columns, text)
         every = {name: (*columns, *pseudo_columns.get(name, ())) for name, columns in tables.items()}
         check_plan(made, every, parameters)
@@ -100,6 +102,16 @@ def _worked_out(sql: str, tables: Columns, parameters: Mapping[str, str], pseudo
         problem = SqlProblem(line, column, unsupported.message, unsupported.remedy)
         return Outcome((), (problem,), analysis.columns)
     return made
+
+
+def release() -> None:
+    """Let go of what outcomes are worked out with, 140 MB, after a load that had to."""
+    if _PLANNING in sys.modules:
+        from convergence_assets.warehouse.duckdb.generator import planning
+        from convergence_assets.warehouse.googlesql import client
+
+        client.release()
+        planning.release()
 
 
 def place(sql: str, byte: int | None) -> tuple[int, int]:
@@ -164,11 +176,11 @@ def _remove_unused(folder: Path) -> None:
 
 
 def _folders() -> Iterator[Path]:
-    return (folder / f"sql-{_version()}" for folder in module.folders())
+    return (folder / f"sql-{code_version()}" for folder in module.folders())
 
 
 @cache
-def _version() -> str:
+def code_version() -> str:
     """Of all that an outcome follows from beside its statement: this code, the analyzer and the engine."""
     here = Path(__file__).parent
     files = [*here.glob("*.py"), *(here / "generator").glob("*.py"), *(here.parent / "googlesql").glob("*.py")]

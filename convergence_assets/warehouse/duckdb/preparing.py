@@ -4,17 +4,15 @@ from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 
-from sqlglot import exp
-
 from convergence_assets.warehouse.duckdb.outcomes import outcome
 from convergence_assets.warehouse.duckdb.parameters import bound
 from convergence_assets.warehouse.duckdb.quoting import quoted
-from convergence_assets.warehouse.duckdb.transpile import Types, UnportableSQL, to_sql, transpile_tree
-from convergence_assets.warehouse.errors import InvalidQuery
+from convergence_assets.warehouse.errors import InvalidQuery, WarehouseError
 from convergence_assets.warehouse.googlesql.module import AnalyzerMissing
-from convergence_assets.warehouse.schema import Dataset, ParameterValue, Query, TableRef, Written
+from convergence_assets.warehouse.schema import Column, Dataset, ParameterValue, Query, TableRef, Written
 from convergence_assets.warehouse.statements import shortened
 
+Types = Mapping[str, Mapping[str, Column]]
 _TYPES: dict[type, str] = {
     str: "STRING", int: "INT64", Decimal: "NUMERIC", bool: "BOOL", date: "DATE", datetime: "TIMESTAMP",
 }  # fmt: skip
@@ -22,15 +20,16 @@ _TYPES: dict[type, str] = {
 
 
 def prepared(query: Query, types: Types, *, pretty: bool = False) -> tuple[str, dict[str, ParameterValue]]:
-    """The statement and the parameters that it uses; `types` are the columns by bare table name, `pretty` puts it on
-    many lines.
+    """The statement and the parameters that it uses; `types` are the columns of tables by full name, `pretty` puts it
+    on many lines.
 
-    Raises `InvalidQuery` with its position for what has no faithful form on this engine.
+    Raises `InvalidQuery` with its position for what has no faithful form on this engine, `WarehouseError` where
+    that cannot be told.
     """
     try:
         sql = _generated(query.written, types) if query.written is not None else _of_full_names(query, types)
-    except AnalyzerMissing:
-        return _transpiled(query, types, pretty=pretty)
+    except AnalyzerMissing as missing:
+        raise WarehouseError(f"this statement needs Google's SQL analyzer to run here: {missing}") from None
     return _laid_out(sql) if pretty else sql, _used(query.parameters, sql)
 
 
@@ -57,7 +56,7 @@ def _relation(text: str, written: Written, types: Types) -> str:
     if not text.startswith("("):
         table = TableRef.parse(text)
         return f"{quoted(str(Dataset.of(table)))}.{quoted(table.table)}"
-    query, _ = _transpiled(Query(text[1:-1]), types, pretty=False)
+    query = _of_full_names(Query(text[1:-1]), types)
     names = ", ".join(f"{quoted(new)} AS {quoted(old)}" for old, new in written.renamed.items())
     return f"(SELECT * RENAME ({names}) FROM ({query}))" if names else f"({query})"
 
@@ -70,19 +69,3 @@ def _laid_out(sql: str) -> str:
     import sqlglot
 
     return sqlglot.parse_one(sql, read="duckdb").sql(dialect="duckdb", pretty=True)
-
-
-def _transpiled(query: Query, types: Types, *, pretty: bool) -> tuple[str, dict[str, ParameterValue]]:
-    try:
-        tree = transpile_tree(query.sql, types)
-    except UnportableSQL as error:
-        first = error.problems[0]
-        raise InvalidQuery(f"{first.message}; {first.remedy}", line=first.line, column=first.column) from None
-    for node in list(tree.find_all(exp.Table)):
-        if node.db:
-            dataset = Dataset(node.db, node.catalog or None)
-            node.set("catalog", None)
-            node.set("db", exp.to_identifier(str(dataset), quoted=True))
-    sql = to_sql(tree, pretty=pretty)
-    used = {n.name for n in tree.find_all(exp.Parameter)}
-    return sql, {k: bound(k, v) for k, v in query.parameters.items() if k in used or f"${k}" in sql}

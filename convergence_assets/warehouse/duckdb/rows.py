@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from datetime import date
 
 from convergence_assets.warehouse.duckdb import limbs
+from convergence_assets.warehouse.duckdb.column_types import duckdb_type
 from convergence_assets.warehouse.duckdb.quoting import quoted
-from convergence_assets.warehouse.duckdb.transpile import duckdb_type
 from convergence_assets.warehouse.errors import SchemaMismatch
 from convergence_assets.warehouse.schema import Column, TableRef, TableSchema
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 
+from convergence_assets.warehouse.duckdb.column_types import duckdb_type
 from convergence_assets.warehouse.duckdb.engine import Engine
 from convergence_assets.warehouse.duckdb.quoting import literal, quoted
-from convergence_assets.warehouse.duckdb.transpile import duckdb_type
 from convergence_assets.warehouse.schema import Column, TableSchema
 
 

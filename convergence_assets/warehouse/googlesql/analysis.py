@@ -2,18 +2,23 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from convergence_assets.warehouse.googlesql.catalog import Tables, analyzer_options, catalog
+from convergence_assets.warehouse.googlesql.catalog import Tables, analyzer_options, catalog, registration
 from convergence_assets.warehouse.googlesql.client import Refused, call
 from convergence_assets.warehouse.googlesql.types import column_of
 from convergence_assets.warehouse.schema import Column
 
 if TYPE_CHECKING:
-    from zetasql.wasi._pb2.zetasql.resolved_ast.resolved_ast_pb2 import ResolvedQueryStmtProto
+    from zetasql.wasi._pb2.zetasql.resolved_ast.resolved_ast_pb2 import (
+        ResolvedCreateFunctionStmtProto,
+        ResolvedQueryStmtProto,
+    )
 
 _TAB = 8
+_OWN = "temporary"
+_MAKES_FUNCTIONS = re.compile(r"(\s|--[^\n]*\n|#[^\n]*\n|/\*.*?\*/)*CREATE\s+TEMP", re.IGNORECASE | re.DOTALL)
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")  # what GoogleSQL counts; str.splitlines() knows others
 
 
@@ -23,6 +28,8 @@ class Analysis:
 
     statement: "ResolvedQueryStmtProto"
     columns: tuple[Column, ...]
+    functions: "Mapping[str, ResolvedCreateFunctionStmtProto]" = field(default_factory=dict)
+    """Temporary SQL functions that the text makes before its SELECT, by name in lower case."""
 
 
 def analyzed(
@@ -35,16 +42,54 @@ def analyzed(
     from zetasql.wasi._pb2.zetasql.local_service import local_service_pb2
 
     _encodable(sql)
-    request = local_service_pb2.AnalyzeRequest(sql_statement=sql, options=analyzer_options(parameters or {}))
+    request = local_service_pb2.AnalyzeRequest(options=analyzer_options(parameters or {}))
     request.simple_catalog.CopyFrom(catalog(tables, pseudo_columns))
     request.descriptor_pool_list.definitions.add().builtin.SetInParent()
+    functions: dict[str, ResolvedCreateFunctionStmtProto] = {}
     try:
-        answer = call("Analyze", request, local_service_pb2.AnalyzeResponse)
+        if _MAKES_FUNCTIONS.match(sql):
+            request.parse_resume_location.input = sql
+            request.parse_resume_location.allow_resume = True
+            while (made := _next(request)).HasField("resolved_create_statement_node"):
+                function = made.resolved_create_statement_node.resolved_create_function_stmt_node
+                functions[_declared(request.simple_catalog, function)] = function
+            statement = made.resolved_query_stmt_node
+            if sql.encode()[request.parse_resume_location.byte_position :].strip(b"; \t\r\n"):
+                raise Refused(3, "Expected one SELECT after the functions")
+        else:
+            request.sql_statement = sql
+            if not tables:
+                request.ClearField("simple_catalog")
+            builtins = None if tables else registration
+            answer = call("Analyze", request, local_service_pb2.AnalyzeResponse, builtins)
+            statement = answer.resolved_statement.resolved_query_stmt_node
     except Refused as refused:
         raise _placed(refused, sql) from None
-    statement = answer.resolved_statement.resolved_query_stmt_node
     columns = tuple(column_of(_given(c.name), c.column.type) for c in statement.output_column_list)
-    return Analysis(statement, columns)
+    return Analysis(statement, columns, functions)
+
+
+def _next(request: Any) -> Any:
+    """The next of several statements; the request then stands behind it."""
+    from zetasql.wasi._pb2.zetasql.local_service import local_service_pb2
+
+    answer = call("Analyze", request, local_service_pb2.AnalyzeResponse)
+    request.parse_resume_location.byte_position = answer.resume_byte_position
+    return answer.resolved_statement
+
+
+def _declared(catalog: Any, function: "ResolvedCreateFunctionStmtProto") -> str:
+    """Put the function where the next statement finds it; gives its name. Raises `Refused` for one that is not SQL's
+    or that another session would see."""
+    from zetasql.wasi._pb2.zetasql.public.function_pb2 import FunctionEnums
+
+    name = str(function.parent.name_path[-1])
+    if function.language != "SQL" or function.is_aggregate or not function.HasField("function_expression"):
+        raise Refused(12, f"Function {name} is not one of SQL over values of given types")
+    made = catalog.custom_function.add(name_path=[name], group=_OWN)
+    made.mode = FunctionEnums.SCALAR
+    made.signature.add().CopyFrom(function.signature)
+    return name.lower()
 
 
 def _given(name: str) -> str:
@@ -61,7 +106,8 @@ def _encodable(sql: str) -> None:
 
 
 def _placed(refused: Refused, sql: str) -> Refused:
-    """Its column without the blanks that GoogleSQL counts for a tab."""
+    """Its column without the blanks that GoogleSQL counts for a tab; a function's name as it is written."""
+    refused.message = refused.message.replace(f"{_OWN.upper()}:", "")
     lines = _LINE_BREAK.split(sql)
     if not 0 < refused.line <= len(lines):
         return refused

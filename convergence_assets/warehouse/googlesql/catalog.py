@@ -7,6 +7,7 @@ from convergence_assets.warehouse.googlesql.options import language_options
 from convergence_assets.warehouse.schema import Column
 
 if TYPE_CHECKING:
+    from zetasql.wasi._pb2.zetasql.local_service.local_service_pb2 import RegisterCatalogRequest
     from zetasql.wasi._pb2.zetasql.proto.options_pb2 import AnalyzerOptionsProto
     from zetasql.wasi._pb2.zetasql.proto.simple_catalog_pb2 import SimpleCatalogProto
     from zetasql.wasi._pb2.zetasql.public.type_pb2 import TypeProto
@@ -81,6 +82,15 @@ def _add_extreme_by(catalog: "SimpleCatalogProto", name: str) -> None:
         signature.argument.add(kind=kind, num_occurrences=1).options.cardinality = function_pb2.FunctionEnums.REQUIRED
     signature.return_type.kind = function_pb2.ARG_TYPE_ANY_1
     signature.return_type.num_occurrences = 1
+
+
+def registration() -> "RegisterCatalogRequest":
+    """The request that makes a catalog of BigQuery's functions and types, without tables."""
+    from zetasql.wasi._pb2.zetasql.local_service.local_service_pb2 import RegisterCatalogRequest
+
+    made = RegisterCatalogRequest(simple_catalog=catalog({}))
+    made.descriptor_pool_list.definitions.add().builtin.SetInParent()
+    return made
 
 
 def analyzer_options(parameters: Mapping[str, str]) -> "AnalyzerOptionsProto":

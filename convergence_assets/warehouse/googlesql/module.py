@@ -14,7 +14,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import wasmtime
 
 COMPILE_WITHIN_SECONDS = 600
+_ENGINE = b"shared memory, epochs"
 _log = logging.getLogger(__name__)
 
 
@@ -55,32 +56,33 @@ def engine() -> "wasmtime.Engine":
 
     config = wasmtime.Config()
     config.shared_memory = True
+    config.epoch_interruption = True  # a call can be ended from another thread
     return wasmtime.Engine(config)
 
 
 def loaded(engine: "wasmtime.Engine") -> "wasmtime.Module":
     """The compiled module; compiled first where no folder has it. Raises `AnalyzerMissing`."""
     name = _file_name(wasm_file())
-    found = _read(engine, name)
+    found = _read(engine, name, folders())
     if found is None:
         _log.warning("compiling GoogleSQL's analyzer, once on this machine: about 15 s and 1 GB of memory")
         _compile_elsewhere()
-        found = _read(engine, name)
+        found = _read(engine, name, folders())
     if found is None:
         raise AnalyzerMissing(f"the analyzer was compiled and cannot be read from {' or '.join(map(str, folders()))}")
     return found
 
 
 def _file_name(wasm: Path) -> str:
-    # Wasmtime refuses a file of another version or processor by itself; the name keeps such files apart.
-    content = hashlib.sha256(wasm.read_bytes()).hexdigest()[:16]
+    # Wasmtime refuses a file of another version, processor or engine by itself; the name keeps such files apart.
+    content = hashlib.sha256(wasm.read_bytes() + _ENGINE).hexdigest()[:16]
     return f"googlesql-{content}-wasmtime-{importlib.metadata.version('wasmtime')}-{platform.machine()}.cwasm"
 
 
-def _read(engine: "wasmtime.Engine", name: str) -> "wasmtime.Module | None":
+def _read(engine: "wasmtime.Engine", name: str, places: Sequence[Path]) -> "wasmtime.Module | None":
     import wasmtime
 
-    for file in _trusted(name):
+    for file in _trusted(name, places):
         try:
             return wasmtime.Module.deserialize_file(engine, str(file))
         except wasmtime.WasmtimeError as error:  # cut off, damaged or of another processor
@@ -90,9 +92,9 @@ def _read(engine: "wasmtime.Engine", name: str) -> "wasmtime.Module | None":
     return None
 
 
-def _trusted(name: str) -> Iterator[Path]:
+def _trusted(name: str, places: Sequence[Path]) -> Iterator[Path]:
     """Files of that name that nobody but this user and root can have written: what is read is run."""
-    for folder in folders():
+    for folder in places:
         file = folder / name
         with suppress(OSError):
             has = file.stat()
@@ -101,7 +103,7 @@ def _trusted(name: str) -> Iterator[Path]:
 
 
 def _compile_elsewhere() -> None:
-    command = [sys.executable, "-m", __name__]
+    command = [sys.executable, "-m", __name__, *map(str, folders())]
     path = os.pathsep.join(filter(None, sys.path))
     try:
         done = subprocess.run(
@@ -115,22 +117,22 @@ def _compile_elsewhere() -> None:
         raise AnalyzerMissing(f"the analyzer cannot be compiled here: {said}")
 
 
-def compile_once() -> Path:
-    """Compile into the first folder that can be written, unless a folder has it already; gives the file."""
+def compile_once(places: Sequence[Path]) -> Path:
+    """Compile into the first folder that can be written, unless it has the module already; gives the file."""
     import wasmtime
 
     wasm = wasm_file()
     name, made_for = _file_name(wasm), engine()
-    for folder in folders():
+    for folder in places:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with FileLock(folder / f"{name}.lock"):
-                if _read(made_for, name) is None:
+                if _read(made_for, name, places) is None:
                     _write(folder / name, wasmtime.Module.from_file(made_for, str(wasm)).serialize())
         except OSError:  # not ours, read-only or full
             continue
-        return next(_trusted(name))
-    raise AnalyzerMissing(f"none of {', '.join(map(str, folders()))} can be written")
+        return next(_trusted(name, places))
+    raise AnalyzerMissing(f"none of {', '.join(map(str, places))} can be written")
 
 
 def _write(file: Path, content: bytearray) -> None:
@@ -148,6 +150,6 @@ def _write(file: Path, content: bytearray) -> None:
 
 if __name__ == "__main__":
     try:
-        print(compile_once())
+        print(compile_once(tuple(map(Path, sys.argv[1:])) or folders()))
     except AnalyzerMissing as error:
         sys.exit(str(error))

@@ -41,7 +41,10 @@ def language_options() -> "LanguageOptionsProto":
         name_resolution_mode=options_pb2.NAME_RESOLUTION_DEFAULT,
         product_mode=options_pb2.PRODUCT_EXTERNAL,
         enabled_language_features=sorted(features - absent - {0, -1}),
-        supported_statement_kinds=[resolved_node_kind_pb2.RESOLVED_QUERY_STMT],
+        supported_statement_kinds=[
+            resolved_node_kind_pb2.RESOLVED_QUERY_STMT,
+            resolved_node_kind_pb2.RESOLVED_CREATE_FUNCTION_STMT,
+        ],
         reserved_keywords=["QUALIFY"],
     )
 

@@ -7,8 +7,8 @@ import duckdb
 import pytest
 
 from convergence_assets.warehouse.duckdb.numeric import install_functions
-from convergence_assets.warehouse.duckdb.transpile import transpile
 from convergence_assets.warehouse.schema import Column
+from tests.warehouse.duckdb_text import duckdb_text
 
 _MEMBERS = (Column("amount", "FLOAT64"), Column("kind", "STRING"), Column("n", "INT64"))
 TYPES = {"t": {"i": Column("i", "INT64"), "items": Column("items", "RECORD", "REPEATED", "", _MEMBERS)}}
@@ -32,7 +32,7 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def answers(connection: duckdb.DuckDBPyConnection, sql: str) -> list[object]:
-    return [row[0] for row in connection.execute(f"{transpile(sql, TYPES)} ORDER BY i").fetchall()]
+    return [row[0] for row in connection.execute(f"{duckdb_text(sql, TYPES)} ORDER BY i").fetchall()]
 
 
 @pytest.mark.parametrize(
@@ -47,29 +47,38 @@ def answers(connection: duckdb.DuckDBPyConnection, sql: str) -> list[object]:
         ("(SELECT MAX(CONCAT(x.kind, '!')) FROM UNNEST(items) AS x WHERE x.n > i)", ["b!", None, "é!", None, None]),
         ("ARRAY(SELECT x.kind FROM UNNEST(items) AS x WHERE x.n > 0)", [["b", "a"], [], ["é"], [], []]),
         ("ARRAY(SELECT x.kind AS k FROM UNNEST(items) AS x ORDER BY k)", [[None, "a", "b"], ["a"], ["a", "é"], [], []]),
+        (
+            "ARRAY(SELECT x.kind AS k FROM UNNEST(items) AS x ORDER BY k DESC)",
+            [["b", "a", None], ["a"], ["é", "a"], [], []],
+        ),
     ],
 )
 def test_a_subquery_over_an_array_becomes_a_list_function(
     connection: duckdb.DuckDBPyConnection, subquery: str, expected: list[object]
 ) -> None:
     sql = f"SELECT {subquery} AS answer, i FROM t"
-    assert "UNNEST" not in transpile(sql, TYPES)
+    assert "unnest(" not in duckdb_text(sql, TYPES).lower()
     wanted = [Decimal(e) if isinstance(e, str) and e[0].isdigit() else e for e in expected]
     assert answers(connection, sql) == wanted
 
 
 @pytest.mark.parametrize(
-    "subquery",
+    ("subquery", "expected"),
     [
-        "(SELECT COUNT(DISTINCT x.kind) FROM UNNEST(items) AS x)",
-        "(SELECT STRING_AGG(x.kind, ',' ORDER BY x.kind) FROM UNNEST(items) AS x)",
-        "(SELECT SUM(x.n) FROM UNNEST(items) AS x WHERE x.n IN (SELECT i FROM t))",
-        "(SELECT SUM(x.n) FROM UNNEST(items) AS x HAVING COUNT(*) > 1)",
-        "(SELECT SUM(x.n) FROM UNNEST(items) AS x, UNNEST([1, 2]) AS y)",
-        "ARRAY(SELECT x.kind FROM UNNEST(items) AS x ORDER BY x.n)",
-        "ARRAY(SELECT x.kind AS k FROM UNNEST(items) AS x ORDER BY k DESC)",
+        ("(SELECT COUNT(DISTINCT x.kind) FROM UNNEST(items) AS x)", [2, 1, 2, 0, 0]),
+        (
+            "(SELECT STRING_AGG(x.kind, ',' ORDER BY x.kind) FROM UNNEST(items) AS x)",
+            ["a,b", "a", "a,é", None, None],
+        ),
+        ("(SELECT SUM(x.n) FROM UNNEST(items) AS x WHERE x.n IN (SELECT i FROM t))", [3, None, 3, None, None]),
+        ("(SELECT SUM(x.n) FROM UNNEST(items) AS x HAVING COUNT(*) > 1)", [3, None, 0, None, None]),
+        ("(SELECT SUM(x.n) FROM UNNEST(items) AS x, UNNEST([1, 2]) AS y)", [6, None, 0, None, None]),
+        ("ARRAY(SELECT x.kind FROM UNNEST(items) AS x ORDER BY x.n)", [[None, "b", "a"], ["a"], ["a", "é"], [], []]),
     ],
 )
-def test_a_subquery_that_is_no_plain_one_stays(connection: duckdb.DuckDBPyConnection, subquery: str) -> None:
+def test_a_subquery_that_is_no_plain_one_stays(
+    connection: duckdb.DuckDBPyConnection, subquery: str, expected: list[object]
+) -> None:
     sql = f"SELECT {subquery} AS answer, i FROM t"
-    assert "UNNEST" in transpile(sql, TYPES)
+    assert "unnest(" in duckdb_text(sql, TYPES).lower()
+    assert answers(connection, sql) == expected

@@ -1,4 +1,4 @@
-"""TO_JSON_STRING of a STRING escapes as BigQuery does, whatever the text holds."""
+"""TO_JSON_STRING escapes a STRING as BigQuery does, whatever the text holds."""
 
 import json
 from collections.abc import Iterator
@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convergence_assets.warehouse.duckdb.portability import UnportableSQL
-from convergence_assets.warehouse.duckdb.transpile import install_functions, transpile
+from convergence_assets.warehouse.duckdb.numeric import install_functions
+from convergence_assets.warehouse.duckdb.sql_problems import UnportableSQL
 from tests.examples import examples
+from tests.warehouse.duckdb_text import duckdb_text
 
-ASKED = transpile("SELECT TO_JSON_STRING(CAST(@text AS STRING))")
+ASKED = duckdb_text("SELECT TO_JSON_STRING(@text)")
+NESTED = duckdb_text("SELECT TO_JSON_STRING(STRUCT([@one, @other] AS a, @one AS b))")
 SPECIAL = ["\\", '"', "/", "\x7f", "\u2028", "\u2029", "\\u001A", "é", "\U0001f600", *map(chr, range(0x20))]
 
 
@@ -42,18 +44,44 @@ def test_every_control_character_is_escaped(connection: duckdb.DuckDBPyConnectio
 
 
 def test_null_is_the_word_null(connection: duckdb.DuckDBPyConnection) -> None:
-    assert connection.execute(ASKED, {"text": None}).fetchall() == [("null",)]
+    for value in ("NULL", "CAST(NULL AS STRING)", "IF(LENGTH(@text) > 5, 'a', NULL)"):
+        sql = duckdb_text(f"SELECT TO_JSON_STRING({value})")
+        assert connection.execute(sql, {"text": "a"} if "@text" in value else {}).fetchall() == [("null",)]
 
 
-@pytest.mark.parametrize("value", ["1", "[1]", "STRUCT(1 AS a)", "TRUE", "'a', true", "DATE '2026-01-01'"])
-def test_other_types_and_options_are_refused(value: str) -> None:
-    with pytest.raises(UnportableSQL, match="TO_JSON_STRING of anything but a STRING"):
-        transpile(f"SELECT TO_JSON_STRING({value})")
-
-
-@pytest.mark.parametrize("value", ["1", "TRUE", "DATE '2026-01-01'", "NUMERIC '1.5'", "TIMESTAMP '2026-01-01'"])
-def test_another_type_that_is_only_known_as_it_runs_is_an_error(
-    connection: duckdb.DuckDBPyConnection, value: str
+@pytest.mark.property
+@settings(max_examples=examples(20), deadline=None)
+@given(one=st.sampled_from(SPECIAL) | st.text(max_size=3), other=st.text(max_size=3))
+def test_a_text_within_an_array_or_a_struct_is_escaped_alike(
+    connection: duckdb.DuckDBPyConnection, one: str, other: str
 ) -> None:
-    with pytest.raises((UnportableSQL, duckdb.Error)):
-        connection.execute(transpile(f"SELECT TO_JSON_STRING(x) FROM UNNEST([{value}]) AS x")).fetchall()
+    first, second = on_bigquery(one), on_bigquery(other)
+    whole = f'{{"a":[{first},{second}],"b":{first}}}'
+    assert connection.execute(NESTED, {"one": one, "other": other}).fetchall() == [(whole,)]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("1", "1"),
+        ("9007199254740993", '"9007199254740993"'),
+        ("TRUE", "true"),
+        ("[1, NULL]", "[1,null]"),
+        ("STRUCT(1 AS a, 'x' AS b)", '{"a":1,"b":"x"}'),
+        ("DATE '2026-01-01'", '"2026-01-01"'),
+        ("TIMESTAMP '2026-01-01'", '"2026-01-01T00:00:00Z"'),
+        ("NUMERIC '15'", "15"),
+        ("NUMERIC '1.5'", '"1.5"'),
+    ],
+)
+def test_other_types_are_written_as_on_bigquery(connection: duckdb.DuckDBPyConnection, value: str, text: str) -> None:
+    for sql in (
+        f"SELECT TO_JSON_STRING({value})",
+        f"SELECT TO_JSON_STRING(x.v) FROM UNNEST([STRUCT({value} AS v)]) AS x",
+    ):
+        assert connection.execute(duckdb_text(sql)).fetchall() == [(text,)]
+
+
+def test_what_is_no_option_is_refused() -> None:
+    with pytest.raises(UnportableSQL, match="No matching signature for function TO_JSON_STRING"):
+        duckdb_text("SELECT TO_JSON_STRING('a', 1)")

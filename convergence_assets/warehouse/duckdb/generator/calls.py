@@ -88,7 +88,7 @@ LAZY = frozenset(
 """What evaluates an argument only where it is needed: an error in another one is none."""
 # A column, a field, a parameter or a literal: as cheap to repeat as to bind.
 _PLAIN = re.compile(
-    r"[\w$.\"()]{,100}|((DATE|TIME|TIMESTAMP|TIMESTAMPTZ) )?'([^']|'')*'|CAST\(('[^']*'|NULL|[0-9]+) AS [\w(),]+\)"
+    r"((?<!\w)\(|[\w$.\")]){,100}|((DATE|TIME|TIMESTAMP|TIMESTAMPTZ) )?'([^']|'')*'|CAST\(('[^']*'|NULL|[0-9]+) AS [\w(),]+\)"
 )
 _BOUND = re.compile(r"\blet(\d+)\b")
 _marks = count()
@@ -118,7 +118,8 @@ def once(texts: Sequence[str], body: Callable[[Sequence[str]], str]) -> str:
 
 
 def _stands_often(written: str, mark: str) -> bool:
-    return written.count(mark) > 1 or (mark in written and "bq_" in written)
+    # Within TRY an argument's own error would become NULL: SAFE is of the function alone.
+    return written.count(mark) > 1 or (mark in written and ("bq_" in written or "TRY(" in written))
 
 
 def _written(form: Form, call: Call, texts: Sequence[str]) -> str:

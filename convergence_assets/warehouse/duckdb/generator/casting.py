@@ -1,6 +1,7 @@
 """CAST and SAFE_CAST between BigQuery's types."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from convergence_assets.warehouse.duckdb.generator import time_casting
@@ -90,12 +91,17 @@ _FORMS = {
 def cast(of: Argument, kind: Any, *, safe: bool, pattern: Argument | None, zone: Argument | None) -> str:
     """`of` as a value of another type; `safe` gives NULL where the value does not fit."""
     if pattern is not None or zone is not None:
-        made = time_casting.cast(of, kind, pattern, zone)
-        return f"TRY({made})" if safe else made
+        if not safe:
+            return time_casting.cast(of, kind, pattern, zone)
+        return once([of.sql], lambda given: f"TRY({time_casting.cast(replace(of, sql=given[0]), kind, pattern, zone)})")
     if of.is_literal and of.sql.startswith("CAST(NULL AS "):
         return f"CAST(NULL AS {duckdb_type(kind)})"
-    made = once([of.sql], lambda given: _cast(given[0], of.type, kind))
-    return f"TRY({made})" if safe and made != of.sql else made
+
+    def body(given: Sequence[str]) -> str:
+        made = _cast(given[0], of.type, kind)
+        return f"TRY({made})" if safe and made != given[0] else made
+
+    return once([of.sql], body)
 
 
 def _cast(sql: str, source: Any, target: Any) -> str:

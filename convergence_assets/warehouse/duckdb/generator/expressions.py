@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from convergence_assets.warehouse.duckdb.generator import casting, functions, json_values
@@ -12,7 +13,6 @@ from convergence_assets.warehouse.duckdb.generator.nodes import Fields, Unsuppor
 from convergence_assets.warehouse.duckdb.generator.types import field_names, fields_of
 from convergence_assets.warehouse.duckdb.quoting import quoted
 from convergence_assets.warehouse.googlesql.types import kind_of
-
 
 TEMPORARY = "temporary:"
 """What the name of a function begins with that the statement makes itself."""
@@ -114,8 +114,14 @@ class Expressions:
         generic = fields.take("generic_argument_list", ())
         if generic:
             arguments = tuple(self._generic(g) for g in generic)
-        made = functions.SCALAR.form(Call(name, arguments, kind))
-        return f"TRY({made})" if safe else made
+        if not safe:
+            return functions.SCALAR.form(Call(name, arguments, kind))
+
+        def body(given: Sequence[str]) -> str:
+            held = tuple(replace(a, sql=text) for a, text in zip(arguments, given, strict=True))
+            return f"TRY({functions.SCALAR.form(Call(name, held, kind))})"
+
+        return once([a.sql for a in arguments], body)
 
     def _of_temporary(self, name: str, given: Any) -> str:
         """The body of a temporary function over its arguments."""

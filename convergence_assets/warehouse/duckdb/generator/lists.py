@@ -136,9 +136,7 @@ def _written(
     from convergence_assets.warehouse.duckdb.generator.scans import sort_key
 
     keys = [sort_key(item) for item in order]
-    if [k.column.column_id for k in keys] != [column.column_id] or kind_of(
-        column.type
-    ) not in comparing.PLAIN:
+    if [k.column.column_id for k in keys] != [column.column_id] or kind_of(column.type) not in comparing.PLAIN:
         return None
     direction = "DESC" if keys[0].descending else "ASC"
     nulls = "NULLS FIRST" if keys[0].nulls_first else "NULLS LAST"

@@ -8,9 +8,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from convergence_assets.warehouse.duckdb.column_types import duckdb_type
 from convergence_assets.warehouse.duckdb.generator.nodes import Unsupported
 from convergence_assets.warehouse.duckdb.quoting import quoted
-from convergence_assets.warehouse.duckdb.transpile import duckdb_type
 from convergence_assets.warehouse.errors import WarehouseError
 from convergence_assets.warehouse.schema import Column
 
@@ -37,6 +37,14 @@ def check_plan(found: "Outcome", tables: Mapping[str, Sequence[Column]], paramet
             _engine().run(f"EXPLAIN {text}")
     except WarehouseError as error:
         raise Unsupported(f"the embedded engine has no plan for it: {error}", "write it with plain joins") from None
+
+
+def release() -> None:
+    """Close the engine that plans are asked of; the next statement makes another."""
+    with _lock:
+        if _engine.cache_info().currsize:
+            _engine().close()
+            _engine.cache_clear()
 
 
 def _nulls(columns: Sequence[Column]) -> str:

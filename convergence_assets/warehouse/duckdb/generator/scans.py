@@ -18,6 +18,7 @@ _JOINS = {0: "JOIN", 1: "LEFT JOIN", 2: "RIGHT JOIN", 3: "FULL JOIN"}
 
 _SUBQUERIES_DEEP = 12  # DuckDB's time to plan them doubles with each
 
+
 @dataclass(frozen=True)
 class SortKey:
     """A column that rows are in order of."""

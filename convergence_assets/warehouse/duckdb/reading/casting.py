@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import count
 
+from convergence_assets.warehouse.duckdb.column_types import duckdb_type
 from convergence_assets.warehouse.duckdb.quoting import literal, quoted
 from convergence_assets.warehouse.duckdb.reading import grammar
 from convergence_assets.warehouse.duckdb.reading.forms import Form, Leaf, leaf
-from convergence_assets.warehouse.duckdb.transpile import duckdb_type
 from convergence_assets.warehouse.schema import Column
 
 _ALARM = "error('unreadable')"

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from convergence_assets.warehouse.duckdb import limbs
+from convergence_assets.warehouse.duckdb.column_types import duckdb_type
 from convergence_assets.warehouse.duckdb.quoting import literal
 from convergence_assets.warehouse.duckdb.reading import grammar
-from convergence_assets.warehouse.duckdb.transpile import duckdb_type
 from convergence_assets.warehouse.schema import Column
 
 Sql = Callable[[str], str]

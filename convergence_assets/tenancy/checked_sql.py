@@ -11,8 +11,7 @@ from convergence_assets.pipelines.problems import Problem
 from convergence_assets.pipelines.yaml_source import Path, Source, spelled
 from convergence_assets.warehouse import output
 from convergence_assets.warehouse.duckdb.outcomes import Outcome, outcome
-from convergence_assets.warehouse.duckdb.portability import SqlProblem
-from convergence_assets.warehouse.duckdb.transpile import portability_problems
+from convergence_assets.warehouse.duckdb.sql_problems import SqlProblem, problems_by_name
 from convergence_assets.warehouse.googlesql.module import AnalyzerMissing
 from convergence_assets.warehouse.schema import Column
 
@@ -20,7 +19,6 @@ Columns = tuple[ColumnSpec, ...]
 
 _MOST_KNOWN = 4096
 _known: dict[tuple[object, ...], Outcome] = {}
-_transpiled: dict[tuple[object, ...], tuple[SqlProblem, ...]] = {}
 # By identity, since templates share their column tuples; these are held here so that an id stays theirs.
 _contents: dict[int, tuple[str, Columns]] = {}
 _log = logging.getLogger(__name__)
@@ -37,36 +35,12 @@ def statement_problems(
     """
     found = _outcome(sql, types, sources, parameters)
     if found is None:
-        yield from transpiled_problems(sql, types)
+        yield from _placed(sql, tuple(problems_by_name(sql.text)))
         return
     yield from _refused(sql, found)
     yield from _placed(sql, found.unsupported)
     if makes is not None and not found.refusals:
         yield from _misfitting_types(sql, found, *makes)
-
-
-def refusals(
-    sql: CompiledSql, types: Mapping[str, Columns], sources: Mapping[str, SourceSpec], parameters: Mapping[str, str]
-) -> Iterator[Problem]:
-    """What BigQuery refuses of a SELECT that the embedded engine runs within another one; and what that cannot run."""
-    found = _outcome(sql, types, sources, parameters)
-    if found is not None and found.refusals:
-        yield from _refused(sql, found)
-    else:
-        yield from transpiled_problems(sql, types)
-
-
-def transpiled_problems(sql: CompiledSql, types: Mapping[str, Columns]) -> Iterator[Problem]:
-    """What keeps a SELECT from being transpiled faithfully."""
-    key = _key(sql, types)
-    found = _transpiled.get(key)
-    if found is None:
-        declared = {name: {c.name: column(c) for c in columns} for name, columns in types.items()}
-        found = portability_problems(sql.text, declared)
-        if len(_transpiled) >= _MOST_KNOWN:
-            _transpiled.clear()
-        _transpiled[key] = found
-    yield from _placed(sql, found)
 
 
 def _outcome(
@@ -91,7 +65,7 @@ def _outcome(
 
 @cache
 def _say_missing(why: str) -> None:
-    _log.warning("SQL is checked without Google's analyzer, by the embedded engine's own rules alone: %s", why)
+    _log.warning("SQL is checked without Google's analyzer, by the names of its functions alone: %s", why)
 
 
 def _misfitting_types(

@@ -1,0 +1,36 @@
+"""A statement that names its tables in full gets a bare name for each."""
+
+import pytest
+
+from convergence_assets.warehouse.schema import TableRef
+from convergence_assets.warehouse.statements import shortened
+
+
+@pytest.mark.parametrize(
+    ("sql", "text", "tables"),
+    [
+        ("SELECT a FROM `acme.t`", "SELECT a FROM `t`", {"t": "acme.t"}),
+        ("SELECT t.a FROM acme.t WHERE t.a > 1", "SELECT t.a FROM `t` WHERE t.a > 1", {"t": "acme.t"}),
+        ("SELECT q.a FROM `p-x.acme.t` AS q", "SELECT q.a FROM `t` AS q", {"t": "p-x.acme.t"}),
+        (
+            "SELECT 1 FROM a.t JOIN b.t AS u ON TRUE JOIN b.t ON TRUE",
+            "SELECT 1 FROM `t` JOIN `t_` AS u ON TRUE JOIN `t_` AS `t` ON TRUE",
+            {"t": "a.t", "t_": "b.t"},
+        ),
+        ("SELECT 1 FROM `_staging_a.t__3f`", "SELECT 1 FROM `t` AS `t__3f`", {"t": "_staging_a.t__3f"}),
+        ("SELECT 'a.t' AS x FROM UNNEST([1])", "SELECT 'a.t' AS x FROM UNNEST([1])", {}),
+    ],
+)
+def test_each_table_gets_a_bare_name(sql: str, text: str, tables: dict[str, str]) -> None:
+    found = shortened(sql)
+    assert found.sql == text
+    assert found.tables == {name: TableRef.parse(full) for name, full in tables.items()}
+
+
+def test_a_place_behind_a_shortened_name_is_that_of_the_original() -> None:
+    original = "SELECT a,\n b FROM `p.acme.t` WHERE a >\n  c"
+    found = shortened(original)
+    for word in ("WHERE", "a >", "c", "b FROM"):
+        lines = found.sql[: found.sql.index(word)].split("\n")
+        line, column = found.place(len(lines), len(lines[-1]) + 1)
+        assert "\n".join(original.split("\n")[line - 1 :])[column - 1 :].startswith(word)
