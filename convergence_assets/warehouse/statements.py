@@ -75,14 +75,15 @@ def shortened(sql: str) -> Shortened:
     text, last, replaced = "", 0, []
     for start, end, table, aliased in sorted(found, key=lambda one: one[0]):
         name = names.setdefault(table, _bare(table, names.values()))
-        text += sql[last:start] + f"`{name}`" + ("" if aliased or name == table.table else f" AS `{table.table}`")
+        keeps_name = aliased or name == table.table or table.dataset.startswith(STAGING_PREFIX)
+        text += sql[last:start] + f"`{name}`" + ("" if keeps_name else f" AS `{table.table}`")
         replaced.append((start, end, len(text)))
         last = end
     return Shortened(text + sql[last:], {name: table for table, name in names.items()}, sql, tuple(replaced))
 
 
 def _bare(table: TableRef, taken: Collection[str]) -> str:
-    """A staging table's name ends with its run, which is no part of what a statement means."""
+    """A staging table's name ends with its run, which is no part of what a statement means; nothing refers to it."""
     name = table.table.partition("__")[0] if table.dataset.startswith(STAGING_PREFIX) else table.table
     while name.lower() in {other.lower() for other in taken}:
         name += "_"

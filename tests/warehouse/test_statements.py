@@ -17,7 +17,7 @@ from convergence_assets.warehouse.statements import shortened
             "SELECT 1 FROM `t` JOIN `t_` AS u ON TRUE JOIN `t_` AS `t` ON TRUE",
             {"t": "a.t", "t_": "b.t"},
         ),
-        ("SELECT 1 FROM `_staging_a.t__3f`", "SELECT 1 FROM `t` AS `t__3f`", {"t": "_staging_a.t__3f"}),
+        ("SELECT 1 FROM `_staging_a.t__3f`", "SELECT 1 FROM `t`", {"t": "_staging_a.t__3f"}),
         ("SELECT 'a.t' AS x FROM UNNEST([1])", "SELECT 'a.t' AS x FROM UNNEST([1])", {}),
     ],
 )

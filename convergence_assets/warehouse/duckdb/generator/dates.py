@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 MACROS = (
     *intervals.MACROS,
+    *zones.MACROS,
     f"bq_date_in_range(a) AS CASE WHEN a BETWEEN DATE '0001-01-01' AND DATE '9999-12-31' THEN CAST(a AS DATE) WHEN a IS NULL THEN NULL ELSE {_refused('DATE out of range', 'CAST(a AS VARCHAR)', 'DATE')} END",
     f"bq_datetime_in_range(a) AS CASE WHEN a >= TIMESTAMP '0001-01-01' AND a < TIMESTAMP '10000-01-01' THEN a WHEN a IS NULL THEN NULL ELSE {_refused('DATETIME out of range', 'CAST(a AS VARCHAR)', 'TIMESTAMP')} END",
     f"bq_timestamp_in_range(a) AS CASE WHEN a >= TIMESTAMPTZ '0001-01-01 00:00:00+00' AND a < TIMESTAMPTZ '10000-01-01 00:00:00+00' THEN a WHEN a IS NULL THEN NULL ELSE {_refused('TIMESTAMP out of range', 'CAST(a AS VARCHAR)', 'TIMESTAMPTZ')} END",
