@@ -2,8 +2,8 @@
 
 
 def quoted(name: str) -> str:
-    """A DuckDB identifier."""
-    return '"' + name.replace('"', '""') + '"'
+    """A DuckDB identifier; its parser ends at a NUL, which BigQuery's escapes may put into a name."""
+    return '"' + name.replace('"', '""').replace("\0", "\ufffd") + '"'
 
 
 def literal(text: str) -> str:

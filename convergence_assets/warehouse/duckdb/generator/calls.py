@@ -1,6 +1,7 @@
 """A function's call as entries see it, and the table of entries."""
 
 import re
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -90,8 +91,11 @@ LAZY = frozenset(
 _PLAIN = re.compile(
     r"((?<!\w)\(|[\w$.\")]){,100}|((DATE|TIME|TIMESTAMP|TIMESTAMPTZ) )?'([^']|'')*'|CAST\(('[^']*'|NULL|[0-9]+) AS [\w(),]+\)"
 )
-_BOUND = re.compile(r"\blet(\d+)\b")
-_marks = count()
+_BOUND = re.compile(r"\blet(\d{1,9})\b")
+# No author can know it: one who wrote a mark into a literal would have another text put between its quotes.
+_SECRET = secrets.token_hex(16)
+_MARK = re.compile(rf"\x01{_SECRET}-[0-9]+\x02")
+_numbers = count()
 
 
 def once(texts: Sequence[str], body: Callable[[Sequence[str]], str]) -> str:
@@ -101,14 +105,13 @@ def once(texts: Sequence[str], body: Callable[[Sequence[str]], str]) -> str:
     list of one binds it: 7 ns a row (DuckDB 1.5).
     """
     # `body` may hold the marks of another call around this one.
-    marks = [t if _PLAIN.fullmatch(t) else f"\x01{next(_marks)}\x02" for t in texts]
+    marks = [t if _PLAIN.fullmatch(t) else f"\x01{_SECRET}-{next(_numbers)}\x02" for t in texts]
     written = body(marks)
     bound = [at for at, mark in enumerate(marks) if mark != texts[at] and _stands_often(written, mark)]
     name = f"let{max([0, *(int(n) for text in (*texts, written) for n in _BOUND.findall(text))]) + 1}"
-    for at, mark in enumerate(marks):
-        if mark != texts[at]:
-            whole = name if len(bound) == 1 else f"({name}).a{at}"
-            written = written.replace(mark, whole if at in bound else texts[at])
+    whole = {at: name if len(bound) == 1 else f"({name}).a{at}" for at in bound}
+    meant = {mark: whole.get(at, texts[at]) for at, mark in enumerate(marks)}
+    written = _MARK.sub(lambda found: meant.get(found[0], found[0]), written)
     if not bound:
         return written
     if len(bound) == 1:
