@@ -4,7 +4,6 @@ import os
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +23,10 @@ _VALUES = {
     "TIMESTAMP": "TIMESTAMPTZ '2000-01-01 00:00:00+00'",
 }  # fmt: skip
 _lock = threading.Lock()
+_engines: dict[int, "Engine"] = {}
+"""By process: one that this was forked with has no threads here."""
+# A child that is made while a plan is asked for could never ask for one.
+os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 def check_plan(found: "Outcome", tables: Mapping[str, Sequence[Column]], parameters: Mapping[str, str]) -> None:
@@ -42,17 +45,23 @@ def check_plan(found: "Outcome", tables: Mapping[str, Sequence[Column]], paramet
 def release() -> None:
     """Close the engine that plans are asked of; the next statement makes another."""
     with _lock:
-        if _engine.cache_info().currsize:
-            _engine().close()
-            _engine.cache_clear()
+        engine = _engines.pop(os.getpid(), None)
+        if engine is not None:
+            engine.close()
 
 
 def _nulls(columns: Sequence[Column]) -> str:
     return ", ".join(f"CAST(NULL AS {duckdb_type(c)}) AS {quoted(c.name)}" for c in columns) or "1 AS one"
 
 
-@cache
 def _engine() -> "Engine":
     from convergence_assets.warehouse.duckdb.engine import Engine
 
-    return Engine(Path(tempfile.gettempdir(), f"convergence-planning-{os.getuid()}"))
+    process = os.getpid()
+    if process not in _engines:
+        engine = Engine(Path(tempfile.gettempdir(), f"convergence-planning-{os.getuid()}"))
+        # It works out what is constant: a statement with an array of a billion elements would take the load's memory.
+        engine.run("PRAGMA disable_optimizer")
+        engine.run("SET enable_external_access = false")
+        _engines[process] = engine
+    return _engines[process]
