@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _TAB = 8
 _OWN = "temporary"
-_MAKES_FUNCTIONS = re.compile(r"(\s|--[^\n]*\n|#[^\n]*\n|/\*.*?\*/)*CREATE\s+TEMP", re.IGNORECASE | re.DOTALL)
+_MAKES_FUNCTIONS = re.compile(r"(?:\s|--[^\n]*\n|#[^\n]*\n|/\*(?>.*?\*/))*+CREATE\s+TEMP", re.IGNORECASE | re.DOTALL)
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")  # what GoogleSQL counts; str.splitlines() knows others
 
 
