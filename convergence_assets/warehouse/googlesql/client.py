@@ -140,15 +140,21 @@ def call(method: str, request: Any, answer: "type[M]", functions: Callable[[], A
     from google.protobuf.message import DecodeError
 
     with _lock:
-        if not _instances:
-            _instances.append(_Instance())
-        try:
-            if functions is not None:
-                request.registered_catalog_id = _instances[0].catalog_of(functions)
-            found = _instances[0].call(method, request.SerializeToString())
-        except (wasmtime.Trap, wasmtime.WasmtimeError, MemoryError) as error:
-            _instances.clear()
-            raise Failed(_reason(error)) from None
+        while True:
+            used = bool(_instances)
+            if not used:
+                _instances.append(_Instance())
+            try:
+                if functions is not None:
+                    request.registered_catalog_id = _instances[0].catalog_of(functions)
+                found = _instances[0].call(method, request.SerializeToString())
+                break
+            except (wasmtime.Trap, wasmtime.WasmtimeError, MemoryError) as error:
+                _instances.clear()
+                reason = _reason(error)
+                # An earlier statement may have left no memory for this one, but it cannot have taken its time.
+                if not used or "interrupt" in reason:
+                    raise Failed(reason) from None
     try:
         made: M = answer.FromString(found)
     except DecodeError:
