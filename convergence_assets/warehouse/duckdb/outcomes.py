@@ -121,12 +121,10 @@ def place(sql: str, byte: int | None) -> tuple[int, int]:
 
 
 def _key(sql: str, tables: Columns, parameters: Mapping[str, str], pseudo_columns: Columns) -> str:
-    shapes = [
-        {name.lower(): [_shape(column) for column in given] for name, given in columns.items() if given}
-        for columns in (tables, pseudo_columns)
-    ]
-    said = json.dumps([sql, *shapes, dict(parameters)], sort_keys=True)
-    return hashlib.sha256(said.encode()).hexdigest()
+    shapes = {name.lower(): list(map(_shape, columns)) for name, columns in tables.items()}
+    pseudo = {name.lower(): list(map(_shape, columns)) for name, columns in pseudo_columns.items() if columns}
+    content = json.dumps([sql, shapes, pseudo, dict(parameters)], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def _shape(column: Column) -> list[Any]:
@@ -181,13 +179,14 @@ def _folders() -> Iterator[Path]:
 
 @cache
 def code_version() -> str:
-    """Of all that an outcome follows from beside its statement: this code, the analyzer and the engine."""
+    """Of all that an outcome follows from beside its statement: this code, the analyzer, the engine, what checks its
+    regular expressions and time zones."""
     here = Path(__file__).parent
     files = [*here.glob("*.py"), *(here / "generator").glob("*.py"), *(here.parent / "googlesql").glob("*.py")]
     digest = hashlib.sha256()
     for file in sorted(files):
         digest.update(file.read_bytes())
-    for package in ("zetasql", "duckdb"):
+    for package in ("zetasql", "duckdb", "google-re2", "tzdata"):
         with suppress(importlib.metadata.PackageNotFoundError):
             digest.update(importlib.metadata.version(package).encode())
     return digest.hexdigest()[:16]
