@@ -1,6 +1,7 @@
 """What a statement of BigQuery SQL says of itself: that it only reads, and which tables it names."""
 
 import difflib
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -8,6 +9,8 @@ from sqlglot import exp
 
 from convergence_assets.warehouse.errors import InvalidQuery
 from convergence_assets.warehouse.schema import STAGING_PREFIX, TableRef
+
+_LINE_BREAK = re.compile(r"\r\n|\r|\n")  # what GoogleSQL counts
 
 
 def parsed(sql: str) -> exp.Expr:
@@ -53,8 +56,8 @@ class Shortened:
 
     def place(self, line: int, column: int) -> tuple[int, int]:
         """Line and column in the original of a place here, all 1-based."""
-        lines = self.sql.splitlines(keepends=True)
-        at = sum(map(len, lines[: line - 1])) + column - 1
+        starts = [0, *(found.end() for found in _LINE_BREAK.finditer(self.sql))]
+        at = starts[min(line, len(starts)) - 1] + column - 1
         for _, end, ends_here in reversed(self.replaced):
             if at >= ends_here:
                 at += end - ends_here
@@ -65,16 +68,17 @@ class Shortened:
 
 def shortened(sql: str) -> Shortened:
     """Raises `InvalidQuery` for what is no statement."""
-    found = []
-    for node in parsed(sql).find_all(exp.Table):
+    found, tree = [], parsed(sql)
+    for node in tree.find_all(exp.Table):
         if node.db:
             places = [part.meta for part in node.parts]
             start, end = min(p["start"] for p in places), max(p["end"] for p in places) + 1
             found.append((start, end, TableRef(node.db, node.name, node.catalog or None), bool(node.alias)))
     names: dict[TableRef, str] = {}
+    withs = [cte.alias for cte in tree.find_all(exp.CTE)]
     text, last, replaced = "", 0, []
     for start, end, table, aliased in sorted(found, key=lambda one: one[0]):
-        name = names.setdefault(table, _bare(table, names.values()))
+        name = names.setdefault(table, _bare(table, [*names.values(), *withs]))
         keeps_name = aliased or name == table.table or table.dataset.startswith(STAGING_PREFIX)
         text += sql[last:start] + f"`{name}`" + ("" if keeps_name else f" AS `{table.table}`")
         replaced.append((start, end, len(text)))

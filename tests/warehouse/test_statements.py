@@ -18,6 +18,11 @@ from convergence_assets.warehouse.statements import shortened
             {"t": "a.t", "t_": "b.t"},
         ),
         ("SELECT 1 FROM `_staging_a.t__3f`", "SELECT 1 FROM `t`", {"t": "_staging_a.t__3f"}),
+        (
+            "WITH t AS (SELECT 1 AS x) SELECT x FROM a.t JOIN t USING (x)",
+            "WITH t AS (SELECT 1 AS x) SELECT x FROM `t_` AS `t` JOIN t USING (x)",
+            {"t_": "a.t"},
+        ),
         ("SELECT 'a.t' AS x FROM UNNEST([1])", "SELECT 'a.t' AS x FROM UNNEST([1])", {}),
     ],
 )
