@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from convergence_assets.warehouse.duckdb.functions import _SPACES as SPACES
+from convergence_assets.warehouse.duckdb.functions import SPACES
 
 T = TypeVar("T", str, bytes)
 
