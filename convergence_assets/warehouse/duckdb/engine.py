@@ -114,6 +114,8 @@ class Engine:
             }
         )
         self.connection.execute("SET TimeZone = 'UTC'")
+        # It takes what two expressions share out of TRY and coalesce, where its error is none.
+        self.connection.execute("SET disabled_optimizers = 'common_subexpressions'")
         install_functions(self.connection)
         self._waits = waits
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="duckdb")

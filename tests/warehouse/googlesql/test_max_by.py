@@ -16,3 +16,8 @@ def test_a_value_that_is_null_is_given_too() -> None:
 
 def test_rows_without_any_other_value_give_null() -> None:
     assert answers.rows(f"SELECT MAX_BY(x, y) FROM {ROWS} WHERE y IS NULL") == [(None,)]
+
+
+def test_a_column_of_the_name_that_the_extreme_value_has_is_another() -> None:
+    sql = "SELECT MAX_BY(extreme, y) AS a, MIN_BY(extreme, y) AS b FROM (SELECT 7 AS extreme, y FROM UNNEST([1.5, 2.5]) AS y)"
+    assert answers.rows(sql) == [(7, 7)]

@@ -1,6 +1,7 @@
 """GROUP BY and aggregate functions."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from convergence_assets.warehouse.duckdb import limbs
@@ -55,6 +56,7 @@ def aggregate(scans: "Scans", fields: Fields, columns: Sequence[Any]) -> "Relati
     of = scans.relation(fields.need("input_scan"))
     selected, grouped = {}, {}
     extremes: list[str] = []
+    lifted: dict[str, str] = {}
     for one in fields.take("group_by_list", ()):
         with reading("GROUP BY", one) as key:
             column, expression = key.need("column"), scans.expressions.sql(key.need("expr"))
@@ -65,7 +67,7 @@ def aggregate(scans: "Scans", fields: Fields, columns: Sequence[Any]) -> "Relati
         with reading("an aggregate", node) as computed:
             column = computed.need("column")
             _, call = chosen(computed.need("expr"))
-            made = aggregate_call(scans, call, extremes=extremes)
+            made = aggregate_call(scans, call, lifted, extremes=extremes)
             selected[column.column_id] = f"{made} AS {column_name(column)}"
     sets = fields.take("grouping_set_list", ())
     fields.take("rollup_column_list")
@@ -77,23 +79,42 @@ def aggregate(scans: "Scans", fields: Fields, columns: Sequence[Any]) -> "Relati
             selected[column.column_id] = f"CAST(grouping({column_name(key)}) AS BIGINT) AS {column_name(column)}"
     if extremes and sets:
         raise Unsupported("HAVING MAX or MIN with grouping sets has no form on the embedded engine", "group by columns")
+    item = with_lifted(of.item, lifted)
+    if not grouped and len(sets) > 1:
+        raise Unsupported("GROUPING SETS without a column have no form on the embedded engine", "write UNION ALL")
     if not grouped:
-        item = _with_extremes(of.item, extremes, "")
+        item = _with_extremes(item, extremes, "")
         return Relation(f"SELECT {', '.join(selected.values()) or 'count(*) AS one'} FROM {item}", tuple(columns))
     keys = ", ".join(f"{expression} AS {name}" for name, expression in grouped.values())
     names = [name for name, _ in grouped.values()]
-    inner = _with_extremes(f"(SELECT *, {keys} FROM {of.item}) AS _", extremes, f"PARTITION BY {', '.join(names)}")
+    inner = _with_extremes(f"(SELECT *, {keys} FROM {item}) AS _", extremes, f"PARTITION BY {', '.join(names)}")
     listed = ", ".join([*names, *selected.values()])
     # No rows have no grand total.
     by = f"{_grouping_sets(sets)} HAVING count(*) > 0" if sets else ", ".join(names)
     return Relation(f"SELECT {listed} FROM {inner} GROUP BY {by}", tuple(columns))
 
 
+def with_lifted(item: str, lifted: Mapping[str, str]) -> str:
+    """The rows with a column for each argument that was lifted out of a call."""
+    made = "".join(f", {sql} AS {name}" for name, sql in lifted.items())
+    return f"(SELECT *{made} FROM {item}) AS _" if lifted else item
+
+
+def lift(scans: "Scans", argument: Argument, lifted: dict[str, str]) -> Argument:
+    """An argument that holds a subquery as a column: forms write their arguments many times, and each level of
+    subqueries would multiply those below it."""
+    if "(SELECT" not in argument.sql:
+        return argument
+    name = f"argument{next(scans.numbers)}"  # other columns' names end with an underscore and a number
+    lifted[name] = argument.sql
+    return replace(argument, sql=name, is_literal=False)
+
+
 def _with_extremes(item: str, extremes: Sequence[str], partition: str) -> str:
     """The rows with a column for each HAVING MAX or MIN: the group's extreme value."""
     if not extremes:
         return item
-    made = ", ".join(f"{one} OVER ({partition}) AS extreme_{at}" for at, one in enumerate(extremes))
+    made = ", ".join(f"{one} OVER ({partition}) AS extreme{at}" for at, one in enumerate(extremes))
     return f"(SELECT *, {made} FROM {item}) AS _"
 
 
@@ -121,8 +142,11 @@ def _reference(node: Any) -> str:
         return column_name(fields.need("column"))
 
 
-def aggregate_call(scans: "Scans", node: Any, window: str = "", extremes: list[str] | None = None) -> str:
-    """An aggregate function's call, over a window where one is given; `extremes` takes what HAVING MAX compares with."""
+def aggregate_call(
+    scans: "Scans", node: Any, lifted: dict[str, str], window: str = "", extremes: list[str] | None = None
+) -> str:
+    """An aggregate function's call, over a window where one is given; `lifted` takes arguments that become columns of
+    the rows, `extremes` what HAVING MAX compares with."""
     from convergence_assets.warehouse.duckdb.generator.expressions import function_name, type_of
     from convergence_assets.warehouse.duckdb.generator.scans import sort_key
 
@@ -131,7 +155,7 @@ def aggregate_call(scans: "Scans", node: Any, window: str = "", extremes: list[s
         fields.take("signature")
         if fields.take("error_mode", 0):
             raise Unsupported("SAFE. before an aggregate has no form on the embedded engine", "leave SAFE. out")
-        arguments = [scans.expressions.argument(a) for a in fields.take("argument_list", ())]
+        arguments = [lift(scans, scans.expressions.argument(a), lifted) for a in fields.take("argument_list", ())]
         nulls = fields.take("null_handling_modifier", 0)
         items = [item for key in map(sort_key, fields.take("order_by_item_list", ())) for item in key.items()]
         limit = fields.take("limit")
@@ -153,7 +177,7 @@ def aggregate_call(scans: "Scans", node: Any, window: str = "", extremes: list[s
         if name in _BY_ANOTHER:
             call.condition = _is_extreme(_BY_ANOTHER[name], arguments[1], extremes)
         if having is not None:
-            call.condition = _of_extreme_rows(scans, having, extremes)
+            call.condition = _of_extreme_rows(scans, having, lifted, extremes)
         if limit is not None:
             if name not in ("array_agg", "string_agg", "array_concat_agg"):
                 raise Unsupported(f"{name.upper()} with LIMIT has no form on the embedded engine", "leave LIMIT out")
@@ -161,11 +185,11 @@ def aggregate_call(scans: "Scans", node: Any, window: str = "", extremes: list[s
         return form(call)
 
 
-def _of_extreme_rows(scans: "Scans", modifier: Any, extremes: list[str] | None) -> str:
+def _of_extreme_rows(scans: "Scans", modifier: Any, lifted: dict[str, str], extremes: list[str] | None) -> str:
     """The condition of HAVING MAX or MIN: the rows whose value is the group's extreme one."""
     with reading("HAVING", modifier) as fields:
         function = "max" if fields.need("kind") == 1 else "min"
-        by = scans.expressions.argument(fields.need("having_expr"))
+        by = lift(scans, scans.expressions.argument(fields.need("having_expr")), lifted)
     return _is_extreme(function, by, extremes)
 
 
@@ -174,10 +198,10 @@ def _is_extreme(function: str, by: Argument, extremes: list[str] | None) -> str:
         raise Unsupported("HAVING MAX or MIN of this type, or with OVER, has no form on the embedded engine",
                           "filter the rows first")  # fmt: skip
     extremes.append(f"{function}({by.sql})")
-    condition = f"{by.sql} = extreme_{len(extremes) - 1}"
+    condition = f"{by.sql} = extreme{len(extremes) - 1}"
     if by.kind == "FLOAT64":  # among NaN and others there is no extreme one; DuckDB's largest is NaN
         extremes.append(f"max({by.sql})")
-        condition += f" AND NOT isnan(extreme_{len(extremes) - 1})"
+        condition += f" AND NOT isnan(extreme{len(extremes) - 1})"
     return condition
 
 

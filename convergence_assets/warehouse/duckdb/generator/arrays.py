@@ -8,9 +8,9 @@ from convergence_assets.warehouse.duckdb.generator.types import duckdb_type, ele
 from convergence_assets.warehouse.googlesql.types import kind_of
 
 MACROS = (
-    "bq_element(a, i) AS CASE WHEN a IS NULL OR i IS NULL THEN NULL WHEN i BETWEEN 1 AND len(a) THEN a[i]"
+    "bq_element(a, i) AS CASE WHEN a IS NULL OR i IS NULL THEN NULL WHEN i BETWEEN 1 AND len(a) THEN a[CAST(i AS BIGINT)]"
     f" ELSE a[{_refused('Array index out of bounds', 'CAST(i AS VARCHAR)', 'BIGINT')}] END",
-    "bq_safe_element(a, i) AS CASE WHEN i BETWEEN 1 AND len(a) THEN a[i] END",
+    "bq_safe_element(a, i) AS CASE WHEN i BETWEEN 1 AND len(a) THEN a[CAST(i AS BIGINT)] END",
     "bq_generate_array(a, b, step) AS CASE WHEN a IS NULL OR b IS NULL OR step IS NULL THEN NULL"
     f" WHEN step = 0 THEN [{_refused('Sequence step cannot be 0', 'CAST(a AS VARCHAR)', 'BIGINT')}] ELSE generate_series(a, b, step) END",
     "bq_generate_numeric_array(a, b, step) AS CASE WHEN a IS NULL OR b IS NULL OR step IS NULL THEN NULL"
@@ -39,7 +39,7 @@ def add_entries(entries: Entries) -> None:
     for name in ("$array_at_offset", "$array_at_ordinal", "$safe_array_at_offset", "$safe_array_at_ordinal"):
         first = 0 if name.endswith("offset") else 1
         macro = "bq_element" if not name.startswith("$safe") else "bq_safe_element"
-        entries.add(name, "ARRAY INT64", f"{macro}({{0}}, {{1}}{' + 1' if first == 0 else ''})")
+        entries.add(name, "ARRAY INT64", f"{macro}({{0}}, {'CAST({1} AS HUGEINT) + 1' if first == 0 else '{1}'})")
     entries.add("array_first", "ARRAY", "bq_element({0}, CAST(1 AS BIGINT))")
     entries.add("array_last", "ARRAY", "bq_element({0}, len({0}))")
     entries.add("generate_array", "INT64 INT64", "bq_generate_array({0}, {1}, CAST(1 AS BIGINT))")

@@ -1,7 +1,9 @@
 """Comparisons and conditions."""
 
+from collections.abc import Sequence
+
 from convergence_assets.warehouse.duckdb.generator import comparing
-from convergence_assets.warehouse.duckdb.generator.calls import Argument, Call, Entries
+from convergence_assets.warehouse.duckdb.generator.calls import Argument, Call, Entries, once
 from convergence_assets.warehouse.duckdb.generator.nodes import Unsupported
 from convergence_assets.warehouse.duckdb.generator.types import duckdb_type, element_of
 from convergence_assets.warehouse.googlesql.types import spelled
@@ -139,8 +141,13 @@ def _case(call: Call) -> str:
 
 def _case_of(call: Call) -> str:
     value, *given = call.arguments
-    arms = "".join(
-        f" WHEN {comparing.equal(value.sql, given[at].sql, value.type)} THEN {given[at + 1].sql}"
-        for at in range(0, len(given) - 1, 2)
-    )
-    return f"(CASE{arms}{f' ELSE {given[-1].sql}' if len(given) % 2 else ''} END)"
+
+    def arms(texts: Sequence[str]) -> str:
+        made = "".join(
+            f" WHEN {comparing.equal(texts[0], given[at].sql, value.type)} THEN {given[at + 1].sql}"
+            for at in range(0, len(given) - 1, 2)
+        )
+        return f"(CASE{made}{f' ELSE {given[-1].sql}' if len(given) % 2 else ''} END)"
+
+    # A lambda holds no subquery.
+    return arms([value.sql]) if any("(SELECT" in a.sql for a in given) else once([value.sql], arms)

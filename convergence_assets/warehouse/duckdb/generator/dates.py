@@ -32,13 +32,15 @@ MACROS = (
     "bq_date_of_parts(a, b, c) AS bq_date_in_range(make_date(a, b, c))",
     f"bq_second(a) AS CASE WHEN a BETWEEN 0 AND 60 THEN a WHEN a IS NULL THEN NULL ELSE {_refused('no such second', 'CAST(a AS VARCHAR)', 'BIGINT')} END",
     f"bq_hour(a) AS CASE WHEN a < 24 THEN a WHEN a IS NULL THEN NULL ELSE {_refused('no such hour', 'CAST(a AS VARCHAR)', 'BIGINT')} END",
-    "bq_time_of_parts(a, b, c) AS make_time(bq_hour(a), b, CAST(0 AS DOUBLE)) + to_seconds(bq_second(c))",
-    "bq_datetime_of_parts(a, b, c, d, e, f) AS bq_datetime_in_range(make_timestamp(a, b, c, bq_hour(d), e, CAST(0 AS DOUBLE)) + to_seconds(bq_second(f)))",
+    "bq_time_of_parts(a, b, c) AS CASE WHEN a IS NOT NULL AND b IS NOT NULL AND c IS NOT NULL"
+    " THEN make_time(bq_hour(a), b, CAST(0 AS DOUBLE)) + to_seconds(bq_second(c)) END",
+    "bq_datetime_of_parts(a, b, c, d, e, f) AS CASE WHEN a IS NOT NULL AND b IS NOT NULL AND c IS NOT NULL AND d IS NOT NULL AND e IS NOT NULL AND f IS NOT NULL"
+    " THEN bq_datetime_in_range(make_timestamp(a, b, c, bq_hour(d), e, CAST(0 AS DOUBLE)) + to_seconds(bq_second(f))) END",
     "bq_since_epoch(a, unit) AS CASE WHEN epoch_us(a) >= 0 THEN epoch_us(a) // unit ELSE -((-epoch_us(a) + unit - 1) // unit) END",
     "bq_timestamp_of_micros(a, unit) AS bq_timestamp_in_range(make_timestamptz(a * unit))",
     "bq_micros_of_time(a) AS (date_part('hour', a) * 3600000000 + date_part('minute', a) * 60000000 + date_part('microsecond', a))",
     "bq_time_of_micros(a) AS CAST(make_timestamp(CAST((a % 86400000000 + 86400000000) % 86400000000 AS BIGINT)) AS TIME)",
-    "bq_days(a, n) AS a + CAST(n AS INTEGER)",
+    "bq_days(a, n) AS CASE WHEN a IS NOT NULL THEN a + CAST(n AS INTEGER) END",
     "bq_generate_date_array(a, b, step) AS CASE WHEN a IS NULL OR b IS NULL OR step IS NULL THEN NULL"
     f" WHEN step = 0 THEN [{_refused('Sequence step cannot be 0', 'CAST(a AS VARCHAR)', 'DATE')}]"
     " ELSE list_transform(generate_series(CAST(0 AS BIGINT), CAST(b - a AS BIGINT), CAST(greatest(-4000000, least(4000000, step)) AS BIGINT)), lambda n: a + CAST(n AS INTEGER)) END",
@@ -225,7 +227,8 @@ def _moved(sign: int) -> Callable[[Call], str]:
             moved = f"{value.sql} + to_microseconds({signed} * {_MICROSECONDS[part]})"
         else:
             raise Unsupported(f"{call.name.upper()} by {part} has no form on the embedded engine", "use another part")
-        return once([f"CAST({moved} AS {kind})"], lambda given: f"bq_{value.kind.lower()}_in_range({given[0]})")
+        moved = f"CASE WHEN {value.sql} IS NOT NULL THEN CAST({moved} AS {kind}) END"
+        return once([moved], lambda given: f"bq_{value.kind.lower()}_in_range({given[0]})")
 
     return form
 

@@ -14,6 +14,8 @@ from convergence_assets.warehouse.duckdb.generator.types import field_names, fie
 from convergence_assets.warehouse.duckdb.quoting import quoted
 from convergence_assets.warehouse.googlesql.types import kind_of
 
+_LONGEST = 1_000_000
+"""Characters of an expression: one that is written many times within others grows with a power of their depth."""
 TEMPORARY = "temporary:"
 """What the name of a function begins with that the statement makes itself."""
 
@@ -44,6 +46,12 @@ class Expressions:
 
     def argument(self, expression: Any) -> Argument:
         """An expression with its type, and its value where it is a literal."""
+        made = self._argument(expression)
+        if len(made.sql) > _LONGEST:
+            raise Unsupported("the expression is too long for the embedded engine", "compute its parts in a subquery")
+        return made
+
+    def _argument(self, expression: Any) -> Argument:
         name, node = chosen(expression)
         kind = type_of(node)
         with reading(_shown(name), node) as fields:
@@ -108,8 +116,7 @@ class Expressions:
         safe = fields.take("error_mode", 0) == 1
         fields.take("signature")
         if name.startswith(TEMPORARY):
-            made = self._of_temporary(name.removeprefix(TEMPORARY), fields.take("argument_list", ()))
-            return f"TRY({made})" if safe else made
+            return self._of_temporary(name.removeprefix(TEMPORARY), fields.take("argument_list", ()), safe=safe)
         arguments = tuple(self.argument(a) for a in fields.take("argument_list", ()))
         generic = fields.take("generic_argument_list", ())
         if generic:
@@ -123,7 +130,7 @@ class Expressions:
 
         return once([a.sql for a in arguments], body)
 
-    def _of_temporary(self, name: str, given: Any) -> str:
+    def _of_temporary(self, name: str, given: Any, *, safe: bool) -> str:
         """The body of a temporary function over its arguments."""
         function = self._temporary[name]
         texts = [self.sql(argument) for argument in given]
@@ -132,7 +139,8 @@ class Expressions:
         def body(arguments: Sequence[str]) -> str:
             self._arguments = dict(zip(function.argument_name_list, arguments, strict=True))
             try:
-                return self.sql(function.function_expression)
+                made = self.sql(function.function_expression)
+                return f"TRY({made})" if safe else made
             finally:
                 self._arguments = before
 

@@ -43,7 +43,7 @@ MACROS = (
     f"bq_justify_interval(a) AS bq_justified_months({_M} + {_WHOLE_DAYS} // 30, {_WHOLE_DAYS} % 30, {_U} % 86400000000)",
     f"bq_multiply_interval(a, n) AS bq_interval(CAST({_M} AS HUGEINT) * n, CAST({_D} AS HUGEINT) * n, CAST({_U} AS HUGEINT) * n)",
     f"bq_interval_quotient(a, n, d) AS bq_interval({_M} // n, d // n, (CAST({_U} AS HUGEINT) + CAST(d % n AS HUGEINT) * 86400000000) // n)",
-    f"bq_divide_interval(a, n) AS CASE WHEN n = 0 THEN to_microseconds({_refused('Interval division by zero', 'CAST(n AS VARCHAR)', 'BIGINT')})"
+    f"bq_divide_interval(a, n) AS CASE WHEN n = 0 AND a IS NOT NULL THEN to_microseconds({_refused('Interval division by zero', 'CAST(n AS VARCHAR)', 'BIGINT')})"
     f" ELSE bq_interval_quotient(a, n, {_D} + {_M} % n * 30) END",
     "bq_interval_between_datetimes(a) AS bq_interval(0, a // 86400000000, a % 86400000000)",
     f"bq_no_months(m) AS CASE WHEN m = 0 THEN to_days(0) ELSE to_microseconds({_refused('TIMESTAMP +/- INTERVAL with months is not supported', 'CAST(m AS VARCHAR)', 'BIGINT')}) END",
@@ -133,7 +133,8 @@ def _moved(sign: str, at: int, by: int):  # type: ignore[no-untyped-def]
             moved = f"CAST({value.sql} AS TIMESTAMP) {sign} to_months(CAST({parts[0]} AS INTEGER))"
         moved = once([moved], lambda given: f"{check}({given[0]})")
         moved = once([f"{moved} {sign} to_days(CAST({parts[1]} AS INTEGER))"], lambda given: f"{check}({given[0]})")
-        return once([f"{moved} {sign} to_microseconds({parts[2]})"], lambda given: f"{check}({given[0]})")
+        moved = once([f"{moved} {sign} to_microseconds({parts[2]})"], lambda given: f"{check}({given[0]})")
+        return f"CASE WHEN {value.sql} IS NOT NULL THEN {moved} END"
 
     return form
 

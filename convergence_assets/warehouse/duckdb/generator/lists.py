@@ -5,11 +5,11 @@ over labels 26 s and 0.6 s.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from convergence_assets.warehouse.duckdb.generator import aggregates, comparing
-from convergence_assets.warehouse.duckdb.generator.calls import Argument
+from convergence_assets.warehouse.duckdb.generator.calls import Argument, once
 from convergence_assets.warehouse.duckdb.generator.names import column_name
 from convergence_assets.warehouse.duckdb.generator.nodes import Fields, Unsupported, chosen
 from convergence_assets.warehouse.duckdb.generator.refusing import refused
@@ -51,6 +51,10 @@ class _OverList(aggregates.Aggregation):
         [value] = arguments
         made = f"list_aggregate({self._elements.each(value)}, '{function}')"
         return f"coalesce({made}, 0)" if function in _COUNTS else made
+
+
+class NotAList(Exception):
+    """A subquery within one that was to become a list has no such form."""
 
 
 def folded(expressions: "Expressions", form: str, scan: Any) -> str | None:
@@ -128,7 +132,7 @@ def _written(
     column = result[0]
     each = elements.each(values.get(column.column_id, column_name(column)))
     if form == "SCALAR" and order is None:
-        return f"({each})[1]" if limit == 1 else f"bq_only_element({each})"
+        return f"({each})[1]" if limit == 1 else once([each], lambda given: f"bq_only_element({given[0]})")
     if form != "ARRAY" or limit is not None:
         return None
     if order is None:
@@ -191,4 +195,12 @@ def _aggregate(expressions: "Expressions", elements: _Elements, call: Any) -> st
     arguments = [expressions.argument(a) for a in fields.take("argument_list", ())]
     if arguments and arguments[0].kind == "BIGNUMERIC":
         return None
-    return aggregates.FORMS[name](_OverList(elements, name, arguments, type_of(call)))
+    if not arguments or (arguments[0].kind != "FLOAT64" and name != "avg"):
+        return aggregates.FORMS[name](_OverList(elements, name, arguments, type_of(call)))
+
+    def body(given: Sequence[str]) -> str:
+        values = _Elements(given[0], elements.element)
+        argument = replace(arguments[0], sql=elements.element)
+        return aggregates.FORMS[name](_OverList(values, name, [argument], type_of(call)))
+
+    return once([elements.each(arguments[0].sql)], body)

@@ -31,7 +31,7 @@ MACROS = (
     " THEN c ELSE bq_trunc_float64_exact(a, b) END",
     "bq_finite_float64(a, b, c) AS CASE WHEN NOT isfinite(c) AND isfinite(a) AND isfinite(b)"
     f" THEN {_refused('FLOAT64 overflow', 'CAST(a AS VARCHAR)', 'DOUBLE')} ELSE c END",
-    "bq_ieee_divide(a, b) AS CASE WHEN b = 0 THEN CASE WHEN a = 0 OR isnan(a) THEN CAST('nan' AS DOUBLE)"
+    "bq_ieee_divide(a, b) AS CASE WHEN b = 0 AND a IS NOT NULL THEN CASE WHEN a = 0 OR isnan(a) THEN CAST('nan' AS DOUBLE)"
     " WHEN (a < 0) <> (CAST(b AS VARCHAR)[1] = '-') THEN CAST('-inf' AS DOUBLE) ELSE CAST('inf' AS DOUBLE) END ELSE a / b END",
     "bq_of_one(a, r) AS CASE WHEN isfinite(a) AND NOT isfinite(r)"
     f" THEN {_refused('no finite result', 'CAST(a AS VARCHAR)', 'DOUBLE')} ELSE r END",
@@ -40,9 +40,9 @@ MACROS = (
     f" THEN {_refused('no finite result', 'CAST(a AS VARCHAR)', 'DOUBLE')} ELSE r END",
     f"bq_in_domain(a, within) AS CASE WHEN within OR isnan(a) THEN a WHEN a IS NULL THEN NULL ELSE {_refused('argument out of range', 'CAST(a AS VARCHAR)', 'DOUBLE')} END",
     f"bq_shift_count(n) AS CASE WHEN n < 0 THEN {_refused('a shift must not be negative', 'CAST(n AS VARCHAR)', 'BIGINT')} WHEN n > 63 THEN CAST(63 AS BIGINT) ELSE n END",
-    "bq_shift_left(a, n) AS CASE WHEN bq_shift_count(n) < n THEN CAST(0 AS BIGINT) WHEN a IS NULL THEN NULL"
+    "bq_shift_left(a, n) AS CASE WHEN a IS NULL THEN NULL WHEN bq_shift_count(n) < n THEN CAST(0 AS BIGINT)"
     " ELSE bq_wrapped((CAST(a AS HUGEINT) & 18446744073709551615::HUGEINT) * (1::HUGEINT << CAST(bq_shift_count(n) AS HUGEINT)) & 18446744073709551615::HUGEINT) END",
-    "bq_shift_right(a, n) AS CASE WHEN bq_shift_count(n) < n THEN CAST(0 AS BIGINT) WHEN a IS NULL THEN NULL"
+    "bq_shift_right(a, n) AS CASE WHEN a IS NULL THEN NULL WHEN bq_shift_count(n) < n THEN CAST(0 AS BIGINT)"
     " ELSE bq_wrapped((CAST(a AS HUGEINT) & 18446744073709551615::HUGEINT) >> CAST(bq_shift_count(n) AS HUGEINT)) END",
     "bq_wrapped(a) AS CAST(CASE WHEN a > 9223372036854775807::HUGEINT THEN a - 18446744073709551616::HUGEINT ELSE a END AS BIGINT)",
     # a: the sum, b: that of the values times 2^-64, which none of finite values reaches the end of.
@@ -55,7 +55,8 @@ _N = "DECIMAL(38,9)"
 _EXACT = Context(prec=800)
 """Holds any FLOAT64 digit for digit, to any place."""
 _LOOSE_NUMBER = re.compile(
-    r"\s*(?P<before>[+-]?)\s*(?P<whole>[0-9,]*)(?P<rest>(\.[0-9]*)?([eE][+-]?[0-9]+)?)\s*(?P<after>[+-]?)\s*", re.ASCII
+    r"\s*+(?P<before>[+-]?)\s*+(?P<whole>[0-9,]*+)(?P<rest>(\.[0-9]*)?([eE][+-]?[0-9]+)?)\s*+(?P<after>[+-]?)\s*",
+    re.ASCII,
 )
 _LEAST_PLACES, _MOST_PLACES = -308, 323
 _PLACES_OF_EXACT_POWERS = 22
@@ -148,7 +149,11 @@ def _of_floats(entries: Entries) -> None:
     endless = (
         f"isinf({{0}}) AND {{0}} > 0 AND {{1}} > 0 AND {{1}} <> 1 THEN CASE WHEN {{1}} > 1 THEN {inf} ELSE -{inf} END"
     )
-    entries.add("log", "FLOAT64 FLOAT64", f"CASE WHEN {unknown} THEN {nan} WHEN {endless} ELSE {logarithm} END")
+    entries.add(
+        "log",
+        "FLOAT64 FLOAT64",
+        f"CASE WHEN {{0}} IS NULL OR {{1}} IS NULL THEN NULL WHEN {unknown} THEN {nan} WHEN {endless} ELSE {logarithm} END",
+    )
     for name in ("sin", "cos", "tan"):
         entries.add(name, "FLOAT64", f"CASE WHEN isinf({{0}}) THEN {nan} ELSE {name}({{0}}) END")
     for name, function in (

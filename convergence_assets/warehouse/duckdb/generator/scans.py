@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any
 
 from convergence_assets.warehouse.duckdb.generator import aggregates, comparing, lists, refusing, windows
@@ -57,8 +58,9 @@ class Scans:
 
     def __init__(self, tables: Mapping[str, str], temporary: Mapping[str, Any] | None = None) -> None:
         self._tables = tables
+        self.numbers = count()
         self._withs: dict[str, tuple[Any, ...]] = {}
-        self._depth = 0
+        self._depth = self._folding = 0
         self._recursive: list[tuple[str, tuple[Any, ...]]] = []
         self.expressions = Expressions(self._subquery, temporary or {})
 
@@ -217,7 +219,8 @@ class Scans:
             entries.append(f"{quoted(name)} AS ({text})")
         query = self.relation(fields.need("query"))
         word = "WITH RECURSIVE" if recursive else "WITH"
-        return replace(query, sql=f"{word} {', '.join(entries)} {query.sql}")
+        text = f"SELECT * FROM {query.item}" if query.sql.startswith("WITH ") else query.sql
+        return replace(query, sql=f"{word} {', '.join(entries)} {text}")
 
     def _with_reference(self, fields: Fields, columns: Sequence[Any]) -> Relation:
         name = fields.need("with_query_name")
@@ -246,11 +249,23 @@ class Scans:
         finally:
             self._depth -= 1
 
+    def _as_list(self, form: str, subquery: Any) -> str | None:
+        self._folding += 1
+        try:
+            found = lists.folded(self.expressions, form, subquery)
+        except lists.NotAList:
+            found = None
+        finally:
+            self._folding -= 1
+        if found is None and self._folding:  # written once more at each level, it would be written 2^depth times
+            raise lists.NotAList
+        return found
+
     def _subquery_within(self, fields: Fields) -> str:
         form = enum_of(fields.take("subquery_type", 0))
         subquery = fields.need("subquery")
-        if (as_lists := lists.folded(self.expressions, form, subquery)) is not None:
-            return as_lists
+        if (as_list := self._as_list(form, subquery)) is not None:
+            return as_list
         of = self.relation(subquery)
         if form == "EXISTS":
             return f"EXISTS ({of.sql})"
@@ -262,11 +277,13 @@ class Scans:
             case "ARRAY":
                 return f"(SELECT coalesce(list({name}{of.order_by()}), []) FROM {of.item})"
             case "IN":
-                value = self.expressions.sql(fields.need("in_expr"))
+                value, item = self.expressions.sql(fields.need("in_expr")), of.item
                 if kind_of(column.type) not in comparing.PLAIN:
+                    if "(SELECT" in value:
+                        value, item = "value0", f"(SELECT *, {value} AS value0 FROM {item}) AS _"
                     equal = comparing.equal(value, name, column.type)
                     return (f"(SELECT CASE WHEN bool_or({equal}) THEN true WHEN bool_or({equal} IS NULL) THEN NULL"
-                            f" ELSE false END FROM {of.item})")  # fmt: skip
+                            f" ELSE false END FROM {item})")  # fmt: skip
                 return f"({value} IN (SELECT {name} FROM {of.item}))"
         raise Unsupported("this kind of subquery has no form on the embedded engine", "write EXISTS")
 
@@ -293,6 +310,9 @@ def _unnested(arrays: Sequence[str], elements: Sequence[str], number: str | None
     if len(arrays) == 1:
         array = arrays[0]
         places = f", unnest(range(CAST(0 AS BIGINT), len({array}))) AS {number}" if number else ""
+        if number and "(SELECT" in array:
+            places = f", unnest(range(CAST(0 AS BIGINT), len(array0))) AS {number}"
+            return f"(SELECT unnest(array0) AS {elements[0]}{places} FROM (SELECT {array} AS array0))"
         return f"(SELECT unnest({array}) AS {elements[0]}{places})"
     # Side by side in one SELECT, the shorter ones go on with NULL.
     lengths = ", ".join(f"coalesce(len({array}), 0)" for array in arrays)

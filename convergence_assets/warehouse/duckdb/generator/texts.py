@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from convergence_assets.warehouse.duckdb.functions import _SPACES
+from convergence_assets.warehouse.duckdb.functions import SPACES
 from convergence_assets.warehouse.duckdb.generator import formats, text_functions
 from convergence_assets.warehouse.duckdb.generator.calls import Argument, Call, Entries
 from convergence_assets.warehouse.duckdb.generator.literals import text
@@ -33,8 +33,9 @@ MACROS = (
     f"bq_length_of(n) AS CASE WHEN n < 0 THEN {_refused('a length must not be negative', 'CAST(n AS VARCHAR)', 'BIGINT')}"
     f" WHEN n > {_FAR} THEN CAST({_FAR} AS BIGINT) ELSE n END",
     f"bq_place_of(a, p) AS CASE WHEN p = 0 OR p < -length(a) THEN 1 WHEN p > {_FAR} THEN {_FAR} ELSE p END",
-    "bq_left(a, n) AS left(a, bq_length_of(n))",
-    "bq_right(a, n) AS right(a, bq_length_of(n))",
+    "bq_left(a, n) AS CASE WHEN a IS NOT NULL THEN left(a, bq_length_of(n)) END",
+    "bq_right(a, n) AS CASE WHEN a IS NOT NULL THEN right(a, bq_length_of(n)) END",
+    "bq_part(a, p, n) AS CASE WHEN a IS NOT NULL AND p IS NOT NULL THEN substring(a, bq_place_of(a, p), bq_length_of(n)) END",
     "bq_split(a, b) AS CASE WHEN a IS NULL OR b IS NULL THEN NULL WHEN a = '' THEN [''] WHEN b = '' THEN regexp_extract_all(a, '(?s).') ELSE string_split(a, b) END",
     "bq_lower(a) AS CASE WHEN regexp_matches(a, '[Σİ]') THEN python_lower(a) ELSE lower(a) END",
 )
@@ -188,20 +189,24 @@ def add_entries(entries: Entries) -> None:
     entries.add("$concat_op", "BYTES BYTES", _joined)
     entries.add("$concat_op", "ARRAY ARRAY", "({0} || {1})")
     entries.add("substr", "STRING INT64", "substring({0}, bq_place_of({0}, {1}))")
-    entries.add("substr", "STRING INT64 INT64", "substring({0}, bq_place_of({0}, {1}), bq_length_of({2}))")
+    entries.add("substr", "STRING INT64 INT64", "bq_part({0}, {1}, {2})")
     for name in ("substr", "substring"):
         entries.add(name, "BYTES INT64", f"python_bytes_part({{0}}, {{1}}, CAST({_ALL} AS BIGINT))")
         entries.add(name, "BYTES INT64 INT64", "python_bytes_part({0}, {1}, {2})")
     entries.add("substring", "STRING INT64", "substring({0}, bq_place_of({0}, {1}))")
-    entries.add("substring", "STRING INT64 INT64", "substring({0}, bq_place_of({0}, {1}), bq_length_of({2}))")
+    entries.add("substring", "STRING INT64 INT64", "bq_part({0}, {1}, {2})")
     entries.add("left", "STRING INT64", "bq_left({0}, {1})")
     entries.add("right", "STRING INT64", "bq_right({0}, {1})")
     entries.add("starts_with", "STRING STRING", "starts_with({0}, {1})")
     entries.add("ends_with", "STRING STRING", "ends_with({0}, {1})")
     entries.add("strpos", "STRING STRING", "CAST(strpos({0}, {1}) AS BIGINT)")
-    entries.add("replace", "STRING STRING STRING", "CASE WHEN {1} = '' THEN {0} ELSE replace({0}, {1}, {2}) END")
+    entries.add(
+        "replace",
+        "STRING STRING STRING",
+        "CASE WHEN {1} = '' AND {2} IS NOT NULL THEN {0} ELSE replace({0}, {1}, {2}) END",
+    )
     for name, function in (("trim", "trim"), ("ltrim", "ltrim"), ("rtrim", "rtrim")):
-        entries.add(name, "STRING", f"{function}({{0}}, {text(_SPACES)})")
+        entries.add(name, "STRING", f"{function}({{0}}, {text(SPACES)})")
         entries.add(name, "STRING STRING", f"{function}({{0}}, {{1}})")
     entries.add("split", "STRING", "bq_split({0}, ',')")
     entries.add("split", "STRING STRING", "bq_split({0}, {1})")

@@ -33,6 +33,7 @@ def analytic(scans: "Scans", fields: Fields, columns: Sequence[Any]) -> "Relatio
 
     of = scans.relation(fields.need("input_scan"))
     made = []
+    lifted: dict[str, str] = {}
     for group in fields.take("function_group_list", ()):
         with reading("OVER", group) as held:
             partition, ordering = held.take("partition_by"), held.take("order_by")
@@ -55,11 +56,13 @@ def analytic(scans: "Scans", fields: Fields, columns: Sequence[Any]) -> "Relatio
                 _, node = chosen(computed)
                 with reading("OVER", node) as one:
                     _, call = chosen(one.need("expr"))
-                    made.append(f"{_call(scans, call, clauses, keys)} AS {column_name(one.need('column'))}")
-    return Relation(f"SELECT *, {', '.join(made)} FROM {of.item}", tuple(columns), of.order)
+                    made.append(f"{_call(scans, call, clauses, keys, lifted)} AS {column_name(one.need('column'))}")
+    return Relation(
+        f"SELECT *, {', '.join(made)} FROM {aggregates.with_lifted(of.item, lifted)}", tuple(columns), of.order
+    )
 
 
-def _call(scans: "Scans", node: Any, clauses: str, keys: Sequence[Any]) -> str:
+def _call(scans: "Scans", node: Any, clauses: str, keys: Sequence[Any], lifted: dict[str, str]) -> str:
     from convergence_assets.warehouse.duckdb.generator.expressions import function_name
 
     with reading("an analytic function", node) as fields:
@@ -74,10 +77,12 @@ def _call(scans: "Scans", node: Any, clauses: str, keys: Sequence[Any]) -> str:
         if name in aggregates.FORMS:
             for one in ("signature", "argument_list", "distinct", "null_handling_modifier"):
                 fields.take(one)
-            return aggregates.aggregate_call(scans, node, f" {over}")
+            return aggregates.aggregate_call(scans, node, lifted, f" {over}")
         fields.take("signature")
         nulls = fields.take("null_handling_modifier", 0)
-        arguments = [scans.expressions.argument(a) for a in fields.take("argument_list", ())]
+        arguments = [
+            aggregates.lift(scans, scans.expressions.argument(a), lifted) for a in fields.take("argument_list", ())
+        ]
     if name in _NUMBERING:
         return _NUMBERING[name].format(over=over)
     within = ", ".join(a.sql for a in arguments)
