@@ -47,6 +47,9 @@ _OF_PYTHON = re.compile(
     re.DOTALL,
 )
 
+# DuckDB takes what two expressions share out of these, and then raises its errors (1.5); it leaves CASE as it is.
+_HOLDS_ERRORS_BACK = re.compile(r"\bTRY\(|\bcoalesce\(")
+
 _DAMAGED = ("not a valid DuckDB database file", "Corrupt database file", "does not match stored checksum")
 _AS_FROM_ARROW = frozenset(
     {"BIGINT", "INTEGER", "HUGEINT", "DECIMAL", "DOUBLE", "BOOLEAN", "VARCHAR", "JSON", "BLOB", "DATE", "TIME",
@@ -114,9 +117,8 @@ class Engine:
             }
         )
         self.connection.execute("SET TimeZone = 'UTC'")
-        # It takes what two expressions share out of TRY and coalesce, where its error is none.
-        self.connection.execute("SET disabled_optimizers = 'common_subexpressions'")
         install_functions(self.connection)
+        self._shares_expressions = True
         self._waits = waits
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="duckdb")
 
@@ -224,6 +226,11 @@ class Engine:
         return self._interruptible(lambda: _fetched(self._executed(sql, parameters)), timeout_seconds, written_as or "")
 
     def _executed(self, sql: str, parameters: Mapping[str, ParameterValue] | None) -> "duckdb.DuckDBPyConnection":
+        shares = not _HOLDS_ERRORS_BACK.search(sql)
+        if shares != self._shares_expressions:
+            disabled = "" if shares else "common_subexpressions"
+            self.connection.execute(f"SET disabled_optimizers = '{disabled}'")
+            self._shares_expressions = shares
         if not parameters:
             return self.connection.execute(sql)
         # Values that Python gives to DuckDB 1.5 make it import pandas: 35 MB in a code server that never has a frame.
