@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from convergence_assets.warehouse.duckdb import bignumeric, functions, limbs
 from convergence_assets.warehouse.duckdb.generator import macros
-from convergence_assets.warehouse.duckdb.generator.refusing import refused
+from convergence_assets.warehouse.duckdb.generator.refusing import TEXT, refused
 
 if TYPE_CHECKING:
     import duckdb
@@ -84,10 +84,10 @@ MACROS = (
     f"bq_total_numeric(a) AS {_A} + CAST(0 AS {_N})",
     f"bq_total_bignumeric({', '.join(limbs.WORDS)}) AS bignumeric_total({_SUMS})",
     f"bq_average_bignumeric({', '.join(limbs.WORDS)}, n) AS bignumeric_average({_SUMS}, n)",
-    f"bq_numeric_string(a) AS CASE WHEN {_DECIMAL_TEXT} THEN {_A} ELSE {_bad('NUMERIC', _N)} END",
+    f"bq_numeric_string(a) AS CASE WHEN {_DECIMAL_TEXT} THEN CAST({TEXT} AS {_N}) ELSE {_bad('NUMERIC', _N)} END",
     f"bq_numeric_float64(a) AS {_from_double('a')}",
     f"bq_string_numeric(a) AS rtrim(rtrim(CAST({_A} AS VARCHAR), '0'), '.')",
-    f"bq_int64_string(a) AS CASE WHEN {_INTEGER_TEXT} THEN CAST(a AS BIGINT) ELSE {_bad('INT64', 'BIGINT')} END",
+    f"bq_int64_string(a) AS CASE WHEN {_INTEGER_TEXT} THEN CAST({TEXT} AS BIGINT) ELSE {_bad('INT64', 'BIGINT')} END",
     "bq_bignumeric_numeric(a) AS bignumeric_from_text(CAST(a AS VARCHAR))",
 )
 

@@ -7,6 +7,7 @@ from typing import Any
 from convergence_assets.warehouse.duckdb.generator import time_casting
 from convergence_assets.warehouse.duckdb.generator.calls import Argument, once
 from convergence_assets.warehouse.duckdb.generator.nodes import Unsupported
+from convergence_assets.warehouse.duckdb.generator.refusing import TEXT
 from convergence_assets.warehouse.duckdb.generator.refusing import refused as _refused
 from convergence_assets.warehouse.duckdb.generator.types import duckdb_type, element_of, fields_of
 from convergence_assets.warehouse.duckdb.quoting import quoted
@@ -27,10 +28,10 @@ _TIME_TEXT = rf"regexp_full_match(a, '{_CLOCK}')"
 MACROS = (
     f"bq_float64_of_text(a) AS CASE WHEN {_FLOAT_TEXT} THEN CAST(trim(a, {_BLANKS}) AS DOUBLE) ELSE CAST(python_double_of_text(a) AS DOUBLE) END",
     f"bq_bool_of_text(a) AS CASE lower(a) WHEN 'true' THEN true WHEN 'false' THEN false ELSE {_refused('Bad bool value', 'a', 'BOOLEAN')} END",
-    f"bq_date_of_text(a) AS CASE WHEN {_DATE_TEXT} THEN bq_date_in_range(CAST(a AS DATE)) ELSE {_refused('Invalid date', 'a', 'DATE')} END",
-    f"bq_datetime_of_text(a) AS CASE WHEN {_DATETIME_TEXT} THEN CAST(a AS TIMESTAMP) ELSE make_timestamp(python_datetime_of_text(a)) END",
-    f"bq_timestamp_of_text(a) AS CASE WHEN {_TIMESTAMP_TEXT} THEN bq_timestamp_in_range(CAST(a AS TIMESTAMPTZ)) ELSE make_timestamptz(python_timestamp_of_text(a)) END",
-    f"bq_time_of_text(a) AS CASE WHEN {_TIME_TEXT} THEN CAST(a AS TIME) ELSE CAST(make_timestamp(python_time_of_text(a)) AS TIME) END",
+    f"bq_date_of_text(a) AS CASE WHEN {_DATE_TEXT} THEN bq_date_in_range(CAST({TEXT} AS DATE)) ELSE {_refused('Invalid date', 'a', 'DATE')} END",
+    f"bq_datetime_of_text(a) AS CASE WHEN {_DATETIME_TEXT} THEN CAST({TEXT} AS TIMESTAMP) ELSE make_timestamp(python_datetime_of_text(a)) END",
+    f"bq_timestamp_of_text(a) AS CASE WHEN {_TIMESTAMP_TEXT} THEN bq_timestamp_in_range(CAST({TEXT} AS TIMESTAMPTZ)) ELSE make_timestamptz(python_timestamp_of_text(a)) END",
+    f"bq_time_of_text(a) AS CASE WHEN {_TIME_TEXT} THEN CAST({TEXT} AS TIME) ELSE CAST(make_timestamp(python_time_of_text(a)) AS TIME) END",
     "bq_text_of_time(a) AS CASE WHEN date_part('microsecond', a) % 1000000 = 0 THEN CAST(a AS VARCHAR)[:8]"
     " WHEN date_part('microsecond', a) % 1000 = 0 THEN rpad(CAST(a AS VARCHAR), 12, '0') ELSE rpad(CAST(a AS VARCHAR), 15, '0') END",
 )
@@ -59,7 +60,7 @@ _FORMS = {
     ("FLOAT64", "NUMERIC"): "bq_numeric_float64({0})",
     ("FLOAT64", "BIGNUMERIC"): "bignumeric_from_float64({0})",
     ("NUMERIC", "STRING"): "bq_string_numeric({0})",
-    ("NUMERIC", "INT64"): "CAST({0} AS BIGINT)",
+    ("NUMERIC", "INT64"): "CAST(round({0}, 0) AS BIGINT)",
     ("NUMERIC", "FLOAT64"): "CAST({0} AS DOUBLE)",
     ("NUMERIC", "BIGNUMERIC"): "bignumeric_from_text(CAST({0} AS VARCHAR))",
     ("BIGNUMERIC", "STRING"): "bignumeric_text({0})",
