@@ -143,9 +143,13 @@ def _of_floats(entries: Entries) -> None:
     entries.add("exp", "FLOAT64", "bq_of_one({0}, exp({0}))")
     for name, function in (("ln", "ln"), ("log", "ln"), ("log10", "log10")):
         plain = f"{function}(bq_in_domain({{0}}, {{0}} > 0))"
-        entries.add(name, "FLOAT64", f"CASE WHEN isinf({{0}}) AND {{0}} > 0 THEN {inf} ELSE {plain} END")
+        entries.add(
+            name,
+            "FLOAT64",
+            f"CASE WHEN isinf({{0}}) THEN CASE WHEN {{0}} > 0 THEN {inf} ELSE {nan} END ELSE {plain} END",
+        )
     logarithm = "ln(bq_in_domain({0}, {0} > 0)) / ln(bq_in_domain({1}, {1} > 0 AND {1} <> 1))"
-    unknown = "isnan({0}) OR isnan({1}) OR (isinf({1}) AND {1} > 0)"
+    unknown = "isnan({0}) OR isnan({1}) OR isinf({1}) OR (isinf({0}) AND {0} < 0)"
     endless = (
         f"isinf({{0}}) AND {{0}} > 0 AND {{1}} > 0 AND {{1}} <> 1 THEN CASE WHEN {{1}} > 1 THEN {inf} ELSE -{inf} END"
     )
