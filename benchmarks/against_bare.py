@@ -143,8 +143,8 @@ def python_functions() -> list[str]:
     import duckdb
 
     sql = (
-        "SELECT DISTINCT function_name, len(parameters) FROM duckdb_functions() WHERE function_type = 'scalar'"
-        " AND (function_name LIKE 'bignumeric_%' OR function_name LIKE 'python_%')"
+        "SELECT DISTINCT function_name, len(parameters) FROM duckdb_functions()"
+        " WHERE function_name LIKE 'bignumeric_%' OR function_name LIKE 'python_%'"
     )
     with duckdb.connect() as connection:
         numeric.install_functions(connection)
