@@ -325,4 +325,11 @@ def _replace(call: Call) -> str:
             text_functions.checked_replacement(pattern.value, replacement.value)
         except ValueError as error:
             raise Unsupported(str(error), "write \\\\ for a backslash, \\\\1 for a group") from None
+        if _plain(pattern) and not _may_be_empty(pattern.value):
+            return f"regexp_replace({call.arguments[0].sql}, {pattern.sql}, {replacement.sql}, 'g')"
     return _python(call, "regexp_replace")
+
+
+def _may_be_empty(pattern: str) -> bool:
+    """Whether a match may be of no characters, of which DuckDB replaces others than BigQuery does."""
+    return "\\b" in pattern or "\\B" in pattern or text_functions.compiled(pattern).search(b"") is not None

@@ -1,0 +1,3 @@
+SELECT REGEXP_REPLACE(x, r'^[A-Z_]+ ', '') a, REGEXP_REPLACE(x, r'[aé]', '<\\0>') b, REGEXP_REPLACE(x, r'(b)(c)?', r'\2\1\\') c, REGEXP_REPLACE(x, r'a+?', 'x') d FROM UNNEST(['AB_C abcé aa', '', 'aaa', NULL, 'ABC ABC x', 'é']) x
+SELECT REGEXP_REPLACE(x, r'\b', '-') a, REGEXP_REPLACE(x, r'a*', 'x') b, REGEXP_REPLACE(x, r'$', 'x') c, REGEXP_REPLACE(x, r'(?i)A|$', 'y') d, REGEXP_REPLACE(x, r'a$', 'z') e FROM UNNEST(['AB_C abcé aa', '', 'aaa', NULL, 'é']) x
+SELECT REGEXP_REPLACE(x, r'(?m)^a', 'x') a, REGEXP_REPLACE(x, r'.', 'x') b, REGEXP_REPLACE(x, r'(?s).', 'x') c, REGEXP_REPLACE(x, r'[^a]', '') d FROM UNNEST(['a\na', '\n', 'aé']) x
