@@ -113,21 +113,12 @@ class _Instance:
 _lock = threading.Lock()
 _instances: list[_Instance] = []
 """At most one: two threads in one instance abort the process."""
+_started_in: list[int] = []
+"""The process with wasmtime's threads; one forked from it has none, and a new instance there never answers."""
 
-
-def _released() -> None:
-    _lock.release()
-
-
-# A child goes on with a copy of the instance, which no call may be in: a new one in a forked process never answers.
-os.register_at_fork(before=lambda: _lock.acquire(), after_in_parent=_released, after_in_child=_released)
+# A forked process goes on with a copy of the instance, which no call may be in.
+os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 atexit.register(_instances.clear)  # at the interpreter's end wasmtime has nothing left to free itself with
-
-
-def release() -> None:
-    """Let go of the instance and its memory, 50 MB; the next call makes another."""
-    with _lock:
-        _instances.clear()
 
 
 def call(method: str, request: Any, answer: "type[M]", functions: Callable[[], Any] | None = None) -> "M":
@@ -143,7 +134,7 @@ def call(method: str, request: Any, answer: "type[M]", functions: Callable[[], A
         while True:
             used = bool(_instances)
             if not used:
-                _instances.append(_Instance())
+                _instances.append(_new_instance())
             try:
                 if functions is not None:
                     request.registered_catalog_id = _instances[0].catalog_of(functions)
@@ -160,6 +151,13 @@ def call(method: str, request: Any, answer: "type[M]", functions: Callable[[], A
     except DecodeError:
         raise Failed("its answer cannot be read: the statement nests too deeply") from None
     return made
+
+
+def _new_instance() -> _Instance:
+    if _started_in and _started_in[0] != os.getpid():
+        raise module.AnalyzerMissing("this process was forked from one that had used it; start a new process")
+    _started_in[:] = [os.getpid()]
+    return _Instance()
 
 
 def _reason(error: Exception) -> str:

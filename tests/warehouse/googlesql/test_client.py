@@ -1,5 +1,7 @@
 """The analyzer's one instance: threads, forks, statements that break it, and texts that nest."""
 
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -79,3 +81,35 @@ def test_a_thread_works_while_another_ones_statement_breaks_the_analyzer() -> No
         right = [threads.submit(evaluated, f"SELECT {at}") for at in range(10)]
         assert [one.result() for one in right] == [[(at,)] for at in range(10)]
         assert [one.result() for one in failing] == [None] * 3
+
+
+FORKING = """
+import os, sys
+from contextlib import suppress
+from convergence_assets.warehouse.googlesql.client import Failed
+from convergence_assets.warehouse.googlesql.analysis import analyzed
+from convergence_assets.warehouse.googlesql.module import AnalyzerMissing
+
+analyzed("SELECT 1 AS a", {})
+with suppress(Failed):
+    analyzed(sys.argv[1], {})
+process = os.fork()
+if process == 0:
+    try:
+        print(analyzed("SELECT DATE(TIMESTAMP '2024-01-01', 'Asia/Kathmandu') AS b", {}).columns[0].type, flush=True)
+    except AnalyzerMissing as missing:
+        print(missing, flush=True)
+    os._exit(0)
+os.waitpid(process, 0)
+print(analyzed("SELECT 'x' AS c", {}).columns[0].type)
+"""
+
+
+@pytest.mark.parametrize(("before", "answer"), [("SELECT 2 AS a", "DATE"), (BREAKS["not"], "start a new process")])
+def test_a_forked_process_goes_on_with_the_instance_or_says_that_it_cannot_start_one(before: str, answer: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FORKING, before], capture_output=True, text=True, timeout=60, check=True
+    )
+    child, parent = done.stdout.splitlines()
+    assert answer in child
+    assert parent == "STRING"

@@ -123,7 +123,7 @@ def test_without_the_analyzer_what_is_kept_still_runs_and_the_rest_says_why(
     def missing() -> Path:
         raise module.AnalyzerMissing("zetasql not installed")
 
-    client.release()
+    monkeypatch.setattr(client, "_instances", [])
     monkeypatch.setattr(module, "wasm_file", missing)
     monkeypatch.setattr(outcomes, "_known", {})
     assert worked_out() == before
