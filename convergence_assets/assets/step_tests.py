@@ -72,8 +72,8 @@ def _rows(
     expected = TableRef(_EXPECTED, step.table)
     _load(warehouse, folder, expected, compared, test.expect, job)
     listed = ", ".join(f"`{c.name}`" for c in compared)
-    wanted = warehouse.read(Query(f"SELECT {listed} FROM {expected.quoted}"), job).to_pylist()
-    return Counter(map(_row, made)), Counter(map(_row, wanted))
+    should_come = warehouse.read(Query(f"SELECT {listed} FROM {expected.quoted}"), job).to_pylist()
+    return Counter(map(_row, made)), Counter(map(_row, should_come))
 
 
 def _load(

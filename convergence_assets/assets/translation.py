@@ -13,7 +13,15 @@ from convergence_assets.quality.expectations import Expectation
 from convergence_assets.tenancy.checked_sql import column, pseudo_columns
 from convergence_assets.tenancy.model import Source, Step, Tenant
 from convergence_assets.warehouse.interface import FileRules
-from convergence_assets.warehouse.schema import SHARED_PREFIX, Column, ParameterValue, TableRef, TableSchema, Written
+from convergence_assets.warehouse.schema import (
+    PARAMETER_TYPES,
+    SHARED_PREFIX,
+    Column,
+    ParameterValue,
+    TableRef,
+    TableSchema,
+    Written,
+)
 
 _INGESTED = "convergence_ingestion_time"
 
@@ -74,13 +82,10 @@ def written(tenant: Tenant, step: Step, sql: CompiledSql) -> Written:
         for name in sql.tables
     }
     pseudo = {name: pseudo_columns(step.sources[name].spec) for name in sql.tables if name in step.sources}
-    types = RUN_PARAMETER_TYPES | {name: _BIGQUERY_TYPES[type(value)] for name, value in step.parameters.items()}
+    types = RUN_PARAMETER_TYPES | {name: PARAMETER_TYPES[type(value)] for name, value in step.parameters.items()}
     parameters = {name: types[name] for name in sql.parameters if name in types}
     relations = {name: names.tables[name] for name in sql.tables}
     return Written(sql.text, relations, columns, pseudo, parameters, names.columns)
-
-
-_BIGQUERY_TYPES: dict[type, str] = {str: "STRING", int: "INT64", Decimal: "NUMERIC", bool: "BOOL", date: "DATE"}
 
 
 @dataclass(frozen=True)

@@ -92,12 +92,12 @@ def _compiled(tenant: Tenant, step: Step, window: Window, engine: WarehouseKind,
     queries = queries_of(tenant, step, window)
     written = queries[0].sql if queries else None
     if engine == "embedded":
-        queries = [_transpiled(tenant, step, query, pretty=pretty) for query in queries]
+        queries = [_as_duckdb_runs(tenant, step, query, pretty=pretty) for query in queries]
     sql = queries[0].sql if queries else None
     return Compiled(step.table, target, sql, written, tuple(query.parameters for query in queries), step.path)
 
 
-def _transpiled(tenant: Tenant, step: Step, query: Query, *, pretty: bool) -> Query:
+def _as_duckdb_runs(tenant: Tenant, step: Step, query: Query, *, pretty: bool) -> Query:
     from convergence_assets.warehouse.duckdb.preparing import prepared
 
     return Query(*prepared(query, declared_columns(tenant, step), pretty=pretty))

@@ -114,7 +114,7 @@ def expected(spec: ParameterSpec) -> str:
 
 def is_bindable(spec: ParameterSpec) -> bool:
     """Whether SQL may write it as `@name`; a table or an identifier exists in templates alone."""
-    return spec.type not in ("table", "tables", "identifier")
+    return spec.type in BIGQUERY_TYPES
 
 
 def template_variables(declared: Mapping[str, ParameterSpec], values: Mapping[str, BoundValue]) -> dict[str, object]:

@@ -81,8 +81,8 @@ def _misfitting_types(
         cast = None if declared.fields or declared.mode == "REPEATED" else f"CAST(... AS {declared.type})"
         yield Problem(sql.file, lines.get(spec.name.lower(), 1), spec.name, message, cast)
         at = (*path, "columns", i, "type")
-        said = f"{sql.file}:{lines.get(spec.name.lower(), 1)} gives {output.spelled(has)}"
-        yield Problem(source.file, source.line(at), spelled(at), said)
+        given_there = f"{sql.file}:{lines.get(spec.name.lower(), 1)} gives {output.spelled(has)}"
+        yield Problem(source.file, source.line(at), spelled(at), given_there)
 
 
 def _refused(sql: CompiledSql, found: Outcome) -> Iterator[Problem]:

@@ -12,6 +12,10 @@ ColumnType = Literal[
 ]  # fmt: skip
 Mode = Literal["NULLABLE", "REQUIRED", "REPEATED"]
 ParameterValue = str | int | Decimal | bool | date | datetime
+PARAMETER_TYPES: dict[type, str] = {
+    str: "STRING", int: "INT64", Decimal: "NUMERIC", bool: "BOOL", date: "DATE", datetime: "TIMESTAMP",
+}  # fmt: skip
+"""What a parameter's value is to BigQuery; a moment without a timezone is bound nowhere."""
 STAGING_PREFIX = "_staging_"
 """What is staged for a dataset lies in one of this name before its own, which no tenant's dataset can have."""
 SHARED_PREFIX = "_shared_"

@@ -10,7 +10,8 @@ from sqlglot import exp
 from convergence_assets.warehouse.errors import InvalidQuery
 from convergence_assets.warehouse.schema import STAGING_PREFIX, TableRef
 
-_LINE_BREAK = re.compile(r"\r\n|\r|\n")  # what GoogleSQL counts
+LINE_BREAK = re.compile(r"\r\n|\r|\n")
+"""What GoogleSQL counts; str.splitlines() knows others."""
 
 
 def parsed(sql: str) -> exp.Expr:
@@ -56,14 +57,18 @@ class Shortened:
 
     def place(self, line: int, column: int) -> tuple[int, int]:
         """Line and column in the original of a place here, all 1-based."""
-        starts = [0, *(found.end() for found in _LINE_BREAK.finditer(self.sql))]
+        starts = [0, *(found.end() for found in LINE_BREAK.finditer(self.sql))]
         at = starts[min(line, len(starts)) - 1] + column - 1
         for _, end, ends_here in reversed(self.replaced):
             if at >= ends_here:
                 at += end - ends_here
                 break
-        before = self.original[:at]
-        return before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
+        return line_and_column(self.original[:at])
+
+
+def line_and_column(before: str) -> tuple[int, int]:
+    """Of what follows a text, 1-based."""
+    return before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
 
 
 def shortened(sql: str) -> Shortened:

@@ -85,14 +85,14 @@ def edited(folder: Path, old: str, new: str) -> None:
 
 
 def test_tests_that_hold_say_nothing_and_are_counted(folder: Path) -> None:
-    code, said = validated()
-    assert (code, said["problems"], said["tests"]) == (0, [], 2)
+    code, answer = validated()
+    assert (code, answer["problems"], answer["tests"]) == (0, [], 2)
 
 
 def test_a_test_that_does_not_hold_names_the_rows_at_its_line(folder: Path) -> None:
     edited(folder, "cost: 0.3", "cost: 0.31")
-    code, said = validated()
-    (problem,) = said["problems"]
+    code, answer = validated()
+    (problem,) = answer["problems"]
     assert code == 1
     assert problem["line"] == 1 + PIPELINE.splitlines().index("      - name: costs_are_added_exactly")
     assert "costs_are_added_exactly" in problem["message"]
@@ -115,15 +115,15 @@ def test_a_name_that_nothing_has_is_a_problem_without_running_a_test(
     folder: Path, old: str, new: str, key: str, suggestion: str | None
 ) -> None:
     edited(folder, old, new)
-    code, said = validated()
-    (problem,) = said["problems"]
+    code, answer = validated()
+    (problem,) = answer["problems"]
     assert (code, problem["key"], problem["suggestion"]) == (1, key, suggestion)
 
 
 def test_a_value_that_does_not_fit_its_column_is_named(folder: Path) -> None:
     edited(folder, "cost: 0.1", "cost: much")
-    code, said = validated()
-    (problem,) = said["problems"]
+    code, answer = validated()
+    (problem,) = answer["problems"]
     assert code == 1
     assert "much" in problem["message"]
     assert "NUMERIC" in problem["message"]

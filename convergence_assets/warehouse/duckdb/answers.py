@@ -1,11 +1,11 @@
 """What the load says of a statement, and the rows that the embedded engine gives for it: for probes and tests."""
 
 import tempfile
-from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from convergence_assets.warehouse.duckdb import limbs
 from convergence_assets.warehouse.duckdb.engine import Engine
 from convergence_assets.warehouse.duckdb.outcomes import outcome
 from convergence_assets.warehouse.duckdb.sql_problems import SqlProblem, UnportableSQL
@@ -33,8 +33,7 @@ def _engine() -> Engine:
 def _value(value: Any) -> Any:
     """A BIGNUMERIC as a Decimal, wherever it stands."""
     if isinstance(value, dict):
-        if tuple(value) == ("w3", "w2", "w1", "w0"):
-            units = (value["w3"] << 192) + (value["w2"] << 128) + (value["w1"] << 64) + value["w0"]
-            return Decimal((units < 0, tuple(map(int, str(abs(units)))), -38))
+        if tuple(value) == limbs.WORDS:
+            return limbs.decimal_of((value["w3"] << 192) + (value["w2"] << 128) + (value["w1"] << 64) + value["w0"])
         return {name: _value(held) for name, held in value.items()}
     return [_value(held) for held in value] if isinstance(value, list) else value

@@ -6,6 +6,7 @@ meets another type unscaled. (DuckDB 1.5 takes an integer beside a BIGNUM as it 
 """
 
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,6 +19,11 @@ DIGITS, SCALE = 76, 38
 _BYTES = 32
 
 _Convert = Callable[["pa.Array"], "pa.Array"]
+
+
+def decimal_of(units: int, scale: int = SCALE) -> Decimal:
+    """The number that so many units of 10^-scale are, with all its decimals."""
+    return Decimal((units < 0, tuple(map(int, str(abs(units)))), -scale))
 
 
 def integers(column: "pa.Array") -> list[int | None]:

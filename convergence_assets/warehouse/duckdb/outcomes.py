@@ -25,6 +25,7 @@ from typing import Any
 from convergence_assets.warehouse.duckdb.sql_problems import SqlProblem
 from convergence_assets.warehouse.googlesql import module
 from convergence_assets.warehouse.schema import Column
+from convergence_assets.warehouse.statements import line_and_column
 
 UNUSED_DAYS = 30
 """Outcomes of other versions of the code are removed after so many days."""
@@ -117,8 +118,7 @@ def release() -> None:
 
 def place(sql: str, byte: int | None) -> tuple[int, int]:
     """Line and column, 1-based, of a byte of the statement; (1, 1) where there is none."""
-    before = sql.encode()[: byte or 0].decode(errors="ignore")
-    return before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
+    return line_and_column(sql.encode()[: byte or 0].decode(errors="ignore"))
 
 
 def _key(sql: str, tables: Columns, parameters: Mapping[str, str], pseudo_columns: Columns) -> str:
@@ -143,13 +143,13 @@ def _read(key: str) -> Outcome | None:
     return None
 
 
-def _parsed(said: dict[str, Any]) -> Outcome:
-    refusals, unsupported = (tuple(SqlProblem(**p) for p in said[key]) for key in ("refusals", "unsupported"))
-    return Outcome(refusals, unsupported, tuple(map(_column, said["columns"])), said["text"])
+def _parsed(content: dict[str, Any]) -> Outcome:
+    refusals, unsupported = (tuple(SqlProblem(**p) for p in content[key]) for key in ("refusals", "unsupported"))
+    return Outcome(refusals, unsupported, tuple(map(_column, content["columns"])), content["text"])
 
 
-def _column(said: dict[str, Any]) -> Column:
-    return Column(said["name"], said["type"], said["mode"], fields=tuple(map(_column, said["fields"])))
+def _column(content: dict[str, Any]) -> Column:
+    return Column(content["name"], content["type"], content["mode"], fields=tuple(map(_column, content["fields"])))
 
 
 def _write(key: str, found: Outcome) -> None:

@@ -1,22 +1,24 @@
 """A query as the embedded engine is given it: in DuckDB's SQL, its datasets as attached files, its parameters bound."""
 
 from collections.abc import Callable, Mapping
-from datetime import date, datetime
-from decimal import Decimal
 
 from convergence_assets.warehouse.duckdb.outcomes import outcome
 from convergence_assets.warehouse.duckdb.parameters import bound
 from convergence_assets.warehouse.duckdb.quoting import quoted
 from convergence_assets.warehouse.errors import InvalidQuery, WarehouseError
 from convergence_assets.warehouse.googlesql.module import AnalyzerMissing
-from convergence_assets.warehouse.schema import Column, Dataset, ParameterValue, Query, TableRef, Written
+from convergence_assets.warehouse.schema import (
+    PARAMETER_TYPES,
+    Column,
+    Dataset,
+    ParameterValue,
+    Query,
+    TableRef,
+    Written,
+)
 from convergence_assets.warehouse.statements import shortened
 
 Types = Mapping[str, Mapping[str, Column]]
-_TYPES: dict[type, str] = {
-    str: "STRING", int: "INT64", Decimal: "NUMERIC", bool: "BOOL", date: "DATE", datetime: "TIMESTAMP",
-}  # fmt: skip
-"""What a parameter's value is to BigQuery; a moment without a timezone is bound nowhere."""
 
 
 def prepared(query: Query, types: Types, *, pretty: bool = False) -> tuple[str, dict[str, ParameterValue]]:
@@ -38,7 +40,7 @@ def _of_full_names(query: Query, types: Types) -> str:
     short = shortened(query.sql)
     columns = {name: tuple(types[str(table)].values()) for name, table in short.tables.items()}
     relations = {name: table.quoted for name, table in short.tables.items()}
-    parameters = {name: _TYPES[type(value)] for name, value in query.parameters.items()}
+    parameters = {name: PARAMETER_TYPES[type(value)] for name, value in query.parameters.items()}
     return _generated(Written(short.sql, relations, columns, {}, parameters), types, short.place)
 
 

@@ -9,6 +9,7 @@ from convergence_assets.warehouse.googlesql.catalog import Tables, analyzer_opti
 from convergence_assets.warehouse.googlesql.client import Refused, call
 from convergence_assets.warehouse.googlesql.types import column_of
 from convergence_assets.warehouse.schema import Column
+from convergence_assets.warehouse.statements import LINE_BREAK
 
 if TYPE_CHECKING:
     from zetasql.wasi._pb2.zetasql.resolved_ast.resolved_ast_pb2 import (
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 _TAB = 8
 _OWN = "temporary"
 _MAKES_FUNCTIONS = re.compile(r"(?:\s|--[^\n]*\n|#[^\n]*\n|/\*(?>.*?\*/))*+CREATE\s+TEMP", re.IGNORECASE | re.DOTALL)
-_LINE_BREAK = re.compile(r"\r\n|\r|\n")  # what GoogleSQL counts; str.splitlines() knows others
 
 
 @dataclass(frozen=True)
@@ -101,14 +101,14 @@ def _encodable(sql: str) -> None:
     try:
         sql.encode()
     except UnicodeEncodeError as error:
-        lines = _LINE_BREAK.split(sql[: error.start])
+        lines = LINE_BREAK.split(sql[: error.start])
         raise Refused(3, "not a character of Unicode", len(lines), len(lines[-1]) + 1) from None
 
 
 def _placed(refused: Refused, sql: str) -> Refused:
     """Its column without the blanks that GoogleSQL counts for a tab; a function's name as it is written."""
     refused.message = refused.message.replace(f"{_OWN.upper()}:", "")
-    lines = _LINE_BREAK.split(sql)
+    lines = LINE_BREAK.split(sql)
     if not 0 < refused.line <= len(lines):
         return refused
     wide, column = 1, 1

@@ -175,9 +175,9 @@ def _allow_deep_answers() -> None:
         _message.SetAllowOversizeProtos(True)
 
 
-def _refused(said: str) -> Refused:
-    found = _SAID.fullmatch(said)
-    code, message = (int(found[1]), found[2]) if found else (2, said)
+def _refused(text: str) -> Refused:
+    found = _SAID.fullmatch(text)
+    code, message = (int(found[1]), found[2]) if found else (2, text)
     place = _PLACE.search(message)
     if place is None:
         return Refused(code, _in_one_line(message))

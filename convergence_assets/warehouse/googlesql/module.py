@@ -113,8 +113,8 @@ def _compile_elsewhere() -> None:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise AnalyzerMissing(f"the analyzer cannot be compiled here: {error}") from None
     if done.returncode:
-        said = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
-        raise AnalyzerMissing(f"the analyzer cannot be compiled here: {said}")
+        last_line = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
+        raise AnalyzerMissing(f"the analyzer cannot be compiled here: {last_line}")
 
 
 def compile_once(places: Sequence[Path]) -> Path:

@@ -764,17 +764,15 @@ def appended(
     if text is None or each is None:
         return text
     root = [value_of(text)]
-    for path, new, is_array in zip(paths, values, arrays, strict=True):
-        if path is None or (is_array and each and new == "null"):
-            continue
-        *above, last = (0, *strict_steps(path))
+    for steps, new, spread in _array_changes(paths, values, arrays, each):
+        *above, last = steps
         parent = _strict_part(root, above)
         if not _leads_on(parent, last):
             continue
         if parent[last] is None:
             parent[last] = []
         if isinstance(parent[last], list):
-            parent[last] += _elements(new, is_array and each)
+            parent[last] += _elements(new, spread)
     return text_of(root[0])
 
 
@@ -785,10 +783,8 @@ def inserted(
     if text is None or each is None:
         return text
     root = [value_of(text)]
-    for path, new, is_array in zip(paths, values, arrays, strict=True):
-        if path is None or (is_array and each and new == "null"):
-            continue
-        *above, last = (0, *strict_steps(path))
+    for steps, new, spread in _array_changes(paths, values, arrays, each):
+        *above, last = steps
         if not above or not isinstance(last, int):
             continue
         *higher, name = above
@@ -801,13 +797,22 @@ def inserted(
         if isinstance(array, list):
             if last >= _LARGEST_ARRAY:
                 raise ValueError(f"Exceeded maximum array size of {_LARGEST_ARRAY}")
-            elements = _elements(new, is_array and each)
+            elements = _elements(new, spread)
             if not elements and last >= len(array):
                 # BigQuery makes the place before it sees that nothing comes there.
                 last += 1
             array += [None] * (last - len(array))
             array[last:last] = elements
     return text_of(root[0])
+
+
+def _array_changes(
+    paths: Sequence[str | None], values: Sequence[str], arrays: Sequence[bool], each: bool
+) -> Iterator[tuple[tuple[str | int, ...], str, bool]]:
+    """Of each change the steps to its place, the new value, and whether that is put there element by element."""
+    for path, new, is_array in zip(paths, values, arrays, strict=True):
+        if path is not None and not (is_array and each and new == "null"):
+            yield (0, *strict_steps(path)), new, is_array and each
 
 
 def _elements(new: str, each: bool) -> list[Any]:

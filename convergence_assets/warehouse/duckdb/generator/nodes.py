@@ -60,9 +60,9 @@ class Fields:
         """Raises `Unsupported` where a set field was not read."""
         left = sorted(self._set.keys() - self._read - _SAY_NOTHING)
         if left:
-            said = ", ".join(name.replace("_", " ") for name in left)
+            unread = ", ".join(name.replace("_", " ") for name in left)
             raise Unsupported(
-                f"{self.kind} with {said} has no form on the embedded engine", "write it without", self.place
+                f"{self.kind} with {unread} has no form on the embedded engine", "write it without", self.place
             )
 
 

@@ -9,9 +9,9 @@ _MARK = "BigQuery refuses: "
 _HELD = re.compile(rf"^.*?[\"']{_MARK}(.*)[\"'](?: to \w+.*|, expected format is .*|.*)$", re.DOTALL)
 
 
-def refused(said: str, value: str, kind: str) -> str:
+def refused(words: str, value: str, kind: str) -> str:
     """A cast of `value` to `kind` that fails with these words. DuckDB refuses error() in GROUP BY and ORDER BY."""
-    return f"CAST('{_MARK}{said}: ' || {value} AS {kind})"
+    return f"CAST('{_MARK}{words}: ' || {value} AS {kind})"
 
 
 def without_cast(message: str) -> str:

@@ -136,15 +136,10 @@ class Scans:
         kind, condition = fields.take("join_type", 0), fields.take("join_expr")
         if fields.take("is_lateral", False):
             raise Unsupported("a LATERAL join has no form on the embedded engine", "write a join with ON")
-        if condition is None:
-            joined = "CROSS JOIN" if kind == 0 else None
-            on = ""
-        else:
-            joined, on = _JOINS[kind], f" ON {self.expressions.sql(condition)}"
-        if joined is None:
-            joined, on = _JOINS[kind], " ON true"
+        on = "true" if condition is None else self.expressions.sql(condition)
         return Relation(
-            f"SELECT {_listed(columns)} FROM ({left.sql}) AS l {joined} ({right.sql}) AS r{on}", tuple(columns)
+            f"SELECT {_listed(columns)} FROM ({left.sql}) AS l {_JOINS[kind]} ({right.sql}) AS r ON {on}",
+            tuple(columns),
         )
 
     def _array(self, fields: Fields, columns: Sequence[Any]) -> Relation:

@@ -37,8 +37,8 @@ def of_json(value: float) -> str:
 
 def _cached_power(binary_exponent: int) -> tuple[int, int, int]:
     """10^k as 64 bits and a binary exponent, for the k that brings a value of `binary_exponent` into range."""
-    wanted = -60 - binary_exponent - 1
-    k = int(wanted * 78913 / (1 << 18)) + (wanted > 0)
+    target_exponent = -60 - binary_exponent - 1
+    k = int(target_exponent * 78913 / (1 << 18)) + (target_exponent > 0)
     k = _SMALLEST + int((-_SMALLEST + k + _STEP - 1) / _STEP) * _STEP
     if k not in _POWERS:
         _POWERS[k] = _power_of_ten(k)

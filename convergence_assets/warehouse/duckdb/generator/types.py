@@ -2,16 +2,12 @@
 
 from typing import Any
 
-from convergence_assets.warehouse.duckdb import limbs
+from convergence_assets.warehouse.duckdb import column_types
 from convergence_assets.warehouse.duckdb.generator.nodes import Unsupported
 from convergence_assets.warehouse.duckdb.quoting import quoted
 from convergence_assets.warehouse.googlesql.types import kind_of, spelled
 
-SCALARS = {
-    "STRING": "VARCHAR", "INT64": "BIGINT", "NUMERIC": "DECIMAL(38,9)", "BIGNUMERIC": limbs.TYPE, "FLOAT64": "DOUBLE",
-    "BOOL": "BOOLEAN", "DATE": "DATE", "DATETIME": "TIMESTAMP", "TIMESTAMP": "TIMESTAMPTZ", "TIME": "TIME",
-    "BYTES": "BLOB", "JSON": "JSON", "INTERVAL": "INTERVAL",
-}  # fmt: skip
+SCALARS = column_types.SCALARS | {"INTERVAL": "INTERVAL"}
 
 
 def duckdb_type(kind: Any) -> str:

@@ -157,8 +157,8 @@ def _frame(scans: "Scans", node: Any, keys: Sequence[Any]) -> str:
             return str(min(argument.value, _FARTHEST))
         return f"CAST({argument.sql} AS HUGEINT)" if wide else argument.sql
 
-    said = " AND ".join(f"{distance(b[1])} {b[0]}" if b[1] is not None else b[0] for b in (start, end))
-    return f"{unit} BETWEEN {said}"
+    bounds = " AND ".join(f"{distance(b[1])} {b[0]}" if b[1] is not None else b[0] for b in (start, end))
+    return f"{unit} BETWEEN {bounds}"
 
 
 def _is_reversed(start: tuple[str, Argument | None], end: tuple[str, Argument | None]) -> bool:
