@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -262,6 +263,26 @@ def own_error(event: dg.DagsterEvent) -> OwnError | None:
 
 INTERRUPTION = "DagsterExecutionInterruptedError"
 """The error of a step, or of a run, whose process got a signal."""
+
+
+@contextmanager
+def interruptions_shown() -> Iterator[None]:
+    """Raise the interruption that an error came of in that error's place.
+
+    A signal that arrives within a library may come out as the library's own error: DuckDB's "Query interrupted", a
+    module that is said not to be there. Such a run was interrupted and did not fail.
+    """
+    try:
+        yield
+    except Exception as error:
+        behind: BaseException | None = error
+        while behind is not None and not isinstance(behind, dg.DagsterExecutionInterruptedError):
+            behind = behind.__cause__ or behind.__context__
+        if behind is None:
+            raise
+        raise dg.DagsterExecutionInterruptedError(str(error)) from error
+
+
 _FAILURE_REASON_TAG = "dagster/failure_reason"
 _INTERRUPTED = "UNEXPECTED_TERMINATION"
 

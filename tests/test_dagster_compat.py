@@ -261,3 +261,30 @@ def test_metadata_of_a_day_reaches_its_own_materialisation_alone(instance: dg.Da
     assert {m.partition: (m.metadata["dagster/row_count"].value, m.metadata["of_the_run"].value) for m in made if m} == {
         "2026-03-01": (0, 7), "2026-03-02": (1, 7), "2026-03-03": (2, 7),
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_signal_that_a_library_wraps_in_an_error_of_its_own_is_an_interruption(shown: bool) -> None:
+    """DuckDB raises "Query interrupted" from it; numpy says that a module is not there, from None."""
+
+    @dagster_compat.interruptions_shown()
+    def fail() -> None:
+        try:
+            raise dg.DagsterExecutionInterruptedError
+        except dg.DagsterExecutionInterruptedError as interruption:
+            raise RuntimeError("Query interrupted") from interruption if shown else None
+
+    with pytest.raises(dg.DagsterExecutionInterruptedError, match="Query interrupted"):
+        fail()
+
+
+def test_an_error_that_came_of_no_signal_stays_what_it_is() -> None:
+    @dagster_compat.interruptions_shown()
+    def fail() -> None:
+        try:
+            raise KeyError("first")
+        except KeyError as error:
+            raise ValueError("of its own") from error
+
+    with pytest.raises(ValueError, match="of its own"):
+        fail()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from convergence_assets import dagster_compat
 from convergence_assets.assets.check_events import check_results
 from convergence_assets.assets.day_metadata import Totals, day_metadata, money_totals
 from convergence_assets.assets.files import source_files
@@ -203,7 +204,8 @@ def execute(
     interrupted, and a run that somebody ended goes on (dagster 1.13).
     """
     try:
-        yield from _execute(run, context)
+        with dagster_compat.interruptions_shown():
+            yield from _execute(run, context)
     except dg.Failure as failure:
         if not failure.allow_retries or context.retry_number >= RETRIES:
             raise
