@@ -15,6 +15,7 @@ from convergence_assets.assets.translation import source_schema, table_names, ta
 from convergence_assets.pipelines.advice import Advice
 from convergence_assets.pipelines.problems import Problem
 from convergence_assets.settings import Settings
+from convergence_assets.temporary_functions import parted
 from convergence_assets.tenancy.model import Step, Tenant, TenantPipeline
 from convergence_assets.warehouse.errors import InvalidQuery, NotFound, WarehouseError
 from convergence_assets.warehouse.interface import Warehouse
@@ -94,7 +95,8 @@ def _with_declared_tables(tenant: Tenant, step: Step) -> str:
     }
     declared |= {name: source_schema(source.spec) for name, source in step.sources.items()}
     empty = (f"`{name}` AS (SELECT {_nulls(declared[name])})" for name in sorted(step.sql.tables))
-    return f"WITH {', '.join(empty)} SELECT * FROM ({step.sql.text}\n)"
+    functions, select = parted(step.sql.text)
+    return f"{functions}WITH {', '.join(empty)} SELECT * FROM ({select}\n)"
 
 
 def _nulls(schema: TableSchema) -> str:

@@ -71,7 +71,10 @@ def _over_rows(sql: str, given: list[str]) -> str:
                 f"{one!r} is no NAME=ARRAY; expected --rows \"bills=[STRUCT('a' AS sku, NUMERIC '1.5' AS cost)]\""
             )
         tables.append(f"`{name.strip()}` AS (SELECT * FROM UNNEST({array}) AS `{name.strip()}`)")
-    return f"WITH {', '.join(tables)}\n({sql}\n)" if tables else sql
+    from convergence_assets.temporary_functions import parted
+
+    functions, select = parted(sql)
+    return f"{functions}WITH {', '.join(tables)}\n({select}\n)" if tables else sql
 
 
 def _show(rows: "pa.Table", limit: int | None, where: str) -> None:

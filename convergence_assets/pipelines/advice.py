@@ -7,6 +7,8 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.optimizer.scope import Scope, traverse_scope
 
+from convergence_assets.temporary_functions import statement_of
+
 WIDE_COLUMNS = 20
 # Around a partition column these still let BigQuery leave partitions out.
 _PRUNES = (exp.Cast, exp.Date, exp.Timestamp, exp.TsOrDsToDate, exp.Paren)
@@ -26,7 +28,7 @@ def advise(sql: str, partitioned: Mapping[str, str], widths: Mapping[str, int]) 
     `partitioned` names the partition column of each partitioned table, `widths` the number of columns of each table;
     both by the table's name as the text has it, without its dataset.
     """
-    tree = sqlglot.parse_one(sql, read="bigquery")
+    tree = statement_of(sqlglot.parse(sql, read="bigquery"))
     found: list[Advice] = []
     for scope in traverse_scope(tree):
         found += _whole_scans(scope, partitioned)

@@ -24,6 +24,7 @@ from convergence_assets.pipelines.sql_names import (
 )
 from convergence_assets.pipelines.sql_size import MOST_TABLES, oversize
 from convergence_assets.pipelines.templating import FILTER_NAMES, OutOfBounds, rendered
+from convergence_assets.temporary_functions import NotOneStatement, parted, statement_of
 
 RUN_PARAMETER_TYPES = {
     "partition_start": "TIMESTAMP", "partition_end": "TIMESTAMP", "first_partition_date": "DATE",
@@ -169,6 +170,8 @@ def compile_query(file: str, line: int, query: str) -> CompiledSql:
 
 @lru_cache(maxsize=4096)
 def _read_query(query: str) -> CompiledSql:
+    if parted(query)[0]:
+        raise TemplateError((Problem("", 1, "", "found temporary functions before the SELECT", "one SELECT"),))
     read = _read(query.replace("{batch}", BATCH))
     return replace(read, references=tuple(r for r in read.references if r.name != BATCH))
 
@@ -202,7 +205,9 @@ def _parsed(file: str, text: str, lines: tuple[int, ...]) -> exp.Query:
         at, message, expected = too_much
         raise TemplateError((Problem(file, lines[min(at, len(lines)) - 1] if lines else 1, "", message, expected),))
     try:
-        statements = [s for s in sqlglot.parse(text, read="bigquery") if s is not None]
+        statement = statement_of(sqlglot.parse(text, read="bigquery"))
+    except NotOneStatement as error:
+        raise TemplateError((Problem(file, lines[0] if lines else 1, "", str(error), "one SELECT"),)) from None
     except sqlglot.errors.SqlglotError as error:
         said = (getattr(error, "errors", None) or [{}])[0]
         described = said.get("description") or str(error).splitlines()[0]
@@ -213,10 +218,10 @@ def _parsed(file: str, text: str, lines: tuple[int, ...]) -> exp.Query:
     except Exception as error:  # sqlglot 30 lets a function's builder fail with what it likes on wrong arguments
         message = f"SQL syntax: {type(error).__name__}: {error}"
         raise TemplateError((Problem(file, _failing_line(text, lines), "", message),)) from None
-    if len(statements) != 1 or not isinstance(statements[0], exp.Query):
-        found = f"{len(statements)} statements" if len(statements) != 1 else type(statements[0]).__name__.upper()
+    if not isinstance(statement, exp.Query):
+        found = type(statement).__name__.upper()
         raise TemplateError((Problem(file, lines[0] if lines else 1, "", f"found {found}", "one SELECT"),))
-    return statements[0]
+    return statement
 
 
 def _odd_quotes(text: str) -> int | None:

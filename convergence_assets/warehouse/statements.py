@@ -5,8 +5,10 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+import sqlglot
 from sqlglot import exp
 
+from convergence_assets.temporary_functions import NotOneStatement, statement_of
 from convergence_assets.warehouse.errors import InvalidQuery
 from convergence_assets.warehouse.schema import STAGING_PREFIX, TableRef
 
@@ -15,23 +17,21 @@ LINE_BREAK = re.compile(r"\r\n|\r|\n")
 
 
 def parsed(sql: str) -> exp.Expr:
-    """The one statement of `sql`; raises `InvalidQuery` with its position where there is none, or more than one."""
-    import sqlglot
-
+    """The statement of `sql`, behind its temporary functions; raises `InvalidQuery` with its position for what is none
+    or more."""
     try:
-        statements = sqlglot.parse(sql, read="bigquery")
+        return statement_of(sqlglot.parse(sql, read="bigquery"))
+    except NotOneStatement as error:
+        raise InvalidQuery(f"expected one statement, {error}", line=1, column=1) from None
     except sqlglot.errors.ParseError as error:
         at = error.errors[0] if error.errors else {}
         raise InvalidQuery(str(at.get("description") or error), line=at.get("line"), column=at.get("col")) from None
     except Exception as error:  # sqlglot 30 lets a function's builder fail with what it likes on wrong arguments
         raise InvalidQuery(f"not a query: {error}", line=1, column=1) from None
-    if len(statements) != 1 or statements[0] is None:
-        raise InvalidQuery(f"expected one statement, found {len(statements)}", line=1, column=1)
-    return statements[0]
 
 
 def only_reads(sql: str) -> None:
-    """Raises `InvalidQuery` unless `sql` is one SELECT."""
+    """Raises `InvalidQuery` unless `sql` is one SELECT, behind its temporary functions."""
     if not isinstance(parsed(sql), exp.Query):
         raise InvalidQuery("expected one SELECT; a query cannot write", line=1, column=1)
 

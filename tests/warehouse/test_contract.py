@@ -82,6 +82,21 @@ def test_staged_rows_are_invisible_until_they_are_published(opened: Open) -> Non
         warehouse.discard(staged)
 
 
+def test_a_query_may_make_temporary_functions_before_its_select(tmp_path: Path) -> None:
+    """The local BigQuery server plans none."""
+    given = rows(DAY, "1.5")
+    functions = (
+        "CREATE TEMP FUNCTION doubled(x NUMERIC) AS (x * 2);\n"
+        "CREATE TEMP FUNCTION shown(x STRING) RETURNS STRING AS (CONCAT('<', x, '>'));\n"
+    )
+    select = f"SELECT day, shown('a') AS name, doubled(cost) AS cost, labels FROM ({given.sql});"
+    with DuckDBWarehouse(tmp_path / "warehouse") as warehouse:
+        warehouse.ensure_table(TABLE, SCHEMA)
+        staged = stage(warehouse, Query(functions + select, given.parameters))
+        warehouse.publish(staged, [DAY], JOB)
+        assert published(warehouse) == [(DAY, "<a>", Decimal(3))] * 2
+
+
 def test_a_null_array_is_kept_as_an_empty_one(opened: Open) -> None:
     nothing = Query(
         "SELECT @day AS day, 'n' AS name, NUMERIC '1' AS cost, CAST(NULL AS ARRAY<STRUCT<key STRING, value STRING>>) AS labels",

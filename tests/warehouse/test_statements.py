@@ -2,8 +2,9 @@
 
 import pytest
 
+from convergence_assets.warehouse.errors import InvalidQuery
 from convergence_assets.warehouse.schema import TableRef
-from convergence_assets.warehouse.statements import shortened
+from convergence_assets.warehouse.statements import only_reads, shortened
 
 
 @pytest.mark.parametrize(
@@ -39,3 +40,29 @@ def test_a_place_behind_a_shortened_name_is_that_of_the_original() -> None:
         lines = found.sql[: found.sql.index(word)].split("\n")
         line, column = found.place(len(lines), len(lines[-1]) + 1)
         assert "\n".join(original.split("\n")[line - 1 :])[column - 1 :].startswith(word)
+
+
+FUNCTION = "CREATE TEMP FUNCTION f(x INT64) AS (x + 1); "
+
+
+def test_temporary_functions_may_stand_before_a_select() -> None:
+    only_reads(f"{FUNCTION}SELECT f(a) AS b FROM d.t; -- done")
+    found = shortened(f"{FUNCTION}SELECT f(a) AS b FROM d.t")
+    assert (found.sql, found.tables) == (f"{FUNCTION}SELECT f(a) AS b FROM `t`", {"t": TableRef("d", "t")})
+
+
+@pytest.mark.parametrize(
+    ("sql", "why"),
+    [
+        ("CREATE TEMP FUNCTION f() AS ((SELECT MAX(a) FROM d.t)); SELECT f() AS b", "function that reads d.t"),
+        ("CREATE FUNCTION d.f(x INT64) AS (x); SELECT 1 AS a", "found 2 statements"),
+        ("CREATE TEMP TABLE t AS SELECT 1 AS a; SELECT a FROM t", "found 2 statements"),
+        ("SELECT 1 AS a; SELECT 2 AS b", "found 2 statements"),
+        (f"{FUNCTION}DELETE FROM d.t WHERE TRUE", "cannot write"),
+        (FUNCTION, "cannot write"),
+        (";", "found no statement"),
+    ],
+)
+def test_nothing_else_may(sql: str, why: str) -> None:
+    with pytest.raises(InvalidQuery, match=why):
+        only_reads(sql)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from convergence_assets.temporary_functions import parted
 from convergence_assets.warehouse.bigquery import tables
 from convergence_assets.warehouse.bigquery.administration import FILES, Administration
 from convergence_assets.warehouse.bigquery.connection import Connection
@@ -42,7 +43,7 @@ class Staging:
         made = str(self._table(staging, schema, filling).created)
         quoted, columns = self.connection.quoted(staging), ", ".join(f"`{c.name}`" for c in schema.columns)
         for number, (query, text) in enumerate(zip(queries, texts, strict=True)):
-            insert = f"INSERT INTO {quoted} ({columns}) SELECT {columns} FROM (\n{query.sql}\n)"
+            insert = insert_of(query.sql, quoted, columns)
             identity = (text, str(staging), made)
             request = self.connection.query(f"stage{number}", query, job, sql=insert, identity=identity)
             self.connection.jobs.run(replace(request, lines_before=1), job)
@@ -114,6 +115,13 @@ class Staging:
 
         # Never attached to: a retry may find the table that an earlier attempt filled dropped.
         return Request("load", submit, (uuid.uuid4().hex,))
+
+
+def insert_of(sql: str, table: str, columns: str) -> str:
+    """The INSERT of a SELECT's rows, behind its temporary functions; each of the author's lines is one lower."""
+    functions, select = parted(sql)
+    start = f"INSERT INTO {table} ({columns}) SELECT {columns} FROM ("
+    return f"\n{functions}{start}{select}\n)" if functions else f"{start}\n{select}\n)"
 
 
 def token_of(table: "bigquery.Table") -> str:

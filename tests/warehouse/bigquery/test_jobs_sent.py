@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from convergence_assets.warehouse.bigquery.adapter import BigQueryWarehouse
 from convergence_assets.warehouse.bigquery.labels import sanitised, value_of
 from convergence_assets.warehouse.bigquery.owner import is_gone
-from convergence_assets.warehouse.bigquery.staging import token_of
+from convergence_assets.warehouse.bigquery.staging import insert_of, token_of
 from convergence_assets.warehouse.errors import StagingChanged
 from convergence_assets.warehouse.interface import Job, Staged
 from convergence_assets.warehouse.schema import Column, Query, TableRef, TableSchema
@@ -147,3 +147,13 @@ def test_names_that_differ_stay_different_labels(one: str, other: str) -> None:
 
 def test_labels_keep_names_that_are_legal() -> None:
     assert sanitised({"tenant": "acme_1-x"})["tenant"] == "acme_1-x"
+
+
+def test_temporary_functions_stand_before_the_insert_that_fills_a_staging_table() -> None:
+    functions = "CREATE TEMP FUNCTION doubled(x NUMERIC)\n AS (x * 2);"
+    assert insert_of(f"{functions}\nSELECT doubled(1) AS a;", "`s.t`", "`a`") == (
+        f"\n{functions}INSERT INTO `s.t` (`a`) SELECT `a` FROM (\nSELECT doubled(1) AS a\n)"
+    )
+    assert (
+        insert_of("SELECT ';' AS a", "`s.t`", "`a`") == "INSERT INTO `s.t` (`a`) SELECT `a` FROM (\nSELECT ';' AS a\n)"
+    )

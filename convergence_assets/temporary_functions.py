@@ -1,0 +1,44 @@
+"""The temporary functions that a text makes before its one statement."""
+
+from collections.abc import Sequence
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.tokenizer_core import TokenType
+
+
+class NotOneStatement(ValueError):
+    """A text that is not one statement with temporary functions before it."""
+
+
+def statement_of(parsed: Sequence[exp.Expr | None]) -> exp.Expr:
+    """The statement among what sqlglot read of a text. Raises `NotOneStatement`.
+
+    A function that reads a table is refused: who may read what is told from the statement alone.
+    """
+    statements = [one for one in parsed if one is not None and not isinstance(one, exp.Semicolon)]
+    if not statements:
+        raise NotOneStatement("found no statement")
+    *functions, statement = statements
+    for function in functions:
+        temporary = isinstance(function, exp.Create) and function.find(exp.TemporaryProperty)
+        if not temporary or function.args["kind"] != "FUNCTION":
+            raise NotOneStatement(f"found {len(statements)} statements")
+        body = function.expression
+        table = body.find(exp.Table) if body else None
+        if table and not isinstance(table.parent, exp.Unnest):
+            name = ".".join(part.name for part in table.parts)
+            raise NotOneStatement(f"found a temporary function that reads {name}; a function reads its arguments alone")
+    return statement
+
+
+def parted(sql: str) -> tuple[str, str]:
+    """A text as its functions, each with its semicolon, and its statement; the first is empty where there are none."""
+    if ";" not in sql:
+        return "", sql
+    tokens = sqlglot.tokenize(sql, read="bigquery")
+    end = len(sql)
+    while tokens and tokens[-1].token_type == TokenType.SEMICOLON:
+        end = tokens.pop().start
+    start = max((token.end + 1 for token in tokens if token.token_type == TokenType.SEMICOLON), default=0)
+    return sql[:start], sql[start:end]
