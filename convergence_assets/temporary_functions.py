@@ -25,10 +25,13 @@ def statement_of(parsed: Sequence[exp.Expr | None]) -> exp.Expr:
         if not temporary or function.args["kind"] != "FUNCTION":
             raise NotOneStatement(f"found {len(statements)} statements")
         body = function.expression
-        table = body.find(exp.Table) if body else None
-        if table and not isinstance(table.parent, exp.Unnest):
+        own = {one.alias.lower() for one in body.find_all(exp.CTE)} if body else set()
+        for table in body.find_all(exp.Table) if body else ():
             name = ".".join(part.name for part in table.parts)
-            raise NotOneStatement(f"found a temporary function that reads {name}; a function reads its arguments alone")
+            if name.lower() not in own:
+                raise NotOneStatement(
+                    f"found a temporary function that reads {name}; a function reads its arguments alone"
+                )
     return statement
 
 

@@ -47,6 +47,12 @@ def _divided(word: str, narrow: str) -> str:
     return f"CASE WHEN b = 0 AND a IS NOT NULL THEN {_by_zero(_N)} WHEN b <> 0 THEN {_unless_wide(word, narrow)} END"
 
 
+def _small_average() -> str:
+    count = f"CAST(n AS {_N})"
+    wide = f"CAST(bignumeric_divide_numeric(CAST({_A} AS VARCHAR), CAST(n AS VARCHAR)) AS {_N})"
+    return f"CASE WHEN abs({_A}) < CAST(1e20 AS {_N}) THEN {_quotient(_A, count)} ELSE {wide} END"
+
+
 def _from_double(name: str) -> str:
     # BigQuery rounds the exact binary value, half away from zero. Whole part and fraction are exact by themselves;
     # printing the fraction with nine decimals rounds it alike but for a tie, which goes to even. Ties are the odd
@@ -64,7 +70,7 @@ def _bad(kind: str, cast: str) -> str:
 
 
 # DuckDB casts '1.5' to an integer and takes digits grouped by underscores; BigQuery does neither.
-_INTEGER_TEXT = r"regexp_full_match(a, '\s*[+-]?([0-9]+|0[xX][0-9a-fA-F]+)\s*')"
+_INTEGER_TEXT = r"regexp_full_match(a, '\s*[+-]?[0-9]+\s*')"
 _DECIMAL_TEXT = r"regexp_full_match(a, '\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*')"
 _A, _B = f"CAST(a AS {_N})", f"CAST(b AS {_N})"
 _SUMS = ", ".join(f"CAST({word} AS VARCHAR)" for word in limbs.WORDS)
@@ -79,15 +85,19 @@ MACROS = (
     " ELSE CAST(a // b AS BIGINT) END",
     f"bq_mod_numeric(a, b) AS CASE WHEN b = 0 AND a IS NOT NULL THEN {_by_zero(_N)} ELSE CAST({_A} % {_B} AS {_N}) END",
     f"bq_mod_int64(a, b) AS CASE WHEN b = 0 AND a IS NOT NULL THEN {_by_zero('BIGINT')} ELSE CAST(a % b AS BIGINT) END",
-    f"bq_average_numeric(a, b) AS CASE WHEN b <> 0 THEN {_unless_wide('divide', _quotient(_A, _B))} END",
+    # a: the sum of the values up to 10^20, l: the others, n: how many there are of both.
+    f"bq_average_numeric(a, l, n) AS CASE WHEN n = 0 THEN NULL WHEN coalesce(len(l), 0) = 0 THEN {_small_average()}"
+    f" ELSE CAST(python_average_numeric(CAST(a AS VARCHAR), CAST(l AS VARCHAR[]), n) AS {_N}) END",
     # DuckDB's SUM goes on above 38 digits; its addition does not.
-    f"bq_total_numeric(a) AS {_A} + CAST(0 AS {_N})",
+    f"bq_total_numeric(a, l) AS CASE WHEN coalesce(len(l), 0) = 0 THEN {_A} + CAST(0 AS {_N})"
+    f" ELSE CAST(python_total_numeric(CAST(a AS VARCHAR), CAST(l AS VARCHAR[])) AS {_N}) END",
     f"bq_total_bignumeric({', '.join(limbs.WORDS)}) AS bignumeric_total({_SUMS})",
     f"bq_average_bignumeric({', '.join(limbs.WORDS)}, n) AS bignumeric_average({_SUMS}, n)",
     f"bq_numeric_string(a) AS CASE WHEN {_DECIMAL_TEXT} THEN CAST({TEXT} AS {_N}) ELSE {_bad('NUMERIC', _N)} END",
     f"bq_numeric_float64(a) AS {_from_double('a')}",
     f"bq_string_numeric(a) AS rtrim(rtrim(CAST({_A} AS VARCHAR), '0'), '.')",
-    f"bq_int64_string(a) AS CASE WHEN {_INTEGER_TEXT} THEN CAST({TEXT} AS BIGINT) ELSE {_bad('INT64', 'BIGINT')} END",
+    f"bq_int64_string(a) AS CASE WHEN {_INTEGER_TEXT} THEN CAST({TEXT} AS BIGINT) WHEN contains(lower(a), '0x')"
+    f" THEN CAST(python_int64_of_hex(a) AS BIGINT) ELSE {_bad('INT64', 'BIGINT')} END",
     "bq_bignumeric_numeric(a) AS bignumeric_from_text(CAST(a AS VARCHAR))",
 )
 

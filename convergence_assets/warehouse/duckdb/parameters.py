@@ -39,13 +39,17 @@ def with_values(sql: str, parameters: Mapping[str, ParameterValue]) -> str:
 
 
 def replaced(sql: str, values: Mapping[str, str]) -> str:
-    """DuckDB text with another text in place of each `$name`; raises `InvalidQuery` for one that has none."""
+    """DuckDB text with another text in place of each `$name`; raises `InvalidQuery` for one that has none.
+
+    GoogleSQL writes names of parameters in lower case.
+    """
+    lower = {name.lower(): text for name, text in values.items()}
 
     def placed(found: re.Match[str]) -> str:
         name = found[1]
-        if name and name not in values:
+        if name and name not in lower:
             raise InvalidQuery(f"parameter @{name} has no value")
-        return values[name] if name else found[0]
+        return lower[name] if name else found[0]
 
     return _NAMED.sub(placed, sql)
 

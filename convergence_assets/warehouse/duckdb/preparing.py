@@ -64,7 +64,7 @@ def _relation(text: str, written: Written, types: Types) -> str:
 
 
 def _used(parameters: Mapping[str, ParameterValue], sql: str) -> dict[str, ParameterValue]:
-    return {name: bound(name, value) for name, value in parameters.items() if f"${name}" in sql}
+    return {name: bound(name, value) for name, value in parameters.items() if f"${name.lower()}" in sql}
 
 
 def _laid_out(sql: str) -> str:

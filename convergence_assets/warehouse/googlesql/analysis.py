@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 _TAB = 8
 _OWN = "temporary"
-_MAKES_FUNCTIONS = re.compile(r"(?:\s|--[^\n]*\n|#[^\n]*\n|/\*(?>.*?\*/))*+CREATE\s+TEMP", re.IGNORECASE | re.DOTALL)
+_MAKES_FUNCTIONS = re.compile(
+    r"(?:\s|--[^\n]*\n|#[^\n]*\n|/\*(?>.*?\*/))*+CREATE\s+(OR\s+REPLACE\s+)?TEMP", re.IGNORECASE | re.DOTALL
+)
 
 
 @dataclass(frozen=True)

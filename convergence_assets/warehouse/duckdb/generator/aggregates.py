@@ -1,5 +1,6 @@
 """GROUP BY and aggregate functions."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -8,11 +9,14 @@ from convergence_assets.warehouse.duckdb import limbs
 from convergence_assets.warehouse.duckdb.generator import comparing
 from convergence_assets.warehouse.duckdb.generator.calls import Argument
 from convergence_assets.warehouse.duckdb.generator.names import column_name
-from convergence_assets.warehouse.duckdb.generator.nodes import Fields, Unsupported, chosen, reading
+from convergence_assets.warehouse.duckdb.generator.nodes import Fields, Unsupported, chosen, nodes_within, reading
 from convergence_assets.warehouse.googlesql.types import spelled
 
 if TYPE_CHECKING:
     from convergence_assets.warehouse.duckdb.generator.scans import Relation, Scans
+
+
+_NAME = re.compile(r"\w+")
 
 
 class Aggregation:
@@ -100,14 +104,23 @@ def with_lifted(item: str, lifted: Mapping[str, str]) -> str:
     return f"(SELECT *{made} FROM {item}) AS _" if lifted else item
 
 
-def lift(scans: "Scans", argument: Argument, lifted: dict[str, str]) -> Argument:
-    """An argument that holds a subquery as a column: forms write their arguments many times, and each level of
-    subqueries would multiply those below it."""
-    if "(SELECT" not in argument.sql:
+def lift(scans: "Scans", expression: Any, lifted: dict[str, str]) -> Argument:
+    """An argument; as a column where it holds a subquery, reads an outer query, or is computed and written often.
+
+    Forms write their arguments many times, and each level of subqueries would multiply those below it. An aggregate of
+    outer columns alone DuckDB takes for one of the outer query.
+    """
+    argument = scans.expressions.argument(expression)
+    computed = argument.kind == "NUMERIC" and not _NAME.fullmatch(argument.sql)
+    if "(SELECT" not in argument.sql and not computed and not _reads_outer(expression):
         return argument
     name = f"argument{next(scans.numbers)}"  # other columns' names end with an underscore and a number
     lifted[name] = argument.sql
     return replace(argument, sql=name, is_literal=False)
+
+
+def _reads_outer(node: Any) -> bool:
+    return any(reference.is_correlated for reference in nodes_within(node, ("ResolvedColumnRefProto",)))
 
 
 def _with_extremes(item: str, extremes: Sequence[str], partition: str) -> str:
@@ -155,7 +168,7 @@ def aggregate_call(
         fields.take("signature")
         if fields.take("error_mode", 0):
             raise Unsupported("SAFE. before an aggregate has no form on the embedded engine", "leave SAFE. out")
-        arguments = [lift(scans, scans.expressions.argument(a), lifted) for a in fields.take("argument_list", ())]
+        arguments = [lift(scans, a, lifted) for a in fields.take("argument_list", ())]
         nulls = fields.take("null_handling_modifier", 0)
         items = [item for key in map(sort_key, fields.take("order_by_item_list", ())) for item in key.items()]
         limit = fields.take("limit")
@@ -189,7 +202,7 @@ def _of_extreme_rows(scans: "Scans", modifier: Any, lifted: dict[str, str], extr
     """The condition of HAVING MAX or MIN: the rows whose value is the group's extreme one."""
     with reading("HAVING", modifier) as fields:
         function = "max" if fields.need("kind") == 1 else "min"
-        by = lift(scans, scans.expressions.argument(fields.need("having_expr")), lifted)
+        by = lift(scans, fields.need("having_expr"), lifted)
     return _is_extreme(function, by, extremes)
 
 
@@ -223,10 +236,20 @@ def _sum(call: Aggregation) -> str:
         case "FLOAT64":
             return f"bq_sum_float64({call.part('fsum', call.first)}, {_scaled_sum(call)})"
         case "NUMERIC":
-            return f"bq_total_numeric({call.part('sum', call.first)})"
+            return f"bq_total_numeric({_sums_of_numeric(call)})"
         case "BIGNUMERIC":
             return f"bq_total_bignumeric({_sums_of_words(call)})"
     raise _unsupported(call)
+
+
+def _sums_of_numeric(call: Aggregation) -> str:
+    # DuckDB's sum of DECIMAL(38,9) has room for two of the largest, and runs over without a word where a vector holds
+    # one value; Python adds what is beyond 10^20. Measured on 5 M rows: 0.034 s in place of 0.017.
+    small = f"{call.first} BETWEEN -100000000000000000000 AND 100000000000000000000"
+    return (
+        f"{call.part('sum', f'CASE WHEN {small} THEN {call.first} END')}, "
+        f"{call.part('list', call.first, condition=f'NOT ({small})')}"
+    )
 
 
 def _scaled_sum(call: Aggregation) -> str:
@@ -250,7 +273,7 @@ def _average(call: Aggregation) -> str:
             sums = f"{call.part('fsum', call.first)}, {_scaled_sum(call)}"
             return f"bq_average_float64({sums}, {call.part('count', call.first)})"
         case "NUMERIC":
-            return f"bq_average_numeric({call.part('sum', call.first)}, {call.part('count', call.first)})"
+            return f"bq_average_numeric({_sums_of_numeric(call)}, {call.part('count', call.first)})"
         case "BIGNUMERIC":
             return f"bq_average_bignumeric({_sums_of_words(call)}, {call.part('count', call.first)})"
     raise _unsupported(call)

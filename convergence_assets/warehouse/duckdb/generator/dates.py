@@ -161,7 +161,7 @@ def _datetime(call: Call) -> str:
 def _constructing(entries: Entries) -> None:
     entries.add("date", "INT64 INT64 INT64", "bq_date_of_parts({0}, {1}, {2})")
     entries.add("date", "DATE", "{0}")
-    entries.add("date", "STRING", "bq_date_of_text({0})")
+    entries.add("date", "STRING", "CAST(bq_timestamp_of_text({0}) AS DATE)")
     entries.add("datetime", "DATE", "CAST({0} AS TIMESTAMP)")
     entries.add("datetime", "DATETIME", "{0}")
     entries.add("datetime", "DATE TIME", "({0} + {1})")
@@ -195,10 +195,16 @@ def _timestamp_of_text(call: Call) -> str:
     return f"make_timestamptz(python_timestamp_in_zone({value.sql}, {zone.sql}))"
 
 
+_FORMATS_ALSO = {"date": ("DATETIME", "TIMESTAMP"), "datetime": ("TIMESTAMP",), "timestamp": ("DATE", "DATETIME")}
+
+
 def _texts(entries: Entries) -> None:
     for kind in ("DATE", "DATETIME", "TIME", "TIMESTAMP"):
         entries.add(f"format_{kind.lower()}", f"STRING {kind}", _formatted)
         entries.add(f"parse_{kind.lower()}", "STRING STRING", _parsed)
+    for name, kinds in _FORMATS_ALSO.items():
+        for kind in kinds:
+            entries.add(f"format_{name}", f"STRING {kind}", _formatted)
     entries.add("format_timestamp", "STRING TIMESTAMP STRING", _formatted)
     entries.add("parse_timestamp", "STRING STRING STRING", _parsed)
     entries.add("string", "DATE", "CAST({0} AS VARCHAR)")

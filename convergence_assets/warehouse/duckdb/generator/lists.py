@@ -49,6 +49,10 @@ class _OverList(aggregates.Aggregation):
         if arguments == ("*",):
             return f"coalesce(CAST(len({self._elements.list}) AS BIGINT), 0)"
         [value] = arguments
+        if condition:
+            value = f"CASE WHEN {condition} THEN {value} END"
+            if function == "list":
+                return f"list_filter({self._elements.each(value)}, lambda kept: kept IS NOT NULL)"
         made = f"list_aggregate({self._elements.each(value)}, '{function}')"
         return f"coalesce({made}, 0)" if function in _COUNTS else made
 

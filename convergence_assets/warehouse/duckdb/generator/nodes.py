@@ -1,6 +1,6 @@
 """Nodes of the resolved tree, read field by field: one that is set and nobody read refuses the statement."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -68,6 +68,16 @@ class Fields:
 
 def _each(field: Any, value: Any) -> Any:
     return value if field.is_repeated else (value,)
+
+
+def nodes_within(node: Any, kinds: Collection[str]) -> Iterator[Any]:
+    """The nodes of these kinds within a node, itself among them."""
+    if node.DESCRIPTOR.name in kinds:
+        yield node
+    for field, value in node.ListFields():
+        if field.message_type:
+            for one in _each(field, value):
+                yield from nodes_within(one, kinds)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from convergence_assets.warehouse.duckdb.generator import comparing
 from convergence_assets.warehouse.duckdb.generator.calls import Call, Entries
 from convergence_assets.warehouse.duckdb.generator.nodes import Unsupported
 from convergence_assets.warehouse.duckdb.generator.python_functions import PythonFunction, install
+from convergence_assets.warehouse.duckdb.generator.refusing import refusal
 from convergence_assets.warehouse.duckdb.generator.refusing import refused as _refused
 from convergence_assets.warehouse.duckdb.generator.types import element_of
 from convergence_assets.warehouse.googlesql.types import spelled
@@ -203,6 +204,26 @@ def _text_of(entries: Entries, name: str, types: str) -> str:
     return next(form for taken, form in entries.forms[name] if taken == tuple(types.split()) and isinstance(form, str))
 
 
+def _total(small: str | None, large: list[str]) -> str:
+    """The sum of NUMERIC values, or the text of BigQuery's refusal, which no cast takes."""
+    return _numeric(_units(small, large), "SUM")
+
+
+def _average(small: str | None, large: list[str], count: int) -> str:
+    total = _units(small, large)
+    magnitude = (abs(total) * 2 + count) // (count * 2)
+    return _numeric(magnitude if total >= 0 else -magnitude, "AVG")
+
+
+def _units(small: str | None, large: list[str]) -> int:
+    """The sum of texts of NUMERIC values, in units of their ninth decimal."""
+    return sum(int(Decimal(one).scaleb(9, _EXACT)) for one in (small or "0", *large))
+
+
+def _numeric(units: int, function: str) -> str:
+    return f"{Decimal(units).scaleb(-9, _EXACT):f}" if abs(units) < 10**38 else refusal(f"numeric overflow: {function}")
+
+
 def install_functions(connection: "duckdb.DuckDBPyConnection") -> None:
     install(
         connection,
@@ -212,6 +233,10 @@ def install_functions(connection: "duckdb.DuckDBPyConnection") -> None:
             ),
             PythonFunction("number_text", ("VARCHAR",), "VARCHAR", _number_text),
             PythonFunction("trunc_float64", ("DOUBLE", "BIGINT"), "DOUBLE", lambda a, b: _at_places(a, b, ROUND_DOWN)),
+            PythonFunction("total_numeric", ("VARCHAR", "VARCHAR[]"), "VARCHAR", _total, takes_nulls=True),
+            PythonFunction(
+                "average_numeric", ("VARCHAR", "VARCHAR[]", "BIGINT"), "VARCHAR", _average, takes_nulls=True
+            ),
         ),
     )
 

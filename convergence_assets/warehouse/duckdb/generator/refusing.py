@@ -14,6 +14,11 @@ def refused(words: str, value: str, kind: str) -> str:
     return f"CAST('{_MARK}{words}: ' || {value} AS {kind})"
 
 
+def refusal(words: str) -> str:
+    """A text that Python gives for a number, and whose cast fails with these words."""
+    return f"{_MARK}{words}"
+
+
 def without_cast(message: str) -> str:
     """The words that a macro raises with, out of what DuckDB says of the cast."""
     found = _HELD.match(message)

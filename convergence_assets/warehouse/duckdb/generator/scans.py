@@ -17,6 +17,7 @@ _SET_OPERATIONS = {
 }  # fmt: skip
 _JOINS = {0: "JOIN", 1: "LEFT JOIN", 2: "RIGHT JOIN", 3: "FULL JOIN"}
 
+_EVERY_ROW = 2**62
 _SUBQUERIES_DEEP = 12  # DuckDB's time to plan them doubles with each
 
 
@@ -158,7 +159,9 @@ class Scans:
         if source is None:
             return Relation(f"SELECT {_listed(columns)} FROM {unnested} AS r WHERE {on}", tuple(columns))
         of = self.relation(source)
-        join = "LEFT JOIN" if outer else "JOIN"
+        join = "JOIN"
+        if outer:  # DuckDB takes conditions between the sides alone there
+            join, unnested, on = "LEFT JOIN", f"(SELECT * FROM {unnested} AS _ WHERE {on})", "true"
         return Relation(
             f"SELECT {_listed(columns)} FROM ({of.sql}) AS l {join} LATERAL {unnested} AS r ON {on}", tuple(columns)
         )
@@ -182,8 +185,9 @@ class Scans:
         of = self.relation(fields.need("input_scan"))
         condition, message = (self.expressions.sql(fields.need(name)) for name in ("condition", "message"))
         failed = refusing.refused("Assert failed", f"coalesce({message}, '')", "BOOLEAN")
-        return replace(of, sql=f"SELECT * FROM {of.item} WHERE CASE WHEN {condition} THEN true ELSE {failed} END",
-                       columns=columns)  # fmt: skip
+        # Behind a LIMIT, which DuckDB moves no later condition across: it would be asked of fewer rows.
+        return replace(of, sql=f"SELECT * FROM {of.item} WHERE CASE WHEN {condition} THEN true ELSE {failed} END"
+                       f" LIMIT {_EVERY_ROW}", columns=columns)  # fmt: skip
 
     def _limit(self, fields: Fields, columns: tuple[Any, ...]) -> Relation:
         of = self.relation(fields.need("input_scan"))
@@ -198,24 +202,44 @@ class Scans:
         return replace(of, sql=f"SELECT * FROM {of.item}{clause}", columns=columns)
 
     def _with(self, fields: Fields) -> Relation:
-        recursive = fields.take("recursive", False)
-        entries = []
-        for entry in fields.take("with_entry_list", ()):
-            with reading("WITH", entry) as one:
-                name, subquery = one.need("with_query_name"), one.need("with_subquery")
-                is_recursive = chosen(subquery)[0] == "recursive_scan"
-                if is_recursive:
-                    self._recursive.append((name, tuple(_columns_of(chosen(subquery)[1]))))
-                of = self.relation(subquery)
-                if is_recursive:
-                    self._recursive.pop()
-            self._withs[name] = of.columns
-            text = of.sql if is_recursive else _renamed(of.item, of.columns, of.columns).sql
-            entries.append(f"{quoted(name)} AS ({text})")
+        entries: list[str] = []
+        recursive = self._entries(fields, entries)
         query = self.relation(fields.need("query"))
         word = "WITH RECURSIVE" if recursive else "WITH"
         text = f"SELECT * FROM {query.item}" if query.sql.startswith("WITH ") else query.sql
         return replace(query, sql=f"{word} {', '.join(entries)} {text}")
+
+    def _entries(self, fields: Fields, entries: list[str]) -> bool:
+        """Write what a WITH names, in order; whether one of them is recursive."""
+        recursive = bool(fields.take("recursive", False))
+        for entry in fields.take("with_entry_list", ()):
+            with reading("WITH", entry) as one:
+                name, subquery = one.need("with_query_name"), one.need("with_subquery")
+                recursive |= self._entry(name, subquery, entries)
+        return recursive
+
+    def _entry(self, name: str, subquery: Any, entries: list[str]) -> bool:
+        kind, node = chosen(subquery)
+        if kind == "with_scan" and self._is_recursive(node):
+            # DuckDB takes no WITH within a recursion; GoogleSQL's names are unique, so that those within stand before.
+            with reading("WITH", node) as within:
+                self._entries(within, entries)
+                self._entry(name, within.need("query"), entries)
+            return True
+        if kind == "recursive_scan":
+            self._recursive.append((name, tuple(_columns_of(node))))
+        of = self.relation(subquery)
+        if kind == "recursive_scan":
+            self._recursive.pop()
+        self._withs[name] = of.columns
+        text = of.sql if kind == "recursive_scan" else _renamed(of.item, of.columns, of.columns).sql
+        entries.append(f"{quoted(name)} AS ({text})")
+        return False
+
+    @staticmethod
+    def _is_recursive(with_scan: Any) -> bool:
+        kind, node = chosen(with_scan.query)
+        return kind == "recursive_scan" or (kind == "with_scan" and Scans._is_recursive(node))
 
     def _with_reference(self, fields: Fields, columns: Sequence[Any]) -> Relation:
         name = fields.need("with_query_name")

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from convergence_assets.warehouse.duckdb.functions import SPACES
+from convergence_assets.warehouse.duckdb.generator.refusing import refusal
 
 T = TypeVar("T", str, bytes)
 
@@ -448,6 +449,12 @@ def strict_text(value: bytes) -> str:
 
 
 _HEXADECIMAL = re.compile(r"\s*[+-]?0[xX][0-9a-fA-F]+(?:\.[0-9a-fA-F]*)?(?:[pP][+-]?[0-9]+)?\s*", re.A)
+
+
+def int64_of_hex(value: str) -> str:
+    """A hexadecimal number in decimal digits; a text that no cast takes for what is none."""
+    found = re.fullmatch(r" *([+-]?)0[xX]([0-9a-fA-F]+)\s*", value, re.ASCII)
+    return f"{found[1]}{int(found[2], 16)}" if found else refusal(f"not a text of INT64: {value}")
 
 
 def double_of_text(value: str) -> str:

@@ -71,6 +71,7 @@ def _python_functions() -> list[PythonFunction]:
         PythonFunction("upper", one, "VARCHAR", str.upper),
         PythonFunction("lower", one, "VARCHAR", str.lower),
         PythonFunction("double_of_text", one, "VARCHAR", text_functions.double_of_text),
+        PythonFunction("int64_of_hex", one, "VARCHAR", text_functions.int64_of_hex),
         PythonFunction("initcap", one, "VARCHAR", text_functions.capitalised),
         PythonFunction("initcap_after", ("VARCHAR", "VARCHAR"), "VARCHAR", text_functions.capitalised),
         PythonFunction("soundex", one, "VARCHAR", text_functions.soundex),

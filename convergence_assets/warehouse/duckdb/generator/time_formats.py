@@ -156,6 +156,10 @@ def unknown_for_format(pattern: str, kind: str) -> str | None:
 
 
 def formatted(pattern: str, moment: Civil, kind: str) -> str:
+    """Raises `ValueError` for an element without a faithful form."""
+    if unknown := unknown_for_format(pattern, kind):
+        raise ValueError(f"the format element %{unknown} has no form on the embedded engine")
+
     def written(found: re.Match[str]) -> str:
         write = None if is_foreign(found[1], kind) else _WRITTEN.get(found[1])
         return write(moment) if write else found[0]

@@ -1,13 +1,13 @@
 """Analytic functions: OVER."""
 
 from collections.abc import Sequence
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any
 
 from convergence_assets.warehouse.duckdb.generator import aggregates, comparing
 from convergence_assets.warehouse.duckdb.generator.calls import Argument
 from convergence_assets.warehouse.duckdb.generator.names import column_name
-from convergence_assets.warehouse.duckdb.generator.nodes import Fields, Unsupported, chosen, reading
+from convergence_assets.warehouse.duckdb.generator.nodes import Fields, Unsupported, chosen, nodes_within, reading
 from convergence_assets.warehouse.googlesql.types import kind_of
 
 if TYPE_CHECKING:
@@ -22,8 +22,12 @@ NAMES = frozenset({
     *_NUMBERING, "ntile", "lag", "lead", "first_value", "last_value", "nth_value", "percentile_cont", "percentile_disc",
 })  # fmt: skip
 """The functions that need OVER."""
+_THIRTIETH, _EXACT = Decimal("1e-30"), Context(prec=800)
+_NOT_CONSTANT = ("ResolvedColumnRefProto", "ResolvedSubqueryExprProto")
 _FARTHEST = 2**62
 """The most rows that a frame reaches: DuckDB adds them to a row's number."""
+_FARTHEST_NUMERIC = 7 * 10**28
+"""In units of 1e-9, this and the largest NUMERIC have room in 128 bits."""
 _BOUNDS = {0: "UNBOUNDED PRECEDING", 1: "PRECEDING", 2: "CURRENT ROW", 3: "FOLLOWING", 4: "UNBOUNDED FOLLOWING"}
 
 
@@ -80,9 +84,10 @@ def _call(scans: "Scans", node: Any, clauses: str, keys: Sequence[Any], lifted: 
             return aggregates.aggregate_call(scans, node, lifted, f" {over}")
         fields.take("signature")
         nulls = fields.take("null_handling_modifier", 0)
-        arguments = [
-            aggregates.lift(scans, scans.expressions.argument(a), lifted) for a in fields.take("argument_list", ())
-        ]
+        given = fields.take("argument_list", ())
+        if name in ("lag", "lead") and any(one for a in given[2:] for one in nodes_within(a, _NOT_CONSTANT)):
+            raise Unsupported("LAG and LEAD take a constant as their third argument", "use COALESCE")
+        arguments = [aggregates.lift(scans, a, lifted) for a in given]
     if name in _NUMBERING:
         return _NUMBERING[name].format(over=over)
     within = ", ".join(a.sql for a in arguments)
@@ -91,8 +96,6 @@ def _call(scans: "Scans", node: Any, clauses: str, keys: Sequence[Any], lifted: 
             return f"CAST(ntile({within}) {over} AS BIGINT)"
         case "lag" | "lead":
             _offset(arguments)
-            if len(arguments) > 2 and not arguments[2].is_literal:
-                raise Unsupported("LAG and LEAD take a constant as their third argument", "use COALESCE")
             return f"{name}({within}) {over}"
         case "first_value" | "last_value" | "nth_value":
             ignore = " IGNORE NULLS" if nulls == 1 else ""
@@ -111,19 +114,29 @@ def _percentile(name: str, arguments: Sequence[Argument], over: str) -> str:
     value, fraction = arguments
     if not fraction.is_literal or fraction.value is None or not 0 <= fraction.value <= 1:
         raise Unsupported(f"{name.upper()} takes a fraction from 0 to 1, written out", "write the fraction")
+    return (_percentile_disc if name == "percentile_disc" else _percentile_cont)(value, fraction, over)
+
+
+def _percentile_disc(value: Argument, fraction: Argument, over: str) -> str:
+    # As a decimal DuckDB finds the place exactly, and has room for a hundred million rows; a double's value that
+    # goes on beyond 30 decimals is off by less than decides of any two places.
+    exact = Decimal(fraction.value).quantize(_THIRTIETH, context=_EXACT)
+    if fraction.kind == "BIGNUMERIC" and exact != fraction.value:
+        raise Unsupported("PERCENTILE_DISC with more than 30 decimals has no form on the embedded engine",
+                          "round the fraction")  # fmt: skip
+    place = f"CAST('{exact:f}' AS DECIMAL(31,30))"
+    if value.kind == "FLOAT64":  # NaN comes first
+        ranked = f"struct_pack(a := NOT isnan({value.sql}), b := {value.sql})"
+        return f"(quantile_disc(CASE WHEN {value.sql} IS NOT NULL THEN {ranked} END, {place}) {over}).b"
+    if value.kind not in comparing.PLAIN:
+        raise Unsupported(f"PERCENTILE_DISC of {value.kind} has no form on the embedded engine", "use another type")
+    return f"quantile_disc({value.sql}, {place}) {over}"
+
+
+def _percentile_cont(value: Argument, fraction: Argument, over: str) -> str:
     place = float(fraction.value)
-    if name == "percentile_disc":
-        exact = Decimal(fraction.value) - Decimal(str(fraction.value))
-        if exact > 0:  # the double lies above its text, and so above a place that falls on a row
-            place += 1e-14
-        if value.kind == "FLOAT64":  # NaN comes first
-            ranked = f"struct_pack(a := NOT isnan({value.sql}), b := {value.sql})"
-            return f"(quantile_disc(CASE WHEN {value.sql} IS NOT NULL THEN {ranked} END, {place!r}) {over}).b"
-        if value.kind not in comparing.PLAIN:
-            raise Unsupported(f"{name.upper()} of {value.kind} has no form on the embedded engine", "use another type")
-        return f"quantile_disc({value.sql}, {place!r}) {over}"
     if value.kind != "FLOAT64":
-        raise Unsupported(f"{name.upper()} of {value.kind} has no form on the embedded engine", "CAST it AS FLOAT64")
+        raise Unsupported(f"PERCENTILE_CONT of {value.kind} has no form on the embedded engine", "CAST it AS FLOAT64")
     nans, count = f"count(CASE WHEN isnan({value.sql}) THEN 1 END) {over}", f"count({value.sql}) {over}"
     first = f"CASE WHEN isnan({value.sql}) THEN CAST('-inf' AS DOUBLE) ELSE {value.sql} END"
     return (
@@ -133,10 +146,13 @@ def _percentile(name: str, arguments: Sequence[Argument], over: str) -> str:
 
 
 def _wide_order(key: Any) -> str:
-    """The ORDER BY of an INT64 whose sums with a frame's bounds are beyond 64 bits."""
+    """The ORDER BY of an INT64, or of a NUMERIC's units, whose sums with a frame's bounds are beyond its type."""
+    name = column_name(key.column)
+    if kind_of(key.column.type) == "NUMERIC":
+        name = f"replace(CAST({name} AS VARCHAR), '.', '')"
     direction = "DESC" if key.descending else "ASC"
     nulls = "NULLS FIRST" if key.nulls_first else "NULLS LAST"
-    return f"ORDER BY CAST({column_name(key.column)} AS HUGEINT) {direction} {nulls} "
+    return f"ORDER BY CAST({name} AS HUGEINT) {direction} {nulls} "
 
 
 def _frame(scans: "Scans", node: Any, keys: Sequence[Any]) -> str:
@@ -148,13 +164,22 @@ def _frame(scans: "Scans", node: Any, keys: Sequence[Any]) -> str:
         raise Unsupported("a RANGE frame over values of this type has no form on the embedded engine",
                           "order by an INT64, or use ROWS")  # fmt: skip
     if unit == "RANGE" and _is_reversed(start, end):
-        raise Unsupported("a window frame that ends before it starts has no form on the embedded engine",
-                          "swap its bounds")  # fmt: skip
-    wide = unit == "RANGE" and has_distance and kind_of(keys[0].column.type) == "INT64"
+        if any(bound[1] is not None and not bound[1].is_literal for bound in (start, end)):
+            raise Unsupported("a window frame between computed bounds has no form on the embedded engine",
+                              "write them as numbers")  # fmt: skip
+        return "ROWS BETWEEN 1 PRECEDING AND 2 PRECEDING"  # no row
+    by_units = unit == "RANGE" and has_distance and kind_of(keys[0].column.type) == "NUMERIC"
+    wide = by_units or (unit == "RANGE" and has_distance and kind_of(keys[0].column.type) == "INT64")
 
     def distance(argument: Argument) -> str:
         if unit == "ROWS" and argument.is_literal and argument.value is not None:
             return str(min(argument.value, _FARTHEST))
+        if by_units:
+            if not argument.is_literal or argument.value is None or argument.value > _FARTHEST_NUMERIC:
+                raise Unsupported(
+                    "a RANGE frame this wide has no form on the embedded engine", "write a smaller number"
+                )
+            return f"CAST({int(Decimal(argument.value).scaleb(9, _EXACT))} AS HUGEINT)"
         return f"CAST({argument.sql} AS HUGEINT)" if wide else argument.sql
 
     bounds = " AND ".join(f"{distance(b[1])} {b[0]}" if b[1] is not None else b[0] for b in (start, end))
