@@ -24,7 +24,7 @@ def judged(seed: int) -> Comparison:
 
 
 def told(seed: int, one: Comparison) -> str:
-    return f"seed {seed}, {one.verdict}: {one.sql}\n    {one.said}"
+    return f"seed {seed}, {one.verdict}: {one.sql}\n    {one.said[:1000]}"
 
 
 @pytest.mark.property
