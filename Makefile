@@ -24,6 +24,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[dev]'
 	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib convergence_assets || true # some packages ship templates that are no Python
 	$(BIN)/python -m convergence_assets.warehouse.googlesql.module
+	$(BIN)/convergence validate > /dev/null || true # works out the library's SQL, which the first command then need not
 	@touch $(STAMP)
 
 install: $(STAMP) ## make the virtual environment (.venv)

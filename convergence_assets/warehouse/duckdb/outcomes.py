@@ -29,6 +29,10 @@ from convergence_assets.warehouse.statements import line_and_column
 
 UNUSED_DAYS = 30
 """Outcomes of other versions of the code are removed after so many days."""
+MOST_FILES = 20_000
+"""Of one version of the code: a thousand tenants with SQL of their own are some thousands, `query` adds one a text."""
+_LOOKED_AT = "00"
+"""What the keys begin with whose writing has the files counted: one in 256."""
 _MARK = "\0"
 _PLANNING = "convergence_assets.warehouse.duckdb.generator.planning"
 _MOST_IN_MEMORY = 4096
@@ -164,8 +168,17 @@ def _write(key: str, found: Outcome) -> None:
                 written.write(content)
             os.chmod(scratch, stat.S_IRUSR | stat.S_IWUSR | stat.S_IRGRP | stat.S_IROTH)
             os.rename(scratch, folder / f"{key}.json")
+            if key.startswith(_LOOKED_AT):
+                _remove_oldest(folder)
             return
     _log.debug("no folder for what became of SQL can be written; it is worked out again in each process")
+
+
+def _remove_oldest(folder: Path) -> None:
+    with suppress(OSError):  # others may remove the same ones
+        files = sorted((file.stat().st_mtime, file.path) for file in os.scandir(folder))
+        for _, path in files[: max(0, len(files) - MOST_FILES)]:
+            os.unlink(path)
 
 
 def _remove_unused(folder: Path) -> None:

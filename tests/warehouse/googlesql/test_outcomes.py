@@ -1,6 +1,7 @@
 """What became of a statement is worked out once and read from a file afterwards."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,19 @@ def test_a_description_makes_no_other_outcome(folder: Path) -> None:
     described = (Column("day", "DATE", "REQUIRED", "the day"), *BILLS["bills"][1:])
     outcome(SQL, {"bills": described}, {"day": "DATE"})
     assert len(kept(folder)) == 1
+
+
+def test_the_oldest_of_too_many_files_are_removed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    worked_out()
+    (oldest,) = kept(folder)
+    os.utime(oldest, (1, 1))
+    for number in range(4):
+        worked_out(f"SELECT {number} AS n")
+    monkeypatch.setattr(outcomes, "MOST_FILES", 3)
+    monkeypatch.setattr(outcomes, "_LOOKED_AT", "")  # every key begins with it
+    worked_out("SELECT 4 AS n")
+    assert len(kept(folder)) == 3
+    assert oldest not in kept(folder)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"refusals": []}', "\x00"])

@@ -28,13 +28,14 @@ def told(seed: int, one: Comparison) -> str:
 
 
 @pytest.mark.property
-def test_random_queries_give_the_rows_of_the_reference_implementation_or_are_refused() -> None:
+@pytest.mark.parametrize("first", range(0, FEW, FEW // 2))  # side by side
+def test_random_queries_give_the_rows_of_the_reference_implementation_or_are_refused(first: int) -> None:
     verdicts: Counter[str] = Counter()
-    for seed in range(FEW):
+    for seed in range(first, first + FEW // 2):
         one = judged(seed)
         verdicts[one.verdict] += 1
         assert one.verdict not in FAULTS, told(seed, one)
-    assert verdicts["right"] > FEW / 4, verdicts
+    assert verdicts["right"] > FEW / 8, verdicts
 
 
 @pytest.mark.soak
