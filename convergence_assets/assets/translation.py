@@ -16,6 +16,7 @@ from convergence_assets.warehouse.interface import FileRules
 from convergence_assets.warehouse.schema import (
     PARAMETER_TYPES,
     SHARED_PREFIX,
+    TABLE_SUFFIX,
     Column,
     ParameterValue,
     TableRef,
@@ -23,7 +24,7 @@ from convergence_assets.warehouse.schema import (
     Written,
 )
 
-_INGESTED = "convergence_ingestion_time"
+_INGESTED, _SUFFIX = "convergence_ingestion_time", "convergence_table_suffix"
 
 
 def table_schema(spec: StepSpec) -> TableSchema:
@@ -60,8 +61,8 @@ def table_names(tenant: Tenant, step: Step) -> Names:
     """Bare names as a step's SQL writes them (its own table and sources included) to what is read in their place.
 
     A source of several tables becomes one query, as does one of which the tenant reads its own rows alone. BigQuery
-    lets no query return a column of an ingestion time's name, so that where a source is a query, all sources of the
-    step give it another one.
+    lets no query return a column of the name of an ingestion time or of a table's suffix, so that where a source is a
+    query, all sources of the step give them another one.
     """
     made = {name: target_table(tenant, name).quoted for name in (*step.upstream, step.table)}
     if not any(_is_query(source, tenant) for source in step.sources.values()):
@@ -69,7 +70,8 @@ def table_names(tenant: Tenant, step: Step) -> Names:
     ingested = {_ingestion_time(source.spec).lower() for source in step.sources.values()} - {""}
     return Names(
         made | {name: f"({' UNION ALL '.join(_selects(source, tenant))})" for name, source in step.sources.items()},
-        dict.fromkeys(ingested, _INGESTED),
+        dict.fromkeys(ingested, _INGESTED)
+        | ({TABLE_SUFFIX.lower(): _SUFFIX} if any(s.spec.is_wildcard for s in step.sources.values()) else {}),
     )
 
 
@@ -139,6 +141,8 @@ def _selected(source: Source) -> str:
     names = [f"`{c.name}`" for c in source.spec.columns]
     if ingestion_time := _ingestion_time(source.spec):
         names.append(f"{ingestion_time} AS {_INGESTED}")
+    if source.spec.is_wildcard:
+        names.append(f"{TABLE_SUFFIX} AS {_SUFFIX}")
     return ", ".join(names)
 
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.assets.translation import file_rules, source_schema
 from convergence_assets.cli.choosing import pipeline_of, tenant_of
+from convergence_assets.pipelines.parameters import TABLE
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import Source
 from convergence_assets.tenancy.registry import load_tenants
@@ -81,9 +82,12 @@ def load(
 
 
 def _table(source: Source, chosen: str | None) -> str:
-    if chosen is None and len(source.tables) == 1:
+    prefix = TableRef.parse(source.tables[0]).prefix
+    if chosen is None and len(source.tables) == 1 and prefix is None:
         return source.tables[0]
-    if chosen not in source.tables:
+    if prefix is not None and chosen and TABLE.fullmatch(chosen) and chosen.startswith(source.tables[0][:-1]):
+        return chosen
+    if chosen not in source.tables or prefix is not None:
         was = f"not {chosen}" if chosen else "so that --table has to say which"
         raise typer.BadParameter(f"source {source.name} is read from {', '.join(source.tables)}, {was}")
     return chosen

@@ -126,6 +126,10 @@ def account_grants(tenant: Tenant, project: str, platform: str | None = None) ->
             yield AuthorizedViews(Dataset(source.dataset, source.project or project), views)
     for name in _tables_read(tenant):
         table = TableRef.parse(name)
+        if table.prefix is not None:  # it reads tables that are made tomorrow
+            read_from = f"`{table.project or project}.{table.dataset}`"
+            yield Statement(_grant("bigquery.dataViewer", f"SCHEMA {read_from}", account), home, location)
+            continue
         yield SourceReader(TableRef(table.dataset, table.table, table.project or project), account, home, location)
 
 

@@ -113,7 +113,8 @@ class SourceSpec(Model):
     """A table that this project reads and does not make."""
 
     table: str = Field(
-        description="Jinja over the parameters: dataset.table or project.dataset.table, or a parameter of type `tables`"
+        description="Jinja over the parameters: dataset.table or project.dataset.table, or a parameter of type "
+        "`tables`; a `*` at its end reads all tables of the dataset that begin so, with `_TABLE_SUFFIX`"
     )
     description: str = ""
     partition_column: ColumnName | None = None
@@ -131,6 +132,11 @@ class SourceSpec(Model):
         if self.partition_column and not self.ingestion_time_from and self.partition_column not in names:
             raise Misplaced(f"{self.partition_column} is no column of the source", "partition_column")
         return self
+
+    @property
+    def is_wildcard(self) -> bool:
+        """Whether it reads every table whose name begins as it does."""
+        return self.table.endswith("*")
 
 
 class MoneySpec(Model):

@@ -10,7 +10,10 @@ from convergence_assets.pipelines.models import ParameterSpec
 
 BoundValue = str | int | Decimal | bool | date
 
-TABLE = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*\.)?[A-Za-z_][A-Za-z0-9_]*\.[A-Za-z_][A-Za-z0-9_-]*")
+_DATASET = r"([A-Za-z0-9][A-Za-z0-9-]*\.)?[A-Za-z_][A-Za-z0-9_]*\."
+TABLE = re.compile(rf"{_DATASET}[A-Za-z_][A-Za-z0-9_-]*")
+WILDCARD = re.compile(rf"{_DATASET}[A-Za-z_][A-Za-z0-9_]*\*")
+"""All tables of a dataset whose names begin so; every table of it is too much for one source."""
 """`dataset.table` or `project.dataset.table`."""
 
 BETWEEN_TABLES = ", "

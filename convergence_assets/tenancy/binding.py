@@ -12,7 +12,15 @@ from typing import Any, NamedTuple
 from convergence_assets.pipelines.catalog import PipelineTemplate
 from convergence_assets.pipelines.compile import CompiledSql, TemplateError, compile_query, compile_sql, render
 from convergence_assets.pipelines.models import BigQueryStep, ExpectationSpec, FilesStep, SuiteSpec
-from convergence_assets.pipelines.parameters import BETWEEN_TABLES, TABLE, BoundValue, expected, is_bindable, typed
+from convergence_assets.pipelines.parameters import (
+    BETWEEN_TABLES,
+    TABLE,
+    WILDCARD,
+    BoundValue,
+    expected,
+    is_bindable,
+    typed,
+)
 from convergence_assets.pipelines.problems import Problem, listing, nearest
 from convergence_assets.pipelines.suites import (
     UNEXPECTED_ROWS,
@@ -124,7 +132,8 @@ def bound_sources(binding: Binding, variables: Mapping[str, object]) -> tuple[di
             problems.append(binding.problem_of_template(at, wrong))
             continue
         for table in tables:
-            if not TABLE.fullmatch(table):
+            is_read_alone = len(tables) == 1
+            if not (TABLE.fullmatch(table) or (is_read_alone and WILDCARD.fullmatch(table))):
                 wrong = Problem("", None, "", f"{table!r} is no table name", "dataset.table or project.dataset.table")
                 problems.append(binding.problem_of_template(at, wrong))
         bound = BoundSource(name, tables, spec, _where_said(binding, at, tables))

@@ -13,7 +13,7 @@ from convergence_assets.warehouse import output
 from convergence_assets.warehouse.duckdb.outcomes import Outcome, outcome
 from convergence_assets.warehouse.duckdb.sql_problems import SqlProblem, problems_by_name
 from convergence_assets.warehouse.googlesql.module import AnalyzerMissing
-from convergence_assets.warehouse.schema import Column
+from convergence_assets.warehouse.schema import TABLE_SUFFIX, Column
 
 Columns = tuple[ColumnSpec, ...]
 
@@ -115,7 +115,8 @@ def column(spec: ColumnSpec) -> Column:
 
 
 def pseudo_columns(spec: SourceSpec) -> tuple[Column, ...]:
-    """What BigQuery fills by itself in a source's table: its ingestion time."""
+    """What BigQuery fills by itself in a source's table: its ingestion time, and of a wildcard table the suffix."""
     name = spec.partition_column
     declared = {c.name.lower() for c in spec.columns}
-    return (Column(name, "TIMESTAMP"),) if name and name.lower() not in declared else ()
+    ingested = (Column(name, "TIMESTAMP"),) if name and name.lower() not in declared else ()
+    return (*ingested, Column(TABLE_SUFFIX, "STRING")) if spec.is_wildcard else ingested

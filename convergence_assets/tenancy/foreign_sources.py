@@ -57,15 +57,17 @@ class Owners:
 
 
 def foreign(tenant: Tenant, owners: Owners, access: Access) -> Iterator[Problem]:
-    """A problem for each source that is another tenant's and not granted."""
+    """A problem for each source that is another tenant's and not granted, or that may be anybody's: which tables a
+    wildcard reads is known when it is read."""
     seen = set[tuple[str, str]]()
     for source in tenant.sources:
         for name in source.tables:
             if (source.name, name) in seen or access.gives(name):
                 continue
             seen.add((source.name, name))
-            owner = owners.other_owner(TableRef.parse(name), tenant)
-            if owner is not None:
-                message = f"{name} is in the dataset of tenant {owner}"
+            table = TableRef.parse(name)
+            owner = owners.other_owner(table, tenant)
+            if owner is not None or table.prefix is not None:
+                message = f"{name} is in the dataset of tenant {owner}" if owner else f"{name} may be anybody's tables"
                 problem = replace(source.declared, message=message, expected=_A_TABLE, reaches_out=True)
                 yield refused_without({"access": {tenant.tenant_id: {"tables": [name]}}}, problem)

@@ -38,7 +38,9 @@ def claims(tenant: Tenant, access: Access, own_project: str | None, shared: Coll
         for name in source.tables:
             place = place_of(name, own_project)
             given = place in shared or access.gives(name)
-            if place not in seen and not given and not is_own(TableRef.parse(name), tenant, own_project):
+            table = TableRef.parse(name)
+            # A wildcard is read by the operator's line alone.
+            if place not in seen and not given and table.prefix is None and not is_own(table, tenant, own_project):
                 seen.add(place)
                 yield Claim("tables", place, name, source.declared)
     for step in (step for pipeline in tenant.pipelines for step in pipeline.steps):

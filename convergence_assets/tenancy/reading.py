@@ -10,7 +10,7 @@ from convergence_assets.pipelines.problems import Problem, listing, nearest
 from convergence_assets.pipelines.sql_checks import misfitting_result, misnamed, unknown_columns
 from convergence_assets.pipelines.step_tests import misnamed_in_tests
 from convergence_assets.tenancy.binding import Binding, BoundSuite
-from convergence_assets.tenancy.checked_sql import statement_problems
+from convergence_assets.tenancy.checked_sql import pseudo_columns, statement_problems
 
 Made = Mapping[str, tuple[ColumnSpec, ...]]
 
@@ -30,7 +30,7 @@ def reading_problems(
     }
     bindable = RUN_PARAMETER_TYPES | bound
     sources = {name: spec.columns for name, spec in declared.sources.items()}
-    pseudo = frozenset(s.partition_column for s in declared.sources.values() if s.partition_column)
+    pseudo = frozenset(c.name for spec in declared.sources.values() for c in pseudo_columns(spec))
     readable = {**made, **sources}
     steps = {step.table: step for step in declared.steps}
     index = {step.table: i for i, step in enumerate(declared.steps)}

@@ -92,9 +92,18 @@ class TableRef:
         return ".".join(p for p in (self.project, self.dataset, self.table) if p)
 
     @property
+    def prefix(self) -> str | None:
+        """What the names begin with that a wildcard table stands for; None for one table."""
+        return self.table[:-1] if self.table.endswith("*") else None
+
+    @property
     def quoted(self) -> str:
         """The name as BigQuery SQL spells it, in backticks."""
         return f"`{self}`"
+
+
+TABLE_SUFFIX = "_TABLE_SUFFIX"
+"""What BigQuery fills by itself in the rows of a wildcard table: the rest of the name of the table that has the row."""
 
 
 @dataclass(frozen=True)

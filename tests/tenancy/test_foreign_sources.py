@@ -117,3 +117,39 @@ def test_a_load_of_one_tenant_knows_the_others_by_where_they_have_published(tena
     places = {"globex": Place("America/New_York", "globex"), "acme": Place("Europe/Berlin", "acme")}
     registry = loaded(tenants, only=["acme"], settled=Settled(places))
     assert set(registry.rejected) == {"acme"}
+
+
+WILDCARD = (
+    "name: spying\ndescription: Theirs\nsources:\n  theirs:\n    table: %s\n"
+    "    columns: [{name: cost, type: NUMERIC}]\nsteps:\n  - kind: bigquery\n    table: spying\n"
+    "    description: One row\n    partition_column: day\n"
+    "    columns: [{name: day, type: DATE, mode: REQUIRED}, {name: cost, type: NUMERIC}]\n"
+)
+
+
+def spying(tenants: Path, edit: Edit, table: str) -> TenantRegistry:
+    folder = tenants / "acme" / "pipelines" / "spying"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "spying.sql").write_text("SELECT DATE '2026-10-01' AS day, SUM(cost) AS cost FROM theirs\n")
+    (folder / "pipeline.yaml").write_text(WILDCARD % table)
+    if "spying" not in (tenants / "acme" / "tenant.yaml").read_text():
+        edit("acme/tenant.yaml", "alerts:", "  - {template: spying, start_date: 2026-10-01}\nalerts:")
+    return loaded(tenants)
+
+
+@pytest.mark.parametrize("table", ["nobody.events_*", "acme.gcp_*", "globex.gcp_*"])
+def test_a_wildcard_is_read_by_the_operators_line_alone(tenants: Path, edit: Edit, table: str) -> None:
+    (problem,) = spying(tenants, edit, table).problems
+    assert (problem.file, problem.line) == (f"{tenants}/acme/pipelines/spying/pipeline.yaml", 5)
+    line = f"access: {{acme: {{tables: [{table}]}}}}"
+    assert line in (problem.expected or "")
+    with (tenants / "_defaults.yaml").open("a") as defaults:
+        defaults.write(f"{line}\n")
+    assert not spying(tenants, edit, table).problems
+    assert spying(tenants, edit, table.replace("_*", "*")).problems, "a wider one is not granted"
+
+
+@pytest.mark.parametrize("table", ["elsewhere.*", "elsewhere.ev*ts", "else*.events", "elsewhere.events_**", "*.*"])
+def test_a_star_stands_at_the_end_of_a_name_and_nowhere_else(tenants: Path, edit: Edit, table: str) -> None:
+    (problem,) = spying(tenants, edit, f"'{table}'").problems
+    assert problem.message == f"{table!r} is no table name"

@@ -20,7 +20,7 @@ from convergence_assets.warehouse.duckdb.quoting import quoted
 from convergence_assets.warehouse.duckdb.reading.load import load_file
 from convergence_assets.warehouse.duckdb.reading.notes import Notes
 from convergence_assets.warehouse.duckdb.rows import check_output, inserted, partition_literal, spelled
-from convergence_assets.warehouse.errors import NotFound, NotKept, StagingChanged
+from convergence_assets.warehouse.errors import NotFound, NotKept, SchemaMismatch, StagingChanged
 from convergence_assets.warehouse.interface import (
     Estimate,
     FileRules,
@@ -305,10 +305,33 @@ class DuckDBWarehouse:
             for dataset in datasets:
                 stands = tables.existing(self._engine, str(dataset))
                 for table in (t for t in named if Dataset.of(t) == dataset):
+                    if table.prefix is not None:
+                        types |= _matching(table, stands)
+                        continue
                     if table.table not in stands:
                         raise NotFound(absent(table, stands))
                     types[str(table)] = {c.name: c for c in stands[table.table].schema.columns}
             yield prepared(query, types)
+
+
+def _matching(wildcard: TableRef, stands: Mapping[str, tables.Existing]) -> dict[str, Mapping[str, Column]]:
+    """The columns of each table that a wildcard stands for, and all of theirs as its own.
+
+    Raises `NotFound` where there is none, `SchemaMismatch` where two have a column of one name and different types.
+    """
+    names = sorted(name for name in stands if name.startswith(wildcard.prefix or ""))
+    if not names:
+        raise NotFound(f"{wildcard} does not match any table")
+    found: dict[str, Mapping[str, Column]] = {}
+    every: dict[str, Column] = {}
+    for name in names:
+        columns = {c.name: c for c in stands[name].schema.columns}
+        for column in columns.values():
+            first = every.setdefault(column.name, column)
+            if (first.type, first.mode == "REPEATED") != (column.type, column.mode == "REPEATED"):
+                raise SchemaMismatch(f"{wildcard}: {column.name} is {first.type}, and in {name} {column.type}")
+        found[str(replace(wildcard, table=name))] = columns
+    return found | {str(wildcard): every}
 
 
 def _staging_of(dataset: Dataset) -> Dataset:

@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping
 
 from convergence_assets.warehouse.duckdb.outcomes import outcome
 from convergence_assets.warehouse.duckdb.parameters import bound
-from convergence_assets.warehouse.duckdb.quoting import quoted
+from convergence_assets.warehouse.duckdb.quoting import literal, quoted
 from convergence_assets.warehouse.errors import InvalidQuery, WarehouseError
 from convergence_assets.warehouse.googlesql.module import AnalyzerMissing
 from convergence_assets.warehouse.schema import (
     PARAMETER_TYPES,
+    TABLE_SUFFIX,
     Column,
     Dataset,
     ParameterValue,
@@ -41,7 +42,8 @@ def _of_full_names(query: Query, types: Types) -> str:
     columns = {name: tuple(types[str(table)].values()) for name, table in short.tables.items()}
     relations = {name: table.quoted for name, table in short.tables.items()}
     parameters = {name: PARAMETER_TYPES[type(value)] for name, value in query.parameters.items()}
-    return _generated(Written(short.sql, relations, columns, {}, parameters), types, short.place)
+    suffixed = {name: (Column(TABLE_SUFFIX, "STRING"),) for name, table in short.tables.items() if table.prefix}
+    return _generated(Written(short.sql, relations, columns, suffixed, parameters), types, short.place)
 
 
 def _generated(written: Written, types: Types, place: Callable[[int, int], tuple[int, int]] | None = None) -> str:
@@ -57,10 +59,25 @@ def _relation(text: str, written: Written, types: Types) -> str:
     """What stands for a table's name in DuckDB's SQL."""
     if not text.startswith("("):
         table = TableRef.parse(text)
-        return f"{quoted(str(Dataset.of(table)))}.{quoted(table.table)}"
+        return _name(table) if table.prefix is None else _of_wildcard(table, types)
     query = _of_full_names(Query(text[1:-1]), types)
     names = ", ".join(f"{quoted(new)} AS {quoted(old)}" for old, new in written.renamed.items())
     return f"(SELECT * RENAME ({names}) FROM ({query}))" if names else f"({query})"
+
+
+def _name(table: TableRef) -> str:
+    return f"{quoted(str(Dataset.of(table)))}.{quoted(table.table)}"
+
+
+def _of_wildcard(wildcard: TableRef, types: Types) -> str:
+    """The rows of all its tables, each with the rest of its table's name; a column that a table lacks is NULL."""
+    dataset, prefix = f"{Dataset.of(wildcard)}.", wildcard.prefix or ""
+    matching = [TableRef.parse(name) for name in types if name.startswith(dataset + prefix) and name[-1] != "*"]
+    selects = (
+        f"SELECT *, {literal(table.table.removeprefix(prefix))} AS {quoted(TABLE_SUFFIX)} FROM {_name(table)}"
+        for table in matching
+    )
+    return f"({' UNION ALL BY NAME '.join(selects)})"
 
 
 def _used(parameters: Mapping[str, ParameterValue], sql: str) -> dict[str, ParameterValue]:

@@ -311,8 +311,9 @@ def _truncated(value: str, part: str, kind: str) -> str:
     if part in ("DAY", "MONTH", "QUARTER", "YEAR") or (kind != "DATE" and part in _MICROSECONDS):
         return f"CAST(date_trunc('{part.lower()}', {value}) AS {engine_kind})"
     if part == "ISOYEAR":
-        january = f"make_date(date_part('isoyear', {value}), 1, 4)"
-        return f"CAST(date_trunc('week', {january}) AS {engine_kind})"
+        # A zone's clock may show the year 10000, of which a week belongs to the one before.
+        year = f"date_part('isoyear', bq_{kind.lower()}_in_range({value}))"
+        return f"CAST(date_trunc('week', make_date({year}, 1, 4)) AS {engine_kind})"
     raise Unsupported(f"truncating to {part} has no form on the embedded engine", "use another part")
 
 

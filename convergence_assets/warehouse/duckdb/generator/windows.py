@@ -8,6 +8,7 @@ from convergence_assets.warehouse.duckdb.generator import aggregates, comparing
 from convergence_assets.warehouse.duckdb.generator.calls import Argument
 from convergence_assets.warehouse.duckdb.generator.names import column_name
 from convergence_assets.warehouse.duckdb.generator.nodes import Fields, Unsupported, chosen, nodes_within, reading
+from convergence_assets.warehouse.duckdb.generator.types import duckdb_type
 from convergence_assets.warehouse.googlesql.types import kind_of
 
 if TYPE_CHECKING:
@@ -96,6 +97,9 @@ def _call(scans: "Scans", node: Any, clauses: str, keys: Sequence[Any], lifted: 
             return f"CAST(ntile({within}) {over} AS BIGINT)"
         case "lag" | "lead":
             _offset(arguments)
+            if len(arguments) > 2:  # DuckDB brings the default to the type of a NULL
+                first, *others = (a.sql for a in arguments)
+                within = ", ".join([f"CAST({first} AS {duckdb_type(arguments[0].type)})", *others])
             return f"{name}({within}) {over}"
         case "first_value" | "last_value" | "nth_value":
             ignore = " IGNORE NULLS" if nulls == 1 else ""
