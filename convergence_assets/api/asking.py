@@ -27,8 +27,8 @@ from convergence_assets.control.store import ControlStore
 from convergence_assets.control.tables import api_requests
 from convergence_assets.control.tables import requests as planned
 from convergence_assets.local_days import why_unfinished
+from convergence_assets.scheduling.capacity import stretches
 from convergence_assets.scheduling.explain import SWITCHED_OFF, UNSEEN
-from convergence_assets.scheduling.room import stretches
 from convergence_assets.scheduling.switched_off import switched_off
 from convergence_assets.scheduling.targets import Target
 

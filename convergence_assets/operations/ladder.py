@@ -28,7 +28,7 @@ from convergence_assets.operations.ending import Ended, end_in_background
 from convergence_assets.operations.stuck import Stuck
 from convergence_assets.operations.sweeping import Sweeper
 from convergence_assets.process import is_gone
-from convergence_assets.scheduling.again import ask_again
+from convergence_assets.scheduling.requeueing import ask_again
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import Tenant, TenantPipeline
 from convergence_assets.warehouse.errors import WarehouseError

@@ -22,8 +22,8 @@ from convergence_assets.control.store import ControlStore
 from convergence_assets.ledger.facts import ChecksFailed, Fact, FailedCheck, Published, QuotaRefused, RunEnded
 from convergence_assets.ledger.seeing import INTERRUPTED
 from convergence_assets.operations.no_data import is_late, no_data_alert
-from convergence_assets.scheduling.again import ask_for_interrupted
 from convergence_assets.scheduling.planner import INTERRUPTIONS
+from convergence_assets.scheduling.requeueing import ask_for_interrupted
 from convergence_assets.tenancy.model import Tenant
 from convergence_assets.warehouse.errors import ERROR_CLASSES, NotFound
 

@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from convergence_assets.control import planning, publications
 from convergence_assets.control.locks import Locks
 from convergence_assets.control.store import ControlStore
-from convergence_assets.scheduling.room import Room
+from convergence_assets.scheduling.capacity import Room
 from convergence_assets.scheduling.targets import Target
 
 

@@ -20,8 +20,8 @@ from convergence_assets.tenancy.model import Tenant, TenantRegistry
 if TYPE_CHECKING:
     from convergence_assets.control.planning import Request
     from convergence_assets.control.store import ControlStore
+    from convergence_assets.scheduling.capacity import Launch
     from convergence_assets.scheduling.planner import Found, Planner
-    from convergence_assets.scheduling.room import Launch
     from convergence_assets.scheduling.targets import Targets
 
 CATCH_UP_EVERY_SECONDS = 30

@@ -15,7 +15,7 @@ from convergence_assets.control.locks import Claim, Locks
 from convergence_assets.control.planning import Name, Outstanding, Progress, Request
 from convergence_assets.control.requests import Outcome, ask, ask_again, forget, settle, unused_key
 from convergence_assets.control.store import ControlStore
-from convergence_assets.scheduling.room import CATCH_UP_DAYS, CATCH_UP_IN_FLIGHT, Launch, Room, in_turn, stretches
+from convergence_assets.scheduling.capacity import CATCH_UP_DAYS, CATCH_UP_IN_FLIGHT, Launch, Room, in_turn, stretches
 from convergence_assets.scheduling.targets import Target, Targets
 from convergence_assets.settings import Shard
 

@@ -10,8 +10,8 @@ from convergence_assets.control import audit, planning
 from convergence_assets.control.locks import Claim, Locks
 from convergence_assets.control.publications import Publications
 from convergence_assets.control.requests import ask
+from convergence_assets.scheduling.capacity import Launch
 from convergence_assets.scheduling.planner import Found, Planner
-from convergence_assets.scheduling.room import Launch
 from convergence_assets.scheduling.targets import Targets, targets_of
 from tests.api.service import DAY, OTHER, OTHER_PIPELINE, Service, indexed
 

@@ -17,8 +17,8 @@ from convergence_assets.control.places import Place
 from convergence_assets.control.planning import Outstanding, Request
 from convergence_assets.control.store import ControlStore
 from convergence_assets.process import this_process
+from convergence_assets.scheduling.capacity import Launch
 from convergence_assets.scheduling.planner import Found, Planner
-from convergence_assets.scheduling.room import Launch
 from convergence_assets.scheduling.targets import Targets, targets_of
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_tenants

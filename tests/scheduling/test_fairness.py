@@ -10,8 +10,8 @@ from pathlib import Path
 
 import yaml
 
+from convergence_assets.scheduling.capacity import Launch
 from convergence_assets.scheduling.launching import CATCH_UP_PRIORITY, NEWEST_PRIORITY
-from convergence_assets.scheduling.room import Launch
 from tests.scheduling.world import START, World, at, target
 
 SHIPPED = yaml.safe_load((Path(__file__).parents[2] / "dagster.yaml").read_text())["concurrency"]["runs"]

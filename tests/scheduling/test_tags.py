@@ -5,8 +5,8 @@ import json
 import pytest
 
 from convergence_assets.assets.tags import run_tags
+from convergence_assets.scheduling.capacity import Launch
 from convergence_assets.scheduling.launching import run_request
-from convergence_assets.scheduling.room import Launch
 from tests.scheduling.world import START, target
 
 LAUNCH = Launch("acme/a/2026-03-01/v0/a1", target("acme"), START, START, newest=True)

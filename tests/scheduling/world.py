@@ -15,8 +15,8 @@ from convergence_assets.control.planning import Request
 from convergence_assets.control.publications import Publications, Tables
 from convergence_assets.control.requests import Outcome, Quota, Requests
 from convergence_assets.control.store import ControlStore
+from convergence_assets.scheduling.capacity import Launch
 from convergence_assets.scheduling.planner import Found, Planner
-from convergence_assets.scheduling.room import Launch
 from convergence_assets.scheduling.targets import Target, Targets
 from convergence_assets.settings import Settings, Shard
 from tests.control_stores import sqlite_store
