@@ -13,9 +13,9 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from benchmarks.figures import figure
-from convergence_assets.control.planning import Progress, write_progress
+from convergence_assets.control.partition_states import Progress, write_progress
 from convergence_assets.control.publications import Publications, Tables
-from convergence_assets.control.requests import Quota
+from convergence_assets.control.run_requests import Quota
 from convergence_assets.control.store import ControlStore
 from convergence_assets.control.tables import publications
 from convergence_assets.scheduling.planner import Planner

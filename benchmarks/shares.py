@@ -104,7 +104,10 @@ def _work(argv: list[str]) -> None:
     reconstruct = load("dagster._core.definitions.reconstruct")
     clocks.around(reconstruct.ReconstructableRepository, "get_definition", "loading")
     locking = load("convergence_assets.assets.locking")
-    holding, publications = load("convergence_assets.control.holding"), load("convergence_assets.control.publications")
+    holding, publications = (
+        load("convergence_assets.control.lock_session"),
+        load("convergence_assets.control.publications"),
+    )
     for owner, names in (
         (locking, ("_introduce", "_begin")),
         (publications.Publications, ("record", "newest_version")),

@@ -23,9 +23,9 @@ from convergence_assets.alerting.links import Links
 from convergence_assets.alerting.routes import Route, Routes
 from convergence_assets.control import counters
 from convergence_assets.control.incidents import raise_alert
-from convergence_assets.control.planning import Outstanding, Progress, write_outstanding, write_progress
+from convergence_assets.control.partition_states import Outstanding, Progress, write_outstanding, write_progress
 from convergence_assets.control.publications import Tables
-from convergence_assets.control.requests import Quota
+from convergence_assets.control.run_requests import Quota
 from convergence_assets.control.store import ControlStore
 from convergence_assets.operations.metrics import Platform, Seen
 from convergence_assets.operations.watching import Watching

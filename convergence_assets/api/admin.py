@@ -26,7 +26,7 @@ from convergence_assets.assets.locking import quota_of
 from convergence_assets.control import incidents
 from convergence_assets.control.audit import Deed, note
 from convergence_assets.control.keys import KeyRevoked
-from convergence_assets.control.requests import used
+from convergence_assets.control.run_requests import used
 from convergence_assets.tenancy import model as tenancy
 from convergence_assets.tenancy.model import Tenant, TenantRegistry
 

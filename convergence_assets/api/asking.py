@@ -18,11 +18,11 @@ from convergence_assets.api.models import RunOfRequest, RunRequest, WaitingDay
 from convergence_assets.api.problems import Refusal, invalid, too_many
 from convergence_assets.api.reading import Asked
 from convergence_assets.assets.window import days_of
-from convergence_assets.control import audit, planning, publications
+from convergence_assets.control import audit, partition_states, publications
 from convergence_assets.control.audit import Deed
 from convergence_assets.control.locks import Claim, Locks
-from convergence_assets.control.planning import Outstanding
-from convergence_assets.control.requests import attempts_at, used
+from convergence_assets.control.partition_states import Outstanding
+from convergence_assets.control.run_requests import attempts_at, used
 from convergence_assets.control.store import ControlStore
 from convergence_assets.control.tables import api_requests
 from convergence_assets.control.tables import requests as planned
@@ -62,7 +62,7 @@ def ask(
         asking.refuse_what_is_at_work()
         rows = asking.rows(caller.key_id, retry_of)
         asking.refuse_over_plan(rows)
-        planning.write_outstanding(connection, rows)
+        partition_states.write_outstanding(connection, rows)
         asked = Asked(
             f"req_{token_hex(12)}", target.tenant_id, target.pipeline, first, last, caller.key_id, store.now(), retry_of
         )
@@ -80,8 +80,8 @@ def standing(connection: sa.Connection, asked: Asked) -> RunRequest:
     """A request as it is now."""
     days = days_of(asked.first_day, asked.last_day)
     name = (asked.tenant_id, asked.pipeline)
-    left = planning.outstanding(connection, *name, days)
-    unseen = f"; {UNSEEN}" if left and not planning.was_looked_at(connection, name) else ""
+    left = partition_states.outstanding(connection, *name, days)
+    unseen = f"; {UNSEEN}" if left and not partition_states.was_looked_at(connection, name) else ""
     made = reading.overlapping(connection, *name, asked.first_day, asked.last_day, asked.asked_at - _SLACK)
     active = any(own.run.status in ("queued", "running") for own in made)
     return RunRequest(
@@ -110,7 +110,7 @@ class _Asking:
         self._target = target
         self._first, self._last = first, last
         self._days = days_of(first, last)
-        self._known = {row.day: row for row in planning.outstanding(connection, *target.name, self._days)}
+        self._known = {row.day: row for row in partition_states.outstanding(connection, *target.name, self._days)}
         self._published = publications.between(connection, target.tenant_id, target.tables.asked(), first, last)
 
     def same(self) -> Asked | None:
@@ -143,7 +143,7 @@ class _Asking:
         for run_id in connection.scalars(taken):
             raise _has_just_ended(run_id)
         # What the planner has not read yet it would take for the answer to this request.
-        seen = planning.read_through_of(connection, target.tenant_id)
+        seen = partition_states.read_through_of(connection, target.tenant_id)
         unseen = max((p for p in self._published.values() if p.version > seen), key=lambda p: p.version, default=None)
         if unseen is not None:
             own_table = unseen.table in target.tables.reads

@@ -20,7 +20,7 @@ from convergence_assets.warehouse.interface import SchemaChange, Waits, silent
 
 if TYPE_CHECKING:
     from convergence_assets.control.locks import Claim, LockLost, Refused
-    from convergence_assets.control.requests import Duplicate, Outcome, OverLimit, Quota, Requests
+    from convergence_assets.control.run_requests import Duplicate, Outcome, OverLimit, Quota, Requests
     from convergence_assets.control.store import ControlStore
 
 SIGN_OF_LIFE_SECONDS = 60.0
@@ -66,7 +66,7 @@ class Unfinished(Exception):
 
 def quota_of(tenant: Tenant) -> "Quota":
     """What the tenant's plan allows."""
-    from convergence_assets.control.requests import Quota
+    from convergence_assets.control.run_requests import Quota
 
     plan = tenant.plan
     return Quota(tenant.tenant_id, tenant.timezone, plan.max_concurrent_runs, plan.daily_runs, plan.monthly_runs)
@@ -90,13 +90,13 @@ def locked(
     where the control store cannot be reached.
     """
     # Dagster has imported SQLAlchemy by the time a step runs; loading definitions does not.
-    from convergence_assets.control.changes import Changes
+    from convergence_assets.control.change_log import Changes
     from convergence_assets.control.errors import ControlError
-    from convergence_assets.control.holding import holding
+    from convergence_assets.control.lock_session import holding
     from convergence_assets.control.locks import Claim, LockLost, Refused
-    from convergence_assets.control.places import Place, place_of, settle
     from convergence_assets.control.publications import Publications, Tables
-    from convergence_assets.control.requests import Duplicate, OverLimit, Requests
+    from convergence_assets.control.published_locations import Place, place_of, settle
+    from convergence_assets.control.run_requests import Duplicate, OverLimit, Requests
 
     claim = Claim(tenant.tenant_id, pipeline.name, days[0], days[-1])
     run_id = context.run.run_id
@@ -185,7 +185,7 @@ _introduced: set[str] = set()
 def _introduce(store: "ControlStore", tenant: Tenant, context: dg.AssetExecutionContext) -> None:
     """Once a run: say which process works on it, whoever launched it, and which version of the tenant's files it
     has."""
-    from convergence_assets.control.changes import Changes
+    from convergence_assets.control.change_log import Changes
     from convergence_assets.control.workers import Workers
     from convergence_assets.process import this_process
 
@@ -213,7 +213,7 @@ def _begin(requests: "Requests", claim: "Claim", tenant: Tenant, context: dg.Ass
 
 def _metadata(error: "Unfinished | Refused | LockLost | Duplicate | OverLimit | Moved") -> dict[str, str]:
     from convergence_assets.control.locks import LockLost
-    from convergence_assets.control.requests import Duplicate, OverLimit
+    from convergence_assets.control.run_requests import Duplicate, OverLimit
 
     if isinstance(error, Unfinished):
         return {"error_class": DAY_NOT_OVER}

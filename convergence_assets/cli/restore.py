@@ -47,7 +47,7 @@ def restore(
     Example: convergence restore acme gcp_cost_daily 2026-10-01 --as-of 2026-10-03T06:00
     """
     from convergence_assets.assets.locking import outcome_of
-    from convergence_assets.control.holding import holding, release_run
+    from convergence_assets.control.lock_session import holding, release_run
     from convergence_assets.control.locks import LockLost, Refused
     from convergence_assets.operations.restoring import AtWork, Restored
 

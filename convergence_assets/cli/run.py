@@ -113,7 +113,7 @@ class Definitions:
         its lock to the end; one that `run_id` holds already is taken over."""
         from convergence_assets.assets.factory import asset_key
         from convergence_assets.assets.tags import TERMINAL, TRIGGERED_BY_TAG, partition_key, run_tags
-        from convergence_assets.control.holding import release_run
+        from convergence_assets.control.lock_session import release_run
 
         if problem := self._faulty.get(tenant.tenant_id):
             raise typer.BadParameter(problem.render())

@@ -70,7 +70,7 @@ def pause(
 
     Example: convergence pause acme gcp_billing --reason "export is being moved"
     """
-    from convergence_assets.control.planning import Pauses
+    from convergence_assets.control.partition_states import Pauses
     from convergence_assets.control.store import ControlStore
 
     settings = _checked(tenant, pipeline)
@@ -90,7 +90,7 @@ def resume(
 
     Example: convergence resume acme gcp_billing
     """
-    from convergence_assets.control.planning import Pauses
+    from convergence_assets.control.partition_states import Pauses
     from convergence_assets.control.store import ControlStore
 
     pauses = Pauses(ControlStore.open(_checked(tenant, pipeline)))

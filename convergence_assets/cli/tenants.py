@@ -99,7 +99,7 @@ def grants(
 
 
 def _all(settings: Settings) -> Iterator[dict[str, Any]]:
-    from convergence_assets.control.planning import Pauses
+    from convergence_assets.control.partition_states import Pauses
     from convergence_assets.control.publications import newest_days
     from convergence_assets.control.store import ControlStore
 

@@ -12,7 +12,7 @@ from convergence_assets import dagster_compat
 from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.assets.queries import queries_of
 from convergence_assets.assets.window import Window
-from convergence_assets.control import incidents, planning, publications, runs
+from convergence_assets.control import incidents, partition_states, publications, runs
 from convergence_assets.control.incidents import Incident
 from convergence_assets.control.locks import Locks
 from convergence_assets.control.remediations import rungs_of
@@ -134,7 +134,7 @@ class Gathering:
             tables = [step.table for step in _steps(self.registry, part)]
             found = publications.between(connection, part.tenant_id, tables, part.first, part.last)
             published += [asdict(p) for p in found.values()]
-            outstanding += planning.outstanding(connection, part.tenant_id, part.pipeline, days)
+            outstanding += partition_states.outstanding(connection, part.tenant_id, part.pipeline, days)
             asked += _requests(connection, part.tenant_id, part.pipeline, part.first, part.last)
         return {
             "locks.json": [asdict(lock) | {"free_because": locks.free_because(lock)} for lock in held],

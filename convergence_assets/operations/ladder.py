@@ -16,7 +16,7 @@ from convergence_assets import dagster_compat
 from convergence_assets.alerting.alert import Alert, fingerprint
 from convergence_assets.assets.materialize import origin_run_id
 from convergence_assets.assets.opening import open_warehouse
-from convergence_assets.control import planning, runs
+from convergence_assets.control import partition_states, runs
 from convergence_assets.control.incidents import amend, raise_alert
 from convergence_assets.control.locks import Locks
 from convergence_assets.control.remediations import Part, Remediations, Rung, key
@@ -277,8 +277,8 @@ class Ladder:
         )
 
     def _is_paused(self, tenant: Tenant, pipeline: TenantPipeline) -> bool:
-        pauses = planning.Pauses(self._store).all()
-        by_hand = planning.pause_of(pauses, (tenant.tenant_id, pipeline.name)) is not None
+        pauses = partition_states.Pauses(self._store).all()
+        by_hand = partition_states.pause_of(pauses, (tenant.tenant_id, pipeline.name)) is not None
         return tenant.paused or pipeline.paused or by_hand
 
     def _tell(self, case: Case, message: str) -> None:

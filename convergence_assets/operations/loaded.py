@@ -5,7 +5,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from convergence_assets.control import audit
 from convergence_assets.control.audit import Deed
-from convergence_assets.control.changes import Changes
+from convergence_assets.control.change_log import Changes
 from convergence_assets.control.store import ControlStore
 from convergence_assets.pipelines.problems import Problem
 from convergence_assets.tenancy.description import described

@@ -6,10 +6,10 @@ from datetime import UTC, date, datetime
 
 import dagster as dg
 
-from convergence_assets.control import audit, places, planning, publications
+from convergence_assets.control import audit, partition_states, publications, published_locations
 from convergence_assets.control.audit import Deed
-from convergence_assets.control.places import Place
-from convergence_assets.control.planning import Outstanding
+from convergence_assets.control.partition_states import Outstanding
+from convergence_assets.control.published_locations import Place
 from convergence_assets.control.store import ControlStore
 from convergence_assets.operations.offboarding import runs_at_work
 from convergence_assets.scheduling.targets import Target, targets_of
@@ -59,7 +59,7 @@ def migration_of(store: ControlStore, settings: Settings, tenant: Tenant) -> Mig
     """What there is to do; None where nothing was published yet, or all of it where the file says."""
     after = Place(tenant.timezone, dataset_of(tenant, settings.project))
     with store.read() as connection:
-        before = places.place_of(connection, tenant.tenant_id)
+        before = published_locations.place_of(connection, tenant.tenant_id)
         published = publications.days_by_pipeline(connection, tenant.tenant_id)
     if before in (None, after):
         return None
@@ -83,14 +83,14 @@ def migrate(store: ControlStore, instance: dg.DagsterInstance, migration: Migrat
         raise TenantAtWork(f"runs of tenant {tenant_id} are not over ({', '.join(runs[:5])})")
     targets = {target.pipeline: target for target in targets_of([replace(migration.tenant, enabled=True)])}
     with store.write("planner") as connection:
-        waiting = planning.all_outstanding(connection, tenant_id)
+        waiting = partition_states.all_outstanding(connection, tenant_id)
         if asked := [row for row in waiting if row.state == "requested"]:
             raise TenantAtWork(f"tenant {tenant_id}: {asked[0].pipeline} {asked[0].day} is {asked[0].reason}")
         store.wait_for(connection, publications.WRITING)
         now = store.now()
         version = publications.forget(connection, tenant_id, now)
-        planning.write_outstanding(connection, _again(migration, targets, waiting, version, now))
-        places.settle(connection, tenant_id, migration.after, now)
+        partition_states.write_outstanding(connection, _again(migration, targets, waiting, version, now))
+        published_locations.settle(connection, tenant_id, migration.after, now)
         said = f"{migration.sentence}: {migration.count} days are asked for again"
         audit.note(connection, Deed(by, "tenant.migrate", said, tenant_id), now)
 

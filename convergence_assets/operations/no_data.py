@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from convergence_assets.alerting.alert import Alert
 from convergence_assets.assets.no_data import places
-from convergence_assets.control import planning
+from convergence_assets.control import partition_states
 from convergence_assets.control.runs import IndexedRun
 from convergence_assets.scheduling.due import due_at
 from convergence_assets.tenancy.model import Tenant
@@ -20,7 +20,7 @@ def is_late(connection: sa.Connection, tenant: Tenant, pipeline: str, day: date,
     own = next((p for p in tenant.pipelines if p.name == pipeline), None)
     if own is None:
         return True
-    progress = planning.progress(connection).get((tenant.tenant_id, pipeline))
+    progress = partition_states.progress(connection).get((tenant.tenant_id, pipeline))
     first_seen = (progress.first_seen_at if progress else None) or _LONG_AGO
     return max(due_at(own.schedule, tenant.timezone, day), first_seen) + own.late_after <= now
 

@@ -8,7 +8,7 @@ import dagster as dg
 import sqlalchemy as sa
 
 from convergence_assets.assets.opening import open_warehouse
-from convergence_assets.control import audit, places, publications
+from convergence_assets.control import audit, publications, published_locations
 from convergence_assets.control.audit import Deed
 from convergence_assets.control.errors import ControlError
 from convergence_assets.control.locks import Locks
@@ -82,7 +82,7 @@ def delete_data(settings: Settings, instance: dg.DagsterInstance, tenant: Tenant
         # Else a tenant of this id that comes later would be taken to have published these days.
         store.wait_for(connection, publications.WRITING)
         publications.forget(connection, tenant.tenant_id, store.now())
-        places.forget(connection, tenant.tenant_id)
+        published_locations.forget(connection, tenant.tenant_id)
         for remembered in (partitions, pipelines, ledger_rows):
             connection.execute(sa.delete(remembered).where(remembered.c.tenant_id == tenant.tenant_id))
     _note(store, tenant, f"deleted {len(tables)} tables of dataset {dataset}" + (" and the dataset" if gone else ""))

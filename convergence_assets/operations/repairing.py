@@ -11,8 +11,8 @@ import dagster as dg
 from convergence_assets.assets.factory import asset_key
 from convergence_assets.control.errors import ControlError
 from convergence_assets.control.location import control_url
-from convergence_assets.control.places import Place, place_of, settle
 from convergence_assets.control.publications import Publications
+from convergence_assets.control.published_locations import Place, place_of, settle
 from convergence_assets.control.store import ControlStore, backup_of
 from convergence_assets.ledger.follow import Follower
 from convergence_assets.ledger.rebuild import follow_to_the_end, start_again

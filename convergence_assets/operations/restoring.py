@@ -6,11 +6,11 @@ from datetime import date, datetime
 
 from convergence_assets.assets.queries import job_of
 from convergence_assets.assets.translation import table_schema, target_table
-from convergence_assets.control import audit, planning, publications
+from convergence_assets.control import audit, partition_states, publications
 from convergence_assets.control.audit import Deed
-from convergence_assets.control.holding import Holding
+from convergence_assets.control.lock_session import Holding
 from convergence_assets.control.locks import Claim
-from convergence_assets.control.planning import Outstanding
+from convergence_assets.control.partition_states import Outstanding
 from convergence_assets.control.publications import Publications
 from convergence_assets.tenancy.model import Step, Tenant, TenantPipeline
 from convergence_assets.warehouse.interface import Job, Staged, Warehouse
@@ -69,7 +69,7 @@ class Restored:
         name = (self.tenant.tenant_id, self.pipeline.name)
         lock = held.hold(self.claim, self.run_id, ended)
         with held.store.read() as connection:
-            waiting = planning.outstanding(connection, *name, [self.day])
+            waiting = partition_states.outstanding(connection, *name, [self.day])
             before = publications.between(connection, name[0], [self.step.table], self.day, self.day)
         if asked := [row for row in waiting if row.state == "requested"]:
             raise AtWork(f"{self.claim}: {asked[0].reason}; its run would write over what is restored")
@@ -99,5 +99,7 @@ class Restored:
             version = publications.newest_version(connection)
             reason = f"{self.step.table} was restored, and what reads it could not be made of it (run {self.run_id})"
             row = Outstanding(*name, self.day, "gave_up", reason, data_version=version)
-            known = planning.outstanding(connection, *name, [self.day])
-            planning.write_outstanding(connection, [replace(row, attempts=max([k.attempts for k in known], default=0))])
+            known = partition_states.outstanding(connection, *name, [self.day])
+            partition_states.write_outstanding(
+                connection, [replace(row, attempts=max([k.attempts for k in known], default=0))]
+            )

@@ -14,7 +14,7 @@ from convergence_assets.assets.no_data import NO_DATA
 from convergence_assets.assets.structure import NOT_EMPTY
 from convergence_assets.assets.tags import TERMINAL
 from convergence_assets.assets.window import days_of
-from convergence_assets.control import planning, publications, runs
+from convergence_assets.control import partition_states, publications, runs
 from convergence_assets.control.incidents import Incident, open_incidents, raise_alert, resolve
 from convergence_assets.control.remediations import kind_of
 from convergence_assets.control.runs import IndexedRun
@@ -196,10 +196,10 @@ class Sources:
         return f"{kept} The planner asks for the day again, later each time." if rows else kept
 
     @staticmethod
-    def _outstanding(connection: sa.Connection, run: IndexedRun) -> list[planning.Outstanding]:
+    def _outstanding(connection: sa.Connection, run: IndexedRun) -> list[partition_states.Outstanding]:
         if run.first is None or run.last is None:
             return []
-        return planning.outstanding(connection, run.tenant_id, run.pipeline, days_of(run.first, run.last))
+        return partition_states.outstanding(connection, run.tenant_id, run.pipeline, days_of(run.first, run.last))
 
     def _mended(self, connection: sa.Connection, incident: Incident) -> tuple[str, datetime] | None:
         """How an incident has ended and when, None where it lasts."""

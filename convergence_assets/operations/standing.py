@@ -11,9 +11,9 @@ from convergence_assets.alerting.alert import Alert, Kind
 from convergence_assets.alerting.routes import Routes
 from convergence_assets.assets.share_checks import share_check_key
 from convergence_assets.assets.window import days_of
-from convergence_assets.control import planning
+from convergence_assets.control import partition_states
 from convergence_assets.control.incidents import Incident, open_incidents, raise_alert, resolve
-from convergence_assets.control.planning import Outstanding
+from convergence_assets.control.partition_states import Outstanding
 from convergence_assets.dagster_checks import latest_evaluation
 from convergence_assets.ledger.write import Lag
 from convergence_assets.operations.sources import OF_A_PARTITION
@@ -49,14 +49,14 @@ def hold(connection: sa.Connection, kinds: Collection[Kind], alerts: Iterable[Al
 def late(connection: sa.Connection, targets: Iterable[Target], now: datetime) -> Iterator[Alert]:
     """One alert a pipeline with days that should be published by now. What was due before the planner met the pipeline
     is a backlog and not late, nor is what is paused."""
-    progress = planning.progress(connection)
-    pauses = planning.all_pauses(connection)
-    rows: dict[planning.Name, dict[date, Outstanding]] = defaultdict(dict)
-    for row in planning.all_outstanding(connection):
+    progress = partition_states.progress(connection)
+    pauses = partition_states.all_pauses(connection)
+    rows: dict[partition_states.Name, dict[date, Outstanding]] = defaultdict(dict)
+    for row in partition_states.all_outstanding(connection):
         rows[row.name][row.day] = row
     for target in targets:
         said = progress.get(target.name)
-        if said is None or target.paused or planning.pause_of(pauses, target.name):
+        if said is None or target.paused or partition_states.pause_of(pauses, target.name):
             continue
         since = max(said.first_seen_at or datetime.min.replace(tzinfo=UTC), now - _LONGEST_AGO)
         through = target.due_through(now - target.late_after)

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from convergence_assets.control import audit, changes, planning
+from convergence_assets.control import audit, change_log, partition_states
 
 _REFUSED = "refused"
 """How the outcome begins of what was not done."""
@@ -28,14 +28,14 @@ def happened(connection: sa.Connection, since: datetime, tenant_id: str | None =
     """Everything since a moment, the oldest first; of one tenant with what is of no tenant."""
     found = [
         Happened(c.moment, c.kind, c.tenant_id, c.subject, c.said, f"run {c.run_id}" if c.run_id else None)
-        for c in changes.since(connection, since, tenant_id)
+        for c in change_log.since(connection, since, tenant_id)
     ]
     for noted in audit.noted(connection, limit=100_000, since=since):
         deed = noted.deed
         if deed.tenant_id in (None, tenant_id or deed.tenant_id) and not deed.outcome.startswith(_REFUSED):
             said = deed.action if deed.outcome == "done" else f"{deed.action}: {deed.outcome}"
             found.append(Happened(noted.moment, "deed", deed.tenant_id, deed.subject or "", said, deed.actor))
-    for pause in planning.all_pauses(connection).values():
+    for pause in partition_states.all_pauses(connection).values():
         if pause.paused_at >= since and tenant_id in (None, pause.tenant_id):
             subject = pause.pipeline or "all pipelines"
             found.append(Happened(pause.paused_at, "pause", pause.tenant_id, subject, pause.reason, pause.paused_by))

@@ -8,8 +8,8 @@ from datetime import date, datetime, timedelta
 import sqlalchemy as sa
 
 from convergence_assets.control.locks import Claim, Lock, Locks
-from convergence_assets.control.planning import Name, Outstanding, Request
-from convergence_assets.control.requests import used
+from convergence_assets.control.partition_states import Name, Outstanding, Request
+from convergence_assets.control.run_requests import used
 from convergence_assets.scheduling.targets import Target
 
 CATCH_UP_IN_FLIGHT = 20

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
-from convergence_assets.control import planning, publications
+from convergence_assets.control import partition_states, publications
 from convergence_assets.control.locks import Locks
 from convergence_assets.control.store import ControlStore
 from convergence_assets.scheduling.capacity import Room
@@ -27,7 +27,7 @@ class Explained:
     paused: str | None
     behind: int
     unopened: str | None
-    days: tuple[planning.Outstanding, ...]
+    days: tuple[partition_states.Outstanding, ...]
 
 
 SWITCHED_OFF = "its schedule is switched off in Dagster"
@@ -48,18 +48,18 @@ def explain(
     now = store.now()
     timezones = {t.tenant_id: t.timezone for t in targets if tenant_id in (None, t.tenant_id)}
     with store.read() as connection:
-        progress = planning.progress(connection)
-        pauses = planning.all_pauses(connection)
+        progress = partition_states.progress(connection)
+        pauses = partition_states.all_pauses(connection)
         newest = publications.newest_days(connection, timezones)
-        rows: dict[planning.Name, list[planning.Outstanding]] = defaultdict(list)
-        for row in planning.all_outstanding(connection, tenant_id):
+        rows: dict[partition_states.Name, list[partition_states.Outstanding]] = defaultdict(list)
+        for row in partition_states.all_outstanding(connection, tenant_id):
             rows[row.name].append(row)
         asked = [target for target in targets if tenant_id in (None, target.tenant_id)]
-        capacity = Room(connection, Locks(store), asked, planning.open_requests(connection), now)
+        capacity = Room(connection, Locks(store), asked, partition_states.open_requests(connection), now)
     for target in asked:
         through = target.due_through(now)
         coming = max(through + timedelta(days=1), target.start_date)
-        paused = _stopped(target, planning.pause_of(pauses, target.name), is_off=is_off(target))
+        paused = _stopped(target, partition_states.pause_of(pauses, target.name), is_off=is_off(target))
         said = progress.get(target.name)
         opened = said.opened_through if said else target.start_date - timedelta(days=1)
         published = [newest.get((target.tenant_id, table)) for table in target.tables.reads]
@@ -77,7 +77,7 @@ def explain(
         )
 
 
-def _stopped(target: Target, pause: planning.Pause | None, *, is_off: bool) -> str | None:
+def _stopped(target: Target, pause: partition_states.Pause | None, *, is_off: bool) -> str | None:
     if target.paused:
         return "paused in the tenant's file"
     if pause:
@@ -85,7 +85,9 @@ def _stopped(target: Target, pause: planning.Pause | None, *, is_off: bool) -> s
     return SWITCHED_OFF if is_off else None
 
 
-def _with_reason(row: planning.Outstanding, target: Target, capacity: Room, now: datetime) -> planning.Outstanding:
+def _with_reason(
+    row: partition_states.Outstanding, target: Target, capacity: Room, now: datetime
+) -> partition_states.Outstanding:
     """What keeps a due day from being asked for is not written down at each tick."""
     if row.state != "due" or (row.wake_at is not None and row.wake_at > now):
         return row

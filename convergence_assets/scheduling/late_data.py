@@ -10,9 +10,9 @@ from convergence_assets.assets.late_data import markers
 from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.assets.shared_views import ensure_shared_views
 from convergence_assets.assets.window import Window
-from convergence_assets.control import planning
+from convergence_assets.control import partition_states
 from convergence_assets.control.incidents import raise_alert, resolve
-from convergence_assets.control.planning import Name, Outstanding
+from convergence_assets.control.partition_states import Name, Outstanding
 from convergence_assets.control.publications import Publication, Publications
 from convergence_assets.control.store import ControlStore
 from convergence_assets.pipelines.models import BigQueryStep
@@ -63,7 +63,7 @@ def ask(store: ControlStore, settings: Settings, tenants: Iterable[Tenant], targ
 
 def _questions(store: ControlStore, tenants: Mapping[str, Tenant], targets: Iterable[Target]) -> Iterator[Question]:
     with store.read() as connection:
-        progress = planning.progress(connection)
+        progress = partition_states.progress(connection)
     found: list[tuple[datetime, Name, Question]] = []
     for target in targets:
         said = progress.get(target.name)
@@ -111,14 +111,14 @@ def _mark(store: ControlStore, question: Question, found: Mapping[date, str] | W
             raise_alert(connection, _unasked(question, found), store.now())
         else:
             resolve(connection, own, "its sources were asked", store.now())
-            busy = {row.day for row in planning.outstanding(connection, *target.name, question.window.days)}
+            busy = {row.day for row in partition_states.outstanding(connection, *target.name, question.window.days)}
             changed = [
                 _outstanding(target, publication, found)
                 for (_, day), publication in published.items()
                 if day not in busy and found.get(day) != publication.marker
             ]
-            planning.write_outstanding(connection, changed)
-        planning.asked_for_late_data(connection, target.name, store.now())
+            partition_states.write_outstanding(connection, changed)
+        partition_states.asked_for_late_data(connection, target.name, store.now())
     return [f"{target.tenant_id}/{target.pipeline} {day}" for day in sorted(row.day for row in changed)]
 
 

@@ -18,7 +18,7 @@ from convergence_assets.settings import ONLY_TENANTS, Settings
 from convergence_assets.tenancy.model import Tenant, TenantRegistry
 
 if TYPE_CHECKING:
-    from convergence_assets.control.planning import Request
+    from convergence_assets.control.partition_states import Request
     from convergence_assets.control.store import ControlStore
     from convergence_assets.scheduling.capacity import Launch
     from convergence_assets.scheduling.planner import Found, Planner

@@ -10,10 +10,10 @@ from datetime import UTC, date, datetime, timedelta
 import sqlalchemy as sa
 
 from convergence_assets.assets.window import days_of
-from convergence_assets.control import planning, publications
+from convergence_assets.control import partition_states, publications
 from convergence_assets.control.locks import Claim, Locks
-from convergence_assets.control.planning import Name, Outstanding, Progress, Request
-from convergence_assets.control.requests import Outcome, ask, ask_again, forget, settle, unused_key
+from convergence_assets.control.partition_states import Name, Outstanding, Progress, Request
+from convergence_assets.control.run_requests import Outcome, ask, ask_again, forget, settle, unused_key
 from convergence_assets.control.store import ControlStore
 from convergence_assets.scheduling.capacity import CATCH_UP_DAYS, CATCH_UP_IN_FLIGHT, Launch, Room, in_turn, stretches
 from convergence_assets.scheduling.targets import Target, Targets
@@ -72,7 +72,7 @@ class Planner:
         asked: Mapping[str, Found] = {}
         if catch_up:
             with self._store.read() as connection:
-                waiting = [r for r in planning.open_requests(connection) if self._shard.holds(r.tenant_id)]
+                waiting = [r for r in partition_states.open_requests(connection) if self._shard.holds(r.tenant_id)]
             asked = self._lookup(waiting) if waiting else {}
         with self._store.write("planner") as connection:
             tick = _Tick(self._store, connection, targets, self._targets, on, self._shard)
@@ -104,12 +104,12 @@ class _Tick:
         self._all = deployment.by_name
         self._concerned = deployment.concerned
         self._locks = Locks(store)
-        self._progress = planning.progress(connection)
-        self._pauses = planning.all_pauses(connection)
+        self._progress = partition_states.progress(connection)
+        self._pauses = partition_states.all_pauses(connection)
         self._on = on
         self._shard = shard
         self._again: list[Launch] = []
-        self._open = {request.key: request for request in planning.open_requests(connection)}
+        self._open = {request.key: request for request in partition_states.open_requests(connection)}
 
     def settle(self, waiting: Sequence[Request], found: Mapping[str, Found]) -> None:
         """What became of the runs that were asked for."""
@@ -133,10 +133,10 @@ class _Tick:
 
     def _settle_days(self, target: Target | None, request: Request, run: Found) -> None:
         days = days_of(request.first, request.last)
-        rows = planning.outstanding(self._connection, request.tenant_id, request.pipeline, days)
+        rows = partition_states.outstanding(self._connection, request.tenant_id, request.pipeline, days)
         mine = [row for row in rows if row.request_key == request.key and row.state == "requested"]
         if target is None:  # its file is gone, and may come back
-            planning.write_outstanding(self._connection, [self._failed(row, run) for row in mine])
+            partition_states.write_outstanding(self._connection, [self._failed(row, run) for row in mine])
             return
         published = publications.between(
             self._connection, target.tenant_id, target.tables.asked(), request.first, request.last
@@ -155,8 +155,8 @@ class _Tick:
                 again.append(self._judged(target, row.day, published))
                 continue
             again.append(self._failed(row, run))
-        planning.remove(self._connection, done)
-        planning.write_outstanding(self._connection, again)
+        partition_states.remove(self._connection, done)
+        partition_states.write_outstanding(self._connection, again)
 
     def _failed(self, row: Outstanding, run: Found) -> Outstanding:
         if run.outcome == "interrupted" and row.interruptions < INTERRUPTIONS:
@@ -172,7 +172,7 @@ class _Tick:
 
     def follow_publications(self) -> None:
         """Wake what was published, and what reads it, since the last tick."""
-        seen = planning.read_through(self._connection, self._shard)
+        seen = partition_states.read_through(self._connection, self._shard)
         newest = publications.newest_version(self._connection)
         partial = self._partial_days(newest)
         if newest == seen and not partial:
@@ -183,17 +183,17 @@ class _Tick:
                 touched[target.name].add(day)
         for name, days in touched.items():
             self._touch(self._all[name], days)
-        planning.write_read_through(self._connection, newest, self._shard)
+        partition_states.write_read_through(self._connection, newest, self._shard)
 
     def _partial_days(self, newest: int) -> Sequence[tuple[str, str, date]]:
         """Once in the life of a store: the days that a release without the guard published before they were over."""
-        if not planning.first_look_for_partial_days(self._connection, self._shard, newest):
+        if not partition_states.first_look_for_partial_days(self._connection, self._shard, newest):
             return ()
         return publications.partial_days(self._connection, {t.tenant_id: t.timezone for t in self._all.values()})
 
     def _touch(self, target: Target, days: Collection[date]) -> None:
         progress = self._progress.get(target.name)
-        rows = {row.day: row for row in planning.outstanding(self._connection, *target.name, days)}
+        rows = {row.day: row for row in partition_states.outstanding(self._connection, *target.name, days)}
         found = publications.between(self._connection, target.tenant_id, target.tables.asked(), min(days), max(days))
         done, changed = [], []
         for day in days:
@@ -207,8 +207,8 @@ class _Tick:
                     done.append(row)
                 elif row.state == "waiting" or self._version(target, day, found) > row.data_version:
                     changed.append(replace(self._judged(target, day, found), asked_by=row.asked_by))
-        planning.remove(self._connection, done)
-        planning.write_outstanding(self._connection, changed)
+        partition_states.remove(self._connection, done)
+        partition_states.write_outstanding(self._connection, changed)
 
     def open_newest(self) -> None:
         """Make every pipeline's last due day outstanding, whatever is still missing before it."""
@@ -263,15 +263,15 @@ class _Tick:
 
     def _open_days(self, target: Target, days: Sequence[date]) -> None:
         found = publications.between(self._connection, target.tenant_id, target.tables.asked(), days[0], days[-1])
-        known = {row.day for row in planning.outstanding(self._connection, *target.name, days)}
+        known = {row.day for row in partition_states.outstanding(self._connection, *target.name, days)}
         new = [day for day in days if day not in known and not target.tables.is_current(day, found)]
-        planning.write_outstanding(self._connection, [self._judged(target, day, found) for day in new])
+        partition_states.write_outstanding(self._connection, [self._judged(target, day, found) for day in new])
 
     def choose(self, *, catch_up: bool) -> list[Launch]:
         """Ask for what can be asked for; the newest days first, then what people asked for, then the other older days,
         of both one stretch a tenant in turn."""
         recent = self.now.date() - _RECENT
-        rows = planning.awake(
+        rows = partition_states.awake(
             self._connection, self.now, recent, _OLDER_OF_A_TENANT, _OLDER_IN_ALL, self._own_tenants()
         )
         mine = {target.name: target for target in self._targets}
@@ -306,7 +306,7 @@ class _Tick:
             for target, stretch in in_turn(behind):
                 if len(launches) < REQUESTS_A_TICK and there_is_room(target):
                     self._ask(target, stretch, room, launches, held, newest=False)
-        planning.write_outstanding(self._connection, held)
+        partition_states.write_outstanding(self._connection, held)
         return self._again + launches
 
     def _own_tenants(self) -> frozenset[str] | None:
@@ -335,7 +335,7 @@ class _Tick:
         asked = [
             replace(row, state="requested", reason=f"asked for: {key}", wake_at=None, request_key=key) for row in rows
         ]
-        planning.write_outstanding(self._connection, asked)
+        partition_states.write_outstanding(self._connection, asked)
 
     def _judged(self, target: Target, day: date, found: publications.Days) -> Outstanding:
         """A day that is not current: due, or waiting for what it reads."""
@@ -351,9 +351,9 @@ class _Tick:
         return max((found[t, day].version for t in target.tables.asked() if (t, day) in found), default=0)
 
     def _stopped(self, target: Target) -> bool:
-        paused = target.paused or planning.pause_of(self._pauses, target.name) is not None
+        paused = target.paused or partition_states.pause_of(self._pauses, target.name) is not None
         return paused or target.schedule not in self._on
 
     def _write(self, target: Target, said: Progress) -> None:
         self._progress[target.name] = said
-        planning.write_progress(self._connection, target.name, said, self.now)
+        partition_states.write_progress(self._connection, target.name, said, self.now)

@@ -6,10 +6,10 @@ from datetime import date
 import sqlalchemy as sa
 
 from convergence_assets.assets.window import days_of
-from convergence_assets.control import planning, publications
+from convergence_assets.control import partition_states, publications
 from convergence_assets.control.locks import Claim
-from convergence_assets.control.planning import Outstanding
-from convergence_assets.control.requests import attempts_at
+from convergence_assets.control.partition_states import Outstanding
+from convergence_assets.control.run_requests import attempts_at
 from convergence_assets.control.store import ControlStore
 from convergence_assets.scheduling.targets import tables_of
 from convergence_assets.tenancy.model import Tenant, TenantPipeline
@@ -26,7 +26,7 @@ def ask_again(
     name = (tenant.tenant_id, pipeline.name)
     with store.write("planner") as connection:
         found = publications.between(connection, tenant.tenant_id, tables.asked(), first, last)
-        known = {row.day: row for row in planning.outstanding(connection, *name, days)}
+        known = {row.day: row for row in partition_states.outstanding(connection, *name, days)}
         again: list[Outstanding] = []
         for day in days:
             if tables.are_by(run_id, day, found):
@@ -41,7 +41,7 @@ def ask_again(
             said = f"asked for again: {reason}, run {run_id}"
             by, tries = row.asked_by if row else None, max(tried, before, 1)
             again.append(Outstanding(*name, day, "due", said, store.now(), tries, version, asked_by=by))
-        planning.write_outstanding(connection, again)
+        partition_states.write_outstanding(connection, again)
     return [row.day for row in again]
 
 
@@ -55,7 +55,7 @@ def ask_for_interrupted(
     name = (tenant.tenant_id, pipeline.name)
     store.wait_for(connection, "planner")
     found = publications.between(connection, tenant.tenant_id, tables.asked(), first, last)
-    known = {row.day: row for row in planning.outstanding(connection, *name, days)}
+    known = {row.day: row for row in partition_states.outstanding(connection, *name, days)}
     reason = f"run {run_id} was interrupted"
     again = []
     for day in days:
@@ -74,5 +74,5 @@ def ask_for_interrupted(
                 data_version=max(version, row.data_version), request_key=None,
             )
         )  # fmt: skip
-    planning.write_outstanding(connection, again)
+    partition_states.write_outstanding(connection, again)
     return [row.day for row in again]

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from convergence_assets.assets.locking import quota_of
-from convergence_assets.control.planning import Name
+from convergence_assets.control.partition_states import Name
 from convergence_assets.control.publications import Tables
-from convergence_assets.control.requests import Quota
+from convergence_assets.control.run_requests import Quota
 from convergence_assets.scheduling import due
 from convergence_assets.tenancy.model import Tenant, TenantPipeline
 

@@ -29,7 +29,7 @@ from convergence_assets.tenancy.sharing import shared_sources
 from convergence_assets.tenancy.variables import confusable_id, is_confusable
 
 if TYPE_CHECKING:
-    from convergence_assets.control.places import Place
+    from convergence_assets.control.published_locations import Place
 
 RULES = 2
 """The number of the rules that a version was accepted under: with another one it is checked anew, its SQL too."""
@@ -55,7 +55,7 @@ class Settled:
     @classmethod
     def of(cls, settings: Settings) -> "Settled":
         """From the control store of these settings."""
-        from convergence_assets.control.places import known
+        from convergence_assets.control.published_locations import known
 
         found = known(settings)
         on_bigquery = settings.warehouse == "bigquery"

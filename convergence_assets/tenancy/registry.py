@@ -23,7 +23,7 @@ def load_tenants(settings: Settings) -> TenantRegistry:
     """The registry as a running deployment sees it: as of today, with the last accepted versions to fall back on, and
     with what was published in mind."""
     # It imports SQLAlchemy, which definitions.py does without until it is called.
-    from convergence_assets.control.places import keep_owners
+    from convergence_assets.control.published_locations import keep_owners
 
     today, settled = datetime.now(UTC).date(), Settled.of(settings)
     registry = load_registry(

@@ -2,7 +2,7 @@
 
 from convergence_assets.control import audit
 from convergence_assets.control.locks import Claim
-from convergence_assets.control.requests import ask
+from convergence_assets.control.run_requests import ask
 from tests.api.service import MARKER, OTHER, Service
 
 

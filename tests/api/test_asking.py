@@ -6,10 +6,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from convergence_assets.control import audit, planning
+from convergence_assets.control import audit, partition_states
 from convergence_assets.control.locks import Claim, Locks
 from convergence_assets.control.publications import Publications
-from convergence_assets.control.requests import ask
+from convergence_assets.control.run_requests import ask
 from convergence_assets.scheduling.capacity import Launch
 from convergence_assets.scheduling.planner import Found, Planner
 from convergence_assets.scheduling.targets import Targets, targets_of
@@ -31,8 +31,8 @@ class Daemon:
         with service.deployment.store.write() as connection:
             for target in self._targets.by_name.values():
                 through = target.due_through(service.deployment.store.now())
-                done = planning.Progress(target.start_date, through, through)
-                planning.write_progress(connection, target.name, done, service.deployment.store.now())
+                done = partition_states.Progress(target.start_date, through, through)
+                partition_states.write_progress(connection, target.name, done, service.deployment.store.now())
         self._planner = Planner(service.deployment.store, self._targets, lambda asked: self.found)
 
     def tick(self) -> list[Launch]:
@@ -160,11 +160,13 @@ def test_over_the_plan_is_refused_with_the_time_to_come_back(fresh: Service) -> 
     refused = fresh.post(RUNS, {"partition": "2026-04-03"})
     assert (refused.status_code, refused.json()["error"]) == (429, "over_plan")
     with store.read() as connection:
-        assert [row.day for row in planning.all_outstanding(connection)] == [date(2026, 4, 2)], "nothing half begun"
+        assert [row.day for row in partition_states.all_outstanding(connection)] == [date(2026, 4, 2)], (
+            "nothing half begun"
+        )
 
 
 def test_a_pipeline_that_is_paused_says_by_whom(fresh: Service) -> None:
-    planning.Pauses(fresh.deployment.store).pause("acme", None, "anna", "the bills are wrong")
+    partition_states.Pauses(fresh.deployment.store).pause("acme", None, "anna", "the bills are wrong")
     refused = fresh.post(RUNS, {"partition": "2026-04-02"})
     assert (refused.status_code, refused.json()["error"]) == (409, "paused")
     assert "anna" in refused.json()["message"]

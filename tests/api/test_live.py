@@ -10,7 +10,7 @@ import pytest
 
 from convergence_assets.api.deployment import Deployment
 from convergence_assets.api.limiting import Limits
-from convergence_assets.control.planning import Pauses
+from convergence_assets.control.partition_states import Pauses
 from tests.api.service import ADMIN_KEY, GENEROUS
 from tests.api.service import running as serving_at
 from tests.assets.project import Project

@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from convergence_assets.control import planning
+from convergence_assets.control import partition_states
 from convergence_assets.scheduling.explain import UNSEEN
 from tests.api.service import DAY, Service
 
@@ -19,7 +19,9 @@ def test_days_of_a_pipeline_that_no_code_location_has_loaded_say_so(fresh: Servi
     assert waiting["reason"] == f"asked for over the API; {UNSEEN}"
     store = fresh.deployment.store
     with store.write() as connection:
-        planning.write_progress(connection, ("acme", "demo_costs"), planning.Progress(DAY, DAY, DAY), store.now())
+        partition_states.write_progress(
+            connection, ("acme", "demo_costs"), partition_states.Progress(DAY, DAY, DAY), store.now()
+        )
     (waiting,) = fresh.get(f"/api/v1/requests/{asked['request_id']}").json()["waiting"]
     assert waiting["reason"] == "asked for over the API"
 

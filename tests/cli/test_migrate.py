@@ -11,10 +11,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from convergence_assets.cli.main import app
-from convergence_assets.control import audit, places, planning
+from convergence_assets.control import audit, partition_states, published_locations
 from convergence_assets.control.locks import Claim, Locks
-from convergence_assets.control.places import Place
-from convergence_assets.control.planning import Outstanding, Request
+from convergence_assets.control.partition_states import Outstanding, Request
+from convergence_assets.control.published_locations import Place
 from convergence_assets.control.store import ControlStore
 from convergence_assets.process import this_process
 from convergence_assets.scheduling.capacity import Launch
@@ -151,7 +151,7 @@ def test_a_new_dataset_is_filled_anew_and_the_old_one_stays(project: Project) ->
     run()
     assert first_bill(project, "acme_two") == first_bill(project, "acme") == datetime(2026, 10, 1, 22, tzinfo=UTC)
     with store_of(project).read() as connection:
-        assert places.all_places(connection) == {"acme": Place("Europe/Berlin", "acme_two")}
+        assert published_locations.all_places(connection) == {"acme": Place("Europe/Berlin", "acme_two")}
 
 
 def test_a_tenant_whose_runs_are_at_work_is_not_migrated(project: Project) -> None:
@@ -166,11 +166,11 @@ def test_a_tenant_whose_runs_are_at_work_is_not_migrated(project: Project) -> No
     locks.release([lock.fence])
     with store.write() as connection:
         row = Outstanding("acme", "demo_costs", DAY, "requested", "asked for: some key")
-        planning.write_outstanding(connection, [row])
+        partition_states.write_outstanding(connection, [row])
     asked = convergence("tenants", "migrate", "acme", "--yes")
     assert (asked.exit_code, "asked for: some key" in asked.stderr) == (1, True), asked.output
     with store.read() as connection:
-        assert places.all_places(connection)["acme"].timezone == "Europe/Berlin"
+        assert published_locations.all_places(connection)["acme"].timezone == "Europe/Berlin"
 
 
 def test_a_run_that_loaded_another_place_for_its_tenant_publishes_nothing(
@@ -178,7 +178,9 @@ def test_a_run_that_loaded_another_place_for_its_tenant_publishes_nothing(
 ) -> None:
     run()
     edit(project, "timezone: Europe/Berlin", "timezone: Asia/Tokyo")
-    monkeypatch.setattr(places, "known", lambda settings: places.Known())  # as where the store did not answer
+    monkeypatch.setattr(
+        published_locations, "known", lambda settings: published_locations.Known()
+    )  # as where the store did not answer
     result = convergence("run", "acme", "demo_costs", "--partition", str(DAY))
     assert result.exit_code == 1
     assert "days were published with timezone Europe/Berlin, dataset acme" in result.output

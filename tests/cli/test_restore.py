@@ -10,9 +10,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from convergence_assets.cli.main import app
-from convergence_assets.control import audit, planning
+from convergence_assets.control import audit, partition_states
 from convergence_assets.control.locks import Claim, Locks
-from convergence_assets.control.planning import Outstanding
+from convergence_assets.control.partition_states import Outstanding
 from convergence_assets.control.publications import Publications
 from convergence_assets.control.store import ControlStore
 from convergence_assets.process import this_process
@@ -64,7 +64,7 @@ def asked_for(project: Project) -> tuple[list[Outstanding], list[str]]:
     targets = Targets(replace(t, paused=False, start_date=DAY) for t in targets_of([project.tenant]))
     launches = Planner(store, targets, lambda asked: {}).catch_up(list(targets.schedules))
     with store.read() as connection:
-        rows = planning.outstanding(connection, "acme", "demo_costs", [DAY])
+        rows = partition_states.outstanding(connection, "acme", "demo_costs", [DAY])
     return rows, [launch.key for launch in launches if launch.first <= DAY <= launch.last]
 
 
@@ -118,7 +118,7 @@ def test_a_day_that_a_run_holds_or_was_asked_for_is_left_alone(project: Project)
     Locks(store).release([lock.fence])
     with store.write() as connection:
         row = Outstanding("acme", "demo_costs", DAY, "requested", "asked for: some key")
-        planning.write_outstanding(connection, [row])
+        partition_states.write_outstanding(connection, [row])
     waiting = convergence("restore", *words, "--yes")
     assert (waiting.exit_code, "would write over what is restored" in waiting.output) == (1, True), waiting.output
     assert published(project)[1] == [Decimal(7 * 24)]

@@ -90,7 +90,7 @@ def wait_for(file: str | None) -> None:
 
 
 def main(url: str) -> None:
-    from convergence_assets.control.holding import Holding
+    from convergence_assets.control.lock_session import Holding
     from convergence_assets.control.locks import Claim, LockLost, Refused
     from convergence_assets.control.store import ControlStore
     from convergence_assets.settings import Settings

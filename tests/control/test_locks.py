@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from convergence_assets.control.holding import Holding
+from convergence_assets.control.lock_session import Holding
 from convergence_assets.control.locks import STALE_AFTER, Claim, Lock, LockLost, Locks, Refused
 from convergence_assets.control.store import ControlStore
 from convergence_assets.process import Owner, is_gone, this_process

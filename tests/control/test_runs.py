@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from convergence_assets.assets.locking import quota_of
 from convergence_assets.cli.run import Definitions, RunResult
 from convergence_assets.control.locks import Claim, Locks
-from convergence_assets.control.requests import Requests
+from convergence_assets.control.run_requests import Requests
 from convergence_assets.control.store import ControlStore
 from convergence_assets.process import Owner
 from convergence_assets.settings import Settings

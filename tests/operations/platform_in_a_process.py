@@ -16,7 +16,7 @@ import dagster as dg
 import psutil
 
 from convergence_assets.control.location import control_url
-from convergence_assets.control.planning import Pauses
+from convergence_assets.control.partition_states import Pauses
 from convergence_assets.control.store import ControlStore
 from convergence_assets.control.workers import Workers
 from tests.assets.dagster_server import BIN, dagster_dev, environment

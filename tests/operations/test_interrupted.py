@@ -17,7 +17,7 @@ import pytest
 from benchmarks.tenant_day import Launching, launching
 from convergence_assets import dagster_compat
 from convergence_assets.assets.opening import open_warehouse
-from convergence_assets.control import incidents, planning, publications, runs
+from convergence_assets.control import incidents, partition_states, publications, runs
 from convergence_assets.control.location import control_url
 from convergence_assets.control.store import ControlStore
 from convergence_assets.control.workers import Workers
@@ -100,9 +100,9 @@ class Interrupted:
             (found,) = runs.parts_of(connection, run.run_id)
         return found
 
-    def due(self) -> dict[date, planning.Outstanding]:
+    def due(self) -> dict[date, partition_states.Outstanding]:
         with self.store.read() as connection:
-            return {row.day: row for row in planning.all_outstanding(connection)}
+            return {row.day: row for row in partition_states.all_outstanding(connection)}
 
     def alerts(self) -> list[str]:
         with self.store.read() as connection:
@@ -131,9 +131,9 @@ def test_an_interrupted_run_of_a_person_is_canceled_and_its_day_is_asked_for_at_
 def test_a_day_that_was_given_up_is_asked_for_again_when_a_persons_run_of_it_is_interrupted(
     interrupted: Interrupted,
 ) -> None:
-    gave_up = planning.Outstanding("acme", "demo_costs", FIRST, "gave_up", "after 7 attempts", None, 7)
+    gave_up = partition_states.Outstanding("acme", "demo_costs", FIRST, "gave_up", "after 7 attempts", None, 7)
     with interrupted.store.write("planner") as connection:
-        planning.write_outstanding(connection, [gave_up])
+        partition_states.write_outstanding(connection, [gave_up])
     run = interrupted.after(0.0, FIRST)
     interrupted.follow()
     row = interrupted.due()[FIRST]

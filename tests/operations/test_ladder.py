@@ -8,10 +8,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from convergence_assets.control import planning
+from convergence_assets.control import partition_states
 from convergence_assets.control.locks import Claim, Locks
 from convergence_assets.control.remediations import Part, Remediations
-from convergence_assets.control.requests import Requests, attempts_at
+from convergence_assets.control.run_requests import Requests, attempts_at
 from convergence_assets.control.workers import Workers
 from convergence_assets.operations.ladder import LADDER, Case, Ladder, RungName
 from convergence_assets.operations.stuck import Activity, Stuck
@@ -87,7 +87,7 @@ def test_a_dead_run_is_failed_its_lock_freed_its_day_asked_for_and_all_of_it_tol
     assert run_of(instance, run_id).status == dg.DagsterRunStatus.FAILURE
     assert Locks(watched.store).all() == []
     with watched.store.read() as connection:
-        (row,) = planning.all_outstanding(connection)
+        (row,) = partition_states.all_outstanding(connection)
     assert (row.day, row.state) == (DAY, "due")
     assert run_id in row.reason
     (incident,) = watched.incidents()
@@ -127,7 +127,7 @@ def test_whoever_dies_at_a_rung_the_next_one_goes_on_and_takes_no_rung_twice(
     assert again.is_closed(case)
     assert [i.count for i in watched.incidents()] == [1]
     with watched.store.read() as connection:
-        assert len(planning.all_outstanding(connection)) == 1
+        assert len(partition_states.all_outstanding(connection)) == 1
 
 
 def test_a_day_is_asked_for_again_so_often_a_day_and_no_more(watched: Watched, instance: dg.DagsterInstance) -> None:
@@ -192,4 +192,4 @@ def test_a_run_that_succeeds_while_it_is_being_ended_is_not_asked_for_again(
     assert any("it had ended by itself" in line for line in said)
     assert any("not asked for again: it succeeded" in line for line in said)
     with watched.store.read() as connection:
-        assert planning.all_outstanding(connection) == []
+        assert partition_states.all_outstanding(connection) == []

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from convergence_assets.control.planning import Outstanding, write_outstanding
+from convergence_assets.control.partition_states import Outstanding, write_outstanding
 from convergence_assets.control.remediations import Part, Remediations, key
 from convergence_assets.ledger.facts import QuotaRefused
 from convergence_assets.operations.standing import quota_has_room

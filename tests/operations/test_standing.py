@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from convergence_assets.alerting.alert import Alert
-from convergence_assets.control import planning
+from convergence_assets.control import partition_states
 from convergence_assets.control.incidents import raise_alert
-from convergence_assets.control.planning import Outstanding, Pauses, Progress
+from convergence_assets.control.partition_states import Outstanding, Pauses, Progress
 from convergence_assets.ledger.write import Lag
 from convergence_assets.operations import standing
 from convergence_assets.pipelines.problems import Problem
@@ -49,8 +49,8 @@ def due(watched: Watched, target: Target, day: date, hours: float) -> None:
 def test_a_day_is_late_once_its_patience_is_over_and_until_it_is_published(watched: Watched, target: Target) -> None:
     first_seen = target.due_at(TODAY - timedelta(days=5))
     with watched.store.write() as connection:
-        planning.write_progress(connection, NAME, Progress(target.start_date, TODAY), first_seen)
-        planning.write_outstanding(
+        partition_states.write_progress(connection, NAME, Progress(target.start_date, TODAY), first_seen)
+        partition_states.write_outstanding(
             connection, [Outstanding(*NAME, TODAY, "due", "run r did not publish it", first_seen)]
         )
     due(watched, target, TODAY, 3.9)
@@ -64,7 +64,7 @@ def test_a_day_is_late_once_its_patience_is_over_and_until_it_is_published(watch
     hold(watched, late(watched, target))
     assert [i.count for i in watched.incidents()] == [1], "a condition that lasts is not news"
     with watched.store.write() as connection:
-        planning.remove(connection, [Outstanding(*NAME, TODAY, "due", "")])
+        partition_states.remove(connection, [Outstanding(*NAME, TODAY, "due", "")])
     hold(watched, late(watched, target))
     assert watched.open() == []
 
@@ -72,7 +72,7 @@ def test_a_day_is_late_once_its_patience_is_over_and_until_it_is_published(watch
 def test_a_day_that_the_planner_has_not_even_looked_at_is_late_too(watched: Watched, target: Target) -> None:
     with watched.store.write() as connection:
         progress = Progress(target.start_date, TODAY - timedelta(days=2))
-        planning.write_progress(connection, NAME, progress, target.due_at(TODAY - timedelta(days=5)))
+        partition_states.write_progress(connection, NAME, progress, target.due_at(TODAY - timedelta(days=5)))
     due(watched, target, TODAY, 5)
     (found,) = late(watched, target)
     assert found.title == "2 days of demo_costs are late"
@@ -83,8 +83,8 @@ def test_the_backlog_of_a_new_tenant_is_not_late(watched: Watched, target: Targe
     due(watched, target, TODAY, 5)
     days = [target.start_date + timedelta(days=n) for n in range((TODAY - target.start_date).days + 1)]
     with watched.store.write() as connection:
-        planning.write_progress(connection, NAME, Progress(target.start_date, TODAY), watched.now)
-        planning.write_outstanding(
+        partition_states.write_progress(connection, NAME, Progress(target.start_date, TODAY), watched.now)
+        partition_states.write_outstanding(
             connection, [Outstanding(*NAME, day, "due", "never published", watched.now) for day in days]
         )
     assert late(watched, target) == []
@@ -95,7 +95,7 @@ def test_the_backlog_of_a_new_tenant_is_not_late(watched: Watched, target: Targe
 
 def test_what_is_paused_is_not_late(watched: Watched, target: Target) -> None:
     with watched.store.write() as connection:
-        planning.write_progress(
+        partition_states.write_progress(
             connection, NAME, Progress(target.start_date, TODAY - timedelta(days=3)), datetime(2026, 1, 1, tzinfo=UTC)
         )
     due(watched, target, TODAY, 5)

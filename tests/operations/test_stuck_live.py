@@ -9,7 +9,7 @@ import pytest
 
 from convergence_assets.control.incidents import all_incidents, open_incidents
 from convergence_assets.control.locks import Locks
-from convergence_assets.control.planning import Pauses
+from convergence_assets.control.partition_states import Pauses
 from convergence_assets.control.remediations import Remediations
 from tests.assets.project import Project
 from tests.operations.platform_in_a_process import BERLIN, DEFAULT, FINISHED, WARM, running

@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from convergence_assets.assets.opening import open_warehouse
-from convergence_assets.control import audit, planning, publications
+from convergence_assets.control import audit, partition_states, publications
 from convergence_assets.control.ledger_rows import LedgerRow, backlogs, put
 from convergence_assets.control.locks import Claim, Locks
 from convergence_assets.control.store import ControlStore
@@ -130,7 +130,7 @@ def test_the_end_of_a_tenants_data_leaves_nothing_of_it_and_all_of_others(tmp_pa
     assert tables(project.settings, "acme_export"), "what it reads is not its own"
     with store.read() as connection:
         assert not publications.between(connection, "acme", ["lines", "totals"], DAY, DAY)
-        assert not planning.all_outstanding(connection, "acme")
+        assert not partition_states.all_outstanding(connection, "acme")
         noted = [one.deed.outcome for one in audit.noted(connection, "acme")]
     assert noted[1] == "deleted 2 tables of dataset acme and the dataset"
     project.load_bills(hourly(DAY, project.tenant.timezone, 1.0))

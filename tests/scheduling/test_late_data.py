@@ -12,8 +12,8 @@ import dagster as dg
 import pytest
 
 from convergence_assets.cli.run import Definitions
-from convergence_assets.control.holding import holding
 from convergence_assets.control.incidents import Incident, open_incidents
+from convergence_assets.control.lock_session import holding
 from convergence_assets.control.store import ControlStore
 from convergence_assets.scheduling.explain import explain
 from convergence_assets.scheduling.late_data import ask
@@ -31,7 +31,7 @@ from tests.assets.project import Project
 from convergence_assets.assets.late_data import markers
 from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.control import planning
-from convergence_assets.control.holding import holding
+from convergence_assets.control.lock_session import holding
 from convergence_assets.scheduling.late_data import ask
 from convergence_assets.scheduling.targets import targets_of
 from convergence_assets.warehouse.interface import Job

@@ -10,8 +10,8 @@ import dagster as dg
 import pytest
 
 from convergence_assets.assets.tags import REQUEST_TAG
-from convergence_assets.control.planning import Request
-from convergence_assets.control.requests import Outcome
+from convergence_assets.control.partition_states import Request
+from convergence_assets.control.run_requests import Outcome
 from convergence_assets.scheduling.launching import look_up, schedule_name
 from convergence_assets.scheduling.planner import Found
 from tests.dagster_homes import dagster_at

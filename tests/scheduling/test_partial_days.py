@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convergence_assets.control import planning, publications
+from convergence_assets.control import partition_states, publications
 from convergence_assets.control.publications import Publication
 from convergence_assets.control.tables import cursors
 from convergence_assets.local_days import day_end, last_finished_day, why_unfinished
@@ -47,11 +47,11 @@ def test_days_that_a_former_release_published_early_and_passed_over_are_due_once
     assert asked(world) == []
     publish(world, START + DAY, at(START + DAY, 20))
     with world.store.write() as connection:  # as in a store of the former release: seen, and nobody has looked
-        planning.write_read_through(connection, publications.newest_version(connection), world.planner._shard)
+        partition_states.write_read_through(connection, publications.newest_version(connection), world.planner._shard)
         connection.execute(sa.delete(cursors).where(cursors.c.name.startswith("planner: partial days")))
     world.tick()
     with world.store.read() as connection:
-        (row,) = planning.all_outstanding(connection)
+        (row,) = partition_states.all_outstanding(connection)
     assert (row.day, row.state) == (START + DAY, "requested")
     world.advance(world.now + timedelta(hours=1))
     assert asked(world) == []

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convergence_assets.control import planning
+from convergence_assets.control import partition_states
 from convergence_assets.control.locks import Claim, Locks
-from convergence_assets.control.planning import Outstanding, Pauses
-from convergence_assets.control.requests import OverLimit, Quota, used
+from convergence_assets.control.partition_states import Outstanding, Pauses
+from convergence_assets.control.run_requests import OverLimit, Quota, used
 from convergence_assets.scheduling import due
 from convergence_assets.scheduling.capacity import CATCH_UP_DAYS
 from convergence_assets.scheduling.explain import explain
@@ -59,7 +59,7 @@ def ask_for(world: World, tenant: str, *days: date, by: str = "key_1") -> None:
     """As the API does."""
     rows = [Outstanding(tenant, "a", day, "due", "asked for", world.now, asked_by=by) for day in days]
     with world.store.write("planner") as connection:
-        planning.write_outstanding(connection, rows)
+        partition_states.write_outstanding(connection, rows)
 
 
 def test_a_day_that_somebody_asked_for_goes_before_a_backlog_and_says_who_asked(make: Callable[..., World]) -> None:
@@ -205,9 +205,9 @@ def test_days_that_were_interrupted_one_by_one_are_asked_for_together_under_a_ke
             keys.append(launch.key)
         world.advance(world.now + timedelta(hours=1))
     with world.store.write("planner") as connection:
-        rows = planning.all_outstanding(connection)
+        rows = partition_states.all_outstanding(connection)
         due_now = [replace(row, state="due", interruptions=0, attempts=0, wake_at=world.now) for row in rows]
-        planning.write_outstanding(connection, due_now)
+        partition_states.write_outstanding(connection, due_now)
     again = [launch.key for launch in world.tick()]
     assert again
     assert not set(again) & set(keys)

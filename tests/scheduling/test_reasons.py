@@ -4,7 +4,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from convergence_assets.control.locks import Claim, Locks
-from convergence_assets.control.requests import Quota
+from convergence_assets.control.run_requests import Quota
 from convergence_assets.scheduling.explain import SWITCHED_OFF, UNSEEN, explain
 from tests.scheduling.world import START, World, at, target
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from convergence_assets.control.location import FILE, control_url
-from convergence_assets.control.planning import Request
+from convergence_assets.control.partition_states import Request
 from convergence_assets.control.publications import Publications, Tables
-from convergence_assets.control.requests import Outcome, Quota, Requests
+from convergence_assets.control.run_requests import Outcome, Quota, Requests
 from convergence_assets.control.store import ControlStore
 from convergence_assets.scheduling.capacity import Launch
 from convergence_assets.scheduling.planner import Found, Planner

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from convergence_assets.control.places import Place
+from convergence_assets.control.published_locations import Place
 from convergence_assets.tenancy.loading import Settled
 from convergence_assets.tenancy.model import TenantRegistry
 from convergence_assets.tenancy.registry import load_registry

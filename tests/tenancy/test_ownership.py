@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convergence_assets.control import places
+from convergence_assets.control import published_locations
 from convergence_assets.control.store import ControlStore
 from convergence_assets.pipelines.problems import Problem
 from convergence_assets.settings import Settings
@@ -64,7 +64,7 @@ def test_a_copy_is_refused_at_its_line_the_first_goes_on_and_both_are_named(sett
 
 def test_the_control_store_tells_where_no_accepted_version_does(settings: Settings, tenants: Path) -> None:
     load_tenants(settings)
-    assert places.known(settings).owners[PLACE] == "globex"
+    assert published_locations.known(settings).owners[PLACE] == "globex"
     copy_of_globex(tenants, "aaa_first")
     registry = load_registry(str(tenants), None, today=TODAY, settled=Settled.of(settings))
     assert "globex" in registry.tenants
@@ -150,7 +150,7 @@ def test_a_source_is_free_once_its_tenant_no_longer_reads_it(
         else:
             edit("globex/tenant.yaml", EXPORT, "globex_billing_export.another")
     assert "copy" in load_tenants(settings).tenants
-    assert places.known(settings).owners[PLACE] == "copy"
+    assert published_locations.known(settings).owners[PLACE] == "copy"
 
 
 FOLDERS = [
@@ -249,11 +249,11 @@ def test_a_version_that_was_accepted_under_older_rules_is_decided_anew(tenants: 
 
 
 def test_of_two_loads_that_give_one_source_away_the_first_one_holds(settings: Settings) -> None:
-    places.keep_owners(settings, {PLACE: "globex"}, [])
-    places.keep_owners(settings, {PLACE: "copy"}, [])
-    assert places.known(settings).owners == {PLACE: "globex"}
-    places.keep_owners(settings, {PLACE: "copy"}, [PLACE])
-    assert places.known(settings).owners == {PLACE: "copy"}
+    published_locations.keep_owners(settings, {PLACE: "globex"}, [])
+    published_locations.keep_owners(settings, {PLACE: "copy"}, [])
+    assert published_locations.known(settings).owners == {PLACE: "globex"}
+    published_locations.keep_owners(settings, {PLACE: "copy"}, [PLACE])
+    assert published_locations.known(settings).owners == {PLACE: "copy"}
     assert ControlStore.open(settings)
 
 

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-from convergence_assets.control import changes
-from convergence_assets.control.changes import KEPT, Changes
+from convergence_assets.control import change_log
+from convergence_assets.control.change_log import KEPT, Changes
 from convergence_assets.control.store import ControlStore
 
 PACKAGES = {"dagster": "1.13.27"}
@@ -33,7 +33,7 @@ def store(url: str, clock: Clock) -> ControlStore:
 
 def told(store: ControlStore, tenant_id: str | None = None) -> list[tuple[str, str, str]]:
     with store.read() as connection:
-        found = changes.since(connection, datetime(2026, 1, 1, tzinfo=UTC), tenant_id)
+        found = change_log.since(connection, datetime(2026, 1, 1, tzinfo=UTC), tenant_id)
     return [(c.kind, c.subject, c.said) for c in found]
 
 
@@ -75,7 +75,7 @@ def test_a_run_notes_a_version_that_nobody_has_seen_and_one_with_the_old_files_n
     noted.met("acme", files("v2"), "run-3")
     assert noted.loaded({"acme": files("v2")}, PACKAGES) == 0
     with store.read() as connection:
-        found = changes.since(connection, datetime(2026, 1, 1, tzinfo=UTC), "acme")
+        found = change_log.since(connection, datetime(2026, 1, 1, tzinfo=UTC), "acme")
     assert [(c.said, c.run_id) for c in found if c.tenant_id] == [("first seen", None), ("files: v1 -> v2", "run-2")]
 
 

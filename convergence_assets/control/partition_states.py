@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from convergence_assets.control.requests import Outcome
+from convergence_assets.control.run_requests import Outcome
 from convergence_assets.control.store import ControlStore
 from convergence_assets.control.tables import cursors, partitions, pauses, pipelines, requests
 from convergence_assets.settings import Shard
