@@ -11,9 +11,9 @@ from convergence_assets import dagster_compat
 from convergence_assets.api.models import Check, RunError, Step
 from convergence_assets.api.reading import OwnRun
 from convergence_assets.assets.check_events import is_of_a_day
-from convergence_assets.ledger.meaning import error_of
 from convergence_assets.ledger.rows import plain
-from convergence_assets.ledger.seeing import table_of
+from convergence_assets.ledger.run_mapping import table_of
+from convergence_assets.ledger.run_reducer import error_of
 from convergence_assets.warehouse.errors import ERROR_CLASSES
 
 EVENTS_AT_MOST = 20_000

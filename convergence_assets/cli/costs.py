@@ -41,7 +41,7 @@ def costs(
     """
     from convergence_assets.control.costs import costs as of_runs
     from convergence_assets.control.store import ControlStore
-    from convergence_assets.ledger.place import progress
+    from convergence_assets.ledger.cursors import progress
 
     settings = Settings.from_env()
     registry = load_tenants(settings)

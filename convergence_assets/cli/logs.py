@@ -15,7 +15,7 @@ from convergence_assets.cli.instance import open_instance
 from convergence_assets.settings import Settings
 
 if TYPE_CHECKING:
-    from convergence_assets.ledger.telling import Line
+    from convergence_assets.ledger.log_lines import Line
 
 _STYLES = {"error": "red", "warning": "yellow", "debug": "dim"}
 
@@ -40,7 +40,7 @@ def logs(
     """
     with open_instance(Settings.from_env()) as instance:
         found = run_of(instance, run)
-        from convergence_assets.ledger.telling import LEVELS, lines
+        from convergence_assets.ledger.log_lines import LEVELS, lines
 
         told = [line for line in lines(instance, found) if LEVELS[line.level] >= LEVELS[level.value]]
         status = instance.get_run_by_id(found)

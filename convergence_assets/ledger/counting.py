@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from convergence_assets.control.counters import Increments
 from convergence_assets.control.ledger_rows import LedgerRow
-from convergence_assets.ledger.facts import Fact, RunEnded
+from convergence_assets.ledger.run_events import Fact, RunEnded
 from convergence_assets.ledger.tables import LOGS, RESULTS
 from convergence_assets.warehouse.errors import ERROR_CLASSES
 

@@ -20,12 +20,12 @@ from convergence_assets.control import runs as index
 from convergence_assets.control.errors import ControlError
 from convergence_assets.control.ledger_rows import put
 from convergence_assets.control.store import ControlStore
-from convergence_assets.ledger import place as places
+from convergence_assets.ledger import cursors as places
 from convergence_assets.ledger.counting import increments
-from convergence_assets.ledger.facts import Fact
-from convergence_assets.ledger.finding import Finder
-from convergence_assets.ledger.meaning import READ, Memory, Understanding
-from convergence_assets.ledger.place import Place, Progress
+from convergence_assets.ledger.cursors import Place, Progress
+from convergence_assets.ledger.run_discovery import Finder
+from convergence_assets.ledger.run_events import Fact
+from convergence_assets.ledger.run_reducer import READ, Memory, Understanding
 from convergence_assets.redaction import redacted
 from convergence_assets.tenancy.model import Tenant
 

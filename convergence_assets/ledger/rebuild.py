@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from convergence_assets.control import counters
 from convergence_assets.control.store import ControlStore
-from convergence_assets.ledger import place as places
+from convergence_assets.ledger import cursors as places
 from convergence_assets.ledger.follow import Follower
 
 _SECONDS_A_ROUND = 5.0

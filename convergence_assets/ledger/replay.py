@@ -9,8 +9,8 @@ import dagster as dg
 from convergence_assets import dagster_compat
 from convergence_assets.control.ledger_rows import LedgerRow
 from convergence_assets.control.runs import IndexedRun
-from convergence_assets.ledger.meaning import READ, Memory, Understanding
-from convergence_assets.ledger.seeing import has_ended, parts, selected
+from convergence_assets.ledger.run_mapping import has_ended, parts, selected
+from convergence_assets.ledger.run_reducer import READ, Memory, Understanding
 from convergence_assets.ledger.tables import LOGS, RESULTS
 from convergence_assets.tenancy.model import Tenant
 

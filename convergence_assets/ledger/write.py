@@ -14,7 +14,7 @@ from convergence_assets.control import ledger_rows as queue
 from convergence_assets.control.errors import ControlError
 from convergence_assets.control.ledger_rows import Backlog, Waiting
 from convergence_assets.control.store import ControlStore
-from convergence_assets.ledger import place as places
+from convergence_assets.ledger import cursors as places
 from convergence_assets.ledger.tables import TABLES
 from convergence_assets.tenancy.model import Tenant
 from convergence_assets.warehouse.errors import InvalidQuery, NotFound, SchemaMismatch

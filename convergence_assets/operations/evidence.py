@@ -20,8 +20,8 @@ from convergence_assets.control.runs import IndexedRun
 from convergence_assets.control.store import ControlStore
 from convergence_assets.control.tables import requests
 from convergence_assets.control.workers import Workers
+from convergence_assets.ledger.log_lines import Line, lines
 from convergence_assets.ledger.replay import Replayed, replay
-from convergence_assets.ledger.telling import Line, lines
 from convergence_assets.operations.timeline import Happened, happened
 from convergence_assets.process import is_gone
 from convergence_assets.redaction import redacted

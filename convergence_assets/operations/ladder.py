@@ -22,8 +22,8 @@ from convergence_assets.control.locks import Locks
 from convergence_assets.control.remediations import Part, Remediations, Rung, key
 from convergence_assets.control.store import ControlStore
 from convergence_assets.control.workers import Workers
-from convergence_assets.ledger.meaning import REMEDIATION
-from convergence_assets.ledger.seeing import INTERRUPTED
+from convergence_assets.ledger.run_mapping import INTERRUPTED
+from convergence_assets.ledger.run_reducer import REMEDIATION
 from convergence_assets.operations.ending import Ended, end_in_background
 from convergence_assets.operations.stuck import Stuck
 from convergence_assets.operations.sweeping import Sweeper

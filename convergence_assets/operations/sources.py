@@ -19,8 +19,8 @@ from convergence_assets.control.incidents import Incident, open_incidents, raise
 from convergence_assets.control.remediations import kind_of
 from convergence_assets.control.runs import IndexedRun
 from convergence_assets.control.store import ControlStore
-from convergence_assets.ledger.facts import ChecksFailed, Fact, FailedCheck, Published, QuotaRefused, RunEnded
-from convergence_assets.ledger.seeing import INTERRUPTED
+from convergence_assets.ledger.run_events import ChecksFailed, Fact, FailedCheck, Published, QuotaRefused, RunEnded
+from convergence_assets.ledger.run_mapping import INTERRUPTED
 from convergence_assets.operations.no_data import is_late, no_data_alert
 from convergence_assets.scheduling.planner import INTERRUPTIONS
 from convergence_assets.scheduling.requeueing import ask_for_interrupted

@@ -13,7 +13,7 @@ from convergence_assets.control.locks import Lock, Locks
 from convergence_assets.control.remediations import Part
 from convergence_assets.control.store import ControlStore
 from convergence_assets.control.workers import Worker, Workers
-from convergence_assets.ledger.seeing import parts, selected
+from convergence_assets.ledger.run_mapping import parts, selected
 from convergence_assets.operations.kubernetes import ended_by_its_node
 from convergence_assets.process import is_gone
 from convergence_assets.tenancy.model import StuckLimits, Tenant

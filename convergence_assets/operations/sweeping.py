@@ -12,8 +12,8 @@ from convergence_assets.assets.materialize import QUALITY_FAILED
 from convergence_assets.assets.no_data import has_no_data
 from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.control.store import ControlStore
-from convergence_assets.ledger.meaning import error_of
 from convergence_assets.ledger.rows import plain
+from convergence_assets.ledger.run_reducer import error_of
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import Tenant
 from convergence_assets.warehouse.errors import WarehouseError

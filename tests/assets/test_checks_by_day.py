@@ -10,8 +10,8 @@ import pytest
 from convergence_assets.assets.check_events import EVERY_DAY_UP_TO, examples_shown
 from convergence_assets.assets.factory import build_assets
 from convergence_assets.cli.run import Definitions, RunResult
+from convergence_assets.ledger.log_lines import lines
 from convergence_assets.ledger.replay import replay
-from convergence_assets.ledger.telling import lines
 from convergence_assets.tenancy.registry import load_tenants
 from tests.assets.project import Project, hourly
 

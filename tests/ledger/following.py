@@ -15,9 +15,9 @@ from convergence_assets.control import runs as index
 from convergence_assets.control.runs import IndexedRun
 from convergence_assets.control.store import ControlStore
 from convergence_assets.control.tables import ledger_rows, runs
-from convergence_assets.ledger.facts import Fact
 from convergence_assets.ledger.follow import Followed, Follower
-from convergence_assets.ledger.seeing import status_of
+from convergence_assets.ledger.run_events import Fact
+from convergence_assets.ledger.run_mapping import status_of
 from convergence_assets.ledger.write import Written, write
 from convergence_assets.warehouse.interface import Warehouse
 from tests.assets.project import Project

@@ -12,9 +12,9 @@ from convergence_assets.cli.run import Definitions
 from convergence_assets.control import counters
 from convergence_assets.control import runs as index
 from convergence_assets.control.tables import ledger_rows
-from convergence_assets.ledger.facts import ChecksFailed, Published, QuotaRefused, RunEnded
-from convergence_assets.ledger.meaning import OF_SEVERAL_TENANTS
 from convergence_assets.ledger.rebuild import start_again
+from convergence_assets.ledger.run_events import ChecksFailed, Published, QuotaRefused, RunEnded
+from convergence_assets.ledger.run_reducer import OF_SEVERAL_TENANTS
 from convergence_assets.warehouse.errors import NotFound, RateLimited
 from tests.assets.project import hourly
 from tests.ledger.following import Body, World, agrees_with_dagster, good, materialize, table

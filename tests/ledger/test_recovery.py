@@ -20,9 +20,9 @@ from dagster._core.storage.event_log import SqlEventLogStorage
 
 from convergence_assets.control import runs as index
 from convergence_assets.control.store import ControlStore
-from convergence_assets.ledger.facts import Fact, RunEnded
 from convergence_assets.ledger.follow import Follower
 from convergence_assets.ledger.rebuild import follow_to_the_end, start_again
+from convergence_assets.ledger.run_events import Fact, RunEnded
 from convergence_assets.ledger.write import lag, write
 from convergence_assets.warehouse.duckdb.files import DatasetLock, Layout
 from convergence_assets.warehouse.errors import WarehouseUnavailable

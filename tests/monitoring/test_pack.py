@@ -16,7 +16,7 @@ from convergence_assets.api.counting import RATE_LIMIT_HITS
 from convergence_assets.api.metrics import _may_read
 from convergence_assets.control import counters, runs
 from convergence_assets.ledger.counting import increments
-from convergence_assets.ledger.facts import RunEnded
+from convergence_assets.ledger.run_events import RunEnded
 from convergence_assets.settings import Settings
 from tests.api.service import ADMIN_KEY, Service, furnish, serving
 from tests.tools import program

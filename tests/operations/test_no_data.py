@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import pytest
 
 from convergence_assets.control.incidents import Incident
-from convergence_assets.ledger.facts import ChecksFailed
+from convergence_assets.ledger.run_events import ChecksFailed
 from tests.operations.watched import DAY, Watched, checks_failed
 
 EMPTY = ("partition_is_not_empty",)

@@ -9,9 +9,9 @@ import dagster as dg
 
 from convergence_assets import dagster_compat
 from convergence_assets.assets.check_events import examples_shown, is_of_a_day
-from convergence_assets.ledger.meaning import error_of
 from convergence_assets.ledger.rows import plain
-from convergence_assets.ledger.seeing import table_of
+from convergence_assets.ledger.run_mapping import table_of
+from convergence_assets.ledger.run_reducer import error_of
 
 Kind = dg.DagsterEventType
 _EVENTS_A_PAGE = 1000

@@ -14,9 +14,9 @@ from convergence_assets.control import runs as index
 from convergence_assets.control.ledger_rows import put
 from convergence_assets.control.runs import IndexedRun
 from convergence_assets.control.store import ControlStore
-from convergence_assets.ledger import place as places
-from convergence_assets.ledger.place import NOT_KNOWN_YET, NOT_SEEN_AGAIN, Place, Progress
-from convergence_assets.ledger.seeing import Name, as_of, has_ended, parts, selected, table_of
+from convergence_assets.ledger import cursors as places
+from convergence_assets.ledger.cursors import NOT_KNOWN_YET, NOT_SEEN_AGAIN, Place, Progress
+from convergence_assets.ledger.run_mapping import Name, as_of, has_ended, parts, selected, table_of
 from convergence_assets.tenancy.model import Tenant
 
 RUNS_A_PAGE = 500

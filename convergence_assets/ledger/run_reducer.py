@@ -12,9 +12,9 @@ from convergence_assets import dagster_compat
 from convergence_assets.assets.check_events import is_of_a_day
 from convergence_assets.control.ledger_rows import LedgerRow
 from convergence_assets.control.runs import IndexedRun
-from convergence_assets.ledger.facts import ChecksFailed, Fact, FailedCheck, Published, QuotaRefused, RunEnded
 from convergence_assets.ledger.rows import LONGEST_MESSAGE, Event, jobs_of, log_row, plain, result_rows
-from convergence_assets.ledger.seeing import INTERRUPTED, Name, table_of
+from convergence_assets.ledger.run_events import ChecksFailed, Fact, FailedCheck, Published, QuotaRefused, RunEnded
+from convergence_assets.ledger.run_mapping import INTERRUPTED, Name, table_of
 from convergence_assets.redaction import redacted
 from convergence_assets.warehouse.errors import ERROR_CLASSES
 
