@@ -92,7 +92,7 @@ def backfill(last: date) -> None:
 def script(settings: Settings, last: date) -> None:
     """The same statements over the whole range at once, one connection, tables replaced in place; suites as we judge
     them above the row limit, since a frame of a year would need gigabytes."""
-    from convergence_assets.assets.translation import (
+    from convergence_assets.assets.schema_mapping import (
         expectations,
         sensitive_columns,
         source_schema,

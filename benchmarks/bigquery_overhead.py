@@ -13,7 +13,7 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
-from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.settings import Settings
 from convergence_assets.warehouse.interface import Job
 from convergence_assets.warehouse.schema import Column, Query, TableRef, TableSchema
@@ -66,7 +66,7 @@ def _adapter(settings: Settings) -> None:
 def _bare(peer: Peer) -> None:
     from google.cloud import bigquery, bigquery_storage  # noqa: F401
 
-    from convergence_assets.assets.opening import _emulated_storage
+    from convergence_assets.assets.warehouse_factory import _emulated_storage
 
     fields = [bigquery.SchemaField("day", "DATE", "REQUIRED"), bigquery.SchemaField("n", "INT64")]
     staging, target = f"{PROJECT}.staging.numbers_{uuid.uuid4().hex}", f"{PROJECT}.bare.numbers"

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 
 from benchmarks.many_tenants import write
 from benchmarks.project import TENANTS
-from convergence_assets.assets.opening import open_warehouse
-from convergence_assets.assets.translation import source_schema
+from convergence_assets.assets.schema_mapping import source_schema
+from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.control.store import ControlStore
 from convergence_assets.demo.bills import generate_bills
 from convergence_assets.demo.tenants import DEMO_TENANTS

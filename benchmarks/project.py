@@ -9,8 +9,8 @@ from datetime import date
 from pathlib import Path
 from unittest.mock import patch
 
-from convergence_assets.assets.opening import open_warehouse
-from convergence_assets.assets.translation import source_schema
+from convergence_assets.assets.schema_mapping import source_schema
+from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.demo.bills import generate_bills
 from convergence_assets.demo.tenants import DEMO_TENANTS
 from convergence_assets.settings import Settings

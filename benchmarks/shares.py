@@ -103,7 +103,7 @@ def _work(argv: list[str]) -> None:
     frames = load("convergence_assets.warehouse.frames")
     reconstruct = load("dagster._core.definitions.reconstruct")
     clocks.around(reconstruct.ReconstructableRepository, "get_definition", "loading")
-    locking = load("convergence_assets.assets.locking")
+    locking = load("convergence_assets.assets.publish_guard")
     holding, publications = (
         load("convergence_assets.control.lock_session"),
         load("convergence_assets.control.publications"),

@@ -22,7 +22,7 @@ from convergence_assets.api.admin_models import (
     WantedKey,
 )
 from convergence_assets.api.problems import Refusal, not_found, responses
-from convergence_assets.assets.locking import quota_of
+from convergence_assets.assets.publish_guard import quota_of
 from convergence_assets.control import incidents
 from convergence_assets.control.audit import Deed, note
 from convergence_assets.control.keys import KeyRevoked

@@ -12,7 +12,7 @@ import dagster as dg
 import sqlalchemy as sa
 
 from convergence_assets import dagster_compat
-from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.control.store import ControlStore
 from convergence_assets.operations import automation, code_servers
 from convergence_assets.operations.automation import DAEMONS, HEARTBEAT_WITHIN, TICK_WITHIN

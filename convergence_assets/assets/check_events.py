@@ -10,8 +10,8 @@ from datetime import date
 import dagster as dg
 
 from convergence_assets import dagster_checks
+from convergence_assets.assets.schema_mapping import expectations
 from convergence_assets.assets.structure import declared_structural
-from convergence_assets.assets.translation import expectations
 from convergence_assets.quality.expectations import CheckOutcome, PartitionOutcome
 from convergence_assets.tenancy.model import Step
 

@@ -9,9 +9,15 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.assets.schema_mapping import (
+    source_schema,
+    table_names,
+    table_schema,
+    window_parameters,
+    written,
+)
 from convergence_assets.assets.statements import step_advice
-from convergence_assets.assets.translation import source_schema, table_names, table_schema, window_parameters, written
+from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.pipelines.advice import Advice
 from convergence_assets.pipelines.problems import Problem
 from convergence_assets.settings import Settings

@@ -13,16 +13,11 @@ from convergence_assets.assets.check_events import check_results
 from convergence_assets.assets.day_metadata import Totals, day_metadata, money_totals
 from convergence_assets.assets.files import source_files
 from convergence_assets.assets.late_data import markers
-from convergence_assets.assets.locking import Leave, locked
 from convergence_assets.assets.no_data import NO_DATA, has_no_data, why_no_data
-from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.assets.own_tables import refuse_others
+from convergence_assets.assets.publish_guard import Leave, locked
 from convergence_assets.assets.queries import job_of, queries_of
-from convergence_assets.assets.shared_views import ensure_shared_views
-from convergence_assets.assets.source_columns import undeclared
-from convergence_assets.assets.statements import statement_metadata
-from convergence_assets.assets.structure import source_check, structural_checks, upstream_check
-from convergence_assets.assets.translation import (
+from convergence_assets.assets.schema_mapping import (
     expectations,
     file_rules,
     sensitive_columns,
@@ -31,6 +26,11 @@ from convergence_assets.assets.translation import (
     target_table,
     window_parameters,
 )
+from convergence_assets.assets.shared_views import ensure_shared_views
+from convergence_assets.assets.source_columns import undeclared
+from convergence_assets.assets.statements import statement_metadata
+from convergence_assets.assets.structure import source_check, structural_checks, upstream_check
+from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.assets.window import Window
 from convergence_assets.pipelines.compile import resolve_tables
 from convergence_assets.pipelines.models import FilesStep

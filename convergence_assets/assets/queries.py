@@ -3,7 +3,7 @@ parameters.
 """
 
 from convergence_assets.assets.own_tables import refuse_others
-from convergence_assets.assets.translation import (
+from convergence_assets.assets.schema_mapping import (
     source_schema,
     table_names,
     table_schema,

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from convergence_assets.assets.opening import open_bigquery
-from convergence_assets.assets.translation import shared_views
+from convergence_assets.assets.schema_mapping import shared_views
+from convergence_assets.assets.warehouse_factory import open_bigquery
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import Source, Tenant
 

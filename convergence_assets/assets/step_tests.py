@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from convergence_assets.assets.translation import table_schema, window_parameters, written
+from convergence_assets.assets.schema_mapping import table_schema, window_parameters, written
 from convergence_assets.assets.window import Window
 from convergence_assets.pipelines.compile import CompiledSql, Names
 from convergence_assets.pipelines.models import StepTest

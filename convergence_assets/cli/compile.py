@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from convergence_assets.assets.queries import declared_columns, queries_of
-from convergence_assets.assets.translation import target_table
+from convergence_assets.assets.schema_mapping import target_table
 from convergence_assets.assets.window import Window
 from convergence_assets.cli.choosing import pipeline_of, tenant_of
 from convergence_assets.cli.run import days_between

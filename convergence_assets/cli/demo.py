@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from convergence_assets.assets.opening import open_warehouse
-from convergence_assets.assets.translation import file_rules, source_schema
+from convergence_assets.assets.schema_mapping import file_rules, source_schema
+from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.cli.choosing import pipeline_of
 from convergence_assets.cli.instance import open_instance
 from convergence_assets.cli.run import Definitions, RunResult

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.cli.tables import print_table
 from convergence_assets.settings import Settings
 from convergence_assets.warehouse.interface import RunningJob

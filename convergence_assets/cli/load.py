@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from convergence_assets.assets.opening import open_warehouse
-from convergence_assets.assets.translation import file_rules, source_schema
+from convergence_assets.assets.schema_mapping import file_rules, source_schema
+from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.cli.choosing import pipeline_of, tenant_of
 from convergence_assets.pipelines.parameters import TABLE
 from convergence_assets.settings import Settings

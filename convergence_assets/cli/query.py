@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.cli.tables import print_table
 from convergence_assets.settings import Settings
 from convergence_assets.warehouse.interface import GIGABYTE, Job

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.cli.choosing import running_tenant_of
 from convergence_assets.cli.instance import open_instance
 from convergence_assets.cli.moments import moment
@@ -46,7 +46,7 @@ def restore(
 
     Example: convergence restore acme gcp_cost_daily 2026-10-01 --as-of 2026-10-03T06:00
     """
-    from convergence_assets.assets.locking import outcome_of
+    from convergence_assets.assets.publish_guard import outcome_of
     from convergence_assets.control.lock_session import holding, release_run
     from convergence_assets.control.locks import LockLost, Refused
     from convergence_assets.operations.restoring import AtWork, Restored

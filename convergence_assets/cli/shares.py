@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.cli.moments import day_of
 from convergence_assets.cli.tables import print_table
 from convergence_assets.settings import Settings

@@ -9,8 +9,8 @@ import dagster as dg
 import sqlalchemy as sa
 
 from convergence_assets import dagster_compat
-from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.assets.queries import queries_of
+from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.assets.window import Window
 from convergence_assets.control import incidents, partition_states, publications, runs
 from convergence_assets.control.incidents import Incident

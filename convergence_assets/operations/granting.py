@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from convergence_assets.assets.opening import open_bigquery
-from convergence_assets.assets.translation import shared_views
+from convergence_assets.assets.schema_mapping import shared_views
+from convergence_assets.assets.warehouse_factory import open_bigquery
 from convergence_assets.operations.google_iam import GoogleIam
 from convergence_assets.operations.service_accounts import (
     AccountGrant,

@@ -15,7 +15,7 @@ import dagster as dg
 from convergence_assets import dagster_compat
 from convergence_assets.alerting.alert import Alert, fingerprint
 from convergence_assets.assets.materialize import origin_run_id
-from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.control import partition_states, runs
 from convergence_assets.control.incidents import amend, raise_alert
 from convergence_assets.control.locks import Locks

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from convergence_assets.assets.opening import open_bigquery, open_warehouse
+from convergence_assets.assets.warehouse_factory import open_bigquery, open_warehouse
 from convergence_assets.control import audit
 from convergence_assets.control.audit import Deed
 from convergence_assets.control.errors import ControlError

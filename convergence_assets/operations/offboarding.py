@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import dagster as dg
 import sqlalchemy as sa
 
-from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.control import audit, publications, published_locations
 from convergence_assets.control.audit import Deed
 from convergence_assets.control.errors import ControlError

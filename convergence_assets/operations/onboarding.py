@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from convergence_assets.assets.dry_run import StepEstimate, dry_run
-from convergence_assets.assets.translation import table_schema, target_table
+from convergence_assets.assets.schema_mapping import table_schema, target_table
 from convergence_assets.ledger.tables import TABLES
 from convergence_assets.operations.service_accounts import AccountGrant, account_grants
 from convergence_assets.scheduling.targets import targets_of

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from convergence_assets.assets.queries import job_of
-from convergence_assets.assets.translation import table_schema, target_table
+from convergence_assets.assets.schema_mapping import table_schema, target_table
 from convergence_assets.control import audit, partition_states, publications
 from convergence_assets.control.audit import Deed
 from convergence_assets.control.lock_session import Holding

@@ -8,9 +8,9 @@ import sqlalchemy as sa
 
 from convergence_assets.alerting.alert import Alert, Severity, fingerprint
 from convergence_assets.assets.check_events import examples_shown
-from convergence_assets.assets.locking import DAY_NOT_OVER
 from convergence_assets.assets.materialize import QUALITY_FAILED
 from convergence_assets.assets.no_data import NO_DATA
+from convergence_assets.assets.publish_guard import DAY_NOT_OVER
 from convergence_assets.assets.structure import NOT_EMPTY
 from convergence_assets.assets.tags import TERMINAL
 from convergence_assets.assets.window import days_of

@@ -10,7 +10,7 @@ import dagster as dg
 
 from convergence_assets.assets.materialize import QUALITY_FAILED
 from convergence_assets.assets.no_data import has_no_data
-from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.control.store import ControlStore
 from convergence_assets.ledger.rows import plain
 from convergence_assets.ledger.run_reducer import error_of

@@ -12,7 +12,7 @@ from convergence_assets.alerting.deliver import deliver
 from convergence_assets.alerting.dispatch import decide, forget
 from convergence_assets.alerting.links import Links
 from convergence_assets.alerting.routes import Routes
-from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.control import runs
 from convergence_assets.control.errors import ControlError
 from convergence_assets.control.incidents import resolve

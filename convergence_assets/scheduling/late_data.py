@@ -7,8 +7,8 @@ from datetime import UTC, date, datetime, timedelta
 
 from convergence_assets.alerting.alert import Alert, Kind, fingerprint
 from convergence_assets.assets.late_data import markers
-from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.assets.shared_views import ensure_shared_views
+from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.assets.window import Window
 from convergence_assets.control import partition_states
 from convergence_assets.control.incidents import raise_alert, resolve

@@ -86,7 +86,7 @@ def look_up(instance: dg.DagsterInstance, asked: "Sequence[Request]") -> "Mappin
 
     A second run that was made for a request that another one took says nothing of it.
     """
-    from convergence_assets.assets.locking import outcome_of_run
+    from convergence_assets.assets.publish_guard import outcome_of_run
     from convergence_assets.scheduling.planner import Found
 
     runs: dict[str, list[dg.DagsterRun]] = defaultdict(list)

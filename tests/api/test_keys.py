@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.control import audit
 from convergence_assets.control.keys import KeyRevoked, Keys
 from convergence_assets.control.store import ControlStore

@@ -8,8 +8,8 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from convergence_assets.assets.materialize import Report, StepRun
-from convergence_assets.assets.opening import open_warehouse
-from convergence_assets.assets.translation import source_schema
+from convergence_assets.assets.schema_mapping import source_schema
+from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.assets.window import Window
 from convergence_assets.control.location import FILE
 from convergence_assets.settings import Settings

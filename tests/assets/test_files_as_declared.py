@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from convergence_assets.assets.materialize import Report, StepRun
-from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_registry
 from convergence_assets.warehouse.errors import UnreadableFile

@@ -88,8 +88,8 @@ def test_a_changed_column_type_writes_nothing(project: Project) -> None:
     step = project.tenant.pipelines[0].steps[0]
     from dataclasses import replace
 
-    from convergence_assets.assets.opening import open_warehouse
-    from convergence_assets.assets.translation import table_schema, target_table
+    from convergence_assets.assets.schema_mapping import table_schema, target_table
+    from convergence_assets.assets.warehouse_factory import open_warehouse
 
     schema = table_schema(step.spec)
     changed = replace(

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from convergence_assets.assets.materialize import Report
-from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.assets.schema_mapping import source_schema
 from convergence_assets.assets.source_columns import undeclared
-from convergence_assets.assets.translation import source_schema
+from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.pipelines.models import SourceSpec
 from convergence_assets.quality.expectations import CheckOutcome
 from convergence_assets.tenancy.model import Source

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from convergence_assets.assets.materialize import Report, StepRun
-from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.assets.source_columns import undeclared
+from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.assets.window import Window
 from convergence_assets.cli.load import _table
 from convergence_assets.settings import Settings

@@ -15,7 +15,7 @@ import dagster as dg
 import pytest
 import sqlalchemy as sa
 
-from convergence_assets.assets.locking import quota_of
+from convergence_assets.assets.publish_guard import quota_of
 from convergence_assets.cli.run import Definitions, RunResult
 from convergence_assets.control.locks import Claim, Locks
 from convergence_assets.control.run_requests import Requests

@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 import sqlalchemy as sa
 
-from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.control import runs as index
 from convergence_assets.control.runs import IndexedRun
 from convergence_assets.control.store import ControlStore

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.warehouse.interface import Job
 from convergence_assets.warehouse.schema import Query
 from tests.assets.project import Project, hourly

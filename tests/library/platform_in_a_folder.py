@@ -10,8 +10,8 @@ from pathlib import Path
 import dagster as dg
 
 from convergence_assets.assets.materialize import Report, StepRun
-from convergence_assets.assets.opening import open_warehouse
-from convergence_assets.assets.translation import source_schema
+from convergence_assets.assets.schema_mapping import source_schema
+from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.assets.window import Window
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import TenantRegistry

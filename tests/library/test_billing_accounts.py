@@ -11,8 +11,8 @@ import dagster as dg
 import pytest
 
 from convergence_assets.assets.late_data import markers
-from convergence_assets.assets.opening import open_warehouse
-from convergence_assets.assets.translation import source_schema
+from convergence_assets.assets.schema_mapping import source_schema
+from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.assets.window import Window
 from convergence_assets.demo.bills import generate_bills
 from convergence_assets.demo.tenants import DEMO_TENANTS

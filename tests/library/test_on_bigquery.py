@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from convergence_assets.assets.schema_mapping import target_table
 from convergence_assets.assets.statements import step_advice
-from convergence_assets.assets.translation import target_table
 from convergence_assets.demo.bills import generate_bills
 from convergence_assets.demo.tenants import DEMO_TENANTS
 from convergence_assets.pipelines.advice import advise

@@ -12,10 +12,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.assets.queries import queries_of
+from convergence_assets.assets.schema_mapping import shared_views, source_schema
 from convergence_assets.assets.share_counts import count_shares, reader_of
-from convergence_assets.assets.translation import shared_views, source_schema
+from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.assets.window import Window
 from convergence_assets.demo.bills import generate_bills
 from convergence_assets.demo.tenants import DEMO_TENANTS

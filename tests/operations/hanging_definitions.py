@@ -12,8 +12,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from convergence_assets.assets import locking, materialize
-from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.assets import materialize, publish_guard
+from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.assets.window import Window
 from convergence_assets.settings import Settings
 from convergence_assets.warehouse.duckdb import engine
@@ -26,7 +26,7 @@ WITH n AS (SELECT d FROM UNNEST(GENERATE_DATE_ARRAY(DATE '0001-01-01', DATE '900
 SELECT COUNT(*) AS n FROM n AS a CROSS JOIN n AS b WHERE DATE_DIFF(a.d, b.d, DAY) = 99999999
 """
 # A tenth of what is shipped, as the limits of the tests are.
-locking.SIGN_OF_LIFE_SECONDS = 5.0
+publish_guard.SIGN_OF_LIFE_SECONDS = 5.0
 engine.WAITS_EVERY_SECONDS = 2.0  # type: ignore[attr-defined]  # its own name for the interface's
 _run = materialize.StepRun.run
 
@@ -78,7 +78,7 @@ HOW: dict[str, Callable[[Waits], None]] = {
 
 
 def _misbehave(
-    self: materialize.StepRun, window: Window, run_id: str, origin: str | None, leave: locking.Leave
+    self: materialize.StepRun, window: Window, run_id: str, origin: str | None, leave: publish_guard.Leave
 ) -> materialize.Report:
     for line in Path(os.environ[PLAN]).read_text().splitlines():
         partition, how = line.split()

@@ -6,9 +6,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.assets.schema_mapping import source_schema
 from convergence_assets.assets.shared_views import ensure_shared_views
-from convergence_assets.assets.translation import source_schema
+from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.operations.doctor.checks import CHECKS
 from convergence_assets.operations.doctor.examine import Finding, Setup, examine
 from convergence_assets.tenancy.loading import Settled

@@ -16,7 +16,7 @@ import pytest
 
 from benchmarks.tenant_day import Launching, launching
 from convergence_assets import dagster_compat
-from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.control import incidents, partition_states, publications, runs
 from convergence_assets.control.location import control_url
 from convergence_assets.control.store import ControlStore

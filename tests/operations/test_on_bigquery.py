@@ -11,7 +11,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.control.remediations import Part
 from convergence_assets.control.workers import Workers
 from convergence_assets.operations.ladder import Ladder

@@ -7,8 +7,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from convergence_assets.assets.opening import open_warehouse
 from convergence_assets.assets.structure import NOT_EMPTY
+from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.control.remediations import Part
 from convergence_assets.operations.ladder import Ladder
 from convergence_assets.operations.stuck import Activity, Stuck

@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.control import audit, partition_states, publications
 from convergence_assets.control.ledger_rows import LedgerRow, backlogs, put
 from convergence_assets.control.locks import Claim, Locks

@@ -9,8 +9,8 @@ import warnings
 
 import dagster as dg
 
-from convergence_assets.assets import locking, materialize
-from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.assets import materialize, publish_guard
+from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.settings import Settings
 from convergence_assets.warehouse.interface import Job
 from convergence_assets.warehouse.schema import Query
@@ -18,7 +18,7 @@ from tests.redaction.leaking_days import BY_SQL
 
 
 def _leak(
-    self: materialize.StepRun, window: object, run_id: str, origin: str, leave: locking.Leave
+    self: materialize.StepRun, window: object, run_id: str, origin: str, leave: publish_guard.Leave
 ) -> materialize.Report:
     password, dsn = os.environ["ACME_DB_PASSWORD"], os.environ["ACME_SOURCE"]
     logging.getLogger("convergence_assets.leaking").warning("asked with %s", password)

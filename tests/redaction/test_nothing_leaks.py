@@ -25,7 +25,7 @@ import sqlalchemy as sa
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
-from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.warehouse.interface import Job
 from convergence_assets.warehouse.schema import Query
 from tests import commands

@@ -29,7 +29,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from tests.assets.project import Project
 from convergence_assets.assets.late_data import markers
-from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.control import planning
 from convergence_assets.control.lock_session import holding
 from convergence_assets.scheduling.late_data import ask

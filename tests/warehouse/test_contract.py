@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.warehouse.duckdb.adapter import DuckDBWarehouse
 from convergence_assets.warehouse.errors import (
     InvalidQuery,

@@ -11,8 +11,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from convergence_assets import dagster_compat
-from convergence_assets.assets.opening import open_warehouse
-from convergence_assets.assets.translation import shared_views
+from convergence_assets.assets.schema_mapping import shared_views
+from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.control.errors import ControlError
 from convergence_assets.operations.doctor.examine import Finding, Setup, broken
 from convergence_assets.settings import Settings, SettingsError

@@ -4,7 +4,7 @@ import signal
 import sys
 from datetime import date
 
-from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.settings import Settings
 from convergence_assets.warehouse.interface import Job
 from convergence_assets.warehouse.schema import Column, Query, TableRef, TableSchema

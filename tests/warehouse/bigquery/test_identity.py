@@ -14,7 +14,7 @@ import requests
 from google.cloud import bigquery
 from google.oauth2.credentials import Credentials
 
-from convergence_assets.assets.opening import _impersonating
+from convergence_assets.assets.warehouse_factory import _impersonating
 from convergence_assets.operations.onboarding import plan
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.onboarding import Wanted

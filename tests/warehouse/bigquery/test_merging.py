@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from convergence_assets.assets.opening import open_warehouse
+from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.warehouse.bigquery.merging import merge_statement
 from convergence_assets.warehouse.interface import Job
 from convergence_assets.warehouse.schema import Column, TableRef, TableSchema
