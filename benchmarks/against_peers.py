@@ -43,7 +43,7 @@ from benchmarks.peers.environment import FOLDER, command_of
 from benchmarks.project import load_bills, project
 from benchmarks.tenant_day import Launching, launching
 from convergence_assets.assets.check_events import is_of_a_day
-from convergence_assets.operations import warm
+from convergence_assets.operations import forkserver_client
 
 FIRST = date(2026, 10, 1)
 DAYS = [FIRST + timedelta(days=n) for n in range(7)]
@@ -56,7 +56,7 @@ OWN_CHECKS = 1
 MONEY = {"gcp_cost_line_items": "net_cost", "gcp_cost_daily": "net_cost", "gcp_focus": "BilledCost"}
 DATASETS = Path("warehouse", "datasets")
 PEERS = Path(__file__).parent / "peers"
-_FORKSERVER = str(warm.FORKSERVER)
+_FORKSERVER = str(forkserver_client.FORKSERVER)
 Totals = dict[tuple[str, str, date], tuple[Decimal, int]]
 Form = Callable[[Path], tuple[Cost, int, Totals]]
 

@@ -38,11 +38,15 @@ def shares_of(platform: "Launching", tenant: str, pipeline: str, day: date) -> d
     """CPU seconds of a run's worker by share; raises unless the run succeeded."""
     from benchmarks.measuring import measured
     from convergence_assets.dagster_compat import worker_command
-    from convergence_assets.operations import warm
+    from convergence_assets.operations import forkserver_client
 
     run = platform.make(tenant, pipeline, day, day)
     argv = worker_command(platform.instance, run)
-    preload = [str(warm.FORKSERVER), str(warm.CODE.parent), json.dumps(warm.PRELOADED)]
+    preload = [
+        str(forkserver_client.FORKSERVER),
+        str(forkserver_client.CODE.parent),
+        json.dumps(forkserver_client.PRELOADED),
+    ]
     command = [sys.executable, __file__, *preload, json.dumps(argv)]
     env = os.environ | {"CONVERGENCE_ONLY_TENANTS": tenant, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     ran = measured(command, env)

@@ -28,7 +28,7 @@ from convergence_assets.control.publications import Tables
 from convergence_assets.control.run_requests import Quota
 from convergence_assets.control.store import ControlStore
 from convergence_assets.operations.metrics import Platform, Seen
-from convergence_assets.operations.watching import Watching
+from convergence_assets.operations.monitor import Watching
 from convergence_assets.scheduling.targets import Target
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import TenantRegistry

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from convergence_assets.alerting.channels import channel_for
 from convergence_assets.cli.main import app
 from convergence_assets.ledger.tables import TABLES
-from convergence_assets.operations import sources
+from convergence_assets.operations import run_alerts
 from convergence_assets.operations.stuck import StuckKind
 from convergence_assets.pipelines.checking import check
 from convergence_assets.pipelines.models import PipelineSpec, StepTest, SuiteSpec
@@ -217,9 +217,11 @@ def test_every_class_of_failure_has_its_section_in_the_troubleshooting_guide() -
 
 def _produced() -> dict[str, str]:
     """Every anchor of the runbook that the code can put into an alert, and where it does."""
-    found = {sources._anchor(name): "operations/sources.py" for name in (*ERROR_CLASSES, "a class of no warehouse")}
+    found = {
+        run_alerts._anchor(name): "operations/run_alerts.py" for name in (*ERROR_CLASSES, "a class of no warehouse")
+    }
     found |= {
-        f"stuck-{kind.replace('_', '-')}": "operations/ladder.py"
+        f"stuck-{kind.replace('_', '-')}": "operations/remediation.py"
         for kind in get_args(StuckKind)
         if kind != "interrupted"
     }

@@ -12,7 +12,6 @@ from convergence_assets.api.access import Admin, Here, Operator
 from convergence_assets.api.deployment import Deployment
 from convergence_assets.api.onboarding_models import NotOnboarded, OnboardedTenant, WantedTenant
 from convergence_assets.api.problems import Refusal, responses, too_many
-from convergence_assets.operations.making import apply
 from convergence_assets.operations.onboarding import (
     Onboarded,
     Onboarding,
@@ -21,6 +20,7 @@ from convergence_assets.operations.onboarding import (
     TenantStands,
     plan,
 )
+from convergence_assets.operations.onboarding_apply import apply
 from convergence_assets.tenancy.folder import UnreadableFolder
 from convergence_assets.tenancy.onboarding_files import ReadOnlyPlace
 from convergence_assets.warehouse.errors import WarehouseError

@@ -78,8 +78,8 @@ def onboard(
     --yes
     """
     from convergence_assets.operations.granting import own_account, why_not_applicable
-    from convergence_assets.operations.making import apply
     from convergence_assets.operations.onboarding import OnboardingFailed, OnboardingRefused, files_of, plan
+    from convergence_assets.operations.onboarding_apply import apply
     from convergence_assets.tenancy.onboarding_files import ReadOnlyPlace
 
     settings = Settings.from_env()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import dagster as dg
 
     from convergence_assets.control.runs import IndexedRun
-    from convergence_assets.operations.watching import Watching
+    from convergence_assets.operations.monitor import Watching
     from convergence_assets.scheduling.explain import Explained
 
 _COLOURS = {"succeeded": "green", "failed": "red", "running": "blue", "queued": "cyan", "canceled": "yellow"}
@@ -36,7 +36,7 @@ def status(
     Example: convergence status acme
     """
     from convergence_assets.control import incidents, runs
-    from convergence_assets.operations.watching import Watching
+    from convergence_assets.operations.monitor import Watching
     from convergence_assets.scheduling.explain import explain
 
     settings = Settings.from_env()

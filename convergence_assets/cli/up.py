@@ -193,7 +193,7 @@ def _workers(settings: Settings) -> "Iterator[Owner]":
 
 
 def _end_worker(owner: "Owner", deadline: float) -> None:
-    from convergence_assets.operations.ending import end_process
+    from convergence_assets.operations.termination import end_process
 
     left = max(1.0, deadline - time.monotonic() - 2.0)
     end_process(owner, {signal.SIGINT: left, signal.SIGTERM: 0.5})

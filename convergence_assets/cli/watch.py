@@ -32,7 +32,7 @@ def watch(
     Example: convergence watch --every 30
     """
     from convergence_assets.operations import code_servers
-    from convergence_assets.operations.watching import Watching
+    from convergence_assets.operations.monitor import Watching
 
     settings = Settings.from_env()
     set_up()

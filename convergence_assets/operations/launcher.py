@@ -23,8 +23,14 @@ from convergence_assets.dagster_compat import (
     RunLauncher,
     WorkerStatus,
 )
-from convergence_assets.operations.ending import Ended, end_in_background
-from convergence_assets.operations.warm import PRELOADED, PRELOADED_FOR_BIGQUERY, Forkserver, NoForkserver, Work
+from convergence_assets.operations.forkserver_client import (
+    PRELOADED,
+    PRELOADED_FOR_BIGQUERY,
+    Forkserver,
+    NoForkserver,
+    Work,
+)
+from convergence_assets.operations.termination import Ended, end_in_background
 from convergence_assets.process import is_gone
 from convergence_assets.settings import ONLY_TENANTS, Settings
 

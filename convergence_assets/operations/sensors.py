@@ -10,7 +10,7 @@ from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import TenantRegistry
 
 if TYPE_CHECKING:
-    from convergence_assets.operations.watching import Watching
+    from convergence_assets.operations.monitor import Watching
 
 LEDGER_EVERY_SECONDS = 15
 STUCK_RUNS_EVERY_SECONDS = 30
@@ -37,8 +37,8 @@ class _Shared:
 
     @cached_property
     def watching(self) -> "Watching":
-        from convergence_assets.operations.loaded import note_loaded
-        from convergence_assets.operations.watching import Watching
+        from convergence_assets.operations.code_versions import note_loaded
+        from convergence_assets.operations.monitor import Watching
 
         watching = Watching.of(self._registry, self._settings)
         note_loaded(watching.store, self._registry)

@@ -21,8 +21,8 @@ from convergence_assets.control import incidents, partition_states, publications
 from convergence_assets.control.location import control_url
 from convergence_assets.control.store import ControlStore
 from convergence_assets.control.workers import Workers
+from convergence_assets.operations.monitor import Watching
 from convergence_assets.operations.sweeping import SETTLED, Sweeper
-from convergence_assets.operations.watching import Watching
 from convergence_assets.tenancy.registry import load_registry
 from convergence_assets.warehouse.schema import Dataset
 from tests.assets.project import TENANTS, Project, hourly

@@ -17,9 +17,9 @@ import pytest
 from benchmarks.project import load_bills, project
 from benchmarks.tenant_day import launching
 from convergence_assets.dagster_compat import worker_command
-from convergence_assets.operations import warm
-from convergence_assets.operations.ending import end_process
-from convergence_assets.operations.warm import PRELOADED, Forkserver, NoForkserver, Work
+from convergence_assets.operations import forkserver_client
+from convergence_assets.operations.forkserver_client import PRELOADED, Forkserver, NoForkserver, Work
+from convergence_assets.operations.termination import end_process
 from convergence_assets.process import Owner, is_gone, this_process
 
 
@@ -139,7 +139,7 @@ def test_nobody_is_given_a_forkserver_whose_code_was_replaced_before_he_was_conn
     late = Forkserver(tmp_path / "home", ["json"], own)
     module(own, "replaced = True")
     monkeypatch.setattr(Forkserver, "_follow", lambda this, deadline: None)  # it looked a moment earlier
-    monkeypatch.setattr(warm, "START_WITHIN_SECONDS", 0.5)
+    monkeypatch.setattr(forkserver_client, "START_WITHIN_SECONDS", 0.5)
     with pytest.raises(NoForkserver, match=r"being replaced\. Next"):
         start(late, code)
     first.close()
@@ -167,7 +167,7 @@ def test_a_worker_imports_nothing_on_its_way_to_a_published_table_that_the_forks
     with project() as settings, launching(settings.home) as platform:
         load_bills(settings, "acme", day, day, rows_per_day=50, seed=1)
         run = platform.make("acme", "gcp_billing", day, day)
-        preload = [str(warm.FORKSERVER), str(warm.CODE.parent), json.dumps(PRELOADED)]
+        preload = [str(forkserver_client.FORKSERVER), str(forkserver_client.CODE.parent), json.dumps(PRELOADED)]
         argv = [*preload, json.dumps(worker_command(platform.instance, run))]
         done = subprocess.run([sys.executable, "-c", IMPORTED_SINCE, *argv], capture_output=True, text=True, check=True)
         ended = platform.instance.get_run_by_id(run.run_id)
@@ -196,7 +196,7 @@ def test_workers_go_on_when_their_client_dies_and_the_next_one_finds_the_same_fo
     code = module(tmp_path / "code", "import pathlib, time\nwhile not pathlib.Path('end').exists(): time.sleep(0.02)\n")
     client = (
         "import sys, os, pathlib\n"
-        "from convergence_assets.operations.warm import Forkserver, Work\n"
+        "from convergence_assets.operations.forkserver_client import Forkserver, Work\n"
         f"home, code = pathlib.Path({str(tmp_path / 'home')!r}), {str(code)!r}\n"
         "server = Forkserver(home, ['json'])\n"
         "sys.path.insert(0, code)\n"

@@ -14,11 +14,11 @@ import pytest
 from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.control.remediations import Part
 from convergence_assets.control.workers import Workers
-from convergence_assets.operations.ladder import Ladder
+from convergence_assets.operations.remediation import Ladder
 from convergence_assets.operations.stuck import Activity, Stuck
 from convergence_assets.process import this_process
 from tests.dagster_homes import dagster_at, run_of
-from tests.operations.test_ladder import LINES, TOTALS
+from tests.operations.test_remediation import LINES, TOTALS
 from tests.operations.watched import Watched
 from tests.peer.peer_server import Peer
 

@@ -10,7 +10,7 @@ import pytest
 from convergence_assets.assets.structure import NOT_EMPTY
 from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.control.remediations import Part
-from convergence_assets.operations.ladder import Ladder
+from convergence_assets.operations.remediation import Ladder
 from convergence_assets.operations.stuck import Activity, Stuck
 from convergence_assets.operations.sweeping import KEPT, SETTLED, UNKNOWN_FOR, Sweeper
 from convergence_assets.settings import Settings

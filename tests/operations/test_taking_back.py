@@ -15,9 +15,9 @@ from convergence_assets.control.locks import Claim, Locks
 from convergence_assets.control.store import ControlStore
 from convergence_assets.ledger.tables import TABLES
 from convergence_assets.ledger.write import write
-from convergence_assets.operations.making import apply
 from convergence_assets.operations.offboarding import RunsAtWork, delete_data
 from convergence_assets.operations.onboarding import Onboarding, OnboardingFailed, plan
+from convergence_assets.operations.onboarding_apply import apply
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.onboarding import Wanted
 from convergence_assets.warehouse.interface import Job

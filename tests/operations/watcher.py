@@ -6,7 +6,7 @@ import dagster as dg
 
 from convergence_assets.alerting import dispatch
 from convergence_assets.control import outbox
-from convergence_assets.operations.watching import Watching
+from convergence_assets.operations.monitor import Watching
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_tenants
 

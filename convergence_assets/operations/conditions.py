@@ -16,7 +16,7 @@ from convergence_assets.control.incidents import Incident, open_incidents, raise
 from convergence_assets.control.partition_states import Outstanding
 from convergence_assets.dagster_checks import latest_evaluation
 from convergence_assets.ledger.write import Lag
-from convergence_assets.operations.sources import OF_A_PARTITION
+from convergence_assets.operations.run_alerts import OF_A_PARTITION
 from convergence_assets.scheduling.late_data import LATE_DATA_UNASKED
 from convergence_assets.scheduling.targets import Target
 from convergence_assets.tenancy.model import Tenant, TenantRegistry

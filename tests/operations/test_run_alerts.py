@@ -8,7 +8,7 @@ import pytest
 from convergence_assets.control.partition_states import Outstanding, write_outstanding
 from convergence_assets.control.remediations import Part, Remediations, key
 from convergence_assets.ledger.run_events import QuotaRefused
-from convergence_assets.operations.standing import quota_has_room
+from convergence_assets.operations.conditions import quota_has_room
 from tests.operations.watched import DAY, Watched, checks_failed
 from tests.postgres.postgres_stores import postgres_store
 

@@ -21,10 +21,10 @@ from convergence_assets.control.store import ControlStore
 from convergence_assets.dagster_locations import CodeLocation
 from convergence_assets.ledger.follow import Follower
 from convergence_assets.ledger.write import lag, write
-from convergence_assets.operations import automation, code_servers, standing, sweeping
-from convergence_assets.operations.ladder import Case, Ladder
+from convergence_assets.operations import automation, code_servers, conditions, sweeping
+from convergence_assets.operations.remediation import Case, Ladder
 from convergence_assets.operations.routing import routes_of
-from convergence_assets.operations.sources import Sources
+from convergence_assets.operations.run_alerts import Sources
 from convergence_assets.operations.stuck import Activity, Stuck, judge, limits_of, look, parts_of
 from convergence_assets.scheduling.targets import Target, targets_of
 from convergence_assets.settings import Settings
@@ -146,9 +146,9 @@ class Watching:
         # Without a daemon nothing ticks, whatever the location does.
         silent = [] if dead else list(automation.silent_locations(instance, self.servers(), now))
         with self.store.write(_LOOKING) as connection:
-            standing.hold(connection, _OF_THE_DAEMON, dead, now)
-            standing.hold(connection, _OF_LOCATIONS, silent, now)
-            standing.hold(connection, _OF_AUTOMATION, failing, now)
+            conditions.hold(connection, _OF_THE_DAEMON, dead, now)
+            conditions.hold(connection, _OF_LOCATIONS, silent, now)
+            conditions.hold(connection, _OF_AUTOMATION, failing, now)
         said = self._tell(seconds)
         wrong = [*dead, *silent]
         return f"{wrong[0].happened} {said}" if wrong else said, not wrong
@@ -167,25 +167,25 @@ class Watching:
     def _look(self, instance: dg.DagsterInstance) -> None:
         now = self.store.now()
         failing = list(automation.failing(instance, now))
-        shares = list(standing.shares_wrong(instance, self.registry))
+        shares = list(conditions.shares_wrong(instance, self.registry))
         with self.store.write(_LOOKING) as connection:
             alerts: list[Alert] = [
-                *standing.late(connection, self.targets, now),
-                *standing.rejected(self.registry),
-                *standing.behind(lag(connection, now, self.tenants)),
+                *conditions.late(connection, self.targets, now),
+                *conditions.rejected(self.registry),
+                *conditions.behind(lag(connection, now, self.tenants)),
                 *failing,
                 *shares,
             ]
-            standing.hold(connection, STANDING, alerts, now)
-            standing.hold(connection, _OF_THE_WAREHOUSE, standing.warehouse_away(connection), now)
+            conditions.hold(connection, STANDING, alerts, now)
+            conditions.hold(connection, _OF_THE_WAREHOUSE, conditions.warehouse_away(connection), now)
             # A tick of a sensor is a sign of life of the daemon itself, and of the code location.
-            standing.hold(connection, _OF_THE_DAEMON, (), now)
-            standing.hold(connection, _OF_LOCATIONS, (), now)
-            for incident in standing.without_a_pipeline(connection, self.tenants):
+            conditions.hold(connection, _OF_THE_DAEMON, (), now)
+            conditions.hold(connection, _OF_LOCATIONS, (), now)
+            for incident in conditions.without_a_pipeline(connection, self.tenants):
                 resolve(connection, incident.fingerprint, "its pipeline is gone", now)
-            for incident in standing.quota_has_room(connection, now):
+            for incident in conditions.quota_has_room(connection, now):
                 resolve(connection, incident.fingerprint, "nothing was refused for an hour", now)
-            for incident in standing.without_a_route(connection, self.routes):
+            for incident in conditions.without_a_route(connection, self.routes):
                 resolve(connection, incident.fingerprint, "its route is gone", now)
         forget(self.store, self.routes)
 

@@ -12,7 +12,7 @@ from convergence_assets.control import partition_states
 from convergence_assets.control.incidents import raise_alert
 from convergence_assets.control.partition_states import Outstanding, Pauses, Progress
 from convergence_assets.ledger.write import Lag
-from convergence_assets.operations import standing
+from convergence_assets.operations import conditions
 from convergence_assets.pipelines.problems import Problem
 from convergence_assets.scheduling.targets import Target, targets_of
 from convergence_assets.tenancy.model import Rejection, TenantRegistry
@@ -34,12 +34,12 @@ def target(watched: Watched) -> Target:
 
 def hold(watched: Watched, alerts: Iterable[Alert]) -> None:
     with watched.store.write() as connection:
-        standing.hold(connection, ("partition_late", "config_rejected", "ledger_lag"), alerts, watched.now)
+        conditions.hold(connection, ("partition_late", "config_rejected", "ledger_lag"), alerts, watched.now)
 
 
 def late(watched: Watched, target: Target) -> list[Alert]:
     with watched.store.read() as connection:
-        return list(standing.late(connection, [target], watched.now))
+        return list(conditions.late(connection, [target], watched.now))
 
 
 def due(watched: Watched, target: Target, day: date, hours: float) -> None:
@@ -109,20 +109,20 @@ def test_a_rejected_file_is_an_incident_until_it_is_right_and_worse_where_nothin
     problem = Problem("tenants/badco/tenant.yaml", 3, "timezon", "unknown key")
     never = TenantRegistry({}, {"badco": Rejection("badco", (problem,), None)})
     served = TenantRegistry({}, {"badco": Rejection("badco", (problem,), "abcdef0123456789")})
-    hold(watched, standing.rejected(served))
+    hold(watched, conditions.rejected(served))
     assert watched.open() == [("config_rejected", "warning", None)]
     assert "tenants/badco/tenant.yaml:3" in watched.incidents()[0].happened
-    hold(watched, standing.rejected(never))
+    hold(watched, conditions.rejected(never))
     assert watched.open() == [("config_rejected", "critical", None)]
-    hold(watched, standing.rejected(TenantRegistry({}, {})))
+    hold(watched, conditions.rejected(TenantRegistry({}, {})))
     assert watched.open() == []
 
 
 def test_a_ledger_behind_is_a_warning_and_after_an_hour_critical(watched: Watched) -> None:
     for seconds, expected in ((300, []), (700, ["warning"]), (3700, ["critical"]), (5, [])):
-        hold(watched, standing.behind(Lag(seconds, seconds, {}, ())))
+        hold(watched, conditions.behind(Lag(seconds, seconds, {}, ())))
         assert [severity for _, severity, _ in watched.open()] == expected
-    hold(watched, standing.behind(Lag(700, 0, {"acme": 700, "other": 20}, ())))
+    hold(watched, conditions.behind(Lag(700, 0, {"acme": 700, "other": 20}, ())))
     assert [i.tenant_id for i in watched.incidents() if i.resolved_at is None] == ["acme"]
 
 
@@ -134,11 +134,11 @@ def test_three_tenants_that_fail_by_the_warehouse_are_the_warehouses_incident(wa
 
     for n, tenant_id in enumerate(("one", "two", "three")):
         with watched.store.write() as connection:
-            assert list(standing.warehouse_away(connection)) == []
+            assert list(conditions.warehouse_away(connection)) == []
             raise_alert(connection, failing(tenant_id), watched.now)
         assert n < 3
     with watched.store.read() as connection:
-        (found,) = standing.warehouse_away(connection)
+        (found,) = conditions.warehouse_away(connection)
     assert (found.tenant_id, found.cause) == (None, "warehouse:unavailable")
 
 
@@ -147,5 +147,5 @@ def test_incidents_of_a_pipeline_that_is_gone_are_found(watched: Watched) -> Non
     with watched.store.write() as connection:
         raise_alert(connection, gone, watched.now)
         raise_alert(connection, replace(gone, pipeline="demo_costs"), watched.now)
-        found = standing.without_a_pipeline(connection, watched.tenants)
+        found = conditions.without_a_pipeline(connection, watched.tenants)
     assert [incident.pipeline for incident in found] == ["an_old_one"]

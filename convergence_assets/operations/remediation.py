@@ -24,9 +24,9 @@ from convergence_assets.control.store import ControlStore
 from convergence_assets.control.workers import Workers
 from convergence_assets.ledger.run_mapping import INTERRUPTED
 from convergence_assets.ledger.run_reducer import REMEDIATION
-from convergence_assets.operations.ending import Ended, end_in_background
 from convergence_assets.operations.stuck import Stuck
 from convergence_assets.operations.sweeping import Sweeper
+from convergence_assets.operations.termination import Ended, end_in_background
 from convergence_assets.process import is_gone
 from convergence_assets.scheduling.requeueing import ask_again
 from convergence_assets.settings import Settings

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from convergence_assets.control import audit
 from convergence_assets.control.store import ControlStore
-from convergence_assets.operations.loaded import note_loaded
+from convergence_assets.operations.code_versions import note_loaded
 from convergence_assets.tenancy.registry import load_registry
 from tests.control_stores import sqlite_store
 

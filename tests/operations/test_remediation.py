@@ -13,7 +13,7 @@ from convergence_assets.control.locks import Claim, Locks
 from convergence_assets.control.remediations import Part, Remediations
 from convergence_assets.control.run_requests import Requests, attempts_at
 from convergence_assets.control.workers import Workers
-from convergence_assets.operations.ladder import LADDER, Case, Ladder, RungName
+from convergence_assets.operations.remediation import LADDER, Case, Ladder, RungName
 from convergence_assets.operations.stuck import Activity, Stuck
 from convergence_assets.process import this_process
 from convergence_assets.scheduling.planner import Found, Planner
