@@ -10,10 +10,10 @@ from typing import Annotated
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader
 
-from convergence_assets.api.counting import AUTH_FAILURES, RATE_LIMIT_HITS
 from convergence_assets.api.deployment import Deployment, deployment_of
-from convergence_assets.api.limiting import Rules, network_of
-from convergence_assets.api.problems import Refusal, too_many, unauthorized
+from convergence_assets.api.errors import Refusal, too_many, unauthorized
+from convergence_assets.api.http_metrics import AUTH_FAILURES, RATE_LIMIT_HITS
+from convergence_assets.api.rate_limits import Rules, network_of
 from convergence_assets.control.audit import Deed, note
 from convergence_assets.control.keys import Scope
 

@@ -21,7 +21,7 @@ from convergence_assets.api.admin_models import (
     TenantSummary,
     WantedKey,
 )
-from convergence_assets.api.problems import Refusal, not_found, responses
+from convergence_assets.api.errors import Refusal, not_found, responses
 from convergence_assets.assets.publish_guard import quota_of
 from convergence_assets.control import incidents
 from convergence_assets.control.audit import Deed, note

@@ -5,14 +5,14 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from convergence_assets.api import problems
+from convergence_assets.api import errors
 from convergence_assets.api.admin import admin
 from convergence_assets.api.deployment import Deployment
 from convergence_assets.api.executions import executions
 from convergence_assets.api.health import health
 from convergence_assets.api.metrics import Scraped, metrics
+from convergence_assets.api.middleware import Passing
 from convergence_assets.api.onboarding import onboarding
-from convergence_assets.api.passing import Passing
 from convergence_assets.api.pipelines import pipelines
 
 _ABOUT = """
@@ -33,6 +33,6 @@ def build_app(deployment: Deployment) -> FastAPI:
     app.state.scraped = Scraped(deployment)
     for router in (pipelines, executions, admin, onboarding, health, metrics):
         app.include_router(router)
-    problems.install(app)
+    errors.install(app)
     app.add_middleware(Passing, deployment=deployment)
     return app

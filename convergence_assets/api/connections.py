@@ -11,7 +11,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from convergence_assets.api.counting import CONNECTIONS_CLOSED
+from convergence_assets.api.http_metrics import CONNECTIONS_CLOSED
 
 HEADERS_SECONDS = 10
 """From a connection, or from a request's first byte, to the end of its headers."""

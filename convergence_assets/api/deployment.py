@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 import dagster as dg
 from fastapi import Request
 
-from convergence_assets.api.limiting import Limits, rules
+from convergence_assets.api.rate_limits import Limits, rules
 from convergence_assets.api.readiness import Readiness
-from convergence_assets.api.served import Served
+from convergence_assets.api.tenant_cache import Served
 from convergence_assets.control.keys import Keys
 from convergence_assets.control.store import ControlStore
 from convergence_assets.settings import Settings

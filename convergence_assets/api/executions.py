@@ -6,14 +6,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from convergence_assets.api import asking, ending, reading
+from convergence_assets.api import cancellation, queries, run_requests
 from convergence_assets.api.access import Caller, Here, Reader, Runner
 from convergence_assets.api.deployment import Deployment
-from convergence_assets.api.detail import error_of_run, steps_of
+from convergence_assets.api.errors import Refusal, not_found, responses
 from convergence_assets.api.models import Cancelled, Execution, ExecutionDetail, RunRequest
 from convergence_assets.api.pipelines import target_of
-from convergence_assets.api.problems import Refusal, not_found, responses
-from convergence_assets.api.reading import OwnRun
+from convergence_assets.api.queries import OwnRun
+from convergence_assets.api.run_detail import error_of_run, steps_of
 from convergence_assets.control.audit import Deed, note
 
 executions = APIRouter(prefix="/api/v1", tags=["executions"])
@@ -50,9 +50,9 @@ def retry(run_id: RunId, caller: Runner, here: Here) -> RunRequest:
         said = "The run is over several pipelines, or over no partition."
         raise _conflict("not_repeatable", said, "Ask for the days: POST /api/v1/pipelines/{pipeline_id}/runs.", run_id)
     target = target_of(here, caller.tenant_id, run.pipeline)
-    asked = asking.ask(here, caller, target, run.first, run.last, retry_of=run_id)
+    asked = run_requests.ask(here, caller, target, run.first, run.last, retry_of=run_id)
     with here.store.read() as connection:
-        return asking.standing(connection, asked)
+        return run_requests.standing(connection, asked)
 
 
 @executions.post(
@@ -64,7 +64,7 @@ def cancel(run_id: RunId, caller: Runner, here: Here) -> Cancelled:
     if own[0].shared:
         said = "The run is not this tenant's alone."
         raise _conflict("shared", said, "Ask the platform's operator to end it.", run_id)
-    done = ending.end(here.instance, run_id)
+    done = cancellation.end(here.instance, run_id)
     outcome = f"{done[0]}: {done[1]}" if done else "it was over"
     deed = Deed(caller.key_id, "run.cancel", outcome, caller.tenant_id, run_id, caller.address)
     with here.store.write() as connection:
@@ -80,17 +80,17 @@ def request(request_id: RequestId, caller: Reader, here: Here) -> RunRequest:
     if not _ID.fullmatch(request_id):
         raise not_found()
     with here.store.read() as connection:
-        asked = reading.request(connection, caller.tenant_id, request_id)
+        asked = queries.request(connection, caller.tenant_id, request_id)
         if asked is None:
             raise not_found()
-        return asking.standing(connection, asked)
+        return run_requests.standing(connection, asked)
 
 
 def _own(here: Deployment, caller: Caller, run_id: str) -> Sequence[OwnRun]:
     found: Sequence[OwnRun] = ()
     if _ID.fullmatch(run_id):
         with here.store.read() as connection:
-            found = reading.run(connection, caller.tenant_id, run_id)
+            found = queries.run(connection, caller.tenant_id, run_id)
     if not found:
         raise not_found()
     return found

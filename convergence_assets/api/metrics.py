@@ -6,9 +6,9 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
 
 from convergence_assets.api.access import Here, is_secret
-from convergence_assets.api.counting import REGISTRY
 from convergence_assets.api.deployment import Deployment
-from convergence_assets.api.problems import not_found
+from convergence_assets.api.errors import not_found
+from convergence_assets.api.http_metrics import REGISTRY
 from convergence_assets.operations.metrics import Platform, Seen
 from convergence_assets.settings import Settings
 

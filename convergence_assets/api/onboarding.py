@@ -10,8 +10,8 @@ from fastapi import APIRouter, Body, Response
 
 from convergence_assets.api.access import Admin, Here, Operator
 from convergence_assets.api.deployment import Deployment
+from convergence_assets.api.errors import Refusal, responses, too_many
 from convergence_assets.api.onboarding_models import NotOnboarded, OnboardedTenant, WantedTenant
-from convergence_assets.api.problems import Refusal, responses, too_many
 from convergence_assets.operations.onboarding import (
     Onboarded,
     Onboarding,

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from convergence_assets.api.admin_models import Who
-from convergence_assets.api.problems import Problem
+from convergence_assets.api.errors import Problem
 from convergence_assets.operations.onboarding import Onboarded, Onboarding
 from convergence_assets.pipelines.models import Name
 from convergence_assets.tenancy import onboarding

@@ -8,10 +8,10 @@ from typing import Annotated
 import sqlalchemy as sa
 from fastapi import APIRouter, Body, Path, Query
 
-from convergence_assets.api import asking, reading
+from convergence_assets.api import queries, run_requests
 from convergence_assets.api.access import Here, Reader, Runner
 from convergence_assets.api.deployment import Deployment
-from convergence_assets.api.detail import error_of_run
+from convergence_assets.api.errors import invalid, not_found, responses
 from convergence_assets.api.models import (
     Execution,
     ExecutionCursor,
@@ -21,7 +21,7 @@ from convergence_assets.api.models import (
     RunRequest,
     WantedRun,
 )
-from convergence_assets.api.problems import invalid, not_found, responses
+from convergence_assets.api.run_detail import error_of_run
 from convergence_assets.control import publications
 from convergence_assets.control.runs import RunStatus
 from convergence_assets.scheduling.targets import Target
@@ -46,10 +46,10 @@ def all_pipelines(caller: Reader, here: Here) -> Pipelines:
         return Pipelines(pipelines=[])
     with here.store.read() as connection:
         newest = publications.newest_days(connection, {tenant.tenant_id: tenant.timezone})
-        paused = reading.paused(connection, caller.tenant_id)
+        paused = queries.paused(connection, caller.tenant_id)
         states = []
         for target in targets:
-            last = reading.page(connection, caller.tenant_id, pipeline=target.pipeline, limit=1).runs
+            last = queries.page(connection, caller.tenant_id, pipeline=target.pipeline, limit=1).runs
             run = Execution.of(last[0].run, error_of_run(last[0])) if last else None
             states.append(_state(tenant, target, newest, paused, run, here.store.now()))
     return Pipelines(pipelines=states)
@@ -74,7 +74,7 @@ def executions_of(
         raise not_found()
     with here.store.read() as connection:
         known = here.served.known().target(caller.tenant_id, pipeline_id) is not None
-        if not known and not reading.has_run(connection, caller.tenant_id, pipeline_id):
+        if not known and not queries.has_run(connection, caller.tenant_id, pipeline_id):
             raise not_found()
         return _page(connection, caller.tenant_id, pipeline_id, status, since, limit, cursor)
 
@@ -88,9 +88,9 @@ def ask_for_days(
     """Let one partition or a range be made, also where it is published. The answer names the request; `run_id` is
     filled once its run is there (`GET /api/v1/requests/{request_id}`): within half a minute, where the plan has room
     and no older day of the pipeline is due."""
-    asked = asking.ask(here, caller, target_of(here, caller.tenant_id, pipeline_id), *wanted.days)
+    asked = run_requests.ask(here, caller, target_of(here, caller.tenant_id, pipeline_id), *wanted.days)
     with here.store.read() as connection:
-        return asking.standing(connection, asked)
+        return run_requests.standing(connection, asked)
 
 
 def target_of(here: Deployment, tenant_id: str, pipeline: str) -> Target:
@@ -107,7 +107,7 @@ def _page(
 ) -> Executions:  # fmt: skip
     try:
         moment = (since if since.tzinfo else since.replace(tzinfo=UTC)).astimezone(UTC) if since else None
-        found = reading.page(
+        found = queries.page(
             connection, tenant_id, pipeline=pipeline, statuses=status or (), since=moment, limit=limit, after=cursor
         )
     except (ValueError, OverflowError) as error:

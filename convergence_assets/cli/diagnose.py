@@ -61,7 +61,7 @@ def diagnose(
 
 
 def _error(found: "Evidence") -> dict[str, Any] | None:
-    from convergence_assets.api.detail import remedy_of
+    from convergence_assets.api.run_detail import remedy_of
 
     for part in found.parts:
         if part.error_class:

@@ -25,8 +25,8 @@ def serve(
     Example: convergence serve --port 8080
     """
     from convergence_assets.api.deployment import Deployment
-    from convergence_assets.api.serving import check_secrets
-    from convergence_assets.api.serving import serve as run
+    from convergence_assets.api.server import check_secrets
+    from convergence_assets.api.server import serve as run
 
     set_up()
     settings = Settings.from_env()

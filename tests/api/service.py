@@ -16,8 +16,8 @@ import sqlalchemy as sa
 
 from convergence_assets.alerting.alert import Alert
 from convergence_assets.api.deployment import Deployment
-from convergence_assets.api.limiting import Limits, rules
-from convergence_assets.api.serving import Server, config_of, listen
+from convergence_assets.api.rate_limits import Limits, rules
+from convergence_assets.api.server import Server, config_of, listen
 from convergence_assets.control import runs
 from convergence_assets.control.incidents import raise_alert
 from convergence_assets.control.runs import IndexedRun

@@ -12,9 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from convergence_assets.api import connections, serving
+from convergence_assets.api import connections, server
 from convergence_assets.api.connections import Connections
-from convergence_assets.api.passing import LARGEST_BODY_BYTES
+from convergence_assets.api.middleware import LARGEST_BODY_BYTES
 from tests.api.service import Service
 from tests.api.service import serving as serving_at
 
@@ -84,7 +84,7 @@ def test_others_are_answered_while_hundreds_send_half_a_request(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More than there is room for: who waited longest makes room, and whoever asks is answered."""
-    monkeypatch.setattr(serving, "Connections", lambda: Connections(100))
+    monkeypatch.setattr(server, "Connections", lambda: Connections(100))
     with serving_at(tmp_path) as service:
         half = [connected(service, HALF) for _ in range(300)]
         took = []
@@ -106,7 +106,7 @@ def test_others_are_answered_while_hundreds_send_half_a_request(
 
 
 def test_connections_that_are_kept_idle_make_room_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving, "Connections", lambda: Connections(10))
+    monkeypatch.setattr(server, "Connections", lambda: Connections(10))
     whole = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
     with serving_at(tmp_path) as service:
         idle = []
@@ -121,7 +121,7 @@ def test_connections_that_are_kept_idle_make_room_too(tmp_path: Path, monkeypatc
 
 def test_where_all_are_being_answered_one_more_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = Connections(2)
-    monkeypatch.setattr(serving, "Connections", lambda: made)
+    monkeypatch.setattr(server, "Connections", lambda: made)
     entered, go_on = threading.Semaphore(0), threading.Event()
     with serving_at(tmp_path) as service:
 

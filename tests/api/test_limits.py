@@ -8,14 +8,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from convergence_assets.api.counting import AUTH_FAILURES, RATE_LIMIT_HITS, REQUESTS
-from convergence_assets.api.limiting import TENANT, Limits, network_of, rules
+from convergence_assets.api.http_metrics import AUTH_FAILURES, RATE_LIMIT_HITS, REQUESTS
+from convergence_assets.api.rate_limits import TENANT, Limits, network_of, rules
 from convergence_assets.control import audit
 from convergence_assets.control.keys import Keys
 from convergence_assets.control.store import ControlStore
 from tests.api.redis_server import Redis
 from tests.api.service import ADMIN_KEY, GENEROUS, serving
-from tests.api.test_ending import served, settings_at
+from tests.api.test_cancellation import served, settings_at
 from tests.ports import free_port
 from tests.tools import program
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from convergence_assets.api.deployment import Deployment
-from convergence_assets.api.limiting import Limits
+from convergence_assets.api.rate_limits import Limits
 from convergence_assets.control.partition_states import Pauses
 from tests.api.service import ADMIN_KEY, GENEROUS
 from tests.api.service import running as serving_at

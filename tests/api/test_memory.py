@@ -15,7 +15,7 @@ import pytest
 from convergence_assets.control.keys import Keys
 from convergence_assets.control.store import ControlStore
 from tests.api.service import ADMIN_KEY, OTHER
-from tests.api.test_ending import served, settings_at
+from tests.api.test_cancellation import served, settings_at
 
 AT_ONCE = 4
 REQUESTS = 50_000

@@ -15,7 +15,7 @@ from convergence_assets.control import audit
 from convergence_assets.warehouse.duckdb.files import DatasetLock, Layout
 from convergence_assets.warehouse.schema import Dataset
 from tests.api.service import ADMIN_KEY, Service
-from tests.api.test_ending import served, settings_at
+from tests.api.test_cancellation import served, settings_at
 from tests.unprivileged import as_anybody
 
 PATH = "/admin/tenants"

@@ -12,7 +12,7 @@ import yaml
 from fastapi import Request
 from prometheus_client.parser import text_string_to_metric_families
 
-from convergence_assets.api.counting import RATE_LIMIT_HITS
+from convergence_assets.api.http_metrics import RATE_LIMIT_HITS
 from convergence_assets.api.metrics import _may_read
 from convergence_assets.control import counters, runs
 from convergence_assets.ledger.counting import increments

@@ -11,12 +11,12 @@ from secrets import token_hex
 
 import sqlalchemy as sa
 
-from convergence_assets.api import reading
+from convergence_assets.api import queries
 from convergence_assets.api.access import Caller
 from convergence_assets.api.deployment import Deployment
+from convergence_assets.api.errors import Refusal, invalid, too_many
 from convergence_assets.api.models import RunOfRequest, RunRequest, WaitingDay
-from convergence_assets.api.problems import Refusal, invalid, too_many
-from convergence_assets.api.reading import Asked
+from convergence_assets.api.queries import Asked
 from convergence_assets.assets.window import days_of
 from convergence_assets.control import audit, partition_states, publications
 from convergence_assets.control.audit import Deed
@@ -52,7 +52,7 @@ def ask(
     if switched_off(deployment.instance)(target):
         raise _paused(SWITCHED_OFF)
     with store.write("planner") as connection:
-        said = reading.paused(connection, target.tenant_id)
+        said = queries.paused(connection, target.tenant_id)
         if target.paused or (reason := said.get(target.pipeline) or said.get("")):
             raise _paused("it is paused in the tenant's file" if target.paused else str(reason))
         asking = _Asking(store, connection, target, first, last)
@@ -82,7 +82,7 @@ def standing(connection: sa.Connection, asked: Asked) -> RunRequest:
     name = (asked.tenant_id, asked.pipeline)
     left = partition_states.outstanding(connection, *name, days)
     unseen = f"; {UNSEEN}" if left and not partition_states.was_looked_at(connection, name) else ""
-    made = reading.overlapping(connection, *name, asked.first_day, asked.last_day, asked.asked_at - _SLACK)
+    made = queries.overlapping(connection, *name, asked.first_day, asked.last_day, asked.asked_at - _SLACK)
     active = any(own.run.status in ("queued", "running") for own in made)
     return RunRequest(
         request_id=asked.request_id,
@@ -122,7 +122,7 @@ class _Asking:
             for row in rows
         ):
             return None
-        for asked in reading.requests_for(self._connection, *self._target.name, self._first, self._last):
+        for asked in queries.requests_for(self._connection, *self._target.name, self._first, self._last):
             if not standing(self._connection, asked).runs:
                 return asked
         return None
@@ -134,7 +134,7 @@ class _Asking:
             own = lock.claim.pipeline == target.pipeline
             if own and lock.claim.first <= self._last and self._first <= lock.claim.last:
                 raise _at_work(lock.run_id)
-        for own_run in reading.overlapping(connection, *target.name, self._first, self._last):
+        for own_run in queries.overlapping(connection, *target.name, self._first, self._last):
             raise _at_work(own_run.run.run_id)
         keys = [row.request_key for row in self._known.values() if row.state == "requested" and row.request_key]
         taken = sa.select(planned.c.run_id).where(

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from convergence_assets.api.counting import METHODS, REQUESTS, SECONDS, UNMATCHED
 from convergence_assets.api.deployment import Deployment
+from convergence_assets.api.http_metrics import METHODS, REQUESTS, SECONDS, UNMATCHED
 
 LARGEST_BODY_BYTES = 64 * 1024
 LARGEST_DISCARDED_BYTES = 16 * 2**20

@@ -9,7 +9,7 @@ import dagster as dg
 
 from convergence_assets import dagster_compat
 from convergence_assets.api.models import Check, RunError, Step
-from convergence_assets.api.reading import OwnRun
+from convergence_assets.api.queries import OwnRun
 from convergence_assets.assets.check_events import is_of_a_day
 from convergence_assets.ledger.rows import plain
 from convergence_assets.ledger.run_mapping import table_of
