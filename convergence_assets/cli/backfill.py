@@ -14,8 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from convergence_assets.assets.window import days_of
-from convergence_assets.cli.choosing import pipeline_of, running_tenant_of
 from convergence_assets.cli.instance import open_instance
+from convergence_assets.cli.lookup import pipeline_of, running_tenant_of
 from convergence_assets.cli.run import Definitions, RunResult, finished_days_between
 from convergence_assets.cli.tables import print_table
 from convergence_assets.settings import Settings

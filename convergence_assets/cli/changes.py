@@ -7,8 +7,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from convergence_assets.cli.choosing import tenant_of
-from convergence_assets.cli.moments import moment
+from convergence_assets.cli.datetimes import moment
+from convergence_assets.cli.lookup import tenant_of
 from convergence_assets.cli.tables import print_table, prose
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_tenants

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from convergence_assets.cli.choosing import pipeline_named, run_of
 from convergence_assets.cli.instance import open_instance
+from convergence_assets.cli.lookup import pipeline_named, run_of
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_tenants
 

@@ -13,7 +13,7 @@ import typer
 from convergence_assets.assets.queries import declared_columns, queries_of
 from convergence_assets.assets.schema_mapping import target_table
 from convergence_assets.assets.window import Window
-from convergence_assets.cli.choosing import pipeline_of, tenant_of
+from convergence_assets.cli.lookup import pipeline_of, tenant_of
 from convergence_assets.cli.run import days_between
 from convergence_assets.pipelines.problems import listing, nearest
 from convergence_assets.settings import Settings, WarehouseKind

@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from convergence_assets.cli.choosing import pipeline_named, pipeline_of, tenant_of
-from convergence_assets.cli.moments import end_of, moment
+from convergence_assets.cli.datetimes import end_of, moment
+from convergence_assets.cli.lookup import pipeline_named, pipeline_of, tenant_of
 from convergence_assets.cli.tables import print_table
 from convergence_assets.cli.validate import DOLLARS_PER_TIBIBYTE
 from convergence_assets.settings import Settings

@@ -14,8 +14,8 @@ from rich.table import Table
 
 from convergence_assets.assets.schema_mapping import file_rules, source_schema
 from convergence_assets.assets.warehouse_factory import open_warehouse
-from convergence_assets.cli.choosing import pipeline_of
 from convergence_assets.cli.instance import open_instance
+from convergence_assets.cli.lookup import pipeline_of
 from convergence_assets.cli.run import Definitions, RunResult
 from convergence_assets.cli.tables import print_table
 from convergence_assets.settings import Settings, SettingsError

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from convergence_assets.cli.choosing import run_of
 from convergence_assets.cli.instance import open_instance
+from convergence_assets.cli.lookup import run_of
 from convergence_assets.redaction import redacted, redacted_value
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_tenants

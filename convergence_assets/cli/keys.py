@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from convergence_assets.cli.choosing import tenant_of
+from convergence_assets.cli.lookup import tenant_of
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_tenants
 

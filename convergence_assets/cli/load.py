@@ -12,7 +12,7 @@ from rich.console import Console
 
 from convergence_assets.assets.schema_mapping import file_rules, source_schema
 from convergence_assets.assets.warehouse_factory import open_warehouse
-from convergence_assets.cli.choosing import pipeline_of, tenant_of
+from convergence_assets.cli.lookup import pipeline_of, tenant_of
 from convergence_assets.pipelines.parameters import TABLE
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.model import Source

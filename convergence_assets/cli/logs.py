@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from convergence_assets.cli.choosing import run_of
 from convergence_assets.cli.instance import open_instance
+from convergence_assets.cli.lookup import run_of
 from convergence_assets.settings import Settings
 
 if TYPE_CHECKING:

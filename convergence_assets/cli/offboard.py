@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from convergence_assets.cli.choosing import tenant_of
+from convergence_assets.cli.lookup import tenant_of
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy import onboarding
 from convergence_assets.tenancy.model import Tenant

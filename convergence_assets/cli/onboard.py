@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from convergence_assets.cli.moments import day_of
+from convergence_assets.cli.datetimes import day_of
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy import onboarding
 from convergence_assets.tenancy.grants import in_one_line

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from convergence_assets.assets.warehouse_factory import open_warehouse
-from convergence_assets.cli.choosing import running_tenant_of
+from convergence_assets.cli.datetimes import moment
 from convergence_assets.cli.instance import open_instance
-from convergence_assets.cli.moments import moment
+from convergence_assets.cli.lookup import running_tenant_of
 from convergence_assets.cli.run import Definitions, RunResult, finished_days_between, show
 from convergence_assets.pipelines.problems import listing, nearest
 from convergence_assets.settings import Settings

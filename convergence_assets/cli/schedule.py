@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from convergence_assets.cli.choosing import pipeline_of, tenant_of
 from convergence_assets.cli.instance import open_instance
+from convergence_assets.cli.lookup import pipeline_of, tenant_of
 from convergence_assets.cli.tables import print_table, prose
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_tenants

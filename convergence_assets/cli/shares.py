@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from convergence_assets.assets.warehouse_factory import open_warehouse
-from convergence_assets.cli.moments import day_of
+from convergence_assets.cli.datetimes import day_of
 from convergence_assets.cli.tables import print_table
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_tenants

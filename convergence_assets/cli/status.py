@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from convergence_assets.cli.choosing import tenant_of
 from convergence_assets.cli.instance import open_instance
+from convergence_assets.cli.lookup import tenant_of
 from convergence_assets.cli.tables import print_table
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_tenants

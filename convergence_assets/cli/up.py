@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from convergence_assets.cli.instance import dagster_home, open_instance
-from convergence_assets.cli.joined import Joined
+from convergence_assets.cli.log_multiplexer import Joined
 from convergence_assets.dagster_locations import CodeLocation, code_locations
 from convergence_assets.operations.code_servers import write_workspace
 from convergence_assets.operations.supervisor import Supervised, Supervisor

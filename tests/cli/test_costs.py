@@ -8,8 +8,8 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from convergence_assets.cli.datetimes import end_of, moment
 from convergence_assets.cli.main import app
-from convergence_assets.cli.moments import end_of, moment
 from convergence_assets.control import runs
 from convergence_assets.control.runs import IndexedRun
 from convergence_assets.control.store import ControlStore

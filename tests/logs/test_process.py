@@ -124,7 +124,7 @@ def test_a_reader_that_went_away_does_not_disturb_who_writes() -> None:
 
 def test_to_log_costs_no_import_of_weight() -> None:
     code = (
-        "import sys, convergence_assets.logs.process, convergence_assets.logs.runs, convergence_assets.cli.joined\n"
+        "import sys, convergence_assets.logs.process, convergence_assets.logs.runs, convergence_assets.cli.log_multiplexer\n"
         "heavy = {'structlog', 'dagster', 'pandas', 'sqlalchemy'} & sys.modules.keys()\n"
         "assert not heavy, heavy\n"
     )
