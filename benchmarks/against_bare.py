@@ -44,7 +44,7 @@ from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_tenants
 from convergence_assets.warehouse.duckdb import functions, numeric
 from convergence_assets.warehouse.duckdb.generator import macros
-from convergence_assets.warehouse.duckdb.preparing import prepared
+from convergence_assets.warehouse.duckdb.query_preparation import prepared
 from convergence_assets.warehouse.duckdb.quoting import literal
 
 FIRST = date(2026, 10, 1)

@@ -107,7 +107,7 @@ def script(settings: Settings, last: date) -> None:
     from convergence_assets.tenancy.registry import load_tenants
     from convergence_assets.warehouse.duckdb.engine import Engine
     from convergence_assets.warehouse.duckdb.files import Dataset, Layout
-    from convergence_assets.warehouse.duckdb.preparing import prepared
+    from convergence_assets.warehouse.duckdb.query_preparation import prepared
     from convergence_assets.warehouse.duckdb.quoting import quoted
     from convergence_assets.warehouse.duckdb.tables import create
     from convergence_assets.warehouse.frames import empty_frame, frame_from_arrow

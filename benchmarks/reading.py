@@ -13,7 +13,7 @@ from typing import get_args
 from benchmarks.figures import figure
 from benchmarks.measuring import peak_bytes
 from convergence_assets.warehouse.duckdb import tables
-from convergence_assets.warehouse.duckdb.attaching import attach_to_write
+from convergence_assets.warehouse.duckdb.attached_files import attach_to_write
 from convergence_assets.warehouse.duckdb.column_types import duckdb_type
 from convergence_assets.warehouse.duckdb.engine import Engine
 from convergence_assets.warehouse.duckdb.quoting import literal

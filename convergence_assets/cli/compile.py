@@ -98,7 +98,7 @@ def _compiled(tenant: Tenant, step: Step, window: Window, engine: WarehouseKind,
 
 
 def _as_duckdb_runs(tenant: Tenant, step: Step, query: Query, *, pretty: bool) -> Query:
-    from convergence_assets.warehouse.duckdb.preparing import prepared
+    from convergence_assets.warehouse.duckdb.query_preparation import prepared
 
     return Query(*prepared(query, declared_columns(tenant, step), pretty=pretty))
 

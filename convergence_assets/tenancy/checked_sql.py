@@ -9,7 +9,7 @@ from convergence_assets.pipelines.compile import CompiledSql
 from convergence_assets.pipelines.models import ColumnSpec, SourceSpec, TableStep
 from convergence_assets.pipelines.problems import Problem
 from convergence_assets.pipelines.yaml_source import Path, Source, spelled
-from convergence_assets.warehouse import output
+from convergence_assets.warehouse import result_schema
 from convergence_assets.warehouse.duckdb.outcomes import Outcome, outcome
 from convergence_assets.warehouse.duckdb.sql_problems import SqlProblem, problems_by_name
 from convergence_assets.warehouse.googlesql.module import AnalyzerMissing
@@ -75,13 +75,13 @@ def _misfitting_types(
     given = {c.name.lower(): c for c in found.columns}
     for i, spec in enumerate(step.columns):
         has, declared = given.get(spec.name.lower()), column(spec)
-        if has is None or output.fits(has, declared):
+        if has is None or result_schema.fits(has, declared):
             continue
-        message = f"the table declares {output.spelled(declared)} and the SQL gives {output.spelled(has)}"
+        message = f"the table declares {result_schema.spelled(declared)} and the SQL gives {result_schema.spelled(has)}"
         cast = None if declared.fields or declared.mode == "REPEATED" else f"CAST(... AS {declared.type})"
         yield Problem(sql.file, lines.get(spec.name.lower(), 1), spec.name, message, cast)
         at = (*path, "columns", i, "type")
-        given_there = f"{sql.file}:{lines.get(spec.name.lower(), 1)} gives {output.spelled(has)}"
+        given_there = f"{sql.file}:{lines.get(spec.name.lower(), 1)} gives {result_schema.spelled(has)}"
         yield Problem(source.file, source.line(at), spelled(at), given_there)
 
 

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from convergence_assets.warehouse.bigquery import past, publishing, tables
+from convergence_assets.warehouse.bigquery import publishing, tables, time_travel
 from convergence_assets.warehouse.bigquery.administration import Administration
 from convergence_assets.warehouse.bigquery.connection import Connection
 from convergence_assets.warehouse.bigquery.granting import Granting
@@ -30,7 +30,7 @@ from convergence_assets.warehouse.interface import (
     Waits,
     silent,
 )
-from convergence_assets.warehouse.output import check_output
+from convergence_assets.warehouse.result_schema import check_output
 from convergence_assets.warehouse.row_text import Row, partition_days, row_text
 from convergence_assets.warehouse.schema import Dataset, Query, TableRef, TableSchema
 from convergence_assets.warehouse.statements import absent, absent_dataset, only_reads, table_names
@@ -125,10 +125,10 @@ class BigQueryWarehouse:
         return self._staging.fill_from_files(target, schema, files, job, rules, exact=True)
 
     def stage_past(self, target: TableRef, schema: TableSchema, partition: date, as_of: datetime, job: Job) -> Staged:
-        past.must_be_kept(target, as_of)
-        with past.telling_not_kept(target, as_of):
-            stood = past.rows(self._connection.quoted(target), schema, partition, as_of)
-            query = past.in_columns(stood, schema, self.dry_run(stood).columns)
+        time_travel.must_be_kept(target, as_of)
+        with time_travel.telling_not_kept(target, as_of):
+            stood = time_travel.rows(self._connection.quoted(target), schema, partition, as_of)
+            query = time_travel.in_columns(stood, schema, self.dry_run(stood).columns)
             return self.stage_query(target, schema, [query], job)
 
     def read_staged(self, staged: Staged, columns: Sequence[str], job: Job) -> "pa.Table":

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, cast
 from convergence_assets.warehouse.bigquery import tables
 from convergence_assets.warehouse.bigquery.connection import Connection
 from convergence_assets.warehouse.bigquery.labels import MANAGED
-from convergence_assets.warehouse.changes import added_columns
 from convergence_assets.warehouse.errors import NotFound
 from convergence_assets.warehouse.interface import STAGING_KEPT_DAYS, SchemaChange
 from convergence_assets.warehouse.schema import SHARED_PREFIX, STAGING_PREFIX, Dataset, TableRef, TableSchema
+from convergence_assets.warehouse.schema_diff import added_columns
 
 if TYPE_CHECKING:
     from google.cloud import bigquery

@@ -7,9 +7,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from convergence_assets.warehouse.bigquery import tables
+from convergence_assets.warehouse.bigquery.job_owner import owner_labels
 from convergence_assets.warehouse.bigquery.jobs import Jobs, Request
 from convergence_assets.warehouse.bigquery.labels import sanitised
-from convergence_assets.warehouse.bigquery.owner import owner_labels
 from convergence_assets.warehouse.interface import Job
 from convergence_assets.warehouse.schema import ParameterValue, Query, TableRef
 

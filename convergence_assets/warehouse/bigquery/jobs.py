@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from convergence_assets.warehouse.bigquery.classify import classified
+from convergence_assets.warehouse.bigquery.job_owner import is_gone
 from convergence_assets.warehouse.bigquery.labels import MANAGED, value_of
-from convergence_assets.warehouse.bigquery.owner import is_gone
 from convergence_assets.warehouse.errors import JobTimeout, WarehouseError
 from convergence_assets.warehouse.interface import WAITS_EVERY_SECONDS, Job, RunningJob, Statement, Waits, silent
 

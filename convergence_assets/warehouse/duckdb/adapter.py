@@ -9,13 +9,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from convergence_assets.warehouse.changes import added_columns
 from convergence_assets.warehouse.duckdb import tables
-from convergence_assets.warehouse.duckdb.attaching import Attaching, attach_to_write
+from convergence_assets.warehouse.duckdb.attached_files import Attaching, attach_to_write
 from convergence_assets.warehouse.duckdb.engine import Engine
 from convergence_assets.warehouse.duckdb.files import Layout
 from convergence_assets.warehouse.duckdb.merging import merge_statement
-from convergence_assets.warehouse.duckdb.preparing import prepared
+from convergence_assets.warehouse.duckdb.query_preparation import prepared
 from convergence_assets.warehouse.duckdb.quoting import quoted
 from convergence_assets.warehouse.duckdb.reading.load import load_file
 from convergence_assets.warehouse.duckdb.reading.notes import Notes
@@ -44,6 +43,7 @@ from convergence_assets.warehouse.schema import (
     TableRef,
     TableSchema,
 )
+from convergence_assets.warehouse.schema_diff import added_columns
 from convergence_assets.warehouse.statements import absent, table_names
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from convergence_assets.warehouse.duckdb import limbs
+from convergence_assets.warehouse.duckdb import bignumeric_encoding
 from convergence_assets.warehouse.duckdb.engine import Engine
 from convergence_assets.warehouse.duckdb.outcomes import outcome
 from convergence_assets.warehouse.duckdb.sql_problems import SqlProblem, UnportableSQL
@@ -33,7 +33,9 @@ def _engine() -> Engine:
 def _value(value: Any) -> Any:
     """A BIGNUMERIC as a Decimal, wherever it stands."""
     if isinstance(value, dict):
-        if tuple(value) == limbs.WORDS:
-            return limbs.decimal_of((value["w3"] << 192) + (value["w2"] << 128) + (value["w1"] << 64) + value["w0"])
+        if tuple(value) == bignumeric_encoding.WORDS:
+            return bignumeric_encoding.decimal_of(
+                (value["w3"] << 192) + (value["w2"] << 128) + (value["w1"] << 64) + value["w0"]
+            )
         return {name: _value(held) for name, held in value.items()}
     return [_value(held) for held in value] if isinstance(value, list) else value

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
-from convergence_assets.warehouse.duckdb import limbs
+from convergence_assets.warehouse.duckdb import bignumeric_encoding
 
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-ONE: int = 10**limbs.SCALE
+ONE: int = 10**bignumeric_encoding.SCALE
 SMALLEST, LARGEST = -(2**255), 2**255 - 1
 _WHOLE_DIGITS = 39
 _NUMERIC_PLACES = 9
@@ -36,7 +36,7 @@ def from_decimal(value: Decimal) -> int:
         raise OverflowError(f"{value} is beyond BIGNUMERIC")
     sign, digits, exponent = value.as_tuple()
     assert isinstance(exponent, int)
-    units, shift = int("".join(map(str, digits))), exponent + limbs.SCALE
+    units, shift = int("".join(map(str, digits))), exponent + bignumeric_encoding.SCALE
     units = units * 10**shift if shift >= 0 else _nearest(units, 10 ** min(-shift, len(digits) + 1))
     return -units if sign else units
 
@@ -44,7 +44,7 @@ def from_decimal(value: Decimal) -> int:
 def to_text(units: int) -> str:
     """BigQuery's text: no exponent and no trailing zeros."""
     whole, fraction = divmod(abs(units), ONE)
-    text = f"{whole}.{fraction:0{limbs.SCALE}d}".rstrip("0").rstrip(".")
+    text = f"{whole}.{fraction:0{bignumeric_encoding.SCALE}d}".rstrip("0").rstrip(".")
     return f"-{text}" if units < 0 else text
 
 
@@ -76,9 +76,9 @@ def _remainder(a: int, b: int) -> int:
 
 
 def _rounded(a: int, places: int) -> int:
-    if places >= limbs.SCALE:
+    if places >= bignumeric_encoding.SCALE:
         return a
-    step: int = 10 ** (limbs.SCALE - max(places, -_WHOLE_DIGITS - 1))
+    step: int = 10 ** (bignumeric_encoding.SCALE - max(places, -_WHOLE_DIGITS - 1))
     return _nearest(a, step) * step
 
 
@@ -104,10 +104,10 @@ def _from_double(value: float) -> int:
 
 
 def _to_numeric(a: int) -> str:
-    units = _nearest(a, 10 ** (limbs.SCALE - _NUMERIC_PLACES))
+    units = _nearest(a, 10 ** (bignumeric_encoding.SCALE - _NUMERIC_PLACES))
     if abs(units) > _LARGEST_NUMERIC:
         raise OverflowError(f"{to_text(a)} is beyond NUMERIC")
-    return to_text(units * 10 ** (limbs.SCALE - _NUMERIC_PLACES))
+    return to_text(units * 10 ** (bignumeric_encoding.SCALE - _NUMERIC_PLACES))
 
 
 def _to_int64(a: int) -> int:
@@ -124,7 +124,7 @@ def _of_numerics(work: Callable[[int, int], int]) -> Callable[[str, str], str]:
         units = work(int(a.replace(".", "")), int(b.replace(".", "")))
         if abs(units) > _LARGEST_NUMERIC:
             raise OverflowError("NUMERIC overflow: a result is beyond 9.99e28")
-        return to_text(units * 10 ** (limbs.SCALE - _NUMERIC_PLACES))
+        return to_text(units * 10 ** (bignumeric_encoding.SCALE - _NUMERIC_PLACES))
 
     return worked
 
@@ -169,7 +169,7 @@ class _Function:
 
 def _read(column: "pa.ChunkedArray", form: Form) -> list[Any]:
     if form == "bignumeric":
-        return limbs.integers(column.combine_chunks())
+        return bignumeric_encoding.integers(column.combine_chunks())
     values: list[Any] = column.to_pylist()
     return values
 
@@ -178,7 +178,7 @@ def _written(values: list[Any], form: Form) -> "pa.Array":
     import pyarrow as pa
 
     if form == "bignumeric":
-        return limbs.words(values)
+        return bignumeric_encoding.words(values)
     return pa.array(values, {"text": pa.string(), "float64": pa.float64(), "int64": pa.int64()}[form])
 
 
@@ -214,7 +214,7 @@ _FUNCTIONS = {
         _of_numerics(lambda a, b: _truncated(a, b) // ONE * _NUMERIC_ONE), ("text", "text"), "text"
     ),
 }
-_DUCKDB = {"bignumeric": limbs.TYPE, "text": "VARCHAR", "float64": "DOUBLE", "int64": "BIGINT"}
+_DUCKDB = {"bignumeric": bignumeric_encoding.TYPE, "text": "VARCHAR", "float64": "DOUBLE", "int64": "BIGINT"}
 
 
 def _from_digits(texts: "pa.ChunkedArray") -> "pa.Array":
@@ -224,7 +224,9 @@ def _from_digits(texts: "pa.ChunkedArray") -> "pa.Array":
 
     # Arrow takes no leading plus in a decimal's text (26.0).
     plain = pc.utf8_ltrim(texts.combine_chunks(), "+")
-    return limbs.from_decimals(plain.cast(pa.decimal256(limbs.DIGITS, limbs.SCALE)))
+    return bignumeric_encoding.from_decimals(
+        plain.cast(pa.decimal256(bignumeric_encoding.DIGITS, bignumeric_encoding.SCALE))
+    )
 
 
 def install_functions(connection: "duckdb.DuckDBPyConnection") -> None:

@@ -14,7 +14,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from convergence_assets.redaction import hide_literals
-from convergence_assets.warehouse.duckdb import limbs
+from convergence_assets.warehouse.duckdb import bignumeric_encoding
 from convergence_assets.warehouse.duckdb.generator.refusing import without_cast
 from convergence_assets.warehouse.duckdb.numeric import install_functions
 from convergence_assets.warehouse.duckdb.parameters import with_values
@@ -205,7 +205,7 @@ class Engine:
     ) -> "pa.Table":
         """Run one SELECT and fetch its rows as Arrow, a BIGNUMERIC as decimal256(76, 38)."""
         return self._interruptible(
-            lambda: limbs.with_decimals(self._executed(sql, parameters).to_arrow_table()),
+            lambda: bignumeric_encoding.with_decimals(self._executed(sql, parameters).to_arrow_table()),
             timeout_seconds,
             written_as or "",
         )
@@ -273,7 +273,7 @@ def _fetched(result: "duckdb.DuckDBPyConnection") -> list[dict[str, Any]]:
     names = [column[0] for column in result.description]
     kinds = [re.sub(r"^DECIMAL\(\d+,\d+\)$", "DECIMAL", str(column[1])) for column in result.description]
     if not _AS_FROM_ARROW.issuperset(kinds):
-        found: list[dict[str, Any]] = limbs.with_decimals(result.to_arrow_table()).to_pylist()
+        found: list[dict[str, Any]] = bignumeric_encoding.with_decimals(result.to_arrow_table()).to_pylist()
         return found
     rows = result.fetchall()
     for row in rows:

@@ -7,7 +7,7 @@ DECIMAL(38,9). DuckDB's widest integer has 128 bits: Python multiplies beyond 10
 
 from typing import TYPE_CHECKING
 
-from convergence_assets.warehouse.duckdb import bignumeric, functions, limbs
+from convergence_assets.warehouse.duckdb import bignumeric, bignumeric_encoding, functions
 from convergence_assets.warehouse.duckdb.generator import macros
 from convergence_assets.warehouse.duckdb.generator.refusing import TEXT, refused
 
@@ -73,7 +73,7 @@ def _bad(kind: str, cast: str) -> str:
 _INTEGER_TEXT = r"regexp_full_match(a, '\s*[+-]?[0-9]+\s*')"
 _DECIMAL_TEXT = r"regexp_full_match(a, '\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*')"
 _A, _B = f"CAST(a AS {_N})", f"CAST(b AS {_N})"
-_SUMS = ", ".join(f"CAST({word} AS VARCHAR)" for word in limbs.WORDS)
+_SUMS = ", ".join(f"CAST({word} AS VARCHAR)" for word in bignumeric_encoding.WORDS)
 MACROS = (
     "bq_multiply_numeric(a, b) AS CASE WHEN abs(CAST(a AS DOUBLE) * CAST(b AS DOUBLE)) < 9e19"
     f" THEN CAST({_A} * {_B} AS {_N}) ELSE {_wide('multiply')} END",
@@ -91,8 +91,8 @@ MACROS = (
     # DuckDB's SUM goes on above 38 digits; its addition does not.
     f"bq_total_numeric(a, l) AS CASE WHEN coalesce(len(l), 0) = 0 THEN {_A} + CAST(0 AS {_N})"
     f" ELSE CAST(python_total_numeric(CAST(a AS VARCHAR), CAST(l AS VARCHAR[])) AS {_N}) END",
-    f"bq_total_bignumeric({', '.join(limbs.WORDS)}) AS bignumeric_total({_SUMS})",
-    f"bq_average_bignumeric({', '.join(limbs.WORDS)}, n) AS bignumeric_average({_SUMS}, n)",
+    f"bq_total_bignumeric({', '.join(bignumeric_encoding.WORDS)}) AS bignumeric_total({_SUMS})",
+    f"bq_average_bignumeric({', '.join(bignumeric_encoding.WORDS)}, n) AS bignumeric_average({_SUMS}, n)",
     f"bq_numeric_string(a) AS CASE WHEN {_DECIMAL_TEXT} THEN CAST({TEXT} AS {_N}) ELSE {_bad('NUMERIC', _N)} END",
     f"bq_numeric_float64(a) AS {_from_double('a')}",
     f"bq_string_numeric(a) AS rtrim(rtrim(CAST({_A} AS VARCHAR), '0'), '.')",

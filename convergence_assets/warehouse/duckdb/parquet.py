@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from convergence_assets.warehouse.duckdb import limbs, tables
-from convergence_assets.warehouse.duckdb.attaching import attach_to_write
+from convergence_assets.warehouse.duckdb import bignumeric_encoding, tables
+from convergence_assets.warehouse.duckdb.attached_files import attach_to_write
 from convergence_assets.warehouse.duckdb.column_types import duckdb_type
 from convergence_assets.warehouse.duckdb.engine import Engine
 from convergence_assets.warehouse.duckdb.quoting import literal
@@ -32,7 +32,7 @@ def files_to_parquet(
         tables.create(engine, "loaded.rows", schema)
         for file in files:
             load_file(engine, "loaded.rows", schema, file, rules, notes, exact=exact)
-        if any(limbs.TYPE in duckdb_type(column) for column in schema.columns):
+        if any(bignumeric_encoding.TYPE in duckdb_type(column) for column in schema.columns):
             _write_with_decimals(engine, into)
         else:
             engine.run(f"COPY loaded.rows TO {literal(str(into))} (FORMAT parquet)")
@@ -46,9 +46,9 @@ def _write_with_decimals(engine: Engine, into: Path) -> None:
     import pyarrow.parquet as pq
 
     reader = engine.connection.execute("SELECT * FROM loaded.rows").to_arrow_reader(_ROWS_AT_ONCE)
-    with pq.ParquetWriter(into, limbs.with_decimals(reader.schema.empty_table()).schema) as writer:
+    with pq.ParquetWriter(into, bignumeric_encoding.with_decimals(reader.schema.empty_table()).schema) as writer:
         for batch in reader:
             try:
-                writer.write_table(limbs.with_decimals(pa.Table.from_batches([batch])))
+                writer.write_table(bignumeric_encoding.with_decimals(pa.Table.from_batches([batch])))
             except OverflowError as error:
                 raise SchemaMismatch(f"{into.name}: {error}") from None

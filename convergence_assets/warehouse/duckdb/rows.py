@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from datetime import date
 
-from convergence_assets.warehouse.duckdb import limbs
+from convergence_assets.warehouse.duckdb import bignumeric_encoding
 from convergence_assets.warehouse.duckdb.column_types import duckdb_type
 from convergence_assets.warehouse.duckdb.quoting import quoted
 from convergence_assets.warehouse.errors import SchemaMismatch
@@ -15,7 +15,7 @@ _WIDENS = {
     "BIGINT": ("INTEGER", "SMALLINT", "TINYINT", "HUGEINT", "UINTEGER", "UBIGINT"),
     "DOUBLE": ("BIGINT", "INTEGER", "HUGEINT", "FLOAT"),
     "DECIMAL(38,9)": ("BIGINT", "INTEGER", "HUGEINT"),
-    limbs.TYPE: ("BIGINT", "INTEGER", "HUGEINT"),
+    bignumeric_encoding.TYPE: ("BIGINT", "INTEGER", "HUGEINT"),
 }
 
 
@@ -46,14 +46,14 @@ def inserted(schema: TableSchema, output: Mapping[str, str]) -> str:
 def _inserted(column: Column, given: str) -> str:
     if column.mode == "REPEATED":
         return f"coalesce({quoted(column.name)}, [])"
-    if duckdb_type(column) == limbs.TYPE != given:
+    if duckdb_type(column) == bignumeric_encoding.TYPE != given:
         return f"bq_bignumeric_numeric({quoted(column.name)})"
     return quoted(column.name)
 
 
 def spelled(kind: str) -> str:
     """A DuckDB type as a reader knows it."""
-    return kind.replace(limbs.TYPE, "BIGNUMERIC")
+    return kind.replace(bignumeric_encoding.TYPE, "BIGNUMERIC")
 
 
 def partition_literal(day: date) -> str:
@@ -66,7 +66,7 @@ def _fits(given: str, declared: str) -> bool:
         return True
     scaled = re.fullmatch(r"DECIMAL\((\d+),(\d+)\)", given)
     wanted = re.fullmatch(r"DECIMAL\((\d+),(\d+)\)", declared)
-    if scaled and declared == limbs.TYPE:
+    if scaled and declared == bignumeric_encoding.TYPE:
         return True
     if scaled and wanted:
         return int(scaled[2]) <= int(wanted[2])

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convergence_assets.warehouse.bigquery.adapter import BigQueryWarehouse
+from convergence_assets.warehouse.bigquery.job_owner import is_gone
 from convergence_assets.warehouse.bigquery.labels import sanitised, value_of
-from convergence_assets.warehouse.bigquery.owner import is_gone
 from convergence_assets.warehouse.bigquery.staging import insert_of, token_of
 from convergence_assets.warehouse.errors import StagingChanged
 from convergence_assets.warehouse.interface import Job, Staged

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from convergence_assets.warehouse.duckdb import limbs
+from convergence_assets.warehouse.duckdb import bignumeric_encoding
 from convergence_assets.warehouse.duckdb.adapter import DuckDBWarehouse
 from convergence_assets.warehouse.duckdb.numeric import install_functions
 from convergence_assets.warehouse.duckdb.parquet import files_to_parquet
@@ -224,7 +224,7 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
         opened.execute("SET threads = 1")
         install_functions(opened)
         opened.execute(
-            f"CREATE TABLE pairs (i BIGINT, a {limbs.TYPE}, b {limbs.TYPE}, m DECIMAL(38,9), f DOUBLE, n BIGINT, s VARCHAR)"
+            f"CREATE TABLE pairs (i BIGINT, a {bignumeric_encoding.TYPE}, b {bignumeric_encoding.TYPE}, m DECIMAL(38,9), f DOUBLE, n BIGINT, s VARCHAR)"
         )
         yield opened
 

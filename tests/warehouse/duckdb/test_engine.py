@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from convergence_assets.warehouse.duckdb import attaching
+from convergence_assets.warehouse.duckdb import attached_files
 from convergence_assets.warehouse.duckdb import engine as module
 from convergence_assets.warehouse.duckdb.adapter import DuckDBWarehouse
 from convergence_assets.warehouse.duckdb.engine import Engine
@@ -94,7 +94,7 @@ def test_a_dataset_that_was_written_before_is_brought_to_the_newer_storage_and_k
     bills.write_text('{"said": "a"}\n{"said": "b"}\n')
     said, more = Column("said", "STRING"), Column("more", "INT64")
     with monkeypatch.context() as before, DuckDBWarehouse(tmp_path) as warehouse:
-        before.setattr(attaching, "_STORED", "")
+        before.setattr(attached_files, "_STORED", "")
         warehouse.load_files(table, TableSchema((said,)), [SourceFile(str(bills), "jsonl")], JOB)
         file = warehouse._layout.dataset_file(Dataset.of(table))
     assert storage_version(file) == "v1.0.0+"

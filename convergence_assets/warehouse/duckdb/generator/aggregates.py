@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from convergence_assets.warehouse.duckdb import limbs
+from convergence_assets.warehouse.duckdb import bignumeric_encoding
 from convergence_assets.warehouse.duckdb.generator import comparing
 from convergence_assets.warehouse.duckdb.generator.calls import Argument
 from convergence_assets.warehouse.duckdb.generator.names import column_name
@@ -258,10 +258,13 @@ def _scaled_sum(call: Aggregation) -> str:
 
 def _sums_of_words(call: Aggregation) -> str:
     if not call.distinct:
-        return ", ".join(call.part("sum", f"struct_extract({call.first}, '{word}')") for word in limbs.WORDS)
+        return ", ".join(
+            call.part("sum", f"struct_extract({call.first}, '{word}')") for word in bignumeric_encoding.WORDS
+        )
     held = call.part("list", call.first, condition=f"{call.first} IS NOT NULL")
     return ", ".join(
-        f"list_aggregate(list_transform({held}, lambda e: struct_extract(e, '{word}')), 'sum')" for word in limbs.WORDS
+        f"list_aggregate(list_transform({held}, lambda e: struct_extract(e, '{word}')), 'sum')"
+        for word in bignumeric_encoding.WORDS
     )
 
 

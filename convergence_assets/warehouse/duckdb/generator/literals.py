@@ -4,7 +4,7 @@ import struct
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from convergence_assets.warehouse.duckdb import limbs
+from convergence_assets.warehouse.duckdb import bignumeric_encoding
 from convergence_assets.warehouse.duckdb.generator.nodes import Unsupported
 from convergence_assets.warehouse.duckdb.generator.types import duckdb_type, element_of, fields_of
 from convergence_assets.warehouse.duckdb.quoting import literal, quoted
@@ -24,10 +24,10 @@ def value_of(kind: Any, value: Any) -> Any:
             return held
         case "NUMERIC":
             units = int.from_bytes(held, "little", signed=True)
-            return limbs.decimal_of(units, 9)
+            return bignumeric_encoding.decimal_of(units, 9)
         case "BIGNUMERIC":
             units = int.from_bytes(held, "little", signed=True)
-            return limbs.decimal_of(units)
+            return bignumeric_encoding.decimal_of(units)
         case "DATE":
             return _EPOCH + timedelta(days=held)
         case "TIMESTAMP":

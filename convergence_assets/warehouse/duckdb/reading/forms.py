@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from convergence_assets.warehouse.duckdb import limbs
+from convergence_assets.warehouse.duckdb import bignumeric_encoding
 from convergence_assets.warehouse.duckdb.column_types import duckdb_type
 from convergence_assets.warehouse.duckdb.quoting import literal
 from convergence_assets.warehouse.duckdb.reading import grammar
@@ -57,7 +57,11 @@ def form_of(kind: Any) -> Form:
         return Form("LIST", element=form_of(kind.children[0][1]), spelled=str(kind))
     if name == "STRUCT":
         members = {member: form_of(inner) for member, inner in kind.children}
-        return Form(WORDS) if tuple(members) == limbs.WORDS else Form("STRUCT", members=members, spelled=str(kind))
+        return (
+            Form(WORDS)
+            if tuple(members) == bignumeric_encoding.WORDS
+            else Form("STRUCT", members=members, spelled=str(kind))
+        )
     return Form(_LONG_NAMES.get(name, name), spelled=str(kind))
 
 

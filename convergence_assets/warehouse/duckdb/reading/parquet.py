@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from convergence_assets.warehouse.duckdb import limbs
+from convergence_assets.warehouse.duckdb import bignumeric_encoding
 from convergence_assets.warehouse.duckdb.engine import Engine
 from convergence_assets.warehouse.duckdb.quoting import literal, quoted
 from convergence_assets.warehouse.duckdb.reading.forms import Form, form_of
@@ -28,7 +28,7 @@ class ParquetFile:
         self.where = named(file)
         schema = self._schema()
         # DuckDB 1.5 reads a decimal of more than 38 digits as a double.
-        self._in_words = limbs.with_words(schema.empty_table()).schema != schema
+        self._in_words = bignumeric_encoding.with_words(schema.empty_table()).schema != schema
         numbered = not self._in_words and _ROW not in {name.lower() for name in schema.names}
         self._options = ", file_row_number = true" if numbered else ""
         self.row = f"{_ROW} + 1" if numbered else "row_number() OVER ()"
@@ -75,7 +75,7 @@ def _words_of(path: Path) -> "pa.RecordBatchReader":
     def batches() -> Iterator["pa.RecordBatch"]:
         with opened:
             for batch in opened.iter_batches():
-                yield from limbs.with_words(pa.Table.from_batches([batch])).to_batches()
+                yield from bignumeric_encoding.with_words(pa.Table.from_batches([batch])).to_batches()
 
-    schema = limbs.with_words(opened.schema_arrow.empty_table()).schema
+    schema = bignumeric_encoding.with_words(opened.schema_arrow.empty_table()).schema
     return pa.RecordBatchReader.from_batches(schema, batches())
