@@ -31,7 +31,7 @@ from convergence_assets.operations.metrics import Platform, Seen
 from convergence_assets.operations.monitor import Watching
 from convergence_assets.scheduling.targets import Target
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy.model import TenantRegistry
+from convergence_assets.tenancy.tenant import TenantRegistry
 
 FIRST = date(2025, 1, 1)
 ACTIVE, QUEUED, FAILING = 50, 300, 100

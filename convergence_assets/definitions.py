@@ -15,8 +15,8 @@ from convergence_assets.operations.sensors import build_sensors
 from convergence_assets.pipelines.problems import Problem
 from convergence_assets.scheduling.launching import build_scheduling
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy.model import TenantRegistry
 from convergence_assets.tenancy.registry import load_tenants
+from convergence_assets.tenancy.tenant import TenantRegistry
 
 
 @dg.definitions

@@ -26,7 +26,7 @@ from convergence_assets.pipelines.checking import check
 from convergence_assets.pipelines.models import PipelineSpec, StepTest, SuiteSpec
 from convergence_assets.pipelines.yaml_source import read_yaml
 from convergence_assets.tenancy.loading import checked_defaults
-from convergence_assets.tenancy.models import Alerts, Defaults, TenantSpec
+from convergence_assets.tenancy.tenant_file import Alerts, Defaults, TenantSpec
 from convergence_assets.warehouse.errors import ERROR_CLASSES
 
 ROOT = Path(__file__).parents[1]

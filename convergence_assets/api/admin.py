@@ -27,8 +27,8 @@ from convergence_assets.control import incidents
 from convergence_assets.control.audit import Deed, note
 from convergence_assets.control.keys import KeyRevoked
 from convergence_assets.control.run_requests import used
-from convergence_assets.tenancy import model as tenancy
-from convergence_assets.tenancy.model import Tenant, TenantRegistry
+from convergence_assets.tenancy import tenant as tenancy
+from convergence_assets.tenancy.tenant import Tenant, TenantRegistry
 
 admin = APIRouter(prefix="/admin", tags=["admin"])
 

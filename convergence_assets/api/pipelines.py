@@ -25,7 +25,7 @@ from convergence_assets.api.run_detail import error_of_run
 from convergence_assets.control import publications
 from convergence_assets.control.runs import RunStatus
 from convergence_assets.scheduling.targets import Target
-from convergence_assets.tenancy.model import Tenant
+from convergence_assets.tenancy.tenant import Tenant
 
 pipelines = APIRouter(prefix="/api/v1/pipelines", tags=["pipelines"])
 

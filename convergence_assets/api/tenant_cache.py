@@ -12,8 +12,8 @@ from pathlib import Path
 
 from convergence_assets.scheduling.targets import Target, targets_of
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy.model import Tenant, TenantRegistry
 from convergence_assets.tenancy.registry import load_tenants
+from convergence_assets.tenancy.tenant import Tenant, TenantRegistry
 
 LOOKED_AT_EVERY_SECONDS = 15.0
 REMOTE_EVERY_SECONDS = 300.0

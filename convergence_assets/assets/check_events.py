@@ -13,7 +13,7 @@ from convergence_assets import dagster_checks
 from convergence_assets.assets.schema_mapping import expectations
 from convergence_assets.assets.structure import declared_structural
 from convergence_assets.quality.expectations import CheckOutcome, PartitionOutcome
-from convergence_assets.tenancy.model import Step
+from convergence_assets.tenancy.tenant import Step
 
 EVERY_DAY_UP_TO = 31
 """In a range of more days, only the days that failed have an evaluation of their own."""

@@ -22,7 +22,7 @@ from convergence_assets.pipelines.advice import Advice
 from convergence_assets.pipelines.problems import Problem
 from convergence_assets.settings import Settings
 from convergence_assets.temporary_functions import parted
-from convergence_assets.tenancy.model import Step, Tenant, TenantPipeline
+from convergence_assets.tenancy.tenant import Step, Tenant, TenantPipeline
 from convergence_assets.warehouse.errors import InvalidQuery, NotFound, WarehouseError
 from convergence_assets.warehouse.interface import Warehouse
 from convergence_assets.warehouse.schema import ParameterValue, Query, TableSchema

@@ -16,7 +16,7 @@ from convergence_assets.assets.materialize import StepRun, execute
 from convergence_assets.pipelines.models import BigQueryStep, ColumnSpec
 from convergence_assets.pipelines.problems import Problem
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy.model import Rejection, Source, Step, Tenant, TenantPipeline, TenantRegistry
+from convergence_assets.tenancy.tenant import Rejection, Source, Step, Tenant, TenantPipeline, TenantRegistry
 
 # One run may cover up to this many partitions; beyond it Dagster makes several runs of a backfill.
 PARTITIONS_PER_RUN = 90

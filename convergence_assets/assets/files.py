@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from convergence_assets.outgoing import to_public_addresses
 from convergence_assets.pipelines.models import FilesStep
-from convergence_assets.tenancy.model import Step
+from convergence_assets.tenancy.tenant import Step
 from convergence_assets.warehouse.errors import NotFound, UnreadableFile
 from convergence_assets.warehouse.interface import SourceFile
 

@@ -5,7 +5,7 @@ from datetime import date
 from convergence_assets.assets.own_tables import refuse_others
 from convergence_assets.assets.schema_mapping import table_names, window_parameters, written
 from convergence_assets.assets.window import Window
-from convergence_assets.tenancy.model import Step, Tenant
+from convergence_assets.tenancy.tenant import Step, Tenant
 from convergence_assets.warehouse.interface import Job, Warehouse
 from convergence_assets.warehouse.schema import Query
 

@@ -36,7 +36,7 @@ from convergence_assets.pipelines.compile import resolve_tables
 from convergence_assets.pipelines.models import FilesStep
 from convergence_assets.quality.expectations import CheckOutcome
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy.model import Step, Tenant, TenantPipeline
+from convergence_assets.tenancy.tenant import Step, Tenant, TenantPipeline
 from convergence_assets.warehouse.errors import WarehouseError
 from convergence_assets.warehouse.interface import STAGING_KEPT_DAYS, Job, Staged, Statement, Warehouse
 from convergence_assets.warehouse.schema import Query

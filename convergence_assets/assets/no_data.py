@@ -6,7 +6,7 @@ from datetime import date
 from convergence_assets.assets.files import shown
 from convergence_assets.assets.structure import NOT_EMPTY
 from convergence_assets.pipelines.models import FilesStep
-from convergence_assets.tenancy.model import Step
+from convergence_assets.tenancy.tenant import Step
 
 NO_DATA = "no_data"
 """The error class of a step that published not all of its partitions, because they have no rows (yet)."""

@@ -1,7 +1,7 @@
 """What a step's SQL reads once its names are put in: its own tables and sources, and nothing else."""
 
 from convergence_assets.assets.schema_mapping import shared_views, target_table
-from convergence_assets.tenancy.model import Step, Tenant
+from convergence_assets.tenancy.tenant import Step, Tenant
 from convergence_assets.warehouse.errors import AccessDenied
 from convergence_assets.warehouse.schema import TableRef
 from convergence_assets.warehouse.statements import table_names

@@ -15,7 +15,7 @@ from convergence_assets.assets.tags import CONFIG_VERSION_TAG, REQUEST_TAG, TRIG
 from convergence_assets.local_days import why_unfinished
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.description import dataset_of, described
-from convergence_assets.tenancy.model import Tenant, TenantPipeline
+from convergence_assets.tenancy.tenant import Tenant, TenantPipeline
 from convergence_assets.warehouse.interface import SchemaChange, Waits, silent
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from convergence_assets.assets.schema_mapping import (
     written,
 )
 from convergence_assets.assets.window import Window
-from convergence_assets.tenancy.model import Step, Tenant, TenantPipeline
+from convergence_assets.tenancy.tenant import Step, Tenant, TenantPipeline
 from convergence_assets.warehouse.interface import GIGABYTE, Job
 from convergence_assets.warehouse.schema import Column, Query, TableRef
 

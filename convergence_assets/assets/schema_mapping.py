@@ -10,8 +10,8 @@ from convergence_assets.pipelines.compile import RUN_PARAMETER_TYPES, CompiledSq
 from convergence_assets.pipelines.models import ColumnSpec, SourceSpec, StepSpec, SuiteSpec
 from convergence_assets.pipelines.suites import check_names
 from convergence_assets.quality.expectations import Expectation
-from convergence_assets.tenancy.checked_sql import column, pseudo_columns
-from convergence_assets.tenancy.model import Source, Step, Tenant
+from convergence_assets.tenancy.dialect_checks import column, pseudo_columns
+from convergence_assets.tenancy.tenant import Source, Step, Tenant
 from convergence_assets.warehouse.interface import FileRules
 from convergence_assets.warehouse.schema import (
     PARAMETER_TYPES,

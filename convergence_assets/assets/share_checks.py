@@ -10,8 +10,8 @@ from convergence_assets.assets.factory import source_key
 from convergence_assets.assets.share_counts import Reader, ShareCounts, count_shares, read_sources, reader_of
 from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy.model import TenantRegistry
 from convergence_assets.tenancy.sharing import REST, SharedSource
+from convergence_assets.tenancy.tenant import TenantRegistry
 from convergence_assets.warehouse.errors import WarehouseError
 
 CHECK = "parts_make_the_whole"

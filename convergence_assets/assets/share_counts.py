@@ -8,8 +8,8 @@ from decimal import Decimal
 from typing import Any
 
 from convergence_assets.pipelines.models import SourceSpec
-from convergence_assets.tenancy.model import TenantRegistry
 from convergence_assets.tenancy.sharing import REST, SharedSource
+from convergence_assets.tenancy.tenant import TenantRegistry
 from convergence_assets.warehouse.interface import GIGABYTE, Job, Warehouse
 from convergence_assets.warehouse.schema import ParameterValue, Query, TableRef
 

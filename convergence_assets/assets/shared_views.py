@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from convergence_assets.assets.schema_mapping import shared_views
 from convergence_assets.assets.warehouse_factory import open_bigquery
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy.model import Source, Tenant
+from convergence_assets.tenancy.tenant import Source, Tenant
 
 
 def ensure_shared_views(settings: Settings, tenant: Tenant, sources: Iterable[Source]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from convergence_assets.assets.schema_mapping import source_schema
-from convergence_assets.tenancy.model import Source, Tenant
+from convergence_assets.tenancy.tenant import Source, Tenant
 from convergence_assets.warehouse.interface import Warehouse
 from convergence_assets.warehouse.schema import Query, TableRef
 

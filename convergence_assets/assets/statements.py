@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from convergence_assets.pipelines.advice import Advice, advise
-from convergence_assets.tenancy.model import Step, Tenant, TenantPipeline
+from convergence_assets.tenancy.tenant import Step, Tenant, TenantPipeline
 from convergence_assets.warehouse.interface import GIGABYTE, Statement
 
 _NO_ADVICE = "look at the job's plan for its longest stage"

@@ -14,7 +14,7 @@ from convergence_assets.assets.window import Window
 from convergence_assets.pipelines.compile import CompiledSql, Names
 from convergence_assets.pipelines.models import StepTest
 from convergence_assets.pipelines.problems import Problem
-from convergence_assets.tenancy.model import PlacedTest, Step, Tenant
+from convergence_assets.tenancy.tenant import PlacedTest, Step, Tenant
 from convergence_assets.warehouse.errors import WarehouseError
 from convergence_assets.warehouse.interface import FileRules, Job, SourceFile, Warehouse
 from convergence_assets.warehouse.schema import Column, Query, TableRef, TableSchema

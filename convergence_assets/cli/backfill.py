@@ -19,8 +19,8 @@ from convergence_assets.cli.lookup import pipeline_of, running_tenant_of
 from convergence_assets.cli.run import Definitions, RunResult, finished_days_between
 from convergence_assets.cli.tables import print_table
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy.model import Tenant, TenantPipeline
 from convergence_assets.tenancy.registry import load_for_a_run
+from convergence_assets.tenancy.tenant import Tenant, TenantPipeline
 
 if TYPE_CHECKING:
     pass

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from convergence_assets.operations.monitor import Watching
     from convergence_assets.operations.remediation import Case, Ladder
     from convergence_assets.operations.stuck import Stuck
-    from convergence_assets.tenancy.model import StuckLimits
+    from convergence_assets.tenancy.tenant import StuckLimits
 
 _LOOK_EVERY_SECONDS = 1.0
 

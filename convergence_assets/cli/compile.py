@@ -17,8 +17,8 @@ from convergence_assets.cli.lookup import pipeline_of, tenant_of
 from convergence_assets.cli.run import days_between
 from convergence_assets.pipelines.problems import listing, nearest
 from convergence_assets.settings import Settings, WarehouseKind
-from convergence_assets.tenancy.model import Step, Tenant, TenantPipeline
 from convergence_assets.tenancy.registry import load_for_a_run
+from convergence_assets.tenancy.tenant import Step, Tenant, TenantPipeline
 from convergence_assets.warehouse.schema import ParameterValue, Query
 
 

@@ -19,8 +19,8 @@ from convergence_assets.cli.lookup import pipeline_of
 from convergence_assets.cli.run import Definitions, RunResult
 from convergence_assets.cli.tables import print_table
 from convergence_assets.settings import Settings, SettingsError
-from convergence_assets.tenancy.model import Tenant, TenantPipeline, TenantRegistry
 from convergence_assets.tenancy.registry import load_tenants
+from convergence_assets.tenancy.tenant import Tenant, TenantPipeline, TenantRegistry
 from convergence_assets.warehouse.interface import Job, SourceFile
 from convergence_assets.warehouse.schema import Query, TableRef
 

@@ -15,8 +15,8 @@ from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.cli.lookup import pipeline_of, tenant_of
 from convergence_assets.pipelines.parameters import TABLE
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy.model import Source
 from convergence_assets.tenancy.registry import load_tenants
+from convergence_assets.tenancy.tenant import Source
 from convergence_assets.warehouse.errors import NotFound
 from convergence_assets.warehouse.interface import GIGABYTE, FileFormat, Job, SourceFile
 from convergence_assets.warehouse.schema import TableRef

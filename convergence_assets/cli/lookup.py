@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from convergence_assets.pipelines.problems import listing, nearest
-from convergence_assets.tenancy.model import Tenant, TenantPipeline, TenantRegistry
+from convergence_assets.tenancy.tenant import Tenant, TenantPipeline, TenantRegistry
 
 if TYPE_CHECKING:
     import dagster as dg

@@ -9,7 +9,7 @@ import typer
 from convergence_assets.cli.instance import open_instance
 from convergence_assets.pipelines.problems import nearest
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy.model import Tenant
+from convergence_assets.tenancy.tenant import Tenant
 
 if TYPE_CHECKING:
     from convergence_assets.operations.migrating import Migration

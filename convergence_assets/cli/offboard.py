@@ -12,9 +12,9 @@ import typer
 from convergence_assets.cli.lookup import tenant_of
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy import onboarding
-from convergence_assets.tenancy.model import Tenant
 from convergence_assets.tenancy.onboarding_files import ReadOnlyPlace, TenantsFile
 from convergence_assets.tenancy.registry import load_tenants
+from convergence_assets.tenancy.tenant import Tenant
 
 if TYPE_CHECKING:
     from convergence_assets.operations.offboarding import Deleted

@@ -16,8 +16,8 @@ from convergence_assets.cli.lookup import running_tenant_of
 from convergence_assets.cli.run import Definitions, RunResult, finished_days_between, show
 from convergence_assets.pipelines.problems import listing, nearest
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy.model import Step, Tenant, TenantPipeline
 from convergence_assets.tenancy.registry import load_for_a_run
+from convergence_assets.tenancy.tenant import Step, Tenant, TenantPipeline
 from convergence_assets.warehouse.errors import NotKept
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from convergence_assets.cli.tables import print_table
 from convergence_assets.local_days import why_unfinished
 from convergence_assets.redaction import redacted
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy.model import Tenant, TenantPipeline
 from convergence_assets.tenancy.registry import load_for_a_run, load_tenants
+from convergence_assets.tenancy.tenant import Tenant, TenantPipeline
 
 if TYPE_CHECKING:
     import dagster as dg

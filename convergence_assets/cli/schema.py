@@ -8,7 +8,7 @@ import typer
 from pydantic import BaseModel
 
 from convergence_assets.pipelines.models import PipelineSpec, SuiteSpec
-from convergence_assets.tenancy.models import Defaults, TenantSpec
+from convergence_assets.tenancy.tenant_file import Defaults, TenantSpec
 
 
 class SchemaOf(StrEnum):

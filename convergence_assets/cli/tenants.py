@@ -15,8 +15,8 @@ from convergence_assets.cli.tables import print_table, prose
 from convergence_assets.pipelines.problems import nearest
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.grants import in_lines, in_one_line
-from convergence_assets.tenancy.model import Tenant, TenantRegistry
 from convergence_assets.tenancy.registry import grants_needed, load_tenants
+from convergence_assets.tenancy.tenant import Tenant, TenantRegistry
 
 tenants = typer.Typer(name="tenants", help="Who is served, onboarding, and its end.", no_args_is_help=True)
 tenants.command()(onboard)

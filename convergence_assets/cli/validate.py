@@ -16,8 +16,8 @@ from convergence_assets.cli.tables import print_table, prose
 from convergence_assets.pipelines.problems import Problem, nearest
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.loading import Settled
-from convergence_assets.tenancy.model import Step, Tenant, TenantPipeline, TenantRegistry
 from convergence_assets.tenancy.registry import load_registry
+from convergence_assets.tenancy.tenant import Step, Tenant, TenantPipeline, TenantRegistry
 from convergence_assets.tenancy.warnings import warnings_of
 
 if TYPE_CHECKING:

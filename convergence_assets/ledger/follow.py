@@ -27,7 +27,7 @@ from convergence_assets.ledger.run_discovery import Finder
 from convergence_assets.ledger.run_events import Fact
 from convergence_assets.ledger.run_reducer import READ, Memory, Understanding
 from convergence_assets.redaction import redacted
-from convergence_assets.tenancy.model import Tenant
+from convergence_assets.tenancy.tenant import Tenant
 
 SETTLED = timedelta(seconds=60)
 EVENTS_A_PAGE = 500

@@ -12,7 +12,7 @@ from convergence_assets.control.runs import IndexedRun
 from convergence_assets.ledger.run_mapping import has_ended, parts, selected
 from convergence_assets.ledger.run_reducer import READ, Memory, Understanding
 from convergence_assets.ledger.tables import LOGS, RESULTS
-from convergence_assets.tenancy.model import Tenant
+from convergence_assets.tenancy.tenant import Tenant
 
 _EVENTS_A_PAGE = 1000
 

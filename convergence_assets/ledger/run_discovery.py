@@ -17,7 +17,7 @@ from convergence_assets.control.store import ControlStore
 from convergence_assets.ledger import cursors as places
 from convergence_assets.ledger.cursors import NOT_KNOWN_YET, NOT_SEEN_AGAIN, Place, Progress
 from convergence_assets.ledger.run_mapping import Name, as_of, has_ended, parts, selected, table_of
-from convergence_assets.tenancy.model import Tenant
+from convergence_assets.tenancy.tenant import Tenant
 
 RUNS_A_PAGE = 500
 _WITHOUT_PLAN = frozenset({"NOT_STARTED", "QUEUED", "STARTING"})

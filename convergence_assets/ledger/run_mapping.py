@@ -10,7 +10,7 @@ import dagster as dg
 from convergence_assets import dagster_compat
 from convergence_assets.assets.tags import CONFIG_VERSION_TAG, TRIGGER_TAG, TRIGGERED_BY_TAG
 from convergence_assets.control.runs import IndexedRun, RunStatus
-from convergence_assets.tenancy.model import Tenant
+from convergence_assets.tenancy.tenant import Tenant
 
 Name = tuple[str, str]
 """Tenant and pipeline."""

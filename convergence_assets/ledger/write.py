@@ -16,7 +16,7 @@ from convergence_assets.control.ledger_rows import Backlog, Waiting
 from convergence_assets.control.store import ControlStore
 from convergence_assets.ledger import cursors as places
 from convergence_assets.ledger.tables import TABLES
-from convergence_assets.tenancy.model import Tenant
+from convergence_assets.tenancy.tenant import Tenant
 from convergence_assets.warehouse.errors import InvalidQuery, NotFound, SchemaMismatch
 from convergence_assets.warehouse.interface import GIGABYTE, Job, Warehouse
 from convergence_assets.warehouse.schema import TableRef

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy.model import Tenant
+from convergence_assets.tenancy.tenant import Tenant
 
 SECONDS = 30.0
 """How long one question to the webserver may take; a reload with many tenants takes several of them."""

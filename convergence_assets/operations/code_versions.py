@@ -9,7 +9,7 @@ from convergence_assets.control.change_log import Changes
 from convergence_assets.control.store import ControlStore
 from convergence_assets.pipelines.problems import Problem
 from convergence_assets.tenancy.description import described
-from convergence_assets.tenancy.model import TenantRegistry
+from convergence_assets.tenancy.tenant import TenantRegistry
 
 _PACKAGES = (
     "convergence-assets", "dagster", "duckdb", "google-cloud-bigquery", "great-expectations", "pandas", "sqlglot",

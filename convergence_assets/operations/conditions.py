@@ -19,7 +19,7 @@ from convergence_assets.ledger.write import Lag
 from convergence_assets.operations.run_alerts import OF_A_PARTITION
 from convergence_assets.scheduling.late_data import LATE_DATA_UNASKED
 from convergence_assets.scheduling.targets import Target
-from convergence_assets.tenancy.model import Tenant, TenantRegistry
+from convergence_assets.tenancy.tenant import Tenant, TenantRegistry
 
 LEDGER_BEHIND = timedelta(minutes=10)
 LEDGER_FAR_BEHIND = timedelta(hours=1)

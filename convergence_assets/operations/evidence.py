@@ -27,7 +27,7 @@ from convergence_assets.process import is_gone
 from convergence_assets.redaction import redacted
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.description import described
-from convergence_assets.tenancy.model import Tenant, TenantPipeline, TenantRegistry
+from convergence_assets.tenancy.tenant import Tenant, TenantPipeline, TenantRegistry
 
 CHANGES_BEFORE = timedelta(days=1)
 _LONGEST_BEFORE = timedelta(days=7)

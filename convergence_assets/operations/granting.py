@@ -15,7 +15,7 @@ from convergence_assets.operations.service_accounts import (
     Statement,
 )
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy.model import Tenant
+from convergence_assets.tenancy.tenant import Tenant
 from convergence_assets.warehouse.errors import AccessDenied
 from convergence_assets.warehouse.schema import SHARED_PREFIX, Dataset
 

@@ -20,7 +20,7 @@ from convergence_assets.ledger.counting import JOB_SECONDS, RUN_SECONDS
 from convergence_assets.ledger.write import lag
 from convergence_assets.process import is_gone
 from convergence_assets.scheduling.targets import Target
-from convergence_assets.tenancy.model import Tenant
+from convergence_assets.tenancy.tenant import Tenant
 
 FRESH_FOR = timedelta(seconds=10)
 """Scrapes within so long get the same answer."""

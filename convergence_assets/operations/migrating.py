@@ -16,8 +16,8 @@ from convergence_assets.scheduling.targets import Target, targets_of
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.description import dataset_of
 from convergence_assets.tenancy.loading import Settled
-from convergence_assets.tenancy.model import Tenant, TenantRegistry
 from convergence_assets.tenancy.registry import load_registry
+from convergence_assets.tenancy.tenant import Tenant, TenantRegistry
 
 
 class TenantAtWork(Exception):

@@ -28,7 +28,7 @@ from convergence_assets.operations.run_alerts import Sources
 from convergence_assets.operations.stuck import Activity, Stuck, judge, limits_of, look, parts_of
 from convergence_assets.scheduling.targets import Target, targets_of
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy.model import StuckLimits, Tenant, TenantRegistry
+from convergence_assets.tenancy.tenant import StuckLimits, Tenant, TenantRegistry
 
 WRITING = {"bigquery": (16, 60.0), "embedded": (1, 0.0)}
 """How many tenants' ledgers are written side by side, and how long each rests between two statements (seconds)."""

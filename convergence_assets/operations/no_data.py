@@ -9,7 +9,7 @@ from convergence_assets.assets.no_data import places
 from convergence_assets.control import partition_states
 from convergence_assets.control.runs import IndexedRun
 from convergence_assets.scheduling.due import due_at
-from convergence_assets.tenancy.model import Tenant
+from convergence_assets.tenancy.tenant import Tenant
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 

@@ -16,7 +16,7 @@ from convergence_assets.control.store import ControlStore
 from convergence_assets.control.tables import ledger_rows, partitions, pipelines
 from convergence_assets.operations.stuck import parts_of
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy.model import Tenant
+from convergence_assets.tenancy.tenant import Tenant
 from convergence_assets.warehouse.errors import WarehouseError
 from convergence_assets.warehouse.schema import Dataset, TableRef
 

@@ -16,11 +16,11 @@ from convergence_assets.settings import Settings
 from convergence_assets.tenancy import onboarding
 from convergence_assets.tenancy.folder import Files, Folder, read_folder
 from convergence_assets.tenancy.grants import Grant, in_one_line, is_written, merged, written
-from convergence_assets.tenancy.model import Tenant
-from convergence_assets.tenancy.models import DEFAULTS_FILE
 from convergence_assets.tenancy.onboarding import TENANT_FILE, Wanted
 from convergence_assets.tenancy.onboarding_files import TenantsFile
 from convergence_assets.tenancy.registry import load_to_look
+from convergence_assets.tenancy.tenant import Tenant
+from convergence_assets.tenancy.tenant_file import DEFAULTS_FILE
 from convergence_assets.warehouse.schema import TableRef, TableSchema
 
 

@@ -30,7 +30,7 @@ from convergence_assets.operations.termination import Ended, end_in_background
 from convergence_assets.process import is_gone
 from convergence_assets.scheduling.requeueing import ask_again
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy.model import Tenant, TenantPipeline
+from convergence_assets.tenancy.tenant import Tenant, TenantPipeline
 from convergence_assets.warehouse.errors import WarehouseError
 
 RungName = Literal["alerted", "jobs_cancelled", "terminated", "forced", "freed", "requested_again", "closed"]

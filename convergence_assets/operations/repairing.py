@@ -19,8 +19,8 @@ from convergence_assets.ledger.rebuild import follow_to_the_end, start_again
 from convergence_assets.operations.state_files import StateFile
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.description import dataset_of
-from convergence_assets.tenancy.model import Tenant, TenantPipeline
 from convergence_assets.tenancy.registry import load_tenants
+from convergence_assets.tenancy.tenant import Tenant, TenantPipeline
 
 _AT_ONCE = 500
 _ROWS = "dagster/partition_row_count"

@@ -12,7 +12,7 @@ from convergence_assets.control.lock_session import Holding
 from convergence_assets.control.locks import Claim
 from convergence_assets.control.partition_states import Outstanding
 from convergence_assets.control.publications import Publications
-from convergence_assets.tenancy.model import Step, Tenant, TenantPipeline
+from convergence_assets.tenancy.tenant import Step, Tenant, TenantPipeline
 from convergence_assets.warehouse.interface import Job, Staged, Warehouse
 from convergence_assets.warehouse.schema import Query
 

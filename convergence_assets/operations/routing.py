@@ -5,7 +5,7 @@ from functools import partial
 from convergence_assets.alerting.routes import Route, Routes
 from convergence_assets.outgoing import SCHEMES, reads_files
 from convergence_assets.pipelines.problems import listing
-from convergence_assets.tenancy.model import AlertRoute, TenantRegistry
+from convergence_assets.tenancy.tenant import AlertRoute, TenantRegistry
 
 
 def routes_of(registry: TenantRegistry) -> Routes:

@@ -24,7 +24,7 @@ from convergence_assets.ledger.run_mapping import INTERRUPTED
 from convergence_assets.operations.no_data import is_late, no_data_alert
 from convergence_assets.scheduling.planner import INTERRUPTIONS
 from convergence_assets.scheduling.requeueing import ask_for_interrupted
-from convergence_assets.tenancy.model import Tenant
+from convergence_assets.tenancy.tenant import Tenant
 from convergence_assets.warehouse.errors import ERROR_CLASSES, NotFound
 
 OF_A_PARTITION = ("run_failed", "run_canceled", "run_stuck", "quality_failed", "quality_degraded", "no_data")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy.model import TenantRegistry
+from convergence_assets.tenancy.tenant import TenantRegistry
 
 if TYPE_CHECKING:
     from convergence_assets.operations.monitor import Watching

@@ -16,7 +16,7 @@ from convergence_assets.control.workers import Worker, Workers
 from convergence_assets.ledger.run_mapping import parts, selected
 from convergence_assets.operations.kubernetes import ended_by_its_node
 from convergence_assets.process import is_gone
-from convergence_assets.tenancy.model import StuckLimits, Tenant
+from convergence_assets.tenancy.tenant import StuckLimits, Tenant
 
 StuckKind = Literal["queued", "starting", "over_duration", "no_progress", "canceling", "dead", "interrupted", "by_hand"]
 """`by_hand`: within its limits, and ended because a person says so; `interrupted`: dead, ended by what it ran on."""

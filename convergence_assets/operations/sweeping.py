@@ -15,7 +15,7 @@ from convergence_assets.control.store import ControlStore
 from convergence_assets.ledger.rows import plain
 from convergence_assets.ledger.run_reducer import error_of
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy.model import Tenant
+from convergence_assets.tenancy.tenant import Tenant
 from convergence_assets.warehouse.errors import WarehouseError
 from convergence_assets.warehouse.interface import STAGING_KEPT_DAYS
 from convergence_assets.warehouse.schema import Dataset

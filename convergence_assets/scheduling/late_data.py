@@ -18,7 +18,7 @@ from convergence_assets.control.store import ControlStore
 from convergence_assets.pipelines.models import BigQueryStep
 from convergence_assets.scheduling.targets import Target
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy.model import Step, Tenant, TenantPipeline
+from convergence_assets.tenancy.tenant import Step, Tenant, TenantPipeline
 from convergence_assets.warehouse.errors import WarehouseError
 from convergence_assets.warehouse.interface import GIGABYTE, Job
 

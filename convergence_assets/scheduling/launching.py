@@ -15,7 +15,7 @@ from convergence_assets import dagster_compat
 from convergence_assets.assets.factory import pool_of
 from convergence_assets.assets.tags import REQUEST_TAG, TRIGGERED_BY_TAG, partition_key, run_tags
 from convergence_assets.settings import ONLY_TENANTS, Settings
-from convergence_assets.tenancy.model import Tenant, TenantRegistry
+from convergence_assets.tenancy.tenant import Tenant, TenantRegistry
 
 if TYPE_CHECKING:
     from convergence_assets.control.partition_states import Request

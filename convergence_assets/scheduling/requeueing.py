@@ -12,7 +12,7 @@ from convergence_assets.control.partition_states import Outstanding
 from convergence_assets.control.run_requests import attempts_at
 from convergence_assets.control.store import ControlStore
 from convergence_assets.scheduling.targets import tables_of
-from convergence_assets.tenancy.model import Tenant, TenantPipeline
+from convergence_assets.tenancy.tenant import Tenant, TenantPipeline
 
 
 def ask_again(

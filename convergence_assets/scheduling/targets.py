@@ -10,7 +10,7 @@ from convergence_assets.control.partition_states import Name
 from convergence_assets.control.publications import Tables
 from convergence_assets.control.run_requests import Quota
 from convergence_assets.scheduling import due
-from convergence_assets.tenancy.model import Tenant, TenantPipeline
+from convergence_assets.tenancy.tenant import Tenant, TenantPipeline
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from convergence_assets.outgoing import SCHEMES, reads_files
 from convergence_assets.pipelines.problems import Problem, listing, nearest
 from convergence_assets.pipelines.yaml_source import Source
-from convergence_assets.tenancy.models import TenantSpec
+from convergence_assets.tenancy.tenant_file import TenantSpec
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 

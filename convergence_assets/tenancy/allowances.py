@@ -8,7 +8,7 @@ from convergence_assets.pipelines.models import BigQueryStep, PipelineSpec
 from convergence_assets.pipelines.problems import Problem
 from convergence_assets.pipelines.yaml_source import Path, Source, spelled
 from convergence_assets.tenancy.grants import refused_without
-from convergence_assets.tenancy.models import (
+from convergence_assets.tenancy.tenant_file import (
     DEFAULTS_FILE,
     Allowance,
     Defaults,

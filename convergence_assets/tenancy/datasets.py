@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 
-from convergence_assets.tenancy.model import Tenant
+from convergence_assets.tenancy.tenant import Tenant
 
 
 def conflicts(

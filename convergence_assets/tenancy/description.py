@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from convergence_assets.tenancy.model import Tenant, TenantPipeline
+from convergence_assets.tenancy.tenant import Tenant, TenantPipeline
 
 _SHOWN = 12
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from convergence_assets.pipelines.problems import Problem
 from convergence_assets.tenancy.grants import refused_without
-from convergence_assets.tenancy.model import Source, Tenant
-from convergence_assets.tenancy.models import Access, is_reserved
+from convergence_assets.tenancy.tenant import Source, Tenant
+from convergence_assets.tenancy.tenant_file import Access, is_reserved
 from convergence_assets.warehouse.schema import TableRef
 
 _SCHEMA_VIEWS = "information_schema"

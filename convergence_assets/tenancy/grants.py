@@ -9,7 +9,7 @@ import yaml
 
 from convergence_assets.pipelines.problems import Problem
 from convergence_assets.pipelines.yaml_source import read_yaml
-from convergence_assets.tenancy.models import DEFAULTS_FILE
+from convergence_assets.tenancy.tenant_file import DEFAULTS_FILE
 
 Grant = Mapping[str, Any]
 """Keys of `_defaults.yaml` with their values."""

@@ -14,18 +14,18 @@ from convergence_assets.pipelines.problems import Problem, listing, nearest
 from convergence_assets.pipelines.yaml_source import Path as Key
 from convergence_assets.pipelines.yaml_source import read_yaml, spelled
 from convergence_assets.settings import Settings, landing_beside
-from convergence_assets.tenancy.accepted import AcceptedStore
+from convergence_assets.tenancy.accepted_versions import AcceptedStore
 from convergence_assets.tenancy.allowances import named_accounts, service_account_of
-from convergence_assets.tenancy.building import build_tenant, version_of
 from convergence_assets.tenancy.datasets import conflicts, share
 from convergence_assets.tenancy.description import dataset_of
 from convergence_assets.tenancy.folder import Files, Folder
 from convergence_assets.tenancy.foreign_sources import Owners, foreign
 from convergence_assets.tenancy.grants import Grant, merged
-from convergence_assets.tenancy.model import Rejection, Tenant, TenantRegistry, alert_routes
-from convergence_assets.tenancy.models import DEFAULTS_FILE, Defaults
 from convergence_assets.tenancy.ownership import Claim, Claims, claims, losers, not_its_own, widest
 from convergence_assets.tenancy.sharing import shared_sources
+from convergence_assets.tenancy.tenant import Rejection, Tenant, TenantRegistry, alert_routes
+from convergence_assets.tenancy.tenant_builder import build_tenant, version_of
+from convergence_assets.tenancy.tenant_file import DEFAULTS_FILE, Defaults
 from convergence_assets.tenancy.variables import confusable_id, is_confusable
 
 if TYPE_CHECKING:

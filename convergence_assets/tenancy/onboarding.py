@@ -14,8 +14,8 @@ from convergence_assets.pipelines.problems import Problem, listing, nearest
 from convergence_assets.pipelines.yaml_source import read_yaml
 from convergence_assets.tenancy.folder import Files
 from convergence_assets.tenancy.grants import Grant
-from convergence_assets.tenancy.models import TenantPipelineSpec, TenantSpec
 from convergence_assets.tenancy.secrets import Secret
+from convergence_assets.tenancy.tenant_file import TenantPipelineSpec, TenantSpec
 from convergence_assets.tenancy.variables import confusable_id
 
 TENANT_FILE = "tenant.yaml"

@@ -8,9 +8,9 @@ from convergence_assets.pipelines.problems import Problem
 from convergence_assets.tenancy.file_places import FilePlaces, fixed_part, one_spelling
 from convergence_assets.tenancy.foreign_sources import is_own
 from convergence_assets.tenancy.grants import refused_without
-from convergence_assets.tenancy.model import Tenant
-from convergence_assets.tenancy.models import Access
 from convergence_assets.tenancy.sharing import place_of
+from convergence_assets.tenancy.tenant import Tenant
+from convergence_assets.tenancy.tenant_file import Access
 from convergence_assets.warehouse.schema import TableRef
 
 

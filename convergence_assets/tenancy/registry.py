@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from convergence_assets.pipelines.catalog import LoadedTemplate, library
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy.accepted import AcceptedStore
+from convergence_assets.tenancy.accepted_versions import AcceptedStore
 from convergence_assets.tenancy.folder import Folder, read_folder
 from convergence_assets.tenancy.grants import Grant, merged
 from convergence_assets.tenancy.loading import Loading, Settled
-from convergence_assets.tenancy.model import TenantRegistry
+from convergence_assets.tenancy.tenant import TenantRegistry
 from convergence_assets.warehouse.duckdb import outcomes
 
 if TYPE_CHECKING:

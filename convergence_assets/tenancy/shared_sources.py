@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from convergence_assets.pipelines.problems import Problem
-from convergence_assets.tenancy.model import Source, Step, TenantPipeline
-from convergence_assets.tenancy.models import DEFAULTS_FILE, Defaults
 from convergence_assets.tenancy.sharing import SharedSource, place_of, shared_sources
+from convergence_assets.tenancy.tenant import Source, Step, TenantPipeline
+from convergence_assets.tenancy.tenant_file import DEFAULTS_FILE, Defaults
 
 
 def apply_shares(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import re2
 
-from convergence_assets.tenancy.models import Defaults, Share
+from convergence_assets.tenancy.tenant_file import Defaults, Share
 from convergence_assets.warehouse.schema import TableRef
 
 REST = "_rest"

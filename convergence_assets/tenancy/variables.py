@@ -8,8 +8,8 @@ from pathlib import Path
 from convergence_assets.pipelines.problems import Problem, nearest
 from convergence_assets.pipelines.yaml_source import Source
 from convergence_assets.tenancy.grants import refused_without
-from convergence_assets.tenancy.models import TenantSpec
 from convergence_assets.tenancy.secrets import Secret
+from convergence_assets.tenancy.tenant_file import TenantSpec
 
 # Read by Settings, by the cloud libraries, by Dagster or by Kubernetes. With a second underscore behind the first it is
 # the variable of a tenant that is called so.

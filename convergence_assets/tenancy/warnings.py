@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from convergence_assets.pipelines.problems import Problem
 from convergence_assets.tenancy.folder import read_folder
-from convergence_assets.tenancy.model import AlertRoute, TenantRegistry
+from convergence_assets.tenancy.tenant import AlertRoute, TenantRegistry
 
 
 def warnings_of(tenants: str, registry: TenantRegistry, environ: Mapping[str, str] = os.environ) -> tuple[Problem, ...]:

@@ -13,8 +13,8 @@ from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.assets.window import Window
 from convergence_assets.control.location import FILE
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy.model import Tenant
 from convergence_assets.tenancy.registry import load_registry
+from convergence_assets.tenancy.tenant import Tenant
 from convergence_assets.warehouse.interface import Job, SourceFile
 from convergence_assets.warehouse.schema import Query, TableRef
 from tests.control_stores import sqlite_store

@@ -12,7 +12,7 @@ from convergence_assets.assets.source_columns import undeclared
 from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.pipelines.models import SourceSpec
 from convergence_assets.quality.expectations import CheckOutcome
-from convergence_assets.tenancy.model import Source
+from convergence_assets.tenancy.tenant import Source
 from convergence_assets.warehouse.schema import Column, TableRef
 from tests.assets.project import Project, hourly
 from tests.peer.peer_server import Peer

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from convergence_assets.assets.statements import statement_metadata
-from convergence_assets.tenancy.model import Step, Tenant, TenantPipeline
 from convergence_assets.tenancy.registry import load_registry
+from convergence_assets.tenancy.tenant import Step, Tenant, TenantPipeline
 from convergence_assets.warehouse.interface import Statement
 
 ROOT = Path(__file__).parents[2]

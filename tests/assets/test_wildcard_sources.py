@@ -13,8 +13,8 @@ from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.assets.window import Window
 from convergence_assets.cli.load import _table
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy.model import Tenant
 from convergence_assets.tenancy.registry import load_registry
+from convergence_assets.tenancy.tenant import Tenant
 from convergence_assets.warehouse.errors import NotFound, SchemaMismatch
 from convergence_assets.warehouse.interface import Job, Warehouse
 from convergence_assets.warehouse.schema import Column, Query, TableRef, TableSchema

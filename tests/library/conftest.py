@@ -8,8 +8,8 @@ import pytest
 
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.loading import Settled
-from convergence_assets.tenancy.model import TenantRegistry
 from convergence_assets.tenancy.registry import load_registry
+from convergence_assets.tenancy.tenant import TenantRegistry
 from tests.library.platform_in_a_folder import Platform
 from tests.peer.peer_server import Peer
 

@@ -14,7 +14,7 @@ from convergence_assets.assets.schema_mapping import source_schema
 from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.assets.window import Window
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy.model import TenantRegistry
+from convergence_assets.tenancy.tenant import TenantRegistry
 from convergence_assets.warehouse.interface import Job, SourceFile
 from convergence_assets.warehouse.schema import Query, TableRef
 

@@ -17,8 +17,8 @@ from convergence_assets.assets.window import Window
 from convergence_assets.demo.bills import generate_bills
 from convergence_assets.demo.tenants import DEMO_TENANTS
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy.model import TenantRegistry
 from convergence_assets.tenancy.registry import load_registry
+from convergence_assets.tenancy.tenant import TenantRegistry
 from convergence_assets.warehouse.interface import Job, SourceFile
 from convergence_assets.warehouse.schema import TableRef
 from tests.library.platform_in_a_folder import Platform

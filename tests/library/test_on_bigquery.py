@@ -14,7 +14,7 @@ from convergence_assets.assets.statements import step_advice
 from convergence_assets.demo.bills import generate_bills
 from convergence_assets.demo.tenants import DEMO_TENANTS
 from convergence_assets.pipelines.advice import advise
-from convergence_assets.tenancy.model import Step
+from convergence_assets.tenancy.tenant import Step
 from convergence_assets.warehouse.interface import Statement
 from tests.library.platform_in_a_folder import Platform
 

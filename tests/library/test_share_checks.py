@@ -13,8 +13,8 @@ from convergence_assets.assets.factory import build_assets
 from convergence_assets.assets.share_checks import CHECK, JOB, build_share_checks
 from convergence_assets.operations.conditions import shares_wrong
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy.model import TenantRegistry
 from convergence_assets.tenancy.sharing import SharedSource
+from convergence_assets.tenancy.tenant import TenantRegistry
 from tests.library.test_shared_sources import EXPORT, SHARES, bills, load, loaded, write
 
 

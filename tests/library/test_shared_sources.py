@@ -21,10 +21,10 @@ from convergence_assets.demo.bills import generate_bills
 from convergence_assets.demo.tenants import DEMO_TENANTS
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.loading import Settled
-from convergence_assets.tenancy.model import TenantRegistry
-from convergence_assets.tenancy.models import Share
 from convergence_assets.tenancy.registry import load_registry
 from convergence_assets.tenancy.sharing import REST, SharedSource
+from convergence_assets.tenancy.tenant import TenantRegistry
+from convergence_assets.tenancy.tenant_file import Share
 from convergence_assets.warehouse.duckdb.adapter import DuckDBWarehouse
 from convergence_assets.warehouse.interface import Job, SourceFile
 from convergence_assets.warehouse.schema import Query, TableRef

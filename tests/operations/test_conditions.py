@@ -15,7 +15,7 @@ from convergence_assets.ledger.write import Lag
 from convergence_assets.operations import conditions
 from convergence_assets.pipelines.problems import Problem
 from convergence_assets.scheduling.targets import Target, targets_of
-from convergence_assets.tenancy.model import Rejection, TenantRegistry
+from convergence_assets.tenancy.tenant import Rejection, TenantRegistry
 from tests.operations.watched import Watched
 
 NAME = ("acme", "demo_costs")

@@ -13,7 +13,7 @@ from convergence_assets.operations.google_iam import GoogleIam
 from convergence_assets.operations.granting import Granting
 from convergence_assets.operations.service_accounts import account_grants
 from convergence_assets.tenancy.loading import Settled
-from convergence_assets.tenancy.model import Tenant
+from convergence_assets.tenancy.tenant import Tenant
 from convergence_assets.warehouse.bigquery.adapter import BigQueryWarehouse
 from convergence_assets.warehouse.errors import AccessDenied
 from tests.library.test_shared_sources import EXPORT, SHARES, load, write

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from convergence_assets.control.remediations import Part
 from convergence_assets.operations.stuck import LONGEST_RANGE, Activity, judge
-from convergence_assets.tenancy.model import StuckLimits
+from convergence_assets.tenancy.tenant import StuckLimits
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 LIMITS = StuckLimits()

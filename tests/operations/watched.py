@@ -12,7 +12,7 @@ from convergence_assets.control.runs import IndexedRun, RunStatus
 from convergence_assets.control.store import ControlStore
 from convergence_assets.ledger.run_events import ChecksFailed, Fact, FailedCheck, Published, RunEnded
 from convergence_assets.operations.run_alerts import Sources
-from convergence_assets.tenancy.model import Tenant
+from convergence_assets.tenancy.tenant import Tenant
 from tests.assets.project import Project
 
 DAY = date(2026, 3, 10)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from convergence_assets.tenancy.model import TenantRegistry
 from convergence_assets.tenancy.registry import load_registry
+from convergence_assets.tenancy.tenant import TenantRegistry
 
 ROOT = Path(__file__).parents[2]
 TODAY = date(2026, 11, 23)

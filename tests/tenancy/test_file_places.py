@@ -19,7 +19,7 @@ from convergence_assets.assets.files import source_files
 from convergence_assets.outgoing import HostRefused, to_public_addresses
 from convergence_assets.pipelines.problems import Problem
 from convergence_assets.tenancy.file_places import fixed_part
-from convergence_assets.tenancy.model import Step, TenantRegistry
+from convergence_assets.tenancy.tenant import Step, TenantRegistry
 from convergence_assets.warehouse.duckdb.reading import local
 from convergence_assets.warehouse.errors import NotFound, UnreadableFile
 from convergence_assets.warehouse.interface import SourceFile

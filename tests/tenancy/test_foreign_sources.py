@@ -9,8 +9,8 @@ import pytest
 
 from convergence_assets.control.published_locations import Place
 from convergence_assets.tenancy.loading import Settled
-from convergence_assets.tenancy.model import TenantRegistry
 from convergence_assets.tenancy.registry import load_registry
+from convergence_assets.tenancy.tenant import TenantRegistry
 
 TODAY = date(2026, 11, 23)
 EXPORT = "acme_billing_export.gcp_billing_export_resource_v1_0A1B2C_3D4E5F_6A7B8C"

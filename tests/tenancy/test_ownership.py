@@ -13,10 +13,10 @@ from convergence_assets.control.store import ControlStore
 from convergence_assets.pipelines.problems import Problem
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.loading import Settled
-from convergence_assets.tenancy.model import TenantRegistry
 from convergence_assets.tenancy.ownership import Claim, Claims, losers, widest
 from convergence_assets.tenancy.registry import load_registry, load_tenants
 from convergence_assets.tenancy.sharing import place_of
+from convergence_assets.tenancy.tenant import TenantRegistry
 from tests import commands
 from tests.clean_environment import clean_environment
 from tests.control_stores import sqlite_store

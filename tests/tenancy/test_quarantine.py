@@ -11,10 +11,10 @@ import pytest
 from convergence_assets.pipelines.catalog import LoadedTemplate, library, load_template
 from convergence_assets.pipelines.problems import Problem
 from convergence_assets.tenancy import loading as loading_module
-from convergence_assets.tenancy.accepted import AcceptedStore
-from convergence_assets.tenancy.building import build_tenant
-from convergence_assets.tenancy.model import TenantRegistry
+from convergence_assets.tenancy.accepted_versions import AcceptedStore
 from convergence_assets.tenancy.registry import load_registry
+from convergence_assets.tenancy.tenant import TenantRegistry
+from convergence_assets.tenancy.tenant_builder import build_tenant
 
 Load = Callable[..., TenantRegistry]
 Edit = Callable[[str, str, str], int]

@@ -11,11 +11,11 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from convergence_assets.tenancy.accepted import AcceptedStore
+from convergence_assets.tenancy.accepted_versions import AcceptedStore
 from convergence_assets.tenancy.folder import UnreadableFolder
-from convergence_assets.tenancy.model import TenantRegistry
 from convergence_assets.tenancy.registry import load_registry
 from convergence_assets.tenancy.secrets import MissingSecret, Secret
+from convergence_assets.tenancy.tenant import TenantRegistry
 
 ROOT = Path(__file__).parents[2]
 TODAY = date(2026, 11, 23)

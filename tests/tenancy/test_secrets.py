@@ -9,9 +9,9 @@ import pytest
 
 from convergence_assets.pipelines.checking import check
 from convergence_assets.pipelines.yaml_source import read_yaml
-from convergence_assets.tenancy.model import TenantRegistry
-from convergence_assets.tenancy.models import Defaults, TenantSpec
 from convergence_assets.tenancy.secrets import Secret
+from convergence_assets.tenancy.tenant import TenantRegistry
+from convergence_assets.tenancy.tenant_file import Defaults, TenantSpec
 
 TOKEN = "T0PS3CR3T"
 ADDRESS = f"slack://{TOKEN}/B1/C2"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from convergence_assets.operations.service_accounts import account_grants
-from convergence_assets.tenancy.model import TenantRegistry
+from convergence_assets.tenancy.tenant import TenantRegistry
 
 Load = Callable[..., TenantRegistry]
 Edit = Callable[[str, str, str], int]

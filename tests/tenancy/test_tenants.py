@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from convergence_assets.pipelines.catalog import LoadedTemplate, library, load_template
-from convergence_assets.tenancy.model import TenantRegistry
-from convergence_assets.tenancy.models import valid_cron
 from convergence_assets.tenancy.registry import load_registry
+from convergence_assets.tenancy.tenant import TenantRegistry
+from convergence_assets.tenancy.tenant_file import valid_cron
 
 ROOT = Path(__file__).parents[2]
 TODAY = date(2026, 11, 23)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from convergence_assets.pipelines.problems import Problem
-from convergence_assets.tenancy.model import TenantRegistry
 from convergence_assets.tenancy.registry import load_registry
+from convergence_assets.tenancy.tenant import TenantRegistry
 from tests.tenancy.conftest import TODAY
 
 Load = Callable[..., TenantRegistry]

@@ -15,8 +15,8 @@ from convergence_assets.operations.code_location import WebserverError
 from convergence_assets.settings import Settings, SettingsError
 from convergence_assets.tenancy.folder import UnreadableFolder
 from convergence_assets.tenancy.loading import Settled
-from convergence_assets.tenancy.model import TenantRegistry
 from convergence_assets.tenancy.registry import load_registry
+from convergence_assets.tenancy.tenant import TenantRegistry
 from convergence_assets.warehouse.errors import WarehouseError
 
 if TYPE_CHECKING:

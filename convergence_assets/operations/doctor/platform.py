@@ -10,7 +10,7 @@ from convergence_assets.operations.code_location import Webserver, stale
 from convergence_assets.operations.doctor.examine import Finding, Setup, State
 from convergence_assets.operations.routing import routes_of
 from convergence_assets.operations.state_files import damaged_datasets, state_files
-from convergence_assets.tenancy.accepted import AcceptedStore
+from convergence_assets.tenancy.accepted_versions import AcceptedStore
 from convergence_assets.tenancy.folder import UnreadableFolder, read_folder
 from convergence_assets.warehouse.errors import DamagedWarehouse
 

@@ -16,7 +16,7 @@ from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.control.errors import ControlError
 from convergence_assets.operations.doctor.examine import Finding, Setup, broken
 from convergence_assets.settings import Settings, SettingsError
-from convergence_assets.tenancy.model import Tenant
+from convergence_assets.tenancy.tenant import Tenant
 from convergence_assets.warehouse.errors import AccessDenied, NotFound, WarehouseError
 from convergence_assets.warehouse.interface import Job
 from convergence_assets.warehouse.schema import Dataset, Query, TableRef

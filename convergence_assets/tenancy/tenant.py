@@ -9,9 +9,9 @@ from convergence_assets.pipelines.compile import CompiledSql
 from convergence_assets.pipelines.models import BigQueryStep, FilesStep, SourceSpec, StepTest, SuiteSpec
 from convergence_assets.pipelines.parameters import BoundValue
 from convergence_assets.pipelines.problems import Problem
-from convergence_assets.tenancy.models import Alerts, Plan
 from convergence_assets.tenancy.secrets import Secret
 from convergence_assets.tenancy.sharing import SharedSource
+from convergence_assets.tenancy.tenant_file import Alerts, Plan
 
 
 @dataclass(frozen=True)

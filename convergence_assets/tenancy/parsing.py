@@ -9,8 +9,8 @@ from convergence_assets.pipelines.parameters import BIGQUERY_TYPES
 from convergence_assets.pipelines.problems import Problem, listing, nearest
 from convergence_assets.pipelines.sql_checks import misfitting_result, misnamed, unknown_columns
 from convergence_assets.pipelines.step_tests import misnamed_in_tests
-from convergence_assets.tenancy.binding import Binding, BoundSuite
-from convergence_assets.tenancy.checked_sql import pseudo_columns, statement_problems
+from convergence_assets.tenancy.dialect_checks import pseudo_columns, statement_problems
+from convergence_assets.tenancy.template_binding import Binding, BoundSuite
 
 Made = Mapping[str, tuple[ColumnSpec, ...]]
 

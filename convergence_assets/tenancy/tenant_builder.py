@@ -12,16 +12,16 @@ from convergence_assets.pipelines.models import PipelineSpec
 from convergence_assets.pipelines.parameters import template_variables
 from convergence_assets.pipelines.problems import Problem, listing, nearest
 from convergence_assets.pipelines.yaml_source import Source, read_yaml
-from convergence_assets.tenancy import binding as bind
-from convergence_assets.tenancy import reading
+from convergence_assets.tenancy import parsing
+from convergence_assets.tenancy import template_binding as bind
 from convergence_assets.tenancy.alert_addresses import refused_addresses
 from convergence_assets.tenancy.allowances import plan_of, project_of, service_account_of, too_much, within_bounds
-from convergence_assets.tenancy.binding import Binding, one_tenants_sql
 from convergence_assets.tenancy.file_places import FilePlaces
 from convergence_assets.tenancy.folder import Files
-from convergence_assets.tenancy.model import Step, StuckLimits, Tenant, TenantPipeline, alert_routes
-from convergence_assets.tenancy.models import Defaults, TenantPipelineSpec, TenantSpec
 from convergence_assets.tenancy.shared_sources import apply_shares
+from convergence_assets.tenancy.template_binding import Binding, one_tenants_sql
+from convergence_assets.tenancy.tenant import Step, StuckLimits, Tenant, TenantPipeline, alert_routes
+from convergence_assets.tenancy.tenant_file import Defaults, TenantPipelineSpec, TenantSpec
 from convergence_assets.tenancy.variables import refused_variables
 
 
@@ -120,7 +120,7 @@ def _pipelines(
             )
         )
     if not problems:
-        cycle = reading.circle({step.table: step.upstream for pipeline in pipelines for step in pipeline.steps})
+        cycle = parsing.circle({step.table: step.upstream for pipeline in pipelines for step in pipeline.steps})
         if cycle:
             reader = next(b for b in bindings if any(step.table == cycle[0] for step in b.template.spec.steps))
             said_so = f"pipelines read one another in a circle: {' -> '.join(cycle)}"
@@ -159,7 +159,7 @@ def _stuck(said: TenantPipelineSpec, defaults: Defaults, template: PipelineSpec)
 
 
 def _steps(
-    binding: Binding, made: reading.Made, places: FilePlaces, *, all_made: bool, read: bool
+    binding: Binding, made: parsing.Made, places: FilePlaces, *, all_made: bool, read: bool
 ) -> tuple[tuple[Step, ...], list[Problem]]:
     values, problems = bind.parameters(binding)
     suites, found = bind.merged_suites(binding)
@@ -175,8 +175,8 @@ def _steps(
     found += also
     problems += found
     if not found and not read:
-        problems += reading.reading_problems(binding, compiled, suites, made, late_data, all_made=all_made)
-    tables, found = reading.order(binding, compiled, suites)
+        problems += parsing.reading_problems(binding, compiled, suites, made, late_data, all_made=all_made)
+    tables, found = parsing.order(binding, compiled, suites)
     problems += found
     if problems:
         return (), problems

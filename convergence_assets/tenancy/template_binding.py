@@ -33,9 +33,9 @@ from convergence_assets.pipelines.templating import names_in
 from convergence_assets.pipelines.yaml_source import Path, Source, spelled
 from convergence_assets.tenancy.file_places import FilePlaces
 from convergence_assets.tenancy.foreign_sources import unreadable
-from convergence_assets.tenancy.model import PlacedTest, Step
-from convergence_assets.tenancy.model import Source as BoundSource
-from convergence_assets.tenancy.models import TenantPipelineSpec
+from convergence_assets.tenancy.tenant import PlacedTest, Step
+from convergence_assets.tenancy.tenant import Source as BoundSource
+from convergence_assets.tenancy.tenant_file import TenantPipelineSpec
 
 MOST_SQL = 500_000
 """Characters of all SQL of one tenant, as its templates are rendered."""
