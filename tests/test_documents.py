@@ -22,8 +22,8 @@ from convergence_assets.cli.main import app
 from convergence_assets.ledger.tables import TABLES
 from convergence_assets.operations import run_alerts
 from convergence_assets.operations.stuck import StuckKind
-from convergence_assets.pipelines.checking import check
 from convergence_assets.pipelines.models import PipelineSpec, StepTest, SuiteSpec
+from convergence_assets.pipelines.validation import check
 from convergence_assets.pipelines.yaml_source import read_yaml
 from convergence_assets.tenancy.loading import checked_defaults
 from convergence_assets.tenancy.tenant_file import Alerts, Defaults, TenantSpec

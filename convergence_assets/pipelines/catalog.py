@@ -8,12 +8,12 @@ from functools import lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-from convergence_assets.pipelines.checking import check
 from convergence_assets.pipelines.compile import RUN_PARAMETERS
 from convergence_assets.pipelines.models import BigQueryStep, ParameterSpec, PipelineSpec, SuiteSpec, TableStep
 from convergence_assets.pipelines.parameters import expected, typed
 from convergence_assets.pipelines.problems import Problem, listing, nearest
 from convergence_assets.pipelines.suites import suite_problems
+from convergence_assets.pipelines.validation import check
 from convergence_assets.pipelines.yaml_source import Source, read_yaml, spelled
 
 

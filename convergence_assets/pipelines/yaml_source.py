@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from convergence_assets.pipelines.problems import Problem
-from convergence_assets.pipelines.yaml_damage import culprit
+from convergence_assets.pipelines.yaml_error_line import culprit
 
 Path = tuple[str | int, ...]
 

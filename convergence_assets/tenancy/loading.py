@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convergence_assets.pipelines.catalog import LoadedTemplate
-from convergence_assets.pipelines.checking import check
 from convergence_assets.pipelines.problems import Problem, listing, nearest
+from convergence_assets.pipelines.validation import check
 from convergence_assets.pipelines.yaml_source import Path as Key
 from convergence_assets.pipelines.yaml_source import read_yaml, spelled
 from convergence_assets.settings import Settings, landing_beside

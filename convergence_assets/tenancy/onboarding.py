@@ -9,8 +9,8 @@ from decimal import Decimal
 from typing import Any
 
 from convergence_assets.pipelines.catalog import library
-from convergence_assets.pipelines.checking import check
 from convergence_assets.pipelines.problems import Problem, listing, nearest
+from convergence_assets.pipelines.validation import check
 from convergence_assets.pipelines.yaml_source import read_yaml
 from convergence_assets.tenancy.folder import Files
 from convergence_assets.tenancy.grants import Grant

@@ -7,10 +7,10 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from convergence_assets.pipelines.catalog import LoadedTemplate, load_template
-from convergence_assets.pipelines.checking import check
 from convergence_assets.pipelines.models import PipelineSpec
 from convergence_assets.pipelines.parameters import template_variables
 from convergence_assets.pipelines.problems import Problem, listing, nearest
+from convergence_assets.pipelines.validation import check
 from convergence_assets.pipelines.yaml_source import Source, read_yaml
 from convergence_assets.tenancy import parsing
 from convergence_assets.tenancy import template_binding as bind

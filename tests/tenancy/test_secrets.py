@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from convergence_assets.pipelines.checking import check
+from convergence_assets.pipelines.validation import check
 from convergence_assets.pipelines.yaml_source import read_yaml
 from convergence_assets.tenancy.secrets import Secret
 from convergence_assets.tenancy.tenant import TenantRegistry
