@@ -30,7 +30,7 @@ from pathlib import Path
 from tests.assets.project import Project
 from convergence_assets.assets.late_data import markers
 from convergence_assets.assets.warehouse_factory import open_warehouse
-from convergence_assets.control import planning
+from convergence_assets.control import partition_states
 from convergence_assets.control.lock_session import holding
 from convergence_assets.scheduling.late_data import ask
 from convergence_assets.scheduling.targets import targets_of
@@ -41,7 +41,7 @@ store.now = lambda: datetime(2026, 3, 12, 7, tzinfo=UTC)
 (target,) = (replace(t, paused=False, start_date=date(2026, 3, 9)) for t in targets_of([project.tenant]))
 ask(store, project.settings, [project.tenant], [target])
 with store.read() as connection:
-    print(planning.progress(connection)[target.name].late_data_asked_at)
+    print(partition_states.progress(connection)[target.name].late_data_asked_at)
 with open_warehouse(project.settings) as warehouse:
     days = project.window(date(2026, 3, 9), date(2026, 3, 10))
     print(markers(warehouse, project.tenant, project.tenant.pipelines[0].steps[0], days, Job("ask")))

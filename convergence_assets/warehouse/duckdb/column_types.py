@@ -4,7 +4,8 @@ from convergence_assets.warehouse.duckdb import bignumeric_encoding
 from convergence_assets.warehouse.schema import Column
 
 SCALARS = {
-    "STRING": "VARCHAR", "INT64": "BIGINT", "NUMERIC": "DECIMAL(38,9)", "BIGNUMERIC": bignumeric_encoding.TYPE, "FLOAT64": "DOUBLE",
+    "STRING": "VARCHAR", "INT64": "BIGINT", "NUMERIC": "DECIMAL(38,9)", "BIGNUMERIC": bignumeric_encoding.TYPE,
+    "FLOAT64": "DOUBLE",
     "BOOL": "BOOLEAN", "DATE": "DATE", "DATETIME": "TIMESTAMP", "TIMESTAMP": "TIMESTAMP WITH TIME ZONE",
     "TIME": "TIME", "BYTES": "BLOB", "JSON": "JSON",
 }  # fmt: skip
