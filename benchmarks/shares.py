@@ -107,18 +107,16 @@ def _work(argv: list[str]) -> None:
     frames = load("convergence_assets.warehouse.frames")
     reconstruct = load("dagster._core.definitions.reconstruct")
     clocks.around(reconstruct.ReconstructableRepository, "get_definition", "loading")
-    locking = load("convergence_assets.assets.publish_guard")
-    holding, publications = (
-        load("convergence_assets.control.lock_session"),
-        load("convergence_assets.control.publications"),
-    )
+    publish_guard = load("convergence_assets.assets.publish_guard")
+    lock_session = load("convergence_assets.control.lock_session")
+    publications = load("convergence_assets.control.publications")
     for owner, names in (
-        (locking, ("_introduce", "_begin")),
+        (publish_guard, ("_introduce", "_begin")),
         (publications.Publications, ("record", "newest_version")),
     ):
         for name in names:
             clocks.around(owner, name, "own")
-    clocks.around(holding.Holding, "hold", "own")
+    clocks.around(lock_session.LockSession, "hold", "own")
     clocks.around(materialize.StepRun, "run", "own")
     clocks.around(adapter.Engine, "__init__", "sql")
     for name in ("prepared", "table_names"):

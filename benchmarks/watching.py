@@ -23,12 +23,12 @@ from convergence_assets.alerting.links import Links
 from convergence_assets.alerting.routes import Route, Routes
 from convergence_assets.control import counters
 from convergence_assets.control.incidents import raise_alert
-from convergence_assets.control.partition_states import Outstanding, Progress, write_outstanding, write_progress
+from convergence_assets.control.partition_states import PendingPartition, Progress, write_outstanding, write_progress
 from convergence_assets.control.publications import Tables
 from convergence_assets.control.run_requests import Quota
 from convergence_assets.control.store import ControlStore
 from convergence_assets.operations.metrics import Platform, Seen
-from convergence_assets.operations.monitor import Watching
+from convergence_assets.operations.monitor import Monitor
 from convergence_assets.scheduling.targets import Target
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.tenant import TenantRegistry
@@ -52,7 +52,7 @@ def _measure(folder: Path, tenants: int, runs: int) -> None:
     store = ControlStore(sa.URL.create("sqlite", database=str(folder / "control.db")))
     targets = [_target(f"tenant_{n:04d}", pipeline) for n in range(tenants) for pipeline in ("bills", "costs")]
     routes = Routes({}, (Route(("critical", "warning"), lambda: "json://127.0.0.1:9/"),))
-    watching = Watching(TenantRegistry({}, {}), settings, store, targets, routes, Links())
+    watching = Monitor(TenantRegistry({}, {}), settings, store, targets, routes, Links())
     now = store.now()
     with store.write() as connection:
         for target in targets:
@@ -74,7 +74,7 @@ def _measure(folder: Path, tenants: int, runs: int) -> None:
             for n in range(FAILING):
                 name = targets[2 * n].name
                 due = targets[2 * n].due_through(now)
-                write_outstanding(connection, [Outstanding(*name, due, "due", "its run failed", now)])
+                write_outstanding(connection, [PendingPartition(*name, due, "due", "its run failed", now)])
                 raise_alert(connection, _alert(name), now - timedelta(minutes=1))
         figure(f"alerts, {FAILING} tenants fail: to decide", _once(lambda: decide(store, routes, Links())), "s", 1)
         figure(f"alerts, {FAILING} tenants fail: to look", _seconds(lambda: watching._look(instance)), "s", 1)

@@ -21,7 +21,7 @@ from convergence_assets.assets.window import days_of
 from convergence_assets.control import audit, partition_states, publications
 from convergence_assets.control.audit import Deed
 from convergence_assets.control.locks import Claim, Locks
-from convergence_assets.control.partition_states import Outstanding
+from convergence_assets.control.partition_states import PendingPartition
 from convergence_assets.control.run_requests import attempts_at, used
 from convergence_assets.control.store import ControlStore
 from convergence_assets.control.tables import api_requests
@@ -149,7 +149,7 @@ class _Asking:
             own_table = unseen.table in target.tables.reads
             raise _has_just_ended(unseen.run_id if own_table else None)
 
-    def rows(self, asked_by: str, retry_of: str | None) -> list[Outstanding]:
+    def rows(self, asked_by: str, retry_of: str | None) -> list[PendingPartition]:
         """The days as the planner is to find them; those that it has asked for already are left as they are."""
         wanted = [
             day
@@ -164,7 +164,7 @@ class _Asking:
         said = f"repeats run {retry_of}" if retry_of else "asked for over the API"
         return [replace(self._row(day, said), asked_by=asked_by) for day in wanted if not self._is_requested(day)]
 
-    def refuse_over_plan(self, rows: Sequence[Outstanding]) -> None:
+    def refuse_over_plan(self, rows: Sequence[PendingPartition]) -> None:
         """Raise where the runs that these days take are more than what is left of the plan."""
         quota, now = self._target.quota, self._store.now()
         runs = sum(1 for _ in stretches(rows))
@@ -186,7 +186,7 @@ class _Asking:
         row = self._known.get(day)
         return row is not None and row.state == "requested"
 
-    def _row(self, day: date, said: str) -> Outstanding:
+    def _row(self, day: date, said: str) -> PendingPartition:
         row = self._known.get(day)
         version = max((p.version for (_, d), p in self._published.items() if d == day), default=0)
         version = max(version, row.data_version if row else 0)
@@ -195,7 +195,7 @@ class _Asking:
             # A request's key is never used twice; a day that has one gets a run of its own, under a higher number.
             tried = attempts_at(self._connection, Claim(*self._target.name, day, day), version)
             attempts = max(tried, attempts, 1)
-        return Outstanding(*self._target.name, day, "due", said, self._store.now(), attempts, version)
+        return PendingPartition(*self._target.name, day, "due", said, self._store.now(), attempts, version)
 
     def _was_asked_for(self, day: date) -> bool:
         own = (

@@ -15,7 +15,7 @@ from convergence_assets.assets.files import source_files
 from convergence_assets.assets.late_data import markers
 from convergence_assets.assets.no_data import NO_DATA, has_no_data, why_no_data
 from convergence_assets.assets.own_tables import refuse_others
-from convergence_assets.assets.publish_guard import Leave, locked
+from convergence_assets.assets.publish_guard import PublishGuard, guarded
 from convergence_assets.assets.queries import job_of, queries_of
 from convergence_assets.assets.schema_mapping import (
     expectations,
@@ -50,7 +50,7 @@ RETRY_SECONDS = 5.0
 """Before the first retry of a step; before each further one twice as long."""
 QUALITY_FAILED = "quality_failed"
 """The error class of a step that published not all of its partitions, because of their rows."""
-_UNWATCHED = Leave()
+_UNWATCHED = PublishGuard()
 _RETRY_NUMBER_TAG = "dagster/retry_number"  # on automatic retries alone: a person's re-execution drops it
 
 
@@ -88,7 +88,7 @@ class StepRun:
         window: Window,
         run_id: str,
         origin: str | None = None,
-        leave: Leave = _UNWATCHED,
+        leave: PublishGuard = _UNWATCHED,
     ) -> Report:
         """Stage, validate and publish the window's partitions; raises `WarehouseError` when nothing was published.
 
@@ -222,7 +222,7 @@ def _execute(
     where = f"tenant {run.tenant.tenant_id}, pipeline {run.pipeline.name}, table {run.step.table}, partition {window}"
     origin = origin_run_id(context.instance, context.run)
     try:
-        with locked(
+        with guarded(
             run.settings, run.tenant, run.pipeline, run.step.table, run.upstream_pipelines, window.days, context
         ) as leave:
             report = run.run(window, context.run.run_id, origin, leave)

@@ -32,7 +32,7 @@ _BACKFILL_TAG = "dagster/backfill"
 
 
 @dataclass(frozen=True)
-class Leave:
+class PublishGuard:
     """What a step calls before and after it publishes (rows and late-data markers by day), while a statement takes
     long, where it made or changed its table, and where it fails.
 
@@ -47,7 +47,7 @@ class Leave:
     missing: Mapping[date, tuple[str, ...]] = field(default_factory=dict)
 
 
-class Moved(Exception):
+class TenantLocationChanged(Exception):
     """The run has loaded another timezone or dataset for its tenant than the one that days were published with."""
 
     def __init__(self, claim: "Claim", settled: str, here: str) -> None:
@@ -73,7 +73,7 @@ def quota_of(tenant: Tenant) -> "Quota":
 
 
 @contextmanager
-def locked(
+def guarded(
     settings: Settings,
     tenant: Tenant,
     pipeline: TenantPipeline,
@@ -81,7 +81,7 @@ def locked(
     upstream: Mapping[str, date],
     days: Sequence[date],
     context: dg.AssetExecutionContext,
-) -> Iterator[Leave]:
+) -> Iterator[PublishGuard]:
     """Hold the days for the step's run, until the run ends; `upstream` are the tables of other pipelines that `table`
     reads, each with its first day.
 
@@ -95,7 +95,7 @@ def locked(
     from convergence_assets.control.lock_session import holding
     from convergence_assets.control.locks import Claim, LockLost, Refused
     from convergence_assets.control.publications import Publications, Tables
-    from convergence_assets.control.published_locations import Place, place_of, settle
+    from convergence_assets.control.published_locations import PublishedLocation, place_of, settle
     from convergence_assets.control.run_requests import Duplicate, OverLimit, Requests
 
     claim = Claim(tenant.tenant_id, pipeline.name, days[0], days[-1])
@@ -107,11 +107,11 @@ def locked(
         publications, requests = Publications(held.store), Requests(held.store)
         lock = held.hold(claim, run_id, lambda other: outcome_of(context.instance, other) is not None)
         _introduce(held.store, tenant, context)
-        here = Place(tenant.timezone, dataset_of(tenant, settings.project))
+        here = PublishedLocation(tenant.timezone, dataset_of(tenant, settings.project))
         with held.store.read() as connection:
             settled = place_of(connection, tenant.tenant_id)
         if settled not in (None, here):
-            raise Moved(claim, f"{settled}", f"{here}")
+            raise TenantLocationChanged(claim, f"{settled}", f"{here}")
         key = _begin(requests, claim, tenant, context)
         read_through = publications.newest_version()
         found = publications.between(tenant.tenant_id, upstream, days[0], days[-1]) if upstream else {}
@@ -138,11 +138,11 @@ def locked(
         missing = {day: tables for day in days if (tables := reading.missing(day, found))}
         try:
             confirm, waits = partial(held.locks.confirm, lock), _SignOfLife(context)
-            yield Leave(confirm, published, waits, schema_changed, failed, missing)
+            yield PublishGuard(confirm, published, waits, schema_changed, failed, missing)
         except BaseException:
             failed()
             raise
-    except (Unfinished, Refused, LockLost, Duplicate, OverLimit, Moved) as error:
+    except (Unfinished, Refused, LockLost, Duplicate, OverLimit, TenantLocationChanged) as error:
         # Retries of whole runs look at this tag alone.
         dagster_compat.add_run_tags(context.instance, run_id, {_RETRY_RUN_TAG: "false"})
         raise dg.Failure(str(error), _metadata(error), allow_retries=False) from error
@@ -211,13 +211,15 @@ def _begin(requests: "Requests", claim: "Claim", tenant: Tenant, context: dg.Ass
     return requests.begin(claim, run.run_id, trigger, quota, of)
 
 
-def _metadata(error: "Unfinished | Refused | LockLost | Duplicate | OverLimit | Moved") -> dict[str, str]:
+def _metadata(
+    error: "Unfinished | Refused | LockLost | Duplicate | OverLimit | TenantLocationChanged",
+) -> dict[str, str]:
     from convergence_assets.control.locks import LockLost
     from convergence_assets.control.run_requests import Duplicate, OverLimit
 
     if isinstance(error, Unfinished):
         return {"error_class": DAY_NOT_OVER}
-    if isinstance(error, Moved):
+    if isinstance(error, TenantLocationChanged):
         return {"error_class": "tenant_moved"}
     if isinstance(error, OverLimit):
         return {"error_class": "over_limit"} | ({"retry_at": error.retry_at.isoformat()} if error.retry_at else {})

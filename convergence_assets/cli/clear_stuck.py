@@ -15,7 +15,7 @@ from convergence_assets.tenancy.registry import load_tenants
 if TYPE_CHECKING:
     import dagster as dg
 
-    from convergence_assets.operations.monitor import Watching
+    from convergence_assets.operations.monitor import Monitor
     from convergence_assets.operations.remediation import Case, Ladder
     from convergence_assets.operations.stuck import Stuck
     from convergence_assets.tenancy.tenant import StuckLimits
@@ -42,12 +42,12 @@ def clear_stuck(
 
     Example: convergence clear-stuck --pipeline-id acme/gcp_billing --run-id 5f0c1a7e --dry-run
     """
-    from convergence_assets.operations.monitor import Watching
+    from convergence_assets.operations.monitor import Monitor
     from convergence_assets.operations.remediation import Ladder
 
     settings = Settings.from_env()
     with open_instance(settings) as instance:
-        watching = Watching.of(load_tenants(settings), settings)
+        watching = Monitor.of(load_tenants(settings), settings)
         if pipeline_id is not None:
             pipeline_named(watching.registry, pipeline_id)
         found = _found(watching, instance, run_id, pipeline_id)
@@ -71,7 +71,7 @@ def clear_stuck(
 
 
 def _found(
-    watching: "Watching", instance: "dg.DagsterInstance", run_id: str | None, pipeline_id: str | None
+    watching: "Monitor", instance: "dg.DagsterInstance", run_id: str | None, pipeline_id: str | None
 ) -> "list[tuple[Stuck, StuckLimits]]":
     if run_id is None:
         return [found for found in watching.stuck(instance) if pipeline_id is None or _is_of(found[0], pipeline_id)]

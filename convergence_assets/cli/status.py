@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import dagster as dg
 
     from convergence_assets.control.runs import IndexedRun
-    from convergence_assets.operations.monitor import Watching
+    from convergence_assets.operations.monitor import Monitor
     from convergence_assets.scheduling.explain import Explained
 
 _COLOURS = {"succeeded": "green", "failed": "red", "running": "blue", "queued": "cyan", "canceled": "yellow"}
@@ -36,14 +36,14 @@ def status(
     Example: convergence status acme
     """
     from convergence_assets.control import incidents, runs
-    from convergence_assets.operations.monitor import Watching
+    from convergence_assets.operations.monitor import Monitor
     from convergence_assets.scheduling.explain import explain
 
     settings = Settings.from_env()
     registry = load_tenants(settings)
     if tenant is not None:
         tenant_of(registry, tenant)
-    watching = Watching.of(registry, settings)
+    watching = Monitor.of(registry, settings)
     with open_instance(settings) as instance:
         platform = _platform(watching, instance)
     explained = list(explain(watching.store, watching.targets, tenant))
@@ -65,7 +65,7 @@ def status(
     raise typer.Exit(1 if alerts["critical"] or dead else 0)
 
 
-def _platform(watching: "Watching", instance: "dg.DagsterInstance") -> dict[str, str]:
+def _platform(watching: "Monitor", instance: "dg.DagsterInstance") -> dict[str, str]:
     from convergence_assets.ledger.write import lag
     from convergence_assets.operations.automation import dead_daemons, failing, silent_locations
 

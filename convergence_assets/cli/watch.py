@@ -32,14 +32,14 @@ def watch(
     Example: convergence watch --every 30
     """
     from convergence_assets.operations import code_servers
-    from convergence_assets.operations.monitor import Watching
+    from convergence_assets.operations.monitor import Monitor
 
     settings = Settings.from_env()
     set_up()
     with open_instance(settings) as instance:
         while True:
             # Read anew: routes and tenants change while this runs.
-            watching = Watching.of(load_tenants(settings), settings)
+            watching = Monitor.of(load_tenants(settings), settings)
             said, lives = watching.guard(instance, BUDGET_SECONDS)
             _log.log(logging.INFO if lives else logging.ERROR, "%s", said)
             if reload:

@@ -15,7 +15,7 @@ from convergence_assets.settings import Settings
 _log = logging.getLogger(__name__)
 
 
-class Holding:
+class LockSession:
     """What one process holds in one store. A forked child holds nothing of its parent's."""
 
     def __init__(self, store: ControlStore, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> None:
@@ -79,16 +79,16 @@ class Holding:
 
 
 _Place = tuple[Path, str | None, str | None]
-_holdings: dict[_Place, Holding] = {}
+_holdings: dict[_Place, LockSession] = {}
 _opening = threading.Lock()
 
 
-def holding(settings: Settings) -> Holding:
+def holding(settings: Settings) -> LockSession:
     """What this process holds in the store of these settings, opened once. Raises `ControlError`, `SettingsError`."""
     with _opening:
         place = _place(settings)
         if place not in _holdings:
-            _holdings[place] = Holding(ControlStore.open(settings))
+            _holdings[place] = LockSession(ControlStore.open(settings))
         return _holdings[place]
 
 

@@ -36,7 +36,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Outstanding:
+class PendingPartition:
     """A day that is due and not published as it should be.
 
     `wake_at` is when it is looked at again, None where something else has to happen first; `data_version` is the newest
@@ -129,13 +129,15 @@ def asked_for_late_data(connection: sa.Connection, name: Name, now: datetime) ->
     connection.execute(sa.update(pipelines).where(*own).values(late_data_asked_at=now))
 
 
-def outstanding(connection: sa.Connection, tenant_id: str, pipeline: str, days: Collection[date]) -> list[Outstanding]:
+def outstanding(
+    connection: sa.Connection, tenant_id: str, pipeline: str, days: Collection[date]
+) -> list[PendingPartition]:
     """The outstanding ones among these days."""
     own = (partitions.c.tenant_id == tenant_id, partitions.c.pipeline == pipeline, partitions.c.day.in_(days))
     return list(_outstanding(connection, sa.select(partitions).where(*own)))
 
 
-def all_outstanding(connection: sa.Connection, tenant_id: str | None = None) -> list[Outstanding]:
+def all_outstanding(connection: sa.Connection, tenant_id: str | None = None) -> list[PendingPartition]:
     wanted = sa.select(partitions).order_by(partitions.c.tenant_id, partitions.c.pipeline, partitions.c.day)
     return list(_outstanding(connection, wanted.where(partitions.c.tenant_id == tenant_id) if tenant_id else wanted))
 
@@ -143,7 +145,7 @@ def all_outstanding(connection: sa.Connection, tenant_id: str | None = None) -> 
 def awake(
     connection: sa.Connection, now: datetime, recent: date, a_tenant: int, in_all: int,
     tenants: Collection[str] | None = None,
-) -> list[Outstanding]:  # fmt: skip
+) -> list[PendingPartition]:  # fmt: skip
     """What is to be looked at: every day from `recent` on, and of each tenant those that somebody asked for, then the
     oldest ones.
 
@@ -161,14 +163,14 @@ def awake(
     return [*_outstanding(connection, new), *_outstanding(connection, first)]
 
 
-def write_outstanding(connection: sa.Connection, rows: Sequence[Outstanding]) -> None:
+def write_outstanding(connection: sa.Connection, rows: Sequence[PendingPartition]) -> None:
     """Insert or replace these rows."""
     remove(connection, rows)
     if rows:
         connection.execute(sa.insert(partitions), [vars(row) for row in rows])
 
 
-def remove(connection: sa.Connection, rows: Sequence[Outstanding]) -> None:
+def remove(connection: sa.Connection, rows: Sequence[PendingPartition]) -> None:
     if rows:
         own = sa.and_(
             partitions.c.tenant_id == sa.bindparam("t"),
@@ -290,9 +292,9 @@ def _own(tenant_id: str, pipeline: str | None) -> tuple[sa.ColumnElement[bool], 
     return pauses.c.tenant_id == tenant_id, pauses.c.pipeline == (pipeline or "")
 
 
-def _outstanding(connection: sa.Connection, wanted: sa.Select[Any]) -> Iterator[Outstanding]:
+def _outstanding(connection: sa.Connection, wanted: sa.Select[Any]) -> Iterator[PendingPartition]:
     for row in connection.execute(wanted):
-        yield Outstanding(
+        yield PendingPartition(
             row.tenant_id, row.pipeline, row.day, row.state, row.reason, row.wake_at, row.attempts, row.data_version,
             row.request_key, row.asked_by, row.interruptions,
         )  # fmt: skip

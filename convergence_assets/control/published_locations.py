@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Place:
+class PublishedLocation:
     """A timezone, and a dataset with its project where that is not the deployment's own."""
 
     timezone: str
@@ -33,7 +33,7 @@ class Place:
 class Known:
     """What holds between tenants: by tenant where it has published, and by place whose each source is."""
 
-    places: Mapping[str, Place] = field(default_factory=dict)
+    places: Mapping[str, PublishedLocation] = field(default_factory=dict)
     owners: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -71,18 +71,18 @@ def _store(settings: Settings) -> ControlStore | None:
     return ControlStore(url)
 
 
-def all_places(connection: sa.Connection) -> dict[str, Place]:
+def all_places(connection: sa.Connection) -> dict[str, PublishedLocation]:
     """By tenant."""
-    return {row.tenant_id: Place(row.timezone, row.dataset) for row in connection.execute(sa.select(table))}
+    return {row.tenant_id: PublishedLocation(row.timezone, row.dataset) for row in connection.execute(sa.select(table))}
 
 
-def place_of(connection: sa.Connection, tenant_id: str) -> Place | None:
+def place_of(connection: sa.Connection, tenant_id: str) -> PublishedLocation | None:
     """Where a tenant's days are; None before its first publish."""
     row = connection.execute(sa.select(table).where(table.c.tenant_id == tenant_id)).one_or_none()
-    return Place(row.timezone, row.dataset) if row else None
+    return PublishedLocation(row.timezone, row.dataset) if row else None
 
 
-def settle(connection: sa.Connection, tenant_id: str, place: Place, now: datetime) -> None:
+def settle(connection: sa.Connection, tenant_id: str, place: PublishedLocation, now: datetime) -> None:
     """From now on the tenant's days are there."""
     said = {"timezone": place.timezone, "dataset": place.dataset, "settled_at": now}
     insert = upsert(connection, table).values({"tenant_id": tenant_id} | said)

@@ -184,7 +184,7 @@ def attempts_at(connection: sa.Connection, claim: Claim, version: int) -> int:
     return max(map(int, attempts), default=0)
 
 
-def ask_again(connection: sa.Connection, key: str, now: datetime) -> None:
+def reissue_request(connection: sa.Connection, key: str, now: datetime) -> None:
     """A request that no run was made for counts from now on."""
     connection.execute(sa.update(table).where(table.c.request_key == key).values(requested_at=now))
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from convergence_assets.control.counters import Increments
 from convergence_assets.control.ledger_rows import LedgerRow
-from convergence_assets.ledger.run_events import Fact, RunEnded
+from convergence_assets.ledger.run_events import RunEnded, RunEvent
 from convergence_assets.ledger.tables import LOGS, RESULTS
 from convergence_assets.warehouse.errors import ERROR_CLASSES
 
@@ -14,7 +14,7 @@ JOB_SECONDS = (0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800)
 """Upper bounds of the histograms' buckets."""
 
 
-def increments(rows: Iterable[LedgerRow], facts: Iterable[Fact]) -> Increments:
+def increments(rows: Iterable[LedgerRow], facts: Iterable[RunEvent]) -> Increments:
     """The counters that these rows and facts move, by name and labels."""
     found: Increments = defaultdict(float)
     for row in rows:

@@ -17,7 +17,7 @@ _NAME = "follower"
 
 
 @dataclass(frozen=True)
-class Place:
+class RunCursor:
     """How far a run was followed; see the table. `kept` are config version and stuck reason by tenant and pipeline."""
 
     run_id: str
@@ -58,12 +58,12 @@ def write_progress(connection: sa.Connection, said: Progress) -> None:
         connection.execute(sa.insert(ledger_progress), {"name": _NAME, "value": value})
 
 
-def place_of(connection: sa.Connection, run_id: str) -> Place | None:
+def place_of(connection: sa.Connection, run_id: str) -> RunCursor | None:
     found = places(connection, [run_id])
     return found.get(run_id)
 
 
-def places(connection: sa.Connection, run_ids: Collection[str]) -> dict[str, Place]:
+def places(connection: sa.Connection, run_ids: Collection[str]) -> dict[str, RunCursor]:
     return {
         p.run_id: p for p in _places(connection, sa.select(followed_runs).where(followed_runs.c.run_id.in_(run_ids)))
     }
@@ -75,7 +75,7 @@ def indexed(connection: sa.Connection, run_ids: Collection[str]) -> dict[str, in
     return {row.run_id: row.attempt for row in connection.execute(wanted)}
 
 
-def to_refresh(connection: sa.Connection, now: datetime) -> list[Place]:
+def to_refresh(connection: sa.Connection, now: datetime) -> list[RunCursor]:
     """Runs whose status may still change: those that have not ended, and those that ended a moment ago."""
     open_ones = sa.or_(sa.not_(followed_runs.c.ended), followed_runs.c.wake_at > now)
     return _places(
@@ -83,7 +83,7 @@ def to_refresh(connection: sa.Connection, now: datetime) -> list[Place]:
     )
 
 
-def to_read(connection: sa.Connection, now: datetime, *, ended: bool, limit: int) -> list[Place]:
+def to_read(connection: sa.Connection, now: datetime, *, ended: bool, limit: int) -> list[RunCursor]:
     """Runs whose events are to be read: of the ended ones the newest first."""
     awake = (followed_runs.c.ended == sa.literal(ended), followed_runs.c.wake_at <= now)
     known = followed_runs.c.dagster_status.not_in((NOT_SEEN_AGAIN, NOT_KNOWN_YET))
@@ -93,7 +93,7 @@ def to_read(connection: sa.Connection, now: datetime, *, ended: bool, limit: int
     return _places(connection, wanted)
 
 
-def write_places(connection: sa.Connection, said: Sequence[Place]) -> None:
+def write_places(connection: sa.Connection, said: Sequence[RunCursor]) -> None:
     """Insert or replace these rows."""
     forget(connection, [place.run_id for place in said])
     if said:
@@ -130,7 +130,7 @@ def start_again(connection: sa.Connection, now: datetime) -> None:
         created.setdefault(place.run_id, place.created_at)
     connection.execute(sa.delete(followed_runs))
     connection.execute(sa.delete(runs))
-    again = [Place(run, NOT_SEEN_AGAIN, False, created[run], created[run], kept=kept[run]) for run in kept]
+    again = [RunCursor(run, NOT_SEEN_AGAIN, False, created[run], created[run], kept=kept[run]) for run in kept]
     write_places(connection, again)
     if found:
         write_progress(connection, Progress(None, None, found.complete_at, now))
@@ -151,15 +151,15 @@ def unreadable(connection: sa.Connection) -> dict[str, str]:
     return {row.run_id: row.unreadable for row in connection.execute(wanted)}
 
 
-def with_kept(part: IndexedRun, place: Place | None) -> tuple[str | None, str | None]:
+def with_kept(part: IndexedRun, place: RunCursor | None) -> tuple[str | None, str | None]:
     """Config version and stuck reason of a run that was known before the index was built again."""
     said = (place.kept or {}).get(f"{part.tenant_id}/{part.pipeline}") if place else None
     return said if said else (part.config_version, part.stuck_reason)
 
 
-def _places(connection: sa.Connection, wanted: sa.Select[Any]) -> list[Place]:
+def _places(connection: sa.Connection, wanted: sa.Select[Any]) -> list[RunCursor]:
     return [
-        Place(
+        RunCursor(
             row.run_id, row.dagster_status, row.ended, row.created_at, row.wake_at, row.read_through,
             tuple(json.loads(row.read_beyond)), row.steps,
             {k: tuple(v) for k, v in json.loads(row.kept).items()} if row.kept else None, row.unreadable,
@@ -168,7 +168,7 @@ def _places(connection: sa.Connection, wanted: sa.Select[Any]) -> list[Place]:
     ]  # fmt: skip
 
 
-def _row(place: Place) -> dict[str, object]:
+def _row(place: RunCursor) -> dict[str, object]:
     row = dict(vars(place))
     return row | {
         "read_beyond": json.dumps(place.read_beyond),

@@ -22,10 +22,10 @@ from convergence_assets.control.ledger_rows import put
 from convergence_assets.control.store import ControlStore
 from convergence_assets.ledger import cursors as places
 from convergence_assets.ledger.counting import increments
-from convergence_assets.ledger.cursors import Place, Progress
+from convergence_assets.ledger.cursors import Progress, RunCursor
 from convergence_assets.ledger.run_discovery import Finder
-from convergence_assets.ledger.run_events import Fact
-from convergence_assets.ledger.run_reducer import READ, Memory, Understanding
+from convergence_assets.ledger.run_events import RunEvent
+from convergence_assets.ledger.run_reducer import READ, Memory, RunReducer
 from convergence_assets.redaction import redacted
 from convergence_assets.tenancy.tenant import Tenant
 
@@ -37,7 +37,7 @@ _FIRST_TOLD = timedelta(days=1)
 _TRANSACTIONS = "ledger"
 _log = logging.getLogger(__name__)
 
-Observe = Callable[[sa.Connection, Sequence[Fact]], None]
+Observe = Callable[[sa.Connection, Sequence[RunEvent]], None]
 
 
 @dataclass
@@ -122,7 +122,7 @@ class Follower:
             if not ended:
                 return True
 
-    def _read_run(self, place: Place, done: Followed) -> None:
+    def _read_run(self, place: RunCursor, done: Followed) -> None:
         try:
             self._read_events(place, done)
         except ControlError:
@@ -137,7 +137,7 @@ class Follower:
                     aside = replace(stands, unreadable=said, wake_at=self._store.now() + _ASIDE)
                     places.write_places(connection, [aside])
 
-    def _read_events(self, place: Place, done: Followed) -> None:
+    def _read_events(self, place: RunCursor, done: Followed) -> None:
         after, more = place.read_through, True
         while more:
             records, more = dagster_compat.run_events(self._instance, place.run_id, after, EVENTS_A_PAGE, READ)
@@ -153,12 +153,12 @@ class Follower:
 
     def _apply(
         self,
-        place: Place,
+        place: RunCursor,
         records: Sequence[dg.EventLogRecord],
         fresh: Sequence[dg.EventLogRecord],
         over: bool,
         done: Followed,
-    ) -> Place | None:
+    ) -> RunCursor | None:
         """All effects of a page; None where somebody else has followed the run meanwhile, or nothing is left of it."""
         with self._store.write(_TRANSACTIONS) as connection:
             now = self._store.now()
@@ -166,7 +166,7 @@ class Follower:
             if said is None or places.place_of(connection, place.run_id) != place:
                 return None
             before = index.parts_of(connection, place.run_id, to_change=True)
-            understood = Understanding(before, Memory.of(place.memory))
+            understood = RunReducer(before, Memory.of(place.memory))
             for record in fresh:
                 understood.take(record)
             next_place = _moved(place, records, now)
@@ -196,7 +196,7 @@ class Follower:
             return next_place
 
 
-def _moved(place: Place, records: Sequence[dg.EventLogRecord], now: datetime) -> Place:
+def _moved(place: RunCursor, records: Sequence[dg.EventLogRecord], now: datetime) -> RunCursor:
     """The place after these records: through the last one before which all are settled, and single ones beyond."""
     through, beyond = place.read_through, set(place.read_beyond)
     for record in records:

@@ -10,7 +10,7 @@ from convergence_assets import dagster_compat
 from convergence_assets.control.ledger_rows import LedgerRow
 from convergence_assets.control.runs import IndexedRun
 from convergence_assets.ledger.run_mapping import has_ended, parts, selected
-from convergence_assets.ledger.run_reducer import READ, Memory, Understanding
+from convergence_assets.ledger.run_reducer import READ, Memory, RunReducer
 from convergence_assets.ledger.tables import LOGS, RESULTS
 from convergence_assets.tenancy.tenant import Tenant
 
@@ -44,7 +44,7 @@ def replay(instance: dg.DagsterInstance, run_id: str, tenants: Mapping[str, Tena
     run = record.dagster_run
     tagged = run.tags.get("tenant"), run.tags.get("pipeline")
     names = selected(run) or ({(tagged[0], tagged[1])} if tagged[0] and tagged[1] else set())
-    understood = Understanding(parts(record, names, 1, tenants), Memory())
+    understood = RunReducer(parts(record, names, 1, tenants), Memory())
     if not understood.parts:
         return None
     after, more = -1, True

@@ -15,7 +15,7 @@ from convergence_assets.control.ledger_rows import put
 from convergence_assets.control.runs import IndexedRun
 from convergence_assets.control.store import ControlStore
 from convergence_assets.ledger import cursors as places
-from convergence_assets.ledger.cursors import NOT_KNOWN_YET, NOT_SEEN_AGAIN, Place, Progress
+from convergence_assets.ledger.cursors import NOT_KNOWN_YET, NOT_SEEN_AGAIN, Progress, RunCursor
 from convergence_assets.ledger.run_mapping import Name, as_of, has_ended, parts, selected, table_of
 from convergence_assets.tenancy.tenant import Tenant
 
@@ -69,7 +69,7 @@ class Finder:
         `forget_the_unseen` also those that were not found again after the index was emptied."""
         with self._store.read() as connection:
             open_ones = places.to_refresh(connection, self._store.now())
-        by_status: dict[str, list[Place]] = defaultdict(list)
+        by_status: dict[str, list[RunCursor]] = defaultdict(list)
         for place in open_ones:
             by_status[place.dagster_status].append(place)
         for status, same in by_status.items():
@@ -87,7 +87,9 @@ class Finder:
             if not unseen:
                 return
 
-    def _change(self, asked: Mapping[str, Place], changed: Sequence[dg.RunRecord], gone: Sequence[Place]) -> None:
+    def _change(
+        self, asked: Mapping[str, RunCursor], changed: Sequence[dg.RunRecord], gone: Sequence[RunCursor]
+    ) -> None:
         names = self._names(changed)
         with self._store.write(_TRANSACTIONS) as connection:
             self._see(connection, changed, names, asked)
@@ -129,7 +131,7 @@ class Finder:
         connection: sa.Connection,
         page: Sequence[dg.RunRecord],
         names: Mapping[str, set[Name] | None],
-        asked: Mapping[str, Place] | None = None,
+        asked: Mapping[str, RunCursor] | None = None,
     ) -> int:
         """Note these runs as they stand; the number of those that the index did not have.
 
@@ -194,17 +196,17 @@ class Finder:
         return said
 
 
-def _stands(place: Place | None, record: dg.RunRecord, *, known: bool, now: datetime) -> Place:
+def _stands(place: RunCursor | None, record: dg.RunRecord, *, known: bool, now: datetime) -> RunCursor:
     """The run's place with its present status; `known` says whether its pipelines are."""
     run, created = record.dagster_run, record.create_timestamp.replace(tzinfo=UTC)
     status = run.status.value if known else NOT_KNOWN_YET
     ended = has_ended(status)
-    place = place or Place(run.run_id, status, False, created, created)
+    place = place or RunCursor(run.run_id, status, False, created, created)
     wake_at = now if ended else place.wake_at  # whatever is new of it is to be read now
     return replace(place, dagster_status=status, ended=ended, kept=None, wake_at=wake_at)
 
 
-def _kept(part: IndexedRun, place: Place | None, stuck: Mapping[str, str]) -> IndexedRun:
+def _kept(part: IndexedRun, place: RunCursor | None, stuck: Mapping[str, str]) -> IndexedRun:
     config_version, reason = places.with_kept(part, place)
     return replace(part, config_version=config_version, stuck_reason=reason or stuck.get(part.run_id))
 

@@ -62,4 +62,4 @@ class QuotaRefused:
     message: str
 
 
-Fact = ChecksFailed | Published | QuotaRefused | RunEnded
+RunEvent = ChecksFailed | Published | QuotaRefused | RunEnded

@@ -13,7 +13,7 @@ from convergence_assets.assets.check_events import is_of_a_day
 from convergence_assets.control.ledger_rows import LedgerRow
 from convergence_assets.control.runs import IndexedRun
 from convergence_assets.ledger.rows import LONGEST_MESSAGE, Event, jobs_of, log_row, plain, result_rows
-from convergence_assets.ledger.run_events import ChecksFailed, Fact, FailedCheck, Published, QuotaRefused, RunEnded
+from convergence_assets.ledger.run_events import ChecksFailed, FailedCheck, Published, QuotaRefused, RunEnded, RunEvent
 from convergence_assets.ledger.run_mapping import INTERRUPTED, Name, table_of
 from convergence_assets.redaction import redacted
 from convergence_assets.warehouse.errors import ERROR_CLASSES
@@ -69,7 +69,7 @@ class Memory:
         return json.dumps({name: value for name, value in asdict(self).items() if value})
 
 
-class Understanding:
+class RunReducer:
     """A run's parts and memory, brought forward by its events in their order; gathers rows, and facts with their
     moments."""
 
@@ -77,7 +77,7 @@ class Understanding:
         self.parts: dict[Name, IndexedRun] = {(part.tenant_id, part.pipeline): part for part in parts}
         self.memory = memory
         self.rows: list[LedgerRow] = []
-        self.facts: list[tuple[datetime, Fact]] = []
+        self.facts: list[tuple[datetime, RunEvent]] = []
 
     def take(self, record: dg.EventLogRecord) -> None:
         """Understand the next event."""
@@ -316,15 +316,15 @@ def _failure_metadata(said: dg.DagsterEvent) -> dict[str, Any]:
 
 
 _OF_RUN = frozenset({Kind.ENGINE_EVENT, Kind.RUN_FAILURE, Kind.RUN_CANCELING, Kind.RUN_CANCELED})
-_OF_STEP: Mapping[Kind, Callable[[Understanding, Event], None]] = {
-    Kind.STEP_START: Understanding._began,
-    Kind.STEP_RESTARTED: Understanding._began,
-    Kind.STEP_SUCCESS: Understanding._succeeded,
-    Kind.STEP_SKIPPED: Understanding._skipped,
-    Kind.STEP_UP_FOR_RETRY: Understanding._is_repeated,
-    Kind.STEP_FAILURE: Understanding._failed,
-    Kind.ASSET_MATERIALIZATION: Understanding._published,
-    Kind.ASSET_CHECK_EVALUATION: Understanding._was_checked,
+_OF_STEP: Mapping[Kind, Callable[[RunReducer, Event], None]] = {
+    Kind.STEP_START: RunReducer._began,
+    Kind.STEP_RESTARTED: RunReducer._began,
+    Kind.STEP_SUCCESS: RunReducer._succeeded,
+    Kind.STEP_SKIPPED: RunReducer._skipped,
+    Kind.STEP_UP_FOR_RETRY: RunReducer._is_repeated,
+    Kind.STEP_FAILURE: RunReducer._failed,
+    Kind.ASSET_MATERIALIZATION: RunReducer._published,
+    Kind.ASSET_CHECK_EVALUATION: RunReducer._was_checked,
 }
 READ = frozenset({*_OF_RUN, *_OF_STEP, Kind.ASSET_MATERIALIZATION_PLANNED})
 """The kinds of events that mean something here."""

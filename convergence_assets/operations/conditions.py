@@ -13,7 +13,7 @@ from convergence_assets.assets.share_checks import share_check_key
 from convergence_assets.assets.window import days_of
 from convergence_assets.control import partition_states
 from convergence_assets.control.incidents import Incident, open_incidents, raise_alert, resolve
-from convergence_assets.control.partition_states import Outstanding
+from convergence_assets.control.partition_states import PendingPartition
 from convergence_assets.dagster_checks import latest_evaluation
 from convergence_assets.ledger.write import Lag
 from convergence_assets.operations.run_alerts import OF_A_PARTITION
@@ -51,7 +51,7 @@ def late(connection: sa.Connection, targets: Iterable[Target], now: datetime) ->
     is a backlog and not late, nor is what is paused."""
     progress = partition_states.progress(connection)
     pauses = partition_states.all_pauses(connection)
-    rows: dict[partition_states.Name, dict[date, Outstanding]] = defaultdict(dict)
+    rows: dict[partition_states.Name, dict[date, PendingPartition]] = defaultdict(dict)
     for row in partition_states.all_outstanding(connection):
         rows[row.name][row.day] = row
     for target in targets:
@@ -67,7 +67,7 @@ def late(connection: sa.Connection, targets: Iterable[Target], now: datetime) ->
             yield _late(target, found, rows[target.name])
 
 
-def _late(target: Target, days: list[date], rows: Mapping[date, Outstanding]) -> Alert:
+def _late(target: Target, days: list[date], rows: Mapping[date, PendingPartition]) -> Alert:
     reasons = {day: rows[day].reason if day in rows else "not looked at yet" for day in days}
     shown = [f"{day} (due {target.due_at(day):%Y-%m-%d %H:%M} UTC; {reasons[day]})" for day in days[-LATE_DAYS_SHOWN:]]
     more = f" and {len(days) - len(shown)} older" if len(days) > len(shown) else ""

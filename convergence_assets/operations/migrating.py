@@ -8,8 +8,8 @@ import dagster as dg
 
 from convergence_assets.control import audit, partition_states, publications, published_locations
 from convergence_assets.control.audit import Deed
-from convergence_assets.control.partition_states import Outstanding
-from convergence_assets.control.published_locations import Place
+from convergence_assets.control.partition_states import PendingPartition
+from convergence_assets.control.published_locations import PublishedLocation
 from convergence_assets.control.store import ControlStore
 from convergence_assets.operations.offboarding import runs_at_work
 from convergence_assets.scheduling.targets import Target, targets_of
@@ -29,8 +29,8 @@ class Migration:
     """From where its days are published to where the tenant's file says; `days` are those by pipeline."""
 
     tenant: Tenant
-    before: Place
-    after: Place
+    before: PublishedLocation
+    after: PublishedLocation
     days: Mapping[str, tuple[date, ...]]
 
     @property
@@ -57,7 +57,7 @@ def registry_with(settings: Settings, tenant_id: str) -> TenantRegistry:
 
 def migration_of(store: ControlStore, settings: Settings, tenant: Tenant) -> Migration | None:
     """What there is to do; None where nothing was published yet, or all of it where the file says."""
-    after = Place(tenant.timezone, dataset_of(tenant, settings.project))
+    after = PublishedLocation(tenant.timezone, dataset_of(tenant, settings.project))
     with store.read() as connection:
         before = published_locations.place_of(connection, tenant.tenant_id)
         published = publications.days_by_pipeline(connection, tenant.tenant_id)
@@ -96,17 +96,17 @@ def migrate(store: ControlStore, instance: dg.DagsterInstance, migration: Migrat
 
 
 def _again(
-    migration: Migration, targets: Mapping[str, Target], waiting: list[Outstanding], version: int, now: datetime
-) -> list[Outstanding]:
+    migration: Migration, targets: Mapping[str, Target], waiting: list[PendingPartition], version: int, now: datetime
+) -> list[PendingPartition]:
     """The rows of the days. Their version is one that no request was ever made for: a request's key is used once."""
     days = {(name, day) for name, found in migration.days.items() for day in found}
     days |= {(row.pipeline, row.day) for row in waiting if row.pipeline in targets}
     return [_row(targets[name], day, version, now) for name, day in sorted(days)]
 
 
-def _row(target: Target, day: date, version: int, now: datetime) -> Outstanding:
+def _row(target: Target, day: date, version: int, now: datetime) -> PendingPartition:
     missing = target.tables.missing(day, {})
     if missing:
         until = now + target.wait_at_most if target.wait_at_most else None
-        return Outstanding(*target.name, day, "waiting", f"waits for {', '.join(missing)}", until, 0, version)
-    return Outstanding(*target.name, day, "due", "the tenant was migrated", now, 0, version)
+        return PendingPartition(*target.name, day, "waiting", f"waits for {', '.join(missing)}", until, 0, version)
+    return PendingPartition(*target.name, day, "due", "the tenant was migrated", now, 0, version)

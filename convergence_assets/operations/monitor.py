@@ -24,7 +24,7 @@ from convergence_assets.ledger.write import lag, write
 from convergence_assets.operations import automation, code_servers, conditions, sweeping
 from convergence_assets.operations.remediation import Case, Ladder
 from convergence_assets.operations.routing import routes_of
-from convergence_assets.operations.run_alerts import Sources
+from convergence_assets.operations.run_alerts import RunAlerts
 from convergence_assets.operations.stuck import Activity, Stuck, judge, limits_of, look, parts_of
 from convergence_assets.scheduling.targets import Target, targets_of
 from convergence_assets.settings import Settings
@@ -44,7 +44,7 @@ _DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
-class Watching:
+class Monitor:
     """A deployment as those see it who watch it. Keeps nothing between two looks but what is in the store."""
 
     registry: TenantRegistry
@@ -55,7 +55,7 @@ class Watching:
     links: Links
 
     @classmethod
-    def of(cls, registry: TenantRegistry, settings: Settings) -> "Watching":
+    def of(cls, registry: TenantRegistry, settings: Settings) -> "Monitor":
         """Raises `ControlError` where the control store cannot be opened."""
         store = ControlStore.open(settings)
         targets = targets_of(registry.tenants.values())
@@ -68,7 +68,7 @@ class Watching:
 
     def follow(self, instance: dg.DagsterInstance, seconds: float) -> str:
         """Bring index, incidents and ledger up to what Dagster says; what was done, in words."""
-        followed = Follower(self.store, instance, self.tenants, Sources(self.tenants, self.store).observe).follow(
+        followed = Follower(self.store, instance, self.tenants, RunAlerts(self.tenants, self.store).observe).follow(
             seconds / 2
         )
         opening = partial(open_warehouse, self.settings, budget_seconds=seconds / 2)

@@ -28,7 +28,7 @@ from convergence_assets.operations.stuck import Stuck
 from convergence_assets.operations.sweeping import Sweeper
 from convergence_assets.operations.termination import Ended, end_in_background
 from convergence_assets.process import is_gone
-from convergence_assets.scheduling.requeueing import ask_again
+from convergence_assets.scheduling.requeueing import requeue_days
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.tenant import Tenant, TenantPipeline
 from convergence_assets.warehouse.errors import WarehouseError
@@ -268,7 +268,7 @@ class Ladder:
         if before >= case.request_again:
             return f"not asked for again: it was, {before} times within a day (request_again)"
         reason = f"its run was stuck ({case.kind})"
-        days = ask_again(self._store, tenant, pipeline, part.first, part.last, case.run_id, reason)
+        days = requeue_days(self._store, tenant, pipeline, part.first, part.last, case.run_id, reason)
         if not days:
             return "not asked for again: all of its days are published"
         said = f"{len(days)} days asked for again" if len(days) > 1 else f"{days[0]} asked for again"

@@ -12,7 +12,7 @@ from convergence_assets.assets.factory import asset_key
 from convergence_assets.control.errors import ControlError
 from convergence_assets.control.location import control_url
 from convergence_assets.control.publications import Publications
-from convergence_assets.control.published_locations import Place, place_of, settle
+from convergence_assets.control.published_locations import PublishedLocation, place_of, settle
 from convergence_assets.control.store import ControlStore, backup_of
 from convergence_assets.ledger.follow import Follower
 from convergence_assets.ledger.rebuild import follow_to_the_end, start_again
@@ -133,5 +133,5 @@ def _day(partition: str | None) -> date | None:
 def _settle(store: ControlStore, settings: Settings, tenant: Tenant) -> None:
     with store.write() as connection:
         if place_of(connection, tenant.tenant_id) is None:
-            here = Place(tenant.timezone, dataset_of(tenant, settings.project))
+            here = PublishedLocation(tenant.timezone, dataset_of(tenant, settings.project))
             settle(connection, tenant.tenant_id, here, store.now())

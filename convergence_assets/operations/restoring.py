@@ -8,9 +8,9 @@ from convergence_assets.assets.queries import job_of
 from convergence_assets.assets.schema_mapping import table_schema, target_table
 from convergence_assets.control import audit, partition_states, publications
 from convergence_assets.control.audit import Deed
-from convergence_assets.control.lock_session import Holding
+from convergence_assets.control.lock_session import LockSession
 from convergence_assets.control.locks import Claim
-from convergence_assets.control.partition_states import Outstanding
+from convergence_assets.control.partition_states import PendingPartition
 from convergence_assets.control.publications import Publications
 from convergence_assets.tenancy.tenant import Step, Tenant, TenantPipeline
 from convergence_assets.warehouse.interface import Job, Staged, Warehouse
@@ -58,7 +58,13 @@ class Restored:
         return was, int(now[0]["n"])
 
     def publish(
-        self, warehouse: Warehouse, staged: Staged, rows_now: int, held: Holding, ended: Callable[[str], bool], by: str
+        self,
+        warehouse: Warehouse,
+        staged: Staged,
+        rows_now: int,
+        held: LockSession,
+        ended: Callable[[str], bool],
+        by: str,
     ) -> None:
         """Publish what was staged, under the day's lock, which the run id keeps; noted as a publication and a deed.
         `ended` says whether another run is over.
@@ -92,13 +98,13 @@ class Restored:
             audit.note(connection, deed, held.store.now())
         warehouse.discard(staged)
 
-    def leave_alone(self, held: Holding) -> None:
+    def leave_alone(self, held: LockSession) -> None:
         """Let the planner not make the day anew, though tables that read the restored one are older than it."""
         name = (self.tenant.tenant_id, self.pipeline.name)
         with held.store.write("planner") as connection:
             version = publications.newest_version(connection)
             reason = f"{self.step.table} was restored, and what reads it could not be made of it (run {self.run_id})"
-            row = Outstanding(*name, self.day, "gave_up", reason, data_version=version)
+            row = PendingPartition(*name, self.day, "gave_up", reason, data_version=version)
             known = partition_states.outstanding(connection, *name, [self.day])
             partition_states.write_outstanding(
                 connection, [replace(row, attempts=max([k.attempts for k in known], default=0))]

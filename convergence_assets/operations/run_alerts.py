@@ -19,7 +19,7 @@ from convergence_assets.control.incidents import Incident, open_incidents, raise
 from convergence_assets.control.remediations import kind_of
 from convergence_assets.control.runs import IndexedRun
 from convergence_assets.control.store import ControlStore
-from convergence_assets.ledger.run_events import ChecksFailed, Fact, FailedCheck, Published, QuotaRefused, RunEnded
+from convergence_assets.ledger.run_events import ChecksFailed, FailedCheck, Published, QuotaRefused, RunEnded, RunEvent
 from convergence_assets.ledger.run_mapping import INTERRUPTED
 from convergence_assets.operations.no_data import is_late, no_data_alert
 from convergence_assets.scheduling.planner import INTERRUPTIONS
@@ -39,14 +39,14 @@ _PASSING = frozenset({"control_store", "over_limit", "lock_lost"})
 """Classes beside the warehouse's that may pass by themselves."""
 
 
-class Sources:
+class RunAlerts:
     """Raises and resolves incidents from facts, within the follower's transaction."""
 
     def __init__(self, tenants: Mapping[str, Tenant], store: ControlStore) -> None:
         self._tenants = tenants
         self._store = store
 
-    def observe(self, connection: sa.Connection, facts: Sequence[Fact]) -> None:
+    def observe(self, connection: sa.Connection, facts: Sequence[RunEvent]) -> None:
         """Every fact is observed once; a condition that has ended meanwhile is resolved in the same transaction, and
         nobody is told of it."""
         raised = [(alert, fact.run.updated_at) for fact in facts for alert in self._alerts(connection, fact)]
@@ -84,7 +84,7 @@ class Sources:
     def _interruptions(connection: sa.Connection, run: IndexedRun) -> int:
         return runs.ended_by(connection, run, INTERRUPTED, run.created_at - _INTERRUPTIONS_COUNTED)
 
-    def _alerts(self, connection: sa.Connection, fact: Fact) -> Iterable[Alert]:
+    def _alerts(self, connection: sa.Connection, fact: RunEvent) -> Iterable[Alert]:
         match fact:
             case ChecksFailed():
                 return self._quality(connection, fact)
@@ -196,7 +196,7 @@ class Sources:
         return f"{kept} The planner asks for the day again, later each time." if rows else kept
 
     @staticmethod
-    def _outstanding(connection: sa.Connection, run: IndexedRun) -> list[partition_states.Outstanding]:
+    def _outstanding(connection: sa.Connection, run: IndexedRun) -> list[partition_states.PendingPartition]:
         if run.first is None or run.last is None:
             return []
         return partition_states.outstanding(connection, run.tenant_id, run.pipeline, days_of(run.first, run.last))

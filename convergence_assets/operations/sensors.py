@@ -10,7 +10,7 @@ from convergence_assets.settings import Settings
 from convergence_assets.tenancy.tenant import TenantRegistry
 
 if TYPE_CHECKING:
-    from convergence_assets.operations.monitor import Watching
+    from convergence_assets.operations.monitor import Monitor
 
 LEDGER_EVERY_SECONDS = 15
 STUCK_RUNS_EVERY_SECONDS = 30
@@ -36,11 +36,11 @@ class _Shared:
         self._settings = settings
 
     @cached_property
-    def watching(self) -> "Watching":
+    def watching(self) -> "Monitor":
         from convergence_assets.operations.code_versions import note_loaded
-        from convergence_assets.operations.monitor import Watching
+        from convergence_assets.operations.monitor import Monitor
 
-        watching = Watching.of(self._registry, self._settings)
+        watching = Monitor.of(self._registry, self._settings)
         note_loaded(watching.store, self._registry)
         return watching
 

@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 import sqlalchemy as sa
 
 from convergence_assets.control.locks import Claim, Lock, Locks
-from convergence_assets.control.partition_states import Name, Outstanding, Request
+from convergence_assets.control.partition_states import Name, PendingPartition, Request
 from convergence_assets.control.run_requests import used
 from convergence_assets.scheduling.targets import Target
 
@@ -42,7 +42,7 @@ class Launch:
         return Claim(self.target.tenant_id, self.target.pipeline, self.first, self.last)
 
 
-class Room:
+class Capacity:
     """What the plans and the runs in flight leave room for."""
 
     def __init__(
@@ -117,9 +117,9 @@ def _beside_the_newest(target: Target) -> int:
     return max(target.quota.concurrent_runs - 1, 1)
 
 
-def stretches(rows: Sequence[Outstanding]) -> Iterator[list[Outstanding]]:
+def stretches(rows: Sequence[PendingPartition]) -> Iterator[list[PendingPartition]]:
     """Days of one pipeline as runs: neighbours that were never tried together, one that failed before by itself."""
-    stretch: list[Outstanding] = []
+    stretch: list[PendingPartition] = []
     for row in sorted(rows, key=lambda row: row.day):
         joins = (
             stretch
@@ -136,7 +136,9 @@ def stretches(rows: Sequence[Outstanding]) -> Iterator[list[Outstanding]]:
         yield stretch
 
 
-def in_turn(stretches: Sequence[tuple[Target, list[Outstanding]]]) -> Iterator[tuple[Target, list[Outstanding]]]:
+def in_turn(
+    stretches: Sequence[tuple[Target, list[PendingPartition]]],
+) -> Iterator[tuple[Target, list[PendingPartition]]]:
     """Each tenant's first, then each one's second, and so on."""
     turns: Counter[str] = Counter()
     numbered = []

@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from convergence_assets.control import partition_states, publications
 from convergence_assets.control.locks import Locks
 from convergence_assets.control.store import ControlStore
-from convergence_assets.scheduling.capacity import Room
+from convergence_assets.scheduling.capacity import Capacity
 from convergence_assets.scheduling.targets import Target
 
 
@@ -27,7 +27,7 @@ class Explained:
     paused: str | None
     behind: int
     unopened: str | None
-    days: tuple[partition_states.Outstanding, ...]
+    days: tuple[partition_states.PendingPartition, ...]
 
 
 SWITCHED_OFF = "its schedule is switched off in Dagster"
@@ -51,11 +51,11 @@ def explain(
         progress = partition_states.progress(connection)
         pauses = partition_states.all_pauses(connection)
         newest = publications.newest_days(connection, timezones)
-        rows: dict[partition_states.Name, list[partition_states.Outstanding]] = defaultdict(list)
+        rows: dict[partition_states.Name, list[partition_states.PendingPartition]] = defaultdict(list)
         for row in partition_states.all_outstanding(connection, tenant_id):
             rows[row.name].append(row)
         asked = [target for target in targets if tenant_id in (None, target.tenant_id)]
-        capacity = Room(connection, Locks(store), asked, partition_states.open_requests(connection), now)
+        capacity = Capacity(connection, Locks(store), asked, partition_states.open_requests(connection), now)
     for target in asked:
         through = target.due_through(now)
         coming = max(through + timedelta(days=1), target.start_date)
@@ -86,8 +86,8 @@ def _stopped(target: Target, pause: partition_states.Pause | None, *, is_off: bo
 
 
 def _with_reason(
-    row: partition_states.Outstanding, target: Target, capacity: Room, now: datetime
-) -> partition_states.Outstanding:
+    row: partition_states.PendingPartition, target: Target, capacity: Capacity, now: datetime
+) -> partition_states.PendingPartition:
     """What keeps a due day from being asked for is not written down at each tick."""
     if row.state != "due" or (row.wake_at is not None and row.wake_at > now):
         return row

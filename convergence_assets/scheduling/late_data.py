@@ -12,7 +12,7 @@ from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.assets.window import Window
 from convergence_assets.control import partition_states
 from convergence_assets.control.incidents import raise_alert, resolve
-from convergence_assets.control.partition_states import Name, Outstanding
+from convergence_assets.control.partition_states import Name, PendingPartition
 from convergence_assets.control.publications import Publication, Publications
 from convergence_assets.control.store import ControlStore
 from convergence_assets.pipelines.models import BigQueryStep
@@ -105,7 +105,7 @@ def _mark(store: ControlStore, question: Question, found: Mapping[date, str] | W
     target, table = question.target, question.step.table
     own = fingerprint(LATE_DATA_UNASKED, target.tenant_id, target.pipeline, table=table)
     published = Publications(store).between(target.tenant_id, [table], question.first, question.last)
-    changed: list[Outstanding] = []
+    changed: list[PendingPartition] = []
     with store.write("planner") as connection:
         if isinstance(found, WarehouseError):
             raise_alert(connection, _unasked(question, found), store.now())
@@ -139,8 +139,8 @@ def _unasked(question: Question, error: WarehouseError) -> Alert:
     )
 
 
-def _outstanding(target: Target, published: Publication, found: Mapping[date, str]) -> Outstanding:
+def _outstanding(target: Target, published: Publication, found: Mapping[date, str]) -> PendingPartition:
     now = found.get(published.day, "no rows")
     reason = f"late data: the source says {now}, and {published.marker or 'no rows'} when it was published"
     wake_at = target.due_at(published.day)  # long past: it is looked at in the next tick
-    return Outstanding(*target.name, published.day, "due", reason, wake_at, 0, published.version)
+    return PendingPartition(*target.name, published.day, "due", reason, wake_at, 0, published.version)

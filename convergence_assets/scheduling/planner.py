@@ -12,10 +12,17 @@ import sqlalchemy as sa
 from convergence_assets.assets.window import days_of
 from convergence_assets.control import partition_states, publications
 from convergence_assets.control.locks import Claim, Locks
-from convergence_assets.control.partition_states import Name, Outstanding, Progress, Request
-from convergence_assets.control.run_requests import Outcome, ask, ask_again, forget, settle, unused_key
+from convergence_assets.control.partition_states import Name, PendingPartition, Progress, Request
+from convergence_assets.control.run_requests import Outcome, ask, forget, reissue_request, settle, unused_key
 from convergence_assets.control.store import ControlStore
-from convergence_assets.scheduling.capacity import CATCH_UP_DAYS, CATCH_UP_IN_FLIGHT, Launch, Room, in_turn, stretches
+from convergence_assets.scheduling.capacity import (
+    CATCH_UP_DAYS,
+    CATCH_UP_IN_FLIGHT,
+    Capacity,
+    Launch,
+    in_turn,
+    stretches,
+)
 from convergence_assets.scheduling.targets import Target, Targets
 from convergence_assets.settings import Shard
 
@@ -125,7 +132,7 @@ class _Tick:
                 del self._open[request.key]
                 self._settle_days(target, request, run)
             elif run is None and target and request.requested_at < self.now - LOST_AFTER:
-                ask_again(self._connection, request.key, self.now)
+                reissue_request(self._connection, request.key, self.now)
                 newest = request.trigger == "schedule"
                 days = (request.first, request.last)
                 self._again.append(Launch(request.key, target, *days, newest, request.asked_by))
@@ -158,7 +165,7 @@ class _Tick:
         partition_states.remove(self._connection, done)
         partition_states.write_outstanding(self._connection, again)
 
-    def _failed(self, row: Outstanding, run: Found) -> Outstanding:
+    def _failed(self, row: PendingPartition, run: Found) -> PendingPartition:
         if run.outcome == "interrupted" and row.interruptions < INTERRUPTIONS:
             reason, count = f"run {run.run_id} was interrupted", row.interruptions + 1
             return replace(row, state="due", reason=reason, wake_at=self.now, interruptions=count, request_key=None)
@@ -279,10 +286,10 @@ class _Tick:
         if not rows:
             return self._again
         wanted = [mine[name] for name in {row.name for row in rows}]
-        room = Room(self._connection, self._locks, wanted, self._open.values(), self.now)
-        held: list[Outstanding] = []
-        newest: list[Outstanding] = []
-        older: dict[tuple[Name, bool], list[Outstanding]] = defaultdict(list)
+        room = Capacity(self._connection, self._locks, wanted, self._open.values(), self.now)
+        held: list[PendingPartition] = []
+        newest: list[PendingPartition] = []
+        older: dict[tuple[Name, bool], list[PendingPartition]] = defaultdict(list)
         for row in rows:
             target = mine[row.name]
             if self._stopped(target):
@@ -313,8 +320,8 @@ class _Tick:
         return None if self._shard.of == 1 else frozenset(tenant_id for tenant_id, _ in self._all)
 
     def _ask(
-        self, target: Target, rows: Sequence[Outstanding], room: Room, launches: list[Launch],
-        held: list[Outstanding], *, newest: bool,
+        self, target: Target, rows: Sequence[PendingPartition], room: Capacity, launches: list[Launch],
+        held: list[PendingPartition], *, newest: bool,
     ) -> None:  # fmt: skip
         first, last = rows[0].day, rows[-1].day
         exhausted = room.exhausted(target)
@@ -337,14 +344,16 @@ class _Tick:
         ]
         partition_states.write_outstanding(self._connection, asked)
 
-    def _judged(self, target: Target, day: date, found: publications.Days) -> Outstanding:
+    def _judged(self, target: Target, day: date, found: publications.Days) -> PendingPartition:
         """A day that is not current: due, or waiting for what it reads."""
         missing = target.tables.missing(day, found)
         version = self._version(target, day, found)
         if missing and not target.waited_long_enough(day, self.now):
             until = target.due_at(day) + target.wait_at_most if target.wait_at_most else None
-            return Outstanding(*target.name, day, "waiting", f"waits for {', '.join(missing)}", until, 0, version)
-        return Outstanding(*target.name, day, "due", target.tables.why_not_current(day, found), self.now, 0, version)
+            return PendingPartition(*target.name, day, "waiting", f"waits for {', '.join(missing)}", until, 0, version)
+        return PendingPartition(
+            *target.name, day, "due", target.tables.why_not_current(day, found), self.now, 0, version
+        )
 
     @staticmethod
     def _version(target: Target, day: date, found: publications.Days) -> int:

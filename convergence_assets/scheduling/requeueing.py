@@ -8,14 +8,14 @@ import sqlalchemy as sa
 from convergence_assets.assets.window import days_of
 from convergence_assets.control import partition_states, publications
 from convergence_assets.control.locks import Claim
-from convergence_assets.control.partition_states import Outstanding
+from convergence_assets.control.partition_states import PendingPartition
 from convergence_assets.control.run_requests import attempts_at
 from convergence_assets.control.store import ControlStore
 from convergence_assets.scheduling.targets import tables_of
 from convergence_assets.tenancy.tenant import Tenant, TenantPipeline
 
 
-def ask_again(
+def requeue_days(
     store: ControlStore, tenant: Tenant, pipeline: TenantPipeline, first: date, last: date, run_id: str, reason: str
 ) -> list[date]:
     """The days of [first, last] that the run did not publish whole; a day that was given up stays so.
@@ -27,7 +27,7 @@ def ask_again(
     with store.write("planner") as connection:
         found = publications.between(connection, tenant.tenant_id, tables.asked(), first, last)
         known = {row.day: row for row in partition_states.outstanding(connection, *name, days)}
-        again: list[Outstanding] = []
+        again: list[PendingPartition] = []
         for day in days:
             if tables.are_by(run_id, day, found):
                 continue
@@ -40,7 +40,7 @@ def ask_again(
             before = row.attempts + (row.state == "requested") if row else 0
             said = f"asked for again: {reason}, run {run_id}"
             by, tries = row.asked_by if row else None, max(tried, before, 1)
-            again.append(Outstanding(*name, day, "due", said, store.now(), tries, version, asked_by=by))
+            again.append(PendingPartition(*name, day, "due", said, store.now(), tries, version, asked_by=by))
         partition_states.write_outstanding(connection, again)
     return [row.day for row in again]
 
@@ -67,7 +67,7 @@ def ask_for_interrupted(
         version = max((p.version for p in found.values() if p.day == day), default=0)
         if row is None:
             tried = attempts_at(connection, Claim(*name, day, day), version)
-            row = Outstanding(*name, day, "due", reason, None, tried, version)
+            row = PendingPartition(*name, day, "due", reason, None, tried, version)
         again.append(
             replace(
                 row, state="due", reason=reason, wake_at=store.now(), interruptions=row.interruptions + 1,

@@ -29,7 +29,7 @@ from convergence_assets.tenancy.tenant_file import DEFAULTS_FILE, Defaults
 from convergence_assets.tenancy.variables import confusable_id, is_confusable
 
 if TYPE_CHECKING:
-    from convergence_assets.control.published_locations import Place
+    from convergence_assets.control.published_locations import PublishedLocation
 
 RULES = 2
 """The number of the rules that a version was accepted under: with another one it is checked anew, its SQL too."""
@@ -46,7 +46,7 @@ class Settled:
     """Where tenants have published and whose their sources are, the project of a dataset that names none, where files
     arrive (None: beside the tenants folder), and whether Google keeps service accounts from what is not theirs."""
 
-    places: "Mapping[str, Place]" = field(default_factory=dict)
+    places: "Mapping[str, PublishedLocation]" = field(default_factory=dict)
     own_project: str | None = None
     landing: Path | None = None
     owners: Mapping[str, str] = field(default_factory=dict)

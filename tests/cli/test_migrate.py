@@ -13,8 +13,8 @@ from typer.testing import CliRunner, Result
 from convergence_assets.cli.main import app
 from convergence_assets.control import audit, partition_states, published_locations
 from convergence_assets.control.locks import Claim, Locks
-from convergence_assets.control.partition_states import Outstanding, Request
-from convergence_assets.control.published_locations import Place
+from convergence_assets.control.partition_states import PendingPartition, Request
+from convergence_assets.control.published_locations import PublishedLocation
 from convergence_assets.control.store import ControlStore
 from convergence_assets.process import this_process
 from convergence_assets.scheduling.capacity import Launch
@@ -151,7 +151,7 @@ def test_a_new_dataset_is_filled_anew_and_the_old_one_stays(project: Project) ->
     run()
     assert first_bill(project, "acme_two") == first_bill(project, "acme") == datetime(2026, 10, 1, 22, tzinfo=UTC)
     with store_of(project).read() as connection:
-        assert published_locations.all_places(connection) == {"acme": Place("Europe/Berlin", "acme_two")}
+        assert published_locations.all_places(connection) == {"acme": PublishedLocation("Europe/Berlin", "acme_two")}
 
 
 def test_a_tenant_whose_runs_are_at_work_is_not_migrated(project: Project) -> None:
@@ -165,7 +165,7 @@ def test_a_tenant_whose_runs_are_at_work_is_not_migrated(project: Project) -> No
     assert "convergence pause acme" in held.stderr
     locks.release([lock.fence])
     with store.write() as connection:
-        row = Outstanding("acme", "demo_costs", DAY, "requested", "asked for: some key")
+        row = PendingPartition("acme", "demo_costs", DAY, "requested", "asked for: some key")
         partition_states.write_outstanding(connection, [row])
     asked = convergence("tenants", "migrate", "acme", "--yes")
     assert (asked.exit_code, "asked for: some key" in asked.stderr) == (1, True), asked.output

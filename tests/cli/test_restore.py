@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from convergence_assets.cli.main import app
 from convergence_assets.control import audit, partition_states
 from convergence_assets.control.locks import Claim, Locks
-from convergence_assets.control.partition_states import Outstanding
+from convergence_assets.control.partition_states import PendingPartition
 from convergence_assets.control.publications import Publications
 from convergence_assets.control.store import ControlStore
 from convergence_assets.process import this_process
@@ -58,7 +58,7 @@ def published(project: Project) -> tuple[set[object], list[object]]:
     return costs, [row["cost"] for row in project.read(f"SELECT cost FROM acme.totals WHERE day = '{DAY}'")]
 
 
-def asked_for(project: Project) -> tuple[list[Outstanding], list[str]]:
+def asked_for(project: Project) -> tuple[list[PendingPartition], list[str]]:
     """What the planner says of the day, and what it asks for in its next tick."""
     store = ControlStore.open(project.settings)
     targets = Targets(replace(t, paused=False, start_date=DAY) for t in targets_of([project.tenant]))
@@ -117,7 +117,7 @@ def test_a_day_that_a_run_holds_or_was_asked_for_is_left_alone(project: Project)
     assert (refused.exit_code, "run other" in refused.output) == (1, True), refused.output
     Locks(store).release([lock.fence])
     with store.write() as connection:
-        row = Outstanding("acme", "demo_costs", DAY, "requested", "asked for: some key")
+        row = PendingPartition("acme", "demo_costs", DAY, "requested", "asked for: some key")
         partition_states.write_outstanding(connection, [row])
     waiting = convergence("restore", *words, "--yes")
     assert (waiting.exit_code, "would write over what is restored" in waiting.output) == (1, True), waiting.output

@@ -90,7 +90,7 @@ def wait_for(file: str | None) -> None:
 
 
 def main(url: str) -> None:
-    from convergence_assets.control.lock_session import Holding
+    from convergence_assets.control.lock_session import LockSession
     from convergence_assets.control.locks import Claim, LockLost, Refused
     from convergence_assets.control.store import ControlStore
     from convergence_assets.settings import Settings
@@ -106,7 +106,7 @@ def main(url: str) -> None:
     for line in sys.stdin:
         command = json.loads(line)
         wait_for(command.get("when"))
-        holding = holding or Holding(ControlStore.open(settings, {}))
+        holding = holding or LockSession(ControlStore.open(settings, {}))
         do, run_id = command["do"], command.get("run_id", "")
         try:
             if do == "hold":

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from convergence_assets.control.lock_session import Holding
+from convergence_assets.control.lock_session import LockSession
 from convergence_assets.control.locks import STALE_AFTER, Claim, Lock, LockLost, Locks, Refused
 from convergence_assets.control.store import ControlStore
 from convergence_assets.process import Owner, is_gone, this_process
@@ -38,8 +38,8 @@ def store(url: str, clock: Clock) -> ControlStore:
 
 
 @pytest.fixture
-def holding(store: ControlStore) -> Iterator[Holding]:
-    found = Holding(store, heartbeat_seconds=0.05)
+def holding(store: ControlStore) -> Iterator[LockSession]:
+    found = LockSession(store, heartbeat_seconds=0.05)
     yield found
     found.close()
 
@@ -148,7 +148,7 @@ def test_a_holder_in_another_container_of_this_host_is_believed_until_it_is_sile
         Locks(store).acquire(claim(10), "here")
 
 
-def test_a_lock_released_by_hand_is_lost_to_its_run_for_good(store: ControlStore, holding: Holding) -> None:
+def test_a_lock_released_by_hand_is_lost_to_its_run_for_good(store: ControlStore, holding: LockSession) -> None:
     held = holding.hold(claim(10), "one")
     assert Locks(store).release([held.fence]) == 1
     for _ in range(2):  # also at a later step of the run, though the days are free
@@ -156,14 +156,14 @@ def test_a_lock_released_by_hand_is_lost_to_its_run_for_good(store: ControlStore
             holding.locks.confirm(holding.hold(claim(10), "one"))
 
 
-def test_the_steps_of_a_run_share_its_lock(store: ControlStore, holding: Holding) -> None:
+def test_the_steps_of_a_run_share_its_lock(store: ControlStore, holding: LockSession) -> None:
     assert holding.hold(claim(0, 6), "one") == holding.hold(claim(0, 6), "one") == holding.hold(claim(3), "one")
     assert holding.hold(claim(0, 6, pipeline="focus"), "one").fence > holding.hold(claim(0), "one").fence
     holding.release_run("one")
     assert Locks(store).all() == []
 
 
-def test_a_process_says_that_it_lives_while_it_works(store: ControlStore, holding: Holding, clock: Clock) -> None:
+def test_a_process_says_that_it_lives_while_it_works(store: ControlStore, holding: LockSession, clock: Clock) -> None:
     held = holding.hold(claim(0), "one")
     clock.pass_by(seconds=45)
     wait_until(lambda: Locks(store).all()[0].heartbeat_at > held.heartbeat_at)

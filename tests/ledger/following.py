@@ -16,7 +16,7 @@ from convergence_assets.control.runs import IndexedRun
 from convergence_assets.control.store import ControlStore
 from convergence_assets.control.tables import ledger_rows, runs
 from convergence_assets.ledger.follow import Followed, Follower
-from convergence_assets.ledger.run_events import Fact
+from convergence_assets.ledger.run_events import RunEvent
 from convergence_assets.ledger.run_mapping import status_of
 from convergence_assets.ledger.write import Written, write
 from convergence_assets.warehouse.interface import Warehouse
@@ -50,7 +50,7 @@ class World:
         return cls(made, instance, project, clock)
 
     @property
-    def facts(self) -> list[Fact]:
+    def facts(self) -> list[RunEvent]:
         with self.store.read() as connection:
             return [pickle.loads(fact) for fact in connection.scalars(sa.select(told.c.fact).order_by(told.c.id))]
 
@@ -58,7 +58,7 @@ class World:
         """Time passes for the follower; Dagster's own moments stay."""
         self.clock[0] += timedelta(seconds=seconds)
 
-    def observe(self, connection: sa.Connection, facts: Sequence[Fact]) -> None:
+    def observe(self, connection: sa.Connection, facts: Sequence[RunEvent]) -> None:
         """As an incident is kept: in the transaction that it is told in."""
         connection.execute(sa.insert(told), [{"fact": pickle.dumps(fact)} for fact in facts])
 

@@ -22,7 +22,7 @@ from convergence_assets.control import runs as index
 from convergence_assets.control.store import ControlStore
 from convergence_assets.ledger.follow import Follower
 from convergence_assets.ledger.rebuild import follow_to_the_end, start_again
-from convergence_assets.ledger.run_events import Fact, RunEnded
+from convergence_assets.ledger.run_events import RunEnded, RunEvent
 from convergence_assets.ledger.write import lag, write
 from convergence_assets.warehouse.duckdb.files import DatasetLock, Layout
 from convergence_assets.warehouse.errors import WarehouseUnavailable
@@ -114,7 +114,7 @@ def test_a_fact_that_cannot_be_told_holds_back_no_other_run_and_is_told_later(wo
     second = materialize(world, table("b", good()))
     away = [True]
 
-    def observe(connection: sa.Connection, facts: Sequence[Fact]) -> None:
+    def observe(connection: sa.Connection, facts: Sequence[RunEvent]) -> None:
         world.observe(connection, facts)
         if away[0] and any(fact.run.run_id == first for fact in facts):
             raise RuntimeError("no incident can be opened")

@@ -78,7 +78,7 @@ HOW: dict[str, Callable[[Waits], None]] = {
 
 
 def _misbehave(
-    self: materialize.StepRun, window: Window, run_id: str, origin: str | None, leave: publish_guard.Leave
+    self: materialize.StepRun, window: Window, run_id: str, origin: str | None, leave: publish_guard.PublishGuard
 ) -> materialize.Report:
     for line in Path(os.environ[PLAN]).read_text().splitlines():
         partition, how = line.split()

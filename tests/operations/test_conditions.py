@@ -10,7 +10,7 @@ import pytest
 from convergence_assets.alerting.alert import Alert
 from convergence_assets.control import partition_states
 from convergence_assets.control.incidents import raise_alert
-from convergence_assets.control.partition_states import Outstanding, Pauses, Progress
+from convergence_assets.control.partition_states import Pauses, PendingPartition, Progress
 from convergence_assets.ledger.write import Lag
 from convergence_assets.operations import conditions
 from convergence_assets.pipelines.problems import Problem
@@ -51,7 +51,7 @@ def test_a_day_is_late_once_its_patience_is_over_and_until_it_is_published(watch
     with watched.store.write() as connection:
         partition_states.write_progress(connection, NAME, Progress(target.start_date, TODAY), first_seen)
         partition_states.write_outstanding(
-            connection, [Outstanding(*NAME, TODAY, "due", "run r did not publish it", first_seen)]
+            connection, [PendingPartition(*NAME, TODAY, "due", "run r did not publish it", first_seen)]
         )
     due(watched, target, TODAY, 3.9)
     assert late(watched, target) == []
@@ -64,7 +64,7 @@ def test_a_day_is_late_once_its_patience_is_over_and_until_it_is_published(watch
     hold(watched, late(watched, target))
     assert [i.count for i in watched.incidents()] == [1], "a condition that lasts is not news"
     with watched.store.write() as connection:
-        partition_states.remove(connection, [Outstanding(*NAME, TODAY, "due", "")])
+        partition_states.remove(connection, [PendingPartition(*NAME, TODAY, "due", "")])
     hold(watched, late(watched, target))
     assert watched.open() == []
 
@@ -85,7 +85,7 @@ def test_the_backlog_of_a_new_tenant_is_not_late(watched: Watched, target: Targe
     with watched.store.write() as connection:
         partition_states.write_progress(connection, NAME, Progress(target.start_date, TODAY), watched.now)
         partition_states.write_outstanding(
-            connection, [Outstanding(*NAME, day, "due", "never published", watched.now) for day in days]
+            connection, [PendingPartition(*NAME, day, "due", "never published", watched.now) for day in days]
         )
     assert late(watched, target) == []
     watched.now = target.due_at(TODAY + timedelta(days=1)) + timedelta(hours=5)

@@ -21,7 +21,7 @@ from convergence_assets.control import incidents, partition_states, publications
 from convergence_assets.control.location import control_url
 from convergence_assets.control.store import ControlStore
 from convergence_assets.control.workers import Workers
-from convergence_assets.operations.monitor import Watching
+from convergence_assets.operations.monitor import Monitor
 from convergence_assets.operations.sweeping import SETTLED, Sweeper
 from convergence_assets.tenancy.registry import load_registry
 from convergence_assets.warehouse.schema import Dataset
@@ -65,7 +65,7 @@ class Interrupted:
         self.platform = platform
         self.instance = platform.instance
         self.store = ControlStore(control_url(project.settings, {}))
-        self.watching = Watching.of(
+        self.watching = Monitor.of(
             load_registry(project.settings.tenants, None, today=date(2026, 11, 23)), project.settings
         )
 
@@ -100,7 +100,7 @@ class Interrupted:
             (found,) = runs.parts_of(connection, run.run_id)
         return found
 
-    def due(self) -> dict[date, partition_states.Outstanding]:
+    def due(self) -> dict[date, partition_states.PendingPartition]:
         with self.store.read() as connection:
             return {row.day: row for row in partition_states.all_outstanding(connection)}
 
@@ -131,7 +131,7 @@ def test_an_interrupted_run_of_a_person_is_canceled_and_its_day_is_asked_for_at_
 def test_a_day_that_was_given_up_is_asked_for_again_when_a_persons_run_of_it_is_interrupted(
     interrupted: Interrupted,
 ) -> None:
-    gave_up = partition_states.Outstanding("acme", "demo_costs", FIRST, "gave_up", "after 7 attempts", None, 7)
+    gave_up = partition_states.PendingPartition("acme", "demo_costs", FIRST, "gave_up", "after 7 attempts", None, 7)
     with interrupted.store.write("planner") as connection:
         partition_states.write_outstanding(connection, [gave_up])
     run = interrupted.after(0.0, FIRST)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from convergence_assets.control.partition_states import Outstanding, write_outstanding
+from convergence_assets.control.partition_states import PendingPartition, write_outstanding
 from convergence_assets.control.remediations import Part, Remediations, key
 from convergence_assets.ledger.run_events import QuotaRefused
 from convergence_assets.operations.conditions import quota_has_room
@@ -41,7 +41,7 @@ def test_what_may_pass_by_itself_is_a_warning_until_it_has_failed_three_times(wa
     for attempts, severity in ((0, "warning"), (1, "warning"), (3, "critical")):
         with watched.store.write() as connection:
             write_outstanding(
-                connection, [Outstanding("acme", "demo_costs", DAY, "due", "failed", watched.now, attempts)]
+                connection, [PendingPartition("acme", "demo_costs", DAY, "due", "failed", watched.now, attempts)]
             )
         watched.observe(watched.ended(watched.run(f"run{attempts}"), "failed", "unavailable", "503"))
         assert watched.open() == [("run_failed", severity, "2026-03-10")]

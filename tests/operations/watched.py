@@ -10,8 +10,8 @@ from convergence_assets.control.location import control_url
 from convergence_assets.control.publications import Publications
 from convergence_assets.control.runs import IndexedRun, RunStatus
 from convergence_assets.control.store import ControlStore
-from convergence_assets.ledger.run_events import ChecksFailed, Fact, FailedCheck, Published, RunEnded
-from convergence_assets.operations.run_alerts import Sources
+from convergence_assets.ledger.run_events import ChecksFailed, FailedCheck, Published, RunEnded, RunEvent
+from convergence_assets.operations.run_alerts import RunAlerts
 from convergence_assets.tenancy.tenant import Tenant
 from tests.assets.project import Project
 
@@ -63,9 +63,9 @@ class Watched:
             runs.write(connection, [over])
         return RunEnded(over, "lines" if error_class else None, error_class, message if error_class else None)
 
-    def publish(self, run: IndexedRun, *days: date, tables: tuple[str, ...] = ("lines", "totals")) -> list[Fact]:
+    def publish(self, run: IndexedRun, *days: date, tables: tuple[str, ...] = ("lines", "totals")) -> list[RunEvent]:
         """As the run's process says so, and the follower after it."""
-        found: list[Fact] = []
+        found: list[RunEvent] = []
         for table in tables:
             seen = self.publications.newest_version()
             self.publications.record(
@@ -74,9 +74,9 @@ class Watched:
             found.append(Published(replace(run, updated_at=self.now), table, days))
         return found
 
-    def observe(self, *facts: Fact) -> None:
+    def observe(self, *facts: RunEvent) -> None:
         with self.store.write("ledger") as connection:
-            Sources(self.tenants, self.store).observe(connection, facts)
+            RunAlerts(self.tenants, self.store).observe(connection, facts)
 
     def open(self) -> list[tuple[str, str, str | None]]:
         """Kind, severity and partition of what is open."""
@@ -91,7 +91,7 @@ class Watched:
 
 def checks_failed(
     run: IndexedRun, severity: str, *held_back: date, names: tuple[str, ...] = ("cost_is_possible",)
-) -> Fact:
+) -> RunEvent:
     days = tuple(str(day) for day in held_back)
     failed = tuple(FailedCheck(name, "cost", None, 3, (9000, 9001), days) for name in names)
     return ChecksFailed(run, "lines", severity, failed, days if severity == "critical" else ())

@@ -6,7 +6,7 @@ import dagster as dg
 
 from convergence_assets.alerting import dispatch
 from convergence_assets.control import outbox
-from convergence_assets.operations.monitor import Watching
+from convergence_assets.operations.monitor import Monitor
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_tenants
 
@@ -14,7 +14,7 @@ from convergence_assets.tenancy.registry import load_tenants
 def main() -> None:
     dispatch.GROUP_WAIT, outbox.LEASE = timedelta(seconds=0.5), timedelta(seconds=3)
     settings = Settings.from_env()
-    watching = Watching.of(load_tenants(settings), settings)
+    watching = Monitor.of(load_tenants(settings), settings)
     with dg.DagsterInstance.get() as instance:
         while True:
             watching.follow(instance, 5)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from convergence_assets.control import partition_states
 from convergence_assets.control.locks import Claim, Locks
-from convergence_assets.control.partition_states import Outstanding, Pauses
+from convergence_assets.control.partition_states import Pauses, PendingPartition
 from convergence_assets.control.run_requests import OverLimit, Quota, used
 from convergence_assets.scheduling import due
 from convergence_assets.scheduling.capacity import CATCH_UP_DAYS
@@ -57,7 +57,7 @@ def test_the_newest_day_comes_first_and_the_missed_ones_in_one_run(make: Callabl
 
 def ask_for(world: World, tenant: str, *days: date, by: str = "key_1") -> None:
     """As the API does."""
-    rows = [Outstanding(tenant, "a", day, "due", "asked for", world.now, asked_by=by) for day in days]
+    rows = [PendingPartition(tenant, "a", day, "due", "asked for", world.now, asked_by=by) for day in days]
     with world.store.write("planner") as connection:
         partition_states.write_outstanding(connection, rows)
 

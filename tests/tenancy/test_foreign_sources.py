@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from convergence_assets.control.published_locations import Place
+from convergence_assets.control.published_locations import PublishedLocation
 from convergence_assets.tenancy.loading import Settled
 from convergence_assets.tenancy.registry import load_registry
 from convergence_assets.tenancy.tenant import TenantRegistry
@@ -114,7 +114,10 @@ def test_nobody_moves_to_a_dataset_that_another_tenant_has_read_since_before(
 
 def test_a_load_of_one_tenant_knows_the_others_by_where_they_have_published(tenants: Path, edit: Edit) -> None:
     edit("acme/tenant.yaml", EXPORT, "globex.gcp_cost_daily")
-    places = {"globex": Place("America/New_York", "globex"), "acme": Place("Europe/Berlin", "acme")}
+    places = {
+        "globex": PublishedLocation("America/New_York", "globex"),
+        "acme": PublishedLocation("Europe/Berlin", "acme"),
+    }
     registry = loaded(tenants, only=["acme"], settled=Settled(places))
     assert set(registry.rejected) == {"acme"}
 
