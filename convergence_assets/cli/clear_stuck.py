@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import dagster as dg
 
     from convergence_assets.operations.monitor import Monitor
-    from convergence_assets.operations.remediation import Case, Ladder
+    from convergence_assets.operations.remediation import Case, Remediation
     from convergence_assets.operations.stuck import Stuck
     from convergence_assets.tenancy.tenant import StuckLimits
 
@@ -43,7 +43,7 @@ def clear_stuck(
     Example: convergence clear-stuck --pipeline-id acme/gcp_billing --run-id 5f0c1a7e --dry-run
     """
     from convergence_assets.operations.monitor import Monitor
-    from convergence_assets.operations.remediation import Ladder
+    from convergence_assets.operations.remediation import Remediation
 
     settings = Settings.from_env()
     with open_instance(settings) as instance:
@@ -62,9 +62,9 @@ def clear_stuck(
             if not found and not as_json:
                 console.print("no run is stuck")
             raise typer.Exit(1 if healthy else 0)
-        ladder = Ladder(instance, watching.store, settings, watching.tenants)
-        cases = [ladder.begin(stuck, limits.request_again if request_again else 0) for stuck, limits in ending]
-        open_ = _see_through(console, as_json, ladder, cases, wait)
+        remediation = Remediation(instance, watching.store, settings, watching.tenants)
+        cases = [remediation.begin(stuck, limits.request_again if request_again else 0) for stuck, limits in ending]
+        open_ = _see_through(console, as_json, remediation, cases, wait)
         for case in open_:
             console.print(f"run {case.run_id}: not over yet; the sensor stuck_runs goes on, or call this again")
     raise typer.Exit(1 if healthy or open_ else 0)
@@ -92,14 +92,16 @@ def _is_of(stuck: "Stuck", pipeline_id: str) -> bool:
     return any(p.pipeline == pipeline and tenant in ("", p.tenant_id) for p in stuck.activity.parts)
 
 
-def _see_through(console: Console, as_json: bool, ladder: "Ladder", cases: "list[Case]", wait: float) -> "list[Case]":
+def _see_through(
+    console: Console, as_json: bool, remediation: "Remediation", cases: "list[Case]", wait: float
+) -> "list[Case]":
     deadline = time.monotonic() + wait
     open_ = list(cases)
     while True:
         for case in list(open_):
-            for said in ladder.climb(case):
+            for said in remediation.run(case):
                 console.print(json.dumps({"run_id": case.run_id, "done": said}) if as_json else said)
-            if ladder.is_closed(case):
+            if remediation.is_closed(case):
                 open_.remove(case)
         if not open_ or time.monotonic() > deadline:
             return open_

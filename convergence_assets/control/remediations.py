@@ -1,4 +1,4 @@
-"""What was done about stuck runs: each rung of the ladder once a run, by whoever came first."""
+"""What was done about stuck runs: each step once a run, by whoever came first."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from convergence_assets.control.tables import remediations as table
 from convergence_assets.redaction import redacted
 
 TAKEN_OVER_AFTER = timedelta(minutes=3)
-"""A rung that was begun and not done for so long is begun again: who began it is gone."""
+"""A step that was begun and not done for so long is begun again: who began it is gone."""
 KEPT = timedelta(days=90)
 
 
@@ -31,8 +31,8 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Rung:
-    """One rung taken for a run; `done_at` None while somebody is at it."""
+class RemediationStep:
+    """One step taken for a run; `done_at` None while somebody is at it."""
 
     rung: str
     kind: str
@@ -43,47 +43,47 @@ class Rung:
 
 
 class Remediations:
-    """The rungs of a store. Every method raises `ControlError` where the store fails."""
+    """The steps of a store. Every method raises `ControlError` where the store fails."""
 
     def __init__(self, store: ControlStore) -> None:
         self._store = store
 
-    def of(self, run_ids: Collection[str]) -> Mapping[str, Mapping[str, Rung]]:
-        """By run and rung; runs that nothing was done about are left out."""
+    def of(self, run_ids: Collection[str]) -> Mapping[str, Mapping[str, RemediationStep]]:
+        """By run and step; runs that nothing was done about are left out."""
         with self._store.read() as connection:
-            return rungs_of(connection, run_ids)
+            return steps_of(connection, run_ids)
 
-    def unfinished(self, last_rung: str) -> Mapping[str, Mapping[str, Rung]]:
-        """The runs whose ladder somebody began and nobody brought to its last rung."""
-        finished = sa.select(table.c.run_id).where(table.c.rung == last_rung, table.c.done_at.is_not(None))
+    def unfinished(self, last_step: str) -> Mapping[str, Mapping[str, RemediationStep]]:
+        """The runs whose remediation somebody began and nobody brought to its last step."""
+        finished = sa.select(table.c.run_id).where(table.c.rung == last_step, table.c.done_at.is_not(None))
         with self._store.read() as connection:
             wanted = sa.select(table.c.run_id).where(table.c.run_id.not_in(finished)).distinct()
-            return rungs_of(connection, list(connection.scalars(wanted)))
+            return steps_of(connection, list(connection.scalars(wanted)))
 
-    def begin(self, connection: sa.Connection, run_id: str, rung: str, kind: str, part: Part) -> bool:
-        """Whether the caller is the one to take this rung now; within a transaction of `write(key(run_id))`."""
+    def begin(self, connection: sa.Connection, run_id: str, step: str, kind: str, part: Part) -> bool:
+        """Whether the caller is the one to take this step now; within a transaction of `write(key(run_id))`."""
         now = self._store.now()
-        own = (table.c.run_id == run_id, table.c.rung == rung)
+        own = (table.c.run_id == run_id, table.c.rung == step)
         found = connection.execute(sa.select(table.c.begun_at, table.c.done_at).where(*own)).one_or_none()
         if found is not None and (found.done_at is not None or found.begun_at > now - TAKEN_OVER_AFTER):
             return False
         connection.execute(sa.delete(table).where(*own))
         row = {
-            "run_id": run_id, "rung": rung, "tenant_id": part.tenant_id, "pipeline": part.pipeline,
+            "run_id": run_id, "rung": step, "tenant_id": part.tenant_id, "pipeline": part.pipeline,
             "first_day": part.first, "last_day": part.last, "kind": kind, "begun_at": now, "outcome": "",
         }  # fmt: skip
         connection.execute(sa.insert(table), row)
         return True
 
-    def done(self, connection: sa.Connection, run_id: str, rung: str, outcome: str) -> None:
-        """Say how a rung went."""
-        own = sa.update(table).where(table.c.run_id == run_id, table.c.rung == rung)
+    def done(self, connection: sa.Connection, run_id: str, step: str, outcome: str) -> None:
+        """Say how a step went."""
+        own = sa.update(table).where(table.c.run_id == run_id, table.c.rung == step)
         connection.execute(own.values(done_at=self._store.now(), outcome=redacted(outcome)))
 
-    def taken_since(self, connection: sa.Connection, rung: str, part: Part, since: datetime) -> int:
-        """How often a rung was taken for runs over any of these days."""
+    def taken_since(self, connection: sa.Connection, step: str, part: Part, since: datetime) -> int:
+        """How often a step was taken for runs over any of these days."""
         wanted = sa.select(sa.func.count()).where(
-            table.c.rung == rung,
+            table.c.rung == step,
             table.c.tenant_id == part.tenant_id,
             table.c.pipeline == part.pipeline,
             table.c.begun_at >= since,
@@ -99,7 +99,7 @@ class Remediations:
 
 
 def key(run_id: str) -> str:
-    """The transaction that rungs of a run are begun in."""
+    """The transaction that steps of a run are begun in."""
     return f"stuck:{run_id}"
 
 
@@ -108,10 +108,10 @@ def kind_of(connection: sa.Connection, run_id: str) -> str | None:
     return connection.scalar(sa.select(table.c.kind).where(table.c.run_id == run_id).limit(1))
 
 
-def rungs_of(connection: sa.Connection, run_ids: Collection[str]) -> dict[str, dict[str, Rung]]:
-    found: dict[str, dict[str, Rung]] = {}
+def steps_of(connection: sa.Connection, run_ids: Collection[str]) -> dict[str, dict[str, RemediationStep]]:
+    found: dict[str, dict[str, RemediationStep]] = {}
     for row in connection.execute(sa.select(table).where(table.c.run_id.in_(run_ids)).order_by(table.c.begun_at)):
         part = Part(row.tenant_id, row.pipeline, row.first_day, row.last_day)
-        rung = Rung(row.rung, row.kind, part, row.begun_at, row.done_at, row.outcome)
-        found.setdefault(row.run_id, {})[row.rung] = rung
+        step = RemediationStep(row.rung, row.kind, part, row.begun_at, row.done_at, row.outcome)
+        found.setdefault(row.run_id, {})[row.rung] = step
     return found

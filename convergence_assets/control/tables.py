@@ -256,7 +256,7 @@ workers = sa.Table(
     sa.Column("end_requested_at", Moment),
 )
 
-# What was done about a stuck run: a row a rung of the ladder, written before it is taken and completed after.
+# What was done about a stuck run: a row a step, written before it is taken and completed after.
 remediations = sa.Table(
     "convergence_remediations",
     metadata,

@@ -15,7 +15,7 @@ from convergence_assets.assets.window import Window
 from convergence_assets.control import incidents, partition_states, publications, runs
 from convergence_assets.control.incidents import Incident
 from convergence_assets.control.locks import Locks
-from convergence_assets.control.remediations import rungs_of
+from convergence_assets.control.remediations import steps_of
 from convergence_assets.control.runs import IndexedRun
 from convergence_assets.control.store import ControlStore
 from convergence_assets.control.tables import requests
@@ -124,7 +124,7 @@ class Gathering:
     def _of_store(self, connection: sa.Connection, run_id: str, parts: Collection[IndexedRun]) -> dict[str, Any]:
         locks = Locks(self.store)
         held = [lock for part in parts for lock in locks.all(part.tenant_id, part.pipeline)]
-        rungs = rungs_of(connection, [run_id]).get(run_id, {})
+        steps = steps_of(connection, [run_id]).get(run_id, {})
         worker = Workers(self.store).find(run_id)
         published, outstanding, asked = [], [], []
         for part in parts:
@@ -138,7 +138,7 @@ class Gathering:
             asked += _requests(connection, part.tenant_id, part.pipeline, part.first, part.last)
         return {
             "locks.json": [asdict(lock) | {"free_because": locks.free_because(lock)} for lock in held],
-            "remediations.json": [asdict(rung) for rung in rungs.values()],
+            "remediations.json": [asdict(step) for step in steps.values()],
             "worker.json": asdict(worker) | {"gone": is_gone(worker.owner)} if worker else None,
             "publications.json": published,
             "outstanding.json": [asdict(row) for row in outstanding],

@@ -16,13 +16,13 @@ from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.control import runs
 from convergence_assets.control.errors import ControlError
 from convergence_assets.control.incidents import resolve
-from convergence_assets.control.remediations import Remediations, Rung
+from convergence_assets.control.remediations import Remediations, RemediationStep
 from convergence_assets.control.store import ControlStore
 from convergence_assets.dagster_locations import CodeLocation
 from convergence_assets.ledger.follow import Follower
 from convergence_assets.ledger.write import lag, write
 from convergence_assets.operations import automation, code_servers, conditions, sweeping
-from convergence_assets.operations.remediation import Case, Ladder
+from convergence_assets.operations.remediation import Case, Remediation
 from convergence_assets.operations.routing import routes_of
 from convergence_assets.operations.run_alerts import RunAlerts
 from convergence_assets.operations.stuck import Activity, Stuck, judge, limits_of, look, parts_of
@@ -84,16 +84,16 @@ class Monitor:
         return said
 
     def remedy(self, instance: dg.DagsterInstance, seconds: float) -> list[str]:
-        """Find stuck runs and take the rungs that can be taken now; what was done, in words."""
-        ladder = Ladder(instance, self.store, self.settings, self.tenants)
+        """Find stuck runs and take the steps that can be taken now; what was done, in words."""
+        remediation = Remediation(instance, self.store, self.settings, self.tenants)
         remediations = Remediations(self.store)
         unfinished = remediations.unfinished("closed")
-        cases = [self._resumed(instance, run_id, rungs) for run_id, rungs in unfinished.items()]
+        cases = [self._resumed(instance, run_id, steps) for run_id, steps in unfinished.items()]
         for stuck, limits in self.stuck(instance):
             if stuck.activity.run_id not in unfinished and self._is_not_over(instance, stuck.activity):
-                cases.append(ladder.begin(stuck, limits.request_again))
+                cases.append(remediation.begin(stuck, limits.request_again))
         remediations.forget()
-        return ladder.climb_all(cases, seconds)
+        return remediation.run_all(cases, seconds)
 
     def sweep(self, instance: dg.DagsterInstance, seconds: float) -> list[str]:
         """Remove what dead and failed runs have staged; what was removed, in words."""
@@ -189,8 +189,8 @@ class Monitor:
                 resolve(connection, incident.fingerprint, "its route is gone", now)
         forget(self.store, self.routes)
 
-    def _resumed(self, instance: dg.DagsterInstance, run_id: str, rungs: Mapping[str, Rung]) -> Case:
-        first = next(iter(rungs.values()))
+    def _resumed(self, instance: dg.DagsterInstance, run_id: str, steps: Mapping[str, RemediationStep]) -> Case:
+        first = next(iter(steps.values()))
         record = instance.get_run_record_by_id(run_id)
         own = (parts_of(record) if record is not None else ()) or (first.part,)
         return Case(run_id, first.kind, own, limits_of(own, self.tenants).request_again)

@@ -1,4 +1,4 @@
-"""What is done about a stuck run, rung by rung: each taken once, written down, and told in the run's own log."""
+"""What is done about a stuck run, step by step: each taken once, written down, and told in the run's own log."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +19,7 @@ from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.control import partition_states, runs
 from convergence_assets.control.incidents import amend, raise_alert
 from convergence_assets.control.locks import Locks
-from convergence_assets.control.remediations import Part, Remediations, Rung, key
+from convergence_assets.control.remediations import Part, Remediations, RemediationStep, key
 from convergence_assets.control.store import ControlStore
 from convergence_assets.control.workers import Workers
 from convergence_assets.ledger.run_mapping import INTERRUPTED
@@ -33,8 +33,8 @@ from convergence_assets.settings import Settings
 from convergence_assets.tenancy.tenant import Tenant, TenantPipeline
 from convergence_assets.warehouse.errors import WarehouseError
 
-RungName = Literal["alerted", "jobs_cancelled", "terminated", "forced", "freed", "requested_again", "closed"]
-LADDER: tuple[RungName, ...] = (
+StepName = Literal["alerted", "jobs_cancelled", "terminated", "forced", "freed", "requested_again", "closed"]
+STEPS: tuple[StepName, ...] = (
     "alerted", "jobs_cancelled", "terminated", "forced", "freed", "requested_again", "closed"
 )  # fmt: skip
 FORCED_AFTER = timedelta(seconds=45)
@@ -62,7 +62,7 @@ class Case:
     request_again: int
 
 
-class Ladder:
+class Remediation:
     """The remedy of stuck runs in one deployment. State is in the control store: who comes next goes on from there."""
 
     def __init__(
@@ -75,7 +75,7 @@ class Ladder:
         self._remediations = Remediations(store)
 
     def begin(self, stuck: Stuck, request_again: int) -> Case:
-        """Take the first rung for a run that was found stuck: it is written down, and its alert raised."""
+        """Take the first step for a run that was found stuck: it is written down, and its alert raised."""
         activity = stuck.activity
         case = Case(activity.run_id, stuck.kind, activity.parts, request_again)
         with self._store.write(key(case.run_id)) as connection:
@@ -90,14 +90,14 @@ class Ladder:
         self._tell(case, f"found stuck ({case.kind}): {stuck.sentence}")
         return case
 
-    def climb_all(self, cases: Sequence[Case], seconds: float) -> list[str]:
-        """Take for each run the rungs that can be taken now, side by side; what was done, in words. What takes longer
+    def run_all(self, cases: Sequence[Case], seconds: float) -> list[str]:
+        """Take for each run the steps that can be taken now, side by side; what was done, in words. What takes longer
         than `seconds` goes on behind, and the next call finds what became of it."""
         if not cases:
             return []
         pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="remedy")
-        climbing = [pool.submit(self.climb, case) for case in cases]
-        done, _ = wait(climbing, timeout=seconds)
+        running = [pool.submit(self.run, case) for case in cases]
+        done, _ = wait(running, timeout=seconds)
         pool.shutdown(wait=False, cancel_futures=True)
         said: list[str] = []
         for climbed in done:
@@ -108,40 +108,40 @@ class Ladder:
         return said
 
     def is_closed(self, case: Case) -> bool:
-        """Whether all rungs were taken."""
+        """Whether all steps were taken."""
         closed = self._taken(case).get("closed")
         return closed is not None and closed.done_at is not None
 
-    def climb(self, case: Case) -> list[str]:
-        """Take the rungs that can be taken now, in their order; what was done, in words."""
+    def run(self, case: Case) -> list[str]:
+        """Take the steps that can be taken now, in their order; what was done, in words."""
         said: list[str] = []
-        while (rung := self._next(case)) is not None:
+        while (step := self._next(case)) is not None:
             with self._store.write(key(case.run_id)) as connection:
-                if not self._remediations.begin(connection, case.run_id, rung, case.kind, case.parts[0]):
+                if not self._remediations.begin(connection, case.run_id, step, case.kind, case.parts[0]):
                     return said  # somebody else is at it
-            outcome = self._act(rung, case)
+            outcome = self._act(step, case)
             with self._store.write(key(case.run_id)) as connection:
-                self._remediations.done(connection, case.run_id, rung, outcome)
+                self._remediations.done(connection, case.run_id, step, outcome)
                 done = "; ".join(r.outcome for r in self._taken(case).values() if r.done_at and r.rung != "alerted")
                 for part in sorted(case.parts, key=_fingerprint):
                     amend(connection, _fingerprint(part), "; ".join(filter(None, (done, outcome))))
-            self._tell(case, f"{rung}: {outcome}")
-            said.append(f"run {case.run_id}: {rung}: {outcome}")
+            self._tell(case, f"{step}: {outcome}")
+            said.append(f"run {case.run_id}: {step}: {outcome}")
         return said
 
-    def _taken(self, case: Case) -> Mapping[str, Rung]:
+    def _taken(self, case: Case) -> Mapping[str, RemediationStep]:
         return self._remediations.of([case.run_id]).get(case.run_id, {})
 
-    def _next(self, case: Case) -> RungName | None:
-        """The rung that is to be taken now, None where the run has to end first, or all are taken."""
+    def _next(self, case: Case) -> StepName | None:
+        """The step that is to be taken now, None where the run has to end first, or all are taken."""
         taken = self._taken(case)
-        for rung in LADDER:
-            if rung in taken and taken[rung].done_at is not None:
+        for step in STEPS:
+            if step in taken and taken[step].done_at is not None:
                 continue
-            return rung if rung != "forced" or self._may_force(case, taken) else None
+            return step if step != "forced" or self._may_force(case, taken) else None
         return None
 
-    def _may_force(self, case: Case, taken: Mapping[str, Rung]) -> bool:
+    def _may_force(self, case: Case, taken: Mapping[str, RemediationStep]) -> bool:
         if self._run(case) is None:
             return True
         worker = Workers(self._store).find(case.run_id)
@@ -149,8 +149,8 @@ class Ladder:
             return True
         return self._store.now() - taken["terminated"].begun_at > FORCED_AFTER
 
-    def _act(self, rung: RungName, case: Case) -> str:
-        actions: dict[RungName, Callable[[Case], str]] = {
+    def _act(self, step: StepName, case: Case) -> str:
+        actions: dict[StepName, Callable[[Case], str]] = {
             "jobs_cancelled": self._cancel_jobs,
             "terminated": self._terminate,
             "forced": self._force,
@@ -159,10 +159,10 @@ class Ladder:
             "closed": lambda _: "seen to its end",
         }
         try:
-            return actions[rung](case)
-        except Exception as error:  # the next rungs matter more than this one
-            _log.exception("run %s: %s failed", case.run_id, rung)
-            return f"{rung.replace('_', ' ')} failed: {type(error).__name__}: {error}"
+            return actions[step](case)
+        except Exception as error:  # the next steps matter more than this one
+            _log.exception("run %s: %s failed", case.run_id, step)
+            return f"{step.replace('_', ' ')} failed: {type(error).__name__}: {error}"
 
     def _run(self, case: Case) -> dg.DagsterRun | None:
         """The run, None once it is over or deleted."""

@@ -1,4 +1,4 @@
-"""A stuck run on the local BigQuery server: its process is gone, its job runs on, and the ladder ends it."""
+"""A stuck run on the local BigQuery server: its process is gone, its job runs on, and the remediation ends it."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ import pytest
 from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.control.remediations import Part
 from convergence_assets.control.workers import Workers
-from convergence_assets.operations.remediation import Ladder
+from convergence_assets.operations.remediation import Remediation
 from convergence_assets.operations.stuck import Activity, Stuck
 from convergence_assets.process import this_process
 from tests.dagster_homes import dagster_at, run_of
@@ -61,8 +61,8 @@ def test_the_jobs_of_a_dead_run_are_found_by_their_label_and_cancelled(peer: Pee
         found = Stuck(
             Activity(run.run_id, "STARTED", (part,), watched.now, watched.now, gone=True), "dead", watched.now, None
         )
-        ladder = Ladder(instance, watched.store, settings, watched.tenants)
-        said = ladder.climb(ladder.begin(found, request_again=0))
+        remediation = Remediation(instance, watched.store, settings, watched.tenants)
+        said = remediation.run(remediation.begin(found, request_again=0))
         assert "1 warehouse jobs cancelled" in said[0]
         while warehouse.running_jobs():
             assert time.monotonic() < deadline

@@ -1,4 +1,4 @@
-"""The remedy of a stuck run: every rung once, whoever dies in between, and the days asked for again within limits."""
+"""The remedy of a stuck run: every step once, whoever dies in between, and the days asked for again within limits."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,7 +13,7 @@ from convergence_assets.control.locks import Claim, Locks
 from convergence_assets.control.remediations import Part, Remediations
 from convergence_assets.control.run_requests import Requests, attempts_at
 from convergence_assets.control.workers import Workers
-from convergence_assets.operations.remediation import LADDER, Case, Ladder, RungName
+from convergence_assets.operations.remediation import STEPS, Case, Remediation, StepName
 from convergence_assets.operations.stuck import Activity, Stuck
 from convergence_assets.process import this_process
 from convergence_assets.scheduling.planner import Found, Planner
@@ -67,8 +67,8 @@ def stuck(watched: Watched, run_id: str, first: date = DAY, last: date | None = 
     return Stuck(Activity(run_id, "STARTED", (part,), watched.now, watched.now, gone=True), "dead", watched.now, None)
 
 
-def ladder(watched: Watched, instance: dg.DagsterInstance) -> Ladder:
-    return Ladder(instance, watched.store, watched.project.settings, watched.tenants)
+def remediation(watched: Watched, instance: dg.DagsterInstance) -> Remediation:
+    return Remediation(instance, watched.store, watched.project.settings, watched.tenants)
 
 
 def planner_target(watched: Watched) -> Target:
@@ -79,10 +79,10 @@ def test_a_dead_run_is_failed_its_lock_freed_its_day_asked_for_and_all_of_it_tol
     watched: Watched, instance: dg.DagsterInstance
 ) -> None:
     run_id = dead_run(watched, instance)
-    remedy = ladder(watched, instance)
+    remedy = remediation(watched, instance)
     case = remedy.begin(stuck(watched, run_id), request_again=2)
-    said = remedy.climb(case)
-    assert [line.split(": ")[1] for line in said] == list(LADDER[1:])
+    said = remedy.run(case)
+    assert [line.split(": ")[1] for line in said] == list(STEPS[1:])
     assert remedy.is_closed(case)
     assert run_of(instance, run_id).status == dg.DagsterRunStatus.FAILURE
     assert Locks(watched.store).all() == []
@@ -95,35 +95,35 @@ def test_a_dead_run_is_failed_its_lock_freed_its_day_asked_for_and_all_of_it_tol
     assert "2026-03-10 asked for again" in incident.done
     events = [r.event_log_entry.dagster_event for r in instance.get_records_for_run(run_id).records]
     log = [event.message or "" for event in events if event]
-    assert sum(line.startswith("convergence remediation:") for line in log) == len(LADDER)
+    assert sum(line.startswith("convergence remediation:") for line in log) == len(STEPS)
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("rung", LADDER[1:])
-def test_whoever_dies_at_a_rung_the_next_one_goes_on_and_takes_no_rung_twice(
-    watched: Watched, instance: dg.DagsterInstance, rung: RungName, when: str
+@pytest.mark.parametrize("step", STEPS[1:])
+def test_whoever_dies_at_a_step_the_next_one_goes_on_and_takes_no_step_twice(
+    watched: Watched, instance: dg.DagsterInstance, step: StepName, when: str
 ) -> None:
     run_id = dead_run(watched, instance)
-    dying = ladder(watched, instance)
+    dying = remediation(watched, instance)
     act = dying._act
 
-    def dies(asked: RungName, case: Case) -> str:
-        if asked == rung and when == "before":
+    def dies(asked: StepName, case: Case) -> str:
+        if asked == step and when == "before":
             raise Killed
         outcome = act(asked, case)
-        if asked == rung:
+        if asked == step:
             raise Killed
         return outcome
 
     dying._act = dies  # type: ignore[method-assign,assignment]  # it is called by position
     case = dying.begin(stuck(watched, run_id), request_again=2)
     with pytest.raises(Killed):
-        dying.climb(case)
-    again = ladder(watched, instance)
-    assert again.climb(again.begin(stuck(watched, run_id), request_again=2)) == [], "somebody may still be at it"
+        dying.run(case)
+    again = remediation(watched, instance)
+    assert again.run(again.begin(stuck(watched, run_id), request_again=2)) == [], "somebody may still be at it"
     watched.later(4)
-    said = again.climb(again.begin(stuck(watched, run_id), request_again=2))
-    assert said[0].split(": ")[1] == rung
+    said = again.run(again.begin(stuck(watched, run_id), request_again=2))
+    assert said[0].split(": ")[1] == step
     assert again.is_closed(case)
     assert [i.count for i in watched.incidents()] == [1]
     with watched.store.read() as connection:
@@ -134,16 +134,16 @@ def test_a_day_is_asked_for_again_so_often_a_day_and_no_more(watched: Watched, i
     outcomes = []
     for _ in range(4):
         run_id = dead_run(watched, instance)
-        remedy = ladder(watched, instance)
+        remedy = remediation(watched, instance)
         case = remedy.begin(stuck(watched, run_id), request_again=2)
-        remedy.climb(case)
+        remedy.run(case)
         outcomes.append(Remediations(watched.store).of([run_id])[run_id]["requested_again"].outcome)
         watched.later(60)
     assert [("not asked" in outcome) for outcome in outcomes] == [False, False, True, True]
     watched.later(25 * 60)
     run_id = dead_run(watched, instance)
-    remedy = ladder(watched, instance)
-    remedy.climb(remedy.begin(stuck(watched, run_id), request_again=2))
+    remedy = remediation(watched, instance)
+    remedy.run(remedy.begin(stuck(watched, run_id), request_again=2))
     assert "asked for again" in Remediations(watched.store).of([run_id])[run_id]["requested_again"].outcome
 
 
@@ -158,8 +158,8 @@ def test_days_of_a_stuck_range_are_asked_for_one_by_one_under_keys_of_their_own_
     for _ in range(2):
         run_id = dead_run(watched, instance, DAY, last)
         watched.publish(watched.run(run_id, DAY, last), DAY)
-        remedy = ladder(watched, instance)
-        remedy.climb(remedy.begin(stuck(watched, run_id, DAY, last), request_again=5))
+        remedy = remediation(watched, instance)
+        remedy.run(remedy.begin(stuck(watched, run_id, DAY, last), request_again=5))
         launches = []
         for _ in range(4):
             launches += planner.catch_up([target.schedule])
@@ -179,7 +179,7 @@ def test_a_run_that_succeeds_while_it_is_being_ended_is_not_asked_for_again(
     watched: Watched, instance: dg.DagsterInstance
 ) -> None:
     run_id = dead_run(watched, instance)
-    remedy = ladder(watched, instance)
+    remedy = remediation(watched, instance)
     case = remedy.begin(stuck(watched, run_id), request_again=2)
     run = run_of(instance, run_id)
     instance.report_dagster_event(
@@ -188,7 +188,7 @@ def test_a_run_that_succeeds_while_it_is_being_ended_is_not_asked_for_again(
         ),
         run_id,
     )
-    said = remedy.climb(case)
+    said = remedy.run(case)
     assert any("it had ended by itself" in line for line in said)
     assert any("not asked for again: it succeeded" in line for line in said)
     with watched.store.read() as connection:

@@ -10,7 +10,7 @@ import pytest
 from convergence_assets.assets.structure import NOT_EMPTY
 from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.control.remediations import Part
-from convergence_assets.operations.remediation import Ladder
+from convergence_assets.operations.remediation import Remediation
 from convergence_assets.operations.stuck import Activity, Stuck
 from convergence_assets.operations.sweeping import KEPT, SETTLED, UNKNOWN_FOR, Sweeper
 from convergence_assets.settings import Settings
@@ -152,8 +152,8 @@ def test_the_remedy_of_a_dead_run_removes_what_it_staged_at_once(
         stage(deployment, run_id)
     part = Part("acme", "demo_costs", DAY, DAY)
     activity = Activity(dead, "STARTED", (part,), watched.now, watched.now, gone=True)
-    ladder = Ladder(instance, watched.store, deployment, watched.tenants)
-    said = ladder.climb(ladder.begin(Stuck(activity, "dead", watched.now, None), 2))
+    remediation = Remediation(instance, watched.store, deployment, watched.tenants)
+    said = remediation.run(remediation.begin(Stuck(activity, "dead", watched.now, None), 2))
     assert any("what it staged removed" in line for line in said), said
     assert staged(deployment) == {other}
 
@@ -166,7 +166,7 @@ def test_the_remedy_of_a_dead_run_keeps_what_its_checks_had_stopped(
     assert sweeper.has_evidence(dead)
     part = Part("acme", "demo_costs", DAY, DAY)
     activity = Activity(dead, "STARTED", (part,), watched.now, watched.now, gone=True)
-    ladder = Ladder(instance, watched.store, deployment, watched.tenants)
-    said = ladder.climb(ladder.begin(Stuck(activity, "dead", watched.now, None), 2))
+    remediation = Remediation(instance, watched.store, deployment, watched.tenants)
+    said = remediation.run(remediation.begin(Stuck(activity, "dead", watched.now, None), 2))
     assert any("is kept for those" in line for line in said), said
     assert staged(deployment) == {dead}
