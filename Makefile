@@ -13,7 +13,7 @@ SHARED := CONVERGENCE_HOME=$(SHARED_HOME) DAGSTER_HOME=$(SHARED_HOME)/dagster CO
 export DAGSTER_HOME ?= $(CURDIR)/.convergence/dagster
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-shared ui test test-fast test-live test-bigquery test-deployment peer soak bench lint types imports docs sql-functions check clean
+.PHONY: help install demo demo-shared ui test test-fast test-live test-bigquery test-deployment peer soak bench lint workflows types imports docs sql-functions check clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -82,16 +82,20 @@ bench: $(STAMP) $(PEERS_STAMP) ## measure everything, beside a bare script, dbt 
 
 $(LINTERS_STAMP): constraints.txt
 	$(PYTHON) -m venv $(LINTERS)
-	$(LINTERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt ruff sqlfluff
+	$(LINTERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt ruff sqlfluff check-jsonschema zizmor
 	@touch $(LINTERS_STAMP)
 
 lint: $(LINTERS_STAMP) ## ruff and sqlfluff, in an environment of their own that is made in seconds
 	$(LINTERS)/bin/ruff check . && $(LINTERS)/bin/ruff format --check . && $(LINTERS)/bin/sqlfluff lint -q convergence_assets tenants
 
+workflows: $(LINTERS_STAMP) ## the GitHub workflows against their schema, and for what an attacker could use; offline
+	$(LINTERS)/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(LINTERS)/bin/zizmor --offline --quiet .github/workflows
+
 types: $(STAMP) ## mypy --strict
 	$(BIN)/mypy
 
-imports: $(STAMP) ## the rooms and their arrows (import-linter)
+imports: $(STAMP) ## the packages' dependencies go one way (import-linter)
 	$(BIN)/lint-imports
 
 docs: $(STAMP) ## every path, command and make target that the documents name exists
@@ -100,7 +104,7 @@ docs: $(STAMP) ## every path, command and make target that the documents name ex
 sql-functions: $(STAMP) ## write the table of SQL functions into docs/SQL.md
 	$(BIN)/python -m convergence_assets.warehouse.duckdb.generator.listing docs/SQL.md
 
-check: lint types imports docs test test-deployment ## everything CI runs
+check: lint workflows types imports docs test test-deployment ## everything CI runs
 
 clean: ## remove what the project made (environment, state, caches)
 	rm -rf $(VENV) $(LINTERS) $(PEER) .convergence .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -1,4 +1,4 @@
-"""Where all rooms meet: what `dagster dev`, the daemon and every run load."""
+"""All definitions: what `dagster dev`, the daemon and every run load."""
 
 import gc
 from collections.abc import Mapping, Sequence

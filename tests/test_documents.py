@@ -18,6 +18,7 @@ from typer.exceptions import TyperException
 from typer.testing import CliRunner
 
 from convergence_assets.alerting.channels import channel_for
+from convergence_assets.cli.commands import COMMANDS
 from convergence_assets.cli.main import app
 from convergence_assets.ledger.tables import TABLES
 from convergence_assets.operations import run_alerts
@@ -85,13 +86,11 @@ def test_every_make_target_exists(document: Path) -> None:
 
 def known_commands() -> set[str]:
     """Every command as it is typed, with its group's name before it."""
-    own = {c.name or c.callback.__name__ for c in app.registered_commands if c.callback}
-    return own | {
-        f"{group.typer_instance.info.name} {c.name or c.callback.__name__}"
-        for group in app.registered_groups
-        if group.typer_instance
-        for c in group.typer_instance.registered_commands
-        if c.callback
+    loaded = {name: entry.loaded(name) for name, entry in COMMANDS.items()}
+    return {
+        typed
+        for name, command in loaded.items()
+        for typed in ([f"{name} {within}" for within in command.commands] if hasattr(command, "commands") else [name])
     }
 
 
@@ -141,7 +140,8 @@ def _problem_of(words: list[str], whole: bool) -> str | None:
             return None if command.name != app.info.name and not whole else "a command is missing"
         if left[0] not in subcommands:
             return f"there is no command {left[0]}"
-        command = subcommands[left.pop(0)]
+        name = left.pop(0)
+        command = COMMANDS[name].loaded(name) if command.name == app.info.name else subcommands[name]
     try:
         command.make_context(command.name, left)
     except TyperException as error:
