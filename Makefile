@@ -13,7 +13,7 @@ SHARED := CONVERGENCE_HOME=$(SHARED_HOME) DAGSTER_HOME=$(SHARED_HOME)/dagster CO
 export DAGSTER_HOME ?= $(CURDIR)/.convergence/dagster
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-shared ui test test-fast test-live test-bigquery test-deployment peer soak bench lint workflows types imports docs sql-functions check clean
+.PHONY: help install demo demo-shared ui test test-fast test-live test-bigquery test-deployment peer soak bench lint workflows types imports docs commands sql-functions check clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -100,6 +100,9 @@ imports: $(STAMP) ## the packages' dependencies go one way (import-linter)
 
 docs: $(STAMP) ## every path, command and make target that the documents name exists
 	$(PYTEST) -q tests/test_documents.py
+
+commands: $(STAMP) ## write docs/COMMANDS.md from the commands' own help
+	COLUMNS=120 $(BIN)/typer convergence_assets.cli.main utils docs --name convergence --output docs/COMMANDS.md
 
 sql-functions: $(STAMP) ## write the table of SQL functions into docs/SQL.md
 	$(BIN)/python -m convergence_assets.warehouse.duckdb.generator.listing docs/SQL.md

@@ -36,6 +36,7 @@ DOCUMENTS = [
     ROOT / "ARCHITECTURE.md",
     ROOT / "SECURITY.md",
     ROOT / "CHANGELOG.md",
+    ROOT / "CONTRIBUTING.md",
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 TEXT = {d: d.read_text() for d in DOCUMENTS}
@@ -180,9 +181,9 @@ def test_every_query_of_the_ledger_names_its_tables_and_columns(document: Path) 
         assert not bare & BigQuery.Generator.RESERVED_KEYWORDS, statement
 
 
-def test_every_variable_in_the_readme_is_read_somewhere() -> None:
+def test_every_setting_that_is_documented_is_read_somewhere() -> None:
     code = "".join(f.read_text() for f in (ROOT / "convergence_assets").rglob("*.py"))
-    for variable in re.findall(r"^\| `([A-Z_]+)` \|", TEXT[ROOT / "README.md"], re.MULTILINE):
+    for variable in re.findall(r"^\| `([A-Z_]+)` \|", TEXT[ROOT / "docs" / "SETTINGS.md"], re.MULTILINE):
         assert f'"{variable}"' in code, variable
 
 

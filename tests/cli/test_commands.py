@@ -1,8 +1,10 @@
 """The list of commands is read without the commands, and says what they say of themselves."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import typer
@@ -10,6 +12,7 @@ import typer
 from convergence_assets.cli.commands import COMMANDS
 from convergence_assets.cli.main import app
 
+ROOT = Path(__file__).parents[2]
 HEAVY = ("dagster", "sqlalchemy", "sqlglot", "alembic", "duckdb", "pandas", "google", "great_expectations")
 
 
@@ -50,3 +53,12 @@ def test_a_group_of_commands_has_no_more_options_than_its_own() -> None:
     group = COMMANDS["keys"].loaded("keys")
     assert [parameter.name for parameter in group.params] == []
     assert isinstance(app, typer.Typer)
+
+
+def test_the_reference_of_commands_is_what_make_commands_writes(tmp_path: Path) -> None:
+    written = tmp_path / "COMMANDS.md"
+    command = [sys.executable, "-m", "typer", "convergence_assets.cli.main", "utils", "docs", "--name", "convergence"]
+    subprocess.run(
+        [*command, "--output", str(written)], check=True, capture_output=True, env=os.environ | {"COLUMNS": "120"}
+    )
+    assert (ROOT / "docs" / "COMMANDS.md").read_text() == written.read_text()
