@@ -13,7 +13,7 @@ SHARED := CONVERGENCE_HOME=$(SHARED_HOME) DAGSTER_HOME=$(SHARED_HOME)/dagster CO
 export DAGSTER_HOME ?= $(CURDIR)/.convergence/dagster
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-shared ui test test-fast test-live test-bigquery test-deployment peer soak bench lint workflows types imports docs commands sql-functions check clean
+.PHONY: help install demo demo-shared ui test test-fast test-live test-bigquery test-deployment peer soak bench lint workflows types imports docs site commands sql-functions check clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -82,7 +82,7 @@ bench: $(STAMP) $(PEERS_STAMP) ## measure everything, beside a bare script, dbt 
 
 $(LINTERS_STAMP): constraints.txt
 	$(PYTHON) -m venv $(LINTERS)
-	$(LINTERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt ruff sqlfluff check-jsonschema zizmor
+	$(LINTERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt ruff sqlfluff check-jsonschema zizmor mkdocs-material
 	@touch $(LINTERS_STAMP)
 
 lint: $(LINTERS_STAMP) ## ruff and sqlfluff, in an environment of their own that is made in seconds
@@ -98,8 +98,12 @@ types: $(STAMP) ## mypy --strict
 imports: $(STAMP) ## the packages' dependencies go one way (import-linter)
 	$(BIN)/lint-imports
 
-docs: $(STAMP) ## every path, command and make target that the documents name exists
+docs: $(STAMP) site ## every path, command, link and make target that the documents name exists
 	$(PYTEST) -q tests/test_documents.py
+
+site: $(LINTERS_STAMP) ## the documents as a site of their own in build/site, with nothing from elsewhere
+	NO_MKDOCS_2_WARNING=1 $(LINTERS)/bin/mkdocs build --strict --quiet
+	! grep -rnE '(src|<link [^>]*href)="(https?:)?//' build/site --include='*.html'
 
 commands: $(STAMP) ## write docs/COMMANDS.md from the commands' own help
 	COLUMNS=120 $(BIN)/typer convergence_assets.cli.main utils docs --name convergence --output docs/COMMANDS.md
