@@ -22,7 +22,7 @@ import psutil
 from benchmarks.figures import figure
 from benchmarks.project import project
 from convergence_assets.control.keys import Keys
-from convergence_assets.control.runs import IndexedRun, write
+from convergence_assets.control.runs import IndexedRun, write_runs
 from convergence_assets.control.store import ControlStore
 from convergence_assets.settings import Settings
 
@@ -70,7 +70,7 @@ def _fill(store: ControlStore, tenants: list[str], count: int) -> None:
         )  # fmt: skip
     for start in range(0, count, 5000):
         with store.write() as connection:
-            write(connection, rows[start : start + 5000])
+            write_runs(connection, rows[start : start + 5000])
 
 
 def _serve(settings: Settings) -> tuple[subprocess.Popen[bytes], str]:

@@ -67,14 +67,15 @@ def _measure(folder: Path, tenants: int, runs: int) -> None:
 
 
 def _readers(store: ControlStore) -> None:
+    failed = index.RunFilter("tenant_0007", "bills", ["failed"])
     with store.read() as connection:
         for name, read in (
-            ("active runs", lambda: index.active(connection)),
-            ("latest of a pipeline", lambda: index.latest(connection, "tenant_0007", "bills")),
-            ("a tenant's page", lambda: index.page(connection, index.Asked("tenant_0007"))),
-            ("failed of a pipeline", lambda: index.page(connection, index.Asked("tenant_0007", "bills", ["failed"]))),
-            ("a page of all", lambda: index.page(connection, index.Asked())),
-            ("running of all", lambda: index.page(connection, index.Asked(statuses=["running"]))),
+            ("active runs", lambda: index.active_runs(connection)),
+            ("latest of a pipeline", lambda: index.latest_run(connection, "tenant_0007", "bills")),
+            ("a tenant's page", lambda: index.runs_page(connection, index.RunFilter("tenant_0007"))),
+            ("failed of a pipeline", lambda: index.runs_page(connection, failed)),
+            ("a page of all", lambda: index.runs_page(connection, index.RunFilter())),
+            ("running of all", lambda: index.runs_page(connection, index.RunFilter(statuses=["running"]))),
         ):
             read()
             began = time.perf_counter()

@@ -95,7 +95,7 @@ def _count(store: ControlStore, targets: list[Target]) -> None:
         counted["bigquery_jobs", (target.tenant_id, "succeeded", "")] += 10
         counted["bigquery_bytes_billed", (target.tenant_id,)] += 10**9
     with store.write() as connection:
-        counters.add(connection, counted)
+        counters.add_counts(connection, counted)
 
 
 def _scrape(store: ControlStore, targets: list[Target]) -> bytes:

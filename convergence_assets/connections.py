@@ -1,4 +1,4 @@
-"""Engines on Postgres whose connections a process keeps: making one costs both sides more than ten statements do."""
+"""Postgres engines whose connections a process keeps: opening one costs both sides more than ten statements."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -10,28 +10,28 @@ if TYPE_CHECKING:
 KEPT: Mapping[str, Any] = {
     "pool_size": 1,
     "max_overflow": -1,
-    # One that Postgres or anything between has closed meanwhile is made again before it is used.
+    # A connection that was closed in between is reopened before it is used.
     "pool_pre_ping": True,
     "pool_recycle": 300,
     "pool_use_lifo": True,
 }
-"""How an engine is made that keeps one; others that are used at once are made and closed, and nobody waits for one.
+"""Engine arguments: one connection stays open, further ones are opened and closed as needed, and none waits.
 
-A worker so holds two, Dagster's and the control store's, and 25 of them fit the hundred that Postgres allows.
+A worker keeps two, Dagster's and the control store's; 25 workers fit the hundred that Postgres allows.
 """
 
 _engines: "dict[str, Engine]" = {}
 
 
-def kept(name: str, make: "Callable[[], Engine]") -> "Engine":
-    """The engine of this name in this process, made at its first use. A forked child has connections of its own."""
-    found = _engines.get(name)
-    return found if found is not None else _engines.setdefault(name, make())
+def shared_engine(name: str, make: "Callable[[], Engine]") -> "Engine":
+    """The engine of this name in this process, created at its first use. A forked child opens its own connections."""
+    engine = _engines.get(name)
+    return engine if engine is not None else _engines.setdefault(name, make())
 
 
-def _forget() -> None:
+def _close_inherited() -> None:
     for engine in _engines.values():
         engine.dispose(close=False)
 
 
-os.register_at_fork(after_in_child=_forget)
+os.register_at_fork(after_in_child=_close_inherited)

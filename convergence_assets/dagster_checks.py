@@ -1,4 +1,4 @@
-"""The names of Dagster 1.13 that are not public API and that a check's evaluations need, held by tests of their own."""
+"""The names of Dagster 1.13 that are not public API and that check evaluations need, each covered by a test."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -7,21 +7,21 @@ import dagster as dg
 
 
 def is_planned_check(event: dg.EventLogEntry) -> bool:
-    """Whether an event says no more than that a run intends to evaluate a check."""
+    """Whether an event only says that a run plans to evaluate a check."""
     return event.dagster_event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED
 
 
 def latest_evaluation(instance: dg.DagsterInstance, key: dg.AssetCheckKey) -> dg.AssetCheckEvaluation | None:
-    """A check's newest evaluation; None where there is none, or where a run is about to make one."""
+    """A check's newest evaluation; None where there is none, or where a run has planned one."""
     record = instance.event_log_storage.get_latest_asset_check_execution_by_key([key]).get(key)
     entry = record.event if record is not None else None
     event = entry.dagster_event if entry is not None else None
-    found = event.event_specific_data if event is not None else None
-    return found if isinstance(found, dg.AssetCheckEvaluation) else None
+    evaluation = event.event_specific_data if event is not None else None
+    return evaluation if isinstance(evaluation, dg.AssetCheckEvaluation) else None
 
 
 def take_last_of_batch(instance: dg.DagsterInstance, batch_id: str) -> dg.EventLogEntry | None:
-    """The last event that waits to be stored with others of its batch, taken out of it; None where none waits."""
+    """Take the last event out of the batch that waits to be stored; None where none waits."""
     waiting = instance._event_buffer.get(batch_id)
     return waiting.pop() if waiting else None
 
@@ -29,7 +29,7 @@ def take_last_of_batch(instance: dg.DagsterInstance, batch_id: str) -> dg.EventL
 def latest_materializations(
     instance: dg.DagsterInstance, asset_key: dg.AssetKey, partitions: Collection[str]
 ) -> Mapping[str, Any]:
-    """What evaluations of these partitions are about: the latest materialisation of each that has one."""
+    """The latest materialisation of each of these partitions that has one: what its evaluations are about."""
     from dagster._core.definitions.asset_checks.asset_check_evaluation import (
         AssetCheckEvaluationTargetMaterializationData,
     )
@@ -48,7 +48,7 @@ def latest_materializations(
 
 
 def log_check_evaluations(context: dg.AssetExecutionContext, evaluations: Sequence[dg.AssetCheckEvaluation]) -> None:
-    """As `context.log_event` of each, which stores them one by one; these are stored together."""
+    """As `context.log_event` for each, but stored together instead of one by one."""
     from dagster._core.events import DagsterEventBatchMetadata, generate_event_batch_id
 
     step, batch = context.get_step_execution_context(), generate_event_batch_id()  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""The names of Dagster 1.13 that are not public API, each used here alone and held by a test of its own."""
+"""The names of Dagster 1.13 that are not public API, each used only here and covered by a test."""
 
 import json
 import logging
@@ -14,7 +14,7 @@ from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, 
 from dagster._serdes import ConfigurableClass, deserialize_value, serialize_value
 from dagster._serdes.config_class import ConfigurableClassData
 
-from convergence_assets.connections import KEPT, kept
+from convergence_assets.connections import KEPT, shared_engine
 
 __all__ = [
     "CheckRunHealthResult",
@@ -32,9 +32,9 @@ def console_loggers_are(
     of_run: Callable[[str | None, Iterable[Sequence[str]], int], logging.Logger],
     of_automation: Callable[[], logging.Logger],
 ) -> None:
-    """Let what runs, sensors and schedules say to their console go to these loggers in this process.
+    """Send the console output of runs, sensors and schedules to these loggers in this process.
 
-    `of_run` gets the run's id, the paths of the assets that it materialises and the least level.
+    `of_run` gets the run's id, the paths of the assets that it materialises and the minimum level.
     """
     from dagster._core.definitions import instigation_logger
     from dagster._core.utils import coerce_valid_log_level
@@ -49,7 +49,7 @@ def console_loggers_are(
 
 
 def instance_defaults(base_dir: str) -> Mapping[str, Any]:
-    """The parts of an instance whose dagster.yaml does not say otherwise."""
+    """The parts of an instance that its dagster.yaml does not set."""
     from dagster._core.instance.ref import InstanceRef
 
     defaults: Mapping[str, Any] = InstanceRef.config_defaults(base_dir)
@@ -57,9 +57,9 @@ def instance_defaults(base_dir: str) -> Mapping[str, Any]:
 
 
 def keep_connections(instance: dg.DagsterInstance) -> None:
-    """Let an instance on Postgres use the connections that this process keeps: Dagster makes one for every statement.
+    """Let an instance on Postgres use this process's shared connections: Dagster opens one for every statement.
 
-    An instance is made for every tick; where its connections are authenticated by tokens they stay Dagster's.
+    Every tick creates an instance. Connections authenticated by tokens stay Dagster's.
     """
     storages = (instance.run_storage, instance.event_log_storage, instance.schedule_storage)
     for storage in storages:
@@ -68,13 +68,13 @@ def keep_connections(instance: dg.DagsterInstance) -> None:
         from dagster_postgres.utils import create_pg_engine
 
         url = storage.postgres_url  # type: ignore[union-attr]
-        storage._engine = kept(  # type: ignore[union-attr]
+        storage._engine = shared_engine(  # type: ignore[union-attr]
             f"dagster {url}", partial(create_pg_engine, url, isolation_level="AUTOCOMMIT", **KEPT)
         )
 
 
 def without_secrets(value: T, redacted: Callable[[str], str]) -> T:
-    """The same event or tick with every text in it redacted; the very same object where nothing changes."""
+    """The same event or tick with every text in it redacted; the same object where nothing changes."""
     written = json.loads(serialize_value(value))  # type: ignore[arg-type]
     clean = _redacted(written, redacted)
     return value if clean == written else deserialize_value(json.dumps(clean), type(value))  # type: ignore[type-var]
@@ -102,8 +102,8 @@ def location_of(context: dg.SensorEvaluationContext) -> str | None:
 
 
 def stopped_schedules(instance: dg.DagsterInstance, location: str | None = None) -> set[str]:
-    """The names of the schedules that somebody has switched off, in one code location or in any; one that nobody
-    touched follows its definition."""
+    """The names of the schedules that were switched off, in one code location or in any; one that was never
+    switched follows its definition."""
     from dagster._core.definitions.run_request import InstigatorType
     from dagster._core.scheduler.instigation import InstigatorStatus
 
@@ -117,15 +117,15 @@ def stopped_schedules(instance: dg.DagsterInstance, location: str | None = None)
 
 
 def schedule_states(instance: dg.DagsterInstance) -> Mapping[str, Mapping[str, bool]]:
-    """By code location the schedules that Dagster knows of, each with whether somebody has switched it off."""
+    """By code location the schedules that Dagster knows of, each with whether it was switched off."""
     from dagster._core.definitions.run_request import InstigatorType
     from dagster._core.scheduler.instigation import InstigatorStatus
 
-    found: dict[str, dict[str, bool]] = {}
+    states: dict[str, dict[str, bool]] = {}
     for state in instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE):
         location = state.origin.repository_origin.code_location_origin.location_name
-        found.setdefault(location, {})[state.instigator_name] = state.status == InstigatorStatus.STOPPED
-    return found
+        states.setdefault(location, {})[state.instigator_name] = state.status == InstigatorStatus.STOPPED
+    return states
 
 
 def set_pool_limit(instance: dg.DagsterInstance, pool: str, limit: int) -> None:
@@ -134,25 +134,25 @@ def set_pool_limit(instance: dg.DagsterInstance, pool: str, limit: int) -> None:
 
 
 def pool_limits(instance: dg.DagsterInstance) -> Mapping[str, int]:
-    """The limits that were set, by pool; those that follow the default are left out."""
+    """The limits that were set, by pool; pools with the default are left out."""
     return {p.name: p.limit for p in instance.event_log_storage.get_pool_limits() if not p.from_default}
 
 
 def worker_command(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[str]:
-    """What executes a run in a process of its own, as `python -m` takes it; raises `DagsterLaunchFailedError` where the
-    run does not say which code it is of."""
+    """The arguments of `python -m` that execute a run in its own process; raises `DagsterLaunchFailedError` where the
+    run does not name its code."""
     from dagster._core.errors import DagsterLaunchFailedError
     from dagster._grpc.types import ExecuteRunArgs
 
     if run.job_code_origin is None:
         raise DagsterLaunchFailedError(f"run {run.run_id} names no code to execute")  # type: ignore[no-untyped-call]
-    said = ExecuteRunArgs(run.job_code_origin, run.run_id, instance.get_ref())
-    # The first words are an executable and how it takes `dagster`; this worker has its own.
-    return ["dagster", *said.get_command_args()[-3:]]
+    arguments = ExecuteRunArgs(run.job_code_origin, run.run_id, instance.get_ref())
+    # The first words are an executable and its way to start `dagster`; this worker has its own.
+    return ["dagster", *arguments.get_command_args()[-3:]]
 
 
 def run_is_canceling(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
-    """Say that somebody asked for the run's end."""
+    """Report that the run is to be canceled."""
     instance.report_run_canceling(run)
 
 
@@ -167,7 +167,7 @@ def run_has_failed(instance: dg.DagsterInstance, run: dg.DagsterRun, message: st
 
 
 def run_was_interrupted(instance: dg.DagsterInstance, run: dg.DagsterRun, message: str) -> None:
-    """Bring a run whose process was ended by what it ran on to its end, as the process itself would have said."""
+    """End a run whose process was ended by its platform, with the event that the process would have written."""
     from dagster._core.events import JobFailureData, RunFailureReason
 
     data = JobFailureData(error=None, failure_reason=RunFailureReason.UNEXPECTED_TERMINATION)
@@ -175,7 +175,7 @@ def run_was_interrupted(instance: dg.DagsterInstance, run: dg.DagsterRun, messag
 
 
 def cancel_queued(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
-    """Take a run that waits out of the queue."""
+    """Take a waiting run out of the queue."""
     if run.status == dg.DagsterRunStatus.QUEUED:
         instance.run_coordinator.cancel_run(run.run_id)
     else:
@@ -183,18 +183,18 @@ def cancel_queued(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
 
 
 def say_of_run(instance: dg.DagsterInstance, run: dg.DagsterRun, message: str) -> None:
-    """A line in the run's log that is no step's."""
+    """Write a line to the run's log that belongs to no step."""
     instance.report_engine_event(message, run)
 
 
 def free_slots(instance: dg.DagsterInstance, run_id: str) -> None:
-    """Give back the places in pools that a run holds by its steps."""
+    """Free the pool slots that a run's steps hold."""
     instance.event_log_storage.free_concurrency_slots_for_run(run_id)
 
 
 @dataclass(frozen=True)
 class OwnError:
-    """What a step's code said when it failed; `names` are the classes of the exception and of its causes."""
+    """The error of a step's own code; `names` are the classes of the exception and of its causes."""
 
     message: str
     names: tuple[str, ...]
@@ -203,7 +203,7 @@ class OwnError:
 def runs_in_order(
     instance: dg.DagsterInstance, after: str | None, created_after: datetime | None, limit: int
 ) -> Sequence[dg.RunRecord]:
-    """Runs in the order in which they were made; none where the run `after` is not there (any more)."""
+    """Runs in the order of their creation; none where the run `after` does not exist."""
     filters = dg.RunsFilter(created_after=created_after) if created_after else None
     return instance.get_run_records(filters, limit=limit, order_by="id", ascending=True, cursor=after)
 
@@ -224,7 +224,7 @@ def all_runs(instance: dg.DagsterInstance) -> Sequence[str]:
 
 
 def runs_of_other_status(instance: dg.DagsterInstance, run_ids: Collection[str], status: str) -> Sequence[dg.RunRecord]:
-    """Those among these runs whose status is another one than `status`, a name that Dagster may not know."""
+    """Those of these runs whose status is not `status`, a name that Dagster may not know."""
     others = [other for other in dg.DagsterRunStatus if other.value != status]
     return instance.get_run_records(dg.RunsFilter(run_ids=list(run_ids), statuses=others)) if run_ids else []
 
@@ -236,12 +236,12 @@ def run_events(
     limit: int,
     kinds: Collection[dg.DagsterEventType] | None = None,
 ) -> tuple[Sequence[dg.EventLogRecord], bool]:
-    """A run's events after the one of that storage id (-1: from the first), and whether there are more."""
+    """A run's events after that storage id (-1: from the first), and whether there are more."""
     from dagster._core.event_api import EventLogCursor
 
     cursor = EventLogCursor.from_storage_id(after).to_string()
-    found = instance.get_records_for_run(run_id, cursor, set(kinds) if kinds else None, limit, ascending=True)
-    return found.records, found.has_more
+    page = instance.get_records_for_run(run_id, cursor, set(kinds) if kinds else None, limit, ascending=True)
+    return page.records, page.has_more
 
 
 def own_error(event: dg.DagsterEvent) -> OwnError | None:
@@ -255,10 +255,10 @@ def own_error(event: dg.DagsterEvent) -> OwnError | None:
     while inner:
         names.append(str(inner.cls_name))
         inner = inner.cause
-    # The text begins with the class's full name; what follows in a dg.Failure's is its description.
-    name, colon, said = error.message.partition(": ")
-    own = said if colon and name.rsplit(".", 1)[-1] == error.cls_name else error.message
-    return OwnError(own.strip(), tuple(names))
+    # The text begins with the class's full name; for a dg.Failure its description follows.
+    name, colon, text = error.message.partition(": ")
+    message = text if colon and name.rsplit(".", 1)[-1] == error.cls_name else error.message
+    return OwnError(message.strip(), tuple(names))
 
 
 INTERRUPTION = "DagsterExecutionInterruptedError"
@@ -267,10 +267,10 @@ INTERRUPTION = "DagsterExecutionInterruptedError"
 
 @contextmanager
 def interruptions_shown() -> Iterator[None]:
-    """Raise the interruption that an error came of in that error's place.
+    """Raise an interruption in place of the error that it caused.
 
-    A signal that arrives within a library may come out as the library's own error: DuckDB's "Query interrupted", a
-    module that is said not to be there. Such a run was interrupted and did not fail.
+    A signal that arrives within a library may surface as the library's own error: DuckDB's "Query interrupted", a
+    module that is reported missing. Such a run was interrupted and did not fail.
     """
     try:
         yield
@@ -288,12 +288,12 @@ _INTERRUPTED = "UNEXPECTED_TERMINATION"
 
 
 def is_interrupted(run: dg.DagsterRun) -> bool:
-    """Whether a run's process was ended and nobody had asked for it, as far as the run itself says so."""
+    """Whether a run's process was ended without a request, as far as the run's events show."""
     return run.status == dg.DagsterRunStatus.FAILURE and run.tags.get(_FAILURE_REASON_TAG) == _INTERRUPTED
 
 
 def was_interrupted(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
-    """The same, also where a step's process was what was ended, and not where somebody had asked for its end."""
+    """The same, also where a step's process was ended, and not where its end was requested."""
     if run.status != dg.DagsterRunStatus.FAILURE:
         return False
     kinds = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_CANCELING}
@@ -308,20 +308,20 @@ def was_interrupted(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
 def last_event_at(
     instance: dg.DagsterInstance, run_id: str, kind: dg.DagsterEventType | None = None
 ) -> datetime | None:
-    """When a run last wrote an event, or one of a kind; what a step logs counts as one."""
-    found = instance.get_records_for_run(run_id, None, {kind} if kind else None, 1, ascending=False).records
-    return datetime.fromtimestamp(found[0].event_log_entry.timestamp, UTC) if found else None
+    """When a run last wrote an event, or one of a kind; a step's log line counts as one."""
+    records = instance.get_records_for_run(run_id, None, {kind} if kind else None, 1, ascending=False).records
+    return datetime.fromtimestamp(records[0].event_log_entry.timestamp, UTC) if records else None
 
 
 def worker_is_healthy(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool | None:
-    """What the run launcher says of a run's worker; None where it cannot tell."""
+    """Whether the run launcher finds a run's worker healthy; None where that is unknown."""
     launcher = instance.run_launcher
     if not launcher.supports_check_run_worker_health:
         return None
-    said = launcher.check_run_worker_health(run)
-    if said.transient or said.status == WorkerStatus.UNKNOWN:
+    health = launcher.check_run_worker_health(run)
+    if health.transient or health.status == WorkerStatus.UNKNOWN:
         return None
-    return said.status in (WorkerStatus.RUNNING, WorkerStatus.SUCCESS)
+    return health.status in (WorkerStatus.RUNNING, WorkerStatus.SUCCESS)
 
 
 @dataclass(frozen=True)
@@ -360,7 +360,8 @@ def automations(instance: dg.DagsterInstance, ticks: int) -> Iterator[Automation
 
 
 def daemon_heartbeats(instance: dg.DagsterInstance) -> Mapping[str, datetime]:
-    """When each daemon, by its type, last said that it lives."""
+    """Each daemon's last heartbeat, by its type."""
     return {
-        name: datetime.fromtimestamp(found.timestamp, UTC) for name, found in instance.get_daemon_heartbeats().items()
+        name: datetime.fromtimestamp(heartbeat.timestamp, UTC)
+        for name, heartbeat in instance.get_daemon_heartbeats().items()
     }

@@ -1,6 +1,6 @@
-"""How a code server makes the snapshot of its location, and how daemon and webserver take it.
+"""How a code server makes the snapshot of its location, and how daemon and webserver read it.
 
-Names of Dagster 1.13 that are not public API, each held by a test of its own, as in `dagster_compat.py`.
+Names of Dagster 1.13 that are not public API, each covered by a test, as in `dagster_compat.py`.
 """
 
 import sys
@@ -18,13 +18,13 @@ from dagster._serdes import deserialize_value, serialize_value
 
 _SERVER_ID_SECONDS = 10
 _SERVERS_OVERLAP_SECONDS = 45.0
-"""Less than the minute after which the daemon looks again, and more than one server's successor takes to be alone."""
+"""Less than the minute after which the daemon looks again, and longer than two servers overlap."""
 
 
 @dataclass(frozen=True)
 class CodeLocation:
     """One location of a workspace file: `arguments` are those of `dagster code-server start`, None where its server
-    runs elsewhere, at `socket` or `host` and `port`, over TLS where `ssl` says so."""
+    runs elsewhere, at `socket` or `host` and `port`, over TLS where `ssl` is set."""
 
     name: str
     arguments: tuple[str, ...] | None = None
@@ -34,13 +34,13 @@ class CodeLocation:
     ssl: bool = False
 
     def as_server(self) -> dict[str, Any]:
-        """As a workspace file names a server."""
+        """The entry of a workspace file for a server."""
         address = {"location_name": self.name, "host": self.host, "port": self.port, "socket": self.socket}
         ssl = {"ssl": True} if self.ssl else {}
         return {"grpc_server": {name: value for name, value in address.items() if value is not None} | ssl}
 
     def why_silent(self, seconds: float) -> str | None:
-        """Why the server gives no answer within some seconds; None where it does."""
+        """Why the server does not answer within some seconds; None where it does."""
         from dagster._core.errors import DagsterUserCodeUnreachableError
 
         try:
@@ -50,7 +50,7 @@ class CodeLocation:
         return None
 
     def reload(self, seconds: float) -> None:
-        """Have its code loaded anew; raises `DagsterUserCodeUnreachableError`."""
+        """Reload its code; raises `DagsterUserCodeUnreachableError`."""
         self._client().reload_code(timeout=round(seconds))
 
     def _client(self) -> Any:
@@ -61,28 +61,28 @@ class CodeLocation:
 
 
 def code_locations(workspace: Path) -> list[CodeLocation]:
-    """Those of a workspace file; raises what Dagster raises for one that is wrong."""
+    """The locations of a workspace file; raises Dagster's errors for an invalid one."""
     from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, ManagedGrpcPythonEnvCodeLocationOrigin
     from dagster._core.workspace.load_target import WorkspaceFileTarget
 
-    found = []
+    locations = []
     for origin in WorkspaceFileTarget([str(workspace)]).create_origins():
         if isinstance(origin, ManagedGrpcPythonEnvCodeLocationOrigin):
             arguments = tuple(origin.loadable_target_origin.get_cli_args())
-            found.append(CodeLocation(origin.location_name, arguments))
+            locations.append(CodeLocation(origin.location_name, arguments))
         elif isinstance(origin, GrpcServerCodeLocationOrigin):
             port, socket, ssl = origin.port or None, origin.socket or None, bool(origin.use_ssl)
-            found.append(CodeLocation(origin.location_name, None, origin.host, port, socket, ssl))
-    return found
+            locations.append(CodeLocation(origin.location_name, None, origin.host, port, socket, ssl))
+    return locations
 
 
 def is_code_server() -> bool:
-    """Whether this process answers those who ask for a location's snapshot; others need no preparation for it."""
+    """Whether this process serves a location's snapshot; others need no preparation for it."""
     return "dagster._grpc.server" in sys.modules
 
 
 def compile_records() -> None:
-    """Take a snapshot of next to nothing, before that of a whole location.
+    """Take a tiny snapshot before that of a whole location.
 
     Dagster compiles the constructor of a record where it is first used, and the constructor keeps that caller's locals
     (dagster_shared 1.13, `check/builder.py`): in a code server the whole first snapshot, for as long as it lives.
@@ -94,12 +94,12 @@ def compile_records() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         again = dg.BackfillPolicy.multi_run()
-        made = dg.asset(name="made", partitions_def=daily, check_specs=checks, backfill_policy=again)
+        written = dg.asset(name="made", partitions_def=daily, check_specs=checks, backfill_policy=again)
         mapped = dg.AssetDep("made", partition_mapping=dg.TimeWindowPartitionMapping())
         read = dg.asset(name="read", partitions_def=daily, deps=[mapped, dg.AssetKey("source")])
         job = dg.define_asset_job("job", "made")
         definitions = dg.Definitions(
-            assets=[made(lambda: None), read(lambda: None), dg.AssetSpec("source")],
+            assets=[written(lambda: None), read(lambda: None), dg.AssetSpec("source")],
             schedules=[dg.schedule(name="schedule", cron_schedule="@daily", job=job)(lambda: None)],
             sensors=[
                 dg.sensor(name="sensor", job=job)(lambda: None),
@@ -112,12 +112,12 @@ def compile_records() -> None:
 
 
 def snapshot_once(before_answer: Callable[[], None]) -> None:
-    """Let a code server make the snapshot of its definitions once, which stay as they are while it lives.
+    """Let a code server make the snapshot of its definitions once; they do not change while it lives.
 
-    Daemon, webserver and whoever else reads it ask at once, and a daemon again each minute where Dagster started the
+    Daemon, webserver and other clients request it at once, and a daemon again each minute where Dagster started the
     server; each answer of Dagster's takes seconds for a thousand tenants, and as much memory as the location itself. It
-    is kept packed, in the pieces in which it is streamed (a thousand tenants: 42 MB of text, 2 packed). `before_answer`
-    is called each time.
+    is cached packed, in the streamed pieces (a thousand tenants: 42 MB of text, 2 packed). `before_answer` is called
+    each time.
     """
     from dagster._core.remote_origin import RemoteRepositoryOrigin
     from dagster._core.remote_representation.external_data import RepositoryErrorSnap
@@ -127,21 +127,21 @@ def snapshot_once(before_answer: Callable[[], None]) -> None:
     served: Any = server.DagsterApiServer
     if hasattr(served, "once"):
         return
-    made, lock = served._get_serialized_external_repository_data, threading.Lock()
+    unpacked, lock = served._get_serialized_external_repository_data, threading.Lock()
     failed = serialize_value(RepositoryErrorSnap(error=None)).partition(",")[0]
     size = server.STREAMING_CHUNK_SIZE
 
     def packed(this: Any, request: Any) -> list[bytes]:
         origin = deserialize_value(request.serialized_repository_python_origin, RemoteRepositoryOrigin)
-        asked = (origin.repository_name, request.defer_snapshots)  # each who asks has his own name for the location
+        key = (origin.repository_name, request.defer_snapshots)  # each client has its own name for the location
         with lock:
-            kept: dict[tuple[str, bool], list[bytes]] = this.__dict__.setdefault("kept_snapshots", {})
-            pieces = kept.get(asked)
+            snapshots: dict[tuple[str, bool], list[bytes]] = this.__dict__.setdefault("kept_snapshots", {})
+            pieces = snapshots.get(key)
             if pieces is None:
-                text = str(made(this, request))
+                text = str(unpacked(this, request))
                 pieces = [zlib.compress(text[at : at + size].encode(), 1) for at in range(0, len(text), size)]
                 if not text.startswith(failed):
-                    kept[asked] = pieces
+                    snapshots[key] = pieces
             before_answer()
             return pieces
 
@@ -160,10 +160,10 @@ def snapshot_once(before_answer: Callable[[], None]) -> None:
 
 
 def snapshots_in_pieces() -> None:
-    """Let this process take a location's snapshot in pieces, which every code server of Dagster's offers.
+    """Let this process read a location's snapshot in pieces, which every Dagster code server offers.
 
-    As one message, which is what Dagster 1.13 asks for, the code server holds it three times more for each who asks at
-    that moment (a thousand tenants: 35 MB each), and beyond 100 MB it is refused.
+    As one message, which Dagster 1.13 requests, the code server holds three more copies for each concurrent client (a
+    thousand tenants: 35 MB each), and beyond 100 MB it is refused.
     """
     from dagster._grpc.__generated__ import dagster_api_pb2
     from dagster._grpc.client import DEFAULT_REPOSITORY_GRPC_TIMEOUT, DagsterGrpcClient
@@ -187,12 +187,12 @@ def snapshots_in_pieces() -> None:
 
 
 def kept_as_long_as_their_server() -> None:
-    """Let this process read a location again only where another server answers for it, or the last time failed.
+    """Let this process reload a location only where another server answers for it, or the last load failed.
 
     Dagster 1.13's daemon also does so every minute, though it asks every second which server it is: a thousand tenants
     are 35 MB of text and seconds of work, for which runs and ticks wait. While an old and a new server share an address
-    one reading may be of both, so what was read soon after a server was first met is read once more. Servers that are
-    given an id of their own (`--fixed-server-id`) are told apart by nothing else.
+    one load may mix both, so what was read soon after a server was first seen is read once more. Servers with a fixed
+    id (`--fixed-server-id`) are distinguished by nothing else.
     """
     from dagster._core.workspace.context import WorkspaceProcessContext
 
@@ -201,28 +201,28 @@ def kept_as_long_as_their_server() -> None:
 
     @wraps(read)
     def read_where_needed(this: Any, origin: Any, reload: bool) -> Any:
-        known: Any = None if reload else this.get_current_workspace().code_location_entries.get(origin.location_name)
-        same = bool(known) and _is_served_as_before(known, origin)
-        met_at = getattr(known.code_location, "met_at", None) if same else None
-        if met_at is not None and known.update_timestamp - met_at >= _SERVERS_OVERLAP_SECONDS:
-            return known
+        loaded: Any = None if reload else this.get_current_workspace().code_location_entries.get(origin.location_name)
+        same = bool(loaded) and _is_served_as_before(loaded, origin)
+        met_at = getattr(loaded.code_location, "met_at", None) if same else None
+        if met_at is not None and loaded.update_timestamp - met_at >= _SERVERS_OVERLAP_SECONDS:
+            return loaded
         entry = read(this, origin, reload)
         if entry.code_location is not None:
-            again = met_at is not None and entry.code_location.server_id == known.code_location.server_id
+            again = met_at is not None and entry.code_location.server_id == loaded.code_location.server_id
             entry.code_location.met_at = met_at if again else entry.update_timestamp
         return entry
 
     reading._load_location = read_where_needed
 
 
-def _is_served_as_before(known: Any, origin: Any) -> bool:
+def _is_served_as_before(loaded: Any, origin: Any) -> bool:
     from dagster._core.errors import DagsterUserCodeUnreachableError
     from dagster._core.remote_origin import GrpcServerCodeLocationOrigin
 
-    if not isinstance(origin, GrpcServerCodeLocationOrigin) or known.origin != origin or known.code_location is None:
-        return False  # servers that Dagster itself starts are kept alive by being asked
+    if not isinstance(origin, GrpcServerCodeLocationOrigin) or loaded.origin != origin or loaded.code_location is None:
+        return False  # servers that Dagster itself starts stay alive by these requests
     try:
-        served = known.code_location.client.get_server_id(timeout=_SERVER_ID_SECONDS)
+        served = loaded.code_location.client.get_server_id(timeout=_SERVER_ID_SECONDS)
     except DagsterUserCodeUnreachableError:
         return False
-    return bool(served == known.code_location.server_id)
+    return bool(served == loaded.code_location.server_id)

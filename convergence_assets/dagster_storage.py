@@ -1,9 +1,8 @@
-"""Dagster's SQLite storage with its connections kept, and what an event writes in one transaction a file.
+"""Dagster's SQLite storage with persistent connections, and one transaction per event and file.
 
-Dagster 1.13 makes a new engine for every event, which is more than half of the CPU time of a warm tenant-day, commits
-each of its rows by itself, and has SQLAlchemy compile the statement for it anew. Files, tables and rows are Dagster's
-own: an instance may change between this storage and Dagster's at any time. Where Dagster keeps its engines itself, this
-module goes.
+Dagster 1.13 creates an engine for every event, which is more than half of the CPU time of a warm tenant-day, commits
+each of its rows separately, and recompiles its statement. Files, tables and rows are Dagster's own: an instance may
+switch between this storage and Dagster's at any time. This module can go once Dagster keeps its engines itself.
 """
 
 import os
@@ -54,13 +53,13 @@ _EVALUATED = AssetCheckExecutionsTable.update().where(
 
 READABLE_AFTER_SECONDS = 0.02
 KEPT_RUNS = 16
-"""Runs whose files stay open in a process: a worker writes one, the daemon follows those at work."""
+"""Runs whose files stay open in a process: a worker writes one, the daemon follows the active ones."""
 
 
 class KeptEngine:
-    """The engine of one file, for as long as this process and that file live; `prepare` makes what is not in it yet.
+    """The engine of one file, for as long as this process and that file live; `prepare` creates what is missing in it.
 
-    `synchronous` is SQLite's word for when a commit is on the disk: FULL at once, NORMAL some seconds later.
+    `synchronous` is SQLite's setting for when a commit is on the disk: FULL at once, NORMAL some seconds later.
     """
 
     def __init__(
@@ -80,7 +79,7 @@ class KeptEngine:
             yield connection
 
     def connection(self) -> Connection:
-        """What is not committed when it is left is rolled back."""
+        """Rolled back at the end, unless committed."""
         return self._current().connect()
 
     def _current(self) -> Engine:
@@ -122,9 +121,9 @@ class _Transactions:
 
 
 class _Watchdog(SqliteEventLogStorageWatchdog):
-    """Told of a commit by the write-ahead log: with connections kept, the file itself seldom changes.
+    """Notified of a commit by the write-ahead log: with persistent connections, the file itself seldom changes.
 
-    SQLite writes the log a moment before it says, where nobody is told, that it may be read.
+    SQLite writes the log a moment before the commit becomes readable, which triggers no notification.
     """
 
     def __init__(
@@ -135,25 +134,25 @@ class _Watchdog(SqliteEventLogStorageWatchdog):
         self._patterns = [path, f"{path}-wal"]
 
     def on_modified(self, event: FileSystemEvent) -> None:
-        known = self._cursor
+        cursor = self._cursor
         self._process_log()
-        if self._cursor == known:
+        if self._cursor == cursor:
             time.sleep(READABLE_AFTER_SECONDS)
             self._process_log()
 
 
 class EventLogStorage(SqliteEventLogStorage):
-    """One file a run and an index over all, as Dagster keeps them.
+    """One file per run and an index over all, as Dagster has them.
 
-    A commit does not wait for the disk, of which a run would wait two hundred times: a kill loses nothing, but a power
-    cut may take the events of the last seconds. Runs, and what was published, are on the disk by then.
+    A commit does not wait for the disk, as a run would two hundred times: a kill loses nothing, but a power cut may
+    lose the events of the last seconds. Runs, and what was published, are on the disk by then.
     """
 
     _empty: ClassVar[bytes] = b""
-    """The file of a run without events, made once a process."""
+    """The file of a run without events, created once per process."""
 
     def __init__(self, base_dir: str) -> None:
-        self._kept: OrderedDict[str, KeptEngine] = OrderedDict()
+        self._kept_engines: OrderedDict[str, KeptEngine] = OrderedDict()
         self._open: _Transactions | None = None
         self._tables: set[str] = set()
         super().__init__(base_dir)
@@ -189,7 +188,7 @@ class EventLogStorage(SqliteEventLogStorage):
                     self.store_asset_check_event(event, event_id)
 
     def has_table(self, table_name: str) -> bool:
-        """Whether the index has it; asked for every check."""
+        """Whether the index has it; called for every check."""
         if table_name not in self._tables:
             with self.index_connection() as connection:
                 self._tables |= set(db.inspect(connection).get_table_names())
@@ -206,7 +205,7 @@ class EventLogStorage(SqliteEventLogStorage):
 
     @contextmanager
     def _together(self) -> Iterator[None]:
-        """One transaction a file until the end; committed in the order of their first use, as Dagster commits."""
+        """One transaction per file until the end; committed in the order of their first use, as Dagster commits."""
         with self._db_lock, ExitStack() as connections:
             self._open = _Transactions(self._of, connections)
             try:
@@ -225,18 +224,18 @@ class EventLogStorage(SqliteEventLogStorage):
                 yield connection
 
     def _of(self, shard: str) -> KeptEngine:
-        kept = self._kept.get(shard)
-        if kept is None:
-            kept = KeptEngine(self.conn_string_for_shard(shard), partial(self._initialise, shard), "NORMAL")
-            self._kept[shard] = kept
-        self._kept.move_to_end(shard)
-        if len(self._kept) > KEPT_RUNS:
-            oldest = next(name for name in self._kept if name not in (shard, INDEX_SHARD_NAME))
-            self._kept.pop(oldest).close()
-        return kept
+        engine = self._kept_engines.get(shard)
+        if engine is None:
+            engine = KeptEngine(self.conn_string_for_shard(shard), partial(self._initialise, shard), "NORMAL")
+            self._kept_engines[shard] = engine
+        self._kept_engines.move_to_end(shard)
+        if len(self._kept_engines) > KEPT_RUNS:
+            oldest = next(name for name in self._kept_engines if name not in (shard, INDEX_SHARD_NAME))
+            self._kept_engines.pop(oldest).close()
+        return engine
 
     def _initialise(self, shard: str) -> None:
-        """The file of a run is a copy of an empty one: Dagster takes a tenth of a run's time to make its tables."""
+        """The file of a run is a copy of an empty one: Dagster takes a tenth of a run's time to create its tables."""
         path = Path(self.path_for_shard(shard))
         if _has(path):
             return
@@ -247,7 +246,7 @@ class EventLogStorage(SqliteEventLogStorage):
                 os.fsync(written)
             with suppress(OSError):
                 os.link(new, path)
-        if not _has(path):  # a process was killed while Dagster made it, or these files cannot be linked
+        if not _has(path):  # a process was killed while Dagster created it, or these files cannot be linked
             self._initdb(_unkept_engine(path))
 
     def _empty_file(self, scratch: Path) -> bytes:
@@ -261,18 +260,18 @@ class EventLogStorage(SqliteEventLogStorage):
     def dispose(self) -> None:
         super().dispose()
         with self._db_lock:
-            for kept in self._kept.values():
-                kept.close()
-            self._kept.clear()
+            for engine in self._kept_engines.values():
+                engine.close()
+            self._kept_engines.clear()
 
 
 class _OfOneFile:
-    """A storage of one file, with its engine kept. Goes before Dagster's class."""
+    """A storage of one file with a persistent engine. Precedes Dagster's class among the bases."""
 
     _conn_string: str
     _name: ClassVar[str]
     _made_last: ClassVar[str]
-    """The table that Dagster makes last in a new file."""
+    """The table that Dagster creates last in a new file."""
 
     @classmethod
     def from_local(cls, base_dir: str, inst_data: ConfigurableClassData | None = None) -> Self:
@@ -282,17 +281,17 @@ class _OfOneFile:
         return super().from_local(base_dir, inst_data)  # type: ignore[misc, no-any-return]
 
     @cached_property
-    def _kept(self) -> KeptEngine:
+    def _kept_engine(self) -> KeptEngine:
         return KeptEngine(self._conn_string)
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:
-        with self._kept.transaction() as connection:
+        with self._kept_engine.transaction() as connection:
             yield connection
 
     def dispose(self) -> None:
         super().dispose()  # type: ignore[misc]
-        self._kept.close()
+        self._kept_engine.close()
 
 
 class RunStorage(_OfOneFile, SqliteRunStorage):
@@ -312,7 +311,7 @@ class ScheduleStorage(_OfOneFile, SqliteScheduleStorage):
 class SqliteStorage(DagsterSqliteStorage):
     """`storage: {custom: {module: convergence_assets.dagster_storage, class: SqliteStorage}}` in dagster.yaml.
 
-    The files are in `base_dir`, by default in DAGSTER_HOME, or where `convergence` has its own if that is not set.
+    The files are in `base_dir`, by default in DAGSTER_HOME, or in that of `convergence` if it is not set.
     """
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
@@ -335,7 +334,7 @@ class SqliteStorage(DagsterSqliteStorage):
 
 
 def _store_evaluation(index: Connection, event: EventLogEntry, row: dict[str, Any], event_id: int) -> None:
-    """Write what came of a check, over the row of its run and partition where that planned it."""
+    """Write a check's evaluation, over the row of its run and partition where the run planned it."""
     evaluation = event.get_dagster_event().asset_check_evaluation_data
     target = evaluation.target_materialization_data
     status = Status.SUCCEEDED if evaluation.passed else Status.FAILED
@@ -358,7 +357,7 @@ def _store_evaluation(index: Connection, event: EventLogEntry, row: dict[str, An
 
 
 def _planned(event: EventLogEntry, row: dict[str, Any], event_id: int) -> Iterator[dict[str, Any]]:
-    """The rows of a check that a run intends, one for each partition that it names."""
+    """The rows of a check that a run plans, one for each partition that it names."""
     planned = event.get_dagster_event().asset_check_planned_data
     for partition in planned.partitions_subset.get_partition_keys() if planned.partitions_subset else [None]:
         yield {
@@ -388,7 +387,7 @@ def _unkept_engine(path: Path) -> Engine:
 
 
 def _has(path: Path, table: str = "alembic_version") -> bool:
-    """Whether the file has its version, and this table: to ask Dagster's list of migrations costs more than a run."""
+    """Whether the file has its version, and this table: querying Dagster's list of migrations costs more than a run."""
     if not _inode(str(path)):
         return False
     with suppress(sqlite3.Error), closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:

@@ -24,8 +24,8 @@ def defs() -> dg.Definitions:
     """Definitions of every tenant, or of CONVERGENCE_ONLY_TENANTS alone.
 
     With CONVERGENCE_STRICT=1 any rejected file fails the load. With CONVERGENCE_SHARD=k/n the assets and schedules are
-    those of one part of the tenants; all files are read all the same, since tenants may conflict, and the first part
-    watches over all runs.
+    those of one part of the tenants; all files are still read, since tenants may conflict, and the first part monitors
+    all runs.
     """
     set_up_logs()
     settings = Settings.from_env()
@@ -34,7 +34,7 @@ def defs() -> dg.Definitions:
 
 @lru_cache(maxsize=1)
 def _of_a_run(settings: Settings) -> dg.Definitions:
-    """What a run's worker loads, which asks for no other runs. Dagster asks it twice (1.13)."""
+    """What a run's worker loads: it launches no other runs. Dagster 1.13 calls it twice."""
     assets, _ = _assets(_registry(settings), settings)
     return dg.Definitions(assets=assets, executor=dg.in_process_executor)
 
@@ -70,8 +70,8 @@ def _registry(settings: Settings) -> TenantRegistry:
 def _assets(
     part: TenantRegistry, settings: Settings
 ) -> tuple[Sequence[dg.AssetsDefinition | dg.AssetSpec], Mapping[str, Problem]]:
-    # A thousand tenants are two million objects that live as long as the process: collecting among them is a fifth of
-    # the load, and never finds anything.
+    # A thousand tenants are two million objects that live as long as the process: garbage collection is a fifth of the
+    # load, and never frees anything.
     gc.disable()
     try:
         return build_assets(part, settings)

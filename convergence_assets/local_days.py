@@ -1,4 +1,4 @@
-"""Days of a timezone: when one is over, and which is the last one that is."""
+"""Days of a timezone: when one is over, and which one ended last."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
@@ -19,7 +19,7 @@ def last_finished_day(timezone: str, now: datetime) -> date:
 
 
 def why_unfinished(last: date, timezone: str, now: datetime) -> str | None:
-    """The sentence that refuses days up to `last` where it is not over at `now`; None where it is."""
+    """Why days up to `last` are refused where it is not over at `now`; None where it is."""
     finished = last_finished_day(timezone, now)
     if last <= finished:
         return None

@@ -1,4 +1,4 @@
-"""Connections to a host that a tenant's file names: to public addresses alone, resolved once, and to no other host."""
+"""Connections to a host that a tenant's file names: only to public addresses, resolved once, and to no other host."""
 
 import ipaddress
 import re
@@ -14,10 +14,10 @@ SCHEMES = (
     "slack", "https", "pagerduty", "pagerduty+http", "opsgenie", "workflows", "gchat", "discord", "mailto",
     "mailtos", "json", "jsons", "alertmanager", "alertmanagers",
 )  # fmt: skip
-"""Of the addresses that a tenant's alert route may have: what sends messages to a host, and nothing on this machine."""
+"""Schemes that a tenant's alert route may have: they send messages to a host and touch nothing on this machine."""
 
 _READS_FILES = ("template", "pgp", "wkd")
-"""What such an option of Apprise's begins with."""
+"""The prefixes of such Apprise options."""
 _UNQUOTED = 5
 _NO_LETTER = re.compile(r"[^a-z0-9]+")
 
@@ -25,7 +25,7 @@ _NO_LETTER = re.compile(r"[^a-z0-9]+")
 def reads_files(address: str) -> bool:
     """Whether an alert address makes Apprise read a file of this machine: a message's template, a key.
 
-    Apprise takes an option's name with signs and spaces around it too, and escaped more than once.
+    Apprise also accepts an option's name with signs and spaces around it, and escaped more than once.
     """
     for _ in range(_UNQUOTED):
         address = unquote(address)
@@ -42,7 +42,7 @@ class HostRefused(OSError):
 
 
 class Guard:
-    """One host's answers, so that what was looked at is what is connected to; `refused` says why there was none."""
+    """One host's addresses, resolved once: those checked are those connected to; `refused` says why there are none."""
 
     def __init__(self, host: str | None, allowed: Collection[str]) -> None:
         self.refused: str | None = None
@@ -67,11 +67,11 @@ class Guard:
             raise HostRefused(f"{name} is not the host that the address names, and is not followed to")
         key = (*rest, *more.items())
         if key not in self._answers:
-            found = _resolve(host, *rest, **more)
+            addresses = _resolve(host, *rest, **more)
             if name not in self._allowed:
-                for *_, address in found:
+                for *_, address in addresses:
                     _refuse_private(name, str(address[0]))
-            self._answers[key] = found
+            self._answers[key] = addresses
         return self._answers[key]
 
 
@@ -84,11 +84,11 @@ _current = _Current()
 
 @contextmanager
 def to_public_addresses(host: str | None = None, allowed: Collection[str] = ()) -> Iterator[Guard]:
-    """Within it this thread connects to one host, and only where its addresses are public or it is in `allowed`.
+    """Limit this thread to one host, and to that only where its addresses are public or it is in `allowed`.
 
-    That is `host`, or the first one that is asked for.
+    The host is `host`, or the first one that is resolved.
 
-    Every library that resolves names by `socket.getaddrinfo` is held to it: requests, httpx, smtplib. A proxy that the
+    This covers every library that resolves names by `socket.getaddrinfo`: requests, httpx, smtplib. A proxy that the
     environment names is the operator's and stays reachable. Raises `HostRefused` from within the library.
     """
     if socket.getaddrinfo is not _guarded:
@@ -108,11 +108,11 @@ def _guarded(host: Any, *rest: Any, **more: Any) -> _Found:
 
 def _proxies() -> set[tuple[str, str]]:
     """Host and port of each proxy that the environment names."""
-    found = set()
+    proxies = set()
     for url in getproxies().values():
         parts = urlsplit(url if "://" in url else f"http://{url}")
-        found.add(((parts.hostname or "").lower(), str(parts.port or (443 if parts.scheme == "https" else 80))))
-    return found
+        proxies.add(((parts.hostname or "").lower(), str(parts.port or (443 if parts.scheme == "https" else 80))))
+    return proxies
 
 
 def _refuse_private(host: str, text: str) -> None:
@@ -128,5 +128,5 @@ def _refuse_private(host: str, text: str) -> None:
 
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-# Site-local, NAT64 of a network's own (RFC 8215), and IPv4 within IPv6 as it was first written: global to Python 3.11.
+# Site-local, local-use NAT64 (RFC 8215), and the deprecated form of IPv4 within IPv6: global to Python 3.11.
 _NOT_PUBLIC = tuple(map(ipaddress.IPv6Network, ("fec0::/10", "64:ff9b:1::/48", "::/96")))

@@ -1,6 +1,6 @@
-"""Regular expressions of suites: RE2's, which finds in linear time, and the same on every engine.
+"""Regular expressions of suites: RE2's, which match in linear time, and alike on every engine.
 
-DuckDB, Arrow and BigQuery have RE2 inside; google-re2 tells at load what it takes
+DuckDB, Arrow and BigQuery use RE2; google-re2 shows at load what it accepts
 (https://github.com/google/re2/wiki/Syntax).
 """
 
@@ -10,7 +10,7 @@ from functools import lru_cache
 import re2
 
 LONGEST = 10_000
-"""Characters of a pattern."""
+"""In characters."""
 
 _OTHERWISE = (
     (r"\(\?<?[=!]", "look-around", "two expectations, one that matches and one that does not"),
@@ -24,12 +24,12 @@ _OTHERWISE = (
 )
 _OPTIONS = re2.Options()
 _OPTIONS.log_errors = False
-_OPTIONS.max_mem = 1 << 20  # a large one takes a quarter of a second to compile with RE2's own eight megabytes
+_OPTIONS.max_mem = 1 << 20  # with RE2's default of 8 MB a large pattern compiles in a quarter of a second
 
 
 @lru_cache(maxsize=4096)
 def mistake(pattern: str) -> tuple[str, str | None] | None:
-    """Why RE2 does not take a pattern, and another way to write it where there is one; None where it does."""
+    """Why RE2 rejects a pattern, with an alternative where there is one; None where it accepts it."""
     if len(pattern) > LONGEST:
         return f"the pattern has {len(pattern)} characters", f"at most {LONGEST}"
     try:
@@ -38,8 +38,8 @@ def mistake(pattern: str) -> tuple[str, str | None] | None:
         reason = error.args[0].decode("utf-8", "replace") if error.args else "it is not taken"
         if "invalid repetition size" in reason:
             return reason, "repetitions of at most 1000, counted ones within each other together"
-        for found, what, otherwise in _OTHERWISE:
-            if re.search(found, pattern):
+        for unsupported, what, otherwise in _OTHERWISE:
+            if re.search(unsupported, pattern):
                 return f"{what} is not in RE2 ({reason})", otherwise
         return reason, None
     return None

@@ -1,4 +1,4 @@
-"""Which process holds something, and whether it has provably ended: host, boot, process id and start."""
+"""Identifies a process by host, boot, process id and start, and shows whether it has provably ended."""
 
 import os
 import socket
@@ -12,10 +12,10 @@ _PROC = Path("/proc")
 
 @dataclass(frozen=True)
 class Owner:
-    """A process, told apart from every other one that ever was.
+    """A process, distinct from every other one that ever ran.
 
-    `space` is the kernel's process-id namespace: two containers may share a host's name and boot, and count their
-    processes each for itself. `started` is opaque; it differs between two processes of one id.
+    `space` is the kernel's process-id namespace: two containers may share a host's name and boot, and number their
+    processes separately. `started` is opaque; it differs between two processes of one id.
     """
 
     host: str
@@ -37,7 +37,7 @@ def this_process() -> Owner:
 def is_gone(owner: Owner, spelled: Callable[[str], str] = str) -> bool | None:
     """Whether the process has ended; None where this host cannot know (another host or container has it).
 
-    `spelled` is how the owner's texts were written down, where that changed them.
+    `spelled` is how the owner's texts were stored, where storing changed them.
     """
     if owner.host != spelled(socket.gethostname()):
         return None
@@ -68,7 +68,7 @@ def _space() -> str:
 
 
 def _started(process: int) -> str | None:
-    """None for a process that is not there or only waits for its parent to notice its end."""
+    """None for a process that does not exist or is a zombie."""
     if not (_PROC / "self/stat").exists():
         return _started_elsewhere(process)
     try:
@@ -85,7 +85,7 @@ def _started_elsewhere(process: int) -> str | None:
     import psutil
 
     try:
-        found = psutil.Process(process)
-        return None if found.status() == psutil.STATUS_ZOMBIE else f"{found.create_time():.0f}"
+        running = psutil.Process(process)
+        return None if running.status() == psutil.STATUS_ZOMBIE else f"{running.create_time():.0f}"
     except psutil.NoSuchProcess:
         return None

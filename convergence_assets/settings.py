@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 ONLY_TENANTS = "CONVERGENCE_ONLY_TENANTS"
-"""The variable that names the tenants to load, with commas; a run's worker has its own tenant's."""
+"""The variable that lists the tenants to load, comma-separated; a run's worker has its own tenant's."""
 
 WarehouseKind = Literal["embedded", "bigquery"]
 
 
 class SettingsError(ValueError):
-    """An environment variable says something that cannot be followed; the message names it and the remedy."""
+    """An environment variable has an invalid value; the message names it and the remedy."""
 
 
 _LOCATION = re.compile(r"tenants-([1-9]\d*)-of-([1-9]\d*)")
@@ -23,7 +23,7 @@ _LOCATION = re.compile(r"tenants-([1-9]\d*)-of-([1-9]\d*)")
 
 @dataclass(frozen=True)
 class Shard:
-    """One of `of` parts of the tenants, told by their ids: a tenant changes its part only where `of` changes."""
+    """One of `of` parts of the tenants, chosen by their ids: a tenant changes its part only where `of` changes."""
 
     number: int = 1
     of: int = 1
@@ -39,9 +39,9 @@ class Shard:
 
     @classmethod
     def of_location(cls, name: str) -> "Shard | None":
-        """The part that a code location has; None where its name does not tell."""
-        found = _LOCATION.fullmatch(name)
-        return cls(int(found[1]), int(found[2])) if found else None
+        """The part of a code location; None where its name is not one of these."""
+        match = _LOCATION.fullmatch(name)
+        return cls(int(match[1]), int(match[2])) if match else None
 
     def __str__(self) -> str:
         return f"{self.number}/{self.of}"
@@ -49,7 +49,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class Settings:
-    """What the environment decides, read once.
+    """The settings of the environment, read once.
 
     `home` holds local state (the embedded warehouse, accepted tenant files); `tenants` is a folder or an
     fsspec URL; `strict` makes a rejected tenant fail the load of definitions; `emulator` is the URL of a local
@@ -58,9 +58,9 @@ class Settings:
     beside `tenants`); `only_tenants` are the tenants to load (None: all); `shard` is
     the part of them that this code location has assets of; `dagster_url` and `runbook_url` are where the Dagster UI
     and docs/RUNBOOK.md can be opened, for the links of alerts, `workspace` the file that names the code servers, which
-    are asked whether they live; `admin_key` opens the API's admin routes (None: nothing
+    are probed; `admin_key` opens the API's admin routes (None: nothing
     does), `metrics_token` opens /metrics alone, `api_port` is where it is served, `api_per_minute` and `api_per_hour`
-    how many requests a tenant may send, `redis_url` where they are counted (None: in its own memory).
+    limit a tenant's requests, `redis_url` is where they are counted (None: in its own memory).
     """
 
     home: Path
@@ -87,7 +87,7 @@ class Settings:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
-        """Raises `SettingsError` where the warehouse cannot be told or must not be the embedded one."""
+        """Raises `SettingsError` where the warehouse is unclear or must not be the embedded one."""
         project = environ.get("GCP_PROJECT_ID") or None
         warehouse, reason = _warehouse(environ, project)
         return cls(
@@ -136,7 +136,7 @@ class Settings:
 
 
 def landing_beside(tenants: str) -> Path:
-    """The landing zone of a tenants folder where nothing else is said; in the working folder for one behind a URL."""
+    """The default landing zone of a tenants folder; in the working folder for one behind a URL."""
     return (Path.cwd() if "://" in tenants else Path(tenants).absolute().parent) / "landing"
 
 
@@ -144,16 +144,16 @@ LogFormat = Literal["json", "text"]
 
 
 def log_format(*, is_terminal: bool, environ: Mapping[str, str] = os.environ) -> LogFormat:
-    """What CONVERGENCE_LOG_FORMAT says; `auto`, and where it is not set: text on a terminal, else JSON.
+    """The value of CONVERGENCE_LOG_FORMAT; `auto`, or unset: text on a terminal, else JSON.
 
     Raises `SettingsError` for anything else.
     """
-    said = environ.get("CONVERGENCE_LOG_FORMAT") or "auto"
-    if said == "auto":
+    chosen = environ.get("CONVERGENCE_LOG_FORMAT") or "auto"
+    if chosen == "auto":
         return "text" if is_terminal else "json"
-    if said in ("json", "text"):
-        return "json" if said == "json" else "text"
-    raise SettingsError(f"CONVERGENCE_LOG_FORMAT={said!r}: expected 'json', 'text' or 'auto'")
+    if chosen in ("json", "text"):
+        return "json" if chosen == "json" else "text"
+    raise SettingsError(f"CONVERGENCE_LOG_FORMAT={chosen!r}: expected 'json', 'text' or 'auto'")
 
 
 def _warehouse(environ: Mapping[str, str], project: str | None) -> tuple[WarehouseKind, str]:
@@ -187,29 +187,29 @@ def _folder(path: str | None) -> Path | None:
     return Path(path).absolute() if path else None
 
 
-def _port(said: str | None) -> int:
+def _port(text: str | None) -> int:
     # Kubernetes sets `API_PORT=tcp://...` by itself where a service is called api.
-    if not said or said.startswith("tcp://"):
+    if not text or text.startswith("tcp://"):
         return 8080
-    if not said.isascii() or not said.isdigit() or not 1 <= int(said) <= 65535:
-        raise SettingsError(f"API_PORT={said!r}: expected a port between 1 and 65535")
-    return int(said)
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 65535:
+        raise SettingsError(f"API_PORT={text!r}: expected a port between 1 and 65535")
+    return int(text)
 
 
 def _count(environ: Mapping[str, str], variable: str, default: int) -> int:
-    said = environ.get(variable) or str(default)
-    if not said.isascii() or not said.isdigit() or int(said) < 1:
-        raise SettingsError(f"{variable}={said!r}: expected a number of requests, at least 1")
-    return int(said)
+    text = environ.get(variable) or str(default)
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise SettingsError(f"{variable}={text!r}: expected a number of requests, at least 1")
+    return int(text)
 
 
-def _shard(said: str | None) -> Shard:
-    if not said:
+def _shard(text: str | None) -> Shard:
+    if not text:
         return Shard()
-    number, _, of = said.partition("/")
+    number, _, of = text.partition("/")
     counts = all(word.isascii() and word.isdigit() for word in (number, of))
     if not counts or not 1 <= int(number) <= int(of):
-        raise SettingsError(f"CONVERGENCE_SHARD={said!r}: expected a part of the tenants such as 1/4 (up to 4/4)")
+        raise SettingsError(f"CONVERGENCE_SHARD={text!r}: expected a part of the tenants such as 1/4 (up to 4/4)")
     return Shard(int(number), int(of))
 
 
@@ -222,13 +222,13 @@ def _url(host: str | None) -> str | None:
 
 
 def _on_postgres(config: Path) -> bool:
-    said = dagster_yaml_with_postgres(config)
+    values = dagster_yaml_with_postgres(config)
     parts = ("storage", "run_storage", "event_log_storage", "schedule_storage")
-    return any("postgres" in str(said.get(part)) for part in parts)
+    return any("postgres" in str(values.get(part)) for part in parts)
 
 
 def dagster_yaml_with_postgres(config: Path) -> Mapping[str, Any]:
-    """What a `dagster.yaml` says; empty where it names no Postgres, is not there, or is no YAML."""
+    """The content of a `dagster.yaml`; empty where it names no Postgres, does not exist, or is no YAML."""
     try:
         text = config.read_text()
     except OSError:
@@ -238,7 +238,7 @@ def dagster_yaml_with_postgres(config: Path) -> Mapping[str, Any]:
     import yaml
 
     try:
-        said = yaml.safe_load(text)
+        values = yaml.safe_load(text)
     except yaml.YAMLError:
-        return {}  # Dagster itself names the mistake.
-    return said if isinstance(said, dict) else {}
+        return {}  # Dagster itself reports the mistake.
+    return values if isinstance(values, dict) else {}

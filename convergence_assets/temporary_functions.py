@@ -1,4 +1,4 @@
-"""The temporary functions that a text makes before its one statement."""
+"""The temporary functions that a script creates before its one statement."""
 
 from collections.abc import Sequence
 
@@ -8,13 +8,13 @@ from sqlglot.tokenizer_core import TokenType
 
 
 class NotOneStatement(ValueError):
-    """A text that is not one statement with temporary functions before it."""
+    """A script that is not one statement, with or without temporary functions before it."""
 
 
 def statement_of(parsed: Sequence[exp.Expr | None]) -> exp.Expr:
-    """The statement among what sqlglot read of a text. Raises `NotOneStatement`.
+    """The statement among the parsed ones of a script. Raises `NotOneStatement`.
 
-    A function that reads a table is refused: who may read what is told from the statement alone.
+    A function that reads a table is refused: access is checked on the statement alone.
     """
     statements = [one for one in parsed if one is not None and not isinstance(one, exp.Semicolon)]
     if not statements:
@@ -25,10 +25,10 @@ def statement_of(parsed: Sequence[exp.Expr | None]) -> exp.Expr:
         if not temporary or function.args["kind"] != "FUNCTION":
             raise NotOneStatement(f"found {len(statements)} statements")
         body = function.expression
-        own = {one.alias.lower() for one in body.find_all(exp.CTE)} if body else set()
+        ctes = {one.alias.lower() for one in body.find_all(exp.CTE)} if body else set()
         for table in body.find_all(exp.Table) if body else ():
             name = ".".join(part.name for part in table.parts)
-            if name.lower() not in own:
+            if name.lower() not in ctes:
                 raise NotOneStatement(
                     f"found a temporary function that reads {name}; a function reads its arguments alone"
                 )
@@ -36,7 +36,7 @@ def statement_of(parsed: Sequence[exp.Expr | None]) -> exp.Expr:
 
 
 def parted(sql: str) -> tuple[str, str]:
-    """A text as its functions, each with its semicolon, and its statement; the first is empty where there are none."""
+    """A script's functions, each with its semicolon, and its statement; the first is empty where there are none."""
     if ";" not in sql:
         return "", sql
     tokens = sqlglot.tokenize(sql, read="bigquery")

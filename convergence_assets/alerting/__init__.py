@@ -1,1 +1,1 @@
-"""Alerts to people: incidents, who is told, and telling them."""
+"""Alerts to people: incidents, their recipients, and delivery."""

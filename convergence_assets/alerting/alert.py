@@ -15,11 +15,11 @@ Kind = Literal[
 
 @dataclass(frozen=True)
 class Alert:
-    """One condition that somebody should know of.
+    """One condition that people should know about.
 
     `tenant_id` None: the platform itself. `partition` is a day, or `first...last`. `cause` is what alerts of several
     tenants have in common when one thing is behind them (an error class, say). `runbook` is the anchor of a section of
-    docs/RUNBOOK.md. Texts hold no secret and no sensitive value.
+    docs/RUNBOOK.md. Texts contain no secret and no sensitive value.
     """
 
     kind: Kind
@@ -50,5 +50,5 @@ def fingerprint(
     table: str | None = None,
 ) -> str:
     """Sixteen hexadecimal digits."""
-    said = "\0".join(part or "" for part in (kind, tenant_id, pipeline, partition, table))
-    return hashlib.sha256(said.encode()).hexdigest()[:16]
+    text = "\0".join(part or "" for part in (kind, tenant_id, pipeline, partition, table))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Delivering: the outbox's messages to their receivers, again and again until they are taken."""
+"""Delivering: the outbox's messages to their receivers, retried until accepted."""
 
 import logging
 import random
@@ -14,7 +14,7 @@ from uuid import uuid4
 from convergence_assets.alerting.alert import Alert, fingerprint
 from convergence_assets.alerting.channels import SEND_TIMEOUT_SECONDS, Channel, DeliveryFailed
 from convergence_assets.alerting.message import Message
-from convergence_assets.alerting.routes import PLATFORM, NoSuchRoute, Routes, said
+from convergence_assets.alerting.routes import PLATFORM, NoSuchRoute, Routes, message_of
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -41,7 +41,7 @@ class Delivered:
 
 
 def _in_turn(destinations: Sequence[str]) -> list[str]:
-    """The platform's first, then one of each tenant, then the next: a tenant with many routes holds up no other."""
+    """The platform's first, then one per tenant in turn: a tenant with many routes delays no other."""
     by_owner: dict[str, list[str]] = {PLATFORM: []}
     for destination in destinations:
         by_owner.setdefault(destination.partition("/")[0], []).append(destination)
@@ -56,10 +56,10 @@ def deliver(
     clock: Callable[[], float] = time.monotonic,
     pause: Callable[[float], None] = time.sleep,
 ) -> Delivered:
-    """Send what is due, several destinations at once; it returns after `budget_seconds`, whatever receivers do.
+    """Send what is due, several destinations at once; returns after `budget_seconds`, whatever receivers do.
 
     A message is leased while it is sent, so that no other process sends it; one whose sender dies is sent again when
-    the lease has run out. A failed one is tried again after `FIRST_RETRY`, then less and less often, for ever. Raises
+    the lease has expired. A failed one is retried after `FIRST_RETRY`, then less and less often, for ever. Raises
     `ControlError` where the store fails.
     """
     from convergence_assets.control import outbox
@@ -115,9 +115,9 @@ class _Delivery:
         try:
             channel = self.routes.route(self.destination).channel()
         except NoSuchRoute:
-            return  # its incidents are told elsewhere; what waits is kept in case the route returns
+            return  # its incidents go elsewhere; pending messages stay in case the route returns
         except (LookupError, ValueError) as error:
-            why = said(error) if isinstance(error, LookupError) else str(error)
+            why = message_of(error) if isinstance(error, LookupError) else str(error)
             self._fail_next(DeliveryFailed(why))
             return
         while self.clock() + SEND_TIMEOUT_SECONDS + channel.seconds_between < self.ends_at:
@@ -148,7 +148,7 @@ class _Delivery:
         from convergence_assets.control import outbox
 
         with self.store.write(f"deliver:{self.destination}") as connection:
-            return outbox.claim(connection, self.destination, self.holder, self.store.now(), self.passed)
+            return outbox.claim_next(connection, self.destination, self.holder, self.store.now(), self.passed)
 
     def _fail_next(self, failed: DeliveryFailed) -> None:
         message = self._claim()
@@ -161,8 +161,8 @@ class _Delivery:
         with self.store.write(f"deliver:{self.destination}") as connection:
             now = self.store.now()
             outbox.mark_sent(connection, message, self.holder, now)
-            if not outbox.failing(connection, self.destination, BROKEN_FAILURES):
-                incidents.resolve(connection, _broken(self.destination), "messages are delivered again", now)
+            if not outbox.has_failing(connection, self.destination, BROKEN_FAILURES):
+                incidents.resolve_incident(connection, _broken(self.destination), "messages are delivered again", now)
         with self.lock:
             self.done.sent += 1
 
@@ -188,7 +188,7 @@ class _Delivery:
     def _waiting(self, connection: "sa.Connection") -> int:
         from convergence_assets.control import outbox
 
-        return sum(found.messages for found in outbox.backlog(connection) if found.destination == self.destination)
+        return sum(queue.messages for queue in outbox.backlog(connection) if queue.destination == self.destination)
 
 
 def _send(channel: Channel, message: "Waiting") -> DeliveryFailed | None:
@@ -196,7 +196,7 @@ def _send(channel: Channel, message: "Waiting") -> DeliveryFailed | None:
         channel.send(Message.from_json(message.payload))
     except DeliveryFailed as failed:
         return failed
-    except Exception as error:  # a fault of ours in one message must not hold up the others
+    except Exception as error:  # a bug of ours in one message must not block the others
         return DeliveryFailed(f"{type(error).__name__}, a fault of Convergence", refused=True)
     return None
 

@@ -1,4 +1,4 @@
-"""Which alerts say nothing new while something larger is known to be broken."""
+"""Which alerts are muted while something larger is known to be broken."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""A message as it waits to be sent: rendered, and the same for every channel."""
+"""A rendered message in the outbox, the same for every channel."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -27,9 +27,9 @@ class Subject:
 
 @dataclass(frozen=True)
 class Message:
-    """What a destination is told. `dedup_key` is the same from the trigger to the resolve.
+    """What a destination gets. `dedup_key` is the same from the trigger to the resolve.
 
-    `subjects` are all incidents that the destination knows of afterwards, those that are over included; `links` are
+    `subjects` are all incidents that the destination then knows of, including those that are over; `links` are
     pairs of text and URL.
     """
 
@@ -50,7 +50,7 @@ class Message:
 
     @classmethod
     def from_json(cls, text: str) -> "Message":
-        said = json.loads(text)
-        links = tuple((name, url) for name, url in said.pop("links"))
-        subjects = tuple(Subject(**subject) for subject in said.pop("subjects"))
-        return cls(**said, links=links, subjects=subjects)
+        fields = json.loads(text)
+        links = tuple((name, url) for name, url in fields.pop("links"))
+        subjects = tuple(Subject(**subject) for subject in fields.pop("subjects"))
+        return cls(**fields, links=links, subjects=subjects)

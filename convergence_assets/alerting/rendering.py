@@ -22,10 +22,10 @@ _LONGEST_LINE = 200
 
 @dataclass(frozen=True)
 class Telling:
-    """What is to be said: of `told`, the incidents that last (`new` among them are heard of first), and of `over`,
-    those that were told of and have ended.
+    """What a message is about: `lasting`, the open incidents (`new` are those sent for the first time), and `over`,
+    those that were sent and have ended.
 
-    `more` is how often they were seen since `told_at`; `instead_of` says which routes the destination stands in for.
+    `more` is how often they were seen since `told_at`; `instead_of` says which routes the destination replaces.
     """
 
     action: "Action"
@@ -33,7 +33,7 @@ class Telling:
     cause: str
     severity: str
     dedup_key: str
-    told: "Sequence[Incident]"
+    lasting: "Sequence[Incident]"
     new: "Sequence[Incident]"
     over: "Sequence[Incident]"
     told_at: datetime | None
@@ -43,16 +43,16 @@ class Telling:
 
 def render(telling: Telling, links: Links, now: datetime) -> Message:
     """The message; its title is one line of at most 250 characters."""
-    told = telling.over if telling.action == "resolve" else telling.told
-    shown = sorted(telling.new or told, key=_order)
-    first, several = shown[0], len(told) > 1
-    since = min(incident.opened_at for incident in told)
+    incidents = telling.over if telling.action == "resolve" else telling.lasting
+    shown = sorted(telling.new or incidents, key=_order)
+    first, several = shown[0], len(incidents) > 1
+    since = min(incident.opened_at for incident in incidents)
     values = {
         "action": telling.action,
         "kind": telling.kind,
         "cause": telling.cause,
         "severity": telling.severity,
-        "told": told,
+        "incidents": incidents,
         "new": telling.new,
         "listed": shown,
         "first": first,
@@ -82,7 +82,7 @@ def render(telling: Telling, links: Links, now: datetime) -> Message:
         runbook=links.runbook(first.runbook),
         sent_at=moment(now),
         links=tuple((name, url) for name, url in urls if url and "://" in url),
-        subjects=tuple(_subject(incident, links) for incident in sorted((*telling.told, *telling.over), key=_order)),
+        subjects=tuple(_subject(incident, links) for incident in sorted((*telling.lasting, *telling.over), key=_order)),
     )
 
 
@@ -121,15 +121,15 @@ def _subject(incident: "Incident", links: Links) -> Subject:
 def _environment() -> "Environment":
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    made = Environment(
+    environment = Environment(
         loader=PackageLoader("convergence_assets.alerting"),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         autoescape=False,  # plain text; a channel that wants HTML escapes it
     )
-    made.filters |= {"line": _line, "cut": _cut, "place": _place, "places": _places, "words": _words}
-    return made
+    environment.filters |= {"line": _line, "cut": _cut, "place": _place, "places": _places, "words": _words}
+    return environment
 
 
 def _order(incident: "Incident") -> tuple[str, datetime]:

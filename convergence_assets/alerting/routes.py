@@ -1,4 +1,4 @@
-"""Who is told of an incident: a tenant's own routes, or the platform's."""
+"""Who is notified of an incident: a tenant's own routes, or the platform's."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from convergence_assets.alerting.channels import Channel, Guarded, channel_for
 
 PLATFORM = "platform"
-# What the platform's people see too, although a tenant's own are told.
+# Sent to the platform's routes too, besides the tenant's own.
 _FOR_BOTH = frozenset({"config_rejected", "delivery_failing"})
 
 
@@ -14,8 +14,8 @@ _FOR_BOTH = frozenset({"config_rejected", "delivery_failing"})
 class Route:
     """Where alerts of these severities go; `address` gives a URL when it is used, or raises `LookupError`.
 
-    `private_hosts` are those that a tenant's route may lead to beside public ones; None is a route of the platform,
-    which may lead anywhere.
+    `private_hosts` are the private hosts that a tenant's route may use; None is a route of the platform, which may use
+    any.
     """
 
     severities: tuple[str, ...]
@@ -30,9 +30,9 @@ class Route:
 
 @dataclass(frozen=True)
 class Destination:
-    """A route by its key, like `acme/routes[0]`: what is stored and shown of it, never its address.
+    """A route by its key, like `acme/routes[0]`: the key is stored and shown, never the address.
 
-    `instead_of` says which routes it stands in for, and why.
+    `instead_of` says which routes it replaces, and why.
     """
 
     key: str
@@ -64,18 +64,18 @@ class Routes:
     def destinations(
         self, kind: str, severity: str, tenant_id: str | None, avoided: str | None = None
     ) -> Sequence[Destination]:
-        """Who is told of an incident; none where no route takes it.
+        """Who is notified of an incident; empty where no route takes it.
 
-        A tenant's route whose secret is missing is left out, and the platform's stand in for it. `avoided` is the key
-        of a destination that must not be told.
+        A tenant's route whose secret is missing is replaced by the platform's. `avoided` is the key of a destination
+        that must not be used.
         """
-        own = [key for key in self._taking(tenant_id, severity) if key != avoided] if tenant_id else []
-        broken = {key: said for key in own if (said := self._unusable(key))}
-        found = [Destination(key) for key in own if key not in broken]
-        if not own or broken or kind in _FOR_BOTH:
-            instead_of = tuple(f"{key}: {said}" for key, said in broken.items())
-            found += [Destination(key, instead_of) for key in self._taking(PLATFORM, severity) if key != avoided]
-        return found
+        tenant_keys = [key for key in self._taking(tenant_id, severity) if key != avoided] if tenant_id else []
+        broken = {key: problem for key in tenant_keys if (problem := self._unusable(key))}
+        reached = [Destination(key) for key in tenant_keys if key not in broken]
+        if not tenant_keys or broken or kind in _FOR_BOTH:
+            instead_of = tuple(f"{key}: {problem}" for key, problem in broken.items())
+            reached += [Destination(key, instead_of) for key in self._taking(PLATFORM, severity) if key != avoided]
+        return reached
 
     def _taking(self, owner: str, severity: str) -> list[str]:
         routes = self.platform if owner == PLATFORM else self.by_tenant.get(owner, ())
@@ -85,7 +85,7 @@ class Routes:
         try:
             self.route(key).address()
         except LookupError as error:
-            return said(error)
+            return message_of(error)
         return None
 
 
@@ -93,7 +93,7 @@ class NoSuchRoute(LookupError):
     """A message's route is no longer in the tenant files."""
 
 
-def said(error: LookupError) -> str:
+def message_of(error: LookupError) -> str:
     """What a missing secret's error says, without the quotes that a KeyError adds."""
     return str(error.args[0]) if error.args else type(error).__name__
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from convergence_assets.alerting.channels import DeliveryFailed
 from convergence_assets.alerting.message import Message, Subject
-from convergence_assets.alerting.routes import Route, Routes, said
+from convergence_assets.alerting.routes import Route, Routes, message_of
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def _failure(key: str, route: Route) -> str | None:
         if "acknowledge" in channel.takes or channel.refresh_after:
             channel.send(_message(key, resolve=True))
     except LookupError as error:
-        return said(error)
+        return message_of(error)
     except (ValueError, DeliveryFailed) as error:
         return str(error)
     return None

@@ -1,4 +1,4 @@
-"""Who asks: the tenant that a key names, or the platform's operator; and how often they may."""
+"""Authentication: the tenant that a key names, or the platform's operator; and how often they may send requests."""
 
 import hashlib
 import hmac
@@ -14,7 +14,7 @@ from convergence_assets.api.deployment import Deployment, deployment_of
 from convergence_assets.api.errors import Refusal, too_many, unauthorized
 from convergence_assets.api.http_metrics import AUTH_FAILURES, RATE_LIMIT_HITS
 from convergence_assets.api.rate_limits import Rules, network_of
-from convergence_assets.control.audit import Deed, note
+from convergence_assets.control.audit import Deed, record_deed
 from convergence_assets.control.keys import Scope
 
 ADMIN = "admin"
@@ -28,7 +28,7 @@ _admin_key = APIKeyHeader(
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks, by a key of theirs. `tenant_id` is the only tenant that the request may see or change."""
+    """The tenant's key behind a request. `tenant_id` is the only tenant that the request may see or change."""
 
     tenant_id: str
     key_id: str
@@ -38,7 +38,7 @@ class Caller:
 
 @dataclass(frozen=True)
 class Operator:
-    """Who holds the admin key."""
+    """The holder of the admin key."""
 
     address: str
 
@@ -49,15 +49,15 @@ def _caller(
     secret: Annotated[str | None, Security(_tenant_key)],
 ) -> Caller:
     address = _address(request)
-    _slow_down(deployment, address)
-    found, reason = deployment.keys.judge(secret) if secret else (None, "missing")
-    if found is None:
-        raise _failed(deployment, address, reason, "key.use", secret)
-    request.state.asked_by = {"tenant": found.tenant_id, "key_id": found.key_id}
-    _count(request, deployment, deployment.limits.tenant, found.tenant_id)
-    if deployment.keys.is_use_to_be_noted(found):
-        deployment.behind.do(partial(deployment.keys.used, found))
-    return Caller(found.tenant_id, found.key_id, found.scopes, address)
+    _refuse_after_failures(deployment, address)
+    key, reason = deployment.keys.check_secret(secret) if secret else (None, "missing")
+    if key is None:
+        raise _record_failure(deployment, address, reason, "key.use", secret)
+    request.state.asked_by = {"tenant": key.tenant_id, "key_id": key.key_id}
+    _count_request(request, deployment, deployment.limits.tenant, key.tenant_id)
+    if deployment.keys.is_use_to_be_noted(key):
+        deployment.background.submit(partial(deployment.keys.record_use, key))
+    return Caller(key.tenant_id, key.key_id, key.scopes, address)
 
 
 def _with_scope(scope: Scope) -> Callable[[Caller], Awaitable[Caller]]:
@@ -77,59 +77,59 @@ def _operator(
     secret: Annotated[str | None, Security(_admin_key)],
 ) -> Operator:
     address = _address(request)
-    _slow_down(deployment, address)
+    _refuse_after_failures(deployment, address)
     if not is_secret(secret, deployment.settings.admin_key):
-        raise _failed(deployment, address, "missing" if not secret else "wrong_admin_key", "admin", secret)
+        raise _record_failure(deployment, address, "missing" if not secret else "wrong_admin_key", "admin", secret)
     request.state.asked_by = {"key_id": ADMIN}
-    _count(request, deployment, deployment.limits.admin, ADMIN)
+    _count_request(request, deployment, deployment.limits.admin, ADMIN)
     return Operator(address)
 
 
 Reader = Annotated[Caller, Depends(_with_scope("read"))]
 Runner = Annotated[Caller, Depends(_with_scope("run"))]
 Admin = Annotated[Operator, Depends(_operator)]
-Here = Annotated[Deployment, Depends(deployment_of)]
+DeploymentDep = Annotated[Deployment, Depends(deployment_of)]
 
 
 def is_secret(secret: str | None, expected: str | None) -> bool:
-    """In constant time; nothing is the secret where none is set."""
-    # Digests are of one length: not even that of the key can be measured.
-    is_it = hmac.compare_digest(_digest(secret or ""), _digest(expected or ""))
-    return bool(expected and secret and is_it)
+    """Compare in constant time; False where no secret is expected."""
+    # Digests have one length: not even the key's length can be measured.
+    is_equal = hmac.compare_digest(_digest(secret or ""), _digest(expected or ""))
+    return bool(expected and secret and is_equal)
 
 
 def _address(request: Request) -> str:
     return network_of(request.client.host if request.client else None)
 
 
-def _slow_down(deployment: Deployment, address: str) -> None:
-    """Refuse an address that failed too often before its key is looked at: an answer would say whether it is right."""
-    standing = deployment.limits.standing(deployment.limits.failures, address)
-    if not standing.allowed:
+def _refuse_after_failures(deployment: Deployment, address: str) -> None:
+    """Refuse an address that failed too often before checking its key: the answer would tell whether it is right."""
+    status = deployment.limits.status(deployment.limits.failures, address)
+    if not status.allowed:
         AUTH_FAILURES.labels("too_many").inc()
-        raise too_many("too_many_failures", "Too many requests without a valid key.", standing.reset_seconds)
+        raise too_many("too_many_failures", "Too many requests without a valid key.", status.reset_seconds)
 
 
-def _failed(deployment: Deployment, address: str, reason: str, action: str, secret: str | None) -> Refusal:
+def _record_failure(deployment: Deployment, address: str, reason: str, action: str, secret: str | None) -> Refusal:
     AUTH_FAILURES.labels(reason).inc()
-    if secret:  # who sends none guesses nothing
+    if secret:  # a request without a key is no guess
         deployment.limits.hit(deployment.limits.failures, address)
-        deed = Deed("unknown", action, f"refused: {reason}", address=address)
-        deployment.behind.do(partial(_note, deployment, deed))
+        entry = Deed("unknown", action, f"refused: {reason}", address=address)
+        deployment.background.submit(partial(_write_audit_entry, deployment, entry))
     return unauthorized()
 
 
-def _count(request: Request, deployment: Deployment, rules: Rules, who: str) -> None:
-    standing = deployment.limits.hit(rules, who)
-    request.state.limits = standing.headers
-    if not standing.allowed:
+def _count_request(request: Request, deployment: Deployment, rules: Rules, who: str) -> None:
+    status = deployment.limits.hit(rules, who)
+    request.state.limits = status.headers
+    if not status.allowed:
         RATE_LIMIT_HITS.labels(who).inc()
-        raise too_many("rate_limited", f"At most {standing.limit} requests are allowed.", standing.reset_seconds)
+        raise too_many("rate_limited", f"At most {status.limit} requests are allowed.", status.reset_seconds)
 
 
-def _note(deployment: Deployment, deed: Deed) -> None:
+def _write_audit_entry(deployment: Deployment, entry: Deed) -> None:
     with deployment.store.write() as connection:
-        note(connection, deed, deployment.store.now())
+        record_deed(connection, entry, deployment.store.now())
 
 
 def _digest(secret: str) -> bytes:

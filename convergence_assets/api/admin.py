@@ -1,11 +1,11 @@
-"""`/admin`: tenants, their keys, and open alerts, for who holds the admin key."""
+"""`/admin`: tenants, their keys, and open alerts, for the holder of the admin key."""
 
 import re
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Body, Path, Query
 
-from convergence_assets.api.access import ADMIN, Admin, Here
+from convergence_assets.api.access import ADMIN, Admin, DeploymentDep
 from convergence_assets.api.admin_models import (
     Acknowledgement,
     Alert,
@@ -24,9 +24,9 @@ from convergence_assets.api.admin_models import (
 from convergence_assets.api.errors import Refusal, not_found, responses
 from convergence_assets.assets.publish_guard import quota_of
 from convergence_assets.control import incidents
-from convergence_assets.control.audit import Deed, note
+from convergence_assets.control.audit import Deed, record_deed
 from convergence_assets.control.keys import KeyRevoked
-from convergence_assets.control.run_requests import used
+from convergence_assets.control.run_requests import runs_used
 from convergence_assets.tenancy import tenant as tenancy
 from convergence_assets.tenancy.tenant import Tenant, TenantRegistry
 
@@ -39,34 +39,34 @@ _PLAIN = re.compile(r"[A-Za-z0-9_:.-]{1,128}")
 
 
 @admin.get("/tenants", responses=responses(), summary="Every tenant")
-def tenants(operator: Admin, here: Here) -> Tenants:
+def tenants(operator: Admin, deployment: DeploymentDep) -> Tenants:
     """Served, paused, disabled and rejected ones."""
-    registry, keys = here.served.known().registry, here.keys.active()
+    registry, keys = deployment.served.loaded().registry, deployment.keys.active_counts()
     return Tenants(tenants=[_summary(registry, tenant_id, keys) for tenant_id in _ids(registry)])
 
 
 @admin.get("/tenants/{tenant_id}", responses=responses(404), summary="One tenant")
-def tenant(tenant_id: TenantId, operator: Admin, here: Here) -> TenantDetail:
+def tenant(tenant_id: TenantId, operator: Admin, deployment: DeploymentDep) -> TenantDetail:
     """Its plan and how much of it is used, its pipelines, and why it is rejected where it is."""
-    registry = here.served.known().registry
+    registry = deployment.served.loaded().registry
     if tenant_id not in _ids(registry):
         raise not_found()
-    found, rejection = registry.tenants.get(tenant_id), registry.rejected.get(tenant_id)
+    served, rejection = registry.tenants.get(tenant_id), registry.rejected.get(tenant_id)
     plan = None
-    if found is not None:
-        quota = quota_of(found)
-        with here.store.read() as connection:
-            have = used(connection, [quota], here.store.now())[tenant_id]
+    if served is not None:
+        quota = quota_of(served)
+        with deployment.store.read() as connection:
+            usage = runs_used(connection, [quota], deployment.store.now())[tenant_id]
         plan = Plan(
-            concurrent_runs=quota.concurrent_runs, daily_runs=quota.daily_runs, daily_used=have.daily,
-            monthly_runs=quota.monthly_runs, monthly_used=have.monthly,
+            concurrent_runs=quota.concurrent_runs, daily_runs=quota.daily_runs, daily_used=usage.daily,
+            monthly_runs=quota.monthly_runs, monthly_used=usage.monthly,
         )  # fmt: skip
-    runs = [_pipeline(found, pipeline) for pipeline in found.pipelines] if found else []
+    runs = [_pipeline(served, pipeline) for pipeline in served.pipelines] if served else []
     return TenantDetail(
-        **_summary(registry, tenant_id, here.keys.active()).model_dump(),
-        dataset=found.dataset if found else None,
-        owners=list(found.owners) if found else [],
-        config_version=found.config_version if found else None,
+        **_summary(registry, tenant_id, deployment.keys.active_counts()).model_dump(),
+        dataset=served.dataset if served else None,
+        owners=list(served.owners) if served else [],
+        config_version=served.config_version if served else None,
         problems=[problem.render() for problem in rejection.problems] if rejection else [],
         plan=plan,
         runs=runs,
@@ -74,70 +74,75 @@ def tenant(tenant_id: TenantId, operator: Admin, here: Here) -> TenantDetail:
 
 
 @admin.post("/tenants/{tenant_id}/api-keys", status_code=201, responses=responses(400, 404, 413), summary="Make a key")
-def make_key(tenant_id: TenantId, operator: Admin, here: Here, wanted: Annotated[WantedKey, Body()]) -> NewKey:
+def make_key(
+    tenant_id: TenantId, operator: Admin, deployment: DeploymentDep, body: Annotated[WantedKey, Body()]
+) -> NewKey:
     """Its secret is in this answer and nowhere else."""
-    if tenant_id not in _ids(here.served.known().registry):
+    if tenant_id not in _ids(deployment.served.loaded().registry):
         raise not_found()
-    made = here.keys.create(tenant_id, wanted.created_by, wanted.scopes, wanted.days, operator.address)
-    return NewKey(key_id=made.key_id, tenant_id=tenant_id, secret=made.secret, expires_at=made.expires_at)
+    key = deployment.keys.create(tenant_id, body.created_by, body.scopes, body.days, operator.address)
+    return NewKey(key_id=key.key_id, tenant_id=tenant_id, secret=key.secret, expires_at=key.expires_at)
 
 
 @admin.get("/tenants/{tenant_id}/api-keys", responses=responses(404), summary="A tenant's keys")
-def keys(tenant_id: TenantId, operator: Admin, here: Here) -> TenantKeys:
+def keys(tenant_id: TenantId, operator: Admin, deployment: DeploymentDep) -> TenantKeys:
     """Also those that are over."""
-    found = here.keys.all(tenant_id) if _PLAIN.fullmatch(tenant_id) else ()
-    if not found and tenant_id not in _ids(here.served.known().registry):
+    existing = deployment.keys.all(tenant_id) if _PLAIN.fullmatch(tenant_id) else ()
+    if not existing and tenant_id not in _ids(deployment.served.loaded().registry):
         raise not_found()
-    return TenantKeys(keys=[Key.of(key, here.keys.state(key)) for key in found])
+    return TenantKeys(keys=[Key.of(key, deployment.keys.state(key)) for key in existing])
 
 
 @admin.patch("/tenants/{tenant_id}/api-keys/{key_id}", responses=responses(400, 404, 409, 413), summary="Extend a key")
 def extend_key(
-    tenant_id: TenantId, key_id: KeyId, operator: Admin, here: Here, wanted: Annotated[ExtendedKey, Body()]
+    tenant_id: TenantId, key_id: KeyId, operator: Admin, deployment: DeploymentDep, body: Annotated[ExtendedKey, Body()]
 ) -> Key:
-    """Valid for so many days from now; one that has expired is valid again."""
+    """Valid for this many days from now; one that has expired is valid again."""
     try:
-        found = here.keys.extend(_plain(key_id), wanted.by, wanted.days, _plain(tenant_id), operator.address)
+        key = deployment.keys.extend(_plain(key_id), body.by, body.days, _plain(tenant_id), operator.address)
     except KeyRevoked as error:
         raise Refusal(409, "revoked", f"{error}.", "POST …/api-keys makes another one.", run_id=None) from None
-    if found is None:
+    if key is None:
         raise not_found()
-    return Key.of(found, here.keys.state(found))
+    return Key.of(key, deployment.keys.state(key))
 
 
 @admin.delete("/tenants/{tenant_id}/api-keys/{key_id}", responses=responses(404), summary="Revoke a key")
-def revoke_key(tenant_id: TenantId, key_id: KeyId, operator: Admin, here: Here) -> Key:
+def revoke_key(tenant_id: TenantId, key_id: KeyId, operator: Admin, deployment: DeploymentDep) -> Key:
     """Refused from its next request on, for ever."""
-    found = here.keys.revoke(_plain(key_id), ADMIN, _plain(tenant_id), operator.address)
-    if found is None:
+    key = deployment.keys.revoke(_plain(key_id), ADMIN, _plain(tenant_id), operator.address)
+    if key is None:
         raise not_found()
-    return Key.of(found, here.keys.state(found))
+    return Key.of(key, deployment.keys.state(key))
 
 
 @admin.get("/alerts", responses=responses(), summary="What is wrong now")
 def alerts(
-    operator: Admin, here: Here,
+    operator: Admin, deployment: DeploymentDep,
     state: Annotated[Literal["open", "all"], Query(description="`all`: also those that are over")] = "open",
 ) -> Alerts:  # fmt: skip
     """Every open incident."""
-    with here.store.read() as connection:
-        found = incidents.open_incidents(connection) if state == "open" else incidents.all_incidents(connection)
-    return Alerts(alerts=[Alert.of(incident) for incident in found])
+    with deployment.store.read() as connection:
+        listed = incidents.open_incidents(connection) if state == "open" else incidents.all_incidents(connection)
+    return Alerts(alerts=[Alert.of(incident) for incident in listed])
 
 
 @admin.post("/alerts/{fingerprint}/ack", responses=responses(400, 404, 413), summary="Acknowledge an alert")
 def acknowledge(
-    fingerprint: Fingerprint, operator: Admin, here: Here, said: Annotated[Acknowledgement | None, Body()] = None
+    fingerprint: Fingerprint,
+    operator: Admin,
+    deployment: DeploymentDep,
+    body: Annotated[Acknowledgement | None, Body()] = None,
 ) -> Alert:
-    """Somebody sees to it: it is not told of again until it is over."""
-    by, now = said.by if said else ADMIN, here.store.now()
-    with here.store.write() as connection:
-        if not incidents.acknowledge(connection, [_plain(fingerprint)], by, now):
+    """Somebody works on it: no further notification is sent until it is over."""
+    by, now = body.by if body else ADMIN, deployment.store.now()
+    with deployment.store.write() as connection:
+        if not incidents.acknowledge_incidents(connection, [_plain(fingerprint)], by, now):
             raise not_found()
-        found = next(i for i in incidents.open_incidents(connection) if i.fingerprint == fingerprint)
-        deed = Deed(by, "alert.ack", "done", found.tenant_id, fingerprint, operator.address)
-        note(connection, deed, now)
-    return Alert.of(found)
+        incident = next(i for i in incidents.open_incidents(connection) if i.fingerprint == fingerprint)
+        entry = Deed(by, "alert.ack", "done", incident.tenant_id, fingerprint, operator.address)
+        record_deed(connection, entry, now)
+    return Alert.of(incident)
 
 
 def _plain(name: str) -> str:
@@ -152,20 +157,20 @@ def _ids(registry: TenantRegistry) -> list[str]:
 
 
 def _summary(registry: TenantRegistry, tenant_id: str, keys: dict[str, int]) -> TenantSummary:
-    found = registry.tenants.get(tenant_id)
+    served = registry.tenants.get(tenant_id)
     state: Literal["served", "paused", "disabled", "rejected", "rejected_old_version_served"] = "served"
     if tenant_id in registry.rejected:
-        state = "rejected_old_version_served" if found else "rejected"
-    elif found is not None and not found.enabled:
+        state = "rejected_old_version_served" if served else "rejected"
+    elif served is not None and not served.enabled:
         state = "disabled"
-    elif found is not None and found.paused:
+    elif served is not None and served.paused:
         state = "paused"
     return TenantSummary(
         tenant_id=tenant_id,
-        display_name=found.display_name if found else None,
+        display_name=served.display_name if served else None,
         state=state,
-        timezone=found.timezone if found else None,
-        pipelines=len(found.pipelines) if found else 0,
+        timezone=served.timezone if served else None,
+        pipelines=len(served.pipelines) if served else 0,
         active_keys=keys.get(tenant_id, 0),
     )
 

@@ -31,8 +31,8 @@ Who = Annotated[
 ]
 
 
-def _example(said: dict[str, Any]) -> ConfigDict:
-    return ConfigDict(json_schema_extra={"examples": [said]})
+def _example(example: dict[str, Any]) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": [example]})
 
 
 class TenantSummary(BaseModel):
@@ -140,8 +140,8 @@ class Key(BaseModel):
 
     @classmethod
     def of(cls, key: KeyInfo, state: str) -> Self:
-        said = {name: value for name, value in vars(key).items() if name not in ("prefix", "scopes")}
-        return cls.model_validate(said | {"key_prefix": key.prefix, "scopes": list(key.scopes), "state": state})
+        fields = {name: value for name, value in vars(key).items() if name not in ("prefix", "scopes")}
+        return cls.model_validate(fields | {"key_prefix": key.prefix, "scopes": list(key.scopes), "state": state})
 
 
 class NewKey(BaseModel):
@@ -167,7 +167,7 @@ class TenantKeys(BaseModel):
 
 
 class Alert(BaseModel):
-    """Something that lasts and somebody should know of."""
+    """A lasting condition that somebody should know of."""
 
     model_config = _example(dict(_ALERT))
 
@@ -192,8 +192,8 @@ class Alert(BaseModel):
 
     @classmethod
     def of(cls, incident: Incident) -> Self:
-        said = {name: getattr(incident, name) for name in cls.model_fields if name != "pipeline_id"}
-        return cls(**said, pipeline_id=incident.pipeline)
+        fields = {name: getattr(incident, name) for name in cls.model_fields if name != "pipeline_id"}
+        return cls(**fields, pipeline_id=incident.pipeline)
 
 
 class Alerts(BaseModel):
@@ -205,7 +205,7 @@ class Alerts(BaseModel):
 
 
 class Acknowledgement(BaseModel):
-    """Who sees to it."""
+    """Who works on it."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"by": "anna"}]})
 

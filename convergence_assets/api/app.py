@@ -11,7 +11,7 @@ from convergence_assets.api.deployment import Deployment
 from convergence_assets.api.executions import executions
 from convergence_assets.api.health import health
 from convergence_assets.api.metrics import Scraped, metrics
-from convergence_assets.api.middleware import Passing
+from convergence_assets.api.middleware import AccessMiddleware
 from convergence_assets.api.onboarding import onboarding
 from convergence_assets.api.pipelines import pipelines
 
@@ -34,5 +34,5 @@ def build_app(deployment: Deployment) -> FastAPI:
     for router in (pipelines, executions, admin, onboarding, health, metrics):
         app.include_router(router)
     errors.install(app)
-    app.add_middleware(Passing, deployment=deployment)
+    app.add_middleware(AccessMiddleware, deployment=deployment)
     return app

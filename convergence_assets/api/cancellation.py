@@ -1,4 +1,4 @@
-"""A run that is to end: taken out of the queue, or its process asked to end, without waiting for long."""
+"""Ending a run: take it out of the queue, or ask its process to end, without waiting for long."""
 
 import logging
 from threading import Thread
@@ -8,14 +8,13 @@ import dagster as dg
 from convergence_assets import dagster_compat
 
 LAUNCHER_SECONDS = 10.0
-"""So long a launcher may take before nobody waits for it here: Dagster's own one asks the code server, and may take a
-minute."""
+"""How long to wait for a launcher: Dagster's own one asks the code server, and may take a minute."""
 _QUEUED = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED)
 _log = logging.getLogger(__name__)
 
 
-def end(instance: dg.DagsterInstance, run_id: str) -> tuple[str, str] | None:
-    """Ask for a run's end: its status then, and what was done; None where it is over already, or deleted."""
+def end_run(instance: dg.DagsterInstance, run_id: str) -> tuple[str, str] | None:
+    """End a run and return its status and what was done; None where it is over already, or deleted."""
     run = instance.get_run_by_id(run_id)
     if run is None or run.is_finished:
         return None
@@ -23,21 +22,21 @@ def end(instance: dg.DagsterInstance, run_id: str) -> tuple[str, str] | None:
         dagster_compat.cancel_queued(instance, run)
         return _status(instance, run_id), "taken out of the queue"
     answer: list[bool] = []
-    asking = Thread(target=_ask, args=(instance, run_id, answer), name=f"ending run {run_id}", daemon=True)
-    asking.start()
-    asking.join(LAUNCHER_SECONDS)
+    termination = Thread(target=_terminate, args=(instance, run_id, answer), name=f"ending run {run_id}", daemon=True)
+    termination.start()
+    termination.join(LAUNCHER_SECONDS)
     if answer == [True]:
         return _status(instance, run_id), "its process was asked to end"
     run = instance.get_run_by_id(run_id)
     if run is not None and not run.is_finished and run.status != dg.DagsterRunStatus.CANCELING:
         # From then on the remedy of stuck runs sees to its end.
         dagster_compat.run_is_canceling(instance, run)
-    if asking.is_alive():
+    if termination.is_alive():
         return _status(instance, run_id), "its launcher was asked and has not answered yet"
     return _status(instance, run_id), "marked as to be ended; no process of it could be asked"
 
 
-def _ask(instance: dg.DagsterInstance, run_id: str, answer: list[bool]) -> None:
+def _terminate(instance: dg.DagsterInstance, run_id: str, answer: list[bool]) -> None:
     try:
         answer.append(bool(instance.run_launcher.terminate(run_id)))
     except Exception as error:

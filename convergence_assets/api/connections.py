@@ -18,7 +18,7 @@ HEADERS_SECONDS = 10
 BODY_SECONDS = 20
 """From there to the end of its body, which has 64 KiB at most."""
 REFUSAL_SECONDS = 1
-"""So long a connection that there is no room for may take to send what is then refused."""
+"""How long a connection over the limit may take to send the request that is then refused."""
 MOST = 1000
 OF_AN_ADDRESS = 500
 """Connections whose request has not arrived. A load balancer is one address, so that this is no small number."""
@@ -29,7 +29,7 @@ _FULL = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nretry-after: 
 
 
 class Connections:
-    """Those that are open. Whoever has waited longest for the rest of a request makes room for a new one."""
+    """The open connections. The one that has waited longest for the rest of a request is closed for a new one."""
 
     def __init__(self, most: int | None = None) -> None:
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -38,12 +38,12 @@ class Connections:
         self._waiting: dict[BoundedProtocol, None] = {}
         self._waiting_of = Counter[str]()
 
-    def opened(self, made: "BoundedProtocol") -> bool:
-        """False where there is no room for it: all others have a request that is being answered."""
+    def opened(self, connection: "BoundedProtocol") -> bool:
+        """False where the limit is reached: all others have a request that is being answered."""
         if len(self._open) >= self._most and not self._close_oldest(None):
             return False
-        self._open.add(made)
-        self.waits(made)
+        self._open.add(connection)
+        self.waits(connection)
         return True
 
     def waits(self, connection: "BoundedProtocol") -> None:
@@ -145,5 +145,5 @@ class BoundedProtocol(HttpToolsProtocol):
 
 def bounded(connections: Connections) -> type[asyncio.Protocol]:
     """The protocol for one server, which counts its own connections."""
-    made: dict[str, Any] = {"open_connections": connections}
-    return type("BoundedProtocol", (BoundedProtocol,), made)
+    attributes: dict[str, Any] = {"open_connections": connections}
+    return type("BoundedProtocol", (BoundedProtocol,), attributes)

@@ -17,37 +17,36 @@ from convergence_assets.control.keys import Keys
 from convergence_assets.control.store import ControlStore
 from convergence_assets.settings import Settings
 
-_WAITING_AT_MOST = 500
+_LARGEST_QUEUE = 500
 _log = logging.getLogger(__name__)
 
 
-class Behind:
-    """What no answer waits for: done one after the other by a thread of its own, the newest dropped where too much
-    waits."""
+class BackgroundTasks:
+    """Tasks that no response waits for: one thread runs them in turn; a new one is dropped while the queue is full."""
 
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="behind")
-        self._room = threading.Semaphore(_WAITING_AT_MOST)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="background")
+        self._free_slots = threading.Semaphore(_LARGEST_QUEUE)
 
-    def do(self, what: Callable[[], object]) -> None:
-        if not self._room.acquire(blocking=False):
+    def submit(self, task: Callable[[], object]) -> None:
+        if not self._free_slots.acquire(blocking=False):
             _log.warning("too much waits to be noted; a note is dropped")
             return
         try:
-            self._thread.submit(self._do, what)
+            self._thread.submit(self._run, task)
         except RuntimeError:  # it is closed
-            self._room.release()
+            self._free_slots.release()
 
-    def _do(self, what: Callable[[], object]) -> None:
+    def _run(self, task: Callable[[], object]) -> None:
         try:
-            what()
+            task()
         except Exception as error:
             _log.error("something could not be noted: %s", error)
         finally:
-            self._room.release()
+            self._free_slots.release()
 
     def close(self) -> None:
-        """Wait until everything is done."""
+        """Wait until every task is done."""
         self._thread.shutdown(wait=True)
 
 
@@ -62,7 +61,7 @@ class Deployment:
     keys: Keys
     limits: Limits
     readiness: Readiness
-    behind: Behind = field(default_factory=Behind)
+    background: BackgroundTasks = field(default_factory=BackgroundTasks)
     draining: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
@@ -72,14 +71,14 @@ class Deployment:
     ) -> Iterator["Deployment"]:
         """Raises `ControlError`, `UnreadableFolder`, and ValueError for a REDIS_URL that is none."""
         store = ControlStore.open(settings)
-        made = cls(
+        deployment = cls(
             settings, store, instance, Served(settings), Keys(store), limits or limits_of(settings),
             Readiness(settings, store, instance),
         )  # fmt: skip
         try:
-            yield made
+            yield deployment
         finally:
-            made.behind.close()
+            deployment.background.close()
 
 
 def limits_of(settings: Settings) -> Limits:
@@ -88,5 +87,5 @@ def limits_of(settings: Settings) -> Limits:
 
 
 async def deployment_of(request: Request) -> Deployment:
-    found: Deployment = request.app.state.deployment
-    return found
+    deployment: Deployment = request.app.state.deployment
+    return deployment

@@ -1,4 +1,4 @@
-"""What the API answers when it refuses: one shape for every error, and nothing of other tenants in it."""
+"""Error responses: one shape for every error, with nothing of other tenants in it."""
 
 import logging
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ class Conflict(Problem):
 
 
 class Refusal(Exception):
-    """An answer other than success; `more` are fields of the body beside error, message and next."""
+    """An error response; `more` are further fields of the body, after error, message and next."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ _MORE: Responses = {
 
 
 def responses(*statuses: int) -> Responses:
-    """What a route may answer beside its success."""
+    """The error responses of a route."""
     return _EVERYWHERE | {status: _MORE[status] for status in statuses}
 
 
@@ -113,8 +113,8 @@ async def _refused(request: Request, error: Exception) -> JSONResponse:
 async def _is_invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     # What was sent is not repeated: it may hold a secret, or text that no answer can hold.
-    said = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:5])
-    shown = said.encode("ascii", "backslashreplace").decode()[:500]
+    message = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:5])
+    shown = message.encode("ascii", "backslashreplace").decode()[:500]
     return await _refused(request, invalid(shown))
 
 
@@ -122,27 +122,27 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     if error.status_code == 404:
         return await _refused(request, not_found())
-    known = {
+    by_status = {
         405: ("method_not_allowed", "This path does not take that method."),
         400: ("bad_request", "It is no JSON."),
     }
-    name, message = known.get(error.status_code, ("refused", "The request was refused."))
+    name, message = by_status.get(error.status_code, ("refused", "The request was refused."))
     refusal = Refusal(error.status_code, name, message, "/docs describes every route.", error.headers)
     return await _refused(request, refusal)
 
 
 async def _unavailable(request: Request, error: Exception) -> JSONResponse:
     _log.error("%s %s: %s", request.method, request.scope.get("path"), error)
-    said = Refusal(
+    refusal = Refusal(
         503, "unavailable", "The platform's own store does not answer.", "Send it again; /health/ready names the part.",
         {"Retry-After": "5"},
     )  # fmt: skip
-    return await _refused(request, said)
+    return await _refused(request, refusal)
 
 
 async def _fault(request: Request, error: Exception) -> JSONResponse:
     _log.error("%s %s failed", request.method, request.scope.get("path"), exc_info=error)
-    said = Refusal(
+    refusal = Refusal(
         500, "internal", "A fault of the platform; its log has the details.", "Tell the platform's operator."
     )
-    return await _refused(request, said)
+    return await _refused(request, refusal)

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from convergence_assets.api.access import Here
+from convergence_assets.api.access import DeploymentDep
 from convergence_assets.api.readiness import Part
 
 health = APIRouter(prefix="/health", tags=["health"])
@@ -49,7 +49,7 @@ class Ready(BaseModel):
 
 @health.get("/live", summary="Whether this process lives")
 async def live() -> Live:
-    """Asks nothing and nobody."""
+    """Checks nothing else."""
     return Live(status="live")
 
 
@@ -57,16 +57,16 @@ async def live() -> Live:
     "/ready", response_model=Ready, responses={503: {"model": Ready, "description": "`not_ready` names what is not"}},
     summary="Whether the platform works",
 )  # fmt: skip
-def ready(here: Here) -> JSONResponse:
-    """Control store, Dagster's storage, daemons, code location and warehouse; asked once in five seconds."""
-    parts = dict(here.readiness.parts())
-    if here.draining.is_set():
+def ready(deployment: DeploymentDep) -> JSONResponse:
+    """Control store, Dagster's storage, daemons, code location and warehouse; checked once in five seconds."""
+    parts = dict(deployment.readiness.parts())
+    if deployment.draining.is_set():
         parts["api"] = Part(False, "it is about to end")
     missing = [name for name, part in parts.items() if not part.ready]
-    said = Ready(
+    body = Ready(
         status="not_ready" if missing else "ready",
-        warehouse=here.settings.warehouse,
+        warehouse=deployment.settings.warehouse,
         not_ready=missing,
-        parts={name: PartState(ready=part.ready, said=part.said) for name, part in parts.items()},
+        parts={name: PartState(ready=part.ready, said=part.message) for name, part in parts.items()},
     )
-    return JSONResponse(said.model_dump(), 503 if missing else 200)
+    return JSONResponse(body.model_dump(), 503 if missing else 200)

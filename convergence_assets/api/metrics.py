@@ -5,7 +5,7 @@ from ipaddress import ip_address
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
 
-from convergence_assets.api.access import Here, is_secret
+from convergence_assets.api.access import DeploymentDep, is_secret
 from convergence_assets.api.deployment import Deployment
 from convergence_assets.api.errors import not_found
 from convergence_assets.api.http_metrics import REGISTRY
@@ -25,13 +25,13 @@ class Scraped:
         self._platform = Platform(lambda: _seen(deployment))
 
     def text(self) -> bytes:
-        own = CollectorRegistry(auto_describe=False)
-        own.register(self._platform)
-        return generate_latest(REGISTRY) + generate_latest(self._registry) + generate_latest(own)
+        platform_registry = CollectorRegistry(auto_describe=False)
+        platform_registry.register(self._platform)
+        return generate_latest(REGISTRY) + generate_latest(self._registry) + generate_latest(platform_registry)
 
 
 @metrics.get("/metrics", include_in_schema=False)
-def scrape(request: Request, deployment: Here) -> Response:
+def scrape(request: Request, deployment: DeploymentDep) -> Response:
     """In Prometheus's text format. From elsewhere with `Authorization: Bearer` and CONVERGENCE_METRICS_TOKEN."""
     if not _may_read(request, deployment.settings):
         raise not_found()
@@ -50,6 +50,6 @@ def _may_read(request: Request, settings: Settings) -> bool:
 
 
 def _seen(deployment: Deployment) -> Seen:
-    known = deployment.served.known()
-    tenants = known.registry.tenants
-    return Seen(deployment.store, tenants, [target for tenant_id in tenants for target in known.targets(tenant_id)])
+    loaded = deployment.served.loaded()
+    tenants = loaded.registry.tenants
+    return Seen(deployment.store, tenants, [target for tenant_id in tenants for target in loaded.targets(tenant_id)])

@@ -1,4 +1,4 @@
-"""What happens to every request on its way: it is counted, timed and logged, its size limited, headers added."""
+"""The middleware around every request: it counts, times and logs, limits the body's size and adds headers."""
 
 import json
 import logging
@@ -12,21 +12,21 @@ from convergence_assets.api.http_metrics import METHODS, REQUESTS, SECONDS, UNMA
 
 LARGEST_BODY_BYTES = 64 * 1024
 LARGEST_DISCARDED_BYTES = 16 * 2**20
-"""So much of a body that is too large is read to its end: a client that still sends does not read the answer."""
+"""How much of a body that is too large is read: a client that still sends does not read the answer."""
 _CONTENT_POLICY = b"default-src 'none'; frame-ancestors 'none'"
 _CONTENT_POLICY_OF_DOCUMENTS = (
     b"default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     b"font-src 'self'; connect-src 'self'; worker-src 'self' blob:; frame-ancestors 'none'"
 )
 _DOCUMENTS = frozenset({"/docs", "/redoc"})
-_ASKED_ALL_THE_TIME = frozenset({"/health/live", "/health/ready", "/metrics"})
+_POLLED_PATHS = frozenset({"/health/live", "/health/ready", "/metrics"})
 _log = logging.getLogger("convergence.access")
 _TOO_LARGE = json.dumps(
     {"error": "too_large", "message": f"The body is larger than {LARGEST_BODY_BYTES} bytes.", "next": "Send less."}
 ).encode()
 
 
-class Passing:
+class AccessMiddleware:
     """Around the whole application."""
 
     def __init__(self, app: ASGIApp, deployment: Deployment) -> None:
@@ -41,43 +41,43 @@ class Passing:
         limited = _Limited(receive)
         scope["state"] = dict(scope.get("state") or {})
 
-        async def answer(message: Message) -> None:
+        async def send_response(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message = {**message, "headers": [*message["headers"], *self._headers(scope)]}
             await send(message)
 
-        async def answer_what_was_whole(message: Message) -> None:
+        async def send_unless_too_large(message: Message) -> None:
             if not limited.is_too_large:
-                await answer(message)
+                await send_response(message)
 
         try:
-            if _says_too_large(scope):
-                if not any(name == b"expect" for name, _ in scope["headers"]):  # who asks first sends nothing yet
-                    await _discard(receive)
-                await _refuse(answer)
+            if _declares_too_large(scope):
+                if not any(name == b"expect" for name, _ in scope["headers"]):  # such a client sends nothing yet
+                    await _discard_body(receive)
+                await _send_too_large(send_response)
                 return
-            await self._app(scope, limited, answer_what_was_whole)
+            await self._app(scope, limited, send_unless_too_large)
             if limited.is_too_large:
-                await _refuse(answer)
+                await _send_too_large(send_response)
         finally:
             method = scope["method"] if scope["method"] in METHODS else "other"
             path = getattr(scope.get("route"), "path", UNMATCHED)
             took = time.perf_counter() - began
             REQUESTS.labels(method, path, str(status)).inc()
             SECONDS.labels(method, path).observe(took)
-            _note(method, path, status, took, scope["state"].get("asked_by", {}))
+            _log_access(method, path, status, took, scope["state"].get("asked_by", {}))
 
     def _headers(self, scope: Scope) -> list[tuple[bytes, bytes]]:
-        found = [(name.lower().encode(), value.encode()) for name, value in scope["state"].get("limits", {}).items()]
+        headers = [(name.lower().encode(), value.encode()) for name, value in scope["state"].get("limits", {}).items()]
         policy = _CONTENT_POLICY_OF_DOCUMENTS if scope["path"] in _DOCUMENTS else _CONTENT_POLICY
-        found += [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
-        found += [(b"content-security-policy", policy), (b"referrer-policy", b"no-referrer")]
+        headers += [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
+        headers += [(b"content-security-policy", policy), (b"referrer-policy", b"no-referrer")]
         if self._deployment.draining.is_set():
-            # Who keeps the connection goes to another instance with the next request, which this one would not take.
-            found.append((b"connection", b"close"))
-        return found
+            # A client that keeps the connection would send its next request here, where it is not taken.
+            headers.append((b"connection", b"close"))
+        return headers
 
 
 class _Limited:
@@ -95,27 +95,27 @@ class _Limited:
             if self._left < 0:
                 self.is_too_large = True
                 if message.get("more_body"):
-                    await _discard(self._receive)
+                    await _discard_body(self._receive)
                 return {"type": "http.request", "body": b"\0", "more_body": False}
         return message
 
 
-def _note(method: str, path: str, status: int, seconds: float, asked_by: Mapping[str, str]) -> None:
+def _log_access(method: str, path: str, status: int, seconds: float, asked_by: Mapping[str, str]) -> None:
     """A line of the access log, in which paths are those of the routes: what clients send may be a secret."""
     level = logging.ERROR if status >= 500 else logging.INFO
-    if path in _ASKED_ALL_THE_TIME and status < 500:
+    if path in _POLLED_PATHS and status < 500:
         level = logging.DEBUG
     request = {"requestMethod": method, "requestUrl": path, "status": status, "latency": f"{seconds:.6f}s"}
-    said = {"method": method, "path": path, "status": status, "duration_ms": round(seconds * 1000, 1), **asked_by}
-    _log.log(level, "%s %s: %s", method, path, status, extra=said | {"httpRequest": request})
+    fields = {"method": method, "path": path, "status": status, "duration_ms": round(seconds * 1000, 1), **asked_by}
+    _log.log(level, "%s %s: %s", method, path, status, extra=fields | {"httpRequest": request})
 
 
-def _says_too_large(scope: Scope) -> bool:
-    said = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-    return said.isdigit() and int(said) > LARGEST_BODY_BYTES
+def _declares_too_large(scope: Scope) -> bool:
+    length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+    return length.isdigit() and int(length) > LARGEST_BODY_BYTES
 
 
-async def _discard(receive: Receive) -> None:
+async def _discard_body(receive: Receive) -> None:
     """Read the rest of a body, up to what is still worth an answer."""
     left = LARGEST_DISCARDED_BYTES
     while left > 0:
@@ -125,7 +125,7 @@ async def _discard(receive: Receive) -> None:
             return
 
 
-async def _refuse(send: Send) -> None:
+async def _send_too_large(send: Send) -> None:
     headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": 413, "headers": headers})
     await send({"type": "http.response.body", "body": _TOO_LARGE})

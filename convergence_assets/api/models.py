@@ -187,7 +187,7 @@ class Pipelines(BaseModel):
 
 
 class WantedRun(BaseModel):
-    """Which days are to be made: one partition, or a range."""
+    """Which days to make: one partition, or a range."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [
         {"partition": "2026-10-01"}, {"first": "2026-10-01", "last": "2026-10-07"}
@@ -225,7 +225,7 @@ class RunOfRequest(BaseModel):
 
 
 class WaitingDay(BaseModel):
-    """A day that is not published as it was asked for yet."""
+    """A requested day that is not published yet."""
 
     partition: date
     state: str = Field(description="waiting (for what it reads), due, requested or gave_up")
@@ -233,7 +233,7 @@ class WaitingDay(BaseModel):
 
 
 class RunRequest(BaseModel):
-    """Days that were asked for. Runs are made by the platform's planner, within half a minute while there is room in
+    """Requested days. Runs are made by the platform's planner, within half a minute while there is room in
     the plan."""
 
     model_config = _example(

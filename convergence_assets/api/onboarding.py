@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Response
 
-from convergence_assets.api.access import Admin, Here, Operator
+from convergence_assets.api.access import Admin, DeploymentDep, Operator
 from convergence_assets.api.deployment import Deployment
 from convergence_assets.api.errors import Refusal, responses, too_many
 from convergence_assets.api.onboarding_models import NotOnboarded, OnboardedTenant, WantedTenant
@@ -17,7 +17,7 @@ from convergence_assets.operations.onboarding import (
     Onboarding,
     OnboardingFailed,
     OnboardingRefused,
-    TenantStands,
+    TenantExists,
     plan,
 )
 from convergence_assets.operations.onboarding_apply import apply
@@ -26,11 +26,11 @@ from convergence_assets.tenancy.onboarding_files import ReadOnlyPlace
 from convergence_assets.warehouse.errors import WarehouseError
 
 AT_ONCE = 4
-"""So many onboardings a process does at once: each keeps a thread for as long as the warehouse takes."""
+"""How many onboardings a process does at once: each keeps a thread for as long as the warehouse takes."""
 _BUSY_SECONDS = 30
 _CORRECT = "Correct each of the reasons, then send the same request."
 _log = logging.getLogger(__name__)
-_room = BoundedSemaphore(AT_ONCE)
+_free_slots = BoundedSemaphore(AT_ONCE)
 
 onboarding = APIRouter(prefix="/admin", tags=["admin"])
 
@@ -47,38 +47,40 @@ _ANSWERS = responses(400, 409, 413) | {
 @onboarding.post(
     "/tenants", status_code=201, response_model=OnboardedTenant, responses=_ANSWERS, summary="Onboard a tenant"
 )
-def onboard(operator: Admin, here: Here, said: Annotated[WantedTenant, Body()], response: Response) -> OnboardedTenant:
+def onboard(
+    operator: Admin, deployment: DeploymentDep, body: Annotated[WantedTenant, Body()], response: Response
+) -> OnboardedTenant:
     """Make its file, dataset, tables and first key, after a dry run of its queries; then have the code location loaded
     anew. Takes as long as the warehouse does, up to minutes.
 
-    The same request again changes nothing and answers 200: without the secret, which is shown once. An answer that
-    was lost is made good by `POST …/api-keys`.
+    The same request again changes nothing and answers 200: without the secret, which is shown once. After a
+    lost answer, `POST …/api-keys` makes another key.
     """
-    if not _room.acquire(blocking=False):
+    if not _free_slots.acquire(blocking=False):
         raise too_many("busy", f"{AT_ONCE} tenants are being onboarded already.", _BUSY_SECONDS)
     try:
-        found = _onboarded(here, operator, said)
+        onboarded = _onboard_tenant(deployment, operator, body)
     finally:
-        _room.release()
-    if found.outcome != "onboarded":
+        _free_slots.release()
+    if onboarded.outcome != "onboarded":
         response.status_code = 200
-    return found
+    return onboarded
 
 
-def _onboarded(here: Deployment, operator: Operator, said: WantedTenant) -> OnboardedTenant:
+def _onboard_tenant(deployment: Deployment, operator: Operator, body: WantedTenant) -> OnboardedTenant:
     try:
-        wanted = said.wanted()
+        settings = body.tenant_settings()
     except ValueError as error:
         raise _refused(422, "invalid_request", [str(error)], _CORRECT) from None
     try:
-        planned = plan(wanted, here.settings, datetime.now(UTC))
-    except TenantStands as error:
+        planned = plan(settings, deployment.settings, datetime.now(UTC))
+    except TenantExists as error:
         raise _refused(409, "exists", error.reasons, error.next_step) from None
     except OnboardingRefused as error:
         raise _refused(422, "invalid_request", error.reasons, _CORRECT) from None
     except WarehouseError as error:
         raise _refused(503, error.error_class, [str(error)], error.remedy) from None
-    return OnboardedTenant.of(planned, None if said.only_plan else _made(here, operator, said, planned))
+    return OnboardedTenant.of(planned, None if body.only_plan else _apply_plan(deployment, operator, body, planned))
 
 
 def _lines(planned: Onboarding) -> str:
@@ -86,13 +88,13 @@ def _lines(planned: Onboarding) -> str:
     return f"{lines.by_hand}, " if lines else ""
 
 
-def _made(here: Deployment, operator: Operator, said: WantedTenant, planned: Onboarding) -> Onboarded:
-    def tell(what: str) -> None:
-        _log.info("onboarding %s: %s", said.tenant_id, what)
+def _apply_plan(deployment: Deployment, operator: Operator, body: WantedTenant, planned: Onboarding) -> Onboarded:
+    def log_step(step: str) -> None:
+        _log.info("onboarding %s: %s", body.tenant_id, step)
 
     try:
-        made = apply(planned, here.settings, said.created_by, tell, operator.address)
-    except TenantStands as error:
+        onboarded = apply(planned, deployment.settings, body.created_by, log_step, operator.address)
+    except TenantExists as error:
         raise _refused(409, "exists", error.reasons, error.next_step) from None
     except ReadOnlyPlace as error:
         file = planned.file.shown
@@ -102,20 +104,20 @@ def _made(here: Deployment, operator: Operator, said: WantedTenant, planned: Onb
             file=file, content=planned.content.decode(),
         ) from None  # fmt: skip
     except OnboardingFailed as error:
-        _log.error("onboarding %s: %s", said.tenant_id, error)
+        _log.error("onboarding %s: %s", body.tenant_id, error)
         raise _refused(
             503, "onboarding_failed", [str(error)],
             "look at what is left" if error.left else "see to the reason, then the same request",
             undone=list(error.undone), left=list(error.left),
         ) from None  # fmt: skip
-    if made.done:
+    if onboarded.done:
         try:
-            here.served.refresh()
+            deployment.served.refresh()
         except (UnreadableFolder, OSError) as error:  # the secret is in this answer alone
             _log.error("the tenants' files cannot be read anew: %s", error)
-    return made
+    return onboarded
 
 
 def _refused(status: int, error: str, reasons: Sequence[str], next_step: str, **more: Any) -> Refusal:
-    said = f"{next_step[:1].upper()}{next_step[1:].rstrip('.')}."
-    return Refusal(status, error, f"{'; '.join(reasons)}.", said, reasons=list(reasons), **more)
+    sentence = f"{next_step[:1].upper()}{next_step[1:].rstrip('.')}."
+    return Refusal(status, error, f"{'; '.join(reasons)}.", sentence, reasons=list(reasons), **more)

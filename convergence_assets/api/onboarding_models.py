@@ -11,7 +11,7 @@ from convergence_assets.api.errors import Problem
 from convergence_assets.operations.onboarding import Onboarded, Onboarding
 from convergence_assets.pipelines.models import Name
 from convergence_assets.tenancy import onboarding
-from convergence_assets.tenancy.onboarding import Wanted
+from convergence_assets.tenancy.onboarding import TenantSettings
 
 _WANTED: JsonDict = {
     "tenant_id": "hooli", "display_name": "Hooli", "timezone": "America/Los_Angeles", "templates": ["gcp_billing"],
@@ -35,7 +35,7 @@ Value = bool | int | Annotated[float, Field(allow_inf_nan=False)] | Annotated[st
 
 
 class WantedTenant(BaseModel):
-    """A tenant as it is to be; what is left out holds as the shared defaults say, or as its file says already."""
+    """A tenant's settings; what is left out comes from the shared defaults, or from its existing file."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True, json_schema_extra={"examples": [_WANTED]})
 
@@ -63,16 +63,16 @@ class WantedTenant(BaseModel):
     only_plan: bool = Field(False, description="Answer with what would be made, and change nothing")
     created_by: Who = "admin"
 
-    def wanted(self) -> Wanted:
-        """Raises ValueError, which repeats no address, and for a parameter of a template that is not asked for."""
-        known = set(self.templates)
-        if known and (unknown := sorted(set(self.with_) - known)):
+    def tenant_settings(self) -> TenantSettings:
+        """Raises ValueError, which repeats no address, and for a parameter of a template that is not requested."""
+        requested = set(self.templates)
+        if requested and (unknown := sorted(set(self.with_) - requested)):
             raise ValueError(f"with: no template {unknown[0]} is asked for")
         try:
-            routes = tuple(onboarding.route(said) for said in self.alert_routes)
+            routes = tuple(onboarding.route(text) for text in self.alert_routes)
         except ValueError as error:
             raise ValueError(f"alert_routes: {error}") from None
-        return Wanted(
+        return TenantSettings(
             self.tenant_id, self.display_name, self.timezone, tuple(dict.fromkeys(self.templates)), self.with_,
             self.start_date, self.schedule, self.plan, self.location, self.project, self.dataset, tuple(self.owners),
             routes, tuple(self.shared_projects), self.shared_labels,
@@ -80,7 +80,7 @@ class WantedTenant(BaseModel):
 
 
 class PlannedSchedule(BaseModel):
-    """When a pipeline's days are asked for; `due` of them are due already."""
+    """When a pipeline's days are requested; `due` of them are due already."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_SCHEDULE]})
 
@@ -112,9 +112,11 @@ class PlannedTenant(BaseModel):
 
     @classmethod
     def of(cls, planned: Onboarding) -> Self:
-        said = planned.described()
-        schedules = [one | {"pipeline_id": one.pop("pipeline")} for one in said.pop("schedules")]
-        return cls(tenant_id=said.pop("tenant"), schedules=schedules, **{k: said[k] for k in said if k != "stands"})
+        fields = planned.described()
+        schedules = [schedule | {"pipeline_id": schedule.pop("pipeline")} for schedule in fields.pop("schedules")]
+        return cls(
+            tenant_id=fields.pop("tenant"), schedules=schedules, **{k: fields[k] for k in fields if k != "stands"}
+        )
 
 
 class OnboardedTenant(BaseModel):
@@ -138,13 +140,19 @@ class OnboardedTenant(BaseModel):
     next: list[str] = Field(description="What is left to do")
 
     @classmethod
-    def of(cls, planned: Onboarding, made: Onboarded | None) -> Self:
-        """`made` is None where nothing but a plan was asked for."""
+    def of(cls, planned: Onboarding, onboarded: Onboarded | None) -> Self:
+        """`onboarded` is None where only a plan was requested."""
         plan = PlannedTenant.of(planned)
-        if made is None:
+        if onboarded is None:
             return cls(outcome="planned", plan=plan, done=[], secret=None, next=[])
-        outcome: Literal["onboarded", "unchanged"] = "onboarded" if made.done else "unchanged"
-        return cls(outcome=outcome, plan=plan, done=list(made.done), secret=made.secret, next=list(made.next_steps))
+        outcome: Literal["onboarded", "unchanged"] = "onboarded" if onboarded.done else "unchanged"
+        return cls(
+            outcome=outcome,
+            plan=plan,
+            done=list(onboarded.done),
+            secret=onboarded.secret,
+            next=list(onboarded.next_steps),
+        )
 
 
 def _problem(**more: Any) -> ConfigDict:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Body, Path, Query
 
 from convergence_assets.api import queries, run_requests
-from convergence_assets.api.access import Here, Reader, Runner
+from convergence_assets.api.access import DeploymentDep, Reader, Runner
 from convergence_assets.api.deployment import Deployment
 from convergence_assets.api.errors import invalid, not_found, responses
 from convergence_assets.api.models import (
@@ -38,43 +38,48 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,127}")
 
 
 @pipelines.get("", responses=responses(403), summary="The tenant's pipelines")
-def all_pipelines(caller: Reader, here: Here) -> Pipelines:
+def all_pipelines(caller: Reader, deployment: DeploymentDep) -> Pipelines:
     """Schedule, last run and last published day of each."""
-    known = here.served.known()
-    tenant, targets = known.tenant(caller.tenant_id), known.targets(caller.tenant_id)
+    loaded = deployment.served.loaded()
+    tenant, targets = loaded.tenant(caller.tenant_id), loaded.targets(caller.tenant_id)
     if tenant is None:
         return Pipelines(pipelines=[])
-    with here.store.read() as connection:
+    with deployment.store.read() as connection:
         newest = publications.newest_days(connection, {tenant.tenant_id: tenant.timezone})
         paused = queries.paused(connection, caller.tenant_id)
         states = []
         for target in targets:
             last = queries.page(connection, caller.tenant_id, pipeline=target.pipeline, limit=1).runs
             run = Execution.of(last[0].run, error_of_run(last[0])) if last else None
-            states.append(_state(tenant, target, newest, paused, run, here.store.now()))
+            states.append(_state(tenant, target, newest, paused, run, deployment.store.now()))
     return Pipelines(pipelines=states)
 
 
 @pipelines.get("/executions", responses=responses(403), summary="Runs of all pipelines")
 def executions(
-    caller: Reader, here: Here, status: Status = None, since: Since = None, limit: Limit = 50, cursor: Cursor = None
+    caller: Reader,
+    deployment: DeploymentDep,
+    status: Status = None,
+    since: Since = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
 ) -> Executions:
     """The newest first; `?status=running` shows what runs now."""
-    with here.store.read() as connection:
+    with deployment.store.read() as connection:
         return _page(connection, caller.tenant_id, None, status, since, limit, cursor)
 
 
 @pipelines.get("/{pipeline_id}/executions", responses=responses(403, 404), summary="Runs of a pipeline")
 def executions_of(
-    pipeline_id: PipelineId, caller: Reader, here: Here, status: Status = None, since: Since = None,
+    pipeline_id: PipelineId, caller: Reader, deployment: DeploymentDep, status: Status = None, since: Since = None,
     limit: Limit = 50, cursor: Cursor = None,
 ) -> Executions:  # fmt: skip
     """The newest first."""
     if not _NAME.fullmatch(pipeline_id):
         raise not_found()
-    with here.store.read() as connection:
-        known = here.served.known().target(caller.tenant_id, pipeline_id) is not None
-        if not known and not queries.has_run(connection, caller.tenant_id, pipeline_id):
+    with deployment.store.read() as connection:
+        is_configured = deployment.served.loaded().target(caller.tenant_id, pipeline_id) is not None
+        if not is_configured and not queries.has_run(connection, caller.tenant_id, pipeline_id):
             raise not_found()
         return _page(connection, caller.tenant_id, pipeline_id, status, since, limit, cursor)
 
@@ -83,22 +88,24 @@ def executions_of(
     "/{pipeline_id}/runs", status_code=202, responses=responses(400, 403, 404, 409, 413), summary="Ask for days"
 )
 def ask_for_days(
-    pipeline_id: PipelineId, caller: Runner, here: Here, wanted: Annotated[WantedRun, Body()]
+    pipeline_id: PipelineId, caller: Runner, deployment: DeploymentDep, body: Annotated[WantedRun, Body()]
 ) -> RunRequest:
     """Let one partition or a range be made, also where it is published. The answer names the request; `run_id` is
     filled once its run is there (`GET /api/v1/requests/{request_id}`): within half a minute, where the plan has room
     and no older day of the pipeline is due."""
-    asked = run_requests.ask(here, caller, target_of(here, caller.tenant_id, pipeline_id), *wanted.days)
-    with here.store.read() as connection:
-        return run_requests.standing(connection, asked)
+    days_request = run_requests.request_days(
+        deployment, caller, target_of(deployment, caller.tenant_id, pipeline_id), *body.days
+    )
+    with deployment.store.read() as connection:
+        return run_requests.status_of(connection, days_request)
 
 
-def target_of(here: Deployment, tenant_id: str, pipeline: str) -> Target:
+def target_of(deployment: Deployment, tenant_id: str, pipeline: str) -> Target:
     """Raises 404 where the tenant does not run it."""
-    found = here.served.known().target(tenant_id, pipeline)
-    if found is None:
+    target = deployment.served.loaded().target(tenant_id, pipeline)
+    if target is None:
         raise not_found()
-    return found
+    return target
 
 
 def _page(
@@ -107,14 +114,14 @@ def _page(
 ) -> Executions:  # fmt: skip
     try:
         moment = (since if since.tzinfo else since.replace(tzinfo=UTC)).astimezone(UTC) if since else None
-        found = queries.page(
+        page = queries.page(
             connection, tenant_id, pipeline=pipeline, statuses=status or (), since=moment, limit=limit, after=cursor
         )
     except (ValueError, OverflowError) as error:
-        said = "since: no such moment" if isinstance(error, OverflowError) else f"cursor: {error}"
-        raise invalid(f"{said}.", "Ask without it.") from None
+        message = "since: no such moment" if isinstance(error, OverflowError) else f"cursor: {error}"
+        raise invalid(f"{message}.", "Ask without it.") from None
     return Executions(
-        executions=[Execution.of(own.run, error_of_run(own)) for own in found.runs], next_cursor=found.next
+        executions=[Execution.of(part.run, error_of_run(part)) for part in page.runs], next_cursor=page.next
     )
 
 
@@ -125,12 +132,12 @@ def _state(
     published = [newest.get((target.tenant_id, table)) for table in target.tables.reads]
     last = min((day for day in published if day), default=None) if all(published) else None
     through = target.due_through(now)
-    own = next(pipeline for pipeline in tenant.pipelines if pipeline.name == target.pipeline)
+    pipeline = next(candidate for candidate in tenant.pipelines if candidate.name == target.pipeline)
     stopped = "paused in the tenant's file" if target.paused else paused.get(target.pipeline) or paused.get("")
-    behind = (through - last).days if last else (through - target.start_date).days + 1
+    behind_days = (through - last).days if last else (through - target.start_date).days + 1
     return PipelineState(
         pipeline_id=target.pipeline,
-        description=own.description,
+        description=pipeline.description,
         schedule=target.cron,
         timezone=target.timezone,
         paused=stopped,
@@ -138,7 +145,7 @@ def _state(
         start_date=target.start_date,
         last_published=last,
         due_through=through,
-        behind_days=max(behind, 0),
+        behind_days=max(behind_days, 0),
         next_due_at=target.due_at(max(through + timedelta(days=1), target.start_date)),
         last_run=run,
     )

@@ -15,25 +15,25 @@ _Rows = sa.Select[tuple[object, ...]]
 
 
 @dataclass(frozen=True)
-class OwnRun:
-    """A run's part in a pipeline of the tenant. `shared` says that the run has parts of other tenants too: what it says
-    of itself as a whole may then be theirs."""
+class TenantRun:
+    """A run's part in a pipeline of the tenant. `shared`: the run has parts of other tenants too, so that its
+    error may be about their data."""
 
     run: IndexedRun
     shared: bool
 
 
 @dataclass(frozen=True)
-class Found:
+class RunPage:
     """Runs, the newest first, and where the next page begins."""
 
-    runs: Sequence[OwnRun]
+    runs: Sequence[TenantRun]
     next: str | None
 
 
 @dataclass(frozen=True)
-class Asked:
-    """Days that were asked for over HTTP."""
+class ApiRequest:
+    """Days that were requested over HTTP."""
 
     request_id: str
     tenant_id: str
@@ -48,98 +48,100 @@ class Asked:
 def page(
     connection: sa.Connection, tenant_id: str, *, pipeline: str | None = None, statuses: Collection[RunStatus] = (),
     since: datetime | None = None, limit: int = 50, after: str | None = None,
-) -> Found:  # fmt: skip
+) -> RunPage:  # fmt: skip
     """The tenant's runs that fit. Raises ValueError for an `after` that is no page's `next`."""
-    wanted = _own(tenant_id)
+    query = _tenant_runs(tenant_id)
     if pipeline is not None:
-        wanted = wanted.where(runs.c.pipeline == pipeline)
+        query = query.where(runs.c.pipeline == pipeline)
     if statuses:
-        wanted = wanted.where(runs.c.status.in_(statuses))
+        query = query.where(runs.c.status.in_(statuses))
     if since is not None:
-        wanted = wanted.where(runs.c.created_at >= since)
+        query = query.where(runs.c.created_at >= since)
     if after is not None:
-        wanted = wanted.where(_after(after))
+        query = query.where(_after(after))
     newest_first = (runs.c.created_at.desc(), runs.c.run_id.desc(), runs.c.pipeline.desc())
-    found = _read(connection, wanted.order_by(*newest_first).limit(limit + 1))
-    return Found(found[:limit], _cursor(found[limit - 1].run) if len(found) > limit else None)
+    page_runs = _read_runs(connection, query.order_by(*newest_first).limit(limit + 1))
+    return RunPage(page_runs[:limit], _cursor(page_runs[limit - 1].run) if len(page_runs) > limit else None)
 
 
-def run(connection: sa.Connection, tenant_id: str, run_id: str) -> Sequence[OwnRun]:
+def run(connection: sa.Connection, tenant_id: str, run_id: str) -> Sequence[TenantRun]:
     """The tenant's parts of a run, one a pipeline; empty where it has none."""
-    return _read(connection, _own(tenant_id).where(runs.c.run_id == run_id).order_by(runs.c.pipeline))
+    return _read_runs(connection, _tenant_runs(tenant_id).where(runs.c.run_id == run_id).order_by(runs.c.pipeline))
 
 
 def overlapping(
     connection: sa.Connection, tenant_id: str, pipeline: str, first: date, last: date, since: datetime | None = None
-) -> Sequence[OwnRun]:
+) -> Sequence[TenantRun]:
     """The pipeline's runs over any of these days: made since then, or not over yet; the newest first."""
-    wanted = _own(tenant_id).where(
+    query = _tenant_runs(tenant_id).where(
         runs.c.pipeline == pipeline, runs.c.first_day <= last, runs.c.last_day >= first,
         runs.c.created_at >= since if since else runs.c.status.in_(("queued", "running")),
     )  # fmt: skip
-    return _read(connection, wanted.order_by(runs.c.created_at.desc(), runs.c.run_id).limit(400))
+    return _read_runs(connection, query.order_by(runs.c.created_at.desc(), runs.c.run_id).limit(400))
 
 
 def has_run(connection: sa.Connection, tenant_id: str, pipeline: str) -> bool:
     """Whether the pipeline ever ran."""
-    wanted = sa.select(runs.c.run_id).where(runs.c.tenant_id == tenant_id, runs.c.pipeline == pipeline).limit(1)
-    return connection.execute(wanted).first() is not None
+    query = sa.select(runs.c.run_id).where(runs.c.tenant_id == tenant_id, runs.c.pipeline == pipeline).limit(1)
+    return connection.execute(query).first() is not None
 
 
 def paused(connection: sa.Connection, tenant_id: str) -> dict[str, str]:
-    """By pipeline who paused it and why; the empty one stands for all of them."""
-    wanted = sa.select(pauses).where(pauses.c.tenant_id == tenant_id)
+    """By pipeline who paused it and why; the empty name is for all of them."""
+    query = sa.select(pauses).where(pauses.c.tenant_id == tenant_id)
     return {
         row.pipeline: f"paused by {row.paused_by} on {row.paused_at:%Y-%m-%d}: {row.reason}"
-        for row in connection.execute(wanted)
+        for row in connection.execute(query)
     }
 
 
-def request(connection: sa.Connection, tenant_id: str, request_id: str) -> Asked | None:
-    own = (api_requests.c.tenant_id == tenant_id, api_requests.c.request_id == request_id)
-    row = connection.execute(sa.select(api_requests).where(*own)).mappings().one_or_none()
-    return Asked(**row) if row else None
+def request(connection: sa.Connection, tenant_id: str, request_id: str) -> ApiRequest | None:
+    conditions = (api_requests.c.tenant_id == tenant_id, api_requests.c.request_id == request_id)
+    row = connection.execute(sa.select(api_requests).where(*conditions)).mappings().one_or_none()
+    return ApiRequest(**row) if row else None
 
 
-def requests_for(connection: sa.Connection, tenant_id: str, pipeline: str, first: date, last: date) -> Sequence[Asked]:
+def requests_for(
+    connection: sa.Connection, tenant_id: str, pipeline: str, first: date, last: date
+) -> Sequence[ApiRequest]:
     """Those for exactly these days, the newest first."""
-    own = (
+    conditions = (
         api_requests.c.tenant_id == tenant_id, api_requests.c.pipeline == pipeline,
         api_requests.c.first_day == first, api_requests.c.last_day == last,
     )  # fmt: skip
-    wanted = sa.select(api_requests).where(*own).order_by(api_requests.c.asked_at.desc()).limit(5)
-    return [Asked(**row) for row in connection.execute(wanted).mappings()]
+    query = sa.select(api_requests).where(*conditions).order_by(api_requests.c.asked_at.desc()).limit(5)
+    return [ApiRequest(**row) for row in connection.execute(query).mappings()]
 
 
-def _own(tenant_id: str) -> _Rows:
+def _tenant_runs(tenant_id: str) -> _Rows:
     other = runs.alias("other")
     others = sa.exists().where(other.c.run_id == runs.c.run_id, other.c.tenant_id != tenant_id)
     return sa.select(runs, others.label("shared")).where(runs.c.tenant_id == tenant_id)
 
 
-def _read(connection: sa.Connection, wanted: _Rows) -> list[OwnRun]:
-    found = []
-    for row in connection.execute(wanted).mappings():
-        said = dict(row)
-        shared = bool(said.pop("shared"))
-        own = IndexedRun(first=said.pop("first_day"), last=said.pop("last_day"), **said)
-        found.append(OwnRun(own, shared))
-    return found
+def _read_runs(connection: sa.Connection, query: _Rows) -> list[TenantRun]:
+    tenant_runs = []
+    for row in connection.execute(query).mappings():
+        fields = dict(row)
+        shared = bool(fields.pop("shared"))
+        indexed = IndexedRun(first=fields.pop("first_day"), last=fields.pop("last_day"), **fields)
+        tenant_runs.append(TenantRun(indexed, shared))
+    return tenant_runs
 
 
 def _cursor(run: IndexedRun) -> str:
-    said = "|".join((run.created_at.isoformat(), run.run_id, run.pipeline))
-    return base64.urlsafe_b64encode(said.encode()).decode().rstrip("=")
+    text = "|".join((run.created_at.isoformat(), run.run_id, run.pipeline))
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def _after(cursor: str) -> sa.ColumnElement[bool]:
     try:
-        said = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
-        moment, run_id, pipeline = said.split("|")
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
+        moment, run_id, pipeline = text.split("|")
         created_at = datetime.fromisoformat(moment).astimezone(UTC)
     except (ValueError, OverflowError, binascii.Error) as error:
         raise ValueError("that is no cursor of this list") from error
-    if "\0" in said:
+    if "\0" in text:
         raise ValueError("that is no cursor of this list")
     later = sa.tuple_(runs.c.run_id, runs.c.pipeline) < sa.tuple_(sa.literal(run_id), sa.literal(pipeline))
     return sa.or_(runs.c.created_at < created_at, sa.and_(runs.c.created_at == created_at, later))

@@ -1,4 +1,4 @@
-"""How many requests a tenant may send, and how often an address may fail to say who it is."""
+"""How many requests a tenant may send, and how often an address may fail to authenticate."""
 
 import ipaddress
 import logging
@@ -18,7 +18,7 @@ FAILURES_PER_MINUTE, FAILURES_PER_HOUR = 10, 100
 """Of one client address."""
 _REDIS_SECONDS = 0.25
 _AWAY_SECONDS = 5.0
-"""So long Redis is not asked again after it failed: each question would wait for it."""
+"""How long Redis is not tried again after it failed: each request would wait for it."""
 _log = logging.getLogger(__name__)
 
 Rules = tuple[RateLimitItem, ...]
@@ -28,8 +28,8 @@ FAILURES: Rules = (RateLimitItemPerMinute(FAILURES_PER_MINUTE), RateLimitItemPer
 
 
 @dataclass(frozen=True)
-class Standing:
-    """Where somebody stands: of the limit that is nearest, what it allows, what is left, and seconds to more."""
+class RateLimitStatus:
+    """The status of the limit that is nearest: what it allows, what is left, and seconds until more is allowed."""
 
     allowed: bool
     limit: int
@@ -51,7 +51,7 @@ class Standing:
 class Limits:
     """Counts in Redis where there is one, else in this process; a sliding window a rule.
 
-    Where Redis does not answer, this process counts by itself until it does: nobody is refused for it, and nobody is
+    Where Redis does not answer, this process counts by itself until it does: no request is refused for it, and none is
     without a limit. `tenant`, `admin` and `failures` are the rules for tenants, the operator, and addresses without a
     valid key.
     """
@@ -59,62 +59,62 @@ class Limits:
     def __init__(
         self, redis_url: str | None = None, tenant: Rules = TENANT, admin: Rules = ADMIN, failures: Rules = FAILURES
     ) -> None:
-        """Raises ValueError where the URL is none of Redis."""
+        """Raises ValueError for a URL that is not one of Redis."""
         self.tenant, self.admin, self.failures = tenant, admin, failures
-        self._own = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._local = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._shared = SlidingWindowCounterRateLimiter(_redis(redis_url)) if redis_url else None
         self._away_since: float | None = None
-        self._asked_again_at = 0.0
+        self._retry_at = 0.0
 
-    def hit(self, rules: Rules, who: str) -> Standing:
-        """Count a request and say where its sender stands; a refused one is not counted."""
-        return self._ask(_hit, rules, who)
+    def hit(self, rules: Rules, who: str) -> RateLimitStatus:
+        """Count a request and return its sender's status; a refused one is not counted."""
+        return self._call(_count_hit, rules, who)
 
-    def standing(self, rules: Rules, who: str) -> Standing:
-        """Where somebody stands, without counting."""
-        return self._ask(_standing, rules, who)
+    def status(self, rules: Rules, who: str) -> RateLimitStatus:
+        """The status of `who`, without counting."""
+        return self._call(_status, rules, who)
 
-    def _ask(
-        self, question: Callable[[SlidingWindowCounterRateLimiter, Rules, str], Standing], rules: Rules, who: str
-    ) -> Standing:
-        if self._shared is not None and time.monotonic() >= self._asked_again_at:
+    def _call(
+        self, function: Callable[[SlidingWindowCounterRateLimiter, Rules, str], RateLimitStatus], rules: Rules, who: str
+    ) -> RateLimitStatus:
+        if self._shared is not None and time.monotonic() >= self._retry_at:
             try:
-                answer = question(self._shared, rules, who)
+                answer = function(self._shared, rules, who)
             except StorageError as error:
-                self._is_away(error)
+                self._note_failure(error)
             else:
-                self._is_there()
+                self._note_recovery()
                 return answer
-        return question(self._own, rules, who)
+        return function(self._local, rules, who)
 
-    def _is_away(self, error: StorageError) -> None:
+    def _note_failure(self, error: StorageError) -> None:
         now = time.monotonic()
-        self._asked_again_at = now + _AWAY_SECONDS
+        self._retry_at = now + _AWAY_SECONDS
         if self._away_since is None:
             self._away_since = now
             kind = type(error.storage_error).__name__
             _log.error("limits: Redis does not answer (%s); each process counts by itself until it does", kind)
 
-    def _is_there(self) -> None:
+    def _note_recovery(self) -> None:
         if self._away_since is not None:
             _log.info("limits: Redis answers again, after %.0f s", time.monotonic() - self._away_since)
             self._away_since = None
 
 
 def rules(per_minute: int, per_hour: int) -> Rules:
-    """So many requests in any minute, and in any hour."""
+    """These many requests in any minute, and in any hour."""
     return RateLimitItemPerMinute(per_minute), RateLimitItemPerHour(per_hour)
 
 
 def network_of(address: str | None) -> str:
     """The address that failures are counted by; of IPv6 the network that one client has."""
     try:
-        found = ipaddress.ip_address(address or "")
+        ip = ipaddress.ip_address(address or "")
     except ValueError:
         return "unknown"
-    if isinstance(found, ipaddress.IPv6Address) and not found.ipv4_mapped:
-        return str(ipaddress.ip_network((found, 64), strict=False).network_address)
-    return str(found)
+    if isinstance(ip, ipaddress.IPv6Address) and not ip.ipv4_mapped:
+        return str(ipaddress.ip_network((ip, 64), strict=False).network_address)
+    return str(ip)
 
 
 def _redis(url: str) -> Storage:
@@ -125,19 +125,21 @@ def _redis(url: str) -> Storage:
     return storage_from_string(url, wrap_exceptions=True, **options)  # type: ignore[return-value]
 
 
-def _hit(limiter: SlidingWindowCounterRateLimiter, rules: Rules, who: str) -> Standing:
+def _count_hit(limiter: SlidingWindowCounterRateLimiter, rules: Rules, who: str) -> RateLimitStatus:
     allowed = all(limiter.hit(rule, who) for rule in rules)
-    return replace(_standing(limiter, rules, who), allowed=allowed)
+    return replace(_status(limiter, rules, who), allowed=allowed)
 
 
-def _standing(limiter: SlidingWindowCounterRateLimiter, rules: Rules, who: str) -> Standing:
-    found: Sequence[tuple[int, float, RateLimitItem]] = [
+def _status(limiter: SlidingWindowCounterRateLimiter, rules: Rules, who: str) -> RateLimitStatus:
+    windows: Sequence[tuple[int, float, RateLimitItem]] = [
         (stats.remaining, stats.reset_time, rule) for rule in rules for stats in [limiter.get_window_stats(rule, who)]
     ]
     # Of two that are used up the later end counts.
-    remaining, reset, rule = min(found, key=lambda one: (max(one[0], 0), -one[1] if one[0] <= 0 else one[1]))
+    remaining, reset, rule = min(
+        windows, key=lambda window: (max(window[0], 0), -window[1] if window[0] <= 0 else window[1])
+    )
     seconds = max(math.ceil(reset - time.time()), 1)
-    return Standing(remaining > 0, rule.amount, max(remaining, 0), seconds, _policy(rules))
+    return RateLimitStatus(remaining > 0, rule.amount, max(remaining, 0), seconds, _policy(rules))
 
 
 def _policy(rules: Rules) -> str:

@@ -1,4 +1,4 @@
-"""Whether the platform works: each part asked beside the others, with a deadline, and the answers kept for seconds."""
+"""Whether the platform works: all parts are probed at once, with a deadline, and the results kept for seconds."""
 
 import logging
 import threading
@@ -22,51 +22,51 @@ from convergence_assets.warehouse.schema import Query
 KEPT_SECONDS = 5.0
 WAREHOUSE_KEPT_SECONDS = 60.0
 PART_SECONDS = 4.0
-"""So long a part may take to answer; Kubernetes' probes are given up soon after."""
+"""How long a part may take; Kubernetes' probes time out soon after."""
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Part:
-    """One part: `said` is what it said of itself, or what is wrong."""
+    """One part: `message` is its state, or what is wrong."""
 
     ready: bool
-    said: str
+    message: str
 
 
 class Readiness:
-    """Asks at most once in `KEPT_SECONDS`, however many ask; a part that hangs is asked by one thread alone."""
+    """Probes at most once in `KEPT_SECONDS`, for all callers; a part that hangs is probed by one thread only."""
 
     def __init__(self, settings: Settings, store: ControlStore, instance: dg.DagsterInstance) -> None:
         self._settings = settings
         self._store = store
         self._instance = instance
-        self._asking = threading.Lock()
-        self._found: Mapping[str, Part] = {}
-        self._found_at = -KEPT_SECONDS
+        self._lock = threading.Lock()
+        self._results: Mapping[str, Part] = {}
+        self._probed_at = -KEPT_SECONDS
         self._parts = {
-            "control_store": _Asked(self._control_store),
-            "dagster_storage": _Asked(self._dagster_storage),
-            "daemons": _Asked(self._daemons),
-            "code_location": _Asked(self._code_location),
-            "warehouse": _Asked(self._warehouse, WAREHOUSE_KEPT_SECONDS),
+            "control_store": _Probe(self._control_store),
+            "dagster_storage": _Probe(self._dagster_storage),
+            "daemons": _Probe(self._daemons),
+            "code_location": _Probe(self._code_location),
+            "warehouse": _Probe(self._warehouse, WAREHOUSE_KEPT_SECONDS),
         }
 
     def parts(self) -> Mapping[str, Part]:
         """Every part by its name."""
-        with self._asking:
-            if time.monotonic() - self._found_at >= KEPT_SECONDS:
-                self._found = self._ask()
-                self._found_at = time.monotonic()
-            return self._found
+        with self._lock:
+            if time.monotonic() - self._probed_at >= KEPT_SECONDS:
+                self._results = self._probe_parts()
+                self._probed_at = time.monotonic()
+            return self._results
 
-    def _ask(self) -> Mapping[str, Part]:
+    def _probe_parts(self) -> Mapping[str, Part]:
         threads = ThreadPoolExecutor(len(self._parts), thread_name_prefix="readiness")
-        asked = {name: threads.submit(part.ask) for name, part in self._parts.items()}
-        wait(asked.values(), timeout=PART_SECONDS)
+        futures = {name: threads.submit(part.result) for name, part in self._parts.items()}
+        wait(futures.values(), timeout=PART_SECONDS)
         threads.shutdown(wait=False)
         late = Part(False, f"no answer within {PART_SECONDS:.0f} s")
-        return {name: found.result() if found.done() else late for name, found in asked.items()}
+        return {name: future.result() if future.done() else late for name, future in futures.items()}
 
     def _control_store(self) -> Part:
         with self._store.read() as connection:
@@ -93,44 +93,44 @@ class Readiness:
         if last is None:
             return Part(False, "no sensor has ever ticked: the code location was not loaded, or all are off")
         if self._store.now() - last > TICK_WITHIN:
-            said = f"no sensor has ticked since {last:%Y-%m-%dT%H:%M:%SZ}"
-            return Part(False, f"{said}: the code location is not loaded, or all are off")
+            problem = f"no sensor has ticked since {last:%Y-%m-%dT%H:%M:%SZ}"
+            return Part(False, f"{problem}: the code location is not loaded, or all are off")
         return Part(True, f"loaded, last tick {last:%Y-%m-%dT%H:%M:%SZ}")
 
     def _warehouse(self) -> Part:
-        said = f"{self._settings.warehouse} ({self._settings.warehouse_reason})"
+        message = f"{self._settings.warehouse} ({self._settings.warehouse_reason})"
         with open_warehouse(self._settings, budget_seconds=0.0) as warehouse:
             warehouse.dry_run(Query("SELECT 1 AS one"))
-        return Part(True, said)
+        return Part(True, message)
 
 
-class _Asked:
-    """A question that is not asked again while it is not answered; its answer may be kept."""
+class _Probe:
+    """A check that is not started again while one is running; its result may be kept."""
 
-    def __init__(self, question: Callable[[], Part], kept_seconds: float = 0.0) -> None:
-        self._question = question
+    def __init__(self, check: Callable[[], Part], kept_seconds: float = 0.0) -> None:
+        self._check = check
         self._kept_seconds = kept_seconds
         self._busy = threading.Lock()
-        self._answer = Part(False, "not asked yet")
-        self._answered_at = float("-inf")
+        self._result = Part(False, "not asked yet")
+        self._finished_at = float("-inf")
 
-    def ask(self) -> Part:
-        if self._answer.ready and time.monotonic() - self._answered_at < self._kept_seconds:
-            return self._answer
+    def result(self) -> Part:
+        if self._result.ready and time.monotonic() - self._finished_at < self._kept_seconds:
+            return self._result
         if not self._busy.acquire(blocking=False):
             return Part(False, "no answer to the last question yet")
         try:
-            self._answer = self._question()
+            self._result = self._check()
         except Exception as error:
-            # Whoever asks has shown no key: the message, which may name hosts, is for the log.
+            # The caller has shown no key: the message, which may name hosts, is for the log.
             _log.error("not ready: %s: %s", type(error).__name__, error)
-            self._answer = Part(
+            self._result = Part(
                 False, f"{getattr(error, 'error_class', type(error).__name__)}; the log has the details"
             )
         finally:
-            self._answered_at = time.monotonic()
+            self._finished_at = time.monotonic()
             self._busy.release()
-        return self._answer
+        return self._result
 
 
 def _since(name: str, beat: datetime | None) -> str:

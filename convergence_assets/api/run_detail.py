@@ -1,4 +1,4 @@
-"""What a run did for one tenant, step by step, from Dagster's own events; those of other tenants are not looked at."""
+"""What a run did for one tenant, step by step, from Dagster's own events; those of other tenants are skipped."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ import dagster as dg
 
 from convergence_assets import dagster_compat
 from convergence_assets.api.models import Check, RunError, Step
-from convergence_assets.api.queries import OwnRun
+from convergence_assets.api.queries import TenantRun
 from convergence_assets.assets.check_events import is_of_a_day
 from convergence_assets.ledger.rows import plain
 from convergence_assets.ledger.run_mapping import table_of
@@ -42,16 +42,16 @@ _ANY = "Read the message and the steps; ask for the days again once the cause is
 
 def remedy_of(error_class: str) -> str:
     """What to do about a failure."""
-    known = ERROR_CLASSES.get(error_class)
-    return known.remedy if known else _REMEDIES.get(error_class, _ANY)
+    known_class = ERROR_CLASSES.get(error_class)
+    return known_class.remedy if known_class else _REMEDIES.get(error_class, _ANY)
 
 
-def error_of_run(own: OwnRun) -> RunError | None:
-    """Why a run failed. What a run that is shared with other tenants says of itself may be about their data."""
-    run = own.run
+def error_of_run(part: TenantRun) -> RunError | None:
+    """Why a run failed. The error of a run that is shared with other tenants may be about their data."""
+    run = part.run
     if run.error_class is None and run.error_message is None:
         return None
-    if own.shared:
+    if part.shared:
         return RunError(error_class="run_failure", message="The run has failed; its steps say where.", remedy=_ANY)
     error_class = run.error_class or "run_failure"
     return RunError(error_class=error_class, message=run.error_message or "", remedy=remedy_of(error_class))
@@ -68,7 +68,7 @@ class Steps:
 
 def steps_of(instance: dg.DagsterInstance, run_id: str, tenant_id: str) -> Steps:
     """What the run did for the tenant's tables."""
-    found, by_step = Steps(), dict[str, Step]()
+    run_steps, by_step = Steps(), dict[str, Step]()
     after, more, read = -1, True, 0
     while more and read < EVENTS_AT_MOST:
         records, more = dagster_compat.run_events(instance, run_id, after, _EVENTS_A_PAGE, _READ)
@@ -76,50 +76,54 @@ def steps_of(instance: dg.DagsterInstance, run_id: str, tenant_id: str) -> Steps
             after, read = record.storage_id, read + 1
             entry = record.event_log_entry
             if entry.dagster_event is not None:
-                _take(found, by_step, entry.dagster_event, datetime.fromtimestamp(entry.timestamp, UTC), tenant_id)
-    found.complete = not more and read > 0
+                _apply_event(
+                    run_steps, by_step, entry.dagster_event, datetime.fromtimestamp(entry.timestamp, UTC), tenant_id
+                )
+    run_steps.complete = not more and read > 0
     run = instance.get_run_by_id(run_id)
-    if found.complete and run is not None and run.is_finished:
+    if run_steps.complete and run is not None and run.is_finished:
         for step in by_step.values():
-            if step.status == "waiting":  # Dagster says nothing of a step whose upstream failed
+            if step.status == "waiting":  # Dagster has no event for a step whose upstream failed
                 step.status = "skipped"
-    found.steps = list(by_step.values())
-    return found
+    run_steps.steps = list(by_step.values())
+    return run_steps
 
 
-def _take(found: Steps, by_step: dict[str, Step], said: dg.DagsterEvent, moment: datetime, tenant_id: str) -> None:
-    kind, key = said.event_type, said.step_key or ""
+def _apply_event(
+    run_steps: Steps, by_step: dict[str, Step], event: dg.DagsterEvent, moment: datetime, tenant_id: str
+) -> None:
+    kind, key = event.event_type, event.step_key or ""
     if kind == Kind.ASSET_MATERIALIZATION_PLANNED:
-        table = table_of(said.asset_key)
+        table = table_of(event.asset_key)
         if table and table[0] == tenant_id and key:
             by_step.setdefault(key, _planned(table[1], table[2]))
     elif kind == Kind.ASSET_CHECK_EVALUATION:
-        table = table_of(said.asset_check_evaluation_data.asset_key)
-        metadata = _plain(said.asset_check_evaluation_data.metadata)
+        table = table_of(event.asset_check_evaluation_data.asset_key)
+        metadata = _plain(event.asset_check_evaluation_data.metadata)
         if table and table[0] == tenant_id and not is_of_a_day(metadata):
-            found.checks.append(_check(table[1], table[2], said, metadata))
+            run_steps.checks.append(_check(table[1], table[2], event, metadata))
     elif key in by_step:
         step = by_step[key]
         if kind == Kind.ASSET_MATERIALIZATION:
-            table = table_of(said.asset_key)
+            table = table_of(event.asset_key)
             if table and table[0] == tenant_id:
-                _published(step, said)
+                _apply_materialization(step, event)
         else:
-            _changed(step, said, moment)
+            _apply_step_event(step, event, moment)
 
 
-def _changed(step: Step, said: dg.DagsterEvent, moment: datetime) -> None:
-    kind = said.event_type
+def _apply_step_event(step: Step, event: dg.DagsterEvent, moment: datetime) -> None:
+    kind = event.event_type
     if kind in _BEGAN:
         step.status, step.attempts = "running", step.attempts + 1
         step.started_at = step.started_at or moment
         step.ended_at = step.duration_ms = None
         return
     if kind in (Kind.STEP_FAILURE, Kind.STEP_UP_FOR_RETRY):
-        error_class, message = error_of(said)
-        # The first failure of a step says more than what a later attempt met.
+        error_class, message = error_of(event)
+        # The first failure of a step is more telling than that of a later attempt.
         step.error = step.error or RunError(error_class=error_class, message=message, remedy=remedy_of(error_class))
-        metadata = getattr(said.event_specific_data, "user_failure_data", None)
+        metadata = getattr(event.event_specific_data, "user_failure_data", None)
         billed = _plain(metadata.metadata).get("bytes_billed") if metadata else None
         step.bytes_billed = max(step.bytes_billed, int(billed or 0))
     if kind in _ENDED:
@@ -131,28 +135,28 @@ def _changed(step: Step, said: dg.DagsterEvent, moment: datetime) -> None:
             step.error = None
 
 
-def _published(step: Step, said: dg.DagsterEvent) -> None:
-    found = said.step_materialization_data.materialization
-    metadata = _plain(found.metadata)
+def _apply_materialization(step: Step, event: dg.DagsterEvent) -> None:
+    materialization = event.step_materialization_data.materialization
+    metadata = _plain(materialization.metadata)
     by_partition = metadata.get("rows_by_partition") or {}
-    rows = by_partition.get(found.partition, metadata.get("dagster/partition_row_count"))
-    if rows is None and found.partition is None:
+    rows = by_partition.get(materialization.partition, metadata.get("dagster/partition_row_count"))
+    if rows is None and materialization.partition is None:
         rows = metadata.get("dagster/row_count")
     step.rows_published += int(rows or 0)
-    # Each materialisation of a step says what all of its jobs were billed for.
+    # Each materialisation of a step has what all of its jobs were billed for.
     step.bytes_billed = max(step.bytes_billed, int(metadata.get("bytes_billed") or 0))
-    if found.partition:
-        step.partitions_published.append(found.partition)
+    if materialization.partition:
+        step.partitions_published.append(materialization.partition)
 
 
-def _check(pipeline: str, table: str, said: dg.DagsterEvent, metadata: Mapping[str, Any]) -> Check:
-    found = said.asset_check_evaluation_data
+def _check(pipeline: str, table: str, event: dg.DagsterEvent, metadata: Mapping[str, Any]) -> Check:
+    evaluation = event.asset_check_evaluation_data
     return Check(
         pipeline_id=pipeline,
         table=table,
-        check=found.check_name,
-        severity=str(metadata.get("severity") or found.severity.value.lower()),
-        passed=found.passed,
+        check=evaluation.check_name,
+        severity=str(metadata.get("severity") or evaluation.severity.value.lower()),
+        passed=evaluation.passed,
         column=metadata.get("column"),
         unexpected_count=metadata.get("unexpected_count"),
         failed_partitions=[str(day) for day in metadata.get("failed_partitions") or ()],

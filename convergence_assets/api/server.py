@@ -1,4 +1,4 @@
-"""The API as a process: uvicorn, and an end upon which nothing that was accepted is lost."""
+"""The API as a process: uvicorn, with a shutdown that loses no accepted request."""
 
 import asyncio
 import logging
@@ -16,19 +16,18 @@ from convergence_assets.api.deployment import Deployment
 from convergence_assets.settings import Settings, SettingsError
 
 DRAIN_SECONDS = 1.5
-"""So long it goes on taking requests after it was told to end, and tells each client not to come back: those who keep
-a connection meet no closed one, and load balancers see that it is not ready."""
+"""How long it goes on taking requests after the signal, and tells each client to close its connection: kept connections
+meet no closed one, and load balancers see that it is not ready."""
 SETTLING_SECONDS = 0.5
-"""So long it still answers on connections that were made, after it has stopped listening: their request may be on its
-way."""
+"""How long it still answers on open connections after it has stopped listening: their request may be on its way."""
 GRACE_SECONDS = 20
-"""So long requests in flight may take then; Kubernetes kills after 30."""
+"""How long requests in flight may then take; Kubernetes kills after 30."""
 SHORTEST_SECRET = 16
 _log = logging.getLogger(__name__)
 
 
 class Server(uvicorn.Server):
-    """Ends in three steps: clients are told not to come back, then none can connect, then no request is taken; a second
+    """Ends in three steps: clients are told to disconnect, then none can connect, then no request is taken; a second
     signal ends it at once."""
 
     def __init__(self, config: uvicorn.Config, deployment: Deployment) -> None:
@@ -51,7 +50,7 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
     async def _stop_listening(self) -> None:
-        """Whoever has connected is taken first: the kernel resets what waits in its queue."""
+        """Accept waiting connections first: the kernel resets those in its queue."""
         waiting: list[socket.socket] = []
         for server in self.servers:
             for listening in server.sockets:
@@ -65,16 +64,16 @@ class Server(uvicorn.Server):
             await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connected)
 
     def _protocol(self) -> asyncio.Protocol:
-        made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+        protocol: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
-        return made
+        return protocol
 
 
 def check_secrets(settings: Settings) -> None:
     """Raises `SettingsError` for an admin key or metrics token that can be guessed."""
-    given = {"CONVERGENCE_ADMIN_KEY": settings.admin_key, "CONVERGENCE_METRICS_TOKEN": settings.metrics_token}
-    for name, secret in given.items():
+    secrets = {"CONVERGENCE_ADMIN_KEY": settings.admin_key, "CONVERGENCE_METRICS_TOKEN": settings.metrics_token}
+    for name, secret in secrets.items():
         if secret is not None and len(secret) < SHORTEST_SECRET:
             raise SettingsError(
                 f"{name} is shorter than {SHORTEST_SECRET} characters; make one with "
@@ -101,7 +100,7 @@ def config_of(deployment: Deployment) -> uvicorn.Config:
 
 
 def serve(deployment: Deployment, host: str, port: int) -> None:
-    """Answer until the process is told to end. Raises `SettingsError` for a port in use."""
+    """Serve until the process is told to end. Raises `SettingsError` for a port in use."""
     try:
         listening = listen(host, port)
     except OSError as error:

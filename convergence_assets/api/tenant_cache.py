@@ -1,4 +1,4 @@
-"""The tenants as the API knows them: read again where their files have changed."""
+"""The tenants that the API serves: loaded again when their files have changed."""
 
 import hashlib
 import logging
@@ -22,17 +22,17 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Known:
+class LoadedTenants:
     """One load of the tenants' files."""
 
     registry: TenantRegistry
 
     @cached_property
     def _targets(self) -> Mapping[str, list[Target]]:
-        found: dict[str, list[Target]] = {}
+        by_tenant: dict[str, list[Target]] = {}
         for target in targets_of(self.registry.tenants.values()):
-            found.setdefault(target.tenant_id, []).append(target)
-        return found
+            by_tenant.setdefault(target.tenant_id, []).append(target)
+        return by_tenant
 
     def tenant(self, tenant_id: str) -> Tenant | None:
         return self.registry.tenants.get(tenant_id)
@@ -54,27 +54,31 @@ class Served:
         self._load = load
         self._looking = threading.Lock()
         self._mark = _mark(settings.tenants)
-        self._known = Known(load(settings))
+        self._loaded = LoadedTenants(load(settings))
         self._looked_at = time.monotonic()
 
-    def known(self) -> Known:
-        """What was loaded last; looks behind the caller whether the files have changed."""
+    def loaded(self) -> LoadedTenants:
+        """What was loaded last; checks in the background whether the files have changed."""
         if time.monotonic() - self._looked_at > LOOKED_AT_EVERY_SECONDS and self._looking.acquire(blocking=False):
             threading.Thread(target=self._look, name="tenants", daemon=True).start()
-        return self._known
+        return self._loaded
 
-    def refresh(self) -> Known:
+    def refresh(self) -> LoadedTenants:
         """Read the files now. Raises `UnreadableFolder`."""
         with self._looking:
             mark = _mark(self._settings.tenants)
-            self._known, self._mark, self._looked_at = Known(self._load(self._settings)), mark, time.monotonic()
-        return self._known
+            self._loaded, self._mark, self._looked_at = (
+                LoadedTenants(self._load(self._settings)),
+                mark,
+                time.monotonic(),
+            )
+        return self._loaded
 
     def _look(self) -> None:
         try:
             mark = _mark(self._settings.tenants)
             if mark != self._mark:
-                self._known, self._mark = Known(self._load(self._settings)), mark
+                self._loaded, self._mark = LoadedTenants(self._load(self._settings)), mark
         except Exception as error:
             _log.error("the tenants' files cannot be read, the API goes on with those it has: %s", error)
         finally:
@@ -87,10 +91,10 @@ def _mark(tenants: str) -> str:
     day = time.time() // 86400
     if "://" in tenants:
         return f"{day}/{time.monotonic() // REMOTE_EVERY_SECONDS}"
-    seen = hashlib.blake2b(str(day).encode(), digest_size=16)
+    digest = hashlib.blake2b(str(day).encode(), digest_size=16)
     for folder, folders, files in os.walk(Path(tenants)):
         folders.sort()
         for file in sorted(files):
-            said = os.stat(os.path.join(folder, file))
-            seen.update(f"{folder}/{file}/{said.st_mtime_ns}/{said.st_size}".encode())
-    return seen.hexdigest()
+            status = os.stat(os.path.join(folder, file))
+            digest.update(f"{folder}/{file}/{status.st_mtime_ns}/{status.st_size}".encode())
+    return digest.hexdigest()

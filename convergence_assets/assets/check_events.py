@@ -1,4 +1,4 @@
-"""What a step says of its checks in Dagster: their declaration, a result each, and in a range an evaluation a day.
+"""A step's checks in Dagster: their declaration, a result each, and in a range an evaluation a day.
 
 A check has its asset's partitions, so that Dagster shows it red while any day has failed and names the days; a run over
 one day is evaluated for that day. A range is evaluated once for the run, with its worst outcome, and for each day.
@@ -18,9 +18,9 @@ from convergence_assets.tenancy.tenant import Step
 EVERY_DAY_UP_TO = 31
 """In a range of more days, only the days that failed have an evaluation of their own."""
 EXAMPLES_SHOWN = 3
-"""So many of a failed check's examples are shown where people look first; its metadata has up to twenty."""
+"""How many of a failed check's examples are shown first; its metadata has up to twenty."""
 DAY_OF_A_RANGE = "day_of_a_range"
-"""Metadata of an evaluation that is one day's of a range; the run's own result tells of that day too."""
+"""Metadata of an evaluation that is one day's of a range; the run's own result covers that day too."""
 
 
 def check_specs(
@@ -79,7 +79,7 @@ def check_result(
 ) -> dg.AssetCheckResult:
     """An outcome over these days as Dagster records it; `info` and `warning` never block.
 
-    `partitions` says of each day how it was judged, where there are several; `held_back` are those that were not
+    `partitions` has each day's result, where there are several; `held_back` are those that were not
     published, whichever check is to blame.
     """
     metadata: dict[str, object] = {
@@ -128,7 +128,9 @@ def is_of_a_day(metadata: Mapping[str, object]) -> bool:
 def _log_days(context: dg.AssetExecutionContext, outcomes: Sequence[CheckOutcome], days: Sequence[date]) -> None:
     every_day = len(days) <= EVERY_DAY_UP_TO
     judged = [(outcome, day, _judged_on(outcome, day)) for outcome in outcomes for day in days]
-    judged = [(outcome, day, one) for outcome, day, one in judged if every_day or not one.passed]
+    judged = [
+        (outcome, day, day_outcome) for outcome, day, day_outcome in judged if every_day or not day_outcome.passed
+    ]
     targets = dagster_checks.latest_materializations(
         context.instance, context.asset_key, {day.isoformat() for _, day, _ in judged}
     )
@@ -136,15 +138,15 @@ def _log_days(context: dg.AssetExecutionContext, outcomes: Sequence[CheckOutcome
         dg.AssetCheckEvaluation(
             asset_key=context.asset_key,
             check_name=outcome.name,
-            passed=one.passed,
-            metadata=_of_day(outcome, one),  # type: ignore[arg-type]
+            passed=day_outcome.passed,
+            metadata=_of_day(outcome, day_outcome),  # type: ignore[arg-type]
             severity=_severity(outcome),
-            description=one.error,
+            description=day_outcome.error,
             blocking=outcome.severity == "critical",
             partition=day.isoformat(),
             target_materialization_data=targets.get(day.isoformat()),
         )
-        for outcome, day, one in judged
+        for outcome, day, day_outcome in judged
     ]
     dagster_checks.log_check_evaluations(context, evaluations)
 
@@ -154,14 +156,14 @@ def _judged_on(outcome: CheckOutcome, day: date) -> PartitionOutcome:
     return outcome.partitions.get(day.isoformat()) or PartitionOutcome(passed=outcome.passed, error=outcome.error)
 
 
-def _of_day(outcome: CheckOutcome, one: PartitionOutcome) -> dict[str, object]:
-    """The declaration and the run's own result say the rest: a month of days is thousands of these."""
+def _of_day(outcome: CheckOutcome, day_outcome: PartitionOutcome) -> dict[str, object]:
+    """The declaration and the run's own result have the rest: a month of days is thousands of these."""
     metadata: dict[str, object] = {
         DAY_OF_A_RANGE: True,
         "severity": outcome.severity,
-        "observed_value": one.observed_value,
-        "unexpected_count": one.unexpected_count or None,
-        "examples": list(one.examples) or None,
+        "observed_value": day_outcome.observed_value,
+        "unexpected_count": day_outcome.unexpected_count or None,
+        "examples": list(day_outcome.examples) or None,
     }
     return {k: v for k, v in metadata.items() if v is not None}
 
@@ -171,10 +173,10 @@ def _severity(outcome: CheckOutcome) -> dg.AssetCheckSeverity:
 
 
 def _judged(outcome: CheckOutcome, day: date) -> dict[str, object]:
-    one = _judged_on(outcome, day)
+    day_outcome = _judged_on(outcome, day)
     counts = {
-        "observed_value": one.observed_value,
-        "unexpected_count": one.unexpected_count,
-        "unexpected_percent": one.unexpected_percent,
+        "observed_value": day_outcome.observed_value,
+        "unexpected_count": day_outcome.unexpected_count,
+        "unexpected_percent": day_outcome.unexpected_percent,
     }
-    return {"passed": one.passed} | {k: v for k, v in counts.items() if v is not None}
+    return {"passed": day_outcome.passed} | {k: v for k, v in counts.items() if v is not None}

@@ -38,7 +38,7 @@ def day_metadata(
 ) -> dict[str, dg.MetadataValue]:
     """The metadata of one day's materialisation.
 
-    Money is a number that plots, one a currency where there are several, and beside it exact, as text.
+    Money is a number that plots, one a currency where there are several, and also exact, as text.
     """
     failed = {o.name: o.severity for o in outcomes if not _has_passed(o, day)}
     metadata: dict[str, dg.MetadataValue] = {
@@ -49,14 +49,14 @@ def day_metadata(
     }
     if spec.money is None or not totals.get(day):
         return metadata
-    column, own = spec.money.column, dict(sorted(totals[day].items()))
-    for currency, total in own.items():
-        name = column if len(own) == 1 else f"{column} {currency}"
+    column, day_totals = spec.money.column, dict(sorted(totals[day].items()))
+    for currency, total in day_totals.items():
+        name = column if len(day_totals) == 1 else f"{column} {currency}"
         metadata[name] = dg.MetadataValue.float(float(total))
-    metadata[f"{column}_by_currency"] = dg.MetadataValue.json({c: f"{total:f}" for c, total in own.items()})
+    metadata[f"{column}_by_currency"] = dg.MetadataValue.json({c: f"{total:f}" for c, total in day_totals.items()})
     return metadata
 
 
 def _has_passed(outcome: CheckOutcome, day: date) -> bool:
-    one = outcome.partitions.get(day.isoformat())
-    return outcome.passed if one is None else one.passed
+    day_outcome = outcome.partitions.get(day.isoformat())
+    return outcome.passed if day_outcome is None else day_outcome.passed

@@ -50,22 +50,24 @@ def dry_run(
     A table that does not exist yet is taken as declared. What passed is remembered under the settings' home for the
     day, by the hash of all that it depends on.
     """
-    remembered = _Remembered(settings.home / "dry-runs.json", now.astimezone(UTC).date())
+    cache = _EstimateCache(settings.home / "dry-runs.json", now.astimezone(UTC).date())
 
-    def of(tenant: Tenant) -> list[StepEstimate]:
+    def estimate_tenant(tenant: Tenant) -> list[StepEstimate]:
         with open_warehouse(settings, tenant.location, service_account=tenant.service_account) as warehouse:
-            found = list(_estimates(tenant, warehouse, settings, now, remembered))
+            tenant_estimates = list(_estimates(tenant, warehouse, settings, now, cache))
         progress()
-        return found
+        return tenant_estimates
 
     with ThreadPoolExecutor(_TENANTS_AT_ONCE[settings.warehouse]) as pool:
-        estimates = [estimate for found in pool.map(of, tenants) for estimate in found]
-    remembered.save()
+        estimates = [
+            estimate for tenant_estimates in pool.map(estimate_tenant, tenants) for estimate in tenant_estimates
+        ]
+    cache.save()
     return estimates
 
 
 def _estimates(
-    tenant: Tenant, warehouse: Warehouse, settings: Settings, now: datetime, remembered: "_Remembered"
+    tenant: Tenant, warehouse: Warehouse, settings: Settings, now: datetime, cache: "_EstimateCache"
 ) -> Iterator[StepEstimate]:
     for pipeline in tenant.pipelines:
         for step in pipeline.steps:
@@ -75,14 +77,14 @@ def _estimates(
             values, text = _parameters(tenant, pipeline, step, now), written(tenant, step, step.sql)
             query = Query(step.sql.resolve(table_names(tenant, step)), values, text)
             key = _hash(settings, tenant, query)
-            read, problem = remembered.bytes_of(key), None
-            if read is None:
+            bytes_read, problem = cache.bytes_of(key), None
+            if bytes_read is None:
                 try:
-                    read = _bytes(tenant, step, query, warehouse)
-                    remembered.keep(key, read)
+                    bytes_read = _bytes(tenant, step, query, warehouse)
+                    cache.put(key, bytes_read)
                 except WarehouseError as error:
                     problem = _problem(step, error)
-            yield StepEstimate(tenant.tenant_id, pipeline.name, step.table, read, advice, problem)
+            yield StepEstimate(tenant.tenant_id, pipeline.name, step.table, bytes_read, advice, problem)
 
 
 def _bytes(tenant: Tenant, step: Step, query: Query, warehouse: Warehouse) -> int | None:
@@ -119,8 +121,14 @@ def _parameters(tenant: Tenant, pipeline: TenantPipeline, step: Step, now: datet
 
 
 def _hash(settings: Settings, tenant: Tenant, query: Query) -> str:
-    said = [settings.warehouse, settings.project, tenant.config_version, query.sql, sorted(query.parameters.items())]
-    return hashlib.sha256(json.dumps(said, default=str).encode()).hexdigest()
+    dependencies = [
+        settings.warehouse,
+        settings.project,
+        tenant.config_version,
+        query.sql,
+        sorted(query.parameters.items()),
+    ]
+    return hashlib.sha256(json.dumps(dependencies, default=str).encode()).hexdigest()
 
 
 def _problem(step: Step, error: WarehouseError) -> Problem:
@@ -129,23 +137,23 @@ def _problem(step: Step, error: WarehouseError) -> Problem:
     return Problem(step.sql.file, line, step.table, f"{error.error_class}: {error}. Next: {error.remedy}")
 
 
-class _Remembered:
+class _EstimateCache:
     """Estimates of one day in a file; a file of another day, or one that cannot be read, counts as empty."""
 
     def __init__(self, file: Path, day: date) -> None:
         self._file, self._day = file, day.isoformat()
         self._bytes: dict[str, int | None] = {}
         try:
-            said = json.loads(file.read_text())
-            if said["day"] == self._day:
-                self._bytes = said["bytes"]
+            stored = json.loads(file.read_text())
+            if stored["day"] == self._day:
+                self._bytes = stored["bytes"]
         except (OSError, ValueError, KeyError, TypeError):
             return
 
     def bytes_of(self, key: str) -> int | None:
         return self._bytes.get(key)
 
-    def keep(self, key: str, read: int | None) -> None:
+    def put(self, key: str, read: int | None) -> None:
         if read is not None:
             self._bytes[key] = read
 

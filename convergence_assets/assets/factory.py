@@ -28,26 +28,26 @@ def build_assets(
 ) -> tuple[list[dg.AssetsDefinition | dg.AssetSpec], dict[str, Problem]]:
     """Every asset of every enabled tenant, and the `[tenant, config]` mark of each rejected one.
 
-    And the tenants, with the problem, whose assets Dagster does not take beside the others: they have the mark alone.
+    And the tenants, with the problem, whose assets Dagster does not take with the others: they have only the mark.
     """
     assets: list[dg.AssetsDefinition | dg.AssetSpec] = []
     sources: set[dg.AssetKey] = set()
     faulty: dict[str, Problem] = {}
     with warnings.catch_warnings():
         # In Dagster 1.13 backfill policies and upstream partitions that do not exist are beta, a check's partitions are
-        # a preview: tests hold all three.
+        # a preview: tests cover all three.
         warnings.simplefilter("ignore", dg.BetaWarning)
         warnings.simplefilter("ignore", dg.PreviewWarning)
         taken: dict[str, str] = {}
         for tenant in registry.tenants.values():
             if tenant.enabled:
                 try:
-                    assets += _assets_beside(tenant, settings, sources, taken)
+                    assets += _build_tenant_assets(tenant, settings, sources, taken)
                 except _NameTaken as error:
-                    faulty[tenant.tenant_id] = _cannot_be_made(tenant, str(error))
+                    faulty[tenant.tenant_id] = _build_problem(tenant, str(error))
                 except Exception as error:
                     _log.exception("the assets of tenant %s cannot be made", tenant.tenant_id)
-                    faulty[tenant.tenant_id] = _cannot_be_made(tenant, type(error).__name__)
+                    faulty[tenant.tenant_id] = _build_problem(tenant, type(error).__name__)
     assets += [_rejected(rejection) for rejection in registry.set_aside(faulty).rejected.values()]
     return assets, faulty
 
@@ -56,24 +56,24 @@ class _NameTaken(Exception):
     """Two asset keys have one name in Dagster."""
 
 
-def _cannot_be_made(tenant: Tenant, why: str) -> Problem:
+def _build_problem(tenant: Tenant, why: str) -> Problem:
     return Problem(f"{tenant.tenant_id}/tenant.yaml", None, "", f"its assets cannot be made: {why}")
 
 
-def _assets_beside(
+def _build_tenant_assets(
     tenant: Tenant, settings: Settings, sources: set[dg.AssetKey], taken: dict[str, str]
 ) -> list[dg.AssetsDefinition | dg.AssetSpec]:
-    """A tenant's assets. `taken` are the names that Dagster makes of keys; it and `sources` get the tenant's too, where
-    all is well."""
+    """A tenant's assets. `taken` are the names that Dagster makes of keys; the tenant's are added there and to
+    `sources` unless this raises."""
     seen = set(sources)
-    own = list(_tenant_assets(tenant, settings, seen))
-    for asset in own:
+    tenant_assets = list(_tenant_assets(tenant, settings, seen))
+    for asset in tenant_assets:
         key = asset.key.to_user_string()
         if (other := taken.get(asset.key.to_python_identifier(), key)) != key:
             raise _NameTaken(f"{key} and {other} have one name in Dagster")
-    taken |= {asset.key.to_python_identifier(): asset.key.to_user_string() for asset in own}
+    taken |= {asset.key.to_python_identifier(): asset.key.to_user_string() for asset in tenant_assets}
     sources |= seen
-    return own
+    return tenant_assets
 
 
 def asset_key(tenant: Tenant, pipeline: TenantPipeline, table: str) -> dg.AssetKey:

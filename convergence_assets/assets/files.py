@@ -35,21 +35,21 @@ def source_files(
     spec = step.spec
     assert isinstance(spec, FilesStep)
     assert step.path is not None
-    found: list[SourceFile] = []
+    collected: list[SourceFile] = []
     with tempfile.TemporaryDirectory(prefix="convergence-files-") as scratch:
         for day in days:
             partition = day if spec.partition_from_path else None
             pattern = step.path.replace("{date}", day.isoformat())
             if pattern.startswith("https://"):
-                files = _fetched(pattern, Path(scratch) / str(len(found)), private_hosts)
+                files = _fetch(pattern, Path(scratch) / str(len(collected)), private_hosts)
             else:
-                files = _matching(pattern, step.folder, Path(scratch), len(found))
-            found += (SourceFile(path, spec.format, partition, name, spec.delimiter) for path, name in files)
-        yield tuple(found)
+                files = _matching(pattern, step.folder, Path(scratch), len(collected))
+            collected += (SourceFile(path, spec.format, partition, name, spec.delimiter) for path, name in files)
+        yield tuple(collected)
 
 
 def shown(path: str) -> str:
-    """A path or URL as messages say it: without what a URL may carry besides its path, a key or a signature."""
+    """A path or URL as shown in messages: without a URL's query, which may hold a key or a signature."""
     return path.partition("?")[0] if "://" in path else path
 
 
@@ -83,12 +83,12 @@ def _check_local(path: str, folder: str) -> None:
     if not real.startswith(root.rstrip("/") + "/"):
         raise UnreadableFile(f"{path}: leads out of {folder}; expected a file within it")
     try:
-        found = os.stat(real)
+        status = os.stat(real)
     except OSError as error:
         raise NotFound(f"file {path} cannot be read: {error.strerror}") from None
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise UnreadableFile(f"{path}: is no regular file")
-    _check_size(path, found.st_size)
+    _check_size(path, status.st_size)
 
 
 def _check_size(name: str, size: int) -> None:
@@ -96,8 +96,8 @@ def _check_size(name: str, size: int) -> None:
         raise UnreadableFile(f"{name}: has {size / 10**9:.1f} GB; expected at most {LARGEST_FILE_GIGABYTES} GB a file")
 
 
-def _fetched(url: str, into: Path, private_hosts: Collection[str]) -> Iterator[tuple[str, str]]:
-    """The file that a URL names; none where the server says that there is none."""
+def _fetch(url: str, into: Path, private_hosts: Collection[str]) -> Iterator[tuple[str, str]]:
+    """The file that a URL names; none where the server answers 404."""
     import httpx
 
     name = shown(url)
@@ -109,13 +109,13 @@ def _fetched(url: str, into: Path, private_hosts: Collection[str]) -> Iterator[t
                     return
                 if answer.status_code != 200:
                     raise NotFound(f"file {name} cannot be read: HTTP {answer.status_code}{_redirected(answer)}")
-                _save(answer, name, into)
+                _save_body(answer, name, into)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise NotFound(f"file {name} cannot be read: {guard.refused or type(error).__name__}") from None
     yield str(into), name
 
 
-def _save(answer: Any, name: str, into: Path) -> None:
+def _save_body(answer: Any, name: str, into: Path) -> None:
     size = 0
     with into.open("wb") as file:
         for chunk in answer.iter_bytes(_CHUNK_BYTES):

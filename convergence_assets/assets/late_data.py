@@ -1,4 +1,4 @@
-"""What a step's sources say of days that may have changed after they were published."""
+"""Markers of a step's sources for days that may have changed after they were published."""
 
 from datetime import date
 
@@ -21,5 +21,5 @@ def markers(warehouse: Warehouse, tenant: Tenant, step: Step, window: Window, jo
     used = {name: value for name, value in values.items() if name in step.late_data.parameters}
     sql = step.late_data.resolve(table_names(tenant, step))
     refuse_others(sql, tenant, step)
-    found = warehouse.rows(Query(sql, used, written(tenant, step, step.late_data)), job)
-    return {row["day"]: str(row["marker"]) for row in found if row["day"] in window.bounds}
+    rows = warehouse.rows(Query(sql, used, written(tenant, step, step.late_data)), job)
+    return {row["day"]: str(row["marker"]) for row in rows if row["day"] in window.bounds}

@@ -50,14 +50,14 @@ RETRY_SECONDS = 5.0
 """Before the first retry of a step; before each further one twice as long."""
 QUALITY_FAILED = "quality_failed"
 """The error class of a step that published not all of its partitions, because of their rows."""
-_UNWATCHED = PublishGuard()
+_NO_GUARD = PublishGuard()
 _RETRY_NUMBER_TAG = "dagster/retry_number"  # on automatic retries alone: a person's re-execution drops it
 
 
 @dataclass(frozen=True)
 class Report:
     """What one step did: every check's outcome, the partitions published with their rows, those held back, its jobs;
-    of every day how many rows were staged, and its money; what reading its files did besides."""
+    for every day its staged rows and money; and notes on reading its files."""
 
     outcomes: tuple[CheckOutcome, ...]
     published: Mapping[date, int]
@@ -88,29 +88,29 @@ class StepRun:
         window: Window,
         run_id: str,
         origin: str | None = None,
-        leave: PublishGuard = _UNWATCHED,
+        guard: PublishGuard = _NO_GUARD,
     ) -> Report:
         """Stage, validate and publish the window's partitions; raises `WarehouseError` when nothing was published.
 
         `origin` is the run that `run_id` automatically retries: they share staging tables and jobs. Whatever
-        `leave.before_publish` raises stops the step with nothing published.
+        `guard.before_publish` raises stops the step with nothing published.
         """
         job = job_of(self.tenant, self.pipeline, self.step.table, str(window), run_id, origin)
         ensure_shared_views(self.settings, self.tenant, self.step.sources.values())
         with open_warehouse(
-            self.settings, self.tenant.location, leave.waits, service_account=self.tenant.service_account
+            self.settings, self.tenant.location, guard.waits, service_account=self.tenant.service_account
         ) as warehouse:
             schema = table_schema(self.step.spec)
             target = target_table(self.tenant, self.step.table)
             change = warehouse.ensure_table(target, schema)
             if change.created or change.added:
-                leave.schema_changed(change)
+                guard.schema_changed(change)
             seen = markers(warehouse, self.tenant, self.step, window, job)
             staged = self._stage(warehouse, window, job)
             totals = money_totals(warehouse, self.step.spec, staged, job)
             outcomes = self._validate(warehouse, staged, window, job)
             if self.upstream_pipelines:
-                outcomes += (upstream_check(leave.missing, window.days),)
+                outcomes += (upstream_check(guard.missing, window.days),)
             if self.step.sources:
                 outcomes += (self._source_check(warehouse, window),)
             stopped = stopped_partitions(outcomes, window.days)
@@ -118,13 +118,13 @@ class StepRun:
             staged_rows = {day: staged.rows_per_partition.get(day, 0) for day in window.days}
             rows = {day: staged_rows[day] for day in passed}
             if passed:
-                leave.before_publish()
+                guard.before_publish()
                 warehouse.publish(staged, passed, job)
-                leave.published(rows, seen)
+                guard.published(rows, seen)
             if not stopped:
                 warehouse.discard(staged)
             else:
-                leave.failed()
+                guard.failed()
             statements = tuple(warehouse.statements)
             return Report(outcomes, rows, stopped, str(staged.table), statements, staged_rows, totals, staged.notes)
 
@@ -200,8 +200,8 @@ def execute(
 ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[None]]:
     """The body of an asset: yields the materialisation, then one result a check, or fails naming the next step.
 
-    What may pass by itself is tried again. Not by a retry policy: with one, Dagster tries a step again that was
-    interrupted, and a run that somebody ended goes on (dagster 1.13).
+    Transient failures are retried. Not by a retry policy: with one, Dagster also retries an interrupted step, and a run
+    that somebody ended goes on (dagster 1.13).
     """
     try:
         with dagster_compat.interruptions_shown():
@@ -224,8 +224,8 @@ def _execute(
     try:
         with guarded(
             run.settings, run.tenant, run.pipeline, run.step.table, run.upstream_pipelines, window.days, context
-        ) as leave:
-            report = run.run(window, context.run.run_id, origin, leave)
+        ) as guard:
+            report = run.run(window, context.run.run_id, origin, guard)
     except WarehouseError as error:
         raise dg.Failure(
             description=f"{where}: {error}. Next: {error.remedy}",
@@ -241,15 +241,15 @@ def _execute(
         for day, rows in report.published.items()
     }
     if not report.stopped:
-        for day, own in by_day.items():
-            context.add_asset_metadata(own, asset_key=context.asset_key, partition_key=day.isoformat())
+        for day, day_values in by_day.items():
+            context.add_asset_metadata(day_values, asset_key=context.asset_key, partition_key=day.isoformat())
         yield dg.MaterializeResult(asset_key=context.asset_key, metadata=metadata)
         yield from check_results(context, report.outcomes, window.days, ())
         return
-    for day, own in by_day.items():
-        context.log_event(dg.AssetMaterialization(context.asset_key, partition=day.isoformat(), metadata=own))
+    for day, day_values in by_day.items():
+        context.log_event(dg.AssetMaterialization(context.asset_key, partition=day.isoformat(), metadata=day_values))
     for day, names in report.stopped.items():
-        # The asset's page shows it among the days' events; a failed step alone says nothing of a day.
+        # The asset's page shows it among the days' events; a failed step alone names no day.
         seen = {
             "staged_rows": dg.MetadataValue.int(report.staged_rows[day]),
             "stopped_by": dg.MetadataValue.json(list(names)),
@@ -279,7 +279,7 @@ def _execute(
 
 
 def origin_run_id(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
-    """The run that this one retries, over any number of automatic retries; its own id where nobody retried."""
+    """The run that this one retries, over any number of automatic retries; its own id where it is no retry."""
     while _RETRY_NUMBER_TAG in run.tags and run.parent_run_id:
         parent = instance.get_run_by_id(run.parent_run_id)
         if parent is None:

@@ -1,4 +1,4 @@
-"""A day without rows is not a day whose rows are wrong: its own class, in its own words."""
+"""Days without rows, which are not days whose rows are wrong: they have an error class of their own."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date

@@ -1,4 +1,4 @@
-"""A step's leave to work on its tenant's pipeline and days: the lock, the plan, and what was published said at once."""
+"""Guards a step's work on its tenant's pipeline and days: the lock, the plan, and recording what was published."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SIGN_OF_LIFE_SECONDS = 60.0
 CONFIG_VERSION_SHOWN = 16
 DAY_NOT_OVER = "day_not_over"
-"""The error class of a step that was asked for a day that is not over."""
+"""The error class of a step for a day that is not over."""
 _RETRY_RUN_TAG = "dagster/retry_on_asset_or_op_failure"
 _BACKFILL_TAG = "dagster/backfill"
 
@@ -50,9 +50,9 @@ class PublishGuard:
 class TenantLocationChanged(Exception):
     """The run has loaded another timezone or dataset for its tenant than the one that days were published with."""
 
-    def __init__(self, claim: "Claim", settled: str, here: str) -> None:
+    def __init__(self, claim: "Claim", published: str, loaded: str) -> None:
         super().__init__(
-            f"{claim}: days were published with {settled}, and this run has {here}; nothing was done here. Next: "
+            f"{claim}: days were published with {published}, and this run has {loaded}; nothing was done here. Next: "
             f"correct the tenant's file, or `convergence tenants migrate {claim.tenant_id}`"
         )
 
@@ -95,55 +95,55 @@ def guarded(
     from convergence_assets.control.lock_session import holding
     from convergence_assets.control.locks import Claim, LockLost, Refused
     from convergence_assets.control.publications import Publications, Tables
-    from convergence_assets.control.published_locations import PublishedLocation, place_of, settle
+    from convergence_assets.control.published_locations import PublishedLocation, place_of, set_location
     from convergence_assets.control.run_requests import Duplicate, OverLimit, Requests
 
     claim = Claim(tenant.tenant_id, pipeline.name, days[0], days[-1])
     run_id = context.run.run_id
     try:
-        held = holding(settings)
-        if unfinished := why_unfinished(days[-1], tenant.timezone, held.store.now()):
+        session = holding(settings)
+        if unfinished := why_unfinished(days[-1], tenant.timezone, session.store.now()):
             raise Unfinished(claim, unfinished)
-        publications, requests = Publications(held.store), Requests(held.store)
-        lock = held.hold(claim, run_id, lambda other: outcome_of(context.instance, other) is not None)
-        _introduce(held.store, tenant, context)
-        here = PublishedLocation(tenant.timezone, dataset_of(tenant, settings.project))
-        with held.store.read() as connection:
-            settled = place_of(connection, tenant.tenant_id)
-        if settled not in (None, here):
-            raise TenantLocationChanged(claim, f"{settled}", f"{here}")
-        key = _begin(requests, claim, tenant, context)
+        publications, requests = Publications(session.store), Requests(session.store)
+        lock = session.hold_lock(claim, run_id, lambda other: outcome_of(context.instance, other) is not None)
+        _record_start(session.store, tenant, context)
+        location = PublishedLocation(tenant.timezone, dataset_of(tenant, settings.project))
+        with session.store.read() as connection:
+            published_location = place_of(connection, tenant.tenant_id)
+        if published_location not in (None, location):
+            raise TenantLocationChanged(claim, f"{published_location}", f"{location}")
+        key = _begin_request(requests, claim, tenant, context)
         read_through = publications.newest_version()
-        found = publications.between(tenant.tenant_id, upstream, days[0], days[-1]) if upstream else {}
-        reading = Tables({table: upstream}, tenant.timezone)
+        upstream_publications = publications.between(tenant.tenant_id, upstream, days[0], days[-1]) if upstream else {}
+        upstream_tables = Tables({table: upstream}, tenant.timezone)
 
         def published(rows: Mapping[date, int], markers: Mapping[date, str]) -> None:
             publications.record(
                 tenant.tenant_id, pipeline.name, table, rows,
                 run_id=run_id, read_through=read_through, markers=markers,
             )  # fmt: skip
-            if settled is None:
-                with held.store.write() as connection:
-                    settle(connection, tenant.tenant_id, here, held.store.now())
+            if published_location is None:
+                with session.store.write() as connection:
+                    set_location(connection, tenant.tenant_id, location, session.store.now())
 
         def schema_changed(change: SchemaChange) -> None:
-            said = "made" if change.created else f"columns added: {', '.join(change.added)}"
-            Changes(held.store).schema(tenant.tenant_id, f"{dataset_of(tenant)}.{table}", said, run_id)
+            description = "made" if change.created else f"columns added: {', '.join(change.added)}"
+            Changes(session.store).record_schema(tenant.tenant_id, f"{dataset_of(tenant)}.{table}", description, run_id)
 
         def failed() -> None:
-            # Without this the plan counts the run until somebody asks what became of it.
+            # Without this the plan counts the run until its outcome is looked up.
             with suppress(ControlError):
-                requests.ended(key, "failed")
+                requests.record_outcome(key, "failed")
 
-        missing = {day: tables for day in days if (tables := reading.missing(day, found))}
+        missing = {day: tables for day in days if (tables := upstream_tables.missing(day, upstream_publications))}
         try:
-            confirm, waits = partial(held.locks.confirm, lock), _SignOfLife(context)
+            confirm, waits = partial(session.locks.confirm, lock), _SignOfLife(context)
             yield PublishGuard(confirm, published, waits, schema_changed, failed, missing)
         except BaseException:
             failed()
             raise
     except (Unfinished, Refused, LockLost, Duplicate, OverLimit, TenantLocationChanged) as error:
-        # Retries of whole runs look at this tag alone.
+        # Retries of whole runs read only this tag.
         dagster_compat.add_run_tags(context.instance, run_id, {_RETRY_RUN_TAG: "false"})
         raise dg.Failure(str(error), _metadata(error), allow_retries=False) from error
     except ControlError as error:
@@ -166,49 +166,50 @@ def outcome_of_run(instance: dg.DagsterInstance, run: dg.DagsterRun) -> "Outcome
 
 
 class _SignOfLife:
-    """A line in the run's log a minute while a statement takes long: a quiet run is not a stuck one."""
+    """A log line a minute while a statement takes long, so that the run does not count as stuck."""
 
     def __init__(self, context: dg.AssetExecutionContext) -> None:
         self._context = context
-        self._began = self._said = time.monotonic()
+        self._began = self._logged_at = time.monotonic()
 
-    def __call__(self, what: str) -> None:
+    def __call__(self, statement: str) -> None:
         now = time.monotonic()
-        if now - self._said >= SIGN_OF_LIFE_SECONDS:
-            self._said = now
-            self._context.log.info(f"the warehouse still runs {what}, {now - self._began:.0f} s since the step began")
+        if now - self._logged_at >= SIGN_OF_LIFE_SECONDS:
+            self._logged_at = now
+            self._context.log.info(
+                f"the warehouse still runs {statement}, {now - self._began:.0f} s since the step began"
+            )
 
 
-_introduced: set[str] = set()
+_recorded_runs: set[str] = set()
 
 
-def _introduce(store: "ControlStore", tenant: Tenant, context: dg.AssetExecutionContext) -> None:
-    """Once a run: say which process works on it, whoever launched it, and which version of the tenant's files it
-    has."""
+def _record_start(store: "ControlStore", tenant: Tenant, context: dg.AssetExecutionContext) -> None:
+    """Record once a run which process works on it and its version of the tenant's files."""
     from convergence_assets.control.change_log import Changes
     from convergence_assets.control.workers import Workers
     from convergence_assets.process import this_process
 
-    run_id, here = context.run.run_id, this_process()
-    if run_id in _introduced:
+    run_id, process = context.run.run_id, this_process()
+    if run_id in _recorded_runs:
         return
     workers = Workers(store)
     worker = workers.find(run_id)
-    if worker is None or worker.owner != here:
-        workers.record(run_id, here)
-    Changes(store).met(tenant.tenant_id, described(tenant), run_id)
+    if worker is None or worker.owner != process:
+        workers.record(run_id, process)
+    Changes(store).record_run(tenant.tenant_id, described(tenant), run_id)
     if CONFIG_VERSION_TAG not in context.run.tags:
-        said = {CONFIG_VERSION_TAG: tenant.config_version[:CONFIG_VERSION_SHOWN]}
-        dagster_compat.add_run_tags(context.instance, run_id, said)
-    _introduced.add(run_id)
+        tags = {CONFIG_VERSION_TAG: tenant.config_version[:CONFIG_VERSION_SHOWN]}
+        dagster_compat.add_run_tags(context.instance, run_id, tags)
+    _recorded_runs.add(run_id)
 
 
-def _begin(requests: "Requests", claim: "Claim", tenant: Tenant, context: dg.AssetExecutionContext) -> str:
-    run, quota, of = context.run, quota_of(tenant), partial(outcome_of, context.instance)
+def _begin_request(requests: "Requests", claim: "Claim", tenant: Tenant, context: dg.AssetExecutionContext) -> str:
+    run, quota, outcome = context.run, quota_of(tenant), partial(outcome_of, context.instance)
     if REQUEST_TAG in run.tags:
-        return requests.take(run.tags[REQUEST_TAG], claim, run.run_id, run.root_run_id, quota, of)
+        return requests.take(run.tags[REQUEST_TAG], claim, run.run_id, run.root_run_id, quota, outcome)
     trigger = run.tags.get(TRIGGER_TAG) or ("backfill" if _BACKFILL_TAG in run.tags else "manual")
-    return requests.begin(claim, run.run_id, trigger, quota, of)
+    return requests.begin(claim, run.run_id, trigger, quota, outcome)
 
 
 def _metadata(

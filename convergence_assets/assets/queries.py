@@ -1,6 +1,4 @@
-"""What a step asks of the warehouse for a window of days, and on whose behalf: its SELECT, fully named, with its bound
-parameters.
-"""
+"""A step's queries for a window of days, fully named and with bound parameters, and the job that runs them."""
 
 from convergence_assets.assets.own_tables import refuse_others
 from convergence_assets.assets.schema_mapping import (
@@ -56,7 +54,7 @@ def queries_of(tenant: Tenant, step: Step, window: Window) -> list[Query]:
 
 def declared_columns(tenant: Tenant, step: Step) -> dict[str, dict[str, Column]]:
     """The declared columns, by name, of every table that a step's SQL may read, by the tables' full names."""
-    own = {s.table: table_schema(s.spec) for p in tenant.pipelines for s in p.steps}
-    schemas = {str(target_table(tenant, name)): own[name] for name in (*step.upstream, step.table)}
+    tenant_schemas = {s.table: table_schema(s.spec) for p in tenant.pipelines for s in p.steps}
+    schemas = {str(target_table(tenant, name)): tenant_schemas[name] for name in (*step.upstream, step.table)}
     schemas |= {str(TableRef.parse(t)): source_schema(s.spec) for s in step.sources.values() for t in s.tables}
     return {name: {c.name: c for c in schema.columns} for name, schema in schemas.items()}

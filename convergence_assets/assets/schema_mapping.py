@@ -1,4 +1,4 @@
-"""A tenant's declarations as the warehouse and quality rooms take them."""
+"""A tenant's declarations as the warehouse and quality packages take them."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -58,29 +58,29 @@ def target_table(tenant: Tenant, table: str) -> TableRef:
 
 
 def table_names(tenant: Tenant, step: Step) -> Names:
-    """Bare names as a step's SQL writes them (its own table and sources included) to what is read in their place.
+    """Bare names as a step's SQL writes them (its own table and sources included) to what they are replaced with.
 
     A source of several tables becomes one query, as does one of which the tenant reads its own rows alone. BigQuery
     lets no query return a column of the name of an ingestion time or of a table's suffix, so that where a source is a
     query, all sources of the step give them another one.
     """
-    made = {name: target_table(tenant, name).quoted for name in (*step.upstream, step.table)}
+    names = {name: target_table(tenant, name).quoted for name in (*step.upstream, step.table)}
     if not any(_is_query(source, tenant) for source in step.sources.values()):
-        return Names(made | {name: TableRef.parse(s.tables[0]).quoted for name, s in step.sources.items()})
+        return Names(names | {name: TableRef.parse(s.tables[0]).quoted for name, s in step.sources.items()})
     ingested = {_ingestion_time(source.spec).lower() for source in step.sources.values()} - {""}
     return Names(
-        made | {name: f"({' UNION ALL '.join(_selects(source, tenant))})" for name, source in step.sources.items()},
+        names | {name: f"({' UNION ALL '.join(_selects(source, tenant))})" for name, source in step.sources.items()},
         dict.fromkeys(ingested, _INGESTED)
         | ({TABLE_SUFFIX.lower(): _SUFFIX} if any(s.spec.is_wildcard for s in step.sources.values()) else {}),
     )
 
 
 def written(tenant: Tenant, step: Step, sql: CompiledSql) -> Written:
-    """A text of a step's author with what its names and parameters stand for."""
+    """A step's SQL as its author wrote it, with the meaning of its names and parameters."""
     names = table_names(tenant, step)
-    made = {s.table: s.spec for p in tenant.pipelines for s in p.steps}
+    specs = {s.table: s.spec for p in tenant.pipelines for s in p.steps}
     columns = {
-        name: tuple(column(c) for c in (step.sources[name].spec if name in step.sources else made[name]).columns)
+        name: tuple(column(c) for c in (step.sources[name].spec if name in step.sources else specs[name]).columns)
         for name in sql.tables
     }
     pseudo = {name: pseudo_columns(step.sources[name].spec) for name in sql.tables if name in step.sources}
@@ -109,9 +109,9 @@ class SharedView:
 
 
 def shared_views(tenant: Tenant, sources: Iterable[Source]) -> tuple[SharedView, ...]:
-    """Those that these sources are read by."""
-    found = (_view(tenant, source, table) for source in sources for table in source.tables)
-    return tuple(dict.fromkeys(view for view in found if view))
+    """The views through which these sources are read."""
+    views = (_view(tenant, source, table) for source in sources for table in source.tables)
+    return tuple(dict.fromkeys(view for view in views if view))
 
 
 def _view(tenant: Tenant, source: Source, table: str) -> SharedView | None:
@@ -192,5 +192,5 @@ def window_parameters(
         "partition_date": partitions[0],
         "timezone": tenant.timezone,
     }
-    own: dict[str, str | int | Decimal | bool | date] = dict(step.parameters)
-    return values | own
+    parameters: dict[str, str | int | Decimal | bool | date] = dict(step.parameters)
+    return values | parameters

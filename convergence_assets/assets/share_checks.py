@@ -18,7 +18,7 @@ CHECK = "parts_make_the_whole"
 JOB = "shared_sources"
 CRON = "30 8 * * *"
 DAYS = 7
-"""So many of the export's newest partitions are counted; BigQuery is paid for them once a day."""
+"""How many of the export's newest partitions are counted; BigQuery bills for them once a day."""
 _GIGABYTES = 100
 
 
@@ -51,32 +51,34 @@ def _check(shared: SharedSource, reader: Reader, settings: Settings) -> dg.Asset
         try:
             with open_warehouse(settings) as warehouse:
                 first = today - timedelta(days=DAYS)
-                found = count_shares(warehouse, shared, reader.spec, first, today, _GIGABYTES)
+                counts = count_shares(warehouse, shared, reader.spec, first, today, _GIGABYTES)
         except WarehouseError as error:
-            # Not known is not passed; a warning, since nobody is known to be billed wrongly.
+            # Unknown is not passed; only a warning, since nobody is known to be billed wrongly.
             return dg.AssetCheckResult(
                 passed=False, severity=dg.AssetCheckSeverity.WARN, description=f"{error}. Next: {error.remedy}"
             )
         return dg.AssetCheckResult(
-            passed=found.adds_up,
+            passed=counts.adds_up,
             severity=dg.AssetCheckSeverity.ERROR,
-            metadata=dict(_metadata(found)),
-            description=None if found.adds_up else _difference(found),
+            metadata=dict(_metadata(counts)),
+            description=None if counts.adds_up else _difference(counts),
         )
 
     return parts_make_the_whole
 
 
-def _difference(found: ShareCounts) -> str:
-    rows = sum(part.rows for part in found.parts.values())
-    text = f"{found.first} to {found.last}: the parts have {rows:,} rows, the whole {found.whole.rows:,}"
-    if found.whole.cost is not None:
-        text += f"; they cost {sum(p.cost for p in found.parts.values() if p.cost is not None)}, it {found.whole.cost}"
+def _difference(counts: ShareCounts) -> str:
+    rows = sum(part.rows for part in counts.parts.values())
+    text = f"{counts.first} to {counts.last}: the parts have {rows:,} rows, the whole {counts.whole.rows:,}"
+    if counts.whole.cost is not None:
+        text += (
+            f"; they cost {sum(p.cost for p in counts.parts.values() if p.cost is not None)}, it {counts.whole.cost}"
+        )
     return text
 
 
-def _metadata(found: ShareCounts) -> Iterator[tuple[str, dg.MetadataValue]]:
-    for owner, part in {**found.parts, "all": found.whole}.items():
+def _metadata(counts: ShareCounts) -> Iterator[tuple[str, dg.MetadataValue]]:
+    for owner, part in {**counts.parts, "all": counts.whole}.items():
         name = "the rest" if owner == REST else owner
         yield f"rows of {name}", dg.MetadataValue.int(part.rows)
         if part.cost is not None:

@@ -1,4 +1,4 @@
-"""What of a shared source is whose, counted: the parts of all tenants and the rest make the whole."""
+"""Counts of each tenant's part of a shared source: the parts of all tenants and the rest make the whole."""
 
 import uuid
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""What a step's sources have beside the columns that are declared of them."""
+"""Columns of a step's sources that are not declared."""
 
 from collections.abc import Iterator, Mapping
 
@@ -11,9 +11,9 @@ from convergence_assets.warehouse.schema import Query, TableRef
 def undeclared(warehouse: Warehouse, tenant: Tenant, sources: Mapping[str, Source]) -> tuple[str, ...]:
     """`source.column` and `source.record.field` of all that nothing declares, as the source spells it.
 
-    A table that the tenant reads by a view is not looked at: the view has what is declared.
+    A table that the tenant reads by a view is skipped: the view has what is declared.
 
-    Raises `WarehouseError` where a source cannot be looked at.
+    Raises `WarehouseError` where a source cannot be read.
     """
     return tuple(name for source in sources.values() for name in _undeclared(warehouse, tenant, source))
 
@@ -25,10 +25,10 @@ def _undeclared(warehouse: Warehouse, tenant: Tenant, source: Source) -> Iterato
     for table in source.tables:
         if tenant.reads_views and table in tenant.shares:
             continue
-        found = warehouse.dry_run(Query(f"SELECT * FROM {TableRef.parse(table).quoted}"))
-        names |= {*found.columns, *found.fields}
+        result = warehouse.dry_run(Query(f"SELECT * FROM {TableRef.parse(table).quoted}"))
+        names |= {*result.columns, *result.fields}
     for name in sorted(names):
         record = name.rpartition(".")[0]
-        # Of a record that nothing declares, its own name says enough.
+        # Of an undeclared record only its own name is listed.
         if name.lower() not in declared and (not record or record.lower() in declared):
             yield f"{source.name}.{name}"

@@ -1,4 +1,4 @@
-"""Tests of a step: its SELECT run on the embedded engine over given rows, and what comes out held against what is
+"""Tests of a step: its SELECT run on the embedded engine over given rows, and the result compared with what is
 expected."""
 
 import json
@@ -20,30 +20,30 @@ from convergence_assets.warehouse.interface import FileRules, Job, SourceFile, W
 from convergence_assets.warehouse.schema import Column, Query, TableRef, TableSchema
 
 SHOWN = 3
-"""So many rows that are missing, or not expected, a problem names."""
-_GIVEN, _MADE, _EXPECTED = "given", "made", "expected"
+"""How many missing or unexpected rows a problem names."""
+_GIVEN, _ACTUAL, _EXPECTED = "given", "made", "expected"
 
 
-def failing(tenant: Tenant, step: Step) -> Iterator[Problem]:
-    """A problem for each of a step's tests that does not hold, at the test's line."""
+def failing_tests(tenant: Tenant, step: Step) -> Iterator[Problem]:
+    """A problem for each of a step's tests that fails, at the test's line."""
     if step.sql is None:
         return
     for test in step.tests:
-        message = _message(tenant, step, step.sql, test)
+        message = _failure_of(tenant, step, step.sql, test)
         if message:
             yield replace(test.declared, message=f"test {test.spec.name} of tenant {tenant.tenant_id}: {message}")
 
 
-def _message(tenant: Tenant, step: Step, sql: CompiledSql, test: PlacedTest) -> str | None:
+def _failure_of(tenant: Tenant, step: Step, sql: CompiledSql, test: PlacedTest) -> str | None:
     from convergence_assets.warehouse.duckdb.adapter import DuckDBWarehouse
 
     with tempfile.TemporaryDirectory(prefix="convergence-test-") as folder:
         try:
             with DuckDBWarehouse(Path(folder, "warehouse")) as warehouse:
-                made, expected = _rows(warehouse, Path(folder), tenant, step, sql, test.spec)
+                actual, expected = _rows(warehouse, Path(folder), tenant, step, sql, test.spec)
         except WarehouseError as error:
             return f"{error.error_class}: {error}"
-    missing, more = expected - made, made - expected
+    missing, more = expected - actual, actual - expected
     parts = [("missing", missing), ("not expected", more)]
     return "; ".join(f"{words}: {_shown(rows)}" for words, rows in parts if rows) or None
 
@@ -67,13 +67,13 @@ def _rows(
     )
     schema = table_schema(step.spec)
     compared = [c for c in schema.columns if any(c.name in row for row in test.expect)] or list(schema.columns)
-    staged = warehouse.stage_query(TableRef(_MADE, step.table), schema, [query], job)
-    made = warehouse.read_staged(staged, [c.name for c in compared], job).to_pylist()
+    staged = warehouse.stage_query(TableRef(_ACTUAL, step.table), schema, [query], job)
+    actual = warehouse.read_staged(staged, [c.name for c in compared], job).to_pylist()
     expected = TableRef(_EXPECTED, step.table)
     _load(warehouse, folder, expected, compared, test.expect, job)
     listed = ", ".join(f"`{c.name}`" for c in compared)
-    should_come = warehouse.read(Query(f"SELECT {listed} FROM {expected.quoted}"), job).to_pylist()
-    return Counter(map(_row, made)), Counter(map(_row, should_come))
+    expected_rows = warehouse.read(Query(f"SELECT {listed} FROM {expected.quoted}"), job).to_pylist()
+    return Counter(map(_row, actual)), Counter(map(_row, expected_rows))
 
 
 def _load(

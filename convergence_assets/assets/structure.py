@@ -1,5 +1,5 @@
-"""The checks a table has whatever its suite says: it is not empty, its rows lie in their partitions, what it reads is
-there, and is no more than what is declared."""
+"""The checks that every table has besides its suite: it is not empty, its rows lie in their partitions, what it reads
+is there, and has no undeclared columns."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -43,8 +43,8 @@ def declared_structural(when_empty: WhenEmpty, *, reads_pipelines: bool, reads_s
 
 
 def structural_checks(when_empty: WhenEmpty, staged: Staged, days: Sequence[date]) -> tuple[CheckOutcome, ...]:
-    """The checks of the staged rows. A row outside every partition of the run stops all of them: it cannot be said
-    whose it is."""
+    """The checks of the staged rows. A row outside every partition of the run stops all of them: its partition is
+    unknown."""
     empty, outside = declared_structural(when_empty, reads_pipelines=False, reads_sources=False)
     rows = {day: staged.rows_per_partition.get(day, 0) for day in days}
     strays = {day: n for day, n in staged.rows_per_partition.items() if day not in rows}
@@ -87,7 +87,7 @@ def upstream_check(missing: Mapping[date, Sequence[str]], days: Sequence[date]) 
 
 
 def source_check(undeclared: Sequence[str], error: str | None, days: Sequence[date]) -> CheckOutcome:
-    """The check of what the sources have beside what is declared; `error` is why that could not be read."""
+    """The check of undeclared columns of the sources; `error` is why that could not be read."""
     passed = not undeclared and error is None
     return CheckOutcome(
         name=SOURCES.name,

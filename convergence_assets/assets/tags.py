@@ -1,4 +1,4 @@
-"""What a run says of itself in its tags, whoever launches it."""
+"""The tags of a run, whoever launches it."""
 
 from datetime import date
 
@@ -7,12 +7,12 @@ REQUEST_TAG = "convergence/request"
 CONFIG_VERSION_TAG = "convergence/config_version"
 """The beginning of the hash of the tenant's files that a run has loaded."""
 TRIGGER_TAG = "convergence/trigger"
-"""What made somebody ask for a run: schedule, catch_up, api or backfill; absent, a person did."""
+"""Why a run was requested: schedule, catch_up, api or backfill; absent: by a person."""
 MANUAL = "manual"
 TRIGGERED_BY_TAG = "convergence/triggered_by"
-"""Who asked for a run: of one over the API the key's id."""
+"""Who requested a run: for one over the API the key's id."""
 TERMINAL = "terminal"
-"""Who asked for a run of `convergence run`, which lives and ends with its terminal."""
+"""The requester of a run of `convergence run`, which ends with its terminal."""
 
 
 def run_tags(tenant_id: str, pipeline: str, first: date, last: date, trigger: str) -> dict[str, str]:

@@ -21,7 +21,7 @@ def open_warehouse(
     service_account: str | None = None,
 ) -> Warehouse:
     """The active warehouse, to be closed by `with`; `location` is where BigQuery makes datasets and runs jobs, `waits`
-    is told of statements that take long, `budget_seconds` is how long a refused request is sent again. With a
+    is called for statements that take long, `budget_seconds` is how long a refused request is sent again. With a
     `service_account` everything is sent as it, which the platform's own account impersonates.
 
     Raises `AccessDenied` where BigQuery is chosen and there are no Google credentials.
@@ -97,7 +97,7 @@ def _emulated(settings: Settings, location: str | None, service_account: str | N
     from google.cloud import bigquery
     from google.oauth2.credentials import Credentials
 
-    # A local server takes whoever comes; who it would be goes with each request, as Google's token does.
+    # A local server accepts anybody; the account goes with each request, as Google's token does.
     anybody = AnonymousCredentials()  # type: ignore[no-untyped-call]
     return bigquery.Client(
         settings.project,

@@ -1,4 +1,4 @@
-"""`convergence alerts`: what is wrong now and who was told, saying that one sees to it, and trying the routes."""
+"""`convergence alerts`: what is wrong now and who was told, acknowledging it, and testing the routes."""
 
 import getpass
 import json
@@ -38,18 +38,20 @@ def show(
     settings = Settings.from_env()
     routes = routes_of(load_tenants(settings))
     with ControlStore.open(settings).read() as connection:
-        found = incidents.all_incidents(connection) if everything else incidents.open_incidents(connection)
-        told, backlog = notifications.told(connection), outbox.backlog(connection)
+        listed = incidents.all_incidents(connection) if everything else incidents.open_incidents(connection)
+        recipients_by_incident, backlog = notifications.destinations_told(connection), outbox.backlog(connection)
     late = {waiting.destination: waiting for waiting in backlog if waiting.last_error}
-    for where in placed(found, routes):
-        to = told.get(where.incident.incident_id, ())
-        state = _state(where, to, late)
-        typer.echo(json.dumps(_as_json(where, to, state)) if as_json else _lines(where, to, state))
+    for placement in placed(listed, routes):
+        recipients = recipients_by_incident.get(placement.incident.incident_id, ())
+        state = _state(placement, recipients, late)
+        typer.echo(
+            json.dumps(_as_json(placement, recipients, state)) if as_json else _lines(placement, recipients, state)
+        )
     if not as_json:
-        if not found:
+        if not listed:
             typer.echo("nothing is wrong")
         for waiting in late.values():
-            typer.echo(_said(waiting), err=True)
+            typer.echo(_backlog_line(waiting), err=True)
 
 
 @alerts.command()
@@ -68,15 +70,17 @@ def ack(
 
     store, who = ControlStore.open(Settings.from_env()), by or getpass.getuser()
     with store.write() as connection:
-        found = {one.incident_id: one for one in incidents.open_incidents(connection)}
-        ids = {one.incident_id for one in found.values() if one.fingerprint == fingerprint}
-        beside = notifications.beside(connection, ids) if group else ids
-        seen_to = [one for one in found.values() if one.incident_id in beside]
-        incidents.acknowledge(connection, [one.fingerprint for one in seen_to], who, store.now())
-    for one in seen_to:
-        said = {"fingerprint": one.fingerprint, "title": one.title, "acknowledged_by": who}
-        typer.echo(json.dumps(said) if as_json else f"acknowledged by {who}: {one.title}")
-    if not seen_to:
+        by_id = {incident.incident_id: incident for incident in incidents.open_incidents(connection)}
+        ids = {incident.incident_id for incident in by_id.values() if incident.fingerprint == fingerprint}
+        acknowledged_ids = notifications.sharing_a_notification(connection, ids) if group else ids
+        acknowledged = [incident for incident in by_id.values() if incident.incident_id in acknowledged_ids]
+        incidents.acknowledge_incidents(
+            connection, [incident.fingerprint for incident in acknowledged], who, store.now()
+        )
+    for incident in acknowledged:
+        fields = {"fingerprint": incident.fingerprint, "title": incident.title, "acknowledged_by": who}
+        typer.echo(json.dumps(fields) if as_json else f"acknowledged by {who}: {incident.title}")
+    if not acknowledged:
         typer.echo(f"no open incident has the fingerprint {fingerprint}. Next: convergence alerts list", err=True)
         raise typer.Exit(1)
 
@@ -97,12 +101,12 @@ def resolve(
 
     store = ControlStore.open(Settings.from_env())
     with store.write() as connection:
-        done = incidents.resolve(connection, fingerprint, f"by {getpass.getuser()}: {reason}", store.now())
+        done = incidents.resolve_incident(connection, fingerprint, f"by {getpass.getuser()}: {reason}", store.now())
     if not done:
         typer.echo(f"no open incident has the fingerprint {fingerprint}. Next: convergence alerts list", err=True)
         raise typer.Exit(1)
-    said = {"fingerprint": fingerprint, "resolved": True, "reason": reason}
-    typer.echo(json.dumps(said) if as_json else f"resolved: {fingerprint}")
+    fields = {"fingerprint": fingerprint, "resolved": True, "reason": reason}
+    typer.echo(json.dumps(fields) if as_json else f"resolved: {fingerprint}")
 
 
 @alerts.command("test")
@@ -127,69 +131,75 @@ def attempt(
             typer.echo(f"tenant {tenant} has no route of its own: its alerts go to the platform's", err=as_json)
             chosen = _PLATFORM
     tried = list(try_routes(routes, chosen))
-    for one in tried:
+    for result in tried:
         if as_json:
-            said = {"route": one.key, "severities": list(one.severities), "failure": one.failure}
-            typer.echo(json.dumps(said))
+            fields = {"route": result.key, "severities": list(result.severities), "failure": result.failure}
+            typer.echo(json.dumps(fields))
             continue
-        typer.echo(f"{one.key} ({', '.join(one.severities)}): {one.failure or 'delivered'}", err=bool(one.failure))
+        typer.echo(
+            f"{result.key} ({', '.join(result.severities)}): {result.failure or 'delivered'}", err=bool(result.failure)
+        )
     if not tried:
         typer.echo("no route is configured. Next: name one under `alerts.routes` in tenants/_defaults.yaml", err=True)
-    raise typer.Exit(0 if tried and not any(one.failure for one in tried) else 1)
+    raise typer.Exit(0 if tried and not any(result.failure for result in tried) else 1)
 
 
-def _state(where: "Placed", told: "Sequence[str]", late: "Mapping[str, Backlog]") -> str:
-    incident = where.incident
+def _state(placement: "Placed", recipients: "Sequence[str]", late: "Mapping[str, Backlog]") -> str:
+    incident = placement.incident
     if incident.resolved_at is not None:
         return f"resolved {incident.resolved_at:%Y-%m-%dT%H:%M:%SZ}: {incident.resolution}"
     if incident.acknowledged_at is not None:
         return f"acknowledged by {incident.acknowledged_by}"
-    if where.muted_by is not None:
-        return f"muted by {where.muted_by.fingerprint}"
-    if not where.destinations:
+    if placement.muted_by is not None:
+        return f"muted by {placement.muted_by.fingerprint}"
+    if not placement.destinations:
         return _NO_ROUTE
-    missing = [one.key for one in where.destinations if one.key in late and one.key not in told]
+    missing = [
+        destination.key
+        for destination in placement.destinations
+        if destination.key in late and destination.key not in recipients
+    ]
     if missing:
         return f"not delivered to {', '.join(missing)}"
-    return "told" if told else "waiting"
+    return "told" if recipients else "waiting"
 
 
-def _lines(where: "Placed", told: "Sequence[str]", state: str) -> str:
+def _lines(placement: "Placed", recipients: "Sequence[str]", state: str) -> str:
     """A paragraph: the fingerprint is what a reader types next, and no table may cut it."""
-    incident = where.incident
+    incident = placement.incident
     seen = "once" if incident.count == 1 else f"{incident.count} times"
     why = f" for {incident.severity} that can be used: `convergence alerts test` says why"
-    told_of = state + why if state == _NO_ROUTE else state
-    said = [
+    delivery = state + why if state == _NO_ROUTE else state
+    lines = [
         f"{incident.fingerprint}  {incident.severity}  {incident.title}",
-        f"  {told_of}; seen {seen} since {incident.opened_at:%Y-%m-%dT%H:%M:%SZ}",
+        f"  {delivery}; seen {seen} since {incident.opened_at:%Y-%m-%dT%H:%M:%SZ}",
     ]
-    of = "/".join(part for part in (incident.tenant_id, incident.pipeline, incident.table) if part)
-    about = [of, incident.partition, f"run {incident.run_id}" if incident.run_id else None]
+    subject = "/".join(part for part in (incident.tenant_id, incident.pipeline, incident.table) if part)
+    about = [subject, incident.partition, f"run {incident.run_id}" if incident.run_id else None]
     if any(about):
-        said.insert(1, f"  {', '.join(part for part in about if part)}")
-    if told:
-        said.append(f"  told: {', '.join(told)}")
+        lines.insert(1, f"  {', '.join(part for part in about if part)}")
+    if recipients:
+        lines.append(f"  told: {', '.join(recipients)}")
     if incident.resolved_at is None:
-        said.append(f"  next: {incident.next_step} (docs/RUNBOOK.md#{incident.runbook})")
-    return "\n".join(said)
+        lines.append(f"  next: {incident.next_step} (docs/RUNBOOK.md#{incident.runbook})")
+    return "\n".join(lines)
 
 
-def _said(waiting: "Backlog") -> str:
+def _backlog_line(backlog: "Backlog") -> str:
     return (
-        f"{waiting.messages} message(s) for {waiting.destination} wait since {waiting.oldest:%Y-%m-%dT%H:%M:%SZ}: "
-        f"{waiting.last_error}. Next: convergence alerts test {waiting.destination.split('/', 1)[0]}"
+        f"{backlog.messages} message(s) for {backlog.destination} wait since {backlog.oldest:%Y-%m-%dT%H:%M:%SZ}: "
+        f"{backlog.last_error}. Next: convergence alerts test {backlog.destination.split('/', 1)[0]}"
     )
 
 
-def _as_json(where: "Placed", told: "Sequence[str]", state: str) -> dict[str, object]:
-    incident = where.incident
+def _as_json(placement: "Placed", recipients: "Sequence[str]", state: str) -> dict[str, object]:
+    incident = placement.incident
     moments = ("opened_at", "last_seen_at", "acknowledged_at", "resolved_at")
-    said = {name: value for name, value in vars(incident).items() if name not in (*moments, "incident_id")}
-    return said | {
+    fields = {name: value for name, value in vars(incident).items() if name not in (*moments, "incident_id")}
+    return fields | {
         **{name: (at := getattr(incident, name)) and at.isoformat() for name in moments},
         "state": state,
-        "told": list(told),
-        "muted_by": where.muted_by.fingerprint if where.muted_by else None,
-        "routes": [one.key for one in where.destinations],
+        "told": list(recipients),
+        "muted_by": placement.muted_by.fingerprint if placement.muted_by else None,
+        "routes": [destination.key for destination in placement.destinations],
     }

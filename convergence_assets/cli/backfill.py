@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -22,15 +22,12 @@ from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_for_a_run
 from convergence_assets.tenancy.tenant import Tenant, TenantPipeline
 
-if TYPE_CHECKING:
-    pass
-
 Span = tuple[date, date]
 
 ROWS_PER_RUN = 2_000_000
-"""About so many rows of its largest table one run stages."""
+"""About how many rows of its largest table one run stages."""
 FIRST_CHUNK_DAYS = 30
-"""As long as nothing is known of the rows of a day."""
+"""Until the rows of a day are known."""
 
 
 def backfill(
@@ -51,30 +48,30 @@ def backfill(
 
     settings = replace(Settings.from_env(), only_tenants=frozenset({tenant}))
     chosen = running_tenant_of(load_for_a_run(settings), tenant)
-    wanted = pipeline_of(chosen, pipeline)
-    start, end = finished_days_between(chosen, wanted, first, last)
+    chosen_pipeline = pipeline_of(chosen, pipeline)
+    start, end = finished_days_between(chosen, chosen_pipeline, first, last)
     days = days_of(start, end)
     definitions = Definitions(settings)
     with open_instance(settings) as instance, _progress(as_json) as progress:
-        before = set() if again else published_days(settings, chosen, wanted, start, end)
-        left = [day for day in days if day not in before]
-        missing, chunk = set(left), FIRST_CHUNK_DAYS
-        bar = progress.add_task(f"{tenant} {pipeline}", total=len(days), completed=len(days) - len(left))
-        waiting = deque(spans(left, PARTITIONS_PER_RUN))
+        before = set() if again else published_days(settings, chosen, chosen_pipeline, start, end)
+        pending = [day for day in days if day not in before]
+        missing, chunk = set(pending), FIRST_CHUNK_DAYS
+        task = progress.add_task(f"{tenant} {pipeline}", total=len(days), completed=len(days) - len(pending))
+        waiting = deque(spans(pending, PARTITIONS_PER_RUN))
         while waiting:
             span, *rest = spans(days_of(*waiting.popleft()), chunk)
             waiting.extendleft(reversed(rest))
-            result = definitions.run(instance, chosen, wanted, *span, trigger="backfill")
-            done, begun = _published_by(result, wanted)
+            result = definitions.run(instance, chosen, chosen_pipeline, *span, trigger="backfill")
+            done, begun = _published_by(result, chosen_pipeline)
             # A bad day stops its own table's later ones for all days of the run: the good days go on without it.
             good = sorted(begun - done) if begun < set(days_of(*span)) else []
             waiting.extendleft(reversed(list(spans(good, PARTITIONS_PER_RUN))))
             missing -= done
             chunk = chunk_days(result.published, PARTITIONS_PER_RUN) or chunk
-            progress.advance(bar, len(days_of(*span)) - len(good))
-            _say(progress.console, result, span, len(done), as_json)
+            progress.advance(task, len(days_of(*span)) - len(good))
+            _print_run(progress.console, result, span, len(done), as_json)
     if not as_json:
-        _summary(len(days), len(left), sorted(missing))
+        _print_summary(len(days), len(pending), sorted(missing))
     raise typer.Exit(1 if missing else 0)
 
 
@@ -85,8 +82,8 @@ def published_days(settings: Settings, tenant: Tenant, pipeline: TenantPipeline,
     from convergence_assets.scheduling.targets import tables_of
 
     tables = tables_of(tenant, pipeline)
-    found = Publications(ControlStore.open(settings)).between(tenant.tenant_id, tables.asked(), first, last)
-    return {day for day in days_of(first, last) if tables.is_current(day, found)}
+    publications = Publications(ControlStore.open(settings)).between(tenant.tenant_id, tables.all_tables(), first, last)
+    return {day for day in days_of(first, last) if tables.is_current(day, publications)}
 
 
 def chunk_days(published: Mapping[str, Mapping[str, int]], longest: int) -> int | None:
@@ -115,20 +112,20 @@ def _progress(as_json: bool) -> Progress:
     return Progress(console=Console(stderr=as_json, soft_wrap=True, highlight=False), transient=True)
 
 
-def _say(console: Console, result: RunResult, span: Span, published: int, as_json: bool) -> None:
+def _print_run(console: Console, result: RunResult, span: Span, published: int, as_json: bool) -> None:
     if as_json:
         rows = {table: sum(days.values()) for table, days in result.published.items()}
-        said = {"first": str(span[0]), "last": str(span[1]), "run_id": result.run_id, "succeeded": result.succeeded}
-        typer.echo(json.dumps(said | {"days_published": published, "rows": rows, "failure": result.failure}))
+        fields = {"first": str(span[0]), "last": str(span[1]), "run_id": result.run_id, "succeeded": result.succeeded}
+        typer.echo(json.dumps(fields | {"days_published": published, "rows": rows, "failure": result.failure}))
     elif result.failure:
         console.print(Text(f"{span[0]}...{span[1]} run {result.run_id}:", "red"), Text(result.failure))
 
 
-def _summary(asked: int, left: int, missing: Sequence[date]) -> None:
+def _print_summary(requested: int, pending: int, missing: Sequence[date]) -> None:
     table = Table("days", "count")
-    table.add_row("asked for", str(asked))
-    table.add_row("published before", str(asked - left))
-    table.add_row("published now", str(left - len(missing)))
+    table.add_row("asked for", str(requested))
+    table.add_row("published before", str(requested - pending))
+    table.add_row("published now", str(pending - len(missing)))
     table.add_row("not published", str(len(missing)), style="red" if missing else None)
     console = Console(soft_wrap=True, highlight=False)
     print_table(table)

@@ -1,4 +1,4 @@
-"""`convergence changes`: what changed, to be held against an incident."""
+"""`convergence changes`: what changed, to compare with an incident."""
 
 import json
 from typing import TYPE_CHECKING, Annotated
@@ -38,21 +38,28 @@ def changes(
     if tenant is not None:
         tenant_of(load_tenants(settings), tenant)
     with store.read() as connection:
-        found = happened(connection, begin, tenant)
+        listed = happened(connection, begin, tenant)
     if as_json:
-        for one in found:
-            typer.echo(json.dumps(vars(one) | {"moment": one.moment.isoformat()}))
+        for change in listed:
+            typer.echo(json.dumps(vars(change) | {"moment": change.moment.isoformat()}))
         return
-    if found:
-        print_table(table_of(found))
+    if listed:
+        print_table(table_of(listed))
     else:
         typer.echo(f"nothing has changed since {begin:%Y-%m-%dT%H:%M:%SZ}")
 
 
-def table_of(found: "list[Happened]") -> Table:
+def table_of(changes_shown: "list[Happened]") -> Table:
     """A row a change."""
     table = Table("when (UTC)", "kind", "tenant", "of", prose("what"), "by")
-    for one in found:
-        cells = (f"{one.moment:%m-%d %H:%M:%S}", one.kind, one.tenant_id or "", one.subject, one.said, one.by or "")
+    for change in changes_shown:
+        cells = (
+            f"{change.moment:%m-%d %H:%M:%S}",
+            change.kind,
+            change.tenant_id or "",
+            change.subject,
+            change.said,
+            change.by or "",
+        )
         table.add_row(*map(Text, cells))
     return table

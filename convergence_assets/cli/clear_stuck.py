@@ -47,44 +47,48 @@ def clear_stuck(
 
     settings = Settings.from_env()
     with open_instance(settings) as instance:
-        watching = Monitor.of(load_tenants(settings), settings)
+        monitor = Monitor.of(load_tenants(settings), settings)
         if pipeline_id is not None:
-            pipeline_named(watching.registry, pipeline_id)
-        found = _found(watching, instance, run_id, pipeline_id)
-        healthy = [stuck for stuck, _ in found if stuck.kind == "by_hand" and not force]
-        ending = [(stuck, limits) for stuck, limits in found if stuck not in healthy]
+            pipeline_named(monitor.registry, pipeline_id)
+        stuck_runs = _stuck_runs(monitor, instance, run_id, pipeline_id)
+        healthy = [stuck for stuck, _ in stuck_runs if stuck.kind == "by_hand" and not force]
+        ending = [(stuck, limits) for stuck, limits in stuck_runs if stuck not in healthy]
         console = Console(soft_wrap=True, highlight=False)
         for stuck in healthy:
-            _say(console, as_json, stuck, "left alone; --force ends it all the same")
+            _print_run(console, as_json, stuck, "left alone; --force ends it all the same")
         if dry_run or not ending:
             for stuck, _ in ending:
-                _say(console, as_json, stuck, "would be ended")
-            if not found and not as_json:
+                _print_run(console, as_json, stuck, "would be ended")
+            if not stuck_runs and not as_json:
                 console.print("no run is stuck")
             raise typer.Exit(1 if healthy else 0)
-        remediation = Remediation(instance, watching.store, settings, watching.tenants)
+        remediation = Remediation(instance, monitor.store, settings, monitor.tenants)
         cases = [remediation.begin(stuck, limits.request_again if request_again else 0) for stuck, limits in ending]
-        open_ = _see_through(console, as_json, remediation, cases, wait)
+        open_ = _run_cases(console, as_json, remediation, cases, wait)
         for case in open_:
             console.print(f"run {case.run_id}: not over yet; the sensor stuck_runs goes on, or call this again")
     raise typer.Exit(1 if healthy or open_ else 0)
 
 
-def _found(
-    watching: "Monitor", instance: "dg.DagsterInstance", run_id: str | None, pipeline_id: str | None
+def _stuck_runs(
+    monitor: "Monitor", instance: "dg.DagsterInstance", run_id: str | None, pipeline_id: str | None
 ) -> "list[tuple[Stuck, StuckLimits]]":
     if run_id is None:
-        return [found for found in watching.stuck(instance) if pipeline_id is None or _is_of(found[0], pipeline_id)]
+        return [
+            (stuck, limits)
+            for stuck, limits in monitor.stuck(instance)
+            if pipeline_id is None or _is_of(stuck, pipeline_id)
+        ]
     full = run_of(instance, run_id)
-    found = watching.judged(instance, full)
-    if found is None:
+    judged = monitor.judged(instance, full)
+    if judged is None:
         run = instance.get_run_by_id(full)
         status = run.status.value if run else "unknown"
         raise typer.BadParameter(f"run {full} is over ({status}): there is nothing to end")
-    if pipeline_id is not None and not _is_of(found[0], pipeline_id):
-        names = ", ".join(f"{p.tenant_id}/{p.pipeline}" for p in found[0].activity.parts)
+    if pipeline_id is not None and not _is_of(judged[0], pipeline_id):
+        names = ", ".join(f"{p.tenant_id}/{p.pipeline}" for p in judged[0].activity.parts)
         raise typer.BadParameter(f"run {full} is of {names}, not of {pipeline_id}")
-    return [found]
+    return [judged]
 
 
 def _is_of(stuck: "Stuck", pipeline_id: str) -> bool:
@@ -92,15 +96,15 @@ def _is_of(stuck: "Stuck", pipeline_id: str) -> bool:
     return any(p.pipeline == pipeline and tenant in ("", p.tenant_id) for p in stuck.activity.parts)
 
 
-def _see_through(
+def _run_cases(
     console: Console, as_json: bool, remediation: "Remediation", cases: "list[Case]", wait: float
 ) -> "list[Case]":
     deadline = time.monotonic() + wait
     open_ = list(cases)
     while True:
         for case in list(open_):
-            for said in remediation.run(case):
-                console.print(json.dumps({"run_id": case.run_id, "done": said}) if as_json else said)
+            for step in remediation.run(case):
+                console.print(json.dumps({"run_id": case.run_id, "done": step}) if as_json else step)
             if remediation.is_closed(case):
                 open_.remove(case)
         if not open_ or time.monotonic() > deadline:
@@ -108,12 +112,12 @@ def _see_through(
         time.sleep(_LOOK_EVERY_SECONDS)
 
 
-def _say(console: Console, as_json: bool, stuck: "Stuck", done: str) -> None:
+def _print_run(console: Console, as_json: bool, stuck: "Stuck", done: str) -> None:
     activity = stuck.activity
     names = ", ".join(f"{p.tenant_id}/{p.pipeline}" for p in activity.parts)
     days = ", ".join(p.partition or "no partition" for p in activity.parts)
     if as_json:
-        said = {"run_id": activity.run_id, "of": names, "partition": days, "kind": stuck.kind, "done": done}
-        typer.echo(json.dumps(said | {"status": activity.status, "since": stuck.since.isoformat()}))
+        fields = {"run_id": activity.run_id, "of": names, "partition": days, "kind": stuck.kind, "done": done}
+        typer.echo(json.dumps(fields | {"status": activity.status, "since": stuck.since.isoformat()}))
     else:
         console.print(f"run {activity.run_id} ({names}, {days}, {activity.status}): {stuck.sentence}: {done}")

@@ -53,9 +53,9 @@ def compile_sql(
     """
     settings = replace(Settings.from_env(), only_tenants=frozenset({tenant}))
     chosen = tenant_of(load_for_a_run(settings), tenant)
-    wanted = pipeline_of(chosen, pipeline)
-    steps = _steps(wanted, table)
-    window = Window.local(*_days(chosen, wanted, partition, first, last), chosen.timezone)
+    chosen_pipeline = pipeline_of(chosen, pipeline)
+    steps = _steps(chosen_pipeline, table)
+    window = Window.local(*_days(chosen, chosen_pipeline, partition, first, last), chosen.timezone)
     compiled = [_compiled(chosen, step, window, settings.warehouse, pretty=not as_json) for step in steps]
     if as_json:
         for step in compiled:
@@ -67,13 +67,13 @@ def compile_sql(
 
 
 def _steps(pipeline: TenantPipeline, table: str | None) -> Sequence[Step]:
-    found = [step for step in pipeline.steps if table in (None, step.table)]
-    if not found:
-        made = [step.table for step in pipeline.steps]
-        near = nearest(table or "", made)
-        hint = f"did you mean {near!r}?" if near else f"expected {listing(made)}"
+    steps = [step for step in pipeline.steps if table in (None, step.table)]
+    if not steps:
+        tables = [step.table for step in pipeline.steps]
+        near = nearest(table or "", tables)
+        hint = f"did you mean {near!r}?" if near else f"expected {listing(tables)}"
         raise typer.BadParameter(f"pipeline {pipeline.name} makes no table {table!r}; {hint}")
-    return found
+    return steps
 
 
 def _days(
@@ -90,11 +90,11 @@ def _days(
 def _compiled(tenant: Tenant, step: Step, window: Window, engine: WarehouseKind, *, pretty: bool) -> Compiled:
     target = str(target_table(tenant, step.table))
     queries = queries_of(tenant, step, window)
-    written = queries[0].sql if queries else None
+    bigquery_sql = queries[0].sql if queries else None
     if engine == "embedded":
         queries = [_as_duckdb_runs(tenant, step, query, pretty=pretty) for query in queries]
     sql = queries[0].sql if queries else None
-    return Compiled(step.table, target, sql, written, tuple(query.parameters for query in queries), step.path)
+    return Compiled(step.table, target, sql, bigquery_sql, tuple(query.parameters for query in queries), step.path)
 
 
 def _as_duckdb_runs(tenant: Tenant, step: Step, query: Query, *, pretty: bool) -> Query:
@@ -104,7 +104,7 @@ def _as_duckdb_runs(tenant: Tenant, step: Step, query: Query, *, pretty: bool) -
 
 
 def _lines(step: Compiled) -> list[str]:
-    """Comments say what a reader has to bind; the statement stands as it is sent."""
+    """Comments name the parameters to bind; the statement is printed as it is sent."""
     if step.sql is None:
         return ["", f"-- {step.target} is loaded from files: {step.files}"]
     lines = ["", f"-- {step.target}"]

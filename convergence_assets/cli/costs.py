@@ -58,26 +58,26 @@ def costs(
     if end <= begin:
         raise typer.BadParameter(f"--to {ends or 'now'} is not after --from {begins}")
     with store.read() as connection:
-        found = of_runs(connection, begin, end, tenant, pipeline, by_day=by_day)
-        read = progress(connection)
+        listed = of_runs(connection, begin, end, tenant, pipeline, by_day=by_day)
+        progress_row = progress(connection)
     if as_json:
-        for cost in found:
+        for cost in listed:
             typer.echo(json.dumps(_as_json(cost, settings)))
     else:
         console = Console(soft_wrap=True, highlight=False)
-        if found:
-            print_table(_table(found, settings, by_day=by_day))
+        if listed:
+            print_table(_table(listed, settings, by_day=by_day))
         else:
             console.print("no run was made in that time")
         console.print(f"runs made from {begin:%Y-%m-%dT%H:%MZ} to {end:%Y-%m-%dT%H:%MZ}", style="dim")
-        if any(_bytes(cost, settings) is None for cost in found):
+        if any(_bytes(cost, settings) is None for cost in listed):
             console.print("the embedded warehouse counts no bytes: nothing is billed there", style="dim")
-    if read is None:
+    if progress_row is None:
         typer.echo("no run was read yet: start Dagster's daemon, or give `convergence ledger rebuild`", err=True)
 
 
 def _bytes(cost: "Cost", settings: Settings) -> int | None:
-    """None where nobody counted; a store may remember runs of a time when it was BigQuery."""
+    """None where bytes were not counted; a store may have runs of a time when it was BigQuery."""
     return None if settings.warehouse == "embedded" and cost.bytes_billed == 0 else cost.bytes_billed
 
 
@@ -85,10 +85,10 @@ def _dollars(billed: int) -> float:
     return billed / 2**40 * DOLLARS_PER_TIBIBYTE
 
 
-def _table(found: "Sequence[Cost]", settings: Settings, *, by_day: bool) -> Table:
+def _table(listed: "Sequence[Cost]", settings: Settings, *, by_day: bool) -> Table:
     columns = [Column(name, justify="right") for name in ("runs", "failed", "rows", "bytes billed", "USD on demand")]
     table = Table("tenant", "pipeline", *(["day"] if by_day else []), *columns)
-    for cost in found:
+    for cost in listed:
         billed = _bytes(cost, settings)
         table.add_row(
             cost.tenant_id,

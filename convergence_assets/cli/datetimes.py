@@ -12,16 +12,16 @@ _AGO = re.compile(r"(\d{1,6})\s*([mhdw])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-def moment(said: str, now: datetime, option: str) -> datetime:
+def moment(text: str, now: datetime, option: str) -> datetime:
     """In UTC; a date is its beginning. Raises `typer.BadParameter` naming `option`."""
-    ago = _AGO.fullmatch(said.strip().lower())
+    ago = _AGO.fullmatch(text.strip().lower())
     try:
         if ago:
             return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-        found = datetime.fromisoformat(said.strip())
+        parsed = datetime.fromisoformat(text.strip())
     except (ValueError, OverflowError):
-        raise typer.BadParameter(f"{option} {said!r}; expected {EXPECTED}") from None
-    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+        raise typer.BadParameter(f"{option} {text!r}; expected {EXPECTED}") from None
+    return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
 def day_of(text: str, option: str) -> date:
@@ -32,10 +32,10 @@ def day_of(text: str, option: str) -> date:
         raise typer.BadParameter(f"{option} {text!r}: expected a date like 2026-10-01") from None
 
 
-def end_of(said: str, now: datetime, option: str) -> datetime:
+def end_of(text: str, now: datetime, option: str) -> datetime:
     """As `moment`, but a date is its end: the next midnight in UTC."""
     try:
-        day = date.fromisoformat(said.strip())
+        day = date.fromisoformat(text.strip())
     except ValueError:
-        return moment(said, now, option)
+        return moment(text, now, option)
     return datetime.combine(day + timedelta(days=1), time(), UTC)

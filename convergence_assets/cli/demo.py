@@ -36,8 +36,8 @@ PIPELINE = "gcp_billing"
 
 
 @dataclass
-class TenantDay:
-    """What the demo tells of one tenant."""
+class TenantResult:
+    """What the demo shows of one tenant."""
 
     tenant: Tenant
     runs: list[RunResult] = field(default_factory=list)
@@ -53,22 +53,22 @@ class TenantDay:
 
     def published(self) -> dict[str, dict[str, int]]:
         """Rows by table and partition, the last run's where several wrote one."""
-        found: dict[str, dict[str, int]] = {}
+        rows: dict[str, dict[str, int]] = {}
         for run in self.runs:
             for table, partitions in run.published.items():
-                found.setdefault(table, {}).update(partitions)
-        return found
+                rows.setdefault(table, {}).update(partitions)
+        return rows
 
     def stopped(self) -> list[dict[str, Any]]:
         """Each stopped partition with its table and the critical checks that stopped it."""
         failed = [c for run in self.runs for c in run.checks if not c.passed and c.severity == "critical"]
-        found: dict[tuple[str, str], list[str]] = {}
+        checks_by_partition: dict[tuple[str, str], list[str]] = {}
         for check in failed:
             for day in check.partitions:
-                names = found.setdefault((day, check.table), [])
+                names = checks_by_partition.setdefault((day, check.table), [])
                 if check.name not in names:
                     names.append(check.name)
-        return [{"partition": d, "table": t, "checks": names} for (d, t), names in sorted(found.items())]
+        return [{"partition": d, "table": t, "checks": names} for (d, t), names in sorted(checks_by_partition.items())]
 
 
 def demo(
@@ -98,16 +98,16 @@ def demo(
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console) as progress:
-        exports = _generate(settings, registry, seed, rows_per_day, progress)
-        _load(settings, registry, exports, progress, until=FIRST_LOAD_UNTIL)
-        told = _run(settings, registry, days, exports, progress)
+        exports = _generate_exports(settings, registry, seed, rows_per_day, progress)
+        _load_exports(settings, registry, exports, progress, until=FIRST_LOAD_UNTIL)
+        results = _run_pipelines(settings, registry, days, exports, progress)
     if as_json:
-        typer.echo(json.dumps([_as_json(settings, t) for t in told]))
+        typer.echo(json.dumps([_as_json(settings, result) for result in results]))
         return
-    _show(console, settings, told)
+    _print_results(console, settings, results)
 
 
-def _generate(
+def _generate_exports(
     settings: Settings, registry: TenantRegistry, seed: int, rows_per_day: int, progress: Progress
 ) -> dict[str, list[Path]]:
     from convergence_assets.demo.bills import generate_bills
@@ -137,7 +137,7 @@ def _generate(
     return {name: written[account.tenant_id] for name, account in accounts.items()}
 
 
-def _load(
+def _load_exports(
     settings: Settings, registry: TenantRegistry, exports: dict[str, list[Path]], progress: Progress, *, until: date
 ) -> None:
     by_files = {tuple(files): tenant_id for tenant_id, files in exports.items()}  # an account of several is loaded once
@@ -156,30 +156,30 @@ def _load(
         progress.advance(bar)
 
 
-def _run(
+def _run_pipelines(
     settings: Settings, registry: TenantRegistry, days: int, exports: dict[str, list[Path]], progress: Progress
-) -> list[TenantDay]:
+) -> list[TenantResult]:
     last = FIRST + timedelta(days=days - 1)
     tenants = [registry.tenants[tenant_id] for tenant_id in exports]
     bar = progress.add_task("loading Dagster", total=len(tenants) + 1)
-    told = [TenantDay(tenant) for tenant in tenants]
+    results = [TenantResult(tenant) for tenant in tenants]
     with open_instance(settings) as instance:
         definitions = Definitions(settings)
         progress.advance(bar)
-        for one in told:
-            progress.update(bar, description=f"{one.tenant.tenant_id}: {FIRST} to {last}")
-            for pipeline in one.tenant.pipelines:
-                one.runs += _published_range(definitions, instance, one.tenant, pipeline, FIRST, last)
+        for result in results:
+            progress.update(bar, description=f"{result.tenant.tenant_id}: {FIRST} to {last}")
+            for pipeline in result.tenant.pipelines:
+                result.runs += _published_range(definitions, instance, result.tenant, pipeline, FIRST, last)
             progress.advance(bar)
-        _load(settings, registry, exports, progress, until=LAST + timedelta(days=30))
-        bar = progress.add_task(f"late corrections of {CORRECTED_DAY}", total=len(told))
-        for one in told:
-            one.before = _net(settings, one.tenant, CORRECTED_DAY)
-            for pipeline in one.tenant.pipelines:
-                one.runs.append(definitions.run(instance, one.tenant, pipeline, CORRECTED_DAY, CORRECTED_DAY))
-            one.after = _net(settings, one.tenant, CORRECTED_DAY)
+        _load_exports(settings, registry, exports, progress, until=LAST + timedelta(days=30))
+        bar = progress.add_task(f"late corrections of {CORRECTED_DAY}", total=len(results))
+        for result in results:
+            result.before = _net(settings, result.tenant, CORRECTED_DAY)
+            for pipeline in result.tenant.pipelines:
+                result.runs.append(definitions.run(instance, result.tenant, pipeline, CORRECTED_DAY, CORRECTED_DAY))
+            result.after = _net(settings, result.tenant, CORRECTED_DAY)
             progress.advance(bar)
-    return told
+    return results
 
 
 def _published_range(
@@ -211,49 +211,49 @@ def _net(settings: Settings, tenant: Tenant, day: date | None = None) -> str | N
     return None if row["net"] is None else f"{row['net']:,.2f} {row['currency']}"
 
 
-def _as_json(settings: Settings, told: TenantDay) -> dict[str, Any]:
+def _as_json(settings: Settings, result: TenantResult) -> dict[str, Any]:
     return {
-        "tenant": told.tenant.tenant_id,
-        "published": told.published(),
-        "net_cost": _net(settings, told.tenant),
-        "checks": told.checks(),
-        "stopped": told.stopped(),
-        "late_correction": {"day": CORRECTED_DAY.isoformat(), "before": told.before, "after": told.after},
-        "failures": [run.failure for run in told.runs if run.failure],
+        "tenant": result.tenant.tenant_id,
+        "published": result.published(),
+        "net_cost": _net(settings, result.tenant),
+        "checks": result.checks(),
+        "stopped": result.stopped(),
+        "late_correction": {"day": CORRECTED_DAY.isoformat(), "before": result.before, "after": result.after},
+        "failures": [run.failure for run in result.runs if run.failure],
     }
 
 
-def _show(console: Console, settings: Settings, told: list[TenantDay]) -> None:
+def _print_results(console: Console, settings: Settings, results: list[TenantResult]) -> None:
     table = Table(title="Published", title_justify="left")
     for name in ("tenant", "table"):
         table.add_column(name, no_wrap=True)
     for name in ("days", "rows", "net cost"):
         table.add_column(name, justify="right", no_wrap=True)
-    for one in told:
-        for n, (name, partitions) in enumerate(one.published().items()):
-            net = (_net(settings, one.tenant) or "") if name == "gcp_cost_daily" else ""
-            tenant = one.tenant.tenant_id if n == 0 else one.tenant.timezone if n == 1 else ""
+    for result in results:
+        for n, (name, partitions) in enumerate(result.published().items()):
+            net = (_net(settings, result.tenant) or "") if name == "gcp_cost_daily" else ""
+            tenant = result.tenant.tenant_id if n == 0 else result.tenant.timezone if n == 1 else ""
             table.add_row(tenant, name, str(len(partitions)), f"{sum(partitions.values()):,}", net)
         table.add_section()
     print_table(table, console)
-    for one in told:
-        counts = one.checks()
+    for result in results:
+        counts = result.checks()
         failed = f"[red]{counts['failed']} failed[/red]" if counts["failed"] else "0 failed"
         console.print(
-            f"checks    {one.tenant.tenant_id}: {counts['passed']} passed, {counts['warned']} warned, {failed}"
+            f"checks    {result.tenant.tenant_id}: {counts['passed']} passed, {counts['warned']} warned, {failed}"
         )
-    for one in told:
-        for stop in one.stopped():
+    for result in results:
+        for stop in result.stopped():
             console.print(
-                f"[red]stopped[/red]   {one.tenant.tenant_id} {stop['table']} {stop['partition']}: "
+                f"[red]stopped[/red]   {result.tenant.tenant_id} {stop['table']} {stop['partition']}: "
                 f"{', '.join(stop['checks'])} (critical; nothing of that day was published)"
             )
-        if one.before != one.after:
+        if result.before != result.after:
             console.print(
-                f"[cyan]corrected[/cyan] {one.tenant.tenant_id} {CORRECTED_DAY}: net {one.before} became {one.after} "
-                "when the provider's late rows were loaded and the day was run again"
+                f"[cyan]corrected[/cyan] {result.tenant.tenant_id} {CORRECTED_DAY}: net {result.before} became "
+                f"{result.after} when the provider's late rows were loaded and the day was run again"
             )
-    dataset = told[0].tenant.dataset
+    dataset = results[0].tenant.dataset
     example = f"SELECT usage_date, SUM(net_cost) AS net FROM {dataset}.gcp_cost_daily GROUP BY 1 ORDER BY 1"
     console.print(
         "\nLook at a table:  [bold].venv/bin/convergence query[/bold] "

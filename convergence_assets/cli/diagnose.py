@@ -1,4 +1,4 @@
-"""`convergence diagnose`: everything known of a run, told shortly and packed to be handed on."""
+"""`convergence diagnose`: everything known of a run: a summary, and a zip file to hand on."""
 
 import json
 from pathlib import Path
@@ -42,41 +42,41 @@ def diagnose(
     store = ControlStore.open(settings)
     with open_instance(settings) as instance:
         run_id = run_of(instance, run)
-        found = Gathering(instance, store, settings, registry).of(run_id)
+        evidence = Gathering(instance, store, settings, registry).of(run_id)
     path = output or Path(f"diagnose-{run_id[:8]}.zip")
-    lines = _lines(found)
+    lines = _lines(evidence)
     try:
-        names = write_bundle(path, found, "\n".join(lines) + "\n")
+        names = write_bundle(path, evidence, "\n".join(lines) + "\n")
     except OSError as error:
         raise typer.BadParameter(
             f"{path} cannot be written: {error.strerror or error}; --output names another file"
         ) from None
     if as_json:
-        said = _as_json(found) | {"bundle": str(path.absolute()), "files": names}
-        typer.echo(json.dumps(redacted_value(plain(said))))
+        fields = _as_json(evidence) | {"bundle": str(path.absolute()), "files": names}
+        typer.echo(json.dumps(redacted_value(plain(fields))))
         return
     for line in lines:
         typer.echo(redacted(line))
     typer.echo(f"{len(names)} files in {path}")
 
 
-def _error(found: "Evidence") -> dict[str, Any] | None:
+def _error(evidence: "Evidence") -> dict[str, Any] | None:
     from convergence_assets.api.run_detail import remedy_of
 
-    for part in found.parts:
+    for part in evidence.parts:
         if part.error_class:
             return {
                 "class": part.error_class, "message": part.error_message, "remedy": remedy_of(part.error_class),
-                "runbook": next((i.runbook for i in found.incidents if i.run_id == found.run_id), None),
+                "runbook": next((i.runbook for i in evidence.incidents if i.run_id == evidence.run_id), None),
             }  # fmt: skip
     return None
 
 
-def _lines(found: "Evidence") -> list[str]:
+def _lines(evidence: "Evidence") -> list[str]:
     from convergence_assets.assets.check_events import examples_shown
 
-    lines = [f"run {found.run_id}: {found.status}"]
-    for part in found.parts:
+    lines = [f"run {evidence.run_id}: {evidence.status}"]
+    for part in evidence.parts:
         lines.append(
             f"  tenant {part.tenant_id}, pipeline {part.pipeline}, partition {part.partition or 'none'}: "
             f"{part.status}, attempt {part.attempt}, asked for by {part.trigger}, "
@@ -87,42 +87,42 @@ def _lines(found: "Evidence") -> list[str]:
         )
         if part.stuck_reason:
             lines.append(f"  stuck: {part.stuck_reason}")
-    error = _error(found)
+    error = _error(evidence)
     if error:
         lines += [f"error {error['class']}: {error['message']}", f"  next: {error['remedy']}"]
         if error["runbook"]:
             lines.append(f"  runbook: docs/RUNBOOK.md#{error['runbook']}")
-    failed = found.failed_checks
+    failed = evidence.failed_checks
     lines += [
         f"check {row['table_name']}: {row['check_name']} failed ({row['severity']}, {row['partition']})"
         + examples_shown(json.loads(row["examples"] or "[]"), row["unexpected_count"])
         for row in failed[:_CHECKS_SHOWN]
     ]
-    told = [line for line in found.events if line.level in ("warning", "error") and line.event != "check"]
-    lines += [f"{line.moment:%H:%M:%S} {line.level}: {line.message}" for line in told[-_EVENTS_SHOWN:]]
+    notable = [line for line in evidence.events if line.level in ("warning", "error") and line.event != "check"]
+    lines += [f"{line.moment:%H:%M:%S} {line.level}: {line.message}" for line in notable[-_EVENTS_SHOWN:]]
     lines += [
         f"incident {i.severity} {i.kind}: {i.title} ({'resolved' if i.resolved_at else 'open'}, seen {i.count} times)"
-        for i in found.incidents
+        for i in evidence.incidents
     ]
-    lines += [f"remediation {r['rung']}: {r['outcome']}" for r in found.contents["remediations.json"]]
+    lines += [f"remediation {r['rung']}: {r['outcome']}" for r in evidence.contents["remediations.json"]]
     lines += [
-        f"changed {_moment(c.moment)} {c.kind} {c.subject}: {c.said}" for c in found.changes[-_CHANGES_SHOWN:]
+        f"changed {_moment(c.moment)} {c.kind} {c.subject}: {c.said}" for c in evidence.changes[-_CHANGES_SHOWN:]
     ] or ["nothing is known to have changed before it"]
-    lines += [f"not asked: {what}: {why}" for what, why in found.missing.items()]
+    lines += [f"not asked: {what}: {why}" for what, why in evidence.missing.items()]
     return lines
 
 
-def _as_json(found: "Evidence") -> dict[str, Any]:
+def _as_json(evidence: "Evidence") -> dict[str, Any]:
     return {
-        "run_id": found.run_id,
-        "status": found.status,
-        "parts": found.contents["run.json"]["parts"],
-        "error": _error(found),
-        "failed_checks": found.failed_checks,
-        "incidents": found.contents["incidents.json"],
-        "remediations": found.contents["remediations.json"],
-        "changes": found.contents["changes.json"],
-        "not_asked": found.missing,
+        "run_id": evidence.run_id,
+        "status": evidence.status,
+        "parts": evidence.contents["run.json"]["parts"],
+        "error": _error(evidence),
+        "failed_checks": evidence.failed_checks,
+        "incidents": evidence.contents["incidents.json"],
+        "remediations": evidence.contents["remediations.json"],
+        "changes": evidence.contents["changes.json"],
+        "not_asked": evidence.missing,
     }
 
 

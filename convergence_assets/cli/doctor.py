@@ -1,4 +1,4 @@
-"""`convergence doctor`: everything that can be wrong with a set-up, looked at one by one."""
+"""`convergence doctor`: check a set-up for everything that can be wrong."""
 
 import json
 from dataclasses import asdict
@@ -34,22 +34,22 @@ def doctor(
     Example: convergence doctor
     """
     if repair:
-        _repair(yes=yes)
+        _repair_files(yes=yes)
         return
     console = Console(soft_wrap=True, highlight=False)
     with Console(stderr=True).status("looking"):
-        found = list(_examined())
+        findings = list(_examined())
     if as_json:
-        for finding in found:
+        for finding in findings:
             typer.echo(json.dumps(asdict(finding)))
     else:
-        print_table(_table(found))
-        _print_remedies(console, found)
-    raise typer.Exit(1 if any(finding.state == "broken" for finding in found) else 0)
+        print_table(_table(findings))
+        _print_remedies(console, findings)
+    raise typer.Exit(1 if any(finding.state == "broken" for finding in findings) else 0)
 
 
-def _repair(*, yes: bool) -> None:
-    """Each damaged file by itself: what is lost with it is said before anybody is asked."""
+def _repair_files(*, yes: bool) -> None:
+    """Each damaged file by itself: name what is lost with it before asking."""
     from convergence_assets.cli.instance import dagster_home, open_instance
     from convergence_assets.operations.processes import processes_of
     from convergence_assets.operations.repairing import repair_control_store, was_not_ended
@@ -57,7 +57,7 @@ def _repair(*, yes: bool) -> None:
 
     settings = Settings.from_env()
     home = dagster_home(settings)
-    # What Dagster knows comes first: the control store is made from it.
+    # Dagster's storage comes first: the control store is made from it.
     files = sorted(state_files(settings, home), key=lambda file: file.what == CONTROL_STORE)
     damaged = [(file, why) for file in files if (why := file.damage())]
     if not damaged and not was_not_ended(settings):
@@ -82,8 +82,8 @@ def _repair(*, yes: bool) -> None:
             typer.echo(f"moved to {file.put_aside()}")
     if control_store is not None or was_not_ended(settings):
         with open_instance(settings) as instance:
-            for done in repair_control_store(settings, instance, control_store):
-                typer.echo(done)
+            for step in repair_control_store(settings, instance, control_store):
+                typer.echo(step)
 
 
 def _examined() -> "Sequence[Finding]":
@@ -102,16 +102,16 @@ def _examined() -> "Sequence[Finding]":
     return list(examine(CHECKS, Setup(settings, partial(open_instance, settings), home), AFTER))
 
 
-def _table(found: "Sequence[Finding]") -> Table:
+def _table(findings: "Sequence[Finding]") -> Table:
     table = Table("check", "state", prose("seen"))
-    for finding in found:
+    for finding in findings:
         table.add_row(finding.check, Text(finding.state, _COLOURS[finding.state]), Text(finding.seen))
     return table
 
 
-def _print_remedies(console: Console, found: "Sequence[Finding]") -> None:
+def _print_remedies(console: Console, findings: "Sequence[Finding]") -> None:
     """Below the table: a remedy is what a reader types next, and no column may fold it."""
-    wrong = [finding for finding in found if finding.next_step]
+    wrong = [finding for finding in findings if finding.next_step]
     for finding in wrong:
         colour = _COLOURS[finding.state]
         console.print(Text.assemble((f"{finding.check}: ", colour), f"next: {finding.next_step}"))

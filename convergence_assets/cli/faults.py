@@ -1,4 +1,4 @@
-"""What the machine does to a command, in one sentence: a full or read-only disk, a file that is damaged."""
+"""A fault of the machine in one sentence: a full or read-only disk, a file that is damaged."""
 
 import errno
 import os
@@ -21,23 +21,27 @@ _SAFE = "What was published stays as it was."
 
 def of_the_machine(error: BaseException) -> str | None:
     """The sentence, with the next step; None for an error that is none of these."""
-    for one in _causes(error):
-        if isinstance(one, OSError) and one.errno in _DISK:
-            named = f"{one.filename}: " if one.filename else ""
-            return f"{named}{_DISK[one.errno]} ({one.strerror}). {_SAFE} Next: `convergence doctor` says what is wrong"
-        if type(one).__module__ == "sqlite3":
-            what = next((words for sign, words in _OF_SQLITE.items() if sign in str(one)), None)
-            if what is not None:
-                place = os.environ.get("DAGSTER_HOME", "its home")
-                repair = "`convergence doctor --repair` makes it anew" if "damaged" in what else "`convergence doctor`"
-                return f"a file of Dagster's storage in {place} {what} ({one}). {_SAFE} Next: {repair}"
+    for cause in _causes(error):
+        if isinstance(cause, OSError) and cause.errno in _DISK:
+            file = f"{cause.filename}: " if cause.filename else ""
+            return (
+                f"{file}{_DISK[cause.errno]} ({cause.strerror}). {_SAFE} Next: `convergence doctor` says what is wrong"
+            )
+        if type(cause).__module__ == "sqlite3":
+            damage = next((words for sign, words in _OF_SQLITE.items() if sign in str(cause)), None)
+            if damage is not None:
+                home = os.environ.get("DAGSTER_HOME", "its home")
+                repair = (
+                    "`convergence doctor --repair` makes it anew" if "damaged" in damage else "`convergence doctor`"
+                )
+                return f"a file of Dagster's storage in {home} {damage} ({cause}). {_SAFE} Next: {repair}"
     return None
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
     seen: set[int] = set()
-    found: BaseException | None = error
-    while found is not None and id(found) not in seen:
-        seen.add(id(found))
-        yield found
-        found = getattr(found, "orig", None) or found.__cause__ or found.__context__
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        cause = getattr(cause, "orig", None) or cause.__cause__ or cause.__context__

@@ -14,21 +14,21 @@ _DEFAULT = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
 
 def dagster_home(settings: Settings) -> Path:
     """The folder of the instance, made with this project's dagster.yaml where DAGSTER_HOME is not set."""
-    named = os.environ.get("DAGSTER_HOME")
-    if named:
-        if not Path(named).is_dir():
+    configured = os.environ.get("DAGSTER_HOME")
+    if configured:
+        if not Path(configured).is_dir():
             raise SettingsError(
-                f"DAGSTER_HOME={named} is no folder; make it, or unset it to use {settings.dagster_home}"
+                f"DAGSTER_HOME={configured} is no folder; make it, or unset it to use {settings.dagster_home}"
             )
-        return Path(named)
+        return Path(configured)
     home = settings.dagster_home
     shipped = Path("dagster.yaml")
-    wanted = shipped.read_text() if shipped.exists() else _DEFAULT
+    text = shipped.read_text() if shipped.exists() else _DEFAULT
     config = home / "dagster.yaml"
     try:
         home.mkdir(parents=True, exist_ok=True)
-        if not config.exists() or config.read_text() != wanted:
-            config.write_text(wanted)
+        if not config.exists() or config.read_text() != text:
+            config.write_text(text)
     except OSError as error:
         raise SettingsError(
             f"{home} cannot be written ({error.strerror or error}); set CONVERGENCE_HOME to a folder that can"

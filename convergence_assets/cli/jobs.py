@@ -1,4 +1,4 @@
-"""`convergence jobs`: what runs on the warehouse and for whom, what ran last, and the end of what nobody waits for."""
+"""`convergence jobs`: what runs on the warehouse and for whom, what ran last, and cancelling what nobody waits for."""
 
 import json
 from collections.abc import Sequence
@@ -38,9 +38,9 @@ def jobs(
         running = warehouse.running_jobs()
         ended = [j for j in running if (sweep and j.owner_is_gone) or (run_id and j.labels.get("run_id") == run_id)]
         warehouse.cancel_jobs(ended)
-    for left in _swept(settings) if sweep else ():
-        typer.echo(f"removed {left}", err=as_json)
-    # The embedded warehouse keeps no account of statements.
+    for table in _swept_tables(settings) if sweep else ():
+        typer.echo(f"removed {table}", err=as_json)
+    # The embedded warehouse keeps no history of statements.
     looks_back = not (only_running or sweep or run_id) and settings.warehouse == "bigquery"
     finished = _finished(settings) if looks_back else []
     if as_json:
@@ -64,7 +64,7 @@ def jobs(
         raise typer.Exit(1)
 
 
-def _swept(settings: Settings) -> list[str]:
+def _swept_tables(settings: Settings) -> list[str]:
     """What dead and failed runs had staged, of every tenant."""
     from convergence_assets.cli.instance import open_instance
     from convergence_assets.control.store import ControlStore
@@ -77,25 +77,25 @@ def _swept(settings: Settings) -> list[str]:
 
 
 def _finished(settings: Settings) -> "list[LedgerRow]":
-    """Of the last runs in the runs index, as they told of them; the newest run first."""
+    """The jobs that the last runs in the runs index reported; the newest run first."""
     from convergence_assets.cli.instance import open_instance
-    from convergence_assets.control.runs import Asked, page
+    from convergence_assets.control.runs import RunFilter, runs_page
     from convergence_assets.control.store import ControlStore
     from convergence_assets.ledger.replay import replay
 
     with ControlStore.open(settings).read() as connection:
-        last = dict.fromkeys(run.run_id for run in page(connection, Asked(), _RUNS_LOOKED_AT).runs)
+        last = dict.fromkeys(run.run_id for run in runs_page(connection, RunFilter(), _RUNS_LOOKED_AT).runs)
     with open_instance(settings) as instance:
-        told = [replay(instance, run_id, {}) for run_id in last]
-    return [row for run in told if run for row in run.jobs]
+        replayed = [replay(instance, run_id, {}) for run_id in last]
+    return [row for run in replayed if run for row in run.jobs]
 
 
 def _running_table(running: Sequence[RunningJob], ended: Sequence[RunningJob]) -> Table:
     table = Table(*_SHOWN, "started", "process", "", "job", title="running", title_justify="left")
     for job in running:
         process = {True: "gone", False: "alive", None: "on another host"}[job.owner_is_gone]
-        said = (job.labels.get(key, "") for key in _SHOWN)
-        table.add_row(*said, str(job.started or ""), process, "cancelled" if job in ended else "", job.job_id)
+        labels = (job.labels.get(key, "") for key in _SHOWN)
+        table.add_row(*labels, str(job.started or ""), process, "cancelled" if job in ended else "", job.job_id)
     return table
 
 
@@ -103,24 +103,24 @@ def _finished_table(finished: "Sequence[LedgerRow]") -> Table:
     title = f"of the last {_RUNS_LOOKED_AT} runs"
     table = Table(*_SHOWN, "seconds", "bytes billed", "job", title=title, title_justify="left")
     for row in finished:
-        said = _as_json(row)
+        fields = _as_json(row)
         table.add_row(
-            *(str(said["labels"][key] or "") for key in _SHOWN),
-            f"{said['duration_ms'] / 1000:.1f}",
-            f"{said['bytes_billed']:,}",
-            said["job_id"],
+            *(str(fields["labels"][key] or "") for key in _SHOWN),
+            f"{fields['duration_ms'] / 1000:.1f}",
+            f"{fields['bytes_billed']:,}",
+            fields["job_id"],
         )
     return table
 
 
 def _as_json(row: "LedgerRow") -> dict[str, Any]:
-    said = row.values
+    values = row.values
     labels = ("tenant_id", "pipeline_id", "step", "partition", "pipeline_run_id")
     return {
-        "job_id": said["bigquery_job_id"],
-        "labels": {key: said[name] for key, name in zip(_SHOWN, labels, strict=True)},
+        "job_id": values["bigquery_job_id"],
+        "labels": {key: values[name] for key, name in zip(_SHOWN, labels, strict=True)},
         "state": "finished",
-        "duration_ms": said["duration_ms"],
-        "bytes_billed": said["bytes_billed"] or 0,
-        "ended": said["created_at"],
+        "duration_ms": values["duration_ms"],
+        "bytes_billed": values["bytes_billed"] or 0,
+        "ended": values["created_at"],
     }

@@ -1,4 +1,4 @@
-"""`convergence keys`: API keys of tenants, made, looked at, extended and revoked."""
+"""`convergence keys`: create, list, extend and revoke API keys of tenants."""
 
 import getpass
 import json
@@ -41,16 +41,16 @@ def create(
     settings = Settings.from_env()
     tenant_of(load_tenants(settings), tenant)
     try:
-        made = _keys(settings).create(tenant, by or getpass.getuser(), scope or SCOPES, days)
+        key = _keys(settings).create(tenant, by or getpass.getuser(), scope or SCOPES, days)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     if as_json:
-        said = {"key_id": made.key_id, "secret": made.secret, "expires_at": made.expires_at.isoformat()}
-        typer.echo(json.dumps({"tenant": tenant} | said))
+        fields = {"key_id": key.key_id, "secret": key.secret, "expires_at": key.expires_at.isoformat()}
+        typer.echo(json.dumps({"tenant": tenant} | fields))
         return
-    typer.echo(made.secret)
+    typer.echo(key.secret)
     typer.echo(
-        f"{made.key_id} of tenant {tenant}, valid until {made.expires_at:%Y-%m-%dT%H:%M:%SZ}. The line above is its "
+        f"{key.key_id} of tenant {tenant}, valid until {key.expires_at:%Y-%m-%dT%H:%M:%SZ}. The line above is its "
         "secret and is not shown again: send it in the header x-api-key",
         err=True,
     )
@@ -65,10 +65,10 @@ def show(
 
     Example: convergence keys list acme
     """
-    found = _keys(Settings.from_env())
-    listed = found.all(tenant)
+    store = _keys(Settings.from_env())
+    listed = store.all(tenant)
     for key in listed:
-        typer.echo(json.dumps(_as_json(key, found)) if as_json else _line(key, found))
+        typer.echo(json.dumps(_as_json(key, store)) if as_json else _line(key, store))
     if not listed and not as_json:
         typer.echo("there are no keys. Next: convergence keys create")
 
@@ -86,9 +86,9 @@ def extend(
     """
     from convergence_assets.control.keys import KeyRevoked
 
-    found = _keys(Settings.from_env())
+    store = _keys(Settings.from_env())
     try:
-        _say(found, key_id, found.extend(key_id, by or getpass.getuser(), days), as_json)
+        _print_key(store, key_id, store.extend(key_id, by or getpass.getuser(), days), as_json)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     except KeyRevoked as error:
@@ -106,8 +106,8 @@ def revoke(
 
     Example: convergence keys revoke key_1f0c
     """
-    found = _keys(Settings.from_env())
-    _say(found, key_id, found.revoke(key_id, by or getpass.getuser()), as_json)
+    store = _keys(Settings.from_env())
+    _print_key(store, key_id, store.revoke(key_id, by or getpass.getuser()), as_json)
 
 
 def _keys(settings: Settings) -> "Keys":
@@ -117,33 +117,33 @@ def _keys(settings: Settings) -> "Keys":
     return Keys(ControlStore.open(settings))
 
 
-def _say(found: "Keys", key_id: str, key: "KeyInfo | None", as_json: bool) -> None:
+def _print_key(store: "Keys", key_id: str, key: "KeyInfo | None", as_json: bool) -> None:
     if key is None:
         typer.echo(f"there is no key {key_id}. Next: convergence keys list", err=True)
         raise typer.Exit(1)
-    state = found.state(key)
+    state = store.state(key)
     until = f", valid until {_shown(key.expires_at)}" if state == "active" else ""
-    said = json.dumps(_as_json(key, found)) if as_json else f"{key.key_id} of tenant {key.tenant_id}: {state}{until}"
-    typer.echo(said)
+    text = json.dumps(_as_json(key, store)) if as_json else f"{key.key_id} of tenant {key.tenant_id}: {state}{until}"
+    typer.echo(text)
 
 
-def _line(key: "KeyInfo", found: "Keys") -> str:
+def _line(key: "KeyInfo", store: "Keys") -> str:
     """A line: the key's id is what a reader types next, and no table may cut it."""
     used = f"last used {_shown(key.last_used_at)}" if key.last_used_at else "never used"
     return (
-        f"{key.key_id}  {key.tenant_id}  {found.state(key)}  cvg_{key.prefix}_...  {'+'.join(key.scopes)}  "
+        f"{key.key_id}  {key.tenant_id}  {store.state(key)}  cvg_{key.prefix}_...  {'+'.join(key.scopes)}  "
         f"expires {_shown(key.expires_at)}, {used}, made by {key.created_by}"
     )
 
 
-def _as_json(key: "KeyInfo", found: "Keys") -> dict[str, object]:
+def _as_json(key: "KeyInfo", store: "Keys") -> dict[str, object]:
     moments = {name: getattr(key, name) for name in ("created_at", "expires_at", "last_used_at", "revoked_at")}
     return {
         "key_id": key.key_id,
         "tenant": key.tenant_id,
         "prefix": key.prefix,
         "scopes": list(key.scopes),
-        "state": found.state(key),
+        "state": store.state(key),
         "created_by": key.created_by,
         **{name: moment.isoformat() if moment else None for name, moment in moments.items()},
     }

@@ -1,4 +1,4 @@
-"""`convergence ledger`: how far it is behind Dagster, and reading it again from the beginning."""
+"""`convergence ledger`: how far it is behind Dagster, and rebuilding it from the beginning."""
 
 import json
 from typing import TYPE_CHECKING, Annotated
@@ -34,12 +34,12 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="One JSON object
     tenants = load_tenants(settings).tenants
     store = ControlStore.open(settings)
     with store.read() as connection:
-        behind = lag(connection, store.now(), tenants)
+        lag_now = lag(connection, store.now(), tenants)
     if as_json:
-        typer.echo(json.dumps(_as_json(behind), default=str))
+        typer.echo(json.dumps(_as_json(lag_now), default=str))
     else:
-        _show(behind, frozenset(tenants))
-    raise typer.Exit(1 if behind.unreadable or any(b.error for b in behind.backlogs) else 0)
+        _print_lag(lag_now, frozenset(tenants))
+    raise typer.Exit(1 if lag_now.unreadable or any(b.error for b in lag_now.backlogs) else 0)
 
 
 @ledger.command()
@@ -52,7 +52,7 @@ def rebuild(as_json: Annotated[bool, typer.Option("--json", help="One JSON objec
     """
     from convergence_assets.control.store import ControlStore
     from convergence_assets.ledger.follow import Follower
-    from convergence_assets.ledger.rebuild import follow_to_the_end, start_again
+    from convergence_assets.ledger.rebuild import follow_to_the_end, reset_ledger
 
     settings = Settings.from_env()
     tenants = load_tenants(settings).tenants
@@ -62,12 +62,12 @@ def rebuild(as_json: Annotated[bool, typer.Option("--json", help="One JSON objec
         finding = progress.add_task("runs found", total=total)
         reading = progress.add_task("runs read", total=total)
 
-        def seen(found: int, unread: int) -> None:
-            progress.update(finding, completed=found)
-            progress.update(reading, completed=found - unread)
+        def show_progress(runs_found: int, unread: int) -> None:
+            progress.update(finding, completed=runs_found)
+            progress.update(reading, completed=runs_found - unread)
 
-        start_again(store)
-        unreadable = follow_to_the_end(Follower(store, instance, tenants), store, seen)
+        reset_ledger(store)
+        unreadable = follow_to_the_end(Follower(store, instance, tenants), store, show_progress)
     if as_json:
         typer.echo(json.dumps({"runs": total, "unreadable": unreadable}))
         raise typer.Exit(1 if unreadable else 0)
@@ -77,28 +77,28 @@ def rebuild(as_json: Annotated[bool, typer.Option("--json", help="One JSON objec
     raise typer.Exit(1 if unreadable else 0)
 
 
-def _as_json(behind: "Lag") -> dict[str, object]:
+def _as_json(lag: "Lag") -> dict[str, object]:
     return {
-        "lag_seconds": round(behind.seconds, 1),
-        "unread_seconds": round(behind.unread_seconds, 1),
-        "rows_waiting": sum(b.rows for b in behind.backlogs),
-        "unreadable_runs": dict(behind.unreadable),
-        "tenants": [vars(b) | {"lag_seconds": behind.by_tenant.get(b.tenant_id)} for b in behind.backlogs],
+        "lag_seconds": round(lag.seconds, 1),
+        "unread_seconds": round(lag.unread_seconds, 1),
+        "rows_waiting": sum(b.rows for b in lag.backlogs),
+        "unreadable_runs": dict(lag.unreadable),
+        "tenants": [vars(b) | {"lag_seconds": lag.by_tenant.get(b.tenant_id)} for b in lag.backlogs],
     }
 
 
-def _show(behind: "Lag", loaded: frozenset[str]) -> None:
+def _print_lag(lag: "Lag", loaded: frozenset[str]) -> None:
     console = Console(soft_wrap=True, highlight=False)
     table = Table("tenant", "rows waiting", "since", "tries that failed", "next try", prose("error"))
-    for b in behind.backlogs:
+    for b in lag.backlogs:
         error = b.error or ("" if b.tenant_id in loaded else "no such tenant is loaded: its rows wait")
         shown = [f"{moment:%Y-%m-%d %H:%M:%SZ}" if moment else "" for moment in (b.oldest, b.retry_at)]
         table.add_row(b.tenant_id, str(b.rows), shown[0], str(b.failures or ""), shown[1], error)
-    if behind.backlogs:
+    if lag.backlogs:
         print_table(table)
-    for run_id, why in behind.unreadable.items():
+    for run_id, why in lag.unreadable.items():
         console.print(f"run {run_id} cannot be read: {why}", style="red", markup=False)
     console.print(
-        f"{behind.seconds:.0f} s behind; Dagster's storage was last read to its end {behind.unread_seconds:.0f} s ago",
+        f"{lag.seconds:.0f} s behind; Dagster's storage was last read to its end {lag.unread_seconds:.0f} s ago",
         style="dim",
     )

@@ -50,8 +50,8 @@ def load(
     """
     settings = Settings.from_env()
     chosen = tenant_of(load_tenants(settings), tenant)
-    reading = pipeline_of(chosen, pipeline)
-    sources = {s.name: s for step in reading.steps for s in step.sources.values()}
+    chosen_pipeline = pipeline_of(chosen, pipeline)
+    sources = {s.name: s for step in chosen_pipeline.steps for s in step.sources.values()}
     if source not in sources:
         raise typer.BadParameter(
             f"pipeline {pipeline} reads {', '.join(sorted(sources)) or 'no source'}, not {source!r}"
@@ -67,7 +67,7 @@ def load(
         schema = source_schema(sources[source].spec)
         run_id = f"load-{uuid.uuid4().hex[:12]}"
         labels = {"tenant": tenant, "pipeline": pipeline, "asset": source, "run_id": run_id}
-        job = Job(run_id, labels, maximum_bytes_billed=reading.maximum_gigabytes_billed * GIGABYTE)
+        job = Job(run_id, labels, maximum_bytes_billed=chosen_pipeline.maximum_gigabytes_billed * GIGABYTE)
         loaded = warehouse.load_files(table, schema, chosen_files, job, file_rules(sources[source].spec.columns))
     if as_json:
         typer.echo(
@@ -88,8 +88,8 @@ def _table(source: Source, chosen: str | None) -> str:
     if prefix is not None and chosen and TABLE.fullmatch(chosen) and chosen.startswith(source.tables[0][:-1]):
         return chosen
     if chosen not in source.tables or prefix is not None:
-        was = f"not {chosen}" if chosen else "so that --table has to say which"
-        raise typer.BadParameter(f"source {source.name} is read from {', '.join(source.tables)}, {was}")
+        hint = f"not {chosen}" if chosen else "so that --table has to say which"
+        raise typer.BadParameter(f"source {source.name} is read from {', '.join(source.tables)}, {hint}")
     return chosen
 
 

@@ -1,4 +1,4 @@
-"""`convergence locks`: which runs hold which days, and freeing what nobody works on any more."""
+"""`convergence locks`: list which runs hold which days, and release abandoned locks."""
 
 import json
 from datetime import date
@@ -23,12 +23,12 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="One JSON object a
     from convergence_assets.control.store import ControlStore
 
     store = ControlStore.open(Settings.from_env())
-    found = Locks(store)
+    store_locks = Locks(store)
     table = Table("tenant", "pipeline", "partition", "since", "last sign of life", "held by", "state", "run")
-    for lock in found.all():
-        claim, free = lock.claim, found.free_because(lock)
+    for lock in store_locks.all():
+        claim, free = lock.claim, store_locks.free_because(lock)
         if as_json:
-            said = {
+            fields = {
                 "tenant": claim.tenant_id,
                 "pipeline": claim.pipeline,
                 "first": str(claim.first),
@@ -41,7 +41,7 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="One JSON object a
                 "heartbeat_at": lock.heartbeat_at.isoformat(),
                 "free_because": free,
             }
-            typer.echo(json.dumps(said))
+            typer.echo(json.dumps(fields))
         silent = f"{(store.now() - lock.heartbeat_at).total_seconds():.0f} s ago"
         state = f"free: {free}" if free else "held"
         since = f"{lock.acquired_at:%Y-%m-%dT%H:%M:%SZ}"
@@ -73,27 +73,29 @@ def release(
     from convergence_assets.control.store import ControlStore
 
     day = _day(partition)
-    found = Locks(ControlStore.open(Settings.from_env()))
-    wanted = [lock for lock in found.all(tenant, pipeline) if day is None or lock.claim.first <= day <= lock.claim.last]
-    ending = [lock for lock in wanted if force or found.free_because(lock)]
-    found.release([lock.fence for lock in ending])
-    kept = [lock for lock in wanted if lock not in ending]
+    store_locks = Locks(ControlStore.open(Settings.from_env()))
+    matching = [
+        lock for lock in store_locks.all(tenant, pipeline) if day is None or lock.claim.first <= day <= lock.claim.last
+    ]
+    ending = [lock for lock in matching if force or store_locks.free_because(lock)]
+    store_locks.release([lock.fence for lock in ending])
+    alive = [lock for lock in matching if lock not in ending]
     if as_json:
-        for lock in wanted:
-            said = {"tenant": tenant, "pipeline": pipeline, "partition": lock.claim.partition, "run_id": lock.run_id}
-            typer.echo(json.dumps(said | {"released": lock in ending}))
-        raise typer.Exit(1 if kept else 0)
+        for lock in matching:
+            fields = {"tenant": tenant, "pipeline": pipeline, "partition": lock.claim.partition, "run_id": lock.run_id}
+            typer.echo(json.dumps(fields | {"released": lock in ending}))
+        raise typer.Exit(1 if alive else 0)
     for lock in ending:
         typer.echo(f"released: {lock.claim}, run {lock.run_id}")
-    for lock in kept:
+    for lock in alive:
         typer.echo(
             f"kept: {lock.claim}: run {lock.run_id} ({lock.owner}) is alive. Next: wait for it, end it, or say --force",
             err=True,
         )
-    if not wanted:
+    if not matching:
         on = f" on {day}" if day else ""
         typer.echo(f"no run holds a lock of tenant {tenant}, pipeline {pipeline}{on}")
-    raise typer.Exit(1 if kept else 0)
+    raise typer.Exit(1 if alive else 0)
 
 
 def _day(partition: str | None) -> date | None:

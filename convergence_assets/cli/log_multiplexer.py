@@ -1,4 +1,4 @@
-"""The log lines of several processes in one terminal: readable where somebody reads, JSON where something does."""
+"""The log lines of several processes in one terminal: text on a terminal, JSON elsewhere."""
 
 import json
 import sys
@@ -14,8 +14,8 @@ from convergence_assets.settings import log_format
 _COLOURS = {"code": "green", "daemon": "cyan", "webserver": "blue", "api": "magenta", "up": "bold"}
 
 
-class Joined:
-    """Shows what the parts of the platform say; may be called from several threads."""
+class LogMultiplexer:
+    """Shows the log lines of the platform's parts; may be called from several threads."""
 
     def __init__(self) -> None:
         """Raises `SettingsError` for a CONVERGENCE_LOG_FORMAT that is none."""
@@ -27,7 +27,7 @@ class Joined:
         for line in lines:
             self.show(part, _fields(part, line.rstrip()))
 
-    def say(self, text: str) -> None:
+    def write_line(self, text: str) -> None:
         """A line of this process itself."""
         self.show("up", wrapped(text, "convergence.up") | {"severity": "INFO"})
 
@@ -43,13 +43,15 @@ class Joined:
 
 
 def _fields(part: str, line: str) -> Mapping[str, Any]:
-    """What a line says. Before Dagster has opened its instance it writes JSON of its own."""
+    """The fields of a line. Before Dagster has opened its instance it writes JSON of its own."""
     try:
-        said = json.loads(line)
+        fields = json.loads(line)
     except ValueError:
-        said = None
-    if isinstance(said, dict) and "message" in said:
-        return said
-    if isinstance(said, dict) and "event" in said:
-        return wrapped(str(said["event"]), str(said.get("logger", part))) | {"severity": str(said.get("level")).upper()}
+        fields = None
+    if isinstance(fields, dict) and "message" in fields:
+        return fields
+    if isinstance(fields, dict) and "event" in fields:
+        return wrapped(str(fields["event"]), str(fields.get("logger", part))) | {
+            "severity": str(fields.get("level")).upper()
+        }
     return wrapped(line, part)

@@ -39,19 +39,19 @@ def logs(
     Example: convergence logs 3f2a91c0 --level warning
     """
     with open_instance(Settings.from_env()) as instance:
-        found = run_of(instance, run)
+        run_id = run_of(instance, run)
         from convergence_assets.ledger.log_lines import LEVELS, lines
 
-        told = [line for line in lines(instance, found) if LEVELS[line.level] >= LEVELS[level.value]]
-        status = instance.get_run_by_id(found)
+        shown = [line for line in lines(instance, run_id) if LEVELS[line.level] >= LEVELS[level.value]]
+        dagster_run = instance.get_run_by_id(run_id)
     if as_json:
-        for line in told:
-            sys.stdout.write(json.dumps(asdict(line) | {"run_id": found}, default=str) + "\n")
+        for line in shown:
+            sys.stdout.write(json.dumps(asdict(line) | {"run_id": run_id}, default=str) + "\n")
         return
     console = Console(soft_wrap=True, highlight=False)
-    for line in told:
+    for line in shown:
         console.print(_text(line))
-    console.print(f"run {found}: {status.status.value if status else 'deleted'}", style="dim")
+    console.print(f"run {run_id}: {dagster_run.status.value if dagster_run else 'deleted'}", style="dim")
 
 
 def _text(line: "Line") -> Text:

@@ -45,28 +45,30 @@ def pipeline_of(tenant: Tenant, name: str) -> TenantPipeline:
     raise typer.BadParameter(f"tenant {tenant.tenant_id} runs no pipeline {name!r}{hint}")
 
 
-def run_of(instance: "dg.DagsterInstance", said: str) -> str:
+def run_of(instance: "dg.DagsterInstance", text: str) -> str:
     """A run's id, or a beginning of it that no other run has; raises `typer.BadParameter` where none or several are
     meant."""
     from convergence_assets import dagster_compat
 
-    if dagster_compat.run_exists(instance, said):
-        return said
-    known = dagster_compat.all_runs(instance)
-    found = [run_id for run_id in known if said and run_id.startswith(said)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        shown = ", ".join(found[:_NAMED]) + (" and more" if len(found) > _NAMED else "")
-        raise typer.BadParameter(f"{len(found)} runs begin with {said!r}: {shown}; say more of it")
-    meant = nearest(said, known)
-    hint = f"did you mean {meant}?" if meant else f"the newest one is {known[0]}" if known else "there is no run yet"
-    raise typer.BadParameter(f"there is no run {said!r}; {hint}")
+    if dagster_compat.run_exists(instance, text):
+        return text
+    all_runs = dagster_compat.all_runs(instance)
+    matching = [run_id for run_id in all_runs if text and run_id.startswith(text)]
+    if len(matching) == 1:
+        return matching[0]
+    if matching:
+        shown = ", ".join(matching[:_NAMED]) + (" and more" if len(matching) > _NAMED else "")
+        raise typer.BadParameter(f"{len(matching)} runs begin with {text!r}: {shown}; say more of it")
+    near = nearest(text, all_runs)
+    hint = (
+        f"did you mean {near}?" if near else f"the newest one is {all_runs[0]}" if all_runs else "there is no run yet"
+    )
+    raise typer.BadParameter(f"there is no run {text!r}; {hint}")
 
 
-def pipeline_named(registry: TenantRegistry, said: str) -> tuple[str | None, str]:
-    """`tenant/pipeline`, or a pipeline of any tenant (None); raises `typer.BadParameter` for one that nobody runs."""
-    tenant_id, _, name = said.rpartition("/")
+def pipeline_named(registry: TenantRegistry, text: str) -> tuple[str | None, str]:
+    """`tenant/pipeline`, or a pipeline of any tenant (None); raises `typer.BadParameter` where none runs it."""
+    tenant_id, _, name = text.rpartition("/")
     if tenant_id:
         pipeline_of(tenant_of(registry, tenant_id), name)
         return tenant_id, name

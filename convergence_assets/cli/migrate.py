@@ -35,20 +35,22 @@ def migrate(
     from convergence_assets.control.store import ControlStore
     from convergence_assets.operations.code_location import reloaded
     from convergence_assets.operations.migrating import TenantAtWork, migration_of
-    from convergence_assets.operations.migrating import migrate as do
+    from convergence_assets.operations.migrating import migrate as migrate_tenant
 
     if as_json and not (plan or yes):
         raise typer.BadParameter("--json asks nobody; say --plan or --yes too")
     settings = Settings.from_env()
     chosen = _as_its_file_is(settings, tenant)
     store = ControlStore.open(settings)
-    found = migration_of(store, settings, chosen)
-    if found is None:
-        said = "nothing to migrate: its file agrees with what is published, or nothing is published yet"
-        typer.echo(json.dumps(_as_json(tenant, None, done=False, next_step=None)) if as_json else f"{tenant}: {said}")
+    migration = migration_of(store, settings, chosen)
+    if migration is None:
+        message = "nothing to migrate: its file agrees with what is published, or nothing is published yet"
+        typer.echo(
+            json.dumps(_as_json(tenant, None, done=False, next_step=None)) if as_json else f"{tenant}: {message}"
+        )
         return
     if not as_json:
-        for line in _lines(found):
+        for line in _lines(migration):
             typer.echo(line)
     next_step = None
     if not plan:
@@ -56,7 +58,7 @@ def migrate(
             typer.confirm("Migrate it?", abort=True)
         try:
             with open_instance(settings) as instance:
-                do(store, instance, found, getpass.getuser())
+                migrate_tenant(store, instance, migration, getpass.getuser())
         except TenantAtWork as error:
             typer.echo(
                 f"error: {error}; nothing was changed. Next: convergence pause {tenant}, wait for its runs, then the "
@@ -66,10 +68,12 @@ def migrate(
             raise typer.Exit(1) from None
         done, next_step = reloaded(settings, chosen)
         if not as_json:
-            typer.echo(f"migrated: {found.count} days are asked for again; convergence schedule {tenant} shows them")
+            typer.echo(
+                f"migrated: {migration.count} days are asked for again; convergence schedule {tenant} shows them"
+            )
             typer.echo(done or f"Next: {next_step}")
     if as_json:
-        typer.echo(json.dumps(_as_json(tenant, found, done=not plan, next_step=next_step)))
+        typer.echo(json.dumps(_as_json(tenant, migration, done=not plan, next_step=next_step)))
 
 
 def _as_its_file_is(settings: Settings, tenant: str) -> Tenant:
@@ -87,28 +91,28 @@ def _as_its_file_is(settings: Settings, tenant: str) -> Tenant:
     return registry.tenants[tenant]
 
 
-def _lines(found: "Migration") -> list[str]:
-    lines = [f"tenant {found.tenant.tenant_id}: {found.sentence}"]
-    for name, days in found.days.items():
+def _lines(migration: "Migration") -> list[str]:
+    lines = [f"tenant {migration.tenant.tenant_id}: {migration.sentence}"]
+    for name, days in migration.days.items():
         if days:
             lines.append(f"  {name}: {len(days)} published days ({days[0]}...{days[-1]}) are asked for again")
-    if found.before.dataset != found.after.dataset:
-        lines.append(f"  dataset {found.before.dataset} stays as it is, and nothing is written to it any more")
+    if migration.before.dataset != migration.after.dataset:
+        lines.append(f"  dataset {migration.before.dataset} stays as it is, and nothing is written to it any more")
     else:
-        lines.append(f"  dataset {found.after.dataset} holds days of both timezones until all of them have run")
-    limit = found.tenant.plan.daily_runs
+        lines.append(f"  dataset {migration.after.dataset} holds days of both timezones until all of them have run")
+    limit = migration.tenant.plan.daily_runs
     lines.append(f"  its plan allows {limit} runs a day; sources have to reach back as far as its days do")
-    if found.tenant.paused or not found.tenant.enabled:
+    if migration.tenant.paused or not migration.tenant.enabled:
         lines.append("  it is paused or disabled in its file: its days wait until it is not")
     return lines
 
 
-def _as_json(tenant: str, found: "Migration | None", *, done: bool, next_step: str | None) -> dict[str, object]:
+def _as_json(tenant: str, migration: "Migration | None", *, done: bool, next_step: str | None) -> dict[str, object]:
     return {
         "tenant": tenant,
-        "from": vars(found.before) if found else None,
-        "to": vars(found.after) if found else None,
-        "days": {name: [str(day) for day in days] for name, days in found.days.items()} if found else {},
+        "from": vars(migration.before) if migration else None,
+        "to": vars(migration.after) if migration else None,
+        "days": {name: [str(day) for day in days] for name, days in migration.days.items()} if migration else {},
         "done": done,
         "next_step": next_step,
     }

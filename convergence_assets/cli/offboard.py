@@ -1,4 +1,4 @@
-"""`convergence tenants offboard`: a tenant disabled, and where it is said twice, its data deleted."""
+"""`convergence tenants offboard`: disable a tenant, and if confirmed twice, delete its data."""
 
 import getpass
 import json
@@ -58,29 +58,29 @@ def offboard(
         try:
             file.replace(raw, edited)
         except ReadOnlyPlace as error:
-            _hand_out(file, edited, str(error.strerror), as_json=as_json)
+            _print_file_to_commit(file, edited, str(error.strerror), as_json=as_json)
             raise typer.Exit(_HANDED_OUT) from None
-        _note(settings, tenant)
+        _write_audit_entry(settings, tenant)
     if changed or (delete_data and settings.dagster_url):
         done, next_step = reloaded(settings, replace(chosen, enabled=False))
-    deleted = _deleted(settings, chosen) if delete_data and next_step is None else None
+    deleted = _delete_data(settings, chosen) if delete_data and next_step is None else None
     if delete_data and deleted is None:
         next_step = f"its data is not deleted yet: {next_step}; then the same command"
-    _show(settings, chosen, file, deleted, done, next_step, changed=changed, as_json=as_json)
+    _print_outcome(settings, chosen, file, deleted, done, next_step, changed=changed, as_json=as_json)
     raise typer.Exit(1 if delete_data and deleted is None else 0)
 
 
-def _show(
+def _print_outcome(
     settings: Settings, tenant: Tenant, file: TenantsFile, deleted: "Deleted | None", done: str | None,
     next_step: str | None, *, changed: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    stays = list(_stays(settings, tenant, deleted))
+    stays = list(_remaining(settings, tenant, deleted))
     if as_json:
         outcome = "deleted" if deleted else "offboarded" if changed else "unchanged"
-        said: dict[str, Any] = {"outcome": outcome, "tenant": tenant.tenant_id, "file": file.shown, "stays": stays}
+        fields: dict[str, Any] = {"outcome": outcome, "tenant": tenant.tenant_id, "file": file.shown, "stays": stays}
         if deleted:
-            said |= {"tables": [str(table) for table in deleted.tables], "staged": deleted.staged}
-        typer.echo(json.dumps(said | {"done": done, "next": next_step}))
+            fields |= {"tables": [str(table) for table in deleted.tables], "staged": deleted.staged}
+        typer.echo(json.dumps(fields | {"done": done, "next": next_step}))
         return
     name = tenant.tenant_id
     typer.echo(f"tenant {name} is disabled: `enabled: false` in {file.shown}" if changed
@@ -112,7 +112,7 @@ def _refuse_while_at_work(settings: Settings, tenant_id: str) -> None:
         raise typer.Exit(1)
 
 
-def _deleted(settings: Settings, tenant: Tenant) -> "Deleted":
+def _delete_data(settings: Settings, tenant: Tenant) -> "Deleted":
     from convergence_assets.cli.instance import open_instance
     from convergence_assets.operations.offboarding import RunsAtWork, delete_data
 
@@ -124,7 +124,7 @@ def _deleted(settings: Settings, tenant: Tenant) -> "Deleted":
         raise typer.Exit(1) from None
 
 
-def _stays(settings: Settings, tenant: Tenant, deleted: "Deleted | None") -> Iterator[str]:
+def _remaining(settings: Settings, tenant: Tenant, deleted: "Deleted | None") -> Iterator[str]:
     if deleted is None:
         yield f"dataset {_place(settings, tenant)} with all its tables, the ledger's among them"
     elif not deleted.dataset and deleted.tables:
@@ -140,24 +140,24 @@ def _place(settings: Settings, tenant: Tenant) -> str:
     return ".".join(part for part in (tenant.project or settings.project, tenant.dataset) if part)
 
 
-def _note(settings: Settings, tenant_id: str) -> None:
+def _write_audit_entry(settings: Settings, tenant_id: str) -> None:
     from convergence_assets.control import audit
     from convergence_assets.control.store import ControlStore
 
     store = ControlStore.open(settings)
     with store.write() as connection:
-        deed = audit.Deed(getpass.getuser(), "tenant.offboard", "done", tenant_id)
-        audit.note(connection, deed, store.now())
+        entry = audit.Deed(getpass.getuser(), "tenant.offboard", "done", tenant_id)
+        audit.record_deed(connection, entry, store.now())
 
 
 def _active_keys(settings: Settings, tenant_id: str) -> int:
     from convergence_assets.control.keys import Keys
     from convergence_assets.control.store import ControlStore
 
-    return Keys(ControlStore.open(settings)).active().get(tenant_id, 0)
+    return Keys(ControlStore.open(settings)).active_counts().get(tenant_id, 0)
 
 
-def _hand_out(file: TenantsFile, edited: bytes, why: str, *, as_json: bool) -> None:
+def _print_file_to_commit(file: TenantsFile, edited: bytes, why: str, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps({"outcome": "handed_out", "file": file.shown, "content": edited.decode()}))
         return

@@ -1,4 +1,4 @@
-"""`convergence tenants onboard`: what a tenant is to be, by flags or by answers, then the plan, then its steps."""
+"""`convergence tenants onboard`: a tenant's settings from options or prompts, then the plan, then its steps."""
 
 import getpass
 import json
@@ -17,14 +17,14 @@ from convergence_assets.cli.datetimes import day_of
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy import onboarding
 from convergence_assets.tenancy.grants import in_one_line
-from convergence_assets.tenancy.onboarding import Wanted
+from convergence_assets.tenancy.onboarding import TenantSettings
 
 if TYPE_CHECKING:
     from convergence_assets.operations.onboarding import Onboarded, Onboarding
     from convergence_assets.tenancy.folder import Files
 
 HANDED_OUT = 3
-"""Exit code where the file has to be committed by somebody else."""
+"""Exit code where the file has to be committed by other means."""
 _FLAGS = {"display_name": "--display-name", "timezone": "--timezone", "templates": "--template",
           "start_date": "--start-date"}  # fmt: skip
 
@@ -88,7 +88,7 @@ def onboard(
     platform_account = platform_account or (own_account(settings) if settings.warehouse == "bigquery" else None)
     files = files_of(settings, tenant)
     templates = tuple(dict.fromkeys(template or ()))
-    wanted = Wanted(
+    requested = TenantSettings(
         tenant,
         display_name,
         timezone,
@@ -110,41 +110,41 @@ def onboard(
     if asking:
         if wrong := onboarding.wrong_id(tenant):
             raise typer.BadParameter(wrong[0].message)
-        wanted = _answered(wanted, settings, files)
+        requested = _ask_settings(requested, settings, files)
     try:
-        of = wanted.templates or (() if new else _templates_that_stand(files))
-        wanted = replace(wanted, parameters=onboarding.parameters(with_ or [], of))
+        template_names = requested.templates or (() if new else _existing_templates(files))
+        requested = replace(requested, parameters=onboarding.parameters(with_ or [], template_names))
     except ValueError as error:
         raise typer.BadParameter(f"--with {error}") from None
     if asking:
-        wanted = _with_share(_with_parameters(wanted, files), settings)
-    if new and (absent := onboarding.missing(wanted, files)):
-        raise typer.BadParameter(_said_missing(absent, wanted, files))
-    shows = _Showing(as_json)
+        requested = _with_share(_with_parameters(requested, files), settings)
+    if new and (absent := onboarding.missing(requested, files)):
+        raise typer.BadParameter(_missing_message(absent, requested, files))
+    output = _Output(as_json)
     try:
-        planned = plan(wanted, settings, datetime.now(UTC), platform_account)
-        shows.plan(planned)
+        planned = plan(requested, settings, datetime.now(UTC), platform_account)
+        output.plan(planned)
         if only_plan:
-            shows.end("planned")
+            output.end("planned")
             return
-        if not yes and (apply_grants or not planned.stands):
-            _agreed(asking)
-        made = apply(planned, settings, getpass.getuser(), shows.step, grants=apply_grants)
-        shows.onboarded(planned, made)
+        if not yes and (apply_grants or not planned.exists):
+            _confirm(asking)
+        onboarded = apply(planned, settings, getpass.getuser(), output.step, grants=apply_grants)
+        output.onboarded(planned, onboarded)
     except OnboardingRefused as error:
-        shows.refused(error.reasons, error.next_step)
+        output.refused(error.reasons, error.next_step)
         raise typer.Exit(1) from None
     except ReadOnlyPlace as error:
-        shows.handed_out(planned, str(error.strerror))
+        output.handed_out(planned, str(error.strerror))
         raise typer.Exit(HANDED_OUT) from None
     except OnboardingFailed as error:
-        shows.failed(str(error), error.undone, error.left)
+        output.failed(str(error), error.undone, error.left)
         raise typer.Exit(1) from None
 
 
-def _routes(said: Sequence[str]) -> tuple[onboarding.Route, ...]:
+def _routes(texts: Sequence[str]) -> tuple[onboarding.Route, ...]:
     try:
-        return tuple(onboarding.route(one) for one in said)
+        return tuple(onboarding.route(text) for text in texts)
     except ValueError as error:
         raise typer.BadParameter(f"--alert-route: {error}") from None
 
@@ -160,57 +160,61 @@ def _day(text: str | None) -> date | None:
     return day_of(text, "--start-date") if text else None
 
 
-def _answered(wanted: Wanted, settings: Settings, files: "Files") -> Wanted:
-    """What no option said, asked for; an empty answer takes the default in brackets."""
-    usual_name = wanted.tenant_id.replace("_", " ").title()
-    name = wanted.display_name or typer.prompt("Display name", default=usual_name)
-    zone = wanted.timezone or typer.prompt("Timezone (a partition is a day there)", default="UTC", value_proc=_zone)
-    templates = wanted.templates
+def _ask_settings(requested: TenantSettings, settings: Settings, files: "Files") -> TenantSettings:
+    """Prompt for what no option gives; an empty answer takes the default in brackets."""
+    usual_name = requested.tenant_id.replace("_", " ").title()
+    name = requested.display_name or typer.prompt("Display name", default=usual_name)
+    zone = requested.timezone or typer.prompt("Timezone (a partition is a day there)", default="UTC", value_proc=_zone)
+    templates = requested.templates
     if not templates:
-        known = onboarding.templates_of(files)
-        said = typer.prompt(f"Pipelines, with spaces between ({', '.join(known)})", default=known[0])
-        templates = tuple(dict.fromkeys(said.split()))
+        templates_known = onboarding.templates_of(files)
+        answer = typer.prompt(
+            f"Pipelines, with spaces between ({', '.join(templates_known)})", default=templates_known[0]
+        )
+        templates = tuple(dict.fromkeys(answer.split()))
     first = datetime.now(ZoneInfo(zone)).date().replace(day=1) if _is_zone(zone) else datetime.now(UTC).date()
-    start = wanted.start_date or _day(typer.prompt("First day to make", default=first.isoformat(), value_proc=_a_day))
-    owners, location = wanted.owners, wanted.location
+    start = requested.start_date or _day(
+        typer.prompt("First day to make", default=first.isoformat(), value_proc=_a_day)
+    )
+    owners, location = requested.owners, requested.location
     if not owners:
-        said = typer.prompt("Owner (e-mail address or team:name, may be left out)", default="", show_default=False)
-        owners = (said,) if said else ()
+        answer = typer.prompt("Owner (e-mail address or team:name, may be left out)", default="", show_default=False)
+        owners = (answer,) if answer else ()
     if location is None and settings.warehouse == "bigquery":
-        said = typer.prompt("BigQuery location (EU, US, europe-west3, ...; empty: the project's)", default="")
-        location = said or None
+        answer = typer.prompt("BigQuery location (EU, US, europe-west3, ...; empty: the project's)", default="")
+        location = answer or None
     return replace(
-        wanted, display_name=name, timezone=zone, templates=templates, start_date=start, owners=owners,
+        requested, display_name=name, timezone=zone, templates=templates, start_date=start, owners=owners,
         location=location,
     )  # fmt: skip
 
 
-def _with_parameters(wanted: Wanted, files: "Files") -> Wanted:
-    found = {name: dict(values) for name, values in wanted.parameters.items()}
-    for template in wanted.templates:
+def _with_parameters(requested: TenantSettings, files: "Files") -> TenantSettings:
+    parameters = {name: dict(values) for name, values in requested.parameters.items()}
+    for template in requested.templates:
         for name, meaning in onboarding.required(template, files).items():
-            if name not in found.get(template, {}):
-                said = typer.prompt(f"{template}, {name} ({meaning})")
-                found |= onboarding.parameters([f"{template}.{name}={said}"], wanted.templates)
-    return replace(wanted, parameters=found)
+            if name not in parameters.get(template, {}):
+                answer = typer.prompt(f"{template}, {name} ({meaning})")
+                parameters |= onboarding.parameters([f"{template}.{name}={answer}"], requested.templates)
+    return replace(requested, parameters=parameters)
 
 
-def _with_share(wanted: Wanted, settings: Settings) -> Wanted:
-    """Which rows are its, asked for where a table that it names is other tenants' too."""
+def _with_share(requested: TenantSettings, settings: Settings) -> TenantSettings:
+    """Prompt for which rows are its, where a table that it names is other tenants' too."""
     from convergence_assets.tenancy.registry import load_tenants
 
-    if wanted.shared_projects or wanted.shared_labels:
-        return wanted
+    if requested.shared_projects or requested.shared_labels:
+        return requested
     registry = load_tenants(settings)
-    others = [t for t in registry.tenants.values() if t.tenant_id != wanted.tenant_id]
+    others = [t for t in registry.tenants.values() if t.tenant_id != requested.tenant_id]
     read = {name for t in others for p in t.pipelines for s in p.steps for o in s.sources.values() for name in o.tables}
-    for table in onboarding.tables_named(wanted):
+    for table in onboarding.tables_named(requested):
         if table in read or any(shared.is_among([table]) for shared in registry.shared_sources):
-            typer.echo(f"{table} is read by other tenants too: which of its rows are {wanted.tenant_id}'s?")
+            typer.echo(f"{table} is read by other tenants too: which of its rows are {requested.tenant_id}'s?")
             projects = typer.prompt("Projects, with spaces between (empty: by labels)", default="", show_default=False)
             pairs = "" if projects else typer.prompt("Labels, key=value with spaces between")
-            return replace(wanted, shared_projects=tuple(projects.split()), shared_labels=_labels(pairs.split()))
-    return wanted
+            return replace(requested, shared_projects=tuple(projects.split()), shared_labels=_labels(pairs.split()))
+    return requested
 
 
 def _is_zone(text: str) -> bool:
@@ -232,129 +236,133 @@ def _a_day(text: str) -> str:
     return text
 
 
-def _templates_that_stand(files: "Files") -> Sequence[str]:
-    stands, _ = onboarding.standing(onboarding.TENANT_FILE, files[onboarding.TENANT_FILE])
-    return [pipeline.template for pipeline in stands.pipelines] if stands else []
+def _existing_templates(files: "Files") -> Sequence[str]:
+    existing, _ = onboarding.parse_tenant_file(onboarding.TENANT_FILE, files[onboarding.TENANT_FILE])
+    return [pipeline.template for pipeline in existing.pipelines] if existing else []
 
 
-def _said_missing(absent: Sequence[str], wanted: Wanted, files: "Files") -> str:
-    said = []
+def _missing_message(absent: Sequence[str], requested: TenantSettings, files: "Files") -> str:
+    options = []
     for name in absent:
         if name.startswith("with "):
             template, _, parameter = name.removeprefix("with ").partition(".")
             meaning = onboarding.required(template, files)[parameter]
-            key = parameter if len(wanted.templates) == 1 else f"{template}.{parameter}"
-            said.append(f"--with {key}=... ({meaning})")
+            key = parameter if len(requested.templates) == 1 else f"{template}.{parameter}"
+            options.append(f"--with {key}=... ({meaning})")
         elif name == "templates":
-            said.append(f"--template (one or more of {', '.join(onboarding.templates_of(files))})")
+            options.append(f"--template (one or more of {', '.join(onboarding.templates_of(files))})")
         else:
-            said.append(_FLAGS[name])
-    return f"missing: {', '.join(said)}"
+            options.append(_FLAGS[name])
+    return f"missing: {', '.join(options)}"
 
 
-def _agreed(asking: bool) -> None:
+def _confirm(asking: bool) -> None:
     if not asking:
         raise typer.BadParameter("nothing is made unless --yes says so; --plan shows what would be")
     if not typer.confirm("Make it?", default=True):
         raise typer.Exit(1)
 
 
-class _Showing:
-    """To a person step by step; to a machine one JSON object at the end."""
+class _Output:
+    """Text step by step, or one JSON object at the end."""
 
     def __init__(self, as_json: bool) -> None:
         self._as_json = as_json
         self._console = Console(soft_wrap=True, highlight=False)
-        self._said: dict[str, Any] = {}
+        self._fields: dict[str, Any] = {}
 
     def plan(self, planned: "Onboarding") -> None:
-        self._said["plan"] = planned.described()
+        self._fields["plan"] = planned.described()
         if self._as_json:
             return
-        if planned.stands:
-            self._line("file", f"{planned.file.shown} is there and says the same")
-            self._grants(planned)
+        if planned.exists:
+            self._print_line("file", f"{planned.file.shown} is there and says the same")
+            self._print_grants(planned)
             return
         tenant = planned.tenant
-        self._line("file", planned.file.shown)
+        self._print_line("file", planned.file.shown)
         for text in planned.content.decode().splitlines():
-            self._line("", text)
+            self._print_line("", text)
         if planned.lines:
-            self._line("allows", f"{in_one_line(planned.lines.grant)}, in {planned.lines.file.shown}")
-        self._grants(planned)
-        place = tenant.dataset if tenant.project is None else f"{tenant.project}.{tenant.dataset}"
-        self._line("dataset", place + (f" in {tenant.location}" if tenant.location else ""))
-        self._line("tables", ", ".join(ref.table for ref, _ in planned.tables))
-        self._line("assets", ", ".join(planned.assets))
-        for asked in planned.asked:
-            days = "none is due yet" if not asked.due else f"{asked.due} due already, asked for by and by"
-            self._line("schedule", f"{asked.pipeline}: {asked.schedule} in {asked.timezone}; the first day, "
-                       f"{asked.first_day}, is due {asked.first_due_at:%Y-%m-%d %H:%M} UTC ({days})")  # fmt: skip
-        read = planned.bytes_a_day
-        self._line(
+            self._print_line("allows", f"{in_one_line(planned.lines.grant)}, in {planned.lines.file.shown}")
+        self._print_grants(planned)
+        dataset = tenant.dataset if tenant.project is None else f"{tenant.project}.{tenant.dataset}"
+        self._print_line("dataset", dataset + (f" in {tenant.location}" if tenant.location else ""))
+        self._print_line("tables", ", ".join(ref.table for ref, _ in planned.tables))
+        self._print_line("assets", ", ".join(planned.assets))
+        for schedule in planned.schedules:
+            days = "none is due yet" if not schedule.due else f"{schedule.due} due already, requested in turn"
+            first_due = (
+                f"the first day, {schedule.first_day}, is due {schedule.first_due_at:%Y-%m-%d %H:%M} UTC ({days})"
+            )
+            self._print_line(
+                "schedule", f"{schedule.pipeline}: {schedule.schedule} in {schedule.timezone}; {first_due}"
+            )
+        bytes_read = planned.bytes_a_day
+        self._print_line(
             "a day",
             "not counted: the warehouse does not count, or what is read is not there yet"
-            if read is None
-            else f"reads {read:,} bytes",
+            if bytes_read is None
+            else f"reads {bytes_read:,} bytes",
         )
 
-    def _grants(self, planned: "Onboarding") -> None:
+    def _print_grants(self, planned: "Onboarding") -> None:
         for grant in planned.account_grants:
-            self._line("allow", grant.command)
+            self._print_line("allow", grant.command)
 
-    def step(self, what: str) -> None:
+    def step(self, text: str) -> None:
         if not self._as_json:
-            self._console.print(Text.assemble(("done", "green"), f"  {what}"))
+            self._console.print(Text.assemble(("done", "green"), f"  {text}"))
 
-    def onboarded(self, planned: "Onboarding", made: "Onboarded") -> None:
-        self._said |= {"done": list(made.done), "api_key": made.secret, "next": list(made.next_steps)}
+    def onboarded(self, planned: "Onboarding", result: "Onboarded") -> None:
+        self._fields |= {"done": list(result.done), "api_key": result.secret, "next": list(result.next_steps)}
         tenant_id = planned.tenant.tenant_id
         if not self._as_json:
-            if made.done:
+            if result.done:
                 self._console.print(Text(f"tenant {tenant_id} is onboarded"))
             else:
                 self._console.print(Text(f"tenant {tenant_id} stands as asked for: nothing was changed"))
-            if made.secret:
-                self._console.print(Text(f"API key, shown this once: {made.secret}", "bold"))
-            for step in made.next_steps if made.done else ():
-                self._line("next", step)
-        self.end("onboarded" if made.done else "unchanged")
+            if result.secret:
+                self._console.print(Text(f"API key, shown this once: {result.secret}", "bold"))
+            for step in result.next_steps if result.done else ():
+                self._print_line("next", step)
+        self.end("onboarded" if result.done else "unchanged")
 
     def refused(self, reasons: Sequence[str], next_step: str) -> None:
-        self._said |= {"reasons": list(reasons), "next": [next_step]}
+        self._fields |= {"reasons": list(reasons), "next": [next_step]}
         for reason in reasons:
-            self._complain(reason)
-        self._complain(f"Next: {next_step}")
+            self._print_error(reason)
+        self._print_error(f"Next: {next_step}")
         self.end("refused")
 
     def handed_out(self, planned: "Onboarding", why: str) -> None:
         file, again = planned.file.shown, "commit the file there, then the same command again makes the tables"
         if planned.lines:
             again = f"{planned.lines.by_hand}, {again}"
-        self._said |= {"file": file, "content": planned.content.decode(), "next": [again]}
-        self._complain(f"{file}: {why}. Nothing was changed. Next: {again}.")
+        self._fields |= {"file": file, "content": planned.content.decode(), "next": [again]}
+        self._print_error(f"{file}: {why}. Nothing was changed. Next: {again}.")
         if not self._as_json:
             typer.echo(planned.content.decode(), nl=False)
         self.end("handed_out")
 
-    def failed(self, what: str, undone: Sequence[str], left: Sequence[str]) -> None:
-        self._said |= {"failure": what, "undone": list(undone), "left": list(left)}
-        self._complain(what)
-        for said in undone:
-            self._complain(f"taken back: {said}")
-        for said in left:
-            self._complain(f"left: {said}")
+    def failed(self, failure: str, undone: Sequence[str], left: Sequence[str]) -> None:
+        self._fields |= {"failure": failure, "undone": list(undone), "left": list(left)}
+        self._print_error(failure)
+        for item in undone:
+            self._print_error(f"taken back: {item}")
+        for item in left:
+            self._print_error(f"left: {item}")
         if not left:
-            self._complain("nothing is left of it")
+            self._print_error("nothing is left of it")
         self.end("failed")
 
     def end(self, outcome: str) -> None:
         if self._as_json:
-            typer.echo(json.dumps({"outcome": outcome, **self._said}))
+            typer.echo(json.dumps({"outcome": outcome, **self._fields}))
 
-    def _line(self, name: str, said: str) -> None:
-        self._console.print(Text.assemble((f"{name:<9}", "bold"), said))
+    def _print_line(self, name: str, text: str) -> None:
+        self._console.print(Text.assemble((f"{name:<9}", "bold"), text))
 
-    def _complain(self, said: str) -> None:
+    def _print_error(self, text: str) -> None:
         if not self._as_json:
-            typer.echo(said, err=True)
+            typer.echo(text, err=True)

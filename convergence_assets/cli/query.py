@@ -44,7 +44,7 @@ def query(
 
     Example: convergence query "SELECT usage_date, SUM(net_cost) AS net FROM acme.gcp_cost_daily GROUP BY 1 ORDER BY 1"
     """
-    sql = _over_rows(sql, rows_of or [])
+    sql = _with_rows(sql, rows_of or [])
     settings = Settings.from_env()
     run_id = f"query-{uuid.uuid4().hex[:12]}"
     job = Job(run_id, {"asset": "query", "run_id": run_id}, _TIMEOUT_SECONDS, maximum_gigabytes_billed * GIGABYTE)
@@ -58,17 +58,17 @@ def query(
         writer.writerow(rows.column_names)
         writer.writerows([_text(v) for v in row.values()] for row in rows.to_pylist())
     else:
-        _show(rows, limit, f"{settings.warehouse} warehouse ({settings.warehouse_reason})")
+        _print_rows(rows, limit, f"{settings.warehouse} warehouse ({settings.warehouse_reason})")
 
 
-def _over_rows(sql: str, given: list[str]) -> str:
+def _with_rows(sql: str, texts: list[str]) -> str:
     """The query over tables that are written out, one row an element of a BigQuery array."""
     tables = []
-    for one in given:
-        name, _, array = one.partition("=")
+    for text in texts:
+        name, _, array = text.partition("=")
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name.strip()) or not array.strip():
             raise typer.BadParameter(
-                f"{one!r} is no NAME=ARRAY; expected --rows \"bills=[STRUCT('a' AS sku, NUMERIC '1.5' AS cost)]\""
+                f"{text!r} is no NAME=ARRAY; expected --rows \"bills=[STRUCT('a' AS sku, NUMERIC '1.5' AS cost)]\""
             )
         tables.append(f"`{name.strip()}` AS (SELECT * FROM UNNEST({array}) AS `{name.strip()}`)")
     from convergence_assets.temporary_functions import parted
@@ -77,7 +77,7 @@ def _over_rows(sql: str, given: list[str]) -> str:
     return f"{functions}WITH {', '.join(tables)}\n({select}\n)" if tables else sql
 
 
-def _show(rows: "pa.Table", limit: int | None, where: str) -> None:
+def _print_rows(rows: "pa.Table", limit: int | None, where: str) -> None:
     table = Table()
     for field in rows.schema:
         table.add_column(field.name, justify="right" if _is_number(str(field.type)) else "left")

@@ -1,4 +1,4 @@
-"""`convergence restore`: a published partition put back to what it was."""
+"""`convergence restore`: put a published partition back to what it was."""
 
 import getpass
 import json
@@ -13,7 +13,7 @@ from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.cli.datetimes import moment
 from convergence_assets.cli.instance import open_instance
 from convergence_assets.cli.lookup import running_tenant_of
-from convergence_assets.cli.run import Definitions, RunResult, finished_days_between, show
+from convergence_assets.cli.run import Definitions, RunResult, finished_days_between, print_result
 from convergence_assets.pipelines.problems import listing, nearest
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_for_a_run
@@ -57,35 +57,35 @@ def restore(
     chosen = running_tenant_of(load_for_a_run(settings), tenant)
     pipeline, step = _step(chosen, table)
     day, _ = finished_days_between(chosen, pipeline, partition, partition)
-    wanted = Restored(chosen, pipeline, step, day, moment(as_of, datetime.now(UTC), "--as-of"), str(uuid.uuid4()))
+    restoring = Restored(chosen, pipeline, step, day, moment(as_of, datetime.now(UTC), "--as-of"), str(uuid.uuid4()))
     with (
         open_instance(settings) as instance,
         open_warehouse(settings, chosen.location, service_account=chosen.service_account) as warehouse,
     ):
         try:
-            staged, rows_now = wanted.staged(warehouse)
+            staged, rows_now = restoring.staged(warehouse)
         except NotKept as error:
-            again = f"convergence run {tenant} {pipeline.name} --partition {day}"
-            typer.echo(f"error: {error}. Next: name a moment of which rows are kept, or {again}", err=True)
+            command = f"convergence run {tenant} {pipeline.name} --partition {day}"
+            typer.echo(f"error: {error}. Next: name a moment of which rows are kept, or {command}", err=True)
             raise typer.Exit(1) from None
         try:
             if not as_json:
-                for line in _plan(wanted, staged, rows_now):
+                for line in _plan(restoring, staged, rows_now):
                     typer.echo(line)
             if not yes:
                 typer.confirm("Restore it?", abort=True)
-            held = holding(settings)
-            wanted.publish(
+            lock = holding(settings)
+            restoring.publish(
                 warehouse,
                 staged,
                 rows_now,
-                held,
+                lock,
                 lambda run_id: outcome_of(instance, run_id) is not None,
                 getpass.getuser(),
             )
-            result = _made_anew(settings, instance, wanted)
+            result = _run_readers(settings, instance, restoring)
             if result and not result.succeeded:
-                wanted.leave_alone(held)
+                restoring.leave_alone(lock)
         except typer.Abort:
             warehouse.discard(staged)
             raise
@@ -94,72 +94,75 @@ def restore(
             typer.echo(f"error: {error}. Nothing was restored", err=True)
             raise typer.Exit(1) from None
         finally:
-            release_run(settings, wanted.run_id)
+            release_run(settings, restoring.run_id)
     if as_json:
-        typer.echo(json.dumps(_as_json(wanted, staged, rows_now, result)))
+        typer.echo(json.dumps(_as_json(restoring, staged, rows_now, result)))
     else:
-        _say(wanted, staged, result)
+        _print_restored(restoring, staged, result)
     raise typer.Exit(1 if result and not result.succeeded else 0)
 
 
 def _step(tenant: Tenant, table: str) -> tuple[TenantPipeline, Step]:
-    made = {step.table: (pipeline, step) for pipeline in tenant.pipelines for step in pipeline.steps}
-    if table not in made:
-        near = nearest(table, made)
-        hint = f"did you mean {near!r}?" if near else f"expected {listing(made)}"
+    by_table = {step.table: (pipeline, step) for pipeline in tenant.pipelines for step in pipeline.steps}
+    if table not in by_table:
+        near = nearest(table, by_table)
+        hint = f"did you mean {near!r}?" if near else f"expected {listing(by_table)}"
         raise typer.BadParameter(f"no pipeline of tenant {tenant.tenant_id} makes a table {table!r}; {hint}")
-    return made[table]
+    return by_table[table]
 
 
-def _made_anew(settings: Settings, instance: "dg.DagsterInstance", wanted: "Restored") -> RunResult | None:
-    """The tables of the pipeline that read it, run under the lock that is held; None where there are none."""
-    if not wanted.readers:
+def _run_readers(settings: Settings, instance: "dg.DagsterInstance", restoring: "Restored") -> RunResult | None:
+    """The tables of the pipeline that read it, run under the lock that the restore holds; None where there are none."""
+    if not restoring.readers:
         return None
     definitions = Definitions(settings)
-    days: tuple[date, date] = (wanted.day, wanted.day)
-    return definitions.run(instance, wanted.tenant, wanted.pipeline, *days, tables=wanted.readers, run_id=wanted.run_id)
+    days: tuple[date, date] = (restoring.day, restoring.day)
+    return definitions.run(
+        instance, restoring.tenant, restoring.pipeline, *days, tables=restoring.readers, run_id=restoring.run_id
+    )
 
 
-def _plan(wanted: "Restored", staged: "Staged", rows_now: int) -> list[str]:
+def _plan(restoring: "Restored", staged: "Staged", rows_now: int) -> list[str]:
     lines = [
-        f"tenant {wanted.tenant.tenant_id}, table {staged.target}, partition {wanted.day}",
+        f"tenant {restoring.tenant.tenant_id}, table {staged.target}, partition {restoring.day}",
         f"  rows now: {rows_now:,}",
-        f"  rows at {wanted.as_of:%Y-%m-%dT%H:%M:%SZ}: {staged.rows:,}"
+        f"  rows at {restoring.as_of:%Y-%m-%dT%H:%M:%SZ}: {staged.rows:,}"
         + ("" if staged.rows else " (the partition is emptied)"),
     ]
-    if wanted.readers:
-        lines.append(f"  then made anew of it: {', '.join(wanted.readers)}")
+    if restoring.readers:
+        lines.append(f"  then made anew of it: {', '.join(restoring.readers)}")
     others = sorted(
         f"{pipeline.name}/{step.table}"
-        for pipeline in wanted.tenant.pipelines
+        for pipeline in restoring.tenant.pipelines
         for step in pipeline.steps
-        if pipeline.name != wanted.pipeline.name and {wanted.step.table, *wanted.readers}.intersection(step.upstream)
+        if pipeline.name != restoring.pipeline.name
+        and {restoring.step.table, *restoring.readers}.intersection(step.upstream)
     )
     if others:
         lines.append(f"  asked for again by the planner: {', '.join(others)}")
     return lines
 
 
-def _say(wanted: "Restored", staged: "Staged", result: RunResult | None) -> None:
-    typer.echo(f"restored: {staged.rows:,} rows, as run {wanted.run_id}")
+def _print_restored(restoring: "Restored", staged: "Staged", result: RunResult | None) -> None:
+    typer.echo(f"restored: {staged.rows:,} rows, as run {restoring.run_id}")
     if result is None:
         return
-    show(result)
+    print_result(result)
     if not result.succeeded:
         typer.echo(
-            f"{wanted.step.table} is restored and what reads it is not; the planner leaves the day alone. Next: "
-            f"convergence schedule {wanted.tenant.tenant_id}, which says why",
+            f"{restoring.step.table} is restored and what reads it is not; the planner leaves the day alone. Next: "
+            f"convergence schedule {restoring.tenant.tenant_id}, which says why",
             err=True,
         )
 
 
-def _as_json(wanted: "Restored", staged: "Staged", rows_now: int, result: RunResult | None) -> dict[str, object]:
+def _as_json(restoring: "Restored", staged: "Staged", rows_now: int, result: RunResult | None) -> dict[str, object]:
     return {
-        "tenant": wanted.tenant.tenant_id,
-        "table": wanted.step.table,
-        "partition": str(wanted.day),
-        "as_of": wanted.as_of.isoformat(),
-        "run_id": wanted.run_id,
+        "tenant": restoring.tenant.tenant_id,
+        "table": restoring.step.table,
+        "partition": str(restoring.day),
+        "as_of": restoring.as_of.isoformat(),
+        "run_id": restoring.run_id,
         "rows_before": rows_now,
         "rows_restored": staged.rows,
         "made_anew": {name: sum(days.values()) for name, days in result.published.items()} if result else {},

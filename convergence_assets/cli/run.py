@@ -66,20 +66,20 @@ def run(
     from convergence_assets.control.store import ControlStore
 
     settings = replace(Settings.from_env(), only_tenants=frozenset({tenant}))
-    ControlStore.open(settings)  # a run cannot do without, and says so before it has loaded anything
+    ControlStore.open(settings)  # fails before anything is loaded: a run needs the store
     chosen = running_tenant_of(load_for_a_run(settings), tenant)
-    wanted = pipeline_of(chosen, pipeline)
-    days = _days(chosen, wanted, partition, first, last)
+    chosen_pipeline = pipeline_of(chosen, pipeline)
+    days = _days(chosen, chosen_pipeline, partition, first, last)
     definitions = Definitions(settings)
     with open_instance(settings) as instance:
-        result = definitions.run(instance, chosen, wanted, *days)
+        result = definitions.run(instance, chosen, chosen_pipeline, *days)
     if as_json:
         import json
         from dataclasses import asdict
 
         typer.echo(json.dumps(asdict(result)))
     else:
-        show(result)
+        print_result(result)
     raise typer.Exit(0 if result.succeeded else 1)
 
 
@@ -136,7 +136,7 @@ class Definitions:
         return _result(result, _published(instance, run_id, keys, days))
 
 
-def show(result: RunResult) -> None:
+def print_result(result: RunResult) -> None:
     """A table of what was published, then what failed and why."""
     from convergence_assets.assets.check_events import example_lines
 
@@ -169,13 +169,13 @@ def _published(
 
     published: dict[str, dict[str, int]] = {}
     for key in keys:
-        asked = dg.AssetRecordsFilter(asset_key=key, asset_partitions=days)
-        for record in instance.fetch_materializations(asked, limit=len(days)).records:
-            said = record.asset_materialization
-            if record.run_id != run_id or said is None or said.partition is None:
+        records_filter = dg.AssetRecordsFilter(asset_key=key, asset_partitions=days)
+        for record in instance.fetch_materializations(records_filter, limit=len(days)).records:
+            materialization = record.asset_materialization
+            if record.run_id != run_id or materialization is None or materialization.partition is None:
                 continue
-            rows: Any = said.metadata["dagster/partition_row_count"].value
-            published.setdefault(key.path[-1], {})[said.partition] = rows
+            rows: Any = materialization.metadata["dagster/partition_row_count"].value
+            published.setdefault(key.path[-1], {})[materialization.partition] = rows
     return {table: dict(sorted(rows.items())) for table, rows in published.items()}
 
 
@@ -185,18 +185,20 @@ def _result(result: "dg.ExecuteInProcessResult", published: dict[str, dict[str, 
     for event in result.all_events:
         if event.event_type_value == "ASSET_CHECK_EVALUATION":
             evaluation: Any = event.event_specific_data
-            said: Any = evaluation.metadata
-            partitions = tuple(said["failed_partitions"].value) if "failed_partitions" in said else ()
+            metadata: Any = evaluation.metadata
+            partitions = tuple(metadata["failed_partitions"].value) if "failed_partitions" in metadata else ()
             checks.append(
                 Check(
                     evaluation.asset_key.path[-1],
                     evaluation.check_name,
-                    str(said["severity"].value),
+                    str(metadata["severity"].value),
                     evaluation.passed,
                     partitions,
-                    said["unexpected_count"].value if "unexpected_count" in said else None,
-                    tuple(redacted(str(one)) for one in said["examples"].value) if "examples" in said else (),
-                    redacted(str(said["error"].value)) if "error" in said else None,
+                    metadata["unexpected_count"].value if "unexpected_count" in metadata else None,
+                    tuple(redacted(str(example)) for example in metadata["examples"].value)
+                    if "examples" in metadata
+                    else (),
+                    redacted(str(metadata["error"].value)) if "error" in metadata else None,
                 )
             )
         elif event.is_step_failure and failure is None:

@@ -1,4 +1,4 @@
-"""`convergence schedule`, `pause` and `resume`: what is due, published, and why a day is not asked for."""
+"""`convergence schedule`, `pause` and `resume`: what is due, published, and why a day is not requested."""
 
 import getpass
 import json
@@ -42,17 +42,17 @@ def schedule(
     with open_instance(settings) as instance:
         is_off = switched_off(instance)
         dead = [alert.happened for alert in dead_daemons(instance, datetime.now(UTC))]
-    for said in explain(ControlStore.open(settings), targets_of(registry.tenants.values()), tenant, is_off):
+    for explained in explain(ControlStore.open(settings), targets_of(registry.tenants.values()), tenant, is_off):
         if as_json:
-            typer.echo(json.dumps(_as_json(said)))
+            typer.echo(json.dumps(_as_json(explained)))
             continue
         table.add_row(
-            said.tenant_id,
-            said.pipeline,
-            str(said.last_published or "never"),
-            f"{said.next_due} (at {said.next_due_at:%m-%dT%H:%MZ})",
-            str(said.behind or ""),
-            _reasons(said),
+            explained.tenant_id,
+            explained.pipeline,
+            str(explained.last_published or "never"),
+            f"{explained.next_due} (at {explained.next_due_at:%m-%dT%H:%MZ})",
+            str(explained.behind or ""),
+            _reasons(explained),
         )
     if not as_json:
         print_table(table)
@@ -113,9 +113,9 @@ def resume(
 
 def _checked(tenant: str, pipeline: str | None) -> Settings:
     settings = Settings.from_env()
-    chosen = tenant_of(load_tenants(settings), tenant)
+    loaded_tenant = tenant_of(load_tenants(settings), tenant)
     if pipeline is not None:
-        pipeline_of(chosen, pipeline)
+        pipeline_of(loaded_tenant, pipeline)
     return settings
 
 
@@ -127,40 +127,40 @@ def _word(pipeline: str | None) -> str:
     return f" {pipeline}" if pipeline else ""
 
 
-def _reasons(said: "Explained") -> str:
-    lines = [said.paused] if said.paused else []
-    if said.behind and not said.paused and said.unopened:
-        lines.append(f"{said.behind} missed: {said.unopened}")
-    for row in said.days[-_SHOWN_DAYS:]:
+def _reasons(explained: "Explained") -> str:
+    lines = [explained.paused] if explained.paused else []
+    if explained.behind and not explained.paused and explained.unopened:
+        lines.append(f"{explained.behind} missed: {explained.unopened}")
+    for row in explained.days[-_SHOWN_DAYS:]:
         again = f", again at {row.wake_at:%Y-%m-%dT%H:%MZ}" if row.wake_at and row.attempts else ""
         lines.append(f"{row.day} {row.state}: {row.reason}{again}")
-    if any(row.state == "gave_up" for row in said.days):
-        days = [row.day for row in said.days if row.state == "gave_up"]
+    if any(row.state == "gave_up" for row in explained.days):
+        days = [row.day for row in explained.days if row.state == "gave_up"]
         lines.append(
-            f"Next: correct the cause, then convergence backfill {said.tenant_id} {said.pipeline} "
+            f"Next: correct the cause, then convergence backfill {explained.tenant_id} {explained.pipeline} "
             f"--from {min(days)} --to {max(days)}"
         )
-    if len(said.days) > _SHOWN_DAYS:
-        lines.append(f"and {len(said.days) - _SHOWN_DAYS} older")
+    if len(explained.days) > _SHOWN_DAYS:
+        lines.append(f"and {len(explained.days) - _SHOWN_DAYS} older")
     return "\n".join(lines)
 
 
-def _as_json(said: "Explained") -> dict[str, object]:
+def _as_json(explained: "Explained") -> dict[str, object]:
     return {
-        "tenant": said.tenant_id,
-        "pipeline": said.pipeline,
-        "last_published": said.last_published and said.last_published.isoformat(),
-        "due_through": said.due_through.isoformat(),
-        "next_due": said.next_due.isoformat(),
-        "next_due_at": said.next_due_at.isoformat(),
-        "paused": said.paused,
-        "missed": said.behind,
-        "missed_because": (said.paused or said.unopened) if said.behind else None,
+        "tenant": explained.tenant_id,
+        "pipeline": explained.pipeline,
+        "last_published": explained.last_published and explained.last_published.isoformat(),
+        "due_through": explained.due_through.isoformat(),
+        "next_due": explained.next_due.isoformat(),
+        "next_due_at": explained.next_due_at.isoformat(),
+        "paused": explained.paused,
+        "missed": explained.behind,
+        "missed_because": (explained.paused or explained.unopened) if explained.behind else None,
         "outstanding": [
             {
                 "day": row.day.isoformat(), "state": row.state, "reason": row.reason, "attempts": row.attempts,
                 "again_at": row.wake_at and row.wake_at.isoformat(),
             }
-            for row in said.days
+            for row in explained.days
         ],
     }  # fmt: skip

@@ -35,5 +35,8 @@ def schema(
 
     Example: convergence schema tenant > tenant.schema.json
     """
-    said = {"$schema": "https://json-schema.org/draft/2020-12/schema", **_MODELS[of].model_json_schema(by_alias=True)}
-    typer.echo(json.dumps(said, indent=2))
+    json_schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **_MODELS[of].model_json_schema(by_alias=True),
+    }
+    typer.echo(json.dumps(json_schema, indent=2))

@@ -1,4 +1,4 @@
-"""`convergence shares`: what of each shared source is whose, and that it adds up."""
+"""`convergence shares`: which part of each shared source is whose, and whether it adds up."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -35,36 +35,41 @@ def shares(
     end = day_of(last, "--to") if last else datetime.now(UTC).date() - timedelta(days=1)
     begin = day_of(first, "--from") if first else end - timedelta(days=6)
     registry = load_tenants(settings)
-    found: list[ShareCounts] = []
+    counts: list[ShareCounts] = []
     with open_warehouse(settings) as warehouse:
         for shared, reader in read_sources(registry):
-            found.append(count_shares(warehouse, shared, reader.spec, begin, end, maximum_gigabytes_billed))
-    for one in found:
+            counts.append(count_shares(warehouse, shared, reader.spec, begin, end, maximum_gigabytes_billed))
+    for count in counts:
         if as_json:
-            typer.echo(json.dumps(_as_json(one)))
+            typer.echo(json.dumps(_as_json(count)))
         else:
-            _show(one)
-    if not found:
+            _print_counts(count)
+    if not counts:
         typer.echo("no served tenant reads a shared source", err=True)
-    raise typer.Exit(0 if all(one.adds_up for one in found) else 1)
+    raise typer.Exit(0 if all(count.adds_up for count in counts) else 1)
 
 
-def _as_json(one: "ShareCounts") -> dict[str, Any]:
-    parts = {owner: {"rows": p.rows, "cost": None if p.cost is None else str(p.cost)} for owner, p in one.parts.items()}
-    cost = None if one.whole.cost is None else str(one.whole.cost)
+def _as_json(counts: "ShareCounts") -> dict[str, Any]:
+    parts = {
+        owner: {"rows": p.rows, "cost": None if p.cost is None else str(p.cost)} for owner, p in counts.parts.items()
+    }
+    cost = None if counts.whole.cost is None else str(counts.whole.cost)
     return {
-        "table": one.table, "first": str(one.first), "last": str(one.last), "rows": one.whole.rows, "cost": cost,
-        "parts": parts, "adds_up": one.adds_up,
+        "table": counts.table, "first": str(counts.first), "last": str(counts.last),
+        "rows": counts.whole.rows, "cost": cost,
+        "parts": parts, "adds_up": counts.adds_up,
     }  # fmt: skip
 
 
-def _show(one: "ShareCounts") -> None:
-    table = Table("whose", title=f"{one.table}, {one.first} to {one.last}", title_justify="left")
+def _print_counts(counts: "ShareCounts") -> None:
+    table = Table("whose", title=f"{counts.table}, {counts.first} to {counts.last}", title_justify="left")
     for name in ("rows", "cost"):
         table.add_column(name, justify="right")
-    for owner, part in [*one.parts.items(), ("all", one.whole)]:
+    for owner, part in [*counts.parts.items(), ("all", counts.whole)]:
         name = "the rest" if owner == "_rest" else owner
         table.add_row(name, f"{part.rows:,}", "" if part.cost is None else f"{part.cost:,f}")
     print_table(table)
-    if not one.adds_up:
-        typer.echo(f"the parts of {one.table} are not the whole: a tenant is billed too much or too little", err=True)
+    if not counts.adds_up:
+        typer.echo(
+            f"the parts of {counts.table} are not the whole: a tenant is billed too much or too little", err=True
+        )

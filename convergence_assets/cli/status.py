@@ -43,21 +43,21 @@ def status(
     registry = load_tenants(settings)
     if tenant is not None:
         tenant_of(registry, tenant)
-    watching = Monitor.of(registry, settings)
+    monitor = Monitor.of(registry, settings)
     with open_instance(settings) as instance:
-        platform = _platform(watching, instance)
-    explained = list(explain(watching.store, watching.targets, tenant))
-    with watching.store.read() as connection:
+        platform = _platform(monitor, instance)
+    explained = list(explain(monitor.store, monitor.targets, tenant))
+    with monitor.store.read() as connection:
         open_ = [i for i in incidents.open_incidents(connection) if tenant in (None, i.tenant_id)]
-        last = {(e.tenant_id, e.pipeline): runs.latest(connection, e.tenant_id, e.pipeline) for e in explained}
+        last = {(e.tenant_id, e.pipeline): runs.latest_run(connection, e.tenant_id, e.pipeline) for e in explained}
     alerts = Counter(i.severity for i in open_)
     if as_json:
         pipelines = [_as_json(e, last[e.tenant_id, e.pipeline]) for e in explained]
         typer.echo(json.dumps({"platform": platform, "open_alerts": dict(alerts), "pipelines": pipelines}))
     else:
         console = Console(soft_wrap=True, highlight=False)
-        for name, said in platform.items():
-            console.print(Text(f"{name}: "), Text(said, "red" if said.startswith("dead") else ""))
+        for name, text in platform.items():
+            console.print(Text(f"{name}: "), Text(text, "red" if text.startswith("dead") else ""))
         shown = ", ".join(f"{n} {severity}" for severity, n in sorted(alerts.items())) or "none"
         console.print(f"open alerts: {shown}" + ("; `convergence alerts list` shows them" if alerts else ""))
         print_table(_table(explained, last))
@@ -65,21 +65,21 @@ def status(
     raise typer.Exit(1 if alerts["critical"] or dead else 0)
 
 
-def _platform(watching: "Monitor", instance: "dg.DagsterInstance") -> dict[str, str]:
+def _platform(monitor: "Monitor", instance: "dg.DagsterInstance") -> dict[str, str]:
     from convergence_assets.ledger.write import lag
     from convergence_assets.operations.automation import dead_daemons, failing, silent_locations
 
-    now = watching.store.now()
+    now = monitor.store.now()
     dead = list(dead_daemons(instance, now))
-    silent = [] if dead else list(silent_locations(instance, watching.servers(), now))
+    silent = [] if dead else list(silent_locations(instance, monitor.servers(), now))
     broken = [alert.table or "" for alert in failing(instance, now)]
-    with watching.store.read() as connection:
-        behind = lag(connection, now, watching.tenants).seconds
-    settings = watching.settings
+    with monitor.store.read() as connection:
+        lag_seconds = lag(connection, now, monitor.tenants).seconds
+    settings = monitor.settings
     idle = "not running: they are the daemon's" if dead else None
     return {
         "warehouse": f"{settings.warehouse} ({settings.warehouse_reason})",
-        "control store": watching.store.shown,
+        "control store": monitor.store.shown,
         "daemon": f"dead: {dead[0].happened}" if dead else "alive",
         "code location": f"dead: {silent[0].happened}"
         if silent
@@ -87,21 +87,21 @@ def _platform(watching: "Monitor", instance: "dg.DagsterInstance") -> dict[str, 
         if dead
         else "alive",
         "sensors and schedules": f"failing: {', '.join(broken)}" if broken else idle or "working",
-        "ledger": f"{behind:.0f} s behind",
-        "rejected tenants": ", ".join(watching.registry.rejected) or "none",
+        "ledger": f"{lag_seconds:.0f} s behind",
+        "rejected tenants": ", ".join(monitor.registry.rejected) or "none",
     }
 
 
 def _table(explained: "list[Explained]", last: "dict[tuple[str, str], IndexedRun | None]") -> Table:
     table = Table("tenant", "pipeline", "published", "due through", "outstanding", "last run", "of", "run")
-    for said in explained:
-        run = last[said.tenant_id, said.pipeline]
-        outstanding = f"{len(said.days)} days" if said.days else ""
+    for pipeline in explained:
+        run = last[pipeline.tenant_id, pipeline.pipeline]
+        outstanding = f"{len(pipeline.days)} days" if pipeline.days else ""
         table.add_row(
-            said.tenant_id,
-            said.pipeline + (" (paused)" if said.paused else ""),
-            str(said.last_published or "never"),
-            str(said.due_through),
+            pipeline.tenant_id,
+            pipeline.pipeline + (" (paused)" if pipeline.paused else ""),
+            str(pipeline.last_published or "never"),
+            str(pipeline.due_through),
             outstanding,
             Text(run.status, _COLOURS[run.status]) if run else "",
             (run.partition or "") if run else "",
@@ -110,13 +110,13 @@ def _table(explained: "list[Explained]", last: "dict[tuple[str, str], IndexedRun
     return table
 
 
-def _as_json(said: "Explained", run: "IndexedRun | None") -> dict[str, object]:
+def _as_json(pipeline: "Explained", run: "IndexedRun | None") -> dict[str, object]:
     return {
-        "tenant": said.tenant_id,
-        "pipeline": said.pipeline,
-        "paused": said.paused,
-        "last_published": str(said.last_published) if said.last_published else None,
-        "due_through": str(said.due_through),
-        "outstanding_days": [str(day.day) for day in said.days],
+        "tenant": pipeline.tenant_id,
+        "pipeline": pipeline.pipeline,
+        "paused": pipeline.paused,
+        "last_published": str(pipeline.last_published) if pipeline.last_published else None,
+        "due_through": str(pipeline.due_through),
+        "outstanding_days": [str(day.day) for day in pipeline.days],
         "last_run": {"run_id": run.run_id, "status": run.status, "partition": run.partition} if run else None,
     }

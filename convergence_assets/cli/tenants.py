@@ -1,4 +1,4 @@
-"""`convergence tenants`: who is served and how, one tenant in full, and its beginning and end."""
+"""`convergence tenants`: list tenants, show one in full, onboard, offboard and migrate."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -34,23 +34,23 @@ def show_all(
 
     Example: convergence tenants list
     """
-    found = list(_all(Settings.from_env()))
+    listed = list(_all_fields(Settings.from_env()))
     if as_json:
-        for said in found:
-            typer.echo(json.dumps(said))
+        for fields in listed:
+            typer.echo(json.dumps(fields))
         return
     table = Table("tenant", prose("name"), "status", prose("pipelines"), "dataset", "last published")
-    for said in found:
+    for fields in listed:
         table.add_row(
-            said["tenant"],
-            said["display_name"] or "",
-            Text(said["status"], _COLOURS[said["status"]]),
-            ", ".join(pipeline["name"] for pipeline in said["pipelines"]),
-            said["dataset"] or "",
-            said["last_published"] or "never",
+            fields["tenant"],
+            fields["display_name"] or "",
+            Text(fields["status"], _COLOURS[fields["status"]]),
+            ", ".join(pipeline["name"] for pipeline in fields["pipelines"]),
+            fields["dataset"] or "",
+            fields["last_published"] or "never",
         )
     print_table(table)
-    if any(said["status"] == "rejected" for said in found):
+    if any(fields["status"] == "rejected" for fields in listed):
         typer.echo("`convergence tenants show TENANT` says why one is rejected", err=True)
 
 
@@ -64,18 +64,18 @@ def show(
     Example: convergence tenants show acme
     """
     settings = Settings.from_env()
-    found = {said["tenant"]: said for said in _all(settings)}
-    if tenant not in found:
-        near = nearest(tenant, found)
+    by_id = {fields["tenant"]: fields for fields in _all_fields(settings)}
+    if tenant not in by_id:
+        near = nearest(tenant, by_id)
         hint = f"; did you mean {near!r}?" if near else "; `convergence tenants list` shows all"
         raise typer.BadParameter(f"there is no tenant {tenant!r}{hint}")
-    said = found[tenant]
+    fields = by_id[tenant]
     if as_json:
-        typer.echo(json.dumps(said))
+        typer.echo(json.dumps(fields))
     else:
-        for text in _lines(said):
+        for text in _lines(fields):
             typer.echo(text)
-    raise typer.Exit(1 if said["status"] == "rejected" else 0)
+    raise typer.Exit(1 if fields["status"] == "rejected" else 0)
 
 
 @tenants.command()
@@ -98,7 +98,7 @@ def grants(
     raise typer.Exit(1 if needed else 0)
 
 
-def _all(settings: Settings) -> Iterator[dict[str, Any]]:
+def _all_fields(settings: Settings) -> Iterator[dict[str, Any]]:
     from convergence_assets.control.partition_states import Pauses
     from convergence_assets.control.publications import newest_days
     from convergence_assets.control.store import ControlStore
@@ -109,17 +109,17 @@ def _all(settings: Settings) -> Iterator[dict[str, Any]]:
         timezones = {tenant_id: tenant.timezone for tenant_id, tenant in registry.tenants.items()}
         newest = {key: str(day) for key, day in newest_days(connection, timezones).items()}
     for tenant_id in sorted({*registry.tenants, *registry.rejected}):
-        yield _said(tenant_id, registry, pauses, newest)
+        yield _fields(tenant_id, registry, pauses, newest)
 
 
-def _said(
+def _fields(
     tenant_id: str,
     registry: TenantRegistry,
     pauses: Mapping[tuple[str, str], str],
     newest: Mapping[tuple[str, str], str],
 ) -> dict[str, Any]:
     rejection, tenant = registry.rejected.get(tenant_id), registry.tenants.get(tenant_id)
-    said: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "tenant": tenant_id,
         "status": _status(tenant, pauses),
         "served_on_last_accepted": bool(rejection and tenant),
@@ -128,9 +128,9 @@ def _said(
         "service_account": None, "given": {}, "config_version": None, "pipelines": [], "last_published": None,
     }  # fmt: skip
     if rejection:
-        said["status"] = "rejected"
+        fields["status"] = "rejected"
     if tenant is None:
-        return said
+        return fields
     pipelines = [
         {
             "name": pipeline.name,
@@ -142,7 +142,7 @@ def _said(
         for pipeline in tenant.pipelines
     ]
     days = [day for pipeline in pipelines for day in pipeline["tables"].values() if day]  # type: ignore[attr-defined]
-    return said | {
+    return fields | {
         "display_name": tenant.display_name,
         "timezone": tenant.timezone,
         "dataset": tenant.dataset,
@@ -150,7 +150,7 @@ def _said(
         "location": tenant.location,
         "owners": list(tenant.owners),
         "service_account": tenant.service_account,
-        "given": dict(tenant.given),
+        "given": dict(tenant.grants),
         "config_version": tenant.config_version,
         "pipelines": pipelines,
         "last_published": max(days, default=None),
@@ -165,25 +165,25 @@ def _status(tenant: Tenant | None, pauses: Mapping[tuple[str, str], str]) -> str
     return "paused" if tenant.paused or (tenant.tenant_id, "") in pauses else "served"
 
 
-def _lines(said: Mapping[str, Any]) -> Iterator[str]:
-    yield f"{said['tenant']}: {said['status']}" + (
-        ", served on its last accepted version" if said["served_on_last_accepted"] else ""
+def _lines(fields: Mapping[str, Any]) -> Iterator[str]:
+    yield f"{fields['tenant']}: {fields['status']}" + (
+        ", served on its last accepted version" if fields["served_on_last_accepted"] else ""
     )
-    for problem in said["problems"]:
+    for problem in fields["problems"]:
         yield f"  problem: {problem}"
-    if said["dataset"] is None:
+    if fields["dataset"] is None:
         return
-    place = ".".join(part for part in (said["project"], said["dataset"]) if part)
-    yield f"  name: {said['display_name']}"
-    yield f"  timezone: {said['timezone']}"
-    yield f"  dataset: {place}" + (f" in {said['location']}" if said["location"] else "")
-    yield f"  owners: {', '.join(said['owners']) or 'none'}"
-    if said["service_account"]:
-        yield f"  service account: {said['service_account']}"
-    for key, given in said["given"].items():
-        yield f"  given: {in_one_line({key: {said['tenant']: given}})}"
-    yield f"  config version: {said['config_version'][:12]}"
-    for pipeline in said["pipelines"]:
+    place = ".".join(part for part in (fields["project"], fields["dataset"]) if part)
+    yield f"  name: {fields['display_name']}"
+    yield f"  timezone: {fields['timezone']}"
+    yield f"  dataset: {place}" + (f" in {fields['location']}" if fields["location"] else "")
+    yield f"  owners: {', '.join(fields['owners']) or 'none'}"
+    if fields["service_account"]:
+        yield f"  service account: {fields['service_account']}"
+    for key, grant in fields["given"].items():
+        yield f"  given: {in_one_line({key: {fields['tenant']: grant}})}"
+    yield f"  config version: {fields['config_version'][:12]}"
+    for pipeline in fields["pipelines"]:
         paused = ", paused" if pipeline["paused"] else ""
         yield f"  {pipeline['name']}: {pipeline['schedule']}, from {pipeline['start_date']}{paused}"
         for table, day in pipeline["tables"].items():

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from convergence_assets.cli.instance import dagster_home, open_instance
-from convergence_assets.cli.log_multiplexer import Joined
+from convergence_assets.cli.log_multiplexer import LogMultiplexer
 from convergence_assets.dagster_locations import CodeLocation, code_locations
 from convergence_assets.operations.code_servers import write_workspace
 from convergence_assets.operations.supervisor import Supervised, Supervisor
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from convergence_assets.process import Owner
 
 SECONDS_TO_END = 8.0
-"""Of the ten in which everything has ended."""
+"""Of the ten seconds within which everything has ended."""
 SECONDS_FOR_CODE = 120.0
-"""So long daemon and webserver wait for the code to be loaded; they would try again, but not at once."""
+"""How long daemon and webserver wait for the code to be loaded; they would try again, but not at once."""
 _WORKSPACE = "workspace.yaml"
 
 
@@ -51,7 +51,9 @@ def up(
     """
     settings = Settings.from_env()
     api_port = api_port or settings.api_port
-    taken = [f"{asked} ({name})" for name, asked in (("--port", port), ("--api-port", api_port)) if _taken(host, asked)]
+    taken = [
+        f"{number} ({name})" for name, number in (("--port", port), ("--api-port", api_port)) if _is_taken(host, number)
+    ]
     if taken:
         raise typer.BadParameter(
             f"in use on {host}: port {', port '.join(taken)}; end what listens there, or say another"
@@ -59,21 +61,21 @@ def up(
     if not Path(_WORKSPACE).exists():
         raise typer.BadParameter(f"there is no {_WORKSPACE} here; call this in the folder that holds it")
     home = dagster_home(settings)
-    _prepare(settings)
-    own = {"DAGSTER_HOME": str(home), "PYTHONUNBUFFERED": "1", "CONVERGENCE_LOG_FORMAT": "json"}
-    environ = dict(os.environ) | own
+    _create_stores(settings)
+    overrides = {"DAGSTER_HOME": str(home), "PYTHONUNBUFFERED": "1", "CONVERGENCE_LOG_FORMAT": "json"}
+    environ = dict(os.environ) | overrides
     environ.setdefault("CONVERGENCE_DAGSTER_URL", f"http://{host}:{port}")
-    joined = Joined()
-    with _ending_on_signals() as asked, tempfile.TemporaryDirectory(prefix="convergence-up-") as sockets:
+    logs = LogMultiplexer()
+    with _ending_on_signals() as stopping, tempfile.TemporaryDirectory(prefix="convergence-up-") as sockets:
         parts = _parts(settings, environ, host, port, api_port, Path(sockets))
-        supervisor = Supervisor(parts, joined.say, joined.follow)
+        supervisor = Supervisor(parts, logs.write_line, logs.follow)
         try:
-            joined.say(f"Dagster UI: http://{host}:{port}   HTTP service: http://{host}:{api_port}/docs")
-            given_up = supervisor.watch(asked)
+            logs.write_line(f"Dagster UI: http://{host}:{port}   HTTP service: http://{host}:{api_port}/docs")
+            failure = supervisor.watch(stopping)
         finally:
-            _end(supervisor, settings)
-    if given_up:
-        joined.say(f"{given_up}; the rest was ended too. Its last lines are above")
+            _end_processes(supervisor, settings)
+    if failure:
+        logs.write_line(f"{failure}; the rest was ended too. Its last lines are above")
         raise typer.Exit(1)
 
 
@@ -88,13 +90,13 @@ def _parts(
         if location.arguments is None:
             locations.append(location)
             continue
-        served = replace(location, arguments=None, socket=str(sockets / f"{number}.sock"))
-        words = ["code-server", "start", "--socket", str(served.socket), "--location-name", location.name]
-        # The address stays while the process behind it does not: daemon and webserver go on with whoever answers there.
-        command = [dagster, *words, "--log-format", "json", "--inject-env-vars-from-instance", *location.arguments]
+        socket_location = replace(location, arguments=None, socket=str(sockets / f"{number}.sock"))
+        arguments = ["code-server", "start", "--socket", str(socket_location.socket), "--location-name", location.name]
+        # The address outlives its process: daemon and webserver go on with the next one that answers there.
+        command = [dagster, *arguments, "--log-format", "json", "--inject-env-vars-from-instance", *location.arguments]
         name = "code" if number == 0 else f"code {number + 1}"
         servers.append(Supervised(name, command, environ, child="api grpc"))
-        locations.append(served)
+        locations.append(socket_location)
     workspace = ["-w", str(write_workspace(settings, locations)), "--log-format", "json"]
     daemon = [str(_beside("dagster-daemon")), "run", *workspace]
     webserver = [str(_beside("dagster-webserver")), "-h", host, "-p", str(port), *workspace]
@@ -111,8 +113,8 @@ def _parts(
     ]  # fmt: skip
 
 
-def _prepare(settings: Settings) -> None:
-    """Make what is made on first use: two processes that make Dagster's SQLite files at once leave them broken."""
+def _create_stores(settings: Settings) -> None:
+    """Create the stores here: two processes that create Dagster's SQLite files at once leave them broken."""
     from convergence_assets import dagster_compat
     from convergence_assets.control.store import ControlStore
 
@@ -123,11 +125,11 @@ def _prepare(settings: Settings) -> None:
     ControlStore.open(settings)
 
 
-def _taken(host: str, port: int) -> bool:
-    with socket.socket() as asking:
-        asking.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def _is_taken(host: str, port: int) -> bool:
+    with socket.socket() as candidate:
+        candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            asking.bind((host, port))
+            candidate.bind((host, port))
         except OSError:
             return True
     return False
@@ -142,21 +144,21 @@ class _ending_on_signals:
     """An event that Ctrl-C and SIGTERM set; a second one ends this command at once."""
 
     def __enter__(self) -> threading.Event:
-        self._asked = threading.Event()
-        self._before = {sign: signal.signal(sign, self._ask) for sign in (signal.SIGINT, signal.SIGTERM)}
-        return self._asked
+        self._stopping = threading.Event()
+        self._before = {sign: signal.signal(sign, self._stop) for sign in (signal.SIGINT, signal.SIGTERM)}
+        return self._stopping
 
     def __exit__(self, *_: object) -> None:
         for sign, handler in self._before.items():
             signal.signal(sign, handler)
 
-    def _ask(self, signum: int, frame: FrameType | None) -> None:
-        if self._asked.is_set():
+    def _stop(self, signum: int, frame: FrameType | None) -> None:
+        if self._stopping.is_set():
             raise KeyboardInterrupt
-        self._asked.set()
+        self._stopping.set()
 
 
-def _end(supervisor: Supervisor, settings: Settings) -> None:
+def _end_processes(supervisor: Supervisor, settings: Settings) -> None:
     """All processes of the platform on this host, runs' workers too: no process and no lock is left."""
     import psutil
 
@@ -170,9 +172,9 @@ def _end(supervisor: Supervisor, settings: Settings) -> None:
         for _ in ending.map(lambda owner: _end_worker(owner, deadline), _workers(settings)):
             pass
     _, alive = psutil.wait_procs(family, timeout=max(0.0, deadline - time.monotonic()))
-    for left in alive:
+    for survivor in alive:
         with suppress(psutil.NoSuchProcess):
-            left.kill()
+            survivor.kill()
     for _, process in parts:
         process.wait()
 
@@ -186,7 +188,7 @@ def _workers(settings: Settings) -> "Iterator[Owner]":
 
     with suppress(ControlError):
         for worker in Workers(ControlStore.open(settings)).living():
-            # A run that somebody typed in another terminal is theirs.
+            # A run of another terminal is left alone.
             with suppress(psutil.Error):
                 if any(word.endswith("forkserver.py") for word in psutil.Process(worker.owner.process).cmdline()):
                     yield worker.owner

@@ -15,7 +15,7 @@ from convergence_assets.assets.structure import declared_structural
 from convergence_assets.cli.tables import print_table, prose
 from convergence_assets.pipelines.problems import Problem, nearest
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy.loading import Settled
+from convergence_assets.tenancy.loading import LoadContext
 from convergence_assets.tenancy.registry import load_registry
 from convergence_assets.tenancy.tenant import Step, Tenant, TenantPipeline, TenantRegistry
 from convergence_assets.tenancy.warnings import warnings_of
@@ -46,16 +46,16 @@ def validate(
     Example: convergence validate --tenant acme
     """
     settings = Settings.from_env()
-    today, settled = datetime.now(UTC).date(), Settled.of(settings)
-    registry = load_registry(settings.tenants, settings.accepted_tenants, today=today, settled=settled, keep=False)
-    known = {*registry.tenants, *registry.rejected}
-    if tenant and tenant not in known:
-        near = nearest(tenant, known)
+    today, context = datetime.now(UTC).date(), LoadContext.of(settings)
+    registry = load_registry(settings.tenants, settings.accepted_tenants, today=today, context=context, keep=False)
+    tenant_ids = {*registry.tenants, *registry.rejected}
+    if tenant and tenant not in tenant_ids:
+        near = nearest(tenant, tenant_ids)
         hint = f"; did you mean '{near}'?" if near else ""
         raise typer.BadParameter(f"{settings.tenants} has no tenant {tenant!r}{hint}")
-    problems = _chosen(registry, tenant)
-    right = [t for t in registry.tenants.values() if t.tenant_id not in registry.rejected]
-    served = [t for t in right if tenant in (None, t.tenant_id)]
+    problems = _problems_of(registry, tenant)
+    accepted = [t for t in registry.tenants.values() if t.tenant_id not in registry.rejected]
+    served = [t for t in accepted if tenant in (None, t.tenant_id)]
     estimates = _dry_run(served, settings) if with_dry_run else []
     problems += tuple(e.problem for e in estimates if e.problem)
     tests = [(t, step) for t in served for p in t.pipelines for step in p.steps if step.tests] if with_tests else []
@@ -63,18 +63,18 @@ def validate(
     warnings = [w for w in warnings_of(settings.tenants, registry) if tenant is None or _is_of(w, settings, tenant)]
     if as_json:
         tenants = [{"tenant_id": t.tenant_id, "config_version": t.config_version} for t in served]
-        said: dict[str, object] = {
+        fields: dict[str, object] = {
             "problems": [asdict(p) for p in problems],
             "warnings": [asdict(w) for w in warnings],
             "tenants": tenants,
         }
         if with_dry_run:
-            said["estimates"] = [asdict(e) for e in estimates]
+            fields["estimates"] = [asdict(e) for e in estimates]
         if with_tests:
-            said["tests"] = sum(len(step.tests) for _, step in tests)
-        typer.echo(json.dumps(said))
+            fields["tests"] = sum(len(step.tests) for _, step in tests)
+        typer.echo(json.dumps(fields))
     else:
-        _print(problems, warnings, served)
+        _print_summary(problems, warnings, served)
         if with_tests:
             Console(soft_wrap=True, highlight=False).print(
                 f"{_counted(sum(len(step.tests) for _, step in tests), 'test')} of steps run"
@@ -97,10 +97,10 @@ def _dry_run(tenants: Sequence[Tenant], settings: Settings) -> "list[StepEstimat
 def _failing_tests(steps: Sequence[tuple[Tenant, Step]]) -> Iterator[Problem]:
     from rich.progress import track
 
-    from convergence_assets.assets.step_tests import failing
+    from convergence_assets.assets.step_tests import failing_tests
 
     for tenant, step in track(steps, "tests", console=Console(stderr=True), transient=True):
-        yield from failing(tenant, step)
+        yield from failing_tests(tenant, step)
 
 
 def _print_estimates(estimates: "Sequence[StepEstimate]") -> None:
@@ -119,7 +119,7 @@ def _print_estimates(estimates: "Sequence[StepEstimate]") -> None:
         console.print(f"{tenant}: {total / 1e9:.3f} GB a day, {dollars:.4f} USD on demand")
 
 
-def _print(problems: Sequence[Problem], warnings: Sequence[Problem], served: Sequence[Tenant]) -> None:
+def _print_summary(problems: Sequence[Problem], warnings: Sequence[Problem], served: Sequence[Tenant]) -> None:
     console = Console(soft_wrap=True, highlight=False)
     for problem in problems:
         where = f"{problem.file}:{problem.line}" if problem.line else problem.file
@@ -142,8 +142,8 @@ def _print(problems: Sequence[Problem], warnings: Sequence[Problem], served: Seq
 
 
 def _is_of(warning: Problem, settings: Settings, tenant_id: str) -> bool:
-    own = warning.file.removeprefix(f"{settings.tenants.rstrip('/')}/")
-    return own.partition("/")[0] in (tenant_id, "_defaults.yaml")
+    path = warning.file.removeprefix(f"{settings.tenants.rstrip('/')}/")
+    return path.partition("/")[0] in (tenant_id, "_defaults.yaml")
 
 
 def _checks(tenant: Tenant, pipeline: TenantPipeline, step: Step) -> int:
@@ -157,9 +157,9 @@ def _counted(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
-def _chosen(registry: TenantRegistry, tenant: str | None) -> tuple[Problem, ...]:
+def _problems_of(registry: TenantRegistry, tenant: str | None) -> tuple[Problem, ...]:
     if tenant is None:
         return registry.problems
     others = {p for t, rejection in registry.rejected.items() if t != tenant for p in rejection.problems}
-    own = set(registry.rejected[tenant].problems) if tenant in registry.rejected else set()
-    return tuple(p for p in registry.problems if p in own or p not in others)
+    own_problems = set(registry.rejected[tenant].problems) if tenant in registry.rejected else set()
+    return tuple(p for p in registry.problems if p in own_problems or p not in others)

@@ -1,4 +1,4 @@
-"""`convergence watch`: the watchdog, a process of its own that tells people when the daemon itself does not work."""
+"""`convergence watch`: the watchdog, a process of its own that alerts when the daemon itself does not work."""
 
 import logging
 import time
@@ -38,14 +38,14 @@ def watch(
     set_up()
     with open_instance(settings) as instance:
         while True:
-            # Read anew: routes and tenants change while this runs.
-            watching = Monitor.of(load_tenants(settings), settings)
-            said, lives = watching.guard(instance, BUDGET_SECONDS)
-            _log.log(logging.INFO if lives else logging.ERROR, "%s", said)
+            # Read again: routes and tenants change while this runs.
+            monitor = Monitor.of(load_tenants(settings), settings)
+            summary, is_alive = monitor.guard(instance, BUDGET_SECONDS)
+            _log.log(logging.INFO if is_alive else logging.ERROR, "%s", summary)
             if reload:
-                silent = [location for location, _ in code_servers.still_silent(watching.servers())]
-                for done in code_servers.reload(silent):
-                    _log.warning("%s", done)
+                silent = [location for location, _ in code_servers.still_silent(monitor.servers())]
+                for line in code_servers.reload(silent):
+                    _log.warning("%s", line)
             if once:
-                raise typer.Exit(0 if lives else 1)
+                raise typer.Exit(0 if is_alive else 1)
             time.sleep(every)

@@ -24,17 +24,19 @@ def workspace(
     if port + shards - 1 > 65535:
         raise typer.BadParameter(f"{shards} ports from {port} on go beyond 65535")
     parts = [Shard(number, shards) for number in range(1, shards + 1)]
-    own = "{n}" in host  # each part on a host of its own, all on one port
-    ports = [port if own else port + part.number - 1 for part in parts]
+    has_own_host = "{n}" in host  # each part on a host of its own, all on one port
+    ports = [port if has_own_host else port + part.number - 1 for part in parts]
     typer.echo("# Each part is a code server; the same command starts it again after a change of CONVERGENCE_SHARD:")
-    for part, at in zip(parts, ports, strict=True):
-        listens = "0.0.0.0" if own else host
+    for part, port_number in zip(parts, ports, strict=True):
+        listen_host = "0.0.0.0" if has_own_host else host
         typer.echo(
             f"#   CONVERGENCE_SHARD={part} dagster code-server start -m convergence_assets.definitions "
-            f"-h {listens} -p {at}"
+            f"-h {listen_host} -p {port_number}"
         )
-    named = [
-        {"host": host.replace("{n}", str(part.number)), "port": at, "location_name": part.location_name}
-        for part, at in zip(parts, ports, strict=True)
+    servers = [
+        {"host": host.replace("{n}", str(part.number)), "port": port_number, "location_name": part.location_name}
+        for part, port_number in zip(parts, ports, strict=True)
     ]
-    typer.echo(yaml.safe_dump({"load_from": [{"grpc_server": server} for server in named]}, sort_keys=False), nl=False)
+    typer.echo(
+        yaml.safe_dump({"load_from": [{"grpc_server": server} for server in servers]}, sort_keys=False), nl=False
+    )

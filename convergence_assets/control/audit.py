@@ -1,4 +1,4 @@
-"""The audit log: who did what to which tenant, key or run, when, and what became of it."""
+"""The audit log: who did what to which tenant, key or run, when, and with what outcome."""
 
 import logging
 from collections.abc import Sequence
@@ -37,33 +37,33 @@ class Noted:
 
 
 def fitted(text: str) -> str:
-    """A text as the log keeps it: without secrets, and cut."""
+    """A text as the log stores it: without secrets, truncated."""
     return redacted(text)[:_LONGEST]
 
 
-def note(connection: sa.Connection, deed: Deed, now: datetime) -> None:
-    """Write a deed down in the caller's transaction, and say it in the log."""
-    row = {name: fitted(said) if said else said for name, said in vars(deed).items()}
+def record_deed(connection: sa.Connection, deed: Deed, now: datetime) -> None:
+    """Record a deed in the caller's transaction, and in the process's log."""
+    row = {name: fitted(value) if value else value for name, value in vars(deed).items()}
     connection.execute(sa.insert(audit), row | {"moment": now})
-    told = ", ".join(f"{name}={said}" for name, said in row.items() if said)
-    _log.info("audit: %s", told, extra={"audit": row, "tenant": deed.tenant_id})
+    summary = ", ".join(f"{name}={value}" for name, value in row.items() if value)
+    _log.info("audit: %s", summary, extra={"audit": row, "tenant": deed.tenant_id})
 
 
-def noted(
+def recorded_deeds(
     connection: sa.Connection, tenant_id: str | None = None, limit: int = 1000, since: datetime | None = None
 ) -> Sequence[Noted]:
-    """The newest first; of all tenants, or of one."""
-    wanted = sa.select(audit).order_by(audit.c.id.desc()).limit(limit)
+    """The newest first; of all tenants or of one."""
+    query = sa.select(audit).order_by(audit.c.id.desc()).limit(limit)
     if since is not None:
-        wanted = wanted.where(audit.c.moment >= since)
+        query = query.where(audit.c.moment >= since)
     if tenant_id is not None:
-        wanted = wanted.where(audit.c.tenant_id == tenant_id)
+        query = query.where(audit.c.tenant_id == tenant_id)
     return [
         Noted(row.moment, Deed(row.actor, row.action, row.outcome, row.tenant_id, row.subject, row.address))
-        for row in connection.execute(wanted)
+        for row in connection.execute(query)
     ]
 
 
-def forget(connection: sa.Connection, now: datetime) -> None:
-    """Drop what is older than `KEPT`."""
+def prune_audit(connection: sa.Connection, now: datetime) -> None:
+    """Delete what is older than `KEPT`."""
     connection.execute(sa.delete(audit).where(audit.c.moment < now - KEPT))

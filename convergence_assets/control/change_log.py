@@ -1,4 +1,4 @@
-"""What became different in files, code, tables and packages, and when it was first seen."""
+"""Changes of files, code, tables and packages, and when they were first seen."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -13,19 +13,19 @@ from convergence_assets.control.tables import changes as table
 
 ChangeKind = Literal["config", "code", "schema", "release"]
 State = Mapping[str, str]
-"""What is compared, by the name that a person is told."""
+"""What is compared, by the name that people see."""
 
 KEPT = timedelta(days=400)
 DEFINITION = "definition of"
-"""How the names begin that are code and not configuration."""
+"""The prefix of names that are code and not configuration."""
 _TRANSACTIONS = "changes"
 _TOLD = 12
 
 
 @dataclass(frozen=True)
 class Change:
-    """`config` is what a tenant's files or the defaults say, `code` what a pipeline's SQL, columns and suites say,
-    `schema` a table in the warehouse, `release` the installed packages. `run_id` is the run that made or met it."""
+    """`config` is a change of a tenant's files or the defaults, `code` of a pipeline's SQL, columns or suites, `schema`
+    of a table in the warehouse, `release` of the installed packages. `run_id` is the run that made or saw it."""
 
     moment: datetime
     kind: ChangeKind
@@ -35,14 +35,14 @@ class Change:
     run_id: str | None = None
 
 
-def since(connection: sa.Connection, moment: datetime, tenant_id: str | None = None) -> Sequence[Change]:
-    """The oldest first; of one tenant with those that are of no tenant."""
-    wanted = sa.select(table).where(table.c.moment >= moment).order_by(table.c.moment, table.c.id)
+def changes_since(connection: sa.Connection, moment: datetime, tenant_id: str | None = None) -> Sequence[Change]:
+    """The oldest first; those of a tenant include those of no tenant."""
+    query = sa.select(table).where(table.c.moment >= moment).order_by(table.c.moment, table.c.id)
     if tenant_id is not None:
-        wanted = wanted.where(sa.or_(table.c.tenant_id == tenant_id, table.c.tenant_id.is_(None)))
+        query = query.where(sa.or_(table.c.tenant_id == tenant_id, table.c.tenant_id.is_(None)))
     return [
         Change(row.moment, row.kind, row.tenant_id, row.subject, row.said, row.run_id)
-        for row in connection.execute(wanted)
+        for row in connection.execute(query)
     ]
 
 
@@ -52,39 +52,43 @@ class Changes:
     def __init__(self, store: ControlStore) -> None:
         self._store = store
 
-    def loaded(self, tenants: Mapping[str, State], packages: State) -> int:
-        """A code location has loaded these tenants, all that there are; how many changes that made."""
-        wanted: dict[str | None, State] = {None: packages}
-        wanted.update(tenants)
+    def record_load(self, tenants: Mapping[str, State], packages: State) -> int:
+        """Record that a code location has loaded these tenants, all there are; the number of changes."""
+        states: dict[str | None, State] = {None: packages}
+        states.update(tenants)
         with self._store.read() as connection:
-            known = _latest(connection)
-        wanted |= {t: {} for t, state in known.items() if t is not None and state and t not in tenants}
-        new = {t: state for t, state in wanted.items() if known.get(t, {}) != state}
+            latest = _latest(connection)
+        states |= {t: {} for t, state in latest.items() if t is not None and state and t not in tenants}
+        new = {t: state for t, state in states.items() if latest.get(t, {}) != state}
         return self._write(new) if new else 0
 
-    def met(self, tenant_id: str, state: State, run_id: str) -> None:
-        """A run has loaded this; noted where nobody ever has, since a run may still have what was before."""
+    def record_run(self, tenant_id: str, state: State, run_id: str) -> None:
+        """Record what a run has loaded, unless that was ever loaded before: a run may still have an older state."""
         with self._store.read() as connection:
             seen = sa.select(table.c.id).where(table.c.subject == _subject(tenant_id), table.c.state == _text(state))
             if connection.scalar(seen.limit(1)) is not None:
                 return
         self._write({tenant_id: state}, run_id)
 
-    def schema(self, tenant_id: str, table_name: str, said: str, run_id: str) -> None:
-        """A run has made a table or added columns to it."""
+    def record_schema(self, tenant_id: str, table_name: str, description: str, run_id: str) -> None:
+        """Record that a run has created a table or added columns to it."""
         with self._store.write() as connection:
-            change = Change(self._store.now(), "schema", tenant_id, f"table {table_name}", said, run_id)
+            change = Change(self._store.now(), "schema", tenant_id, f"table {table_name}", description, run_id)
             connection.execute(sa.insert(table), vars(change))
 
     def _write(self, new: Mapping[str | None, State], run_id: str | None = None) -> int:
         with self._store.write(_TRANSACTIONS) as connection:
             now = self._store.now()
             before = _latest(connection, new)
-            # Somebody may have noted them since they were compared.
+            # Another process may have recorded them since the comparison.
             new = {t: state for t, state in new.items() if before.get(t, {}) != state}
-            _forget(connection, now)
+            _prune_changes(connection, now)
             rows = [
-                vars(Change(now, _kind(t, before.get(t), state), t, _subject(t), _said(before.get(t), state), run_id))
+                vars(
+                    Change(
+                        now, _kind(t, before.get(t), state), t, _subject(t), _differences(before.get(t), state), run_id
+                    )
+                )
                 | {"state": _text(state)}
                 for t, state in new.items()
             ]
@@ -93,19 +97,19 @@ class Changes:
             return len(rows)
 
 
-def _newest(wanted: Collection[str | None] = ()) -> sa.Select[tuple[int]]:
-    """The ids of the states that are compared with: of every subject, or of one."""
+def _newest(tenant_ids: Collection[str | None] = ()) -> sa.Select[tuple[int]]:
+    """The ids of the latest states: of every subject, or of one."""
     newest = sa.select(sa.func.max(table.c.id)).where(table.c.state.is_not(None)).group_by(table.c.subject)
-    return newest.where(table.c.subject == _subject(next(iter(wanted)))) if len(wanted) == 1 else newest
+    return newest.where(table.c.subject == _subject(next(iter(tenant_ids)))) if len(tenant_ids) == 1 else newest
 
 
-def _latest(connection: sa.Connection, wanted: Collection[str | None] = ()) -> dict[str | None, dict[str, str]]:
-    rows = connection.execute(sa.select(table).where(table.c.id.in_(_newest(wanted))))
+def _latest(connection: sa.Connection, tenant_ids: Collection[str | None] = ()) -> dict[str | None, dict[str, str]]:
+    rows = connection.execute(sa.select(table).where(table.c.id.in_(_newest(tenant_ids))))
     return {row.tenant_id: json.loads(row.state) for row in rows}
 
 
-def _forget(connection: sa.Connection, now: datetime) -> None:
-    """Drop what is old and not compared with any more."""
+def _prune_changes(connection: sa.Connection, now: datetime) -> None:
+    """Delete what is old and no longer compared with."""
     connection.execute(sa.delete(table).where(table.c.moment < now - KEPT, table.c.id.not_in(_newest())))
 
 
@@ -124,15 +128,15 @@ def _kind(tenant_id: str | None, before: State | None, state: State) -> ChangeKi
     return "code" if before and state and all(name.startswith(DEFINITION) for name in differ) else "config"
 
 
-def _said(before: State | None, state: State) -> str:
+def _differences(before: State | None, state: State) -> str:
     if not before:
         return "first seen"
     if not state:
         return "its files are gone"
-    told = []
+    differences = []
     for name in sorted({*before, *state}):
         old, new = before.get(name), state.get(name)
         if old != new:
-            told.append(f"{name}: {'nothing' if old is None else old} -> {'nothing' if new is None else new}")
-    more = f"; and {len(told) - _TOLD} more" if len(told) > _TOLD else ""
-    return "; ".join(told[:_TOLD]) + more
+            differences.append(f"{name}: {'nothing' if old is None else old} -> {'nothing' if new is None else new}")
+    more = f"; and {len(differences) - _TOLD} more" if len(differences) > _TOLD else ""
+    return "; ".join(differences[:_TOLD]) + more

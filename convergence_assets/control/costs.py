@@ -1,4 +1,4 @@
-"""What runs were billed, added up from the runs index."""
+"""The billed bytes of runs, summed from the runs index."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -11,8 +11,8 @@ from convergence_assets.control.tables import runs
 
 @dataclass(frozen=True)
 class Cost:
-    """Runs of one pipeline that were made in a time, or on one UTC day of it; `bytes_billed` is 0 also where the
-    engine counts none."""
+    """Runs of one pipeline that were created in a period, or on one UTC day of it; `bytes_billed` is also 0 where the
+    engine reports none."""
 
     tenant_id: str
     pipeline: str
@@ -32,11 +32,11 @@ def costs(
     *,
     by_day: bool = False,
 ) -> list[Cost]:
-    """Of the runs made in [since, until), by tenant, pipeline and where wanted UTC day, in that order."""
+    """Of the runs created in [since, until), by tenant, pipeline and, `by_day`, UTC day, in that order."""
     key: list[sa.ColumnElement[Any]] = [runs.c.tenant_id, runs.c.pipeline]
     if by_day:
         key.append(_utc_day(connection).label("day"))
-    wanted = sa.select(
+    query = sa.select(
         *key,
         sa.func.count().label("runs"),
         sa.func.sum(sa.case((runs.c.status == "failed", 1), else_=0)).label("failed"),
@@ -44,21 +44,21 @@ def costs(
         sa.func.sum(runs.c.bytes_billed).label("bytes_billed"),
     ).where(runs.c.created_at >= since, runs.c.created_at < until)
     if tenant_id is not None:
-        wanted = wanted.where(runs.c.tenant_id == tenant_id)
+        query = query.where(runs.c.tenant_id == tenant_id)
     if pipeline is not None:
-        wanted = wanted.where(runs.c.pipeline == pipeline)
-    found = connection.execute(wanted.group_by(*key).order_by(*key)).mappings()
+        query = query.where(runs.c.pipeline == pipeline)
+    rows = connection.execute(query.group_by(*key).order_by(*key)).mappings()
     return [
         Cost(
             row["tenant_id"], row["pipeline"], date.fromisoformat(str(row["day"])) if by_day else None, row["runs"],
             int(row["failed"]), int(row["rows_published"]), int(row["bytes_billed"]),
         )
-        for row in found
+        for row in rows
     ]  # fmt: skip
 
 
 def _utc_day(connection: sa.Connection) -> sa.ColumnElement[Any]:
-    # SQLite keeps moments in UTC without a zone; Postgres shows them in the session's.
+    # SQLite stores moments in UTC without a zone; Postgres shows them in the session's.
     moment: Any = runs.c.created_at
     if connection.dialect.name == "postgresql":
         moment = sa.func.timezone("UTC", moment)

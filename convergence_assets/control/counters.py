@@ -1,4 +1,4 @@
-"""Numbers that only grow, kept as events are read: what a scrape of metrics adds up without reading history."""
+"""Counters, updated as events are read, so that a scrape of metrics reads no history."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -14,8 +14,8 @@ Increments = defaultdict[tuple[str, Labels], float]
 _BETWEEN = "\x1f"  # in no label's value
 
 
-def add(connection: sa.Connection, increments: Mapping[tuple[str, Labels], float]) -> None:
-    """Count these on, within the caller's transaction; in one order everywhere, so that no two wait for each other."""
+def add_counts(connection: sa.Connection, increments: Mapping[tuple[str, Labels], float]) -> None:
+    """Add these, within the caller's transaction; in one order everywhere, so that no two wait for each other."""
     rows = [
         {"name": name, "labels": _BETWEEN.join(labels), "value": value}
         for (name, labels), value in sorted(increments.items())
@@ -32,14 +32,14 @@ def add(connection: sa.Connection, increments: Mapping[tuple[str, Labels], float
     )
 
 
-def read(connection: sa.Connection) -> dict[str, dict[Labels, float]]:
+def read_counters(connection: sa.Connection) -> dict[str, dict[Labels, float]]:
     """By name and labels."""
-    found: dict[str, dict[Labels, float]] = {}
+    values: dict[str, dict[Labels, float]] = {}
     for name, labels, value in connection.execute(sa.select(table.c.name, table.c.labels, table.c.value)):
-        found.setdefault(name, {})[tuple(labels.split(_BETWEEN))] = value
-    return found
+        values.setdefault(name, {})[tuple(labels.split(_BETWEEN))] = value
+    return values
 
 
-def start_again(connection: sa.Connection) -> None:
-    """Count from nothing, as whoever reads all events again does."""
+def reset_counters(connection: sa.Connection) -> None:
+    """Reset all counters, before all events are read again."""
     connection.execute(sa.delete(table))

@@ -1,17 +1,17 @@
-"""The one failure of the control store that people meet; light to import."""
+"""The errors of the control store that people see; light to import."""
 
 import sqlite3
 
 
 class ControlError(Exception):
-    """The control store cannot be used, or refuses; the message says why and what to do next."""
+    """The control store cannot be used, or refuses; the message gives the reason and the next step."""
 
 
 class DamagedStore(ControlError):
-    """The control store's file is not what it was written as."""
+    """The control store's file is corrupted."""
 
 
 def is_damage(error: object) -> bool:
-    """Whether SQLite says that a file is malformed, or no database at all: its error is then of no kind of its own. A
-    lock, a right and a full disk are."""
+    """Whether SQLite reports a file as malformed or no database: its error is then a plain DatabaseError. For a lock, a
+    missing permission or a full disk it is of a subclass."""
     return type(error) is sqlite3.DatabaseError

@@ -1,4 +1,4 @@
-"""Incidents: a condition from its first sign to its end, however often it is seen in between."""
+"""Incidents: a condition from its first to its last report, however often it is reported in between."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ _SEVERITIES = ("info", "warning", "critical")
 
 
 class Raised(Protocol):
-    """What somebody should know of: `alerting.alert.Alert`, whose field descriptions hold here."""
+    """What an incident is raised from: `alerting.alert.Alert`, whose field descriptions apply here."""
 
     @property
     def fingerprint(self) -> str: ...
@@ -52,7 +52,7 @@ class Raised(Protocol):
 
 @dataclass(frozen=True)
 class Incident:
-    """`count` is how often the condition was reported; `resolved_at` None: it lasts."""
+    """`count` is how often the condition was reported; `resolved_at` None: it is open."""
 
     incident_id: str
     fingerprint: str
@@ -79,14 +79,13 @@ class Incident:
 
 
 def raise_alert(connection: sa.Connection, alert: Raised, now: datetime) -> None:
-    """Open an incident, or count one more time that it is seen, within the caller's transaction.
+    """Open an incident, or count one more report of it, within the caller's transaction.
 
-    What is said of it is from then on what this alert says. A severity only rises, and one that rises takes back an
-    acknowledgement. Who raises several in one transaction does so in the order of their fingerprints, so that no two
-    transactions wait for each other.
+    Its texts become those of this alert. A severity only rises, and rising revokes an acknowledgement. Raise several
+    in one transaction in the order of their fingerprints, so that no two transactions wait for each other.
     """
-    said = {name: redacted(getattr(alert, name)) for name in ("title", "happened", "done", "next_step", "runbook")}
-    seen = {"run_id": alert.run_id, "cause": redacted(alert.cause), "content": json.dumps(said), "last_seen_at": now}
+    content = {name: redacted(getattr(alert, name)) for name in ("title", "happened", "done", "next_step", "runbook")}
+    seen = {"run_id": alert.run_id, "cause": redacted(alert.cause), "content": json.dumps(content), "last_seen_at": now}
     first = {
         "incident_id": uuid4().hex,
         "fingerprint": alert.fingerprint,
@@ -114,64 +113,66 @@ def raise_alert(connection: sa.Connection, alert: Raised, now: datetime) -> None
     )
 
 
-def amend(connection: sa.Connection, fingerprint: str, done: str) -> None:
-    """Say what was done about an open incident since it was raised."""
-    own = (incidents.c.fingerprint == fingerprint, incidents.c.resolved_at.is_(None))
-    for row in connection.execute(sa.select(incidents.c.incident_id, incidents.c.content).where(*own)).all():
+def amend_incident(connection: sa.Connection, fingerprint: str, done: str) -> None:
+    """Set what was done about an open incident since it was raised."""
+    is_open = (incidents.c.fingerprint == fingerprint, incidents.c.resolved_at.is_(None))
+    for row in connection.execute(sa.select(incidents.c.incident_id, incidents.c.content).where(*is_open)).all():
         content = json.dumps(json.loads(row.content) | {"done": done})
         changed = sa.update(incidents).where(incidents.c.incident_id == row.incident_id)
         connection.execute(changed.values(content=content))
 
 
-def resolve(connection: sa.Connection, fingerprint: str, resolution: str, now: datetime) -> bool:
+def resolve_incident(connection: sa.Connection, fingerprint: str, resolution: str, now: datetime) -> bool:
     """Close the open incident of a fingerprint; False where there is none."""
-    own = (incidents.c.fingerprint == fingerprint, incidents.c.resolved_at.is_(None))
-    closed = sa.update(incidents).where(*own).values(resolved_at=now, resolution=resolution)
+    is_open = (incidents.c.fingerprint == fingerprint, incidents.c.resolved_at.is_(None))
+    closed = sa.update(incidents).where(*is_open).values(resolved_at=now, resolution=resolution)
     return bool(connection.execute(closed).rowcount)
 
 
-def acknowledge(connection: sa.Connection, fingerprints: Iterable[str], by: str, now: datetime) -> int:
-    """Say that somebody sees to these open incidents; how many of them there are."""
-    own = (incidents.c.fingerprint.in_(list(fingerprints)), incidents.c.resolved_at.is_(None))
-    return connection.execute(sa.update(incidents).where(*own).values(acknowledged_at=now, acknowledged_by=by)).rowcount
+def acknowledge_incidents(connection: sa.Connection, fingerprints: Iterable[str], by: str, now: datetime) -> int:
+    """Mark these open incidents as being handled; how many there are."""
+    is_open = (incidents.c.fingerprint.in_(list(fingerprints)), incidents.c.resolved_at.is_(None))
+    return connection.execute(
+        sa.update(incidents).where(*is_open).values(acknowledged_at=now, acknowledged_by=by)
+    ).rowcount
 
 
 def open_incidents(
     connection: sa.Connection, kind: str | None = None, tenant_id: str | None = None
 ) -> Sequence[Incident]:
-    """Those that last, the oldest first."""
-    wanted = sa.select(incidents).where(incidents.c.resolved_at.is_(None))
+    """The open ones, the oldest first."""
+    query = sa.select(incidents).where(incidents.c.resolved_at.is_(None))
     if kind is not None:
-        wanted = wanted.where(incidents.c.kind == kind)
+        query = query.where(incidents.c.kind == kind)
     if tenant_id is not None:
-        wanted = wanted.where(incidents.c.tenant_id == tenant_id)
-    return _incidents(connection, wanted.order_by(incidents.c.opened_at, incidents.c.incident_id))
+        query = query.where(incidents.c.tenant_id == tenant_id)
+    return _incidents(connection, query.order_by(incidents.c.opened_at, incidents.c.incident_id))
 
 
 def open_by_severity(connection: sa.Connection) -> dict[str, int]:
-    """How many last."""
-    wanted = sa.select(incidents.c.severity, sa.func.count()).where(incidents.c.resolved_at.is_(None))
-    return {row[0]: row[1] for row in connection.execute(wanted.group_by(incidents.c.severity))}
+    """How many are open."""
+    query = sa.select(incidents.c.severity, sa.func.count()).where(incidents.c.resolved_at.is_(None))
+    return {row[0]: row[1] for row in connection.execute(query.group_by(incidents.c.severity))}
 
 
 def all_incidents(connection: sa.Connection) -> Sequence[Incident]:
-    """Also those that are over, as long as they are kept; the oldest first."""
+    """Including those that are over, until they are pruned; the oldest first."""
     return _incidents(connection, sa.select(incidents).order_by(incidents.c.opened_at, incidents.c.incident_id))
 
 
 def notified_incidents(connection: sa.Connection) -> Sequence[Incident]:
-    """The incidents of all notifications that are not closed, also those that are over."""
+    """The incidents of all notifications that are not closed, including those that are over."""
     joined = sa.join(notified, notifications, notified.c.notification_id == notifications.c.notification_id)
-    told = sa.select(notified.c.incident_id).select_from(joined).where(notifications.c.closed_at.is_(None))
-    return _incidents(connection, sa.select(incidents).where(incidents.c.incident_id.in_(told)))
+    notified_ids = sa.select(notified.c.incident_id).select_from(joined).where(notifications.c.closed_at.is_(None))
+    return _incidents(connection, sa.select(incidents).where(incidents.c.incident_id.in_(notified_ids)))
 
 
-def forget(connection: sa.Connection, now: datetime) -> None:
-    """Drop incidents that ended longer than `KEPT` ago."""
+def prune_incidents(connection: sa.Connection, now: datetime) -> None:
+    """Delete incidents that ended longer than `KEPT` ago."""
     connection.execute(sa.delete(incidents).where(incidents.c.resolved_at < now - KEPT))
 
 
-def _incidents(connection: sa.Connection, wanted: sa.Select[Any]) -> Sequence[Incident]:
+def _incidents(connection: sa.Connection, query: sa.Select[Any]) -> Sequence[Incident]:
     return [
         Incident(
             incident_id=row.incident_id,
@@ -193,5 +194,5 @@ def _incidents(connection: sa.Connection, wanted: sa.Select[Any]) -> Sequence[In
             resolved_at=row.resolved_at,
             resolution=row.resolution,
         )
-        for row in connection.execute(wanted)
+        for row in connection.execute(query)
     ]

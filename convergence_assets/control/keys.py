@@ -1,4 +1,4 @@
-"""API keys: made, known again by their secret, extended and revoked. Secrets are shown once and kept nowhere."""
+"""API keys: created, verified by their secret, extended and revoked. Secrets are shown once and stored nowhere."""
 
 import hashlib
 import hmac
@@ -12,12 +12,12 @@ import sqlalchemy as sa
 
 from convergence_assets.control import audit
 from convergence_assets.control.audit import Deed
-from convergence_assets.control.ledger_rows import LedgerRow, put
+from convergence_assets.control.ledger_rows import LedgerRow, put_rows
 from convergence_assets.control.store import ControlStore
 from convergence_assets.control.tables import api_keys as table
 
 Scope = Literal["read", "run"]
-"""`run` is to ask for runs, to repeat and to cancel them."""
+"""`run` allows to request, repeat and cancel runs."""
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 VALID_DAYS = 90
 LONGEST_DAYS = 3650
@@ -33,7 +33,7 @@ _NOBODYS = "0" * 64
 
 @dataclass(frozen=True)
 class KeyInfo:
-    """What is known of a key; moments are UTC, `prefix` is the readable part of its secret."""
+    """A stored key; moments are UTC, `prefix` is the readable part of its secret."""
 
     key_id: str
     tenant_id: str
@@ -51,7 +51,7 @@ class KeyInfo:
 
 @dataclass(frozen=True)
 class NewKey:
-    """A key that was just made. `secret` is what its holder sends; nobody can show it again."""
+    """A key that was just created. `secret` is what its holder sends; it cannot be shown again."""
 
     key_id: str
     secret: str
@@ -62,7 +62,7 @@ class NewKey:
 
 
 class KeyRevoked(Exception):
-    """A revoked key stays revoked; make another one."""
+    """A revoked key stays revoked; create another one."""
 
 
 class Keys:
@@ -79,7 +79,7 @@ class Keys:
         days: int = VALID_DAYS,
         address: str | None = None,
     ) -> NewKey:
-        """A key of the tenant, valid for so many days. Raises ValueError for an unknown scope or number of days."""
+        """Create a key of the tenant, valid for `days`. Raises ValueError for an unknown scope or an invalid `days`."""
         unknown = sorted(set(scopes) - set(SCOPES))
         if unknown or not scopes:
             raise ValueError(f"a key's scopes are among {', '.join(SCOPES)}; not {', '.join(unknown) or 'none'}")
@@ -87,7 +87,7 @@ class Keys:
         prefix = secrets.token_hex(5)
         secret = f"cvg_{prefix}_{secrets.token_urlsafe(_SECRET_BYTES)}"
         now = self._store.now()
-        made = KeyInfo(
+        key = KeyInfo(
             key_id=f"key_{secrets.token_hex(8)}",
             tenant_id=tenant_id,
             prefix=prefix,
@@ -98,20 +98,20 @@ class Keys:
             last_used_at=None,
             revoked_at=None,
         )
-        row = vars(made) | {"scopes": " ".join(made.scopes), "secret_hash": _hash(secret)}
+        row = vars(key) | {"scopes": " ".join(key.scopes), "secret_hash": _hash(secret)}
         row["key_prefix"] = row.pop("prefix")
         with self._store.write() as connection:
             connection.execute(sa.insert(table), row)
-            self._changed(connection, made, Deed(created_by, "key.create", "done", tenant_id, made.key_id, address))
-            audit.forget(connection, now)
-        return NewKey(made.key_id, secret, made.expires_at)
+            self._changed(connection, key, Deed(created_by, "key.create", "done", tenant_id, key.key_id, address))
+            audit.prune_audit(connection, now)
+        return NewKey(key.key_id, secret, key.expires_at)
 
     def verify(self, secret: str) -> KeyInfo | None:
         """The key of this secret, None where it is unknown, expired or revoked."""
-        found, _ = self.judge(secret)
-        return found
+        key, _ = self.check_secret(secret)
+        return key
 
-    def judge(self, secret: str) -> tuple[KeyInfo | None, str]:
+    def check_secret(self, secret: str) -> tuple[KeyInfo | None, str]:
         """As `verify`, with the reason of a refusal for audit and metrics: malformed, unknown, expired or revoked.
 
         Takes as long for a prefix that does not exist as for a wrong secret: both are hashed and compared.
@@ -119,69 +119,69 @@ class Keys:
         words = secret.split("_", 2) if len(secret) <= _LONGEST_SECRET and secret.isascii() else []
         well_formed = len(words) == 3 and words[0] == "cvg"
         with self._store.read() as connection:
-            wanted = sa.select(table).where(table.c.key_prefix == (words[1] if well_formed else ""))
-            row = connection.execute(wanted).one_or_none()
+            query = sa.select(table).where(table.c.key_prefix == (words[1] if well_formed else ""))
+            row = connection.execute(query).one_or_none()
         is_it = hmac.compare_digest(_hash(secret[:_LONGEST_SECRET]), row.secret_hash if row else _NOBODYS)
         if row is None or not is_it:
             return None, "unknown" if well_formed else "malformed"
-        found = _info(row)
-        if found.revoked_at is not None:
+        key = _info(row)
+        if key.revoked_at is not None:
             return None, "revoked"
-        return (found, "") if found.is_active(self._store.now()) else (None, "expired")
+        return (key, "") if key.is_active(self._store.now()) else (None, "expired")
 
     def is_use_to_be_noted(self, key: KeyInfo) -> bool:
-        """Whether the last use that was noted is long enough ago."""
+        """Whether the last recorded use is long enough ago."""
         return key.last_used_at is None or self._store.now() - key.last_used_at >= USE_NOTED_EVERY
 
-    def used(self, key: KeyInfo) -> None:
-        """Note that a key was used, at most once in `USE_NOTED_EVERY`."""
+    def record_use(self, key: KeyInfo) -> None:
+        """Record that a key was used, at most once in `USE_NOTED_EVERY`."""
         now = self._store.now()
         if not self.is_use_to_be_noted(key):
             return
         stale = sa.or_(table.c.last_used_at.is_(None), table.c.last_used_at <= now - USE_NOTED_EVERY)
         with self._store.write() as connection:
-            own = sa.update(table).where(table.c.key_id == key.key_id, stale).values(last_used_at=now)
-            if not connection.execute(own).rowcount:
+            update = sa.update(table).where(table.c.key_id == key.key_id, stale).values(last_used_at=now)
+            if not connection.execute(update).rowcount:
                 return
             if key.last_used_at is None or now - key.last_used_at >= USE_MIRRORED_EVERY:
                 current = _find(connection, key.key_id, key.tenant_id)
-                put(connection, [ledger_row(current, now)] if current else [], now)
+                put_rows(connection, [ledger_row(current, now)] if current else [], now)
 
     def extend(
         self, key_id: str, by: str, days: int = VALID_DAYS, tenant_id: str | None = None, address: str | None = None
     ) -> KeyInfo | None:
-        """Let a key be valid for so many days from now, and never shorter than it is; an expired one is valid again.
+        """Make a key valid for so many days from now, never shorter than it is; an expired one becomes valid again.
 
         None where there is no such key, or not of this tenant. Raises `KeyRevoked`, and ValueError for the days.
         """
         _check(days)
         with self._store.write() as connection:
-            found, now = _find(connection, key_id, tenant_id, to_change=True), self._store.now()
-            if found is None:
+            key, now = _find(connection, key_id, tenant_id, to_change=True), self._store.now()
+            if key is None:
                 return None
-            if found.revoked_at is not None:
+            if key.revoked_at is not None:
                 raise KeyRevoked(f"key {key_id} was revoked; make another one")
-            until = max(found.expires_at, now + timedelta(days=days))
-            return self._change(connection, found, Deed(by, "key.extend", "done", found.tenant_id, key_id, address),
+            until = max(key.expires_at, now + timedelta(days=days))
+            return self._change(connection, key, Deed(by, "key.extend", "done", key.tenant_id, key_id, address),
                                 expires_at=until)  # fmt: skip
 
     def revoke(self, key_id: str, by: str, tenant_id: str | None = None, address: str | None = None) -> KeyInfo | None:
-        """Refuse a key from the next request on; one that is revoked already stays so.
+        """Refuse a key from the next request on; a revoked one stays revoked.
 
         None where there is no such key, or not of this tenant.
         """
         with self._store.write() as connection:
-            found = _find(connection, key_id, tenant_id, to_change=True)
-            if found is None or found.revoked_at is not None:
-                return found
-            return self._change(connection, found, Deed(by, "key.revoke", "done", found.tenant_id, key_id, address),
+            key = _find(connection, key_id, tenant_id, to_change=True)
+            if key is None or key.revoked_at is not None:
+                return key
+            return self._change(connection, key, Deed(by, "key.revoke", "done", key.tenant_id, key_id, address),
                                 revoked_at=self._store.now())  # fmt: skip
 
     def all(self, tenant_id: str | None = None) -> Sequence[KeyInfo]:
         """Every key, or a tenant's; the newest first."""
-        wanted = sa.select(table).order_by(table.c.created_at.desc(), table.c.key_id)
+        query = sa.select(table).order_by(table.c.created_at.desc(), table.c.key_id)
         with self._store.read() as connection:
-            return [_info(row) for row in connection.execute(_of(wanted, tenant_id))]
+            return [_info(row) for row in connection.execute(_of_tenant(query, tenant_id))]
 
     def state(self, key: KeyInfo) -> str:
         """active, expired or revoked, as of now."""
@@ -189,27 +189,27 @@ class Keys:
             return "revoked"
         return "active" if key.is_active(self._store.now()) else "expired"
 
-    def active(self) -> dict[str, int]:
-        """By tenant how many of its keys are valid now."""
+    def active_counts(self) -> dict[str, int]:
+        """The number of valid keys by tenant."""
         valid = (table.c.revoked_at.is_(None), table.c.expires_at > self._store.now())
-        wanted = sa.select(table.c.tenant_id, sa.func.count().label("keys")).where(*valid).group_by(table.c.tenant_id)
+        query = sa.select(table.c.tenant_id, sa.func.count().label("keys")).where(*valid).group_by(table.c.tenant_id)
         with self._store.read() as connection:
-            return {row.tenant_id: int(row._mapping["keys"]) for row in connection.execute(wanted)}
+            return {row.tenant_id: int(row._mapping["keys"]) for row in connection.execute(query)}
 
-    def _change(self, connection: sa.Connection, found: KeyInfo, deed: Deed, **values: datetime) -> KeyInfo:
-        connection.execute(sa.update(table).where(table.c.key_id == found.key_id).values(values))
-        changed = KeyInfo(**vars(found) | values)
+    def _change(self, connection: sa.Connection, key: KeyInfo, deed: Deed, **values: datetime) -> KeyInfo:
+        connection.execute(sa.update(table).where(table.c.key_id == key.key_id).values(values))
+        changed = KeyInfo(**vars(key) | values)
         self._changed(connection, changed, deed)
         return changed
 
     def _changed(self, connection: sa.Connection, key: KeyInfo, deed: Deed) -> None:
         now = self._store.now()
-        put(connection, [ledger_row(key, now)], now)
-        audit.note(connection, deed, now)
+        put_rows(connection, [ledger_row(key, now)], now)
+        audit.record_deed(connection, deed, now)
 
 
 def ledger_row(key: KeyInfo, now: datetime) -> LedgerRow:
-    """The key as `x_meta_api_keys` has it, without its hash; scopes are words in one text."""
+    """The key's row of `x_meta_api_keys`, without its hash; scopes are joined by spaces."""
     moments = {name: getattr(key, name) for name in ("created_at", "expires_at", "last_used_at", "revoked_at")}
     values = {
         "key_id": key.key_id,
@@ -224,7 +224,7 @@ def ledger_row(key: KeyInfo, now: datetime) -> LedgerRow:
 
 
 def _hash(secret: str) -> str:
-    # A slow hash protects what people choose. 256 random bits cannot be tried out, and each request pays for this.
+    # A slow hash protects what people choose. 256 random bits cannot be guessed, and each request pays for the hash.
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
@@ -234,13 +234,13 @@ def _check(days: int) -> None:
 
 
 def _find(connection: sa.Connection, key_id: str, tenant_id: str | None, *, to_change: bool = False) -> KeyInfo | None:
-    wanted = _of(sa.select(table).where(table.c.key_id == key_id), tenant_id)
-    row = connection.execute(wanted.with_for_update() if to_change else wanted).one_or_none()
+    query = _of_tenant(sa.select(table).where(table.c.key_id == key_id), tenant_id)
+    row = connection.execute(query.with_for_update() if to_change else query).one_or_none()
     return _info(row) if row else None
 
 
-def _of(wanted: "sa.Select[tuple[object, ...]]", tenant_id: str | None) -> "sa.Select[tuple[object, ...]]":
-    return wanted.where(table.c.tenant_id == tenant_id) if tenant_id is not None else wanted
+def _of_tenant(query: "sa.Select[tuple[object, ...]]", tenant_id: str | None) -> "sa.Select[tuple[object, ...]]":
+    return query.where(table.c.tenant_id == tenant_id) if tenant_id is not None else query
 
 
 def _info(row: "sa.Row[tuple[object, ...]]") -> KeyInfo:

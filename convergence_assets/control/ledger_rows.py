@@ -1,4 +1,4 @@
-"""Rows of the ledger on their way to the warehouse: taken in batches, removed once they are there."""
+"""Rows of the ledger queued for the warehouse: taken in batches, deleted once written."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -37,7 +37,7 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Backlog:
-    """What waits of a tenant; `error` and `retry_at` are set where its warehouse failed."""
+    """A tenant's waiting rows; `error` and `retry_at` are set where its warehouse failed."""
 
     tenant_id: str
     rows: int
@@ -47,17 +47,17 @@ class Backlog:
     retry_at: datetime | None = None
 
 
-def put(connection: sa.Connection, rows: Sequence[LedgerRow], now: datetime) -> None:
-    """Let these rows wait; one that waits already is replaced, under a new number."""
+def put_rows(connection: sa.Connection, rows: Sequence[LedgerRow], now: datetime) -> None:
+    """Queue these rows; a queued one is replaced, under a new number."""
     if not rows:
         return
     newest = {(row.tenant_id, row.table, row.row_id): row for row in rows}
-    own = sa.and_(
+    same_row = sa.and_(
         ledger_rows.c.tenant_id == sa.bindparam("t"),
         ledger_rows.c.table_name == sa.bindparam("n"),
         ledger_rows.c.row_id == sa.bindparam("r"),
     )
-    connection.execute(sa.delete(ledger_rows).where(own), [{"t": t, "n": n, "r": r} for t, n, r in newest])
+    connection.execute(sa.delete(ledger_rows).where(same_row), [{"t": t, "n": n, "r": r} for t, n, r in newest])
     connection.execute(
         sa.insert(ledger_rows),
         [
@@ -70,30 +70,30 @@ def put(connection: sa.Connection, rows: Sequence[LedgerRow], now: datetime) -> 
     )  # fmt: skip
 
 
-def oldest(connection: sa.Connection, tenant_id: str, table: str, rows: int, size: int) -> list[Waiting]:
+def oldest_rows(connection: sa.Connection, tenant_id: str, table: str, rows: int, size: int) -> list[Waiting]:
     """The first of a table's waiting rows: at most `rows`, and at least one of at most `size` characters together."""
-    wanted = (
+    query = (
         sa.select(ledger_rows)
         .where(ledger_rows.c.tenant_id == tenant_id, ledger_rows.c.table_name == table)
         .order_by(ledger_rows.c.id)
         .limit(rows)
     )
-    found: list[Waiting] = []
-    for row in connection.execute(wanted):
+    waiting: list[Waiting] = []
+    for row in connection.execute(query):
         size -= len(row.payload)
-        if found and size < 0:
+        if waiting and size < 0:
             break
-        found.append(Waiting(row.id, LedgerRow(row.tenant_id, row.table_name, row.row_id, json.loads(row.payload))))
-    return found
+        waiting.append(Waiting(row.id, LedgerRow(row.tenant_id, row.table_name, row.row_id, json.loads(row.payload))))
+    return waiting
 
 
-def remove(connection: sa.Connection, numbers: Collection[int]) -> None:
-    """Forget rows that the warehouse has."""
+def delete_rows(connection: sa.Connection, numbers: Collection[int]) -> None:
+    """Delete rows that the warehouse has."""
     connection.execute(sa.delete(ledger_rows).where(ledger_rows.c.id == sa.bindparam("n")), [{"n": n} for n in numbers])
 
 
 def backlogs(connection: sa.Connection) -> list[Backlog]:
-    """Of every tenant with waiting rows, the one that waits longest first."""
+    """One per tenant with waiting rows, the longest waiting first."""
     counted = (
         sa.select(
             ledger_rows.c.tenant_id,
@@ -104,30 +104,30 @@ def backlogs(connection: sa.Connection) -> list[Backlog]:
         .subquery()
     )
     joined = counted.outerjoin(ledger_writers, ledger_writers.c.tenant_id == counted.c.tenant_id)
-    wanted = sa.select(
+    query = sa.select(
         counted, ledger_writers.c.failures, ledger_writers.c.error, ledger_writers.c.retry_at
     ).select_from(joined)
     return [
         Backlog(row.tenant_id, row.rows, row.oldest, row.failures or 0, row.error, row.retry_at)
-        for row in connection.execute(wanted.order_by(counted.c.oldest, counted.c.tenant_id))
+        for row in connection.execute(query.order_by(counted.c.oldest, counted.c.tenant_id))
     ]
 
 
 def begin_writing(connection: sa.Connection, tenant_id: str, now: datetime, lease: timedelta) -> bool:
-    """Whether the caller may write the tenant's rows until the lease ends: nobody else does, and no wait is on."""
-    found = connection.execute(sa.select(ledger_writers).where(ledger_writers.c.tenant_id == tenant_id)).one_or_none()
-    if found is None:
+    """Whether the caller may write the tenant's rows until the lease ends: no other writer, no pending retry."""
+    writer = connection.execute(sa.select(ledger_writers).where(ledger_writers.c.tenant_id == tenant_id)).one_or_none()
+    if writer is None:
         row = {"tenant_id": tenant_id, "writing_until": now + lease, "failures": 0}
         connection.execute(sa.insert(ledger_writers), row)
         return True
-    if any(moment is not None and moment > now for moment in (found.writing_until, found.retry_at)):
+    if any(moment is not None and moment > now for moment in (writer.writing_until, writer.retry_at)):
         return False
     _update(connection, tenant_id, writing_until=now + lease)
     return True
 
 
 def go_on_writing(connection: sa.Connection, tenant_id: str, now: datetime, lease: timedelta) -> None:
-    """Begin the lease anew, by who has it."""
+    """Renew the holder's lease."""
     _update(connection, tenant_id, writing_until=now + lease)
 
 
@@ -136,9 +136,9 @@ def written(connection: sa.Connection, tenant_id: str) -> None:
 
 
 def failed(connection: sa.Connection, tenant_id: str, error: str, now: datetime) -> None:
-    """Set the tenant aside, for longer with each failure, at most fifteen minutes."""
-    own = ledger_writers.c.tenant_id == tenant_id
-    failures = 1 + (connection.scalar(sa.select(ledger_writers.c.failures).where(own)) or 0)
+    """Postpone the tenant, longer with each failure, at most fifteen minutes."""
+    of_tenant = ledger_writers.c.tenant_id == tenant_id
+    failures = 1 + (connection.scalar(sa.select(ledger_writers.c.failures).where(of_tenant)) or 0)
     seconds = min(_LONGEST_RETRY_SECONDS, _FIRST_RETRY_SECONDS * 2 ** min(failures - 1, 10))
     _update(
         connection, tenant_id,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sqlalchemy import URL
 
 FILE = "control.db"
-# SQLAlchemy 2.1 reads a bare `postgresql://` as psycopg 3; Dagster brings psycopg2.
+# SQLAlchemy 2.1 reads a bare `postgresql://` as psycopg 3; Dagster installs psycopg2.
 _POSTGRES = "postgresql+psycopg2"
 
 
@@ -28,8 +28,8 @@ def control_url(settings: Settings, environ: Mapping[str, str] = os.environ) -> 
     config = Path(environ.get("DAGSTER_HOME") or settings.dagster_home) / "dagster.yaml"
     storage = _postgres_storage(config)
     if storage:
-        said = _resolved(storage, config, environ)
-        return _named(str(said["postgres_url"]), str(config)) if "postgres_url" in said else _parts(said, config)
+        values = _resolved(storage, config, environ)
+        return _named(str(values["postgres_url"]), str(config)) if "postgres_url" in values else _parts(values, config)
     return URL.create("sqlite", database=str(settings.home / FILE))
 
 
@@ -56,12 +56,12 @@ _EXPECTED = "postgresql://user:password@host:5432/database, or sqlite:////folder
 
 
 def _postgres_storage(config: Path) -> Mapping[str, Any] | None:
-    """The Postgres section of dagster.yaml, in its present form or as the Helm chart writes it."""
-    said = dagster_yaml_with_postgres(config)
-    storage = said.get("storage")
+    """The Postgres section of dagster.yaml, in its current form or that of the Helm chart."""
+    config_values = dagster_yaml_with_postgres(config)
+    storage = config_values.get("storage")
     if isinstance(storage, dict) and isinstance(storage.get("postgres"), dict):
         return dict(storage["postgres"])
-    runs = said.get("run_storage")
+    runs = config_values.get("run_storage")
     if isinstance(runs, dict) and "postgres" in str(runs.get("module")) and isinstance(runs.get("config"), dict):
         return dict(runs["config"])
     return None
@@ -82,18 +82,18 @@ def _resolved(value: Any, config: Path, environ: Mapping[str, str]) -> Any:
 def _parts(storage: Mapping[str, Any], config: Path) -> "URL":
     from sqlalchemy import URL
 
-    said = storage.get("postgres_db")
-    if not isinstance(said, Mapping) or not said.get("hostname") or not said.get("db_name"):
+    postgres = storage.get("postgres_db")
+    if not isinstance(postgres, Mapping) or not postgres.get("hostname") or not postgres.get("db_name"):
         raise SettingsError(f"{config}: its Postgres names no hostname and db_name; name them, or a postgres_url")
-    params = said.get("params")
-    if said.get("password"):
-        remember(str(said["password"]))
+    params = postgres.get("params")
+    if postgres.get("password"):
+        remember(str(postgres["password"]))
     return URL.create(
         _POSTGRES,
-        username=str(said["username"]) if said.get("username") else None,
-        password=str(said["password"]) if said.get("password") else None,
-        host=str(said["hostname"]),
-        port=int(said.get("port") or 5432),
-        database=str(said["db_name"]),
+        username=str(postgres["username"]) if postgres.get("username") else None,
+        password=str(postgres["password"]) if postgres.get("password") else None,
+        host=str(postgres["hostname"]),
+        port=int(postgres.get("port") or 5432),
+        database=str(postgres["db_name"]),
         query={str(k): str(v) for k, v in params.items()} if isinstance(params, Mapping) else {},
     )

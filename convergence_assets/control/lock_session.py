@@ -1,4 +1,4 @@
-"""The locks that this process holds: kept alive by a thread, shared by a run's steps, given back at the end."""
+"""The locks of this process: kept alive by a thread, shared by a run's steps, released at the end."""
 
 import atexit
 import logging
@@ -16,42 +16,42 @@ _log = logging.getLogger(__name__)
 
 
 class LockSession:
-    """What one process holds in one store. A forked child holds nothing of its parent's."""
+    """The locks of one process in one store. A forked child has none of its parent's."""
 
     def __init__(self, store: ControlStore, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> None:
         self.store = store
         self.locks = Locks(store)
         self._every = heartbeat_seconds
         self._process = os.getpid()
-        self._held: list[Lock] = []
+        self._locks: list[Lock] = []
         self._mutex = threading.Lock()
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
         atexit.register(self.close)
 
-    def hold(self, claim: Claim, run_id: str, is_over: Callable[[str], bool] = lambda run_id: False) -> Lock:
-        """The run's lock on these days: the one it has, else a new one, kept until `release_run` or the process's end.
+    def hold_lock(self, claim: Claim, run_id: str, is_over: Callable[[str], bool] = lambda run_id: False) -> Lock:
+        """The run's lock on these days: the one it has, else a new one, held until `release_run` or the process's end.
 
-        Raises `Refused` where another run has it. A lock that the run has lost since is given all the same, never a
-        new one in its place: `Locks.confirm` says so before anything is published.
+        Raises `Refused` where another run has it. A lock that the run has lost is still returned, never replaced by a
+        new one: `Locks.confirm` detects that before anything is published.
         """
         with self._mutex:
-            for lock in self._held:
+            for lock in self._locks:
                 if lock.run_id == run_id and lock.claim.covers(claim):
                     return lock
             lock = self.locks.acquire(claim, run_id, is_over)
-            self._held.append(lock)
+            self._locks.append(lock)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._beat, name="lock heartbeat", daemon=True)
                 self._thread.start()
             return lock
 
     def release_run(self, run_id: str) -> None:
-        """Give back what the run holds."""
+        """Release the run's locks."""
         self._release(lambda lock: lock.run_id == run_id)
 
     def close(self) -> None:
-        """Give back everything; also called at the process's end."""
+        """Release all locks; also called at the process's end."""
         if self._process != os.getpid():
             return
         self._ended.set()
@@ -62,19 +62,19 @@ class LockSession:
 
     def _release(self, which: Callable[[Lock], bool]) -> None:
         with self._mutex:
-            ending = [lock for lock in self._held if which(lock)]
-            self._held = [lock for lock in self._held if not which(lock)]
+            ending = [lock for lock in self._locks if which(lock)]
+            self._locks = [lock for lock in self._locks if not which(lock)]
         if ending:
             self.locks.release([lock.fence for lock in ending])
 
     def _beat(self) -> None:
         while not self._ended.wait(self._every):
             with self._mutex:
-                fences = [lock.fence for lock in self._held]
+                fences = [lock.fence for lock in self._locks]
             if fences:
                 try:
                     self.locks.beat(fences)
-                except ControlError as error:  # the next one may succeed, and publishing asks for itself
+                except ControlError as error:  # the next one may succeed, and publishing checks the lock itself
                     _log.warning("no heartbeat for %d locks: %s", len(fences), error)
 
 
@@ -84,7 +84,7 @@ _opening = threading.Lock()
 
 
 def holding(settings: Settings) -> LockSession:
-    """What this process holds in the store of these settings, opened once. Raises `ControlError`, `SettingsError`."""
+    """This process's locks in the store of these settings, opened once. Raises `ControlError`, `SettingsError`."""
     with _opening:
         place = _place(settings)
         if place not in _holdings:
@@ -93,11 +93,11 @@ def holding(settings: Settings) -> LockSession:
 
 
 def release_run(settings: Settings, run_id: str) -> None:
-    """Give back what a run of this process holds; opens no store where it holds nothing."""
+    """Release the locks of a run of this process; opens no store where there are none."""
     with _opening:
-        found = _holdings.get(_place(settings))
-    if found:
-        found.release_run(run_id)
+        session = _holdings.get(_place(settings))
+    if session:
+        session.release_run(run_id)
 
 
 def _place(settings: Settings) -> _Place:

@@ -1,4 +1,4 @@
-"""One run at a time on a tenant's pipeline and days: who holds them, whether the holder still lives."""
+"""One run at a time on a tenant's pipeline and days: who holds the lock, and whether the holder is alive."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Claim:
         assert self.first <= self.last, self
 
     def covers(self, other: "Claim") -> bool:
-        """Whether every day of `other` is one of these."""
+        """Whether these days include every day of `other`."""
         same = (self.tenant_id, self.pipeline) == (other.tenant_id, other.pipeline)
         return same and self.first <= other.first and other.last <= self.last
 
@@ -41,7 +41,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Lock:
-    """A claim that a process of a run holds or held; `fence` is larger the later it was taken, in all of the store."""
+    """A claim that a process of a run holds or held; `fence` grows with each lock taken in the store."""
 
     claim: Claim
     run_id: str
@@ -55,18 +55,18 @@ class Refused(Exception):
     """Another run holds some of the claimed days: `holder`. The message names it and the next step."""
 
     def __init__(self, claim: Claim, holder: Lock) -> None:
-        held = holder.claim
-        day = f" --partition {max(claim.first, held.first)}"
+        holding = holder.claim
+        day = f" --partition {max(claim.first, holding.first)}"
         super().__init__(
-            f"{claim}: run {holder.run_id} ({holder.owner}) holds the lock on partition {held.partition} since "
+            f"{claim}: run {holder.run_id} ({holder.owner}) holds the lock on partition {holding.partition} since "
             f"{holder.acquired_at:%Y-%m-%dT%H:%M:%SZ}; nothing was done here. Next: wait for that run, or if it does "
-            f"nothing any more, `convergence locks release {held.tenant_id} {held.pipeline}{day}`"
+            f"nothing any more, `convergence locks release {holding.tenant_id} {holding.pipeline}{day}`"
         )
         self.claim, self.holder = claim, holder
 
 
 class LockLost(Exception):
-    """A lock was released or taken by another run while its run still worked; the message says what to do next."""
+    """A lock was released or taken by another run while its run was active; the message gives the next step."""
 
     def __init__(self, lock: Lock, holder: Lock | None) -> None:
         now = f"run {holder.run_id} holds it since {holder.acquired_at:%Y-%m-%dT%H:%M:%SZ}" if holder else "it is free"
@@ -82,8 +82,8 @@ class Locks:
     """The locks of a store, as one process sees them.
 
     A lock is free once it is released, its process has provably ended, its heartbeat is older than `STALE_AFTER`, or
-    Dagster says that its run is over. Heartbeats are written by the holders' clocks: hosts that share a store have to
-    agree on the time to within half a minute. Every method raises `ControlError` where the store fails.
+    Dagster reports its run as over. Heartbeats use the holders' clocks: hosts that share a store must agree on the time
+    to within half a minute. Every method raises `ControlError` where the store fails.
     """
 
     def __init__(
@@ -96,14 +96,14 @@ class Locks:
     def acquire(self, claim: Claim, run_id: str, is_over: Callable[[str], bool] = lambda run_id: False) -> Lock:
         """Take all days of the claim, or none: raises `Refused` where another run holds one of them.
 
-        `is_over` says whether a run has ended; it is asked outside any transaction, and only about runs in the way.
+        `is_over` says whether a run has ended; it is called outside any transaction, only for conflicting runs.
         Two processes of one run do not refuse each other.
         """
         over: set[str] = set()
         while True:
             with self._store.write(f"lock:{claim.tenant_id}/{claim.pipeline}") as connection:
-                # Their rows too: a holder that has just said it lives must not lose the row that was read before.
-                others = [lock for lock in _found(connection, claim, for_update=True) if lock.run_id != run_id]
+                # For update: a holder that has just written a heartbeat must not lose the row that was read before.
+                others = [lock for lock in _locks(connection, claim, for_update=True) if lock.run_id != run_id]
                 living = [lock for lock in others if lock.run_id not in over and self.free_because(lock) is None]
                 if not living:
                     _delete(connection, [lock.fence for lock in others])
@@ -118,32 +118,32 @@ class Locks:
         if self.beat([lock.fence]) == 1:
             return
         with self._store.read() as connection:
-            others = [found for found in _found(connection, lock.claim) if found.run_id != lock.run_id]
+            others = [other for other in _locks(connection, lock.claim) if other.run_id != lock.run_id]
         raise LockLost(lock, others[0] if others else None)
 
     def beat(self, fences: Collection[int]) -> int:
-        """Say that the holder lives; how many of these locks are still there."""
+        """Write a heartbeat; how many of these locks still exist."""
         with self._store.write() as connection:
             _lock_rows(connection, fences)
             beaten = sa.update(table).where(table.c.fence.in_(fences)).values(heartbeat_at=self._store.now())
             return connection.execute(beaten).rowcount
 
     def release(self, fences: Collection[int]) -> int:
-        """Free these locks; how many were still there."""
+        """Release these locks; how many still existed."""
         with self._store.write() as connection:
             return _delete(connection, fences)
 
     def all(self, tenant_id: str | None = None, pipeline: str | None = None) -> Sequence[Lock]:
         """Every lock that was not released, the oldest first."""
         with self._store.read() as connection:
-            return _found(connection, tenant_id=tenant_id, pipeline=pipeline)
+            return _locks(connection, tenant_id=tenant_id, pipeline=pipeline)
 
     def living(self, connection: sa.Connection, tenant_id: str | None = None) -> list[Lock]:
         """The locks that no other run may take, within a transaction."""
-        return [lock for lock in _found(connection, tenant_id=tenant_id) if self.free_because(lock) is None]
+        return [lock for lock in _locks(connection, tenant_id=tenant_id) if self.free_because(lock) is None]
 
     def free_because(self, lock: Lock) -> str | None:
-        """Why the next run may take this lock, as far as the store and this host can tell; None while it is held."""
+        """Why the next run may take this lock, as far as the store and this host know; None while it is held."""
         if self._gone(lock.owner):
             return "its process has ended"
         silent = self._store.now() - lock.heartbeat_at
@@ -169,7 +169,7 @@ class Locks:
         return Lock(claim, run_id, self._owner, fence, now, now)
 
 
-def _found(
+def _locks(
     connection: sa.Connection,
     claim: Claim | None = None,
     *,
@@ -178,16 +178,16 @@ def _found(
     for_update: bool = False,
 ) -> list[Lock]:
     """The locks on any day of the claim, or of a tenant and pipeline; the oldest first."""
-    wanted = sa.select(table).order_by(table.c.fence)
+    query = sa.select(table).order_by(table.c.fence)
     if claim:
         tenant_id, pipeline = claim.tenant_id, claim.pipeline
-        wanted = wanted.where(table.c.first_day <= claim.last, table.c.last_day >= claim.first)
+        query = query.where(table.c.first_day <= claim.last, table.c.last_day >= claim.first)
     if tenant_id:
-        wanted = wanted.where(table.c.tenant_id == tenant_id)
+        query = query.where(table.c.tenant_id == tenant_id)
     if pipeline:
-        wanted = wanted.where(table.c.pipeline == pipeline)
+        query = query.where(table.c.pipeline == pipeline)
     if for_update:
-        wanted = wanted.with_for_update()
+        query = query.with_for_update()
     return [
         Lock(
             Claim(row.tenant_id, row.pipeline, row.first_day, row.last_day),
@@ -197,7 +197,7 @@ def _found(
             row.acquired_at,
             row.heartbeat_at,
         )
-        for row in connection.execute(wanted)
+        for row in connection.execute(query)
     ]
 
 

@@ -1,4 +1,4 @@
-"""Which incidents each destination was told of, and when."""
+"""Which incidents each destination was notified of, and when."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ KEPT = timedelta(days=90)
 
 @dataclass(frozen=True)
 class Notification:
-    """What one destination is told of one kind and cause at one severity, from the first message to the last.
+    """The messages to one destination about one kind and cause at one severity, from the first to the last.
 
-    `told_at` is when people were last told, `posted_at` when anything was last sent; None: not told yet.
+    `told_at` is when people were last notified, `posted_at` when anything was last sent; None: not yet.
     """
 
     notification_id: str
@@ -31,7 +31,7 @@ class Notification:
 
     @property
     def group(self) -> tuple[str, str, str, str]:
-        """What its incidents have in common."""
+        """What all its incidents share."""
         return self.destination, self.kind, self.cause, self.severity
 
     @classmethod
@@ -41,7 +41,7 @@ class Notification:
 
 @dataclass(frozen=True)
 class Member:
-    """An incident of a notification; `told_count` is how often it had been seen when people were last told."""
+    """An incident of a notification; `told_count` is its count when people were last notified."""
 
     notification_id: str
     incident_id: str
@@ -52,8 +52,8 @@ class Member:
 def open_notifications(connection: sa.Connection) -> Sequence[Notification]:
     """Those that are not closed, the oldest first."""
     columns = [column for column in notifications.c if column.name != "closed_at"]
-    wanted = sa.select(*columns).where(notifications.c.closed_at.is_(None))
-    rows = connection.execute(wanted.order_by(notifications.c.opened_at, notifications.c.notification_id))
+    query = sa.select(*columns).where(notifications.c.closed_at.is_(None))
+    rows = connection.execute(query.order_by(notifications.c.opened_at, notifications.c.notification_id))
     return [Notification(**row._mapping) for row in rows]
 
 
@@ -64,75 +64,76 @@ def members(connection: sa.Connection) -> Sequence[Member]:
     return [Member(**row._mapping) for row in rows]
 
 
-def told(connection: sa.Connection) -> Mapping[str, Sequence[str]]:
-    """The destinations that have heard of each incident, by its id; also of incidents that are over."""
+def destinations_told(connection: sa.Connection) -> Mapping[str, Sequence[str]]:
+    """The destinations notified of each incident, by its id; also of incidents that are over."""
     under_way = sa.select(outbox.c.notification_id).where(outbox.c.sent_at.is_(None), outbox.c.action == "trigger")
     joined = sa.join(notified, notifications, notified.c.notification_id == notifications.c.notification_id)
-    wanted = sa.select(notified.c.incident_id, notifications.c.destination).select_from(joined).distinct()
-    found: dict[str, list[str]] = {}
+    query = sa.select(notified.c.incident_id, notifications.c.destination).select_from(joined).distinct()
+    destinations: dict[str, list[str]] = {}
     heard = (notified.c.told_at.is_not(None), notified.c.notification_id.not_in(under_way))
-    for row in connection.execute(wanted.where(*heard).order_by(notifications.c.destination)):
-        found.setdefault(row.incident_id, []).append(row.destination)
-    return found
+    for row in connection.execute(query.where(*heard).order_by(notifications.c.destination)):
+        destinations.setdefault(row.incident_id, []).append(row.destination)
+    return destinations
 
 
-def beside(connection: sa.Connection, incident_ids: Iterable[str]) -> set[str]:
-    """The incidents that share an open notification with one of these, they themselves included."""
-    own, other = notified.alias("own"), notified.alias("other")
-    joined = sa.join(own, other, own.c.notification_id == other.c.notification_id)
-    joined = joined.join(notifications, notifications.c.notification_id == own.c.notification_id)
-    wanted = sa.select(other.c.incident_id).select_from(joined).distinct()
-    asked = list(incident_ids)
-    wanted = wanted.where(own.c.incident_id.in_(asked), notifications.c.closed_at.is_(None))
-    return {*asked, *connection.scalars(wanted)}
+def sharing_a_notification(connection: sa.Connection, incident_ids: Iterable[str]) -> set[str]:
+    """The incidents that share an open notification with one of these, including these."""
+    member, other = notified.alias("own"), notified.alias("other")
+    joined = sa.join(member, other, member.c.notification_id == other.c.notification_id)
+    joined = joined.join(notifications, notifications.c.notification_id == member.c.notification_id)
+    query = sa.select(other.c.incident_id).select_from(joined).distinct()
+    ids = list(incident_ids)
+    query = query.where(member.c.incident_id.in_(ids), notifications.c.closed_at.is_(None))
+    return {*ids, *connection.scalars(query)}
 
 
-def open_(connection: sa.Connection, opened: Sequence[Notification]) -> None:
+def insert_notifications(connection: sa.Connection, opened: Sequence[Notification]) -> None:
     if opened:
         connection.execute(sa.insert(notifications), [vars(notification) for notification in opened])
 
 
-def join(connection: sa.Connection, joining: Sequence[Member]) -> None:
+def insert_members(connection: sa.Connection, joining: Sequence[Member]) -> None:
     if joining:
         connection.execute(sa.insert(notified), [vars(member) for member in joining])
 
 
-def leave(connection: sa.Connection, leaving: Sequence[Member]) -> None:
+def delete_members(connection: sa.Connection, leaving: Sequence[Member]) -> None:
     if leaving:
-        own = (notified.c.notification_id == sa.bindparam("n"), notified.c.incident_id == sa.bindparam("i"))
-        said = [{"n": member.notification_id, "i": member.incident_id} for member in leaving]
-        connection.execute(sa.delete(notified).where(*own), said)
+        is_member = (notified.c.notification_id == sa.bindparam("n"), notified.c.incident_id == sa.bindparam("i"))
+        values = [{"n": member.notification_id, "i": member.incident_id} for member in leaving]
+        connection.execute(sa.delete(notified).where(*is_member), values)
 
 
-def tell(connection: sa.Connection, telling: Sequence[Member]) -> None:
-    """Write down what each of these members was last told at."""
+def mark_told(connection: sa.Connection, telling: Sequence[Member]) -> None:
+    """Store `told_at` and `told_count` of these members."""
     if telling:
-        own = (notified.c.notification_id == sa.bindparam("n"), notified.c.incident_id == sa.bindparam("i"))
-        said = [
+        is_member = (notified.c.notification_id == sa.bindparam("n"), notified.c.incident_id == sa.bindparam("i"))
+        values = [
             {"n": member.notification_id, "i": member.incident_id, "at": member.told_at, "seen": member.told_count}
             for member in telling
         ]
         connection.execute(
-            sa.update(notified).where(*own).values(told_at=sa.bindparam("at"), told_count=sa.bindparam("seen")), said
+            sa.update(notified).where(*is_member).values(told_at=sa.bindparam("at"), told_count=sa.bindparam("seen")),
+            values,
         )
 
 
-def write(connection: sa.Connection, notification_ids: Iterable[str], **values: datetime) -> None:
+def update_notifications(connection: sa.Connection, notification_ids: Iterable[str], **values: datetime) -> None:
     """Set moments of these notifications."""
-    own = notifications.c.notification_id.in_(list(notification_ids))
-    connection.execute(sa.update(notifications).where(own).values(**values))
+    is_listed = notifications.c.notification_id.in_(list(notification_ids))
+    connection.execute(sa.update(notifications).where(is_listed).values(**values))
 
 
-def drop(connection: sa.Connection, notification_ids: Iterable[str]) -> None:
-    """Forget notifications of which nothing was ever sent."""
-    wanted = list(notification_ids)
-    if wanted:
-        connection.execute(sa.delete(notified).where(notified.c.notification_id.in_(wanted)))
-        connection.execute(sa.delete(notifications).where(notifications.c.notification_id.in_(wanted)))
+def delete_notifications(connection: sa.Connection, notification_ids: Iterable[str]) -> None:
+    """Delete notifications of which nothing was ever sent."""
+    ids = list(notification_ids)
+    if ids:
+        connection.execute(sa.delete(notified).where(notified.c.notification_id.in_(ids)))
+        connection.execute(sa.delete(notifications).where(notifications.c.notification_id.in_(ids)))
 
 
-def forget(connection: sa.Connection, now: datetime) -> None:
-    """Drop notifications that were closed longer than `KEPT` ago."""
+def prune_notifications(connection: sa.Connection, now: datetime) -> None:
+    """Delete notifications that were closed longer than `KEPT` ago."""
     old = notifications.c.closed_at < now - KEPT
     gone = sa.select(notifications.c.notification_id).where(old)
     connection.execute(sa.delete(notified).where(notified.c.notification_id.in_(gone)))

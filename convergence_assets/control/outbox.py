@@ -1,7 +1,7 @@
-"""Messages on their way: written with the decision to send them, leased by who sends them, kept until they are sent.
+"""Messages to be sent: written with the decision to send them, leased by their sender, kept until sent.
 
 Messages of a destination are sent in the order in which they were decided. One that the receiver refused waits by
-itself, and those of the same notification wait behind it.
+itself, with those of the same notification behind it.
 """
 
 from collections.abc import Collection, Sequence
@@ -17,13 +17,13 @@ from convergence_assets.redaction import redacted
 Action = Literal["trigger", "update", "repeat", "refresh", "acknowledge", "resolve"]
 LEASE = timedelta(seconds=60)
 KEPT = timedelta(days=30)
-# Those that people see; only they put off the next repeat.
+# Those that people see; only they delay the next repeat.
 _TELLING = ("trigger", "update", "repeat")
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """A message that is leased to whoever holds it; `payload` is what was rendered, JSON."""
+    """A message leased to one sender; `payload` is the rendered message, as JSON."""
 
     id: int
     notification_id: str
@@ -37,7 +37,7 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Backlog:
-    """What waits for a destination: since when, and the newest failure."""
+    """The messages that wait for a destination: since when, and the newest failure."""
 
     destination: str
     messages: int
@@ -46,7 +46,7 @@ class Backlog:
     last_error: str | None
 
 
-def enqueue(
+def enqueue_message(
     connection: sa.Connection, notification_id: str, destination: str, action: Action, payload: str, now: datetime
 ) -> None:
     row = {
@@ -62,24 +62,24 @@ def enqueue(
     connection.execute(sa.insert(outbox), row)
 
 
-def pending(connection: sa.Connection) -> set[str]:
-    """The notifications that have a message which is not sent yet."""
+def unsent_notifications(connection: sa.Connection) -> set[str]:
+    """The notifications with an unsent message."""
     return set(connection.scalars(sa.select(outbox.c.notification_id).where(outbox.c.sent_at.is_(None)).distinct()))
 
 
 def destinations(connection: sa.Connection) -> Sequence[str]:
-    """Those with messages that are not sent yet, the one that waits longest first."""
-    wanted = sa.select(outbox.c.destination).where(outbox.c.sent_at.is_(None)).group_by(outbox.c.destination)
-    return list(connection.scalars(wanted.order_by(sa.func.min(outbox.c.id))))
+    """Those with unsent messages, the longest waiting first."""
+    query = sa.select(outbox.c.destination).where(outbox.c.sent_at.is_(None)).group_by(outbox.c.destination)
+    return list(connection.scalars(query.order_by(sa.func.min(outbox.c.id))))
 
 
-def claim(
+def claim_next(
     connection: sa.Connection, destination: str, holder: str, now: datetime, passed: Collection[int] = ()
 ) -> Waiting | None:
     """Lease the next message of a destination to `holder` for `LEASE`; None where nothing is due or another holds one.
 
-    `passed` are messages that the holder has tried already. Transactions that claim of one destination have to run one
-    after the other.
+    `passed` are messages that the holder has tried already. Claiming transactions of one destination must run one after
+    the other.
     """
     rows = connection.execute(
         sa.select(outbox.c.id, outbox.c.notification_id, outbox.c.next_try_at, outbox.c.leased_until, outbox.c.refused)
@@ -100,14 +100,14 @@ def claim(
 
 
 def mark_sent(connection: sa.Connection, message: Waiting, holder: str, now: datetime) -> bool:
-    """The message has arrived; False where the lease had run out and another took it."""
-    own = (outbox.c.id == message.id, outbox.c.leased_by == holder, outbox.c.sent_at.is_(None))
-    sent = sa.update(outbox).where(*own).values(sent_at=now, leased_by=None, leased_until=None)
+    """Record that the message arrived; False where the lease had expired and another sender took it."""
+    is_leased = (outbox.c.id == message.id, outbox.c.leased_by == holder, outbox.c.sent_at.is_(None))
+    sent = sa.update(outbox).where(*is_leased).values(sent_at=now, leased_by=None, leased_until=None)
     if not connection.execute(sent).rowcount:
         return False
     if message.action in _TELLING:
-        told = notifications.c.notification_id == message.notification_id
-        connection.execute(sa.update(notifications).where(told).values(told_at=now, posted_at=now))
+        of_notification = notifications.c.notification_id == message.notification_id
+        connection.execute(sa.update(notifications).where(of_notification).values(told_at=now, posted_at=now))
     return True
 
 
@@ -121,8 +121,8 @@ def mark_failed(
     next_try_at: datetime,
     refused: bool,
 ) -> bool:
-    """The message has not arrived, as far as can be told; False where the lease had run out and another took it."""
-    own = (outbox.c.id == message.id, outbox.c.leased_by == holder, outbox.c.sent_at.is_(None))
+    """Record that the message probably did not arrive; False where the lease had expired and another sender took it."""
+    is_leased = (outbox.c.id == message.id, outbox.c.leased_by == holder, outbox.c.sent_at.is_(None))
     values = {
         "attempts": message.attempts + 1,
         "first_failed_at": message.first_failed_at or now,
@@ -132,44 +132,44 @@ def mark_failed(
         "leased_by": None,
         "leased_until": None,
     }
-    return bool(connection.execute(sa.update(outbox).where(*own).values(values)).rowcount)
+    return bool(connection.execute(sa.update(outbox).where(*is_leased).values(values)).rowcount)
 
 
 def last_sent(connection: sa.Connection, destination: str) -> datetime | None:
-    """When a destination last took a message."""
-    found: datetime | None = connection.scalar(
+    """When a destination last accepted a message."""
+    sent_at: datetime | None = connection.scalar(
         sa.select(outbox.c.sent_at)
         .where(outbox.c.destination == destination, outbox.c.sent_at.is_not(None))
         .order_by(outbox.c.sent_at.desc())
         .limit(1)
     )
-    return found
+    return sent_at
 
 
-def failing(connection: sa.Connection, destination: str, failures: int) -> bool:
-    """Whether a message that has failed that often still waits for a destination."""
-    own = (outbox.c.destination == destination, outbox.c.sent_at.is_(None), outbox.c.attempts >= failures)
-    return connection.execute(sa.select(outbox.c.id).where(*own).limit(1)).first() is not None
+def has_failing(connection: sa.Connection, destination: str, failures: int) -> bool:
+    """Whether a message to a destination has failed that often and is still unsent."""
+    is_failing = (outbox.c.destination == destination, outbox.c.sent_at.is_(None), outbox.c.attempts >= failures)
+    return connection.execute(sa.select(outbox.c.id).where(*is_failing).limit(1)).first() is not None
 
 
 def backlog(connection: sa.Connection) -> Sequence[Backlog]:
-    """What is not sent yet, a row a destination; the one that waits longest first."""
+    """Unsent messages by destination, the longest waiting first."""
     unsent = sa.select(outbox).where(outbox.c.sent_at.is_(None)).order_by(outbox.c.id)
-    found: dict[str, Backlog] = {}
+    backlogs: dict[str, Backlog] = {}
     for row in connection.execute(unsent):
-        before = found.get(row.destination)
-        found[row.destination] = Backlog(
+        before = backlogs.get(row.destination)
+        backlogs[row.destination] = Backlog(
             row.destination,
             messages=before.messages + 1 if before else 1,
             oldest=before.oldest if before else row.created_at,
             attempts=max(before.attempts, row.attempts) if before else row.attempts,
             last_error=row.last_error or (before.last_error if before else None),
         )
-    return list(found.values())
+    return list(backlogs.values())
 
 
-def forget(connection: sa.Connection, now: datetime, routed: Collection[str]) -> None:
-    """Drop what was sent longer than `KEPT` ago, and what waited as long for a destination that no route names."""
+def prune_outbox(connection: sa.Connection, now: datetime, routed: Collection[str]) -> None:
+    """Delete what was sent longer than `KEPT` ago, and what waited as long for a destination without a route."""
     connection.execute(sa.delete(outbox).where(outbox.c.sent_at < now - KEPT))
     unsent = (outbox.c.sent_at.is_(None), outbox.c.created_at < now - KEPT)
     old = set(connection.scalars(sa.select(outbox.c.destination).where(*unsent).distinct()))

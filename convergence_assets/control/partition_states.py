@@ -1,4 +1,4 @@
-"""What the planner remembers between its ticks: how far each pipeline has come, which days are outstanding, pauses."""
+"""What the planner stores between its ticks: each pipeline's progress, its outstanding days, pauses."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ _PARTIAL_DAYS = "planner: partial days"
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a pipeline has come: every day of [opened_from, opened_through], and `newest_opened`, is published as it
-    should be or outstanding. `first_seen_at` is when the planner met it (None: before that was written down)."""
+    """A pipeline's progress: every day of [opened_from, opened_through], and `newest_opened`, is published as it should
+    be or outstanding. `first_seen_at` is when the planner first saw it (None: before that was recorded)."""
 
     opened_from: date
     opened_through: date
@@ -39,9 +39,9 @@ class Progress:
 class PendingPartition:
     """A day that is due and not published as it should be.
 
-    `wake_at` is when it is looked at again, None where something else has to happen first; `data_version` is the newest
-    publication that it is to be made from, or that it replaces; `asked_by` is the API key of who asked for it;
-    `interruptions` counts runs for it that their platform ended, which are no attempts.
+    `wake_at` is when it is checked again, None where something else has to happen first; `data_version` is the newest
+    publication that it is to be made from, or that it replaces; `asked_by` is the API key that requested it;
+    `interruptions` counts its runs that their platform ended, which are no attempts.
     """
 
     tenant_id: str
@@ -63,8 +63,8 @@ class PendingPartition:
 
 @dataclass(frozen=True)
 class Request:
-    """A run that the planner asked for and whose end it has not seen; `run_id` is None until it has begun, `outcome` is
-    what its own process said of it."""
+    """A run that the planner requested and whose end it has not seen; `run_id` is None until it has begun, `outcome` is
+    what its own process reported."""
 
     key: str
     tenant_id: str
@@ -104,53 +104,52 @@ def progress(connection: sa.Connection) -> dict[Name, Progress]:
 
 
 def was_looked_at(connection: sa.Connection, name: Name) -> bool:
-    """Whether a planner, which has only what its code location has loaded, ever opened a day of this pipeline."""
-    own = (pipelines.c.tenant_id == name[0], pipelines.c.pipeline == name[1])
-    return connection.execute(sa.select(pipelines.c.pipeline).where(*own)).first() is not None
+    """Whether a planner ever opened a day of this pipeline; it knows only what its code location has loaded."""
+    of_pipeline = (pipelines.c.tenant_id == name[0], pipelines.c.pipeline == name[1])
+    return connection.execute(sa.select(pipelines.c.pipeline).where(*of_pipeline)).first() is not None
 
 
-def write_progress(connection: sa.Connection, name: Name, said: Progress, now: datetime) -> None:
-    own = (pipelines.c.tenant_id == name[0], pipelines.c.pipeline == name[1])
+def write_progress(connection: sa.Connection, name: Name, current: Progress, now: datetime) -> None:
+    of_pipeline = (pipelines.c.tenant_id == name[0], pipelines.c.pipeline == name[1])
     values = {
-        "opened_from": said.opened_from,
-        "opened_through": said.opened_through,
-        "newest_opened": said.newest_opened,
-        "served_at": said.served_at,
-        "late_data_asked_at": said.late_data_asked_at,
+        "opened_from": current.opened_from,
+        "opened_through": current.opened_through,
+        "newest_opened": current.newest_opened,
+        "served_at": current.served_at,
+        "late_data_asked_at": current.late_data_asked_at,
     }
-    if not connection.execute(sa.update(pipelines).where(*own).values(values)).rowcount:
+    if not connection.execute(sa.update(pipelines).where(*of_pipeline).values(values)).rowcount:
         connection.execute(
             sa.insert(pipelines), {"tenant_id": name[0], "pipeline": name[1], "first_seen_at": now} | values
         )
 
 
-def asked_for_late_data(connection: sa.Connection, name: Name, now: datetime) -> None:
-    own = (pipelines.c.tenant_id == name[0], pipelines.c.pipeline == name[1])
-    connection.execute(sa.update(pipelines).where(*own).values(late_data_asked_at=now))
+def mark_late_data_asked(connection: sa.Connection, name: Name, now: datetime) -> None:
+    of_pipeline = (pipelines.c.tenant_id == name[0], pipelines.c.pipeline == name[1])
+    connection.execute(sa.update(pipelines).where(*of_pipeline).values(late_data_asked_at=now))
 
 
 def outstanding(
     connection: sa.Connection, tenant_id: str, pipeline: str, days: Collection[date]
 ) -> list[PendingPartition]:
     """The outstanding ones among these days."""
-    own = (partitions.c.tenant_id == tenant_id, partitions.c.pipeline == pipeline, partitions.c.day.in_(days))
-    return list(_outstanding(connection, sa.select(partitions).where(*own)))
+    of_days = (partitions.c.tenant_id == tenant_id, partitions.c.pipeline == pipeline, partitions.c.day.in_(days))
+    return list(_outstanding(connection, sa.select(partitions).where(*of_days)))
 
 
 def all_outstanding(connection: sa.Connection, tenant_id: str | None = None) -> list[PendingPartition]:
-    wanted = sa.select(partitions).order_by(partitions.c.tenant_id, partitions.c.pipeline, partitions.c.day)
-    return list(_outstanding(connection, wanted.where(partitions.c.tenant_id == tenant_id) if tenant_id else wanted))
+    query = sa.select(partitions).order_by(partitions.c.tenant_id, partitions.c.pipeline, partitions.c.day)
+    return list(_outstanding(connection, query.where(partitions.c.tenant_id == tenant_id) if tenant_id else query))
 
 
-def awake(
+def due_to_look_at(
     connection: sa.Connection, now: datetime, recent: date, a_tenant: int, in_all: int,
     tenants: Collection[str] | None = None,
 ) -> list[PendingPartition]:  # fmt: skip
-    """What is to be looked at: every day from `recent` on, and of each tenant those that somebody asked for, then the
-    oldest ones.
+    """The days to check: every one from `recent` on, and of each tenant the requested ones, then the oldest.
 
-    Of the older days at most `a_tenant` of a tenant and `in_all` together, every tenant's oldest before anybody's
-    second: no tenant's hundreds of days hide another's one. `tenants` are those that are asked for (None: all).
+    Of the older days at most `a_tenant` per tenant and `in_all` together, every tenant's oldest before any tenant's
+    second: no tenant's hundreds of days hide another's one. `tenants` limits them (None: all).
     """
     due = partitions.c.wake_at <= now
     if tenants is not None:
@@ -165,63 +164,63 @@ def awake(
 
 def write_outstanding(connection: sa.Connection, rows: Sequence[PendingPartition]) -> None:
     """Insert or replace these rows."""
-    remove(connection, rows)
+    delete_outstanding(connection, rows)
     if rows:
         connection.execute(sa.insert(partitions), [vars(row) for row in rows])
 
 
-def remove(connection: sa.Connection, rows: Sequence[PendingPartition]) -> None:
+def delete_outstanding(connection: sa.Connection, rows: Sequence[PendingPartition]) -> None:
     if rows:
-        own = sa.and_(
+        same_row = sa.and_(
             partitions.c.tenant_id == sa.bindparam("t"),
             partitions.c.pipeline == sa.bindparam("p"),
             partitions.c.day == sa.bindparam("d"),
         )
         connection.execute(
-            sa.delete(partitions).where(own), [{"t": r.tenant_id, "p": r.pipeline, "d": r.day} for r in rows]
+            sa.delete(partitions).where(same_row), [{"t": r.tenant_id, "p": r.pipeline, "d": r.day} for r in rows]
         )
 
 
 def open_requests(connection: sa.Connection) -> list[Request]:
-    """What the planner asked for and whose end it has not seen."""
+    """The planner's requests whose end it has not seen."""
     planned = requests.c.trigger.in_(("schedule", "catch_up", "api"))
     seen = sa.select(partitions.c.request_key).where(partitions.c.state == "requested")
     unseen = sa.or_(requests.c.outcome.is_(None), requests.c.request_key.in_(seen))
-    wanted = sa.select(requests).where(planned, unseen)
+    query = sa.select(requests).where(planned, unseen)
     return [
         Request(
             row.request_key, row.tenant_id, row.pipeline, row.first_day, row.last_day, row.trigger, row.requested_at,
             row.run_id, row.outcome, row.asked_by,
         )
-        for row in connection.execute(wanted)
+        for row in connection.execute(query)
     ]  # fmt: skip
 
 
 def read_through(connection: sa.Connection, shard: Shard) -> int:
     """The newest publication that the planner of a shard has seen.
 
-    One that has seen none begins where all had come to while the tenants were shared out otherwise.
+    One that has seen none begins where all shards of the former sharding had arrived.
     """
-    known = _read_through(connection)
-    before = [seen for other, seen in known.items() if other.of != shard.of]
-    return known.get(shard, min(before, default=0))
+    versions = _read_through(connection)
+    before = [seen for other, seen in versions.items() if other.of != shard.of]
+    return versions.get(shard, min(before, default=0))
 
 
 def read_through_of(connection: sa.Connection, tenant_id: str) -> int:
     """The newest publication that the planner of a tenant's shard has seen."""
-    # Where the tenants were once shared out otherwise, that part has not come as far since.
+    # A shard of a former sharding has not advanced since.
     return max((seen for shard, seen in _read_through(connection).items() if shard.holds(tenant_id)), default=0)
 
 
 def write_read_through(connection: sa.Connection, version: int, shard: Shard) -> None:
-    own = sa.update(cursors).where(cursors.c.name == _cursor(shard)).values(value=version)
-    if not connection.execute(own).rowcount:
+    update = sa.update(cursors).where(cursors.c.name == _cursor(shard)).values(value=version)
+    if not connection.execute(update).rowcount:
         connection.execute(sa.insert(cursors), {"name": _cursor(shard), "value": version})
 
 
 def first_look_for_partial_days(connection: sa.Connection, shard: Shard, version: int) -> bool:
-    """Whether the planner of a shard goes through all publications, up to this version, for days published before they
-    were over: once, since what is published later it meets as it follows the publications."""
+    """Whether the planner of a shard is to scan all publications, up to this version, for days published before they
+    were over: once, since it sees later ones as it follows the publications."""
     name = f"{_PARTIAL_DAYS} {shard}"
     if connection.scalar(sa.select(cursors.c.value).where(cursors.c.name == name)) is not None:
         return False
@@ -230,12 +229,12 @@ def first_look_for_partial_days(connection: sa.Connection, shard: Shard, version
 
 
 def _read_through(connection: sa.Connection) -> dict[Shard, int]:
-    found: dict[Shard, int] = {}
+    versions: dict[Shard, int] = {}
     for name, value in connection.execute(sa.select(cursors.c.name, cursors.c.value)):
         if name.startswith(_PUBLICATIONS):
             number, _, of = name.removeprefix(_PUBLICATIONS).strip().partition("/")
-            found[Shard(int(number), int(of)) if of else Shard()] = value
-    return found
+            versions[Shard(int(number), int(of)) if of else Shard()] = value
+    return versions
 
 
 def _cursor(shard: Shard) -> str:
@@ -243,15 +242,15 @@ def _cursor(shard: Shard) -> str:
 
 
 class Pauses:
-    """What people have paused. Every method raises `ControlError` where the store fails."""
+    """The pauses of a store. Every method raises `ControlError` where the store fails."""
 
     def __init__(self, store: ControlStore) -> None:
         self._store = store
 
     def pause(self, tenant_id: str, pipeline: str | None, by: str, reason: str) -> None:
-        """Ask for no day of the pipeline, or of any of the tenant's."""
+        """Request no days of the pipeline, or of all the tenant's."""
         with self._store.write() as connection:
-            connection.execute(sa.delete(pauses).where(*_own(tenant_id, pipeline)))
+            connection.execute(sa.delete(pauses).where(*_of_pipeline(tenant_id, pipeline)))
             row = {
                 "tenant_id": tenant_id, "pipeline": pipeline or "", "paused_by": by, "reason": reason,
                 "paused_at": self._store.now(),
@@ -259,17 +258,17 @@ class Pauses:
             connection.execute(sa.insert(pauses), row)
 
     def resume(self, tenant_id: str, pipeline: str | None) -> bool:
-        """Whether it was paused. Its days are looked at in the next tick."""
+        """Whether it was paused. Its days are checked in the next tick."""
         with self._store.write() as connection:
-            found = connection.execute(sa.delete(pauses).where(*_own(tenant_id, pipeline))).rowcount
-            mine = [partitions.c.tenant_id == tenant_id, partitions.c.state == "due"]
+            resumed = connection.execute(sa.delete(pauses).where(*_of_pipeline(tenant_id, pipeline))).rowcount
+            due_rows = [partitions.c.tenant_id == tenant_id, partitions.c.state == "due"]
             if pipeline:
-                mine.append(partitions.c.pipeline == pipeline)
-            connection.execute(sa.update(partitions).where(*mine).values(wake_at=self._store.now()))
-            return bool(found)
+                due_rows.append(partitions.c.pipeline == pipeline)
+            connection.execute(sa.update(partitions).where(*due_rows).values(wake_at=self._store.now()))
+            return bool(resumed)
 
     def all(self) -> Mapping[Name, Pause]:
-        """By tenant and pipeline; the pipeline is empty where all of the tenant's are paused."""
+        """By tenant and pipeline; the pipeline is empty where all the tenant's are paused."""
         with self._store.read() as connection:
             return all_pauses(connection)
 
@@ -284,16 +283,16 @@ def all_pauses(connection: sa.Connection) -> Mapping[Name, Pause]:
 
 
 def pause_of(pauses: Mapping[Name, Pause], name: Name) -> Pause | None:
-    """What pauses a pipeline: a pause of its own, or of all of its tenant's."""
+    """The pause of a pipeline: its own, or that of all its tenant's."""
     return pauses.get(name) or pauses.get((name[0], ""))
 
 
-def _own(tenant_id: str, pipeline: str | None) -> tuple[sa.ColumnElement[bool], ...]:
+def _of_pipeline(tenant_id: str, pipeline: str | None) -> tuple[sa.ColumnElement[bool], ...]:
     return pauses.c.tenant_id == tenant_id, pauses.c.pipeline == (pipeline or "")
 
 
-def _outstanding(connection: sa.Connection, wanted: sa.Select[Any]) -> Iterator[PendingPartition]:
-    for row in connection.execute(wanted):
+def _outstanding(connection: sa.Connection, query: sa.Select[Any]) -> Iterator[PendingPartition]:
+    for row in connection.execute(query):
         yield PendingPartition(
             row.tenant_id, row.pipeline, row.day, row.state, row.reason, row.wake_at, row.attempts, row.data_version,
             row.request_key, row.asked_by, row.interruptions,

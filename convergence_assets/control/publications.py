@@ -1,4 +1,4 @@
-"""What was published last of every table's partition, and what had been published when its rows were read."""
+"""The last publish of every table's partition, and what had been published when its rows were read."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from convergence_assets.local_days import day_end
 
 @dataclass(frozen=True)
 class Publication:
-    """A table's partition as it is: `version` is larger the later it was published, in all of the store.
+    """A table's partition as published: `version` grows with each publish in the store.
 
-    `read_through` is the newest version there was before its rows were read; `marker` is what its source said of late
-    data then.
+    `read_through` is the newest version before its rows were read; `marker` is its source's late-data marker at that
+    time.
     """
 
     tenant_id: str
@@ -31,18 +31,18 @@ class Publication:
     published_at: datetime
 
     def is_whole(self, timezone: str) -> bool:
-        """Whether its day was over in this timezone when it was published: else it holds a part of the day's rows."""
+        """Whether its day was over in this timezone when it was published: else it has only part of the day's rows."""
         return self.published_at >= day_end(self.day, timezone)
 
 
 WRITING = "publications"
-"""The key of the transactions in which a version is given."""
+"""The key of the transactions that assign a version."""
 _NO_TABLE, _NO_DAY = "", date(1970, 1, 1)
 
 Days = Mapping[tuple[str, date], Publication]
 """By table and day."""
 Newest = Mapping[tuple[str, str], date]
-"""By tenant and table the last day that is published whole."""
+"""The last day that is published whole, by tenant and table."""
 
 
 @dataclass(frozen=True)
@@ -55,40 +55,42 @@ class Tables:
     reads: Mapping[str, Mapping[str, date]]
     timezone: str
 
-    def asked(self) -> frozenset[str]:
-        """Every table whose publications decide."""
+    def all_tables(self) -> frozenset[str]:
+        """Every table of the pipeline, and every one that it reads."""
         return frozenset(self.reads).union(*self.reads.values())
 
-    def is_current(self, day: date, found: Days) -> bool:
+    def is_current(self, day: date, published: Days) -> bool:
         """Whether every table is published, and read what is published now."""
         for name, upstream in self.reads.items():
-            own = found.get((name, day))
-            if own is None or not own.is_whole(self.timezone):
+            publication = published.get((name, day))
+            if publication is None or not publication.is_whole(self.timezone):
                 return False
-            read = (found.get((u, day)) for u in upstream)
-            if any(p is not None and p.version > own.read_through for p in read):
+            read = (published.get((u, day)) for u in upstream)
+            if any(p is not None and p.version > publication.read_through for p in read):
                 return False
         return True
 
-    def why_not_current(self, day: date, found: Days) -> str:
-        """Why a day is made (again) that `is_current` says no of."""
-        own = [found[name, day] for name in self.reads if (name, day) in found]
-        if any(not publication.is_whole(self.timezone) for publication in own):
+    def why_not_current(self, day: date, published: Days) -> str:
+        """Why a day that is not `is_current` is to be made (again)."""
+        publications = [published[name, day] for name in self.reads if (name, day) in published]
+        if any(not publication.is_whole(self.timezone) for publication in publications):
             return "it was published before the day was over"
-        return "what it reads was published after it" if own else "never published"
+        return "what it reads was published after it" if publications else "never published"
 
-    def are_by(self, run_id: str, day: date, found: Days) -> bool:
+    def are_by(self, run_id: str, day: date, published: Days) -> bool:
         """Whether the run published every table of the day, and nobody has since."""
-        own = [found.get((name, day)) for name in self.reads]
-        return all(p is not None and p.run_id == run_id for p in own)
+        publications = [published.get((name, day)) for name in self.reads]
+        return all(p is not None and p.run_id == run_id for p in publications)
 
-    def missing(self, day: date, found: Days) -> tuple[str, ...]:
-        """The tables of other pipelines that are read and that are not published on this day, where they have one."""
+    def missing(self, day: date, published: Days) -> tuple[str, ...]:
+        """The tables of other pipelines that are read and not published for this day, where they have it."""
         upstream = {u: begins for read in self.reads.values() for u, begins in read.items() if u not in self.reads}
-        return tuple(sorted(u for u, begins in upstream.items() if begins <= day and not self._is_whole(u, day, found)))
+        return tuple(
+            sorted(u for u, begins in upstream.items() if begins <= day and not self._is_whole(u, day, published))
+        )
 
-    def _is_whole(self, name: str, day: date, found: Days) -> bool:
-        publication = found.get((name, day))
+    def _is_whole(self, name: str, day: date, published: Days) -> bool:
+        publication = published.get((name, day))
         return publication is not None and publication.is_whole(self.timezone)
 
 
@@ -99,7 +101,7 @@ class Publications:
         self._store = store
 
     def newest_version(self) -> int:
-        """To be asked before the rows of a step are read."""
+        """To be called before the rows of a step are read."""
         with self._store.read() as connection:
             return newest_version(connection)
 
@@ -114,13 +116,13 @@ class Publications:
         read_through: int,
         markers: Mapping[date, str] | None = None,
     ) -> None:
-        """Say that a run has published these days of a table, in one transaction."""
+        """Record that a run has published these days of a table, in one transaction."""
         markers = markers or {}
         # One after the other, so that a version is not seen before a smaller one.
         with self._store.write(WRITING) as connection:
             version, now = newest_version(connection) + 1, self._store.now()
-            own = (table.c.tenant_id == tenant_id, table.c.table_name == table_name)
-            connection.execute(sa.delete(table).where(*own, table.c.day.in_(list(rows))))
+            of_table = (table.c.tenant_id == tenant_id, table.c.table_name == table_name)
+            connection.execute(sa.delete(table).where(*of_table, table.c.day.in_(list(rows))))
             connection.execute(
                 sa.insert(table),
                 [
@@ -164,17 +166,17 @@ def days_by_pipeline(connection: sa.Connection, tenant_id: str) -> dict[str, set
     query = sa.select(table.c.pipeline, table.c.day).where(
         table.c.tenant_id == tenant_id, table.c.table_name != _NO_TABLE
     )
-    found: dict[str, set[date]] = {}
+    days: dict[str, set[date]] = {}
     for row in connection.execute(query.distinct()):
-        found.setdefault(row.pipeline, set()).add(row.day)
-    return found
+        days.setdefault(row.pipeline, set()).add(row.day)
+    return days
 
 
-def forget(connection: sa.Connection, tenant_id: str, now: datetime) -> int:
-    """Forget all that a tenant has published; the version of this, newer than any before it.
+def delete_publications(connection: sa.Connection, tenant_id: str, now: datetime) -> int:
+    """Delete all publications of a tenant; returns the version of this, newer than any before it.
 
-    A row stays that has it, of no table: were the newest version to go, the next ones would be older than what the
-    planner has read. Within a transaction that has waited for `WRITING`.
+    A row of no table keeps that version: without it, the next versions could be older than what the planner has read.
+    Call it within a transaction that has waited for `WRITING`.
     """
     version = newest_version(connection) + 1
     connection.execute(sa.delete(table).where(table.c.tenant_id == tenant_id))
@@ -186,15 +188,15 @@ def forget(connection: sa.Connection, tenant_id: str, now: datetime) -> int:
     return version
 
 
-def since(connection: sa.Connection, version: int) -> Sequence[tuple[str, str, date]]:
+def published_since(connection: sa.Connection, version: int) -> Sequence[tuple[str, str, date]]:
     """Tenant, table and day of every partition published after `version`."""
     query = sa.select(table.c.tenant_id, table.c.table_name, table.c.day).where(table.c.version > version)
     return [(row.tenant_id, row.table_name, row.day) for row in connection.execute(query)]
 
 
 def partial_days(connection: sa.Connection, timezones: Mapping[str, str]) -> Sequence[tuple[str, str, date]]:
-    """Tenant, table and day of every partition that was published before its day was over, of the tenants whose
-    timezones are given. Goes through all publications."""
+    """Tenant, table and day of every partition that was published before its day was over, of the tenants in
+    `timezones`. Scans all publications."""
     query = sa.select(table).where(table.c.table_name != _NO_TABLE)
     return [
         (p.tenant_id, p.table, p.day)
@@ -204,27 +206,27 @@ def partial_days(connection: sa.Connection, timezones: Mapping[str, str]) -> Seq
 
 
 def newest_days(connection: sa.Connection, timezones: Mapping[str, str]) -> Newest:
-    """By tenant, of those whose timezones are given, and table the last day that is published whole."""
+    """The last day that is published whole, by tenant (of those in `timezones`) and table."""
     newest = sa.select(table.c.tenant_id, table.c.table_name, sa.func.max(table.c.day).label("day"))
     newest = newest.where(table.c.table_name != _NO_TABLE)
     if len(timezones) == 1:
         newest = newest.where(table.c.tenant_id.in_(timezones))
     last = newest.group_by(table.c.tenant_id, table.c.table_name).subquery()
-    own = sa.and_(*(last.c[name] == table.c[name] for name in ("tenant_id", "table_name", "day")))
-    found: dict[tuple[str, str], date] = {}
-    for publication in list(_publications(connection, sa.select(table).join(last, own))):
+    is_last = sa.and_(*(last.c[name] == table.c[name] for name in ("tenant_id", "table_name", "day")))
+    newest_by_table: dict[tuple[str, str], date] = {}
+    for publication in list(_publications(connection, sa.select(table).join(last, is_last))):
         timezone = timezones.get(publication.tenant_id)
         if timezone is None:
             continue
         whole = publication if publication.is_whole(timezone) else _newest_whole(connection, publication, timezone)
         if whole:
-            found[whole.tenant_id, whole.table] = whole.day
-    return found
+            newest_by_table[whole.tenant_id, whole.table] = whole.day
+    return newest_by_table
 
 
 def _newest_whole(connection: sa.Connection, newest: Publication, timezone: str) -> Publication | None:
-    own = (table.c.tenant_id == newest.tenant_id, table.c.table_name == newest.table)
-    earlier = _publications(connection, sa.select(table).where(*own).order_by(table.c.day.desc()))
+    of_table = (table.c.tenant_id == newest.tenant_id, table.c.table_name == newest.table)
+    earlier = _publications(connection, sa.select(table).where(*of_table).order_by(table.c.day.desc()))
     return next((publication for publication in earlier if publication.is_whole(timezone)), None)
 
 

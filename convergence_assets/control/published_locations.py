@@ -1,4 +1,4 @@
-"""Where each tenant's days are published and which days they are: settled by its first publish."""
+"""Where each tenant's days are published and in which timezone: fixed by its first publish."""
 
 import logging
 from collections.abc import Collection, Mapping
@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PublishedLocation:
-    """A timezone, and a dataset with its project where that is not the deployment's own."""
+    """A timezone, and a dataset with its project where that is not the deployment's."""
 
     timezone: str
     dataset: str
@@ -31,16 +31,16 @@ class PublishedLocation:
 
 @dataclass(frozen=True)
 class Known:
-    """What holds between tenants: by tenant where it has published, and by place whose each source is."""
+    """What concerns several tenants: where each has published, and the owner of each source by place."""
 
     places: Mapping[str, PublishedLocation] = field(default_factory=dict)
     owners: Mapping[str, str] = field(default_factory=dict)
 
 
-def known(settings: Settings) -> Known:
-    """From the control store of these settings; nothing where there is no store yet, or it does not answer.
+def known_locations(settings: Settings) -> Known:
+    """From the control store of these settings; empty where there is no store yet, or it does not answer.
 
-    A load of tenants goes on without: a run asks again for itself.
+    A load of tenants continues without it: each run reads it again.
     """
     try:
         store = _store(settings)
@@ -54,12 +54,12 @@ def known(settings: Settings) -> Known:
 
 
 def keep_owners(settings: Settings, taken: Mapping[str, str], released: Collection[str]) -> None:
-    """Keep whose sources are, as a load of all tenants has decided; without a store the accepted versions tell."""
+    """Store the owners of sources as a load of all tenants decided; without a store the accepted versions decide."""
     try:
         store = _store(settings)
         if store is not None:
             with store.write("source owners") as connection:
-                source_owners.keep(connection, taken, released, store.now())
+                source_owners.write_owners(connection, taken, released, store.now())
     except (ControlError, SettingsError) as error:
         _log.warning("whose the tenants' sources are cannot be kept: %s", error)
 
@@ -77,18 +77,18 @@ def all_places(connection: sa.Connection) -> dict[str, PublishedLocation]:
 
 
 def place_of(connection: sa.Connection, tenant_id: str) -> PublishedLocation | None:
-    """Where a tenant's days are; None before its first publish."""
+    """Where a tenant's days are published; None before its first publish."""
     row = connection.execute(sa.select(table).where(table.c.tenant_id == tenant_id)).one_or_none()
     return PublishedLocation(row.timezone, row.dataset) if row else None
 
 
-def settle(connection: sa.Connection, tenant_id: str, place: PublishedLocation, now: datetime) -> None:
-    """From now on the tenant's days are there."""
-    said = {"timezone": place.timezone, "dataset": place.dataset, "settled_at": now}
-    insert = upsert(connection, table).values({"tenant_id": tenant_id} | said)
-    connection.execute(insert.on_conflict_do_update(index_elements=["tenant_id"], set_=said))
+def set_location(connection: sa.Connection, tenant_id: str, place: PublishedLocation, now: datetime) -> None:
+    """Fix where the tenant's days are published."""
+    values = {"timezone": place.timezone, "dataset": place.dataset, "settled_at": now}
+    insert = upsert(connection, table).values({"tenant_id": tenant_id} | values)
+    connection.execute(insert.on_conflict_do_update(index_elements=["tenant_id"], set_=values))
 
 
-def forget(connection: sa.Connection, tenant_id: str) -> None:
-    """The tenant has published nothing any more."""
+def delete_location(connection: sa.Connection, tenant_id: str) -> None:
+    """Delete the tenant's location, as it has nothing published any more."""
     connection.execute(sa.delete(table).where(table.c.tenant_id == tenant_id))

@@ -1,4 +1,4 @@
-"""Runs that were asked for or that began: each once, and none over its tenant's plan."""
+"""Runs that were requested or have begun: each once, and none over its tenant's plan."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from convergence_assets.control.store import ControlStore
 from convergence_assets.control.tables import requests as table
 
 Outcome = Literal["succeeded", "failed", "interrupted"]
-"""A run that is interrupted was ended by what it ran on, a drained node or a stopped service, and by nobody's wish."""
+"""An interrupted run was ended by its platform, such as a drained node or a stopped service, without a request."""
 OutcomeOf = Callable[[str], Outcome | None]
-"""What became of a run by its id; None while it is not over, or is not known."""
+"""The outcome of a run by its id; None while it is not over, or unknown."""
 
 KEPT = timedelta(days=62)
 """Longer than any month that a plan counts."""
@@ -53,7 +53,7 @@ class Used:
     monthly: int = 0
 
     def exhausted(self, quota: Quota, now: datetime) -> tuple[str, datetime] | None:
-        """What is used up and when there is more of it; None where another run is allowed."""
+        """The exhausted limit and when it is renewed; None where another run is allowed."""
         if self.monthly >= quota.monthly_runs:
             return f"all {quota.monthly_runs} runs of the month are used", quota.month(now)[1]
         if self.daily >= quota.daily_runs:
@@ -64,14 +64,14 @@ class Used:
 class OverLimit(Exception):
     """The tenant's plan allows no further run now; `retry_at` is when it does, None where a run has to end first."""
 
-    def __init__(self, claim: Claim, said: str, retry_at: datetime | None) -> None:
+    def __init__(self, claim: Claim, limit: str, retry_at: datetime | None) -> None:
         when = f"after {retry_at:%Y-%m-%dT%H:%M:%SZ}" if retry_at else "when one of them has ended"
-        super().__init__(f"{claim}: {said}; nothing was done here. Next: run it again {when}, or change the plan")
+        super().__init__(f"{claim}: {limit}; nothing was done here. Next: run it again {when}, or change the plan")
         self.claim, self.retry_at = claim, retry_at
 
 
 class Duplicate(Exception):
-    """The request that a run was made for has been taken by another run."""
+    """Another run has taken the request that a run was launched for."""
 
     def __init__(self, claim: Claim, key: str, holder: str) -> None:
         super().__init__(
@@ -89,27 +89,27 @@ class Requests:
         self._locks = Locks(store)
 
     def take(self, key: str, claim: Claim, run_id: str, root_run_id: str | None, quota: Quota, of: OutcomeOf) -> str:
-        """Let a run begin that was launched for the request `key`, the first that comes; the request's key.
+        """Let the first run that was launched for the request `key` begin; returns the request's key.
 
-        `root_run_id` is the run that this one repeats. Raises `Duplicate`. A repetition of a request that is over is
-        a run of its own: as `begin`.
+        `root_run_id` is the run that this one retries. Raises `Duplicate`. A retry of a request that is over is a
+        separate run: as `begin`.
         """
         with self._store.write(_tenant(claim)) as connection:
             row = connection.execute(sa.select(table).where(table.c.request_key == key)).one_or_none()
             if row is not None and row.run_id in (None, run_id, root_run_id):
                 if row.outcome is None or row.run_id == run_id:
-                    own = sa.update(table).where(table.c.request_key == key)
-                    connection.execute(own.values(run_id=row.run_id or run_id, outcome=None))
+                    update = sa.update(table).where(table.c.request_key == key)
+                    connection.execute(update.values(run_id=row.run_id or run_id, outcome=None))
                     return key
             elif row is not None and row.outcome is None:
                 raise Duplicate(claim, key, row.run_id)
         return self.begin(claim, run_id, "retry", quota, of)
 
     def begin(self, claim: Claim, run_id: str, trigger: str, quota: Quota, of: OutcomeOf) -> str:
-        """Let a run begin that nobody asked the planner for; its request's key. Raises `OverLimit`.
+        """Let a run begin that the planner did not request; returns its request's key. Raises `OverLimit`.
 
-        The run has to hold its lock already: a run counts as running as long as it holds one. Before it refuses, it
-        asks what became of the tenant's runs that are not known to be over: one that failed or died is not counted.
+        The run must hold its lock already: a run counts as running as long as it holds one. Before refusing, this
+        checks the tenant's runs that are not known to be over: one that failed or died does not count.
         """
         key = f"run:{run_id}:{claim.tenant_id}"
         while True:
@@ -120,33 +120,33 @@ class Requests:
                 running = {lock.run_id for lock in self._locks.living(connection, claim.tenant_id)}
                 beside = running.intersection(unknown.values())
                 if len(beside) >= quota.concurrent_runs:
-                    said = f"the plan allows {quota.concurrent_runs} runs at once ({', '.join(sorted(beside))})"
-                    raise OverLimit(claim, said, None)
-                over = used(connection, [quota], now)[claim.tenant_id].exhausted(quota, now)
+                    limit = f"the plan allows {quota.concurrent_runs} runs at once ({', '.join(sorted(beside))})"
+                    raise OverLimit(claim, limit, None)
+                over = runs_used(connection, [quota], now)[claim.tenant_id].exhausted(quota, now)
                 if not over:
-                    ask(connection, key, claim, trigger, now, run_id)
+                    insert_request(connection, key, claim, trigger, now, run_id)
                     return key
             if not self._settle({key: run for key, run in unknown.items() if run not in running}, of):
                 raise OverLimit(claim, *over)
 
-    def ended(self, key: str, outcome: Outcome) -> None:
-        """Say what became of a request."""
+    def record_outcome(self, key: str, outcome: Outcome) -> None:
+        """Record the outcome of a request."""
         with self._store.write() as connection:
-            settle(connection, {key: outcome})
+            write_outcomes(connection, {key: outcome})
 
     def _settle(self, unknown: Mapping[str, str], of: OutcomeOf) -> bool:
-        # A run that began, holds no lock any more and did not succeed has ended, whatever Dagster still says of it.
+        # A run that began, holds no lock any more and did not succeed has ended, whatever Dagster still reports.
         outcomes: dict[str, Outcome] = {key: of(run_id) or "failed" for key, run_id in unknown.items()}
         with self._store.write() as connection:
-            settle(connection, outcomes)
+            write_outcomes(connection, outcomes)
         return any(outcome != "succeeded" for outcome in outcomes.values())
 
 
-def ask(
+def insert_request(
     connection: sa.Connection, key: str, claim: Claim, trigger: str, now: datetime, run_id: str | None = None,
     asked_by: str | None = None,
 ) -> None:  # fmt: skip
-    """Write down a request, the run that has taken it already, and the API key that asked for it."""
+    """Insert a request, with the run that has taken it already and the API key that requested it."""
     row = {
         "request_key": key,
         "tenant_id": claim.tenant_id,
@@ -162,13 +162,13 @@ def ask(
 
 
 def request_key(claim: Claim, version: int, attempt: int, interruptions: int = 0) -> str:
-    """What the planner calls a request; no two of its requests share one."""
+    """The planner's key for a request; no two of its requests share one."""
     again = f"i{interruptions}" if interruptions else ""
     return f"{claim.tenant_id}/{claim.pipeline}/{claim.partition}/v{version}/a{attempt}{again}"
 
 
 def unused_key(connection: sa.Connection, claim: Claim, version: int, attempt: int, interruptions: int) -> str:
-    """A request's key that no request had: days that were asked for one by one may be asked for together again."""
+    """A request's key that no request had: days requested one by one may be requested together again."""
     while True:
         key = request_key(claim, version, attempt, interruptions)
         if connection.execute(sa.select(table.c.request_key).where(table.c.request_key == key)).first() is None:
@@ -177,29 +177,29 @@ def unused_key(connection: sa.Connection, claim: Claim, version: int, attempt: i
 
 
 def attempts_at(connection: sa.Connection, claim: Claim, version: int) -> int:
-    """The number of the last attempt that the planner asked for; 0 where it never did."""
+    """The number of the last attempt that the planner requested; 0 where there was none."""
     prefix = request_key(claim, version, 0).removesuffix("0")
-    wanted = sa.select(table.c.request_key).where(table.c.request_key.startswith(prefix, autoescape=True))
-    attempts = (found.removeprefix(prefix).partition("i")[0] for found in connection.scalars(wanted))
+    query = sa.select(table.c.request_key).where(table.c.request_key.startswith(prefix, autoescape=True))
+    attempts = (key.removeprefix(prefix).partition("i")[0] for key in connection.scalars(query))
     return max(map(int, attempts), default=0)
 
 
 def reissue_request(connection: sa.Connection, key: str, now: datetime) -> None:
-    """A request that no run was made for counts from now on."""
+    """Count a request for which no run was created from now on."""
     connection.execute(sa.update(table).where(table.c.request_key == key).values(requested_at=now))
 
 
-def settle(connection: sa.Connection, outcomes: Mapping[str, Outcome]) -> None:
-    """Write down what became of requests."""
+def write_outcomes(connection: sa.Connection, outcomes: Mapping[str, Outcome]) -> None:
+    """Store the outcomes of requests."""
     for outcome in set(outcomes.values()):
-        keys = [key for key, found in outcomes.items() if found == outcome]
+        keys = [key for key, request_outcome in outcomes.items() if request_outcome == outcome]
         connection.execute(sa.update(table).where(table.c.request_key.in_(keys)).values(outcome=outcome))
 
 
-def used(connection: sa.Connection, quotas: Collection[Quota], now: datetime) -> Mapping[str, Used]:
-    """What the tenants have used of their plans: runs that are not known to have failed or been interrupted, by the
-    time they were asked for. One query a timezone."""
-    found = {quota.tenant_id: Used() for quota in quotas}
+def runs_used(connection: sa.Connection, quotas: Collection[Quota], now: datetime) -> Mapping[str, Used]:
+    """How much of their plans the tenants have used: runs that are not known to have failed or been interrupted, by the
+    time of their request. One query per timezone."""
+    usage = {quota.tenant_id: Used() for quota in quotas}
     for timezone in {quota.timezone for quota in quotas}:
         here = [quota for quota in quotas if quota.timezone == timezone]
         today = sa.case((table.c.requested_at >= here[0].day(now)[0], 1), else_=0)
@@ -210,12 +210,12 @@ def used(connection: sa.Connection, quotas: Collection[Quota], now: datetime) ->
             sa.or_(table.c.outcome.is_(None), table.c.outcome == "succeeded"),
         )
         for row in connection.execute(counted.group_by(table.c.tenant_id)):
-            found[row.tenant_id] = Used(int(row.daily), row.monthly)
-    return found
+            usage[row.tenant_id] = Used(int(row.daily), row.monthly)
+    return usage
 
 
-def forget(connection: sa.Connection, now: datetime) -> None:
-    """Drop what no plan counts any more."""
+def prune_requests(connection: sa.Connection, now: datetime) -> None:
+    """Delete what no plan counts any more."""
     connection.execute(sa.delete(table).where(table.c.requested_at < now - KEPT))
 
 
@@ -228,8 +228,8 @@ def _reopened(key: str) -> sa.Update:
 
 
 def _open_runs(connection: sa.Connection, tenant_id: str) -> dict[str, str]:
-    wanted = sa.select(table.c.request_key, table.c.run_id).where(
+    query = sa.select(table.c.request_key, table.c.run_id).where(
         table.c.tenant_id == tenant_id, table.c.outcome.is_(None), table.c.run_id.is_not(None)
     )
-    rows: Iterable[sa.Row[tuple[str, str]]] = connection.execute(wanted)
+    rows: Iterable[sa.Row[tuple[str, str]]] = connection.execute(query)
     return {row.request_key: row.run_id for row in rows}

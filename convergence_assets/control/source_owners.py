@@ -1,4 +1,4 @@
-"""Whose each source is: the tenant that named it first."""
+"""The owner of each source: the tenant that named it first."""
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
@@ -10,13 +10,13 @@ from convergence_assets.control.tables import source_owners as table
 
 
 def all_owners(connection: sa.Connection) -> dict[str, str]:
-    """By place the tenant that has it."""
+    """The owning tenant by place."""
     rows: Iterable[tuple[str, str]] = connection.execute(sa.select(table.c.place, table.c.tenant_id)).all()
     return dict(rows)
 
 
-def keep(connection: sa.Connection, taken: Mapping[str, str], released: Collection[str], now: datetime) -> None:
-    """Give free places to tenants; what somebody else has taken meanwhile stays his. `released` become free first."""
+def write_owners(connection: sa.Connection, taken: Mapping[str, str], released: Collection[str], now: datetime) -> None:
+    """Give free places to tenants; one that another tenant took since stays its. `released` become free first."""
     if released:
         connection.execute(sa.delete(table).where(table.c.place.in_(released)))
     if taken:

@@ -1,4 +1,4 @@
-"""One open control store: its transactions, and its tables brought up to date when it is opened."""
+"""An open control store: its transactions, and the migration of its tables at opening."""
 
 import hashlib
 import os
@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from filelock import FileLock, Timeout
 from sqlalchemy.exc import DatabaseError, InterfaceError, NoSuchModuleError, OperationalError, ProgrammingError
 
-from convergence_assets.connections import KEPT, kept
+from convergence_assets.connections import KEPT, shared_engine
 from convergence_assets.control.errors import ControlError, DamagedStore, is_damage
 from convergence_assets.control.location import control_url
 from convergence_assets.control.tables import HEAD, VERSION_TABLE
@@ -24,32 +24,32 @@ _WRITES = "convergence_writes"
 
 
 def utc_now() -> datetime:
-    """The present moment, aware."""
+    """The current moment, timezone-aware."""
     return datetime.now(UTC)
 
 
 class ControlStore:
-    """Transactions over the control store. It may be carried over a fork: no connection is.
+    """Transactions over the control store. It may be used across a fork: no connection is shared.
 
-    `now` is the clock for every moment that is written or compared (UTC, aware).
+    `now` is the clock for every moment that is written or compared (UTC, timezone-aware).
     """
 
     def __init__(self, url: sa.URL, now: Callable[[], datetime] = utc_now) -> None:
-        """Open the store and migrate it where its tables are older than this code. Raises `ControlError`."""
+        """Open the store, and migrate it if its tables are older than this code. Raises `ControlError`."""
         self.now = now
         self.shown = url.render_as_string(hide_password=True)
         self._url = url
         self._engine = _engine(url)
         with self._errors():
-            found = self._revision()
-            if found != HEAD:
+            revision = self._revision()
+            if revision != HEAD:
                 self._migrate()
 
     @classmethod
     def open(
         cls, settings: Settings, environ: Mapping[str, str] = os.environ, now: Callable[[], datetime] = utc_now
     ) -> "ControlStore":
-        """The store of these settings. Raises `ControlError`, and `SettingsError` for a location it cannot have."""
+        """The store of these settings. Raises `ControlError`, and `SettingsError` for an invalid location."""
         return cls(control_url(settings, environ), now)
 
     @contextmanager
@@ -71,18 +71,17 @@ class ControlStore:
             yield connection
 
     def wait_for(self, connection: sa.Connection, key: str) -> None:
-        """From here to its end the transaction and those with `key` run one after the other, too."""
+        """Let the rest of this transaction and those with `key` run one after the other, too."""
         if self._on_postgres:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_number(key))))
 
     @property
     def file(self) -> Path | None:
-        """Where it is kept; None for one on Postgres."""
+        """The store's file; None on Postgres."""
         return None if self._on_postgres else Path(str(self._url.database))
 
     def back_up(self, older_than: timedelta) -> Path | None:
-        """Copy its file beside itself where the copy that is there is older; the copy that was made. Raises
-        `ControlError`."""
+        """Copy its file next to itself where the last copy is older; returns the copy. Raises `ControlError`."""
         file = self.file
         if file is None:
             return None
@@ -91,8 +90,8 @@ class ControlStore:
             return None
         scratch = copy.with_name(f"{copy.name}.{os.getpid()}")
         try:
-            with self._errors(), closing(sqlite3.connect(file)) as own, closing(sqlite3.connect(scratch)) as made:
-                own.backup(made)
+            with self._errors(), closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(scratch)) as target:
+                source.backup(target)
             scratch.replace(copy)
         finally:
             scratch.unlink(missing_ok=True)
@@ -107,10 +106,10 @@ class ControlStore:
             return None
         try:
             with self._engine.connect() as connection:
-                found: str | None = connection.scalar(sa.text(f"SELECT version_num FROM {VERSION_TABLE}"))
-                return found
+                revision: str | None = connection.scalar(sa.text(f"SELECT version_num FROM {VERSION_TABLE}"))
+                return revision
         except (OperationalError, ProgrammingError) as error:
-            # No such table; where the database itself fails, `_migrate` meets the same failure and it is told.
+            # No such table; where the database itself fails, `_migrate` hits the same failure and raises it.
             if isinstance(error, OperationalError) and self._on_postgres:
                 raise
             return None
@@ -133,7 +132,7 @@ class ControlStore:
 
     @contextmanager
     def _locked(self, file: Path) -> Iterator[None]:
-        """Alone with the file. Raises `ControlError` where this user may not write there, and `Timeout`."""
+        """Exclusive access to the file. Raises `ControlError` where this user may not write there, and `Timeout`."""
         lock = FileLock(f"{file}.lock", timeout=BUSY_TIMEOUT_SECONDS)
         try:
             lock.acquire()
@@ -167,18 +166,18 @@ class ControlStore:
         try:
             yield
         except (DatabaseError, InterfaceError, sqlite3.Error, Timeout) as error:
-            own = getattr(error, "orig", None) or error
-            said = " ".join(str(own).split())
-            if is_damage(own):
+            cause = getattr(error, "orig", None) or error
+            message = " ".join(str(cause).split())
+            if is_damage(cause):
                 raise DamagedStore(
-                    f"control store {self.shown} is damaged ({said}). What is published stays as it is; what is "
+                    f"control store {self.shown} is damaged ({message}). What is published stays as it is; what is "
                     "planned, locked and was told is kept there. Next: end what uses it, then "
                     "`convergence doctor --repair`"
                 ) from error
             if isinstance(error, DatabaseError) and not isinstance(error, OperationalError):
                 raise
             raise ControlError(
-                f"control store {self.shown}: {said}. Next: see that it can be reached and written"
+                f"control store {self.shown}: {message}. Next: see that it can be reached and written"
             ) from error
 
 
@@ -188,7 +187,7 @@ def backup_of(file: Path) -> Path:
 
 
 def upsert(connection: sa.Connection, table: sa.Table) -> Any:
-    """An INSERT that can say `on_conflict_do_update`, which SQLAlchemy has a dialect's own word for."""
+    """An INSERT with `on_conflict_do_update`, which SQLAlchemy has only per dialect."""
     if connection.dialect.name == "sqlite":
         from sqlalchemy.dialects import sqlite
 
@@ -203,14 +202,14 @@ def _engine(url: sa.URL) -> sa.Engine:
         if url.get_backend_name() == "postgresql":
             arguments = {"connect_timeout": 10, "application_name": "convergence"}
             name = f"control store {url.render_as_string(hide_password=False)}"
-            return kept(name, lambda: sa.create_engine(url, connect_args=arguments, **KEPT))
+            return shared_engine(name, lambda: sa.create_engine(url, connect_args=arguments, **KEPT))
         engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise ControlError(f"{error}. Next: pip install 'convergence-assets[postgres]'") from error
 
     @sa.event.listens_for(engine, "connect")
     def _plain(connection: Any, record: object) -> None:
-        connection.isolation_level = None  # sqlite3 would begin by itself, and too late
+        connection.isolation_level = None  # sqlite3 would begin implicitly, and too late
 
     @sa.event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
@@ -221,5 +220,5 @@ def _engine(url: sa.URL) -> sa.Engine:
 
 
 def _number(key: str) -> int:
-    """A key as Postgres's advisory locks take it: 64 bits, signed."""
+    """A key for Postgres's advisory locks: 64 bits, signed."""
     return int.from_bytes(hashlib.blake2b(f"convergence:{key}".encode(), digest_size=8).digest(), signed=True)

@@ -1,4 +1,4 @@
-"""The control store's tables as the code of today reads them; `migrations/` is how they came to be."""
+"""The control store's tables as this code reads them; `migrations/` creates them."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -8,14 +8,14 @@ import sqlalchemy as sa
 # The newest file of migrations/versions; a store at this revision is opened without importing alembic.
 HEAD = "0011"
 
-# Dagster keeps an `alembic_version` of its own in the same Postgres: every name here begins alike.
+# Dagster has its own `alembic_version` in the same Postgres: every name here has one prefix.
 VERSION_TABLE = "convergence_schema_version"
 
 metadata = sa.MetaData()
 
 
 class Moment(sa.TypeDecorator[datetime]):
-    """A moment in UTC, aware in Python; SQLite keeps it without a zone."""
+    """A moment in UTC, timezone-aware in Python; SQLite stores it without a zone."""
 
     impl = sa.DateTime(timezone=True)
     cache_ok = True
@@ -29,15 +29,15 @@ class Moment(sa.TypeDecorator[datetime]):
     def process_result_value(self, value: Any | None, dialect: sa.Dialect) -> datetime | None:
         if value is None:
             return None
-        found: datetime = value
-        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+        moment: datetime = value
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 # A row is a process of a run that holds the days [first_day, last_day]; released rows are deleted.
 locks = sa.Table(
     "convergence_locks",
     metadata,
-    # Never used twice, and larger with each lock taken.
+    # Never reused, and larger with each lock taken.
     sa.Column(
         "fence", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), sa.Identity(always=True), primary_key=True
     ),
@@ -57,8 +57,8 @@ locks = sa.Table(
     sqlite_autoincrement=True,
 )
 
-# The last publish of every table's partition. `version` grows with each publish in all of the store; `read_through` is
-# the newest version there was when the rows were read, so that an upstream with a later one has been read too early.
+# The last publish of every table's partition. `version` grows with each publish in the store; `read_through` is the
+# newest version when the rows were read: an upstream with a later one was read too early.
 publications = sa.Table(
     "convergence_publications",
     metadata,
@@ -75,8 +75,8 @@ publications = sa.Table(
     sa.Index("convergence_publications_by_version", "version"),
 )
 
-# A run that was asked for or that began, and what became of it. Plans count these rows; a failed one does not count.
-# `asked_by` is the API key of who asked.
+# A run that was requested or has begun, and its outcome. Plans count these rows, except failed ones. `asked_by` is the
+# API key that requested it.
 requests = sa.Table(
     "convergence_requests",
     metadata,
@@ -94,7 +94,7 @@ requests = sa.Table(
     sa.Index("convergence_requests_by_outcome", "outcome"),
 )
 
-# How far the planner has come with a pipeline: every day of [opened_from, opened_through], and `newest_opened`, is
+# The planner's progress with a pipeline: every day of [opened_from, opened_through], and `newest_opened`, is
 # published as it should be or has a row in `partitions`.
 pipelines = sa.Table(
     "convergence_pipelines",
@@ -109,8 +109,8 @@ pipelines = sa.Table(
     sa.Column("first_seen_at", Moment),
 )
 
-# Days that are due and not published as they should be. `wake_at` is when the planner looks at the row again; NULL
-# where something else has to happen first; `asked_by` is the API key of who asked for it.
+# Days that are due and not published as they should be. `wake_at` is when the planner checks the row again; NULL where
+# something else has to happen first; `asked_by` is the API key that requested it.
 partitions = sa.Table(
     "convergence_partitions",
     metadata,
@@ -128,7 +128,7 @@ partitions = sa.Table(
     sa.Index("convergence_partitions_by_wake", "wake_at"),
 )
 
-# What people have paused; an empty pipeline means all of the tenant's.
+# Paused pipelines; an empty pipeline means all the tenant's.
 pauses = sa.Table(
     "convergence_pauses",
     metadata,
@@ -139,7 +139,7 @@ pauses = sa.Table(
     sa.Column("paused_at", Moment, nullable=False),
 )
 
-# How far a follower has come.
+# A follower's progress.
 cursors = sa.Table(
     "convergence_cursors",
     metadata,
@@ -147,7 +147,7 @@ cursors = sa.Table(
     sa.Column("value", sa.BigInteger, nullable=False),
 )
 
-# The runs index: a row a run and pipeline, as Dagster last told of it.
+# The runs index: a row per run and pipeline, in its last known state.
 runs = sa.Table(
     "convergence_runs",
     metadata,
@@ -177,10 +177,10 @@ runs = sa.Table(
     sa.Index("convergence_runs_by_moment", "created_at"),
 )
 
-# How far each run was followed; a row is deleted when nothing more can come of its run. `read_through` and
+# How far each run was followed; a row is deleted when no more events of its run can come. `read_through` and
 # `read_beyond` are ids of Dagster's event storage: everything up to the first, and single ones after it.
-# `dagster_status` is empty where the index is rebuilt and the run was not seen again yet, and `?` where it is not known
-# yet which pipelines a run is of; `kept` is what a rebuild cannot learn anew.
+# `dagster_status` is empty where the index is rebuilt and the run was not found again yet, and `?` where a run's
+# pipelines are not known yet; `kept` is what a rebuild cannot recover.
 followed_runs = sa.Table(
     "convergence_followed_runs",
     metadata,
@@ -197,11 +197,11 @@ followed_runs = sa.Table(
     sa.Index("convergence_followed_runs_by_wake", "ended", "wake_at"),
 )
 
-# Rows of the ledger that the warehouse does not have yet; of a row that changes meanwhile only the newest is kept.
+# Rows of the ledger that the warehouse does not have yet; of each row only the newest version.
 ledger_rows = sa.Table(
     "convergence_ledger_rows",
     metadata,
-    # Never used twice, so that a batch is named by its first and last.
+    # Never reused, so that its first and last identify a batch.
     sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), sa.Identity(always=True), primary_key=True),
     sa.Column("tenant_id", sa.Text, nullable=False),
     sa.Column("table_name", sa.Text, nullable=False),
@@ -213,7 +213,7 @@ ledger_rows = sa.Table(
     sqlite_autoincrement=True,
 )
 
-# The writing of a tenant's rows: by whom it is done now, and when it is tried again where it failed.
+# The writing of a tenant's rows: its current lease, and when it is retried after a failure.
 ledger_writers = sa.Table(
     "convergence_ledger_writers",
     metadata,
@@ -224,7 +224,7 @@ ledger_writers = sa.Table(
     sa.Column("retry_at", Moment),
 )
 
-# The follower's own place: JSON, one row.
+# The follower's position: JSON, one row.
 ledger_progress = sa.Table(
     "convergence_ledger_progress",
     metadata,
@@ -232,7 +232,7 @@ ledger_progress = sa.Table(
     sa.Column("value", sa.Text, nullable=False),
 )
 
-# What metrics count; `labels` are the values of the series' labels, joined.
+# The counters of metrics; `labels` are the values of the series' labels, joined.
 counters = sa.Table(
     "convergence_counters",
     metadata,
@@ -241,8 +241,8 @@ counters = sa.Table(
     sa.Column("value", sa.Double, nullable=False),
 )
 
-# The process that works on a run; its own row says so before the run begins. `end_requested_at` asks the process's own
-# host to end it.
+# The process that executes a run, recorded before the run begins. `end_requested_at` requests that the process's host
+# end it.
 workers = sa.Table(
     "convergence_workers",
     metadata,
@@ -256,7 +256,7 @@ workers = sa.Table(
     sa.Column("end_requested_at", Moment),
 )
 
-# What was done about a stuck run: a row a step, written before it is taken and completed after.
+# What was done about a stuck run: a row per step, inserted before the step and completed after it.
 remediations = sa.Table(
     "convergence_remediations",
     metadata,
@@ -273,7 +273,7 @@ remediations = sa.Table(
     sa.Index("convergence_remediations_by_pipeline", "tenant_id", "pipeline", "begun_at"),
 )
 
-# Conditions that somebody should know of, from their first sign to their end; one open row a fingerprint.
+# Conditions that people should know about, from their first report to their end; one open row per fingerprint.
 incidents = sa.Table(
     "convergence_incidents",
     metadata,
@@ -305,8 +305,8 @@ incidents = sa.Table(
     sa.Index("convergence_incidents_by_end", "resolved_at"),
 )
 
-# What one destination is told of one cause, from `trigger` to `resolve`. `told_at` is when people were last told,
-# `posted_at` when anything was last sent; both are NULL while the group still waits for others.
+# The messages to one destination about one cause, from `trigger` to `resolve`. `told_at` is when people were last
+# notified, `posted_at` when anything was last sent; both are NULL while the group still waits for others.
 notifications = sa.Table(
     "convergence_notifications",
     metadata,
@@ -323,7 +323,7 @@ notifications = sa.Table(
     sa.Index("convergence_notifications_by_end", "closed_at"),
 )
 
-# The incidents of a notification; `told_count` is how often one had been seen when people were last told.
+# The incidents of a notification; `told_count` is an incident's count when people were last notified.
 notified = sa.Table(
     "convergence_notified",
     metadata,
@@ -334,8 +334,8 @@ notified = sa.Table(
     sa.Index("convergence_notified_by_incident", "incident_id"),
 )
 
-# Messages on their way, in the order in which they were decided. `refused` says that the receiver would not take this
-# very message, which then waits by itself; any other failure holds up all of the destination.
+# Messages to be sent, in the order of their decision. `refused` says that the receiver rejected this message, which
+# then waits by itself; any other failure blocks the whole destination.
 outbox = sa.Table(
     "convergence_outbox",
     metadata,
@@ -375,7 +375,7 @@ api_keys = sa.Table(
     sa.Index("convergence_api_keys_by_tenant", "tenant_id", "created_at"),
 )
 
-# Who did what, and what became of it. `subject` is what it was done to: a key, a run, a fingerprint.
+# Who did what, and its outcome. `subject` is what it was done to: a key, a run, a fingerprint.
 audit = sa.Table(
     "convergence_audit",
     metadata,
@@ -392,7 +392,7 @@ audit = sa.Table(
     sqlite_autoincrement=True,
 )
 
-# Days that somebody asked for over HTTP; the planner makes their runs.
+# Days requested over HTTP; the planner launches their runs.
 api_requests = sa.Table(
     "convergence_api_requests",
     metadata,
@@ -408,8 +408,8 @@ api_requests = sa.Table(
     sa.Index("convergence_api_requests_by_moment", "asked_at"),
 )
 
-# What became different and when: a tenant's files and pipelines, tables, the installed packages. `state` is what is
-# compared with the next time, as JSON; it is NULL where nothing is.
+# Changes and their moments: a tenant's files and pipelines, tables, the installed packages. `state` is what the next
+# state is compared with, as JSON; it is NULL where nothing is.
 changes = sa.Table(
     "convergence_changes",
     metadata,
@@ -426,7 +426,7 @@ changes = sa.Table(
     sqlite_autoincrement=True,
 )
 
-# Where a tenant's days are published, and which days they are, since its first publish.
+# Where a tenant's days are published, and in which timezone, since its first publish.
 places = sa.Table(
     "convergence_places",
     metadata,
@@ -436,7 +436,7 @@ places = sa.Table(
     sa.Column("settled_at", Moment, nullable=False),
 )
 
-# Whose each source is: a table by its full name, a remote folder by its URL.
+# The owner of each source: a table by its full name, a remote folder by its URL.
 source_owners = sa.Table(
     "convergence_source_owners",
     metadata,

@@ -1,4 +1,4 @@
-"""Which process works on each run, so that whoever is on its host can look after it and end it."""
+"""Which process executes each run, so that a monitor on its host can check it and end it."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ KEPT = timedelta(days=7)
 
 @dataclass(frozen=True)
 class Worker:
-    """A run's process, the last one where it had several; `end_requested_at` is when its end was asked for."""
+    """A run's process, the last one where it had several; `end_requested_at` is when its end was requested."""
 
     run_id: str
     owner: Owner
@@ -31,7 +31,7 @@ class Workers:
         self._store = store
 
     def record(self, run_id: str, owner: Owner) -> None:
-        """Say that a process works on a run from now on; old rows are dropped."""
+        """Record that a process executes a run from now on; old rows are deleted."""
         row = {
             "run_id": run_id,
             "host": owner.host,
@@ -47,28 +47,28 @@ class Workers:
             connection.execute(sa.insert(table), row)
 
     def find(self, run_id: str) -> Worker | None:
-        """The process of a run, if one ever said so."""
+        """The process of a run, if one was ever recorded."""
         return self.of([run_id]).get(run_id)
 
     def of(self, run_ids: Collection[str]) -> Mapping[str, Worker]:
         """By run; runs without a known process are left out."""
         with self._store.read() as connection:
-            found = _workers(connection, sa.select(table).where(table.c.run_id.in_(run_ids)))
-            return {worker.run_id: worker for worker in found}
+            workers = _workers(connection, sa.select(table).where(table.c.run_id.in_(run_ids)))
+            return {worker.run_id: worker for worker in workers}
 
     def living(self) -> list[Worker]:
-        """Those whose process lives on this host."""
+        """Those whose process is alive on this host."""
         with self._store.read() as connection:
             return [worker for worker in _workers(connection, sa.select(table)) if is_gone(worker.owner) is False]
 
     def request_end(self, run_id: str) -> bool:
-        """Ask the host of a run's process to end it; whether there is such a process."""
+        """Request that the host of a run's process end it; whether there is such a process."""
         with self._store.write() as connection:
-            own = sa.update(table).where(table.c.run_id == run_id)
-            return bool(connection.execute(own.values(end_requested_at=self._store.now())).rowcount)
+            update = sa.update(table).where(table.c.run_id == run_id)
+            return bool(connection.execute(update.values(end_requested_at=self._store.now())).rowcount)
 
 
-def _workers(connection: sa.Connection, wanted: sa.Select[Any]) -> Iterator[Worker]:
-    for row in connection.execute(wanted):
+def _workers(connection: sa.Connection, query: sa.Select[Any]) -> Iterator[Worker]:
+    for row in connection.execute(query):
         owner = Owner(row.host, row.boot_id, row.process_space, row.process, row.process_started)
         yield Worker(row.run_id, owner, row.began_at, row.end_requested_at)

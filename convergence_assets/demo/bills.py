@@ -178,11 +178,11 @@ def _rare_rows(
         yield dated(late, hours[12], exported, rng.randrange(-NANO, NANO) * rate // 100, invoice_month(exported))
 
 
-def _adjustment(template: RowTemplate, kind: str, mode: str, said: str, day: date) -> dict[str, Any]:
+def _adjustment(template: RowTemplate, kind: str, mode: str, description: str, day: date) -> dict[str, Any]:
     return {
         **template.row,
         "cost_type": "adjustment",
-        "adjustment_info": {"id": f"adj-{kind.lower()}-{day}", "description": said, "mode": mode, "type": kind},
+        "adjustment_info": {"id": f"adj-{kind.lower()}-{day}", "description": description, "mode": mode, "type": kind},
         "invoice": {"publisher_type": "GOOGLE"},
         "credits": [],
     }

@@ -14,9 +14,9 @@ from convergence_assets.demo.tenants import DemoTenant
 
 Row = dict[str, Any]
 Change = Callable[[int, Row], Iterable[Row]]
-"""A row of the day and its number among them, to the rows that stand in its place."""
+"""Maps a row of the day and its number to the rows that replace it."""
 
-_EVERY = 10  # faults that hit single rows hit one in so many
+_EVERY = 10  # faults of single rows change one row in this many
 
 
 @dataclass(frozen=True)

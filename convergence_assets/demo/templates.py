@@ -68,12 +68,12 @@ def decimal_text(nanos: int) -> str:
 def row_templates(tenant: DemoTenant, seed: int) -> list[RowTemplate]:
     """Every SKU that nise's generators give this tenant, in an order that depends on the seed alone."""
     rng = random.Random(f"templates/{seed}/{tenant.tenant_id}")
-    found: dict[tuple[str, str, str, str], RowTemplate] = {}
+    by_kind: dict[tuple[str, str, str, str], RowTemplate] = {}
     for row in _nise_rows(tenant, rng):
         key = (row["service"]["id"], row["sku"]["id"], row["project"]["id"], row["location"]["region"])
-        if key not in found:
-            found[key] = _template(tenant, row, rng)
-    templates = list(found.values())
+        if key not in by_kind:
+            by_kind[key] = _template(tenant, row, rng)
+    templates = list(by_kind.values())
     rng.shuffle(templates)
     return templates
 

@@ -1,1 +1,1 @@
-"""Dagster's event log followed into the runs index and the `x_meta_*` tables."""
+"""Follows Dagster's event log into the runs index and the `x_meta_*` tables."""

@@ -1,4 +1,4 @@
-"""What is counted of a run's events, for metrics: runs by their end, checks, jobs and bytes of the warehouse."""
+"""Counters of a run's events, for metrics: runs by outcome, checks, jobs and bytes of the warehouse."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -15,43 +15,43 @@ JOB_SECONDS = (0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800)
 
 
 def increments(rows: Iterable[LedgerRow], facts: Iterable[RunEvent]) -> Increments:
-    """The counters that these rows and facts move, by name and labels."""
-    found: Increments = defaultdict(float)
+    """The increments of counters by these rows and facts, by name and labels."""
+    counts: Increments = defaultdict(float)
     for row in rows:
         if row.table == RESULTS:
             outcome = "passed" if row.values["passed"] else "failed"
-            found["data_quality_checks", (row.tenant_id, str(row.values["severity"]), outcome)] += 1
+            counts["data_quality_checks", (row.tenant_id, str(row.values["severity"]), outcome)] += 1
         elif row.table == LOGS:
-            _count_of_log(found, row)
+            _count_of_log(counts, row)
     for fact in facts:
         if isinstance(fact, RunEnded):
-            _count_of_run(found, fact)
-    return found
+            _count_of_run(counts, fact)
+    return counts
 
 
-def _count_of_log(found: Increments, row: LedgerRow) -> None:
+def _count_of_log(counts: Increments, row: LedgerRow) -> None:
     event, error = row.values["event"], row.values["error_class"]
     if event == "job_submitted":
-        found["bigquery_jobs", (row.tenant_id, "succeeded", "")] += 1
-        found["bigquery_bytes_billed", (row.tenant_id,)] += int(row.values["bytes_billed"] or 0)
-        _observe(found, "bigquery_job_duration_seconds", JOB_SECONDS, (), float(row.values["duration_ms"] or 0) / 1000)
+        counts["bigquery_jobs", (row.tenant_id, "succeeded", "")] += 1
+        counts["bigquery_bytes_billed", (row.tenant_id,)] += int(row.values["bytes_billed"] or 0)
+        _observe(counts, "bigquery_job_duration_seconds", JOB_SECONDS, (), float(row.values["duration_ms"] or 0) / 1000)
     elif event in ("step_failed", "retry") and error in ERROR_CLASSES:
-        found["bigquery_jobs", (row.tenant_id, "failed", str(error))] += 1
+        counts["bigquery_jobs", (row.tenant_id, "failed", str(error))] += 1
 
 
-def _count_of_run(found: Increments, fact: RunEnded) -> None:
+def _count_of_run(counts: Increments, fact: RunEnded) -> None:
     run = fact.run
-    found["pipeline_runs", (run.tenant_id, run.pipeline, run.status)] += 1
-    found["pipeline_rows_published", (run.tenant_id, run.pipeline)] += run.rows_published
+    counts["pipeline_runs", (run.tenant_id, run.pipeline, run.status)] += 1
+    counts["pipeline_rows_published", (run.tenant_id, run.pipeline)] += run.rows_published
     if run.started_at and run.ended_at:
         seconds = (run.ended_at - run.started_at).total_seconds()
-        _observe(found, "pipeline_run_duration_seconds", RUN_SECONDS, (run.pipeline,), seconds)
+        _observe(counts, "pipeline_run_duration_seconds", RUN_SECONDS, (run.pipeline,), seconds)
 
 
-def _observe(found: Increments, name: str, bounds: tuple[float, ...], labels: tuple[str, ...], seconds: float) -> None:
-    """A histogram as Prometheus has it: each bucket counts what lies at or below its bound."""
+def _observe(counts: Increments, name: str, bounds: tuple[float, ...], labels: tuple[str, ...], seconds: float) -> None:
+    """A Prometheus histogram: each bucket counts what lies at or below its bound."""
     for bound in bounds:
         if seconds <= bound:
-            found[f"{name}_bucket", (*labels, str(float(bound)))] += 1
-    found[f"{name}_bucket", (*labels, "+Inf")] += 1
-    found[f"{name}_sum", labels] += seconds
+            counts[f"{name}_bucket", (*labels, str(float(bound)))] += 1
+    counts[f"{name}_bucket", (*labels, "+Inf")] += 1
+    counts[f"{name}_sum", labels] += seconds

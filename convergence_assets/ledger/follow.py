@@ -1,7 +1,7 @@
 """The one reader of Dagster's storage: new runs, changed statuses and events, each with its effects in one transaction.
 
-Portable over SQLite, where each run has a file of its own, and Postgres, where a row may become visible after one of a
-greater id: what is younger than `SETTLED_SECONDS` is read again, and told once.
+Portable over SQLite, where each run has its own file, and Postgres, where a row may become visible after one of a
+greater id: what is younger than `SETTLED_SECONDS` is read again, and reported once.
 """
 
 import logging
@@ -18,7 +18,7 @@ from convergence_assets import dagster_compat
 from convergence_assets.control import counters
 from convergence_assets.control import runs as index
 from convergence_assets.control.errors import ControlError
-from convergence_assets.control.ledger_rows import put
+from convergence_assets.control.ledger_rows import put_rows
 from convergence_assets.control.store import ControlStore
 from convergence_assets.ledger import cursors as places
 from convergence_assets.ledger.counting import increments
@@ -42,8 +42,8 @@ Observe = Callable[[sa.Connection, Sequence[RunEvent]], None]
 
 @dataclass
 class Followed:
-    """What one call did. `complete` where nothing that had happened was left unread, old runs of a first start aside;
-    `unreadable` are runs that were set aside for a minute, with the reason."""
+    """What one call did. `complete` where nothing that had happened was left unread, except old runs of a first start;
+    `unreadable` are runs that were postponed for a minute, with the reason."""
 
     runs: int = 0
     events: int = 0
@@ -53,11 +53,11 @@ class Followed:
 
 
 class Follower:
-    """Brings index, ledger and whoever observes up to what Dagster's storage says.
+    """Brings index, ledger and observers up to date with Dagster's storage.
 
-    A fact is observed once, in the transaction that notes that it was; what happened more than a day before the very
-    first call is not observed. Any number of processes may follow: their transactions run one after the other, and what
-    another has read meanwhile is not read twice.
+    A fact is observed once, in the transaction that records that; what happened more than a day before the very first
+    call is not observed. Any number of processes may follow: their transactions run one after the other, and what
+    another has read in between is not read twice.
     """
 
     def __init__(
@@ -73,21 +73,21 @@ class Follower:
         self._finder = Finder(store, instance, tenants, SETTLED)
 
     def follow(self, budget_seconds: float) -> Followed:
-        """Follow for about that long; raises `ControlError` where the control store fails, and what Dagster's storage
-        raises."""
+        """Follow for about that long; raises `ControlError` where the control store fails, and the errors of Dagster's
+        storage."""
         done = Followed()
         end = time.monotonic() + budget_seconds
         began = self._store.now()
         self._begin()
-        found_all, done.runs = self._finder.find(time.monotonic() + budget_seconds * 0.5)
-        self._finder.refresh(forget_the_unseen=found_all)
+        found_all, done.runs = self._finder.find_runs(time.monotonic() + budget_seconds * 0.5)
+        self._finder.refresh_runs(forget_the_unseen=found_all)
         done.complete = self._read(end, done, ended=False)
         done.complete &= self._read(end, done, ended=True) and found_all
         if done.complete:
             with self._store.write(_TRANSACTIONS) as connection:
-                said = places.progress(connection)
-                if said:
-                    places.write_progress(connection, replace(said, complete_at=max(began, said.complete_at)))
+                progress = places.progress(connection)
+                if progress:
+                    places.write_progress(connection, replace(progress, complete_at=max(began, progress.complete_at)))
         return done
 
     def _begin(self) -> None:
@@ -100,22 +100,22 @@ class Follower:
                 places.write_progress(connection, Progress(None, None, now - _FIRST_TOLD, now))
 
     def _read(self, end: float, done: Followed, *, ended: bool) -> bool:
-        """Read the events of active or of ended runs; whether none was left, but for old ones."""
+        """Read the events of active or of ended runs; whether none was left, except old ones."""
         tried: set[str] = set()
         while True:
             with self._store.read() as connection:
-                said = places.progress(connection)
-                found = places.to_read(connection, self._store.now(), ended=ended, limit=_ENDED_AT_ONCE)
-            left = [place for place in found if place.run_id not in tried]
+                progress = places.progress(connection)
+                batch = places.to_read(connection, self._store.now(), ended=ended, limit=_ENDED_AT_ONCE)
+            left = [place for place in batch if place.run_id not in tried]
             if not left:
                 return True
             if not ended:
-                random.shuffle(left)  # where time does not suffice for all, each has its chance
+                random.shuffle(left)  # where time does not suffice for all, each gets a chance
             for place in left:
                 # One of each kind is read however little time there is.
                 if tried and time.monotonic() >= end:
-                    return said is not None and all(
-                        p.created_at < said.tell_from for p in left if p.run_id not in tried
+                    return progress is not None and all(
+                        p.created_at < progress.tell_from for p in left if p.run_id not in tried
                     )
                 tried.add(place.run_id)
                 self._read_run(place, done)
@@ -128,13 +128,13 @@ class Follower:
         except ControlError:
             raise
         except Exception as error:
-            # One run that cannot be read, or whose facts cannot be told, does not hold back the others.
-            said = redacted(f"{type(error).__name__}: {error}")[:1000]
+            # One run that cannot be read, or whose facts cannot be reported, does not delay the others.
+            problem = redacted(f"{type(error).__name__}: {error}")[:1000]
             _log.exception("run %s cannot be followed; it is tried again in a minute", place.run_id)
-            done.unreadable[place.run_id] = said
+            done.unreadable[place.run_id] = problem
             with self._store.write(_TRANSACTIONS) as connection:
-                if stands := places.place_of(connection, place.run_id):
-                    aside = replace(stands, unreadable=said, wake_at=self._store.now() + _ASIDE)
+                if cursor := places.place_of(connection, place.run_id):
+                    aside = replace(cursor, unreadable=problem, wake_at=self._store.now() + _ASIDE)
                     places.write_places(connection, [aside])
 
     def _read_events(self, place: RunCursor, done: Followed) -> None:
@@ -146,10 +146,10 @@ class Follower:
             over = place.ended and not more
             if not fresh and not over:
                 continue
-            stands = self._apply(place, records, fresh, over, done)
-            if stands is None:
+            cursor = self._apply(place, records, fresh, over, done)
+            if cursor is None:
                 return
-            place = stands
+            place = cursor
 
     def _apply(
         self,
@@ -159,20 +159,20 @@ class Follower:
         over: bool,
         done: Followed,
     ) -> RunCursor | None:
-        """All effects of a page; None where somebody else has followed the run meanwhile, or nothing is left of it."""
+        """All effects of a page; None where another process has followed the run since, or nothing is left of it."""
         with self._store.write(_TRANSACTIONS) as connection:
             now = self._store.now()
-            said = places.progress(connection)
-            if said is None or places.place_of(connection, place.run_id) != place:
+            progress = places.progress(connection)
+            if progress is None or places.place_of(connection, place.run_id) != place:
                 return None
             before = index.parts_of(connection, place.run_id, to_change=True)
             understood = RunReducer(before, Memory.of(place.memory))
             for record in fresh:
-                understood.take(record)
+                understood.take_event(record)
             next_place = _moved(place, records, now)
             if over:
                 ended = max((part.ended_at for part in before if part.ended_at), default=now)
-                understood.end(ended)
+                understood.end_run(ended)
                 next_place = replace(next_place, wake_at=ended + SETTLED)
             parts = list(understood.parts.values())
             if over:
@@ -180,16 +180,16 @@ class Follower:
                 reasons = places.stuck_reasons(connection, [place.run_id])
                 parts = [replace(p, stuck_reason=p.stuck_reason or reasons.get(p.run_id)) for p in parts]
             changed = [part for part in parts if part not in before]
-            index.write(connection, changed)
-            put(connection, [*understood.rows, *map(index.ledger_row, changed)], now)
-            counters.add(connection, increments(understood.rows, [fact for _, fact in understood.facts]))
-            facts = [fact for moment, fact in understood.facts if moment >= said.tell_from]
+            index.write_runs(connection, changed)
+            put_rows(connection, [*understood.rows, *map(index.ledger_row, changed)], now)
+            counters.add_counts(connection, increments(understood.rows, [fact for _, fact in understood.facts]))
+            facts = [fact for moment, fact in understood.facts if moment >= progress.tell_from]
             if facts:
                 self._observe(connection, facts)
             done.facts += len(facts)
             done.events += len(fresh)
             if over and next_place.wake_at <= now:
-                places.forget(connection, [place.run_id])
+                places.delete_places(connection, [place.run_id])
                 return None
             next_place = replace(next_place, memory=understood.memory.text, unreadable=None)
             places.write_places(connection, [next_place])
@@ -197,7 +197,7 @@ class Follower:
 
 
 def _moved(place: RunCursor, records: Sequence[dg.EventLogRecord], now: datetime) -> RunCursor:
-    """The place after these records: through the last one before which all are settled, and single ones beyond."""
+    """The place after these records: the last one before which all are settled, and single ones beyond."""
     through, beyond = place.read_through, set(place.read_beyond)
     for record in records:
         if datetime.fromtimestamp(record.event_log_entry.timestamp, UTC) > now - SETTLED:

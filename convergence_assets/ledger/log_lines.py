@@ -1,4 +1,4 @@
-"""A run's events from Dagster's own storage, each as a line that a person reads; no warehouse is asked."""
+"""A run's events from Dagster's storage, each as a line for people; no warehouse is queried."""
 
 import logging
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ _WORTH = {
 
 @dataclass(frozen=True)
 class Line:
-    """One event. `event` is Dagster's name for it, or `log` for what the code itself said."""
+    """One event. `event` is Dagster's name for it, or `log` for a line that the code itself logged."""
 
     moment: datetime
     level: str
@@ -47,7 +47,7 @@ class Line:
 
 
 def lines(instance: dg.DagsterInstance, run_id: str) -> Iterator[Line]:
-    """Everything that is stored of a run, in its order."""
+    """All stored events of a run, in their order."""
     after, more = -1, True
     while more:
         records, more = dagster_compat.run_events(instance, run_id, after, _EVENTS_A_PAGE)
@@ -57,41 +57,43 @@ def lines(instance: dg.DagsterInstance, run_id: str) -> Iterator[Line]:
 
 
 def _line(entry: dg.EventLogEntry) -> Line:
-    moment, said = datetime.fromtimestamp(entry.timestamp, UTC), entry.dagster_event
-    if said is None:
-        own = next((name for name, least in reversed(LEVELS.items()) if int(entry.level) >= least), "debug")
-        return Line(moment, own, entry.step_key, "log", entry.user_message)
-    level, step, name = _WORTH.get(said.event_type, "debug"), said.step_key, said.event_type_value.lower()
-    if said.event_type in (Kind.STEP_FAILURE, Kind.STEP_UP_FOR_RETRY):
-        error_class, message = error_of(said)
+    moment, event = datetime.fromtimestamp(entry.timestamp, UTC), entry.dagster_event
+    if event is None:
+        level_name = next((name for name, least in reversed(LEVELS.items()) if int(entry.level) >= least), "debug")
+        return Line(moment, level_name, entry.step_key, "log", entry.user_message)
+    level, step, name = _WORTH.get(event.event_type, "debug"), event.step_key, event.event_type_value.lower()
+    if event.event_type in (Kind.STEP_FAILURE, Kind.STEP_UP_FOR_RETRY):
+        error_class, message = error_of(event)
         return Line(moment, level, step, name, message, error_class)
-    if said.event_type == Kind.ASSET_MATERIALIZATION:
-        found = said.step_materialization_data.materialization
-        metadata = {key: plain(value) for key, value in found.metadata.items()}
+    if event.event_type == Kind.ASSET_MATERIALIZATION:
+        materialization = event.step_materialization_data.materialization
+        metadata = {key: plain(value) for key, value in materialization.metadata.items()}
         by_partition = metadata.get("rows_by_partition") or {}
-        rows = by_partition.get(found.partition, metadata.get("dagster/partition_row_count"))
-        return Line(moment, level, step, "published", said.message or "", partition=found.partition, rows=rows)
-    if said.event_type == Kind.ASSET_CHECK_EVALUATION:
-        return _of_check(said, moment)
-    if said.event_type == Kind.ENGINE_EVENT and (said.message or "").startswith("convergence"):
+        rows = by_partition.get(materialization.partition, metadata.get("dagster/partition_row_count"))
+        return Line(
+            moment, level, step, "published", event.message or "", partition=materialization.partition, rows=rows
+        )
+    if event.event_type == Kind.ASSET_CHECK_EVALUATION:
+        return _of_check(event, moment)
+    if event.event_type == Kind.ENGINE_EVENT and (event.message or "").startswith("convergence"):
         level = "warning"
-    return Line(moment, level, step, name, said.message or "")
+    return Line(moment, level, step, name, event.message or "")
 
 
-def _of_check(said: dg.DagsterEvent, moment: datetime) -> Line:
-    found = said.asset_check_evaluation_data
-    metadata = {key: plain(value) for key, value in found.metadata.items()}
-    severity = metadata.get("severity") or found.severity.value.lower()
+def _of_check(event: dg.DagsterEvent, moment: datetime) -> Line:
+    evaluation = event.asset_check_evaluation_data
+    metadata = {key: plain(value) for key, value in evaluation.metadata.items()}
+    severity = metadata.get("severity") or evaluation.severity.value.lower()
     failed = ", ".join(metadata.get("failed_partitions") or ())
     unexpected = metadata.get("unexpected_count")
-    message = f"{found.check_name} passed" if found.passed else (
-        f"{found.check_name} failed ({severity})"
+    message = f"{evaluation.check_name} passed" if evaluation.passed else (
+        f"{evaluation.check_name} failed ({severity})"
         + (f": {unexpected} unexpected" if unexpected is not None else "")
         + (f", on {failed}" if failed else "")
         + examples_shown(metadata.get("examples") or (), unexpected)
         + (f": {metadata['error']}" if metadata.get("error") else "")
     )  # fmt: skip
-    level = "info" if found.passed else "error" if severity == "critical" else "warning"
+    level = "info" if evaluation.passed else "error" if severity == "critical" else "warning"
     level = "debug" if is_of_a_day(metadata) else level
-    table = table_of(found.asset_key)
-    return Line(moment, level, table[2] if table else said.step_key, "check", message, partition=found.partition)
+    table = table_of(evaluation.asset_key)
+    return Line(moment, level, table[2] if table else event.step_key, "check", message, partition=evaluation.partition)

@@ -1,4 +1,4 @@
-"""One run as the ledger has it or will have it, from Dagster's own storage; neither store nor warehouse is asked."""
+"""One run as the ledger has it or will have it, from Dagster's storage alone, without control store and warehouse."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,17 +27,17 @@ class Replayed:
 
     @property
     def jobs(self) -> list[LedgerRow]:
-        """The warehouse's jobs that its steps reported."""
+        """The warehouse jobs that its steps reported."""
         return [row for row in self.rows if row.table == LOGS and row.values["event"] == "job_submitted"]
 
     @property
     def checks(self) -> list[LedgerRow]:
-        """A row a check and partition."""
+        """One row per check and partition."""
         return [row for row in self.rows if row.table == RESULTS]
 
 
 def replay(instance: dg.DagsterInstance, run_id: str, tenants: Mapping[str, Tenant]) -> Replayed | None:
-    """None where Dagster has no such run, or one of none of this platform's assets. `attempt` is always 1."""
+    """None where Dagster has no such run, or it has none of this platform's assets. `attempt` is always 1."""
     record = instance.get_run_record_by_id(run_id)
     if record is None:
         return None
@@ -50,9 +50,9 @@ def replay(instance: dg.DagsterInstance, run_id: str, tenants: Mapping[str, Tena
     after, more = -1, True
     while more:
         records, more = dagster_compat.run_events(instance, run_id, after, _EVENTS_A_PAGE, READ)
-        for found in records:
-            after = found.storage_id
-            understood.take(found)
+        for event in records:
+            after = event.storage_id
+            understood.take_event(event)
     if has_ended(run.status.value):
-        understood.end(datetime.fromtimestamp(record.end_time, UTC) if record.end_time else datetime.now(UTC))
+        understood.end_run(datetime.fromtimestamp(record.end_time, UTC) if record.end_time else datetime.now(UTC))
     return Replayed(tuple(understood.parts.values()), tuple(understood.rows))

@@ -1,5 +1,5 @@
-"""Rows of `x_meta_pipeline_logs` and `x_meta_data_quality_results`. Their ids come from Dagster's storage, so that what
-is read twice is written once."""
+"""Rows of `x_meta_pipeline_logs` and `x_meta_data_quality_results`. Their ids come from Dagster's storage, so that an
+event read twice is written once."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -23,13 +23,13 @@ class Event:
 
     part: IndexedRun
     table: str | None
-    said: dg.DagsterEvent
+    dagster_event: dg.DagsterEvent
     number: int
     moment: datetime
 
     @property
     def step(self) -> str:
-        return self.said.step_key or ""
+        return self.dagster_event.step_key or ""
 
     @property
     def name(self) -> str:
@@ -43,7 +43,7 @@ def log_row(
     bytes_billed: int | None = None, job: str | None = None, duration_ms: int | None = None,
     error_class: str | None = None, metadata: Mapping[str, Any] | None = None,
 ) -> LedgerRow:  # fmt: skip
-    """A row of the log; `suffix` tells it apart from others of the same event."""
+    """A row of the log; `suffix` distinguishes it from others of the same event."""
     part = event.part
     log_id = "-".join(word for word in (part.run_id, str(event.number), suffix) if word)
     values = {
@@ -68,7 +68,7 @@ def log_row(
 
 
 def jobs_of(event: Event, metadata: Mapping[str, Any]) -> Iterator[LedgerRow]:
-    """A row a job of the warehouse that a step sent."""
+    """One row per warehouse job of a step."""
     for job in metadata.get("jobs") or ():
         name = str(job["job"])
         yield log_row(
@@ -79,15 +79,15 @@ def jobs_of(event: Event, metadata: Mapping[str, Any]) -> Iterator[LedgerRow]:
 
 
 def result_rows(event: Event, check: str, passed: bool, metadata: Mapping[str, Any]) -> Iterator[LedgerRow]:
-    """A row a partition that a check judged."""
+    """One row per partition that a check evaluated."""
     part = event.part
     whole = {key: metadata.get(key) for key in ("observed_value", "unexpected_count", "unexpected_percent")}
     judged = metadata.get("partitions") or {part.partition: {"passed": passed} | whole}
     held_back = metadata.get("held_back") or ()
-    for partition, found in judged.items():
+    for partition, result in judged.items():
         result_id = "-".join((part.run_id, str(event.number), partition or "all"))
-        observed = found.get("observed_value")
-        examples = metadata.get("examples") if not found["passed"] else None
+        observed = result.get("observed_value")
+        examples = metadata.get("examples") if not result["passed"] else None
         values = {
             "result_id": result_id,
             "pipeline_run_id": part.run_id,
@@ -99,10 +99,10 @@ def result_rows(event: Event, check: str, passed: bool, metadata: Mapping[str, A
             "expectation_type": metadata.get("expectation"),
             "column_name": metadata.get("column"),
             "severity": metadata.get("severity"),
-            "passed": found["passed"],
+            "passed": result["passed"],
             "observed_value": str(observed) if observed is not None else None,
-            "unexpected_count": found.get("unexpected_count"),
-            "unexpected_percent": found.get("unexpected_percent"),
+            "unexpected_count": result.get("unexpected_count"),
+            "unexpected_percent": result.get("unexpected_percent"),
             "examples": json.dumps(examples, default=str) if examples else None,
             "published": partition not in held_back,
             "created_at": event.moment.isoformat(),
@@ -111,7 +111,7 @@ def result_rows(event: Event, check: str, passed: bool, metadata: Mapping[str, A
 
 
 def plain(value: dg.MetadataValue[Any]) -> Any:
-    """A metadata value as JSON has it; a table as its records."""
+    """A metadata value as JSON; a table as its records."""
     if isinstance(value, dg.TableMetadataValue):
         return [dict(record.data) for record in value.records]
     return value.value

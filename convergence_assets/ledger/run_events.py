@@ -1,4 +1,4 @@
-"""What the follower learns of runs, as those who watch them need it."""
+"""What the follower reports of runs to its observers."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -8,7 +8,7 @@ from convergence_assets.control.runs import IndexedRun
 
 @dataclass(frozen=True)
 class FailedCheck:
-    """A check that did not pass; `partitions` are the days it failed for, `examples` masked where they must be."""
+    """A check that did not pass; `partitions` are the days it failed for, `examples` are masked where necessary."""
 
     name: str
     column: str | None
@@ -42,8 +42,8 @@ class Published:
 class RunEnded:
     """A run that is over (`run.status` is succeeded, failed or canceled); it may be one of several pipelines' parts.
 
-    `table` is the first step that failed, and `message` what its first failed attempt said: the user's own error and
-    not a wrapper's.
+    `table` is the first step that failed, and `message` that of its first failed attempt: the user's own error, not a
+    wrapper's.
     """
 
     run: IndexedRun
@@ -54,7 +54,7 @@ class RunEnded:
 
 @dataclass(frozen=True)
 class QuotaRefused:
-    """A step's statement that the warehouse refused for a quota or a rate, also where the step is tried again."""
+    """A step's statement that the warehouse refused for a quota or a rate, also where the step is retried."""
 
     run: IndexedRun
     table: str

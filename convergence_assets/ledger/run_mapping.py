@@ -1,4 +1,4 @@
-"""A run of Dagster as rows of the runs index: its pipelines from asset keys, what asked for it from its tags."""
+"""A Dagster run as rows of the runs index: its pipelines from asset keys, its trigger from its tags."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -23,9 +23,9 @@ STATUSES: Mapping[str, RunStatus] = {
     "FAILURE": "failed",
     "CANCELED": "canceled",
 }
-"""Dagster's words for them; a run of any other status is running."""
+"""Dagster's statuses for them; a run of any other status is running."""
 INTERRUPTED = "interrupted"
-"""The error class of a run that was ended by what it ran on: it is canceled, and has not failed."""
+"""The error class of a run that was ended by its platform: it is canceled, and has not failed."""
 _TENANT = re.compile(r"[a-z][a-z0-9_]{2,49}")
 _PARTITION = "dagster/partition"
 _RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
@@ -54,13 +54,13 @@ def table_of(key: dg.AssetKey | None) -> tuple[str, str, str] | None:
 
 
 def selected(run: dg.DagsterRun) -> set[Name] | None:
-    """The pipelines of the assets and checks that the run selects; None where it does not say."""
+    """The pipelines of the assets and checks that the run selects; None where it does not name them."""
     if not run.asset_selection and not run.asset_check_selection:
         return None
     keys: Iterable[dg.AssetKey] = (
         *(run.asset_selection or ()), *(check.asset_key for check in run.asset_check_selection or ())
     )  # fmt: skip
-    return {found[:2] for key in keys if (found := table_of(key))}
+    return {table[:2] for key in keys if (table := table_of(key))}
 
 
 def parts(
@@ -69,12 +69,12 @@ def parts(
     attempt: int,
     tenants: Mapping[str, Tenant],
 ) -> list[IndexedRun]:
-    """A run that is seen for the first time, one row a pipeline."""
+    """A run that is seen for the first time, one row per pipeline."""
     run = record.dagster_run
-    trigger, by = _asked(run.tags, run.parent_run_id)
+    trigger, by = _trigger(run.tags, run.parent_run_id)
     first, last = _days(run.tags)
     return [
-        as_of(
+        with_status(
             IndexedRun(
                 run_id=run.run_id,
                 tenant_id=tenant_id,
@@ -103,9 +103,9 @@ def parts(
     ]
 
 
-def as_of(part: IndexedRun, record: dg.RunRecord) -> IndexedRun:
-    """The row with the run's present status and moments. `updated_at` comes from them and not from a clock, so that an
-    index that is built again is the same."""
+def with_status(part: IndexedRun, record: dg.RunRecord) -> IndexedRun:
+    """The row with the run's current status and moments. `updated_at` comes from them and not from a clock, so that a
+    rebuilt index is the same."""
     dagster_status = record.dagster_run.status.value
     status = "canceled" if dagster_compat.is_interrupted(record.dagster_run) else status_of(dagster_status)
     started, ended = _moment(record.start_time), _moment(record.end_time)
@@ -119,14 +119,14 @@ def as_of(part: IndexedRun, record: dg.RunRecord) -> IndexedRun:
         dagster_status=dagster_status,
         started_at=started,
         ended_at=ended,
-        # A run says which version it has loaded when it begins.
+        # A run reports its loaded version when it begins.
         config_version=record.dagster_run.tags.get(CONFIG_VERSION_TAG, part.config_version),
         updated_at=max(moment for moment in (part.updated_at, started, ended) if moment),
     )
 
 
-def _asked(tags: Mapping[str, str], parent: str | None) -> tuple[str, str | None]:
-    """What asked for the run and by which name. A retry has its parent's tags too."""
+def _trigger(tags: Mapping[str, str], parent: str | None) -> tuple[str, str | None]:
+    """What triggered the run, and whose name it carries. A retry has its parent's tags too."""
     if parent:
         return "retry", parent
     by = next((tags[tag] for tag in _BY_TAGS if tag in tags), None)
@@ -136,9 +136,9 @@ def _asked(tags: Mapping[str, str], parent: str | None) -> tuple[str, str | None
 
 
 def _days(tags: Mapping[str, str]) -> tuple[date | None, date | None]:
-    said = [tags.get(tag) for tag in _RANGE] if _RANGE[0] in tags else [tags.get(_PARTITION)] * 2
+    days = [tags.get(tag) for tag in _RANGE] if _RANGE[0] in tags else [tags.get(_PARTITION)] * 2
     try:
-        first, last = (date.fromisoformat(day) if day else None for day in said)
+        first, last = (date.fromisoformat(day) if day else None for day in days)
     except ValueError:
         return None, None
     return first, last

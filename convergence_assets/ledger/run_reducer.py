@@ -1,4 +1,4 @@
-"""Events of a run as rows of the ledger and facts: what each means, given what came before it."""
+"""Turns events of a run into rows of the ledger and facts, given the events before."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,7 @@ from convergence_assets.warehouse.errors import ERROR_CLASSES
 
 Kind = dg.DagsterEventType
 REMEDIATION = "convergence remediation:"
-"""How the message of an engine event begins that tells what was done about a stuck run."""
+"""The prefix of an engine event's message that reports what was done about a stuck run."""
 OF_SEVERAL_TENANTS = "the run, which was of several tenants, did not succeed; nothing of this one failed"
 OF_A_QUOTA = ("quota_exceeded", "rate_limited")
 _UNEXPECTED, _NOT_BEGUN = "unexpected_termination", "run_worker_restart"
@@ -31,7 +31,7 @@ _CLASSES = {kind.__name__: name for name, kind in ERROR_CLASSES.items()} | {"Con
 
 @dataclass
 class Table:
-    """What a step's end is waited for to tell of a table: failed checks by severity, days, days held back."""
+    """What is reported of a table at its step's end: failed checks by severity, days, days held back."""
 
     checks: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     days: list[str] = field(default_factory=list)
@@ -41,12 +41,12 @@ class Table:
 
 @dataclass
 class Memory:
-    """What has to be known of a run's earlier events to understand the later ones; kept as JSON between them.
+    """What a run's later events need to know of its earlier ones; stored as JSON in between.
 
     `steps` are the assets of step keys; `since` the moments at which steps began; `first_errors` the class and message
-    of the first failed attempt of steps that are tried again; `failures` the first step that failed of each pipeline,
-    as table, class and message; `ending` what Dagster said of the run's end, `asked_to_end` whether somebody wanted
-    it; `told` the status that was told.
+    of the first failed attempt of steps that are retried; `failures` the first step that failed of each pipeline, as
+    table, class and message; `ending` Dagster's message of the run's end, `asked_to_end` whether it was requested;
+    `told` the status that was reported.
     """
 
     steps: dict[str, list[str]] = field(default_factory=dict)
@@ -60,9 +60,9 @@ class Memory:
 
     @classmethod
     def of(cls, text: str) -> "Memory":
-        said = json.loads(text) if text else {}
-        said["tables"] = {name: Table(**table) for name, table in said.get("tables", {}).items()}
-        return cls(**said)
+        fields = json.loads(text) if text else {}
+        fields["tables"] = {name: Table(**table) for name, table in fields.get("tables", {}).items()}
+        return cls(**fields)
 
     @property
     def text(self) -> str:
@@ -70,8 +70,7 @@ class Memory:
 
 
 class RunReducer:
-    """A run's parts and memory, brought forward by its events in their order; gathers rows, and facts with their
-    moments."""
+    """A run's parts and memory, advanced by its events in their order; collects rows, and facts with their moments."""
 
     def __init__(self, parts: Sequence[IndexedRun], memory: Memory) -> None:
         self.parts: dict[Name, IndexedRun] = {(part.tenant_id, part.pipeline): part for part in parts}
@@ -79,27 +78,27 @@ class RunReducer:
         self.rows: list[LedgerRow] = []
         self.facts: list[tuple[datetime, RunEvent]] = []
 
-    def take(self, record: dg.EventLogRecord) -> None:
-        """Understand the next event."""
+    def take_event(self, record: dg.EventLogRecord) -> None:
+        """Process the next event."""
         entry = record.event_log_entry
-        said = entry.dagster_event
-        if said is None:
+        event = entry.dagster_event
+        if event is None:
             return
         moment = datetime.fromtimestamp(entry.timestamp, UTC)
-        if said.event_type != Kind.ENGINE_EVENT:  # Dagster's own remarks change nothing
+        if event.event_type != Kind.ENGINE_EVENT:  # Dagster's own remarks change nothing
             for name, part in self.parts.items():
                 self.parts[name] = replace(part, updated_at=max(part.updated_at, moment))
-        if said.event_type in _OF_RUN:
-            self._take_of_run(said, record.storage_id, moment)
+        if event.event_type in _OF_RUN:
+            self._take_of_run(event, record.storage_id, moment)
             return
-        table = self._table(said)
-        own = self.parts.get(table[:2]) if table else None
-        understand = _OF_STEP.get(said.event_type)
-        if own and table and understand:
-            understand(self, Event(own, table[2], said, record.storage_id, moment))
+        table = self._table(event)
+        owner = self.parts.get(table[:2]) if table else None
+        understand = _OF_STEP.get(event.event_type)
+        if owner and table and understand:
+            understand(self, Event(owner, table[2], event, record.storage_id, moment))
 
-    def end(self, moment: datetime) -> None:
-        """Tell that the run is over, once for each status that it ends in."""
+    def end_run(self, moment: datetime) -> None:
+        """Report that the run is over, once for each status that it ends in."""
         if self._was_interrupted():
             self.parts = {name: replace(part, status="canceled") for name, part in self.parts.items()}
         status = next(iter(self.parts.values())).status
@@ -107,7 +106,7 @@ class RunReducer:
             return
         self.memory.told = status
         for table_name in list(self.memory.tables):
-            self._tell_of_table(table_name, moment)
+            self._report_table(table_name, moment)
         for name, part in self.parts.items():
             table, error_class, message = self._why(name, part)
             ended = replace(part, error_class=error_class, error_message=message)
@@ -118,62 +117,62 @@ class RunReducer:
         if part.status == "succeeded":
             return [None, None, None]
         if part.status == "canceled" and self._was_interrupted():
-            # A run that began after somebody had asked for its end says that nobody had (dagster 1.13).
+            # A run that began after its end was requested reports that it was not (dagster 1.13).
             return [None, "canceled", _ASKED] if self.memory.asked_to_end else [None, INTERRUPTED, _INTERRUPTION]
         return self._failure(name, part)
 
     def _was_interrupted(self) -> bool:
-        """Whether a signal ended the run: its own end says so, or the first error of a step."""
+        """Whether a signal ended the run, by its own end or the first error of a step."""
         status = next(iter(self.parts.values())).dagster_status
-        # A run whose end was asked for before it began is not let begin (dagster 1.13).
+        # A run whose end was requested before it began may not begin (dagster 1.13).
         reasons = {_UNEXPECTED, _NOT_BEGUN} if self.memory.asked_to_end else {_UNEXPECTED}
-        own = self.memory.ending is not None and self.memory.ending[0] in reasons
+        ended_so = self.memory.ending is not None and self.memory.ending[0] in reasons
         errors = {failure[1] for failure in self.memory.failures.values()}
-        return status == "FAILURE" and (own or errors == {dagster_compat.INTERRUPTION})
+        return status == "FAILURE" and (ended_so or errors == {dagster_compat.INTERRUPTION})
 
     def _failure(self, name: Name, part: IndexedRun) -> list[str | None]:
         """Table, class and message of what ended the run, of the pipeline itself before the tenant's others."""
-        own = self.memory.failures.get("/".join(name))
-        if own:
-            return list(own)
-        ours = [said for of, said in self.memory.failures.items() if of.startswith(f"{name[0]}/")]
+        failure = self.memory.failures.get("/".join(name))
+        if failure:
+            return list(failure)
+        ours = [error for of, error in self.memory.failures.items() if of.startswith(f"{name[0]}/")]
         if not ours and any(tenant_id != name[0] for tenant_id, _ in self.parts):
-            # What was said of the run as a whole may be another tenant's.
+            # The message of the run as a whole may be another tenant's.
             return [None, self.memory.ending[0] if self.memory.ending else "run_failure", OF_SEVERAL_TENANTS]
         other = next(iter(ours), None)
-        found: Sequence[str | None] = (
+        summary: Sequence[str | None] = (
             other[1:] if other else self.memory.ending or (part.error_class, part.error_message)
         )
-        return [None, *found]
+        return [None, *summary]
 
-    def _table(self, said: dg.DagsterEvent) -> tuple[str, str, str] | None:
-        step = said.step_key
-        if said.event_type == Kind.ASSET_MATERIALIZATION_PLANNED:
-            if (found := table_of(said.asset_key)) and step:
-                self.memory.steps[step] = list(found)
+    def _table(self, event: dg.DagsterEvent) -> tuple[str, str, str] | None:
+        step = event.step_key
+        if event.event_type == Kind.ASSET_MATERIALIZATION_PLANNED:
+            if (planned := table_of(event.asset_key)) and step:
+                self.memory.steps[step] = list(planned)
             return None
-        if said.event_type == Kind.ASSET_CHECK_EVALUATION:
-            return table_of(said.asset_check_evaluation_data.asset_key)
-        if said.event_type == Kind.ASSET_MATERIALIZATION:
-            return table_of(said.asset_key)
-        known = self.memory.steps.get(step or "")
-        return (known[0], known[1], known[2]) if known else None
+        if event.event_type == Kind.ASSET_CHECK_EVALUATION:
+            return table_of(event.asset_check_evaluation_data.asset_key)
+        if event.event_type == Kind.ASSET_MATERIALIZATION:
+            return table_of(event.asset_key)
+        names = self.memory.steps.get(step or "")
+        return (names[0], names[1], names[2]) if names else None
 
-    def _take_of_run(self, said: dg.DagsterEvent, number: int, moment: datetime) -> None:
-        message = redacted(said.message or "")[:LONGEST_MESSAGE]
-        if said.event_type == Kind.ENGINE_EVENT:
+    def _take_of_run(self, dagster_event: dg.DagsterEvent, number: int, moment: datetime) -> None:
+        message = redacted(dagster_event.message or "")[:LONGEST_MESSAGE]
+        if dagster_event.event_type == Kind.ENGINE_EVENT:
             if message.startswith(REMEDIATION):
-                told = message.removeprefix(REMEDIATION).strip()
+                remediation = message.removeprefix(REMEDIATION).strip()
                 for part in self.parts.values():
-                    event = Event(part, None, said, number, moment)
-                    self.rows.append(log_row(event, "remediation", told, level="WARNING", suffix=part.pipeline))
+                    event = Event(part, None, dagster_event, number, moment)
+                    self.rows.append(log_row(event, "remediation", remediation, level="WARNING", suffix=part.pipeline))
             return
-        if said.event_type == Kind.RUN_CANCELING:
+        if dagster_event.event_type == Kind.RUN_CANCELING:
             self.memory.asked_to_end = True
             return
-        error = dagster_compat.own_error(said)
-        reason = getattr(said.event_specific_data, "failure_reason", None)
-        canceled = said.event_type == Kind.RUN_CANCELED
+        error = dagster_compat.own_error(dagster_event)
+        reason = getattr(dagster_event.event_specific_data, "failure_reason", None)
+        canceled = dagster_event.event_type == Kind.RUN_CANCELED
         self.memory.ending = [
             "canceled" if canceled else reason.value.lower() if reason else "run_failure",
             redacted(error.message if error else message)[:LONGEST_MESSAGE],
@@ -181,20 +180,22 @@ class RunReducer:
 
     def _began(self, event: Event) -> None:
         self.memory.since[event.step] = event.moment.isoformat()
-        if event.said.event_type == Kind.STEP_START:
-            self.rows.append(log_row(event, "step_started", event.said.message or ""))
+        if event.dagster_event.event_type == Kind.STEP_START:
+            self.rows.append(log_row(event, "step_started", event.dagster_event.message or ""))
 
     def _succeeded(self, event: Event) -> None:
         self.memory.first_errors.pop(event.step, None)
-        self.rows.append(log_row(event, "step_succeeded", event.said.message or "", duration_ms=self._duration(event)))
-        self._tell_of_table(event.name, event.moment)
+        self.rows.append(
+            log_row(event, "step_succeeded", event.dagster_event.message or "", duration_ms=self._duration(event))
+        )
+        self._report_table(event.name, event.moment)
 
     def _skipped(self, event: Event) -> None:
-        self.rows.append(log_row(event, "step_skipped", event.said.message or ""))
+        self.rows.append(log_row(event, "step_skipped", event.dagster_event.message or ""))
 
     def _is_repeated(self, event: Event) -> None:
-        error = error_of(event.said)
-        self._tell_of_quota(event, *error)
+        error = error_of(event.dagster_event)
+        self._report_quota(event, *error)
         self.memory.first_errors.setdefault(event.step, error)
         self.rows.append(
             log_row(
@@ -203,9 +204,9 @@ class RunReducer:
         )  # fmt: skip
 
     def _failed(self, event: Event) -> None:
-        error = error_of(event.said)
-        self._tell_of_quota(event, *error)
-        self._tell_of_jobs(event, _failure_metadata(event.said))
+        error = error_of(event.dagster_event)
+        self._report_quota(event, *error)
+        self._report_jobs(event, _failure_metadata(event.dagster_event))
         self.rows.append(
             log_row(
                 event, "step_failed", error[1], level="ERROR", error_class=error[0], duration_ms=self._duration(event),
@@ -215,17 +216,17 @@ class RunReducer:
         name = "/".join((event.part.tenant_id, event.part.pipeline))
         assert event.table
         self.memory.failures.setdefault(name, [event.table, *first])
-        self._tell_of_table(event.name, event.moment)
+        self._report_table(event.name, event.moment)
 
     def _published(self, event: Event) -> None:
-        found = event.said.step_materialization_data.materialization
-        metadata = {name: plain(value) for name, value in found.metadata.items()}
-        partition = found.partition
+        materialization = event.dagster_event.step_materialization_data.materialization
+        metadata = {name: plain(value) for name, value in materialization.metadata.items()}
+        partition = materialization.partition
         by_partition = metadata.get("rows_by_partition") or {}
         rows = by_partition.get(partition, metadata.get("dagster/partition_row_count"))
         if rows is None and partition is None:
             rows = metadata.get("dagster/row_count")
-        billed = self._tell_of_jobs(event, metadata)
+        billed = self._report_jobs(event, metadata)
         self.rows.append(
             log_row(
                 event, "published", f"{rows if rows is not None else 'unknown'} rows published", partition=partition,
@@ -238,17 +239,17 @@ class RunReducer:
             self._of(event.name).days.append(partition)
 
     def _was_checked(self, event: Event) -> None:
-        found = event.said.asset_check_evaluation_data
-        metadata = {name: plain(value) for name, value in found.metadata.items()}
+        evaluation = event.dagster_event.asset_check_evaluation_data
+        metadata = {name: plain(value) for name, value in evaluation.metadata.items()}
         if is_of_a_day(metadata):
             return
-        self.rows += result_rows(event, found.check_name, found.passed, metadata)
+        self.rows += result_rows(event, evaluation.check_name, evaluation.passed, metadata)
         table = self._of(event.name)
         table.held_back = metadata.get("held_back") or table.held_back
-        if not found.passed:
-            severity = str(metadata.get("severity") or found.severity.value.lower())
+        if not evaluation.passed:
+            severity = str(metadata.get("severity") or evaluation.severity.value.lower())
             failed = {
-                "name": found.check_name,
+                "name": evaluation.check_name,
                 "column": metadata.get("column"),
                 "observed_value": metadata.get("observed_value"),
                 "unexpected_count": metadata.get("unexpected_count"),
@@ -257,12 +258,12 @@ class RunReducer:
             }
             table.checks.setdefault(severity, []).append(failed)
 
-    def _tell_of_quota(self, event: Event, error_class: str, message: str) -> None:
+    def _report_quota(self, event: Event, error_class: str, message: str) -> None:
         if error_class in OF_A_QUOTA and event.table:
             self.facts.append((event.moment, QuotaRefused(event.part, event.table, error_class, message)))
 
-    def _tell_of_jobs(self, event: Event, metadata: Mapping[str, Any]) -> int | None:
-        """Rows of a step's jobs, once a step; the bytes that they were billed for (0: told already)."""
+    def _report_jobs(self, event: Event, metadata: Mapping[str, Any]) -> int | None:
+        """Add rows of a step's jobs, once per step; returns their billed bytes (0: added already)."""
         if "bytes_billed" not in metadata:
             return None
         table = self._of(event.name)
@@ -275,9 +276,9 @@ class RunReducer:
         self._put(replace(part, bytes_billed=part.bytes_billed + billed))
         return billed
 
-    def _tell_of_table(self, name: str, moment: datetime) -> None:
+    def _report_table(self, name: str, moment: datetime) -> None:
         table = self.memory.tables.pop(name, None)
-        tenant_id, pipeline, own = name.split("/")
+        tenant_id, pipeline, table_name = name.split("/")
         part = self.parts.get((tenant_id, pipeline))
         if table is None or part is None:
             return
@@ -286,9 +287,11 @@ class RunReducer:
                 FailedCheck(**(c | {"examples": tuple(c["examples"]), "partitions": tuple(c["partitions"])}))
                 for c in checks
             )
-            self.facts.append((moment, ChecksFailed(part, own, severity, failed, tuple(table.held_back))))
+            self.facts.append((moment, ChecksFailed(part, table_name, severity, failed, tuple(table.held_back))))
         if table.days:
-            self.facts.append((moment, Published(part, own, tuple(date.fromisoformat(day) for day in table.days))))
+            self.facts.append(
+                (moment, Published(part, table_name, tuple(date.fromisoformat(day) for day in table.days)))
+            )
 
     def _duration(self, event: Event) -> int | None:
         since = self.memory.since.pop(event.step, None)
@@ -301,18 +304,18 @@ class RunReducer:
         self.parts[part.tenant_id, part.pipeline] = part
 
 
-def error_of(said: dg.DagsterEvent) -> list[str]:
+def error_of(event: dg.DagsterEvent) -> list[str]:
     """Class and message of the user's own error."""
-    error = dagster_compat.own_error(said)
+    error = dagster_compat.own_error(event)
     names = error.names if error else ()
-    named = _failure_metadata(said).get("error_class") or next((_CLASSES[n] for n in names if n in _CLASSES), None)
-    own = next((name for name in names if name != "Failure"), "Failure")
-    return [str(named or own), redacted(error.message if error else said.message or "")[:LONGEST_MESSAGE]]
+    named = _failure_metadata(event).get("error_class") or next((_CLASSES[n] for n in names if n in _CLASSES), None)
+    fallback = next((name for name in names if name != "Failure"), "Failure")
+    return [str(named or fallback), redacted(error.message if error else event.message or "")[:LONGEST_MESSAGE]]
 
 
-def _failure_metadata(said: dg.DagsterEvent) -> dict[str, Any]:
-    found = getattr(said.event_specific_data, "user_failure_data", None)
-    return {name: plain(value) for name, value in (found.metadata if found else {}).items()}
+def _failure_metadata(event: dg.DagsterEvent) -> dict[str, Any]:
+    failure = getattr(event.event_specific_data, "user_failure_data", None)
+    return {name: plain(value) for name, value in (failure.metadata if failure else {}).items()}
 
 
 _OF_RUN = frozenset({Kind.ENGINE_EVENT, Kind.RUN_FAILURE, Kind.RUN_CANCELING, Kind.RUN_CANCELED})
@@ -327,4 +330,4 @@ _OF_STEP: Mapping[Kind, Callable[[RunReducer, Event], None]] = {
     Kind.ASSET_CHECK_EVALUATION: RunReducer._was_checked,
 }
 READ = frozenset({*_OF_RUN, *_OF_STEP, Kind.ASSET_MATERIALIZATION_PLANNED})
-"""The kinds of events that mean something here."""
+"""The kinds of events that are processed here."""

@@ -1,4 +1,4 @@
-"""The ledger's tables, as SPEC lists their columns: made in each tenant's dataset when its first row is written."""
+"""The ledger's tables, with SPEC's columns: created in each tenant's dataset when its first row is written."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,8 +13,7 @@ API_KEYS = "x_meta_api_keys"
 
 @dataclass(frozen=True)
 class LedgerTable:
-    """A table whose rows are told apart by `key`; of two versions of a row the one that is greater in `newest_by`
-    stays."""
+    """A table whose rows are identified by `key`; of two versions of a row the one greater in `newest_by` stays."""
 
     schema: TableSchema
     key: tuple[str, ...]

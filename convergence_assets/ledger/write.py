@@ -1,4 +1,4 @@
-"""Waiting rows to the tenants' datasets: in batches, tenants side by side, one that fails without the others."""
+"""Writes queued rows to the tenants' datasets: in batches, tenants in parallel, each failing alone."""
 
 import logging
 import time
@@ -24,9 +24,9 @@ from convergence_assets.warehouse.schema import TableRef
 ROWS_A_BATCH = 1000
 # BigQuery takes requests of up to ten megabytes.
 CHARACTERS_A_BATCH = 2_000_000
-# On the embedded engine this is the wait for a dataset that somebody reads: the other tenants wait too.
+# On the embedded engine this is the wait for a dataset that is being read: the other tenants wait too.
 STATEMENT_SECONDS = {"duckdb": 2.0, "bigquery": 30.0}
-# Longer than a batch takes: the statement, tables that have to be made, and their retries.
+# Longer than a batch takes: the statement, the creation of tables, and their retries.
 LEASE = timedelta(seconds=180)
 _MAXIMUM_BYTES_BILLED = 10 * GIGABYTE
 _TRANSACTIONS = "ledger: writing"
@@ -47,9 +47,9 @@ class Written:
 @dataclass(frozen=True)
 class Lag:
     """How far the ledger is behind, in seconds: `seconds` is the worst of reading Dagster (`unread_seconds`) and of
-    each tenant's longest waiting row (`by_tenant`). Tenants that are not loaded are in `backlogs` alone.
+    each tenant's longest waiting row (`by_tenant`). Tenants that are not loaded are only in `backlogs`.
 
-    `unreadable` are runs whose events could not be read or told, with the reason; they are tried again each minute.
+    `unreadable` are runs whose events could not be read or reported, with the reason; they are retried each minute.
     """
 
     seconds: float
@@ -59,7 +59,7 @@ class Lag:
     unreadable: Mapping[str, str] = field(default_factory=dict)
 
 
-def write(
+def write_ledger(
     store: ControlStore,
     open_warehouse: OpenWarehouse,
     tenants: Mapping[str, Tenant],
@@ -67,12 +67,12 @@ def write(
     at_once: int = 1,
     rest_seconds: float = 0.0,
 ) -> Written:
-    """Write what waits, `at_once` tenants side by side, those that wait longest first, for about that long.
+    """Write queued rows, `at_once` tenants in parallel, the longest waiting first, for about that long.
 
     A tenant's rows rest until the oldest has waited for `rest_seconds`: where a statement is billed by the table, the
     rows of a run's minutes are better written together.
-    A tenant whose warehouse fails is left alone for a while that grows with each failure. Nothing is lost or doubled
-    wherever this is killed: rows are merged by key, and forgotten only when the warehouse has them. Raises
+    A tenant whose warehouse fails is skipped for a time that grows with each failure. Nothing is lost or duplicated
+    wherever this is killed: rows are merged by key, and deleted only when the warehouse has them. Raises
     `ControlError`.
     """
     end = time.monotonic() + budget_seconds
@@ -90,11 +90,11 @@ def write(
 
 
 def lag(connection: sa.Connection, now: datetime, tenants: Mapping[str, Tenant]) -> Lag:
-    """How far the ledger is behind at the moment; all zero where nothing was followed yet."""
+    """How far the ledger is behind now; all zero where nothing was followed yet."""
     waiting = queue.backlogs(connection)
     by_tenant = {b.tenant_id: _age(b.oldest, now) for b in waiting if b.tenant_id in tenants}
-    said = places.progress(connection)
-    unread = _age(said.complete_at, now) if said else 0.0
+    progress = places.progress(connection)
+    unread = _age(progress.complete_at, now) if progress else 0.0
     return Lag(max(unread, *by_tenant.values(), 0.0), unread, by_tenant, waiting, places.unreadable(connection))
 
 
@@ -121,7 +121,7 @@ def _write_tenant(
                 for batch in batches:
                     _merge(warehouse, tenant, batch)
                     with store.write(_TRANSACTIONS) as connection:
-                        queue.remove(connection, [waiting.number for waiting in batch])
+                        queue.delete_rows(connection, [waiting.number for waiting in batch])
                     rows += len(batch)
                 if time.monotonic() >= end:
                     break
@@ -130,29 +130,29 @@ def _write_tenant(
     except ControlError:
         raise
     except Exception as error:
-        said = f"{getattr(error, 'error_class', type(error).__name__)}: {error}"
-        _log.warning("ledger of tenant %s was not written, it is tried again: %s", tenant.tenant_id, said)
+        problem = f"{getattr(error, 'error_class', type(error).__name__)}: {error}"
+        _log.warning("ledger of tenant %s was not written, it is tried again: %s", tenant.tenant_id, problem)
         with store.write(_TRANSACTIONS) as connection:
-            queue.failed(connection, tenant.tenant_id, said, store.now())
-        return rows, said
+            queue.failed(connection, tenant.tenant_id, problem, store.now())
+        return rows, problem
     return rows, None
 
 
 def _take(store: ControlStore, tenant: Tenant) -> list[list[Waiting]]:
-    """A batch of each table with waiting rows; the lease begins anew."""
+    """A batch of each table with queued rows; renews the lease."""
     with store.write(_TRANSACTIONS) as connection:
         queue.go_on_writing(connection, tenant.tenant_id, store.now(), LEASE)
-        found = (
-            queue.oldest(connection, tenant.tenant_id, table, ROWS_A_BATCH, CHARACTERS_A_BATCH) for table in TABLES
+        batches = (
+            queue.oldest_rows(connection, tenant.tenant_id, table, ROWS_A_BATCH, CHARACTERS_A_BATCH) for table in TABLES
         )
-        return [batch for batch in found if batch]
+        return [batch for batch in batches if batch]
 
 
 def _merge(warehouse: Warehouse, tenant: Tenant, batch: Sequence[Waiting]) -> None:
     name = batch[0].row.table
     table = TABLES[name]
     first, last = batch[0].number, batch[-1].number
-    # A number is used once: the same batch is the same job, and another one is another.
+    # A number is used once: the same batch is the same job, another batch another job.
     job = Job(
         f"ledger-{first}-{last}-{len(batch)}",
         {"tenant": tenant.tenant_id, "pipeline": "ledger", "asset": name},
@@ -168,7 +168,7 @@ def _merge(warehouse: Warehouse, tenant: Tenant, batch: Sequence[Waiting]) -> No
         merge()
     except (NotFound, InvalidQuery, SchemaMismatch) as error:
         if isinstance(error, NotFound) and not tenant.enabled:
-            return  # it was offboarded and its data deleted: what is told of it since makes no table again
+            return  # it was offboarded and its data deleted: later rows must not create a table again
         # The first row of a tenant, or the first one after a release that added a column.
         for other in TABLES:
             warehouse.ensure_table(_ref(tenant, other), TABLES[other].schema)
@@ -180,5 +180,5 @@ def _ref(tenant: Tenant, table: str) -> TableRef:
 
 
 def _typed(row: Mapping[str, object]) -> dict[str, object]:
-    """Moments that bound the partitions as moments: their texts do not sort across offsets."""
+    """Moments that bound the partitions, as datetimes: their texts do not sort across offsets."""
     return {**row, "created_at": datetime.fromisoformat(str(row["created_at"]))}

@@ -23,13 +23,13 @@ _everywhere: dict[str, Any] = {}
 
 
 def always_say(**fields: Any) -> None:
-    """From now on every line of this process has these fields, unless it says them itself: a worker's run."""
+    """Add these fields, such as a worker's run, to every later line of this process that does not set them itself."""
     _everywhere.clear()
     _everywhere.update({name: value for name, value in fields.items() if value is not None})
 
 
-def said(record: logging.LogRecord) -> dict[str, Any]:
-    """The line's fields, without secrets. What `extra=` gives is a field of its own."""
+def line_fields(record: logging.LogRecord) -> dict[str, Any]:
+    """The line's fields, without secrets. Each key of `extra=` is a field."""
     extra = {name: value for name, value in vars(record).items() if name not in _STANDARD and not name.startswith("_")}
     fields = _everywhere | {name: value for name, value in extra.items() if value is not None}
     fields |= {
@@ -54,18 +54,18 @@ class JsonLines(logging.Formatter):
     """One JSON object a record."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return json.dumps(_said_or_fault(record))
+        return json.dumps(_fields_or_fault(record))
 
 
 class TextLines(logging.Formatter):
-    """Moment, severity, where, message, what else there is; an exception below."""
+    """Moment, severity, place, message, other fields; an exception below."""
 
     def __init__(self, *, colours: bool) -> None:
         super().__init__()
         self._colours = colours
 
     def format(self, record: logging.LogRecord) -> str:
-        return as_text(_said_or_fault(record), colours=self._colours)
+        return as_text(_fields_or_fault(record), colours=self._colours)
 
 
 def as_text(fields: Mapping[str, Any], *, colours: bool) -> str:
@@ -82,14 +82,14 @@ def as_text(fields: Mapping[str, Any], *, colours: bool) -> str:
 
 
 def wrapped(text: str, logger: str) -> dict[str, Any]:
-    """The fields of a line that somebody printed and did not log."""
+    """The fields of a line that was printed and not logged."""
     moment = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
     return {"time": moment, "severity": "DEFAULT", "message": redacted(text), "logger": logger}
 
 
-def _said_or_fault(record: logging.LogRecord) -> dict[str, Any]:
+def _fields_or_fault(record: logging.LogRecord) -> dict[str, Any]:
     try:
-        return said(record)
+        return line_fields(record)
     except Exception as error:  # logging would print the record as it is
         return wrapped(f"a line of {record.name} could not be written: {type(error).__name__}", __name__)
 

@@ -1,4 +1,4 @@
-"""The logs of a process: where they go, in which form, and what of other libraries' goes the same way."""
+"""The logs of a process: where they go, in which format, and which lines of other libraries go with them."""
 
 import logging
 import logging.config
@@ -12,12 +12,12 @@ from convergence_assets.logs.lines import JsonLines, TextLines
 from convergence_assets.settings import log_format
 
 OWN = ("convergence_assets", "convergence", "uvicorn")
-"""Loggers whose INFO is worth a line; of any other it is warnings."""
+"""Loggers whose INFO is written; of any other, warnings are."""
 _fault = logging.getLogger("convergence.fault")
 
 
 class Lines(logging.StreamHandler[TextIO]):
-    """Writes a line at a time. A reader that went away does not disturb who writes."""
+    """Writes a line at a time. A closed reader does not disturb the writer."""
 
     def __init__(self, stream: TextIO, level: int = logging.NOTSET, *, readable: bool = False) -> None:
         super().__init__(stream)
@@ -30,24 +30,24 @@ class Lines(logging.StreamHandler[TextIO]):
 
 
 class _NotOfRuns(logging.Filter):
-    """Leaves out what a run's own logger says: Dagster hands such a record to every logger above too."""
+    """Leaves out the records of a run's own logger: Dagster also passes them to every logger above."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return not hasattr(record, "dagster_meta")
 
 
 def set_up(stream: TextIO | None = None, level: int = logging.INFO, *, readable: bool = False) -> None:
-    """Let every log line of this process go to `stream` (stdout where not given), warnings and uncaught errors too.
+    """Send every log line of this process to `stream` (default: stdout), warnings and uncaught errors too.
 
     `readable`: as text also where it is no terminal, unless the environment says otherwise. Raises `SettingsError` for
-    a CONVERGENCE_LOG_FORMAT that is none.
+    an invalid CONVERGENCE_LOG_FORMAT.
     """
     root = logging.getLogger()
     for handler in [h for h in root.handlers if isinstance(h, Lines)]:
         root.removeHandler(handler)
-    own = Lines(stream or sys.stdout, level, readable=readable)
-    own.addFilter(_NotOfRuns())
-    root.addHandler(own)
+    lines = Lines(stream or sys.stdout, level, readable=readable)
+    lines.addFilter(_NotOfRuns())
+    root.addHandler(lines)
     for name in OWN:
         logging.getLogger(name).setLevel(level)
     logging.captureWarnings(True)
@@ -65,7 +65,7 @@ def set_up_beside_dagster() -> None:
 
 
 class _Configurator(logging.config.DictConfigurator):
-    """What others configure writes lines as these."""
+    """Let handlers that others configure write lines in this format."""
 
     def configure(self) -> None:
         super().configure()
@@ -90,8 +90,8 @@ def _writes_to_the_terminal(handler: logging.Handler) -> bool:
 
 
 def _formatter(stream: TextIO, readable: bool) -> logging.Formatter:
-    wanted: Literal["json", "text"] = log_format(is_terminal=readable or stream.isatty())
-    return JsonLines() if wanted == "json" else TextLines(colours=stream.isatty())
+    chosen: Literal["json", "text"] = log_format(is_terminal=readable or stream.isatty())
+    return JsonLines() if chosen == "json" else TextLines(colours=stream.isatty())
 
 
 def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -101,8 +101,8 @@ def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackT
         _fault.critical("the process ends by an error: %s", error, exc_info=(kind, error, trace))
 
 
-def _uncaught_in_a_thread(said: threading.ExceptHookArgs) -> None:
-    if said.exc_value is not None and not issubclass(said.exc_type, SystemExit):
-        name = said.thread.name if said.thread else "unknown"
-        exc_info = (said.exc_type, said.exc_value, said.exc_traceback)
-        _fault.error("the thread %s ends by an error: %s", name, said.exc_value, exc_info=exc_info)
+def _uncaught_in_a_thread(uncaught: threading.ExceptHookArgs) -> None:
+    if uncaught.exc_value is not None and not issubclass(uncaught.exc_type, SystemExit):
+        name = uncaught.thread.name if uncaught.thread else "unknown"
+        exc_info = (uncaught.exc_type, uncaught.exc_value, uncaught.exc_traceback)
+        _fault.error("the thread %s ends by an error: %s", name, uncaught.exc_value, exc_info=exc_info)

@@ -1,4 +1,4 @@
-"""What Dagster says of a run as lines of the log: whose it is, which step, how long it took."""
+"""Dagster's events of a run as log lines: its tenant, its step, how long it took."""
 
 import logging
 import sys
@@ -22,11 +22,11 @@ _SEVERITY = {
 _ENDS = frozenset({"RUN_SUCCESS", "RUN_FAILURE", "RUN_CANCELED", "STEP_SUCCESS", "STEP_FAILURE", "STEP_UP_FOR_RETRY"})
 _BEGINS = frozenset({"RUN_START", "STEP_START", "STEP_RESTARTED"})
 _PARTITION = "dagster/partition"
-_DAY_OF_A_RANGE = "day_of_a_range"  # in an evaluation's metadata; the run's own result tells of that day too
+_DAY_OF_A_RANGE = "day_of_a_range"  # in an evaluation's metadata; the run's own result covers that day too
 
 
 def run_logger(run_id: str | None, keys: Iterable[Sequence[str]], level: int) -> logging.Logger:
-    """The logger that Dagster gives all that a run says: its events and what its code logs.
+    """The logger to which Dagster passes a run's events and what its code logs.
 
     `keys` are the paths of the assets that the run materialises: tenant, pipeline, table.
     """
@@ -37,14 +37,14 @@ def run_logger(run_id: str | None, keys: Iterable[Sequence[str]], level: int) ->
 
 
 def automation_logger() -> logging.Logger:
-    """The logger that Dagster gives a sensor or a schedule."""
+    """The logger that Dagster passes to a sensor or a schedule."""
     logger = logging.Logger("dagster.automation", logging.INFO)
     logger.addHandler(_OfAutomation(sys.stdout))
     return logger
 
 
 class _OfRun(logging.Filter):
-    """Turns Dagster's metadata into fields. Every record passes: which lines are written is the handler's to say."""
+    """Turns Dagster's metadata into fields. Every record passes: the handler decides which lines are written."""
 
     def __init__(self, run_id: str | None, keys: Sequence[tuple[str, ...]]) -> None:
         super().__init__()
@@ -82,8 +82,8 @@ class _OfRun(logging.Filter):
         # Dagster writes its runs' events under their former name.
         name = str(event.event_type_value).replace("PIPELINE_", "RUN_")
         data = event.event_specific_data
-        own = record.levelno if record.levelno >= logging.WARNING else logging.DEBUG
-        _set_level(record, _SEVERITY.get(name, own))
+        level = record.levelno if record.levelno >= logging.WARNING else logging.DEBUG
+        _set_level(record, _SEVERITY.get(name, level))
         fields: dict[str, Any] = {"event": name.lower()}
         if name == "ASSET_CHECK_EVALUATION":
             fields["check"] = data.check_name
@@ -103,9 +103,9 @@ class _OfRun(logging.Filter):
         return fields
 
     def _duration(self, data: Any, step: str) -> int | None:
-        since, said = self._since.pop(step, None), getattr(data, "duration_ms", None)
-        if said is not None:
-            return round(float(said))
+        since, duration = self._since.pop(step, None), getattr(data, "duration_ms", None)
+        if duration is not None:
+            return round(float(duration))
         return round((time.monotonic() - since) * 1000) if since is not None else None
 
 
@@ -113,11 +113,11 @@ class _OfAutomation(Lines):
     """Works on a copy: Dagster keeps the record for the tick's own log."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        own = logging.makeLogRecord(vars(record))
-        meta: dict[str, Any] = own.__dict__.pop("dagster_meta", {})
-        own.msg, own.args, own.name = meta.get("orig_message", record.getMessage()), (), "dagster.automation"
-        vars(own).update(automation=meta.get("name"))
-        super().emit(own)
+        copied = logging.makeLogRecord(vars(record))
+        meta: dict[str, Any] = copied.__dict__.pop("dagster_meta", {})
+        copied.msg, copied.args, copied.name = meta.get("orig_message", record.getMessage()), (), "dagster.automation"
+        vars(copied).update(automation=meta.get("name"))
+        super().emit(copied)
 
 
 def _set_level(record: logging.LogRecord, level: int) -> None:

@@ -1,5 +1,4 @@
-"""What asks, follows and alerts, watched itself: daemons without a heartbeat, sensors and schedules that fail or fall
-silent."""
+"""Monitors the automation itself: daemons without a heartbeat, sensors and schedules that fail or fall silent."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
@@ -13,9 +12,9 @@ from convergence_assets.dagster_locations import CodeLocation
 from convergence_assets.operations import code_servers
 
 FAILURES = 3
-"""So many ticks in a row that failed are an alert."""
+"""The number of failed ticks in a row that raises an alert."""
 SILENT_INTERVALS = 10
-"""A sensor without a tick for so many of its intervals is silent, and after no less than `SILENT_AT_LEAST`."""
+"""A sensor without a tick for this many intervals is silent, and after no less than `SILENT_AT_LEAST`."""
 SILENT_AT_LEAST = timedelta(minutes=5)
 HEARTBEAT_WITHIN = timedelta(minutes=3)
 """A daemon writes one every 30 seconds, and Dagster itself waits five minutes."""
@@ -25,24 +24,24 @@ DAEMONS = ("SENSOR", "SCHEDULER", "QUEUED_RUN_COORDINATOR")
 
 
 def failing(instance: dg.DagsterInstance, now: datetime) -> Iterator[Alert]:
-    """One alert a sensor or schedule that is on and fails or is silent."""
-    for found in dagster_compat.automations(instance, FAILURES):
-        if found.last_statuses[:FAILURES] == ("FAILURE",) * FAILURES:
-            yield _failing(found, f"its last {FAILURES} ticks failed: {found.last_error or 'no message'}")
-        elif found.interval is not None and found.last_tick_at is not None:
-            limit = max(found.interval * SILENT_INTERVALS, SILENT_AT_LEAST)
-            if now - found.last_tick_at > limit:
-                yield _failing(found, f"no tick since {found.last_tick_at:%Y-%m-%d %H:%M} UTC")
+    """One alert per sensor or schedule that is on and fails or is silent."""
+    for automation in dagster_compat.automations(instance, FAILURES):
+        if automation.last_statuses[:FAILURES] == ("FAILURE",) * FAILURES:
+            yield _failing(automation, f"its last {FAILURES} ticks failed: {automation.last_error or 'no message'}")
+        elif automation.interval is not None and automation.last_tick_at is not None:
+            limit = max(automation.interval * SILENT_INTERVALS, SILENT_AT_LEAST)
+            if now - automation.last_tick_at > limit:
+                yield _failing(automation, f"no tick since {automation.last_tick_at:%Y-%m-%d %H:%M} UTC")
 
 
 def last_tick_at(instance: dg.DagsterInstance) -> datetime | None:
-    """When any sensor ticked last; None where none ever did."""
+    """The last tick of any sensor; None where none ever ticked."""
     ticks = (a.last_tick_at for a in dagster_compat.automations(instance, 1) if a.what == "sensor")
     return max((tick for tick in ticks if tick is not None), default=None)
 
 
 def silent_locations(instance: dg.DagsterInstance, locations: Iterable[CodeLocation], now: datetime) -> Iterator[Alert]:
-    """One alert a code location whose server does not answer; else one where the daemon lives and no sensor ticks."""
+    """One alert per code location whose server does not answer; else one if the daemon is alive and no sensor ticks."""
     silent = code_servers.still_silent(locations)
     for location, why in silent:
         yield _silent(location.name, f"The server of code location {location.name} does not answer: {why}.")
@@ -65,40 +64,40 @@ def _silent(name: str, happened: str) -> Alert:
     )
 
 
-def _failing(found: Automation, happened: str) -> Alert:
+def _failing(automation: Automation, happened: str) -> Alert:
     return Alert(
         kind="automation_failing",
         severity="critical",
-        title=f"The {found.what} {found.name} does not work",
-        happened=f"{found.what.capitalize()} {found.name}: {happened}.",
+        title=f"The {automation.what} {automation.name} does not work",
+        happened=f"{automation.what.capitalize()} {automation.name}: {happened}.",
         done="Nothing: it goes on as soon as it can.",
         next_step="Read its last ticks in the Dagster UI (Automation); `convergence status` shows what works.",
         runbook="automation-failing",
-        table=found.name,
-        cause=found.name,
+        table=automation.name,
+        cause=automation.name,
     )
 
 
 def was_ever_started(instance: dg.DagsterInstance) -> bool:
-    """Whether any daemon of this instance ever gave a sign of life."""
+    """Whether any daemon of this instance ever had a heartbeat."""
     return any(name in dagster_compat.daemon_heartbeats(instance) for name in DAEMONS)
 
 
 def dead_daemons(instance: dg.DagsterInstance, now: datetime) -> Iterator[Alert]:
-    """One alert where daemons that this platform needs give no sign of life, or never did."""
+    """One alert where daemons that this platform needs have no heartbeat, or never had one."""
     beats = dagster_compat.daemon_heartbeats(instance)
     missing = {name: beats.get(name) for name in DAEMONS}
     dead = {name: beat for name, beat in missing.items() if beat is None or now - beat > HEARTBEAT_WITHIN}
     if not dead:
         return
-    said = (
+    silences = (
         f"{name} ({f'last seen {beat:%Y-%m-%d %H:%M} UTC' if beat else 'never seen'})" for name, beat in dead.items()
     )
     yield Alert(
         kind="daemon_dead",
         severity="critical",
         title="The Dagster daemon does not work",
-        happened=f"No heartbeat of {', '.join(said)}.",
+        happened=f"No heartbeat of {', '.join(silences)}.",
         done="Nothing is asked for, watched or followed meanwhile; runs that were launched go on.",
         next_step="Read its log's end; start it again: `dagster-daemon run -w workspace.yaml`, with its DAGSTER_HOME.",
         runbook="daemon-dead",

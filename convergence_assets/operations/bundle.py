@@ -1,4 +1,4 @@
-"""Evidence as one zip file that can be handed on: JSON and SQL by name, a summary beside them, secrets hidden."""
+"""Evidence as one zip file to share: JSON and SQL by name, a summary beside them, secrets hidden."""
 
 import json
 import zipfile
@@ -14,22 +14,22 @@ SUMMARY = "summary.txt"
 
 
 def write_bundle(path: Path, evidence: Evidence, summary: str) -> list[str]:
-    """Write the file anew, and give the names of what is in it. Raises `OSError`."""
-    texts = {SUMMARY: redacted(summary)} | {name: _text(name, said) for name, said in evidence.contents.items()}
+    """Write the file, replacing an old one; returns the names in it. Raises `OSError`."""
+    texts = {SUMMARY: redacted(summary)} | {name: _text(name, content) for name, content in evidence.contents.items()}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bundle:
         for name, text in texts.items():
             bundle.writestr(name, text)
     return list(texts)
 
 
-def _text(name: str, said: Any) -> str:
+def _text(name: str, content: Any) -> str:
     if name.endswith(".sql"):
-        return redacted(str(said))
-    return json.dumps(redacted_value(plain(said)), indent=1, ensure_ascii=False) + "\n"
+        return redacted(str(content))
+    return json.dumps(redacted_value(plain(content)), indent=1, ensure_ascii=False) + "\n"
 
 
 def plain(value: Any) -> Any:
-    """As JSON has it: moments in UTC and days in ISO 8601; what it does not know as text."""
+    """The value as JSON: moments in UTC and days in ISO 8601; other types as text."""
     match value:
         case str() | int() | float() | None:
             return value

@@ -1,4 +1,4 @@
-"""What Dagster's webserver has loaded of the tenants, and asking it to load them anew."""
+"""What Dagster's webserver has loaded of the tenants, and reloading it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from convergence_assets.settings import Settings
 from convergence_assets.tenancy.tenant import Tenant
 
 SECONDS = 30.0
-"""How long one question to the webserver may take; a reload with many tenants takes several of them."""
+"""The timeout of one request to the webserver; a reload with many tenants takes longer."""
 RELOAD_SECONDS = 180.0
 
 _LOCATIONS = "{ workspaceOrError { ... on Workspace { locationEntries { name } } ... on PythonError { message } } }"
@@ -19,11 +19,11 @@ _RELOAD = """mutation ($name: String!) { reloadRepositoryLocation(repositoryLoca
 _ASSETS = "{ assetNodes { assetKey { path } opVersion } }"
 
 Loaded = Mapping[tuple[str, ...], str]
-"""By asset key the code version that is loaded."""
+"""The loaded code version by asset key."""
 
 
 class WebserverError(Exception):
-    """The webserver does not answer, or not as Dagster's does; the message names its address and says what to do."""
+    """The webserver does not answer, or not as Dagster's does; the message names its address and the next step."""
 
 
 class Webserver:
@@ -33,10 +33,10 @@ class Webserver:
         self._url = url.rstrip("/")
 
     def reload(self) -> None:
-        """Load every code location anew. A code server that runs as `dagster api grpc` answers and loads nothing."""
+        """Reload every code location. A code server that runs as `dagster api grpc` answers and reloads nothing."""
         for entry in _at(self._ask(_LOCATIONS, SECONDS), "workspaceOrError", "locationEntries") or ():
-            said = self._ask(_RELOAD, RELOAD_SECONDS, name=entry["name"])["reloadRepositoryLocation"]
-            failure = said.get("message") or (said.get("locationOrLoadError") or {}).get("message")
+            answer = self._ask(_RELOAD, RELOAD_SECONDS, name=entry["name"])["reloadRepositoryLocation"]
+            failure = answer.get("message") or (answer.get("locationOrLoadError") or {}).get("message")
             if failure:
                 raise WebserverError(f"code location {entry['name']} was not loaded: {failure.strip()}")
 
@@ -50,28 +50,28 @@ class Webserver:
 
         try:
             answer = httpx.post(f"{self._url}/graphql", json={"query": query, "variables": variables}, timeout=seconds)
-            said = answer.json()
+            body = answer.json()
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             raise WebserverError(
                 f"no Dagster webserver answers at {self._url} ({error or type(error).__name__}); start it, or correct "
                 "CONVERGENCE_DAGSTER_URL"
             ) from error
-        if not isinstance(said, dict) or "data" not in said or said.get("errors"):
+        if not isinstance(body, dict) or "data" not in body or body.get("errors"):
             raise WebserverError(f"{self._url} does not answer as Dagster's webserver; correct CONVERGENCE_DAGSTER_URL")
-        return dict(said["data"])
+        return dict(body["data"])
 
 
 def stale(tenant: Tenant, loaded: Loaded) -> list[str]:
-    """The tenant's tables that are loaded otherwise than its files say, or not at all."""
-    wanted = {(tenant.tenant_id, p.name, s.table): s.definition_hash for p in tenant.pipelines for s in p.steps}
+    """The tenant's tables whose loaded definition is missing or differs from its files."""
+    current = {(tenant.tenant_id, p.name, s.table): s.definition_hash for p in tenant.pipelines for s in p.steps}
     if not tenant.enabled:
-        wanted = {}
-    own = {key: version for key, version in loaded.items() if key[0] == tenant.tenant_id and len(key) == 3}
-    return sorted("/".join(key) for key in {*wanted, *own} if wanted.get(key) != own.get(key))
+        current = {}
+    served = {key: version for key, version in loaded.items() if key[0] == tenant.tenant_id and len(key) == 3}
+    return sorted("/".join(key) for key in {*current, *served} if current.get(key) != served.get(key))
 
 
 def reloaded(settings: Settings, tenant: Tenant) -> tuple[str | None, str | None]:
-    """Have a tenant's files taken up by the code location: what was done, or what a person has to do."""
+    """Reload the code location for a tenant's files; what was done, or what a person has to do."""
     url = settings.dagster_url
     by_hand = "reload the code location in the Dagster UI (Deployment), or restart the code server"
     if not url:
@@ -90,8 +90,8 @@ def reloaded(settings: Settings, tenant: Tenant) -> tuple[str | None, str | None
     return f"loaded the code location anew at {url}", None
 
 
-def _at(said: Mapping[str, Any], *path: str) -> Any:
-    value: Any = said
+def _at(document: Mapping[str, Any], *path: str) -> Any:
+    value: Any = document
     for name in path:
         value = value.get(name) if isinstance(value, Mapping) else None
     return value

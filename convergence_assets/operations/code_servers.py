@@ -1,4 +1,4 @@
-"""Where this deployment's code servers are, and whether they answer: without one nothing is asked for or watched."""
+"""Where this deployment's code servers are, and whether they answer: without one nothing is scheduled or monitored."""
 
 import json
 import time
@@ -13,7 +13,7 @@ from convergence_assets.settings import Settings
 
 ANSWER_SECONDS = 3.0
 AGAIN_SECONDS = 5.0
-"""After these one that did not answer is asked again: it may be busy, or just be started again."""
+"""After these a server that did not answer is probed again: it may be busy, or restarting."""
 RELOAD_SECONDS = 180.0
 _HERE = Path("workspace.yaml")
 
@@ -24,7 +24,7 @@ def supervised_workspace(settings: Settings) -> Path:
 
 
 def write_workspace(settings: Settings, locations: list[CodeLocation]) -> Path:
-    """Write it, as this process's."""
+    """Write it, owned by this process."""
     import yaml
 
     file = supervised_workspace(settings)
@@ -43,12 +43,12 @@ def is_up(settings: Settings) -> bool:
 
 
 def servers(settings: Settings) -> list[CodeLocation]:
-    """Those whose address is known: of the workspace file that is set, else of a running `convergence up`, else of
-    workspace.yaml here. Raises what Dagster raises for a file that is wrong."""
+    """The servers with a known address: of the configured workspace file, else of a running `convergence up`, else of
+    workspace.yaml here. Raises Dagster's errors for an invalid file."""
     supervised = supervised_workspace(settings)
     file = settings.workspace or (supervised if is_up(settings) else _HERE)
-    found = code_locations(file) if settings.workspace or file.exists() else []
-    return [location for location in found if location.arguments is None]
+    locations = code_locations(file) if settings.workspace or file.exists() else []
+    return [location for location in locations if location.arguments is None]
 
 
 def silent(locations: Iterable[CodeLocation]) -> Iterator[tuple[CodeLocation, str]]:
@@ -59,7 +59,7 @@ def silent(locations: Iterable[CodeLocation]) -> Iterator[tuple[CodeLocation, st
 
 
 def still_silent(locations: Iterable[CodeLocation]) -> list[tuple[CodeLocation, str]]:
-    """Those that do not answer when asked twice."""
+    """Those that do not answer when probed twice."""
     once = [location for location, _ in silent(locations)]
     if once:
         time.sleep(AGAIN_SECONDS)
@@ -67,11 +67,11 @@ def still_silent(locations: Iterable[CodeLocation]) -> list[tuple[CodeLocation, 
 
 
 def reload(locations: Iterable[CodeLocation]) -> Iterator[str]:
-    """Have each load its code anew; what was done, in words."""
+    """Reload each; what was done, in words."""
     from dagster._core.errors import DagsterUserCodeUnreachableError
 
     for location in locations:
-        # Dagster 1.13 says so too where the new process is at work and the old one, which is dead, cannot be ended.
+        # Dagster 1.13 also reports this where the new process works and the old one, which is dead, cannot be ended.
         with suppress(DagsterUserCodeUnreachableError):
             location.reload(RELOAD_SECONDS)
         why = location.why_silent(ANSWER_SECONDS)

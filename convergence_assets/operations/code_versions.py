@@ -1,4 +1,4 @@
-"""What a code location has loaded and refused, noted so that an incident can be held against it."""
+"""Records what a code location has loaded and refused, to compare incidents with."""
 
 from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
@@ -16,41 +16,47 @@ _PACKAGES = (
 )  # fmt: skip
 _SAID_AGAIN_AFTER = timedelta(days=7)
 _OF_A_TENANT = 50
-"""Lines of a tenant's at a time: its files may have thousands of mistakes."""
+"""The limit of lines per tenant at a time: its files may have thousands of mistakes."""
 
 
 def note_loaded(store: ControlStore, registry: TenantRegistry) -> None:
-    """Note every tenant, and every package, that is another than when it was last noted; and in the audit log, what a
-    tenant's files ask for that is somebody else's. Raises `ControlError`."""
+    """Record every tenant, and every package, that has changed since it was last recorded; and in the audit log, what
+    a tenant's files request that belongs to others. Raises `ControlError`."""
     tenants = {tenant.tenant_id: described(tenant) for tenant in registry.tenants.values()}
-    Changes(store).loaded(tenants, _versions())
+    Changes(store).record_load(tenants, _versions())
     _note_refusals(store, registry)
 
 
 def _note_refusals(store: ControlStore, registry: TenantRegistry) -> None:
-    """A line for each that was not noted of late: every load meets them again, until the file is corrected."""
+    """One line for each that was not recorded recently: every load finds them again, until the file is corrected."""
     now = store.now()
     for tenant_id, rejection in registry.rejected.items():
-        asked = [p for p in rejection.problems if p.reaches_out][:_OF_A_TENANT]
-        if not asked:
+        refused = [p for p in rejection.problems if p.reaches_out][:_OF_A_TENANT]
+        if not refused:
             continue
-        deeds = [Deed("tenant files", "tenant.reach_out", "refused", tenant_id, audit.fitted(_told(p))) for p in asked]
+        deeds = [
+            Deed("tenant files", "tenant.reach_out", "refused", tenant_id, audit.fitted(_refusal_text(p)))
+            for p in refused
+        ]
         with store.write("audit of tenant files") as connection:
-            known = {found.deed.subject for found in audit.noted(connection, tenant_id, since=now - _SAID_AGAIN_AFTER)}
+            noted = {
+                entry.deed.subject
+                for entry in audit.recorded_deeds(connection, tenant_id, since=now - _SAID_AGAIN_AFTER)
+            }
             for deed in deeds:
-                if deed.subject not in known:
-                    audit.note(connection, deed, now)
+                if deed.subject not in noted:
+                    audit.record_deed(connection, deed, now)
 
 
-def _told(problem: Problem) -> str:
+def _refusal_text(problem: Problem) -> str:
     return f"{problem.file.rpartition('/')[2]}:{problem.line or 1}: {problem.message}"
 
 
 def _versions() -> dict[str, str]:
-    found = {}
+    versions = {}
     for name in _PACKAGES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions

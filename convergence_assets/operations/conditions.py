@@ -1,4 +1,4 @@
-"""Conditions that last and that no event tells of: late days, rejected files, a ledger behind, a warehouse away."""
+"""Conditions that no event reports: late days, rejected files, a ledger behind, a warehouse that is down."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -12,7 +12,7 @@ from convergence_assets.alerting.routes import Routes
 from convergence_assets.assets.share_checks import share_check_key
 from convergence_assets.assets.window import days_of
 from convergence_assets.control import partition_states
-from convergence_assets.control.incidents import Incident, open_incidents, raise_alert, resolve
+from convergence_assets.control.incidents import Incident, open_incidents, raise_alert, resolve_incident
 from convergence_assets.control.partition_states import PendingPartition
 from convergence_assets.dagster_checks import latest_evaluation
 from convergence_assets.ledger.write import Lag
@@ -24,47 +24,49 @@ from convergence_assets.tenancy.tenant import Tenant, TenantRegistry
 LEDGER_BEHIND = timedelta(minutes=10)
 LEDGER_FAR_BEHIND = timedelta(hours=1)
 TENANTS_FOR_A_PLATFORM = 3
-"""So many tenants that fail by one fault of the warehouse are the warehouse's incident and not theirs."""
+"""From this many tenants with one fault of the warehouse on, it is the warehouse's incident and not theirs."""
 LATE_DAYS_SHOWN = 10
 QUOTA_QUIET = timedelta(hours=1)
-"""So long after the last refused statement a quota is taken to have room again."""
+"""How long after the last refused statement a quota counts as free again."""
 _LONGEST_AGO = timedelta(days=7)
 _DAY = timedelta(days=1)
 _OF_THE_WAREHOUSE = ("unavailable", "quota_exceeded")
 
 
-def hold(connection: sa.Connection, kinds: Collection[Kind], alerts: Iterable[Alert], now: datetime) -> None:
+def update_incidents(
+    connection: sa.Connection, kinds: Collection[Kind], alerts: Iterable[Alert], now: datetime
+) -> None:
     """Make the open incidents of these kinds those of the alerts: new ones are raised, changed ones raised again,
     those that are no longer there resolved."""
-    wanted = {alert.fingerprint: alert for alert in alerts}
-    there = {found.fingerprint: found for kind in kinds for found in open_incidents(connection, kind)}
-    for fingerprint in sorted(wanted.keys() | there.keys()):
-        alert, incident = wanted.get(fingerprint), there.get(fingerprint)
+    raised = {alert.fingerprint: alert for alert in alerts}
+    there = {stored.fingerprint: stored for kind in kinds for stored in open_incidents(connection, kind)}
+    for fingerprint in sorted(raised.keys() | there.keys()):
+        alert, incident = raised.get(fingerprint), there.get(fingerprint)
         if alert is None:
-            resolve(connection, fingerprint, "the condition is over", now)
+            resolve_incident(connection, fingerprint, "the condition is over", now)
         elif incident is None or (incident.happened, incident.severity) != (alert.happened, alert.severity):
             raise_alert(connection, alert, now)
 
 
 def late(connection: sa.Connection, targets: Iterable[Target], now: datetime) -> Iterator[Alert]:
-    """One alert a pipeline with days that should be published by now. What was due before the planner met the pipeline
-    is a backlog and not late, nor is what is paused."""
+    """One alert per pipeline with days that should be published by now. Days that were due before the planner first saw
+    the pipeline are a backlog and not late, nor are paused ones."""
     progress = partition_states.progress(connection)
     pauses = partition_states.all_pauses(connection)
     rows: dict[partition_states.Name, dict[date, PendingPartition]] = defaultdict(dict)
     for row in partition_states.all_outstanding(connection):
         rows[row.name][row.day] = row
     for target in targets:
-        said = progress.get(target.name)
-        if said is None or target.paused or partition_states.pause_of(pauses, target.name):
+        state = progress.get(target.name)
+        if state is None or target.paused or partition_states.pause_of(pauses, target.name):
             continue
-        since = max(said.first_seen_at or datetime.min.replace(tzinfo=UTC), now - _LONGEST_AGO)
+        since = max(state.first_seen_at or datetime.min.replace(tzinfo=UTC), now - _LONGEST_AGO)
         through = target.due_through(now - target.late_after)
         days = [day for day in rows[target.name] if day <= through]
-        days += [day for day in days_of(said.opened_through + _DAY, through) if day != said.newest_opened]
-        found = sorted({day for day in days if target.due_at(day) >= since})
-        if found:
-            yield _late(target, found, rows[target.name])
+        days += [day for day in days_of(state.opened_through + _DAY, through) if day != state.newest_opened]
+        late_days = sorted({day for day in days if target.due_at(day) >= since})
+        if late_days:
+            yield _late(target, late_days, rows[target.name])
 
 
 def _late(target: Target, days: list[date], rows: Mapping[date, PendingPartition]) -> Alert:
@@ -91,7 +93,7 @@ def _minutes(span: timedelta) -> str:
 
 
 def rejected(registry: TenantRegistry) -> Iterator[Alert]:
-    """One alert a tenant whose files are wrong."""
+    """One alert per tenant whose files are invalid."""
     for rejection in registry.rejected.values():
         problems = [problem.render() for problem in rejection.problems]
         served = (
@@ -114,18 +116,18 @@ def rejected(registry: TenantRegistry) -> Iterator[Alert]:
 
 
 def shares_wrong(instance: dg.DagsterInstance, registry: TenantRegistry) -> Iterator[Alert]:
-    """One alert a shared source whose parts did not make the whole, or could not be counted, when last looked at."""
+    """One alert per shared source whose parts did not add up to the whole, or were not countable, at the last check."""
     for shared in registry.shared_sources:
         key = share_check_key(shared, registry)
-        found = latest_evaluation(instance, key) if key else None
-        if found is None or found.passed:
+        evaluation = latest_evaluation(instance, key) if key else None
+        if evaluation is None or evaluation.passed:
             continue
-        counted = found.severity == dg.AssetCheckSeverity.ERROR
+        counted = evaluation.severity == dg.AssetCheckSeverity.ERROR
         yield Alert(
             kind="shares_wrong",
             severity="critical" if counted else "warning",
             title=f"The parts of {shared.table} {'are not the whole' if counted else 'cannot be counted'}",
-            happened=found.description or "Rows or cost of it are no tenant's, or two tenants'.",
+            happened=evaluation.description or "Rows or cost of it are no tenant's, or two tenants'.",
             done="Nothing is stopped: each tenant's runs go on with its part.",
             next_step="`convergence shares` counts it by tenant; compare `shared_sources` in tenants/_defaults.yaml.",
             runbook="shares-wrong",
@@ -135,7 +137,7 @@ def shares_wrong(instance: dg.DagsterInstance, registry: TenantRegistry) -> Iter
 
 
 def behind(lag: Lag) -> Iterator[Alert]:
-    """The ledger as a whole, and each tenant whose rows wait for long."""
+    """The ledger as a whole, and each tenant whose rows wait too long."""
     if lag.unread_seconds > LEDGER_BEHIND.total_seconds():
         yield _behind(None, lag.unread_seconds, "events of Dagster are not read")
     errors = {backlog.tenant_id: backlog.error for backlog in lag.backlogs}
@@ -180,23 +182,23 @@ def warehouse_away(connection: sa.Connection) -> Iterator[Alert]:
             )
 
 
-def quota_has_room(connection: sa.Connection, now: datetime) -> list[Incident]:
-    """Open incidents of quotas for which nothing was refused any more."""
+def released_quotas(connection: sa.Connection, now: datetime) -> list[Incident]:
+    """Open incidents of quotas under which nothing is refused any more."""
     return [i for i in open_incidents(connection, "quota_near") if i.last_seen_at < now - QUOTA_QUIET]
 
 
 def without_a_route(connection: sa.Connection, routes: Routes) -> list[Incident]:
     """Open incidents of destinations that no file names any more."""
-    known = {key for key, _ in routes.all()}
-    return [i for i in open_incidents(connection, "delivery_failing") if i.table not in known]
+    keys = {key for key, _ in routes.all()}
+    return [i for i in open_incidents(connection, "delivery_failing") if i.table not in keys]
 
 
 def without_a_pipeline(connection: sa.Connection, tenants: Mapping[str, Tenant]) -> list[Incident]:
-    """Open incidents of pipelines that are gone: nothing will ever end them."""
-    known = {(t.tenant_id, p.name) for t in tenants.values() if t.enabled for p in t.pipelines}
+    """Open incidents of pipelines that are gone: nothing else would ever resolve them."""
+    existing = {(t.tenant_id, p.name) for t in tenants.values() if t.enabled for p in t.pipelines}
     return [
         incident
         for kind in (*OF_A_PARTITION, LATE_DATA_UNASKED)
         for incident in open_incidents(connection, kind)
-        if (incident.tenant_id, incident.pipeline) not in known
+        if (incident.tenant_id, incident.pipeline) not in existing
     ]

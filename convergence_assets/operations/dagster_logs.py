@@ -1,4 +1,4 @@
-"""The instance of Dagster as the platform has it: its processes log as ours do, and no secret gets into its storage."""
+"""The platform's Dagster instance: its processes log as ours do, and no secret gets into its storage."""
 
 import os
 import sys
@@ -21,7 +21,7 @@ _PROCESSES = {
 """By command, and by package where it was started with `python -m`."""
 
 EVENTS_TOGETHER = "1000"
-"""What a run intends, and the partitions of a range, are each stored at once: Dagster's own setting, off by default."""
+"""A run's plan, and the events of a range's partitions, are stored in batches: a Dagster setting, off by default."""
 
 
 class Instance(dg.DagsterInstance):
@@ -31,7 +31,7 @@ class Instance(dg.DagsterInstance):
         super().__init__(*args, **kwargs)
         os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", EVENTS_TOGETHER)
         dagster_compat.keep_connections(self)
-        if _process(*sys.argv[:1]) in ("daemon", "webserver"):  # they read locations as long as they live
+        if _process(*sys.argv[:1]) in ("daemon", "webserver"):  # they read locations throughout their life
             dagster_locations.snapshots_in_pieces()
             dagster_locations.kept_as_long_as_their_server()
         set_up_logs()
@@ -48,7 +48,7 @@ class Instance(dg.DagsterInstance):
         """Store an event, without secrets.
 
         That a check is planned is not stored. Dagster shows such a check as failed once its run has failed, although it
-        was never evaluated: every check of every table that was skipped, or that a killed worker did not come to.
+        was never evaluated: every check of every table that was skipped, or that a killed worker did not reach.
         """
         if dagster_checks.is_planned_check(event):
             ends = batch_metadata is not None and batch_metadata.is_end
@@ -64,14 +64,14 @@ class Instance(dg.DagsterInstance):
         return super().create_tick(dagster_compat.without_secrets(tick_data, redacted))
 
     def update_tick(self, tick: Any) -> Any:
-        """Store what became of a tick, without secrets."""
+        """Store a tick's outcome, without secrets."""
         return super().update_tick(dagster_compat.without_secrets(tick, redacted))
 
 
 def set_up_logs() -> None:
-    """Where this is one of Dagster's processes (daemon, webserver, code server, a run's worker): its log is ours.
+    """Set up our log in a Dagster process (daemon, webserver, code server, a run's worker).
 
-    Raises `SettingsError` for a CONVERGENCE_LOG_FORMAT that is none.
+    Raises `SettingsError` for an invalid CONVERGENCE_LOG_FORMAT.
     """
     if _process(*sys.argv[:1]):
         set_up_beside_dagster()
@@ -79,6 +79,6 @@ def set_up_logs() -> None:
 
 
 def _process(started: str = "") -> str | None:
-    """Which of Dagster's processes was started so."""
+    """Which Dagster process these arguments start."""
     path = Path(started)
     return _PROCESSES.get(path.parent.name if path.name == "__main__.py" else path.name)

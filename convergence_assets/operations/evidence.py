@@ -1,4 +1,4 @@
-"""All that is known of a run, gathered for whoever has to explain it; what could not be asked is said."""
+"""All that is known of a run, gathered to explain it; lists what could not be queried."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
@@ -38,8 +38,8 @@ T = TypeVar("T")
 
 @dataclass
 class Evidence:
-    """What was found of a run; `contents` are values of any kind by the name of a file, not redacted yet. `missing`
-    says of what could not be asked why."""
+    """What was found of a run; `contents` are values of any kind by file name, not redacted yet. `missing` gives the
+    reason for each part that could not be queried."""
 
     run_id: str
     status: str
@@ -58,7 +58,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Gathering:
-    """Where evidence is looked for."""
+    """The sources of evidence."""
 
     instance: dg.DagsterInstance
     store: ControlStore
@@ -66,88 +66,88 @@ class Gathering:
     registry: TenantRegistry
 
     def of(self, run_id: str) -> Evidence:
-        """All of a run that Dagster knows; raises `ControlError` where the control store fails, and for nothing else
-        that is away."""
+        """The evidence of a run that Dagster knows; raises `ControlError` where the control store fails, and for no
+        other failed source."""
         record = self.instance.get_run_record_by_id(run_id)
         assert record is not None, run_id
         run = record.dagster_run
-        found = Evidence(run_id, run.status.value)
-        replayed = self._tried(found, "run", lambda: replay(self.instance, run_id, self.registry.tenants))
+        evidence = Evidence(run_id, run.status.value)
+        replayed = self._tried(evidence, "run", lambda: replay(self.instance, run_id, self.registry.tenants))
         replayed = replayed or Replayed((), ())
-        found.events = tuple(self._tried(found, "events", lambda: list(lines(self.instance, run_id))) or ())
+        evidence.events = tuple(self._tried(evidence, "events", lambda: list(lines(self.instance, run_id))) or ())
         with self.store.read() as connection:
             indexed = runs.parts_of(connection, run_id)
-            found.parts = tuple(indexed) if _is_current(indexed, replayed) else replayed.parts
-            found.incidents = tuple(_incidents(connection, run_id, found.parts))
-            found.changes = tuple(self._changes(connection, found.parts))
-            found.contents |= self._of_store(connection, run_id, found.parts)
-        found.contents |= {
+            evidence.parts = tuple(indexed) if _is_current(indexed, replayed) else replayed.parts
+            evidence.incidents = tuple(_incidents(connection, run_id, evidence.parts))
+            evidence.changes = tuple(self._changes(connection, evidence.parts))
+            evidence.contents |= self._of_store(connection, run_id, evidence.parts)
+        evidence.contents |= {
             "run.json": {
                 "run_id": run_id, "dagster_status": run.status.value, "job": run.job_name, "tags": dict(run.tags),
-                "parent_run_id": run.parent_run_id, "parts": [asdict(part) for part in found.parts],
+                "parent_run_id": run.parent_run_id, "parts": [asdict(part) for part in evidence.parts],
                 "in_runs_index": bool(indexed),
             },
-            "events.json": [asdict(line) for line in found.events],
+            "events.json": [asdict(line) for line in evidence.events],
             "ledger_rows.json": [dict(row.values) for row in replayed.rows],
             "checks.json": [dict(row.values) for row in replayed.checks],
             "jobs.json": [dict(row.values) for row in replayed.jobs],
-            "incidents.json": [asdict(incident) for incident in found.incidents],
-            "changes.json": [asdict(change) for change in found.changes],
+            "incidents.json": [asdict(incident) for incident in evidence.incidents],
+            "changes.json": [asdict(change) for change in evidence.changes],
         }  # fmt: skip
-        self._tried(found, "config", lambda: self._put_config(found))
-        self._tried(found, "compiled SQL", lambda: self._put_sql(found))
-        self._tried(found, "jobs running on the warehouse", lambda: self._put_running(found))
-        self._tried(found, "daemon", lambda: self._put_platform(found))
-        return found
+        self._tried(evidence, "config", lambda: self._put_config(evidence))
+        self._tried(evidence, "compiled SQL", lambda: self._put_sql(evidence))
+        self._tried(evidence, "jobs running on the warehouse", lambda: self._put_running(evidence))
+        self._tried(evidence, "daemon", lambda: self._put_platform(evidence))
+        return evidence
 
-    def _tried(self, found: Evidence, what: str, ask: Callable[[], T]) -> T | None:
+    def _tried(self, evidence: Evidence, what: str, ask: Callable[[], T]) -> T | None:
         try:
             return ask()
-        except Exception as error:  # whatever is broken is what is diagnosed
-            found.missing[what] = redacted(" ".join(f"{type(error).__name__}: {error}".split()))
+        except Exception as error:  # a broken part is what is being diagnosed
+            evidence.missing[what] = redacted(" ".join(f"{type(error).__name__}: {error}".split()))
             return None
 
     def _changes(self, connection: sa.Connection, parts: Collection[IndexedRun]) -> list[Happened]:
         """From the pipeline's last good run on, at least a day and at most a week before this one."""
-        told: dict[tuple[datetime, str, str], Happened] = {}
+        by_change: dict[tuple[datetime, str, str], Happened] = {}
         for part in parts:
-            good = runs.page(connection, runs.Asked(part.tenant_id, part.pipeline, ["succeeded"]), 50).runs
+            good = runs.runs_page(connection, runs.RunFilter(part.tenant_id, part.pipeline, ["succeeded"]), 50).runs
             before = [r.created_at for r in good if r.created_at < part.created_at]
             since = min(before[0] if before else part.created_at, part.created_at - CHANGES_BEFORE)
             since = max(since, part.created_at - _LONGEST_BEFORE)
             until = part.ended_at or self.store.now()
             for one in happened(connection, since, part.tenant_id):
                 if one.moment <= until:
-                    told[one.moment, one.subject, one.said] = one
-        return sorted(told.values(), key=lambda one: one.moment)
+                    by_change[one.moment, one.subject, one.said] = one
+        return sorted(by_change.values(), key=lambda one: one.moment)
 
     def _of_store(self, connection: sa.Connection, run_id: str, parts: Collection[IndexedRun]) -> dict[str, Any]:
         locks = Locks(self.store)
-        held = [lock for part in parts for lock in locks.all(part.tenant_id, part.pipeline)]
+        held_locks = [lock for part in parts for lock in locks.all(part.tenant_id, part.pipeline)]
         steps = steps_of(connection, [run_id]).get(run_id, {})
         worker = Workers(self.store).find(run_id)
-        published, outstanding, asked = [], [], []
+        published, outstanding, asked_rows = [], [], []
         for part in parts:
             if part.first is None or part.last is None:
                 continue
             days = Window.local(part.first, part.last, "UTC").days
             tables = [step.table for step in _steps(self.registry, part)]
-            found = publications.between(connection, part.tenant_id, tables, part.first, part.last)
-            published += [asdict(p) for p in found.values()]
+            by_table = publications.between(connection, part.tenant_id, tables, part.first, part.last)
+            published += [asdict(p) for p in by_table.values()]
             outstanding += partition_states.outstanding(connection, part.tenant_id, part.pipeline, days)
-            asked += _requests(connection, part.tenant_id, part.pipeline, part.first, part.last)
+            asked_rows += _requests(connection, part.tenant_id, part.pipeline, part.first, part.last)
         return {
-            "locks.json": [asdict(lock) | {"free_because": locks.free_because(lock)} for lock in held],
+            "locks.json": [asdict(lock) | {"free_because": locks.free_because(lock)} for lock in held_locks],
             "remediations.json": [asdict(step) for step in steps.values()],
             "worker.json": asdict(worker) | {"gone": is_gone(worker.owner)} if worker else None,
             "publications.json": published,
             "outstanding.json": [asdict(row) for row in outstanding],
-            "requests.json": asked,
+            "requests.json": asked_rows,
         }
 
-    def _put_config(self, found: Evidence) -> None:
+    def _put_config(self, evidence: Evidence) -> None:
         rejected = self.registry.rejected
-        found.contents["config.json"] = {
+        evidence.contents["config.json"] = {
             part.tenant_id: {
                 "version_of_the_run": part.config_version,
                 "now": described(self.registry.tenants[part.tenant_id]) if _tenant(self.registry, part) else None,
@@ -155,11 +155,11 @@ class Gathering:
                 if part.tenant_id in rejected
                 else [],
             }
-            for part in found.parts
+            for part in evidence.parts
         }
 
-    def _put_sql(self, found: Evidence) -> None:
-        for part in found.parts:
+    def _put_sql(self, evidence: Evidence) -> None:
+        for part in evidence.parts:
             tenant = _tenant(self.registry, part)
             if tenant is None or part.first is None or part.last is None:
                 continue
@@ -168,16 +168,16 @@ class Gathering:
                 for query in queries_of(tenant, step, window)[:1]:
                     name = f"sql/{part.tenant_id}.{part.pipeline}.{step.table}.sql"
                     bound = "".join(f"-- @{key} = {value}\n" for key, value in query.parameters.items())
-                    found.contents[name] = f"{bound}{query.sql}"
+                    evidence.contents[name] = f"{bound}{query.sql}"
 
-    def _put_running(self, found: Evidence) -> None:
+    def _put_running(self, evidence: Evidence) -> None:
         with open_warehouse(self.settings, budget_seconds=_WAREHOUSE_SECONDS) as warehouse:
-            jobs = [asdict(job) for job in warehouse.running_jobs() if job.labels.get("run_id") == found.run_id]
-        found.contents["jobs_running_now.json"] = jobs
+            jobs = [asdict(job) for job in warehouse.running_jobs() if job.labels.get("run_id") == evidence.run_id]
+        evidence.contents["jobs_running_now.json"] = jobs
 
-    def _put_platform(self, found: Evidence) -> None:
+    def _put_platform(self, evidence: Evidence) -> None:
         heartbeats = dagster_compat.daemon_heartbeats(self.instance)
-        found.contents["platform.json"] = {
+        evidence.contents["platform.json"] = {
             "warehouse": f"{self.settings.warehouse} ({self.settings.warehouse_reason})",
             "control_store": self.store.shown,
             "asked_at": self.store.now(),
@@ -187,7 +187,7 @@ class Gathering:
 
 
 def _is_current(indexed: Collection[IndexedRun], replayed: Replayed) -> bool:
-    """Whether the index has the run as Dagster does: it knows attempts and stuck reasons, and may lag."""
+    """Whether the index agrees with Dagster on the run: it knows attempts and stuck reasons, and may lag."""
     now = {(p.tenant_id, p.pipeline): p.dagster_status for p in replayed.parts}
     return bool(indexed) and all(
         now.get((p.tenant_id, p.pipeline), p.dagster_status) == p.dagster_status for p in indexed
@@ -195,7 +195,7 @@ def _is_current(indexed: Collection[IndexedRun], replayed: Replayed) -> bool:
 
 
 def _incidents(connection: sa.Connection, run_id: str, parts: Collection[IndexedRun]) -> list[Incident]:
-    """Those of the run, and those of its days that are of an earlier or later run."""
+    """Those of the run, and those of its days from an earlier or later run."""
     days = {(p.tenant_id, p.pipeline, p.partition) for p in parts}
     return [
         incident
@@ -207,12 +207,12 @@ def _incidents(connection: sa.Connection, run_id: str, parts: Collection[Indexed
 def _requests(
     connection: sa.Connection, tenant_id: str, pipeline: str, first: date, last: date
 ) -> list[dict[str, Any]]:
-    own = (
+    of_part = (
         requests.c.tenant_id == tenant_id, requests.c.pipeline == pipeline,
         requests.c.first_day <= last, requests.c.last_day >= first,
     )  # fmt: skip
-    wanted = sa.select(requests).where(*own).order_by(requests.c.requested_at)
-    return [dict(row) for row in connection.execute(wanted).mappings()]
+    query = sa.select(requests).where(*of_part).order_by(requests.c.requested_at)
+    return [dict(row) for row in connection.execute(query).mappings()]
 
 
 def _tenant(registry: TenantRegistry, part: IndexedRun) -> Tenant | None:

@@ -1,14 +1,13 @@
-"""The process that run workers are forked from, with what they need imported.
+"""The process from which run workers are forked, with their imports preloaded.
 
-Run as a file (`python -P forkserver.py SOCKET CODE PRELOADED...`), never imported; CODE is the folder in which the
-project's own packages are found. PRELOADED is a module, or `module:function` to call, whose result the module keeps.
-Clients ask it for workers only while no file of the project has been replaced since (`warm.py`), so that no run
-executes old code. It ends by itself once no client is connected and no worker lives;
-workers go on when a client goes away.
+Run as a file (`python -P forkserver.py SOCKET CODE PRELOADED...`), never imported; CODE is the folder of the project's
+own packages. PRELOADED is a module, or `module:function` to call, whose result the module keeps. Clients request
+workers only while no file of the project has been replaced since (`warm.py`), so that no run executes old code. It
+ends by itself once no client is connected and no worker is alive; workers survive their client.
 
-A client sends one JSON object a line. `{"fork": {argv, env, cwd, path, log}}` makes a worker that waits and answers
-`{"process": id, "started": ticks}`; `{"go": id}` lets it begin. One whose client went away before that never begins.
-A descriptor that comes along is the worker's stdout; without one that goes to `log`, as its stderr does.
+A client sends one JSON object per line. `{"fork": {argv, env, cwd, path, log}}` creates a waiting worker and answers
+`{"process": id, "started": ticks}`; `{"go": id}` lets it begin. One whose client disconnects before that never begins.
+An attached descriptor is the worker's stdout; without one stdout goes to `log`, as stderr does.
 """
 
 import contextlib
@@ -25,7 +24,7 @@ from pathlib import Path
 
 FIRST_CLIENT_WITHIN_SECONDS = 60
 WORKERS_COLLECT_AFTER = (100_000, 10, 10)
-"""Objects made before a worker's first garbage collection, and the two multiples: Python's own threshold, made for
+"""Objects created before a worker's first garbage collection, and the two multiples: Python's default, meant for
 programs of any length, costs a day's worker as much as its smallest step. A worker of a year still collects."""
 _GO = b"g"
 _ENDS = (signal.SIGTERM, signal.SIGINT)
@@ -76,59 +75,59 @@ class _Server:
 
     def _read(self, client: _Client) -> None:
         try:
-            said, descriptors, _, _ = socket.recv_fds(client.connection, 1 << 16, 4)
+            data, descriptors, _, _ = socket.recv_fds(client.connection, 1 << 16, 4)
             client.descriptors += descriptors
         except OSError:
-            said = b""
-        if not said:
-            self._forget(client)
+            data = b""
+        if not data:
+            self._drop_client(client)
             return
-        client.received += said
+        client.received += data
         *lines, client.received = client.received.split(b"\n")
         for line in lines:
             answer = self._answer(client, json.loads(line))
             try:
                 client.connection.sendall(json.dumps(answer).encode() + b"\n")
             except OSError:
-                self._forget(client)
+                self._drop_client(client)
                 return
 
-    def _answer(self, client: _Client, asked: dict) -> dict:  # type: ignore[type-arg]
-        if "go" in asked:
-            end = client.waiting.pop(asked["go"], None)
+    def _answer(self, client: _Client, request: dict) -> dict:  # type: ignore[type-arg]
+        if "go" in request:
+            end = client.waiting.pop(request["go"], None)
             if end is None:
-                return {"error": f"no worker {asked['go']} waits"}
-            with contextlib.suppress(OSError):  # it may have been killed meanwhile
+                return {"error": f"no worker {request['go']} waits"}
+            with contextlib.suppress(OSError):  # it may have been killed in between
                 os.write(end, _GO)
             os.close(end)
-            return {"began": asked["go"]}
+            return {"began": request["go"]}
         try:
-            return self._fork(client, asked["fork"])
+            return self._fork(client, request["fork"])
         except OSError as error:
             return {"error": str(error)}
 
-    def _fork(self, client: _Client, asked: dict) -> dict:  # type: ignore[type-arg]
+    def _fork(self, client: _Client, work: dict) -> dict:  # type: ignore[type-arg]
         begins, go = os.pipe()
         stdout = client.descriptors.pop() if client.descriptors else None
-        # A signal that comes while the worker is made waits until it can be told of.
+        # A signal that arrives during the fork waits until it can be reported.
         signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
         try:
             process = os.fork()
             if process == 0:
                 os.close(go)
-                self._leave()
-                _work(begins, stdout, **asked)
+                self._leave_server()
+                _work(begins, stdout, **work)
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDS)
         os.close(begins)
         if stdout is not None:
             os.close(stdout)
         client.waiting[process] = go
-        self._workers[process] = asked["log"]
+        self._workers[process] = work["log"]
         return {"process": process, "started": _started(process)}
 
-    def _leave(self) -> None:
-        """In the child: let go of everything that is the server's."""
+    def _leave_server(self) -> None:
+        """In the child: close everything that belongs to the server."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._selector.close()
@@ -138,7 +137,7 @@ class _Server:
             for end in (*client.waiting.values(), *client.descriptors):
                 os.close(end)
 
-    def _forget(self, client: _Client) -> None:
+    def _drop_client(self, client: _Client) -> None:
         del self._clients[client.connection.fileno()]
         self._selector.unregister(client.connection)
         client.connection.close()
@@ -153,13 +152,13 @@ class _Server:
                 return
             if process == 0:
                 return
-            said = {
+            line = {
                 "worker": process,
                 "status": os.waitstatus_to_exitcode(status),
                 "cpu_seconds": round(used.ru_utime + used.ru_stime, 3),
                 "peak_bytes": used.ru_maxrss * 1024,  # the kernel counts it in KB (man getrusage, Linux)
             }
-            print(json.dumps(said), flush=True)
+            print(json.dumps(line), flush=True)
             log = self._workers.pop(process, None)
             if log and status == 0:
                 with contextlib.suppress(OSError):
@@ -208,8 +207,8 @@ def _work(
 
 
 def _listen(*, to_dagster: bool) -> None:
-    """To signals again. Until Dagster listens itself, a request to end is noted where it looks: the run then says that
-    it was interrupted, and its days are asked for again. A process that just ended would leave a run that never does.
+    """Handle signals again. Until Dagster does, a request to end is recorded where Dagster looks: the run then reports
+    an interruption, and its days are requested again. If the process just ended, its run never would.
     """
     # A daemon that a script started in the background ignores both, and so would all that it starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -223,7 +222,7 @@ def _listen(*, to_dagster: bool) -> None:
 
 
 def _started(process: int) -> str:
-    """As `convergence_assets.process` tells processes apart: field 22 of man proc_pid_stat."""
+    """The start that identifies a process in `convergence_assets.process`: field 22 of man proc_pid_stat."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19]
     except OSError:
@@ -231,12 +230,12 @@ def _started(process: int) -> str:
 
 
 def preload(code: str, names: list[str]) -> None:
-    """Import modules and call functions by name, and keep what they made out of the garbage collector's way."""
+    """Import modules and call functions by name, and exclude their objects from garbage collection."""
     if code not in sys.path:
         sys.path.insert(0, code)
     for name in names:
         module, _, function = name.partition(":")
-        with contextlib.suppress(Exception):  # an optional one that is not there; a worker that needs it says so
+        with contextlib.suppress(Exception):  # an optional one that is not installed; a worker that needs it reports it
             imported = importlib.import_module(module)
             if function:
                 getattr(imported, function)()
@@ -254,7 +253,7 @@ def main() -> None:
     scratch = f"{place}.{os.getpid()}"
     listener.bind(scratch)
     listener.listen(64)
-    os.rename(scratch, place)  # a client that finds it finds it listening
+    os.rename(scratch, place)  # it listens before a client can find it
     try:
         _Server(listener).serve()
     finally:

@@ -1,4 +1,4 @@
-"""The way to the forkserver: started where there is none, asked for workers."""
+"""The client of the forkserver: starts one where there is none, and requests workers."""
 
 import hashlib
 import json
@@ -22,11 +22,11 @@ from filelock import FileLock, Timeout
 from convergence_assets.process import Owner, this_process
 
 START_WITHIN_SECONDS = 120.0
-"""Importing takes ten seconds on an idle machine. The daemon, which launches one run at a time, beats after each; it is
-taken for dead after three minutes."""
+"""Importing takes ten seconds on an idle machine. The daemon launches one run at a time and writes a heartbeat after
+each; it counts as dead after three minutes."""
 ANSWER_WITHIN_SECONDS = 30.0
 AT_REST_SECONDS = 1.0
-"""Files that are not replaced for so long are those of one version."""
+"""Files that have not changed for this long belong to one version."""
 _PAUSES_SECONDS = (0.1, 0.5)
 
 PRELOADED = (
@@ -53,7 +53,7 @@ PRELOADED = (
     "convergence_assets.warehouse.duckdb.adapter", "convergence_assets.warehouse.duckdb.outcomes:code_version",
     "convergence_assets.warehouse.frames",
 )  # fmt: skip
-"""What a worker imports on its way to a published table (a test holds it against a run), and the shipped pipelines."""
+"""What a worker imports to publish a table (a test compares it with a run), and the shipped pipelines."""
 PRELOADED_FOR_BIGQUERY = (
     "google.cloud.bigquery", "google.cloud.bigquery_storage", "dagster_gcp", "grpc",
     "convergence_assets.warehouse.bigquery.adapter",
@@ -64,7 +64,7 @@ CODE = Path(__file__).parents[1]
 
 
 class NoForkserver(Exception):
-    """No worker can be had; the message says why and where the details are."""
+    """No worker is available; the message says why and where the details are."""
 
 
 class _WentAway(NoForkserver):
@@ -72,12 +72,12 @@ class _WentAway(NoForkserver):
 
 
 class _Replaced(NoForkserver):
-    """There is no forkserver of the code as it stands now."""
+    """There is no forkserver of the current code."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """`python -m argv[0] argv[1:]` in this environment and folder; what it prints goes to `log`, or its stdout to a
+    """`python -m argv[0] argv[1:]` in this environment and folder; its output goes to `log`, or its stdout to a
     descriptor of this process."""
 
     argv: Sequence[str]
@@ -90,9 +90,9 @@ class Work:
 class Forkserver:
     """The forkserver of a deployment on this host, shared by every process that launches runs.
 
-    The connection is kept for as long as this process lives: the forkserver goes on for its clients and their workers.
+    The connection stays open while this process lives: the forkserver runs for its clients and their workers.
     Where a file of `code`, the folder of a package, has been replaced since, or another set of packages is installed,
-    the next worker comes from another forkserver; the former one ends with its last client and worker.
+    the next worker comes from a new forkserver; the old one ends with its last client and worker.
     """
 
     def __init__(self, home: Path, packages: Sequence[str] = PRELOADED, code: Path = CODE) -> None:
@@ -107,7 +107,7 @@ class Forkserver:
 
     @property
     def folder(self) -> Path:
-        """Where workers' logs are until they have ended well."""
+        """The logs of workers, deleted when they end successfully."""
         return self._folder
 
     def start(self, work: Work, register: Callable[[Owner], None]) -> Owner:
@@ -116,9 +116,15 @@ class Forkserver:
         Raises `NoForkserver`, and whatever `register` raises.
         """
         with self._mutex:
-            said = {"argv": work.argv, "env": dict(work.env), "cwd": work.cwd, "path": sys.path, "log": str(work.log)}
+            request = {
+                "argv": work.argv,
+                "env": dict(work.env),
+                "cwd": work.cwd,
+                "path": sys.path,
+                "log": str(work.log),
+            }
             try:
-                answer = self._fork(said, work.stdout)
+                answer = self._fork(request, work.stdout)
                 owner = replace(this_process(), process=answer["process"], started=answer["started"])
                 register(owner)
                 self._ask({"go": owner.process})
@@ -128,19 +134,19 @@ class Forkserver:
             return owner
 
     def close(self) -> None:
-        """Let go of the forkserver, which ends once nobody needs it."""
+        """Disconnect from the forkserver, which ends once it has no client and no worker."""
         with self._mutex:
             self._close()
 
-    def _fork(self, said: Mapping[str, Any], stdout: int | None) -> Any:
-        """Asked of another forkserver where this one went away: a worker that it may have made never begins."""
+    def _fork(self, request: Mapping[str, Any], stdout: int | None) -> Any:
+        """Retried on another forkserver where this one went away: a worker that it may have created never begins."""
         deadline, pauses = time.monotonic() + START_WITHIN_SECONDS, list(_PAUSES_SECONDS)
         while True:
             try:
                 self._follow(deadline)
                 if self._connection is None or self._opened_by != os.getpid():
                     self._connection, self._opened_by = self._open(deadline), os.getpid()
-                return self._ask({"fork": said}, stdout)
+                return self._ask({"fork": request}, stdout)
             except _Replaced:
                 if time.monotonic() > deadline:
                     raise
@@ -153,7 +159,7 @@ class Forkserver:
                 time.sleep(pauses.pop(0))
 
     def _follow(self, deadline: float) -> None:
-        """Go where the code is as it stands now, once it has stood still."""
+        """Go to the forkserver of the current code, once that has stopped changing."""
         while (place := self._place_now()) != self._place:
             self._close()
             self._place = place
@@ -164,11 +170,11 @@ class Forkserver:
     def _place_now(self) -> Path:
         return _place(self._home, self._packages, self._code)
 
-    def _ask(self, said: Mapping[str, Any], descriptor: int | None = None) -> Any:
+    def _ask(self, request: Mapping[str, Any], descriptor: int | None = None) -> Any:
         if self._connection is None:
             raise _WentAway("there is no connection to a forkserver")
         try:
-            sent = json.dumps(said).encode() + b"\n"
+            sent = json.dumps(request).encode() + b"\n"
             if descriptor is not None:
                 sent = sent[socket.send_fds(self._connection, [sent], [descriptor]) :]
             self._connection.sendall(sent)
@@ -179,7 +185,7 @@ class Forkserver:
                     raise _WentAway(f"the forkserver went away; see {self._log}")
                 received += more
         except OSError as error:
-            # A time-out is no broken connection: it may answer yet.
+            # A timeout is no broken connection: it may still answer.
             kind = NoForkserver if isinstance(error, TimeoutError) else _WentAway
             raise kind(f"the forkserver does not answer: {error}; see {self._log}") from error
         answer = json.loads(received)
@@ -197,11 +203,11 @@ class Forkserver:
         return self._folder / "forkserver.log"
 
     def _open(self, deadline: float) -> socket.socket:
-        found = self._connect() or self._start(deadline)
+        connection = self._connect() or self._start(deadline)
         if self._place_now() != self._place:
-            found.close()
+            connection.close()
             raise self._replaced()
-        return found
+        return connection
 
     def _replaced(self) -> "_Replaced":
         return _Replaced(
@@ -230,7 +236,7 @@ class Forkserver:
         # Reaped whenever it ends, long after this call.
         threading.Thread(target=started.wait, name="forkserver", daemon=True).start()
         try:
-            while (found := self._connect()) is None:
+            while (connection := self._connect()) is None:
                 if self._place_now() != self._place:
                     raise self._replaced()
                 if started.poll() is not None or time.monotonic() > deadline:
@@ -239,7 +245,7 @@ class Forkserver:
         except BaseException:
             started.kill()
             raise
-        return found
+        return connection
 
     def _connect(self) -> socket.socket | None:
         connection = socket.socket(socket.AF_UNIX)
@@ -256,23 +262,23 @@ class Forkserver:
 
 
 def _place(home: Path, packages: Sequence[str], code: Path) -> Path:
-    """A socket that no other deployment, Python, set of installed packages or state of the code has; its path is short,
-    as it must be."""
+    """A socket unique to this deployment, Python, set of installed packages and state of the code; its path must be
+    short."""
     installed: list[str] = []
-    with suppress(FileNotFoundError):  # an environment that is being made again
+    with suppress(FileNotFoundError):  # an environment that is being recreated
         installed = sorted(n for n in os.listdir(sysconfig.get_path("purelib")) if n.endswith(".dist-info"))
-    said = "\0".join([str(home), sys.executable, *packages, *installed, str(code), *sorted(_files(str(code)))])
+    key = "\0".join([str(home), sys.executable, *packages, *installed, str(code), *sorted(_files(str(code)))])
     folder = Path(tempfile.gettempdir()) / f"convergence-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     status = folder.lstat()
     if status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise NoForkserver(f"{folder} is not this user's alone. Next: remove it, or set TMPDIR to another folder")
-    return folder / f"{hashlib.sha256(said.encode()).hexdigest()[:24]}.sock"
+    return folder / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.sock"
 
 
 def _files(folder: str) -> Iterator[str]:
-    """Every Python file below a folder, told from another by its size and the time of its last change of any kind."""
-    with suppress(FileNotFoundError), os.scandir(folder) as entries:  # an installation may be at work in it
+    """Every Python file below a folder, identified by its size and the time of its last change of any kind."""
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:  # an installation may be in progress there
         for entry in entries:
             if entry.name.endswith(".py"):
                 with suppress(FileNotFoundError):

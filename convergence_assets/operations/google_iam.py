@@ -1,4 +1,4 @@
-"""Google's IAM API as far as tenants' service accounts need it: an account, and who may act as it.
+"""Google's IAM API, as far as tenants' service accounts need it: accounts, and who may impersonate them.
 
 https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts
 """
@@ -16,12 +16,12 @@ ADDRESS = "https://iam.googleapis.com"
 _TOKEN_CREATOR = "roles/iam.serviceAccountTokenCreator"
 _TIMEOUT_SECONDS = 60.0
 _NEW_ACCOUNT_SECONDS = 90.0
-"""So long a new account may not be seen everywhere: https://cloud.google.com/iam/docs/service-accounts-create."""
+"""How long a new account may not be visible everywhere: https://cloud.google.com/iam/docs/service-accounts-create."""
 _CONFLICT = 409
 
 
 class _NotSeenYet(Exception):
-    """The account, or a change to who may act as it, has not arrived."""
+    """The account, or a change of its policy, is not visible yet."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,14 @@ class GoogleIam:
     wait_seconds: float = 1.0
 
     def create(self, account: str, project: str) -> bool:
-        """Make a service account; says whether it was not there yet."""
+        """Create a service account; returns whether it did not exist yet."""
         name = account.partition("@")[0]
         body = {"accountId": name, "serviceAccount": {"displayName": "Convergence, for one tenant"}}
-        status, _ = self._asked("POST", f"/v1/projects/{project}/serviceAccounts", body, f"making {account}")
+        status, _ = self._call("POST", f"/v1/projects/{project}/serviceAccounts", body, f"making {account}")
         return status != _CONFLICT
 
     def allow_acting_as(self, account: str, platform: str) -> bool:
-        """Let the platform's account ask for tokens of this one; says whether it could not yet."""
+        """Let the platform's account create tokens of this one; returns whether it could not yet."""
         from google.api_core.exceptions import RetryError
         from google.api_core.retry import Retry, if_exception_type
 
@@ -56,20 +56,20 @@ class GoogleIam:
         resource = f"/v1/projects/-/serviceAccounts/{account}"
         what = f"letting {member} act as {account}"
         try:
-            _, policy = self._asked("POST", f"{resource}:getIamPolicy", {}, what)
+            _, policy = self._call("POST", f"{resource}:getIamPolicy", {}, what)
         except NotFound:
             raise _NotSeenYet from None
         bindings: list[dict[str, Any]] = policy.setdefault("bindings", [])
         if any(b["role"] == _TOKEN_CREATOR and member in b["members"] and "condition" not in b for b in bindings):
             return False
         bindings.append({"role": _TOKEN_CREATOR, "members": [member]})
-        # The policy's etag goes with it: 409 where somebody changed it meanwhile.
-        status, _ = self._asked("POST", f"{resource}:setIamPolicy", {"policy": policy}, what)
+        # The policy's etag is included: 409 where it was changed in between.
+        status, _ = self._call("POST", f"{resource}:setIamPolicy", {"policy": policy}, what)
         if status == _CONFLICT:
             raise _NotSeenYet
         return True
 
-    def _asked(self, method: str, path: str, body: Mapping[str, Any], what: str) -> tuple[int, dict[str, Any]]:
+    def _call(self, method: str, path: str, body: Mapping[str, Any], what: str) -> tuple[int, dict[str, Any]]:
         from google.auth.exceptions import GoogleAuthError
         from requests import RequestException
 

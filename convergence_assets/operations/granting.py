@@ -1,4 +1,4 @@
-"""What tenants' service accounts have to be allowed, given by the account that runs the command."""
+"""Grants for tenants' service accounts, made by the account that runs the command."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Granting:
-    """Every method raises `WarehouseError`, may be called again, and gives what it did in words, None where all was
-    so before."""
+    """Every method raises `WarehouseError`, may be repeated, and returns what it did in words, None where nothing was
+    to do."""
 
     warehouse: "BigQueryWarehouse"
     iam: GoogleIam
@@ -35,8 +35,8 @@ class Granting:
         granting = self.warehouse.granting
         match grant:
             case NewAccount():
-                made = self.iam.create(grant.account, grant.project)
-                return f"made service account {grant.account}" if made else None
+                created = self.iam.create(grant.account, grant.project)
+                return f"made service account {grant.account}" if created else None
             case Impersonation():
                 if grant.platform is None:
                     raise AccessDenied("the account that the workers run as is not known: name it, --platform-account")
@@ -53,15 +53,15 @@ class Granting:
         return f"ran {sql}"
 
     def drop_old_views(self, tenant: Tenant) -> str | None:
-        """Remove views of rows that were the tenant's by an earlier share."""
+        """Remove views of rows that belonged to the tenant by an earlier share."""
         dataset = Dataset(SHARED_PREFIX + tenant.dataset, tenant.project)
-        kept = [view.view for view in shared_views(tenant, tenant.sources)]
-        gone = self.warehouse.granting.drop_views(dataset, kept)
+        current = [view.view for view in shared_views(tenant, tenant.sources)]
+        gone = self.warehouse.granting.drop_views(dataset, current)
         return f"dropped views {', '.join(map(str, gone))}" if gone else None
 
 
 def why_not_applicable(settings: Settings) -> str | None:
-    """Why no grants can be given here, None where they can."""
+    """Why no grants can be made here, None where they can."""
     if settings.warehouse != "bigquery":
         return "the embedded warehouse has no accounts"
     if settings.emulator:

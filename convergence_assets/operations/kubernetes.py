@@ -1,4 +1,4 @@
-"""Why a run's pod on Kubernetes has ended, as the API says it."""
+"""Why a run's pod on Kubernetes has ended, from the API."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ _SIGTERM_EXIT_CODE = 143
 
 
 def ended_by_its_node(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
-    """Whether the run's pod was deleted, evicted or preempted, which is nobody's failure; False under any other
-    launcher, and where the API does not say.
+    """Whether the run's pod was deleted, evicted or preempted, which is no failure of the run; False under any other
+    launcher, and where the API does not show it.
 
-    Raises what the Kubernetes client raises.
+    Raises the errors of the Kubernetes client.
     """
     launcher: Any = instance.run_launcher
     if not type(launcher).__module__.startswith("dagster_k8s."):

@@ -1,7 +1,7 @@
-"""The run launcher of one machine: workers forked warm, each of one tenant, known by process and ended from outside.
+"""The run launcher of one machine: forks warm workers, each of one tenant, tracks their processes and ends them.
 
-Dagster's default one cannot tell whether a worker lives, and ends one through the code server, which a worker that does
-not listen then holds up for a minute (dagster 1.13).
+Dagster's default launcher does not know whether a worker is alive, and ends it through the code server, which an
+unresponsive worker then blocks for a minute (dagster 1.13).
 """
 
 import contextlib
@@ -77,7 +77,7 @@ class WarmRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
         return Workers(ControlStore.open(self._settings))
 
     def launch_run(self, context: LaunchRunContext) -> None:
-        """Start the run's worker; raises `DagsterInvariantViolationError`, upon which Dagster fails the run."""
+        """Start the run's worker; raises `DagsterInvariantViolationError`, on which Dagster fails the run."""
         run = context.dagster_run
         env = dict(os.environ)
         # Where DAGSTER_HOME is not set, the control store is found by the settings' home: the worker has both.
@@ -95,7 +95,7 @@ class WarmRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
         dagster_compat.say_of_run(self._instance, run, f"Worker forked ({owner}).")
 
     def terminate(self, run_id: str) -> bool:
-        """Ask the worker to end, and end it where it does not; returns at once, whether there was one to ask.
+        """Ask the worker to end, and kill it if it does not; returns at once, whether there was one.
 
         A worker on another host is ended by that host's launcher.
         """
@@ -120,7 +120,7 @@ class WarmRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
         return True
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
-        """RUNNING also where nothing is known of a process: run state alone is no proof of its end."""
+        """RUNNING also where no process is known: run state alone is no proof of its end."""
         worker = self._workers.find(run.run_id)
         if worker is None:
             return CheckRunHealthResult(WorkerStatus.RUNNING, "no process is known")
@@ -132,7 +132,7 @@ class WarmRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
         return CheckRunHealthResult(WorkerStatus.RUNNING)
 
     def get_run_worker_debug_info(self, run: dg.DagsterRun, include_container_logs: bool | None = True) -> str | None:
-        """The end of what the worker printed, where it did not end well."""
+        """The end of the worker's output, where it did not end successfully."""
         try:
             text = (self._forkserver.folder / f"{run.run_id}.log").read_text(errors="replace")
         except OSError:
@@ -143,7 +143,7 @@ class WarmRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
         end_in_background(worker.owner, lambda ended: self._close(worker.run_id, ended))
 
     def _close(self, run_id: str, ended: Ended) -> None:
-        """A worker that was killed could not say that its run is over."""
+        """A worker that was killed could not report its run as over."""
         run = self._instance.get_run_by_id(run_id)
         if run is not None and not run.is_finished and ended not in ("elsewhere", "alive"):
             dagster_compat.run_was_canceled(self._instance, run, f"The run's worker has ended ({ended}).")
@@ -156,7 +156,7 @@ class WarmRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
 
 
 def tenants_of(run: dg.DagsterRun) -> list[str]:
-    """The tenants whose assets the run materialises; empty where it cannot be told, and all have to be loaded."""
+    """The tenants whose assets the run materialises; empty where they are unknown, and all have to be loaded."""
     keys = [*(run.asset_selection or ()), *(check.asset_key for check in run.asset_check_selection or ())]
     if not keys or any(len(key.path) != 3 for key in keys):
         return []
@@ -164,7 +164,7 @@ def tenants_of(run: dg.DagsterRun) -> list[str]:
 
 
 def _own_stdout() -> int | None:
-    """Where a run's log lines go, as those of a process that Dagster's own launcher starts; None where it is closed."""
+    """Where a run's log lines go, as with Dagster's own launcher; None where it is closed."""
     try:
         os.fstat(1)
     except OSError:

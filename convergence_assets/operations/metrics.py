@@ -23,7 +23,7 @@ from convergence_assets.scheduling.targets import Target
 from convergence_assets.tenancy.tenant import Tenant
 
 FRESH_FOR = timedelta(seconds=10)
-"""Scrapes within so long get the same answer."""
+"""Scrapes within this time get the same answer."""
 COUNTERS = {
     "pipeline_runs": ("Runs that ended", ("tenant", "pipeline", "status")),
     "pipeline_rows_published": ("Rows published", ("tenant", "pipeline")),
@@ -50,27 +50,27 @@ class Platform(Collector):
     """Every series but those of the HTTP service itself."""
 
     def __init__(self, seen: Callable[[], Seen]) -> None:
-        """`seen` gives the deployment as it is now: tenants come and go."""
+        """`seen` returns the current deployment: tenants come and go."""
         self._seen = seen
-        self._kept: tuple[datetime, list[Metric]] | None = None
+        self._cached: tuple[datetime, list[Metric]] | None = None
 
     def collect(self) -> Iterator[Metric]:
-        """Raises `ControlError` where the control store fails: a scrape that fails says so."""
+        """Raises `ControlError` where the control store fails: the scrape then fails, too."""
         seen = self._seen()
         now = seen.store.now()
-        if self._kept is None or now - self._kept[0] > FRESH_FOR:
-            self._kept = now, list(_families(seen, now))
-        yield from self._kept[1]
+        if self._cached is None or now - self._cached[0] > FRESH_FOR:
+            self._cached = now, list(_families(seen, now))
+        yield from self._cached[1]
 
 
 def _families(seen: Seen, now: datetime) -> Iterator[Metric]:
     with seen.store.read() as connection:
-        counted = counters.read(connection)
+        counted = counters.read_counters(connection)
         for name, (text, labels) in COUNTERS.items():
             yield _counter(name, text, labels, counted.get(name, {}))
         for name, (text, labels, bounds) in HISTOGRAMS.items():
             yield _histogram(name, text, labels, bounds, counted)
-        active = runs.active(connection)
+        active = runs.active_runs(connection)
         newest = publications.newest_days(connection, {t.tenant_id: t.timezone for t in seen.targets})
         yield from _of_runs(active, now)
         yield _partition_lag(seen.targets, newest, now)
@@ -96,9 +96,8 @@ def _of_runs(active: Sequence[runs.IndexedRun], now: datetime) -> Iterator[Metri
 
 
 def _partition_lag(targets: Sequence[Target], newest: publications.Newest, now: datetime) -> GaugeMetricFamily:
-    """Days between the last one that is due and the last one that is published of every table; what is paused has
-    none."""
-    found: dict[counters.Labels, float] = {}
+    """Days between the last due one and the last one that is published of every table; none where paused."""
+    lags: dict[counters.Labels, float] = {}
     for target in targets:
         if target.paused:
             continue
@@ -106,20 +105,20 @@ def _partition_lag(targets: Sequence[Target], newest: publications.Newest, now: 
         published = [newest.get((target.tenant_id, table)) for table in target.tables.reads]
         oldest = min((day for day in published if day), default=None) if all(published) else None
         since: date = oldest or target.start_date - timedelta(days=1)
-        found[target.name] = max((due - since).days, 0)
+        lags[target.name] = max((due - since).days, 0)
     return _gauge(
         "pipeline_partition_lag_days", "Days that are due and not published, by the newest published one",
-        ("tenant", "pipeline"), found,
+        ("tenant", "pipeline"), lags,
     )  # fmt: skip
 
 
 def _alerts(connection: sa.Connection) -> dict[counters.Labels, float]:
-    found = open_by_severity(connection)
-    return {(severity,): float(found.get(severity, 0)) for severity in SEVERITIES}
+    counts = open_by_severity(connection)
+    return {(severity,): float(counts.get(severity, 0)) for severity in SEVERITIES}
 
 
 def _of_workers(workers: Workers, active: Sequence[runs.IndexedRun]) -> Iterator[Metric]:
-    """Memory and CPU of the runs' processes on this host; each tells of itself no more once it has ended."""
+    """Memory and CPU of the runs' processes on this host; one that has ended has no metrics."""
     resident = cpu = 0.0
     for worker in workers.of([run.run_id for run in active if run.status == "running"]).values():
         if is_gone(worker.owner) is not False:
@@ -137,15 +136,15 @@ def _of_workers(workers: Workers, active: Sequence[runs.IndexedRun]) -> Iterator
 
 def _gauge(name: str, text: str, labels: Sequence[str], values: Mapping[Any, float]) -> GaugeMetricFamily:
     family = GaugeMetricFamily(name, text, labels=list(labels))
-    for found, value in values.items():
-        family.add_metric(list(found), value)
+    for label_values, value in values.items():
+        family.add_metric(list(label_values), value)
     return family
 
 
 def _counter(name: str, text: str, labels: Sequence[str], values: dict[counters.Labels, float]) -> CounterMetricFamily:
     family = CounterMetricFamily(name, text, labels=list(labels))
-    for found, value in values.items():
-        family.add_metric(list(found), value)
+    for label_values, value in values.items():
+        family.add_metric(list(label_values), value)
     return family
 
 
@@ -156,10 +155,12 @@ def _histogram(
     bounds: Sequence[float],
     counted: dict[str, dict[counters.Labels, float]],
 ) -> HistogramMetricFamily:
-    """With every bucket, also those that nothing fell into: quantiles need them."""
+    """With every bucket, even empty ones: quantiles need them."""
     filled, sums = counted.get(f"{name}_bucket", {}), counted.get(f"{name}_sum", {})
     family = HistogramMetricFamily(name, text, labels=list(labels))
-    for found in dict.fromkeys(key[:-1] for key in filled):
-        buckets = [(bound, filled.get((*found, bound), 0.0)) for bound in (*map(str, map(float, bounds)), "+Inf")]
-        family.add_metric(list(found), buckets=buckets, sum_value=sums.get(found, 0.0))
+    for label_values in dict.fromkeys(key[:-1] for key in filled):
+        buckets = [
+            (bound, filled.get((*label_values, bound), 0.0)) for bound in (*map(str, map(float, bounds)), "+Inf")
+        ]
+        family.add_metric(list(label_values), buckets=buckets, sum_value=sums.get(label_values, 0.0))
     return family

@@ -1,4 +1,4 @@
-"""A tenant whose timezone or dataset changes after days were published: every one of them is asked for again there."""
+"""Migrates a tenant whose timezone or dataset changes after days were published: requests all of them again."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,18 +15,18 @@ from convergence_assets.operations.offboarding import runs_at_work
 from convergence_assets.scheduling.targets import Target, targets_of
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.description import dataset_of
-from convergence_assets.tenancy.loading import Settled
+from convergence_assets.tenancy.loading import LoadContext
 from convergence_assets.tenancy.registry import load_registry
 from convergence_assets.tenancy.tenant import Tenant, TenantRegistry
 
 
 class TenantAtWork(Exception):
-    """Runs of the tenant are not over, or days are asked for; nothing was changed."""
+    """Runs of the tenant are not over, or days are requested; nothing was changed."""
 
 
 @dataclass(frozen=True)
 class Migration:
-    """From where its days are published to where the tenant's file says; `days` are those by pipeline."""
+    """From the location of its published days to that of the tenant's file; `days` are those by pipeline."""
 
     tenant: Tenant
     before: PublishedLocation
@@ -48,15 +48,15 @@ class Migration:
 
 
 def registry_with(settings: Settings, tenant_id: str) -> TenantRegistry:
-    """The tenants as their files are now, this one wherever its file says; nothing is accepted by looking."""
-    settled = Settled.of(settings)
-    others = {name: place for name, place in settled.places.items() if name != tenant_id}
+    """The tenants of the current files, this one at its file's location; accepts nothing."""
+    context = LoadContext.of(settings)
+    others = {name: place for name, place in context.places.items() if name != tenant_id}
     today = datetime.now(UTC).date()
-    return load_registry(settings.tenants, None, today=today, settled=replace(settled, places=others))
+    return load_registry(settings.tenants, None, today=today, context=replace(context, places=others))
 
 
 def migration_of(store: ControlStore, settings: Settings, tenant: Tenant) -> Migration | None:
-    """What there is to do; None where nothing was published yet, or all of it where the file says."""
+    """The migration; None where nothing was published yet, or all of it at the file's location."""
     after = PublishedLocation(tenant.timezone, dataset_of(tenant, settings.project))
     with store.read() as connection:
         before = published_locations.place_of(connection, tenant.tenant_id)
@@ -66,15 +66,15 @@ def migration_of(store: ControlStore, settings: Settings, tenant: Tenant) -> Mig
     assert before is not None
     starts = {pipeline.name: pipeline.start_date for pipeline in tenant.pipelines}
     days = {
-        name: tuple(sorted(day for day in found if day >= starts[name]))
-        for name, found in sorted(published.items())
+        name: tuple(sorted(day for day in published_days if day >= starts[name]))
+        for name, published_days in sorted(published.items())
         if name in starts
     }
     return Migration(tenant, before, after, days)
 
 
 def migrate(store: ControlStore, instance: dg.DagsterInstance, migration: Migration, by: str) -> None:
-    """Take the new place for the tenant's, forget what it has published, and have every such day asked for again.
+    """Set the tenant's new location, delete its publications, and request every published day again.
 
     All in one transaction; no table is touched. Raises `TenantAtWork` and `ControlError`.
     """
@@ -84,22 +84,24 @@ def migrate(store: ControlStore, instance: dg.DagsterInstance, migration: Migrat
     targets = {target.pipeline: target for target in targets_of([replace(migration.tenant, enabled=True)])}
     with store.write("planner") as connection:
         waiting = partition_states.all_outstanding(connection, tenant_id)
-        if asked := [row for row in waiting if row.state == "requested"]:
-            raise TenantAtWork(f"tenant {tenant_id}: {asked[0].pipeline} {asked[0].day} is {asked[0].reason}")
+        if requested := [row for row in waiting if row.state == "requested"]:
+            raise TenantAtWork(
+                f"tenant {tenant_id}: {requested[0].pipeline} {requested[0].day} is {requested[0].reason}"
+            )
         store.wait_for(connection, publications.WRITING)
         now = store.now()
-        version = publications.forget(connection, tenant_id, now)
+        version = publications.delete_publications(connection, tenant_id, now)
         partition_states.write_outstanding(connection, _again(migration, targets, waiting, version, now))
-        published_locations.settle(connection, tenant_id, migration.after, now)
-        said = f"{migration.sentence}: {migration.count} days are asked for again"
-        audit.note(connection, Deed(by, "tenant.migrate", said, tenant_id), now)
+        published_locations.set_location(connection, tenant_id, migration.after, now)
+        outcome = f"{migration.sentence}: {migration.count} days are asked for again"
+        audit.record_deed(connection, Deed(by, "tenant.migrate", outcome, tenant_id), now)
 
 
 def _again(
     migration: Migration, targets: Mapping[str, Target], waiting: list[PendingPartition], version: int, now: datetime
 ) -> list[PendingPartition]:
-    """The rows of the days. Their version is one that no request was ever made for: a request's key is used once."""
-    days = {(name, day) for name, found in migration.days.items() for day in found}
+    """The rows of the days. Their version is new, as a request's key is used once."""
+    days = {(name, day) for name, days_of_name in migration.days.items() for day in days_of_name}
     days |= {(row.pipeline, row.day) for row in waiting if row.pipeline in targets}
     return [_row(targets[name], day, version, now) for name, day in sorted(days)]
 

@@ -1,4 +1,4 @@
-"""One look at the deployment: what the sensors, the watchdog and the command line do alike."""
+"""The checks of a deployment that sensors, watchdog and command line share."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,31 +9,31 @@ import dagster as dg
 
 from convergence_assets.alerting.alert import Alert, Kind
 from convergence_assets.alerting.deliver import deliver
-from convergence_assets.alerting.dispatch import decide, forget
+from convergence_assets.alerting.dispatch import decide, prune_alerts
 from convergence_assets.alerting.links import Links
 from convergence_assets.alerting.routes import Routes
 from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.control import runs
 from convergence_assets.control.errors import ControlError
-from convergence_assets.control.incidents import resolve
+from convergence_assets.control.incidents import resolve_incident
 from convergence_assets.control.remediations import Remediations, RemediationStep
 from convergence_assets.control.store import ControlStore
 from convergence_assets.dagster_locations import CodeLocation
 from convergence_assets.ledger.follow import Follower
-from convergence_assets.ledger.write import lag, write
+from convergence_assets.ledger.write import lag, write_ledger
 from convergence_assets.operations import automation, code_servers, conditions, sweeping
 from convergence_assets.operations.remediation import Case, Remediation
 from convergence_assets.operations.routing import routes_of
 from convergence_assets.operations.run_alerts import RunAlerts
-from convergence_assets.operations.stuck import Activity, Stuck, judge, limits_of, look, parts_of
+from convergence_assets.operations.stuck import Activity, Stuck, judge_activity, limits_of, parts_of, read_activities
 from convergence_assets.scheduling.targets import Target, targets_of
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.tenant import StuckLimits, Tenant, TenantRegistry
 
 WRITING = {"bigquery": (16, 60.0), "embedded": (1, 0.0)}
-"""How many tenants' ledgers are written side by side, and how long each rests between two statements (seconds)."""
+"""How many tenants' ledgers are written in parallel, and how long each rests between two statements (seconds)."""
 STANDING: tuple[Kind, ...] = ("partition_late", "config_rejected", "ledger_lag", "automation_failing", "shares_wrong")
-"""What is looked for in each tick, and over once it is not found."""
+"""The conditions checked in each tick, resolved once not found."""
 _OF_THE_WAREHOUSE: tuple[Kind, ...] = ("warehouse_unavailable",)
 _OF_THE_DAEMON: tuple[Kind, ...] = ("daemon_dead",)
 _OF_LOCATIONS: tuple[Kind, ...] = ("location_dead",)
@@ -45,7 +45,7 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Monitor:
-    """A deployment as those see it who watch it. Keeps nothing between two looks but what is in the store."""
+    """A deployment as its monitors see it. Between two calls its state is in the store."""
 
     registry: TenantRegistry
     settings: Settings
@@ -67,21 +67,21 @@ class Monitor:
         return self.registry.tenants
 
     def follow(self, instance: dg.DagsterInstance, seconds: float) -> str:
-        """Bring index, incidents and ledger up to what Dagster says; what was done, in words."""
+        """Bring index, incidents and ledger up to date with Dagster; what was done, in words."""
         followed = Follower(self.store, instance, self.tenants, RunAlerts(self.tenants, self.store).observe).follow(
             seconds / 2
         )
         opening = partial(open_warehouse, self.settings, budget_seconds=seconds / 2)
         at_once, rest = WRITING[self.settings.warehouse]
-        written = write(self.store, opening, self.tenants, seconds / 2, at_once, rest)
-        said = f"{followed.events} events of {followed.runs} new runs read, {written.rows} rows written"
+        written = write_ledger(self.store, opening, self.tenants, seconds / 2, at_once, rest)
+        summary = f"{followed.events} events of {followed.runs} new runs read, {written.rows} rows written"
         if followed.unreadable:
-            said += (
+            summary += (
                 f"; not read: {'; '.join(f'run {run}: {why}' for run, why in list(followed.unreadable.items())[:5])}"
             )
         if written.failed:
-            said += f"; not written: {'; '.join(f'{t}: {error}' for t, error in list(written.failed.items())[:5])}"
-        return said
+            summary += f"; not written: {'; '.join(f'{t}: {error}' for t, error in list(written.failed.items())[:5])}"
+        return summary
 
     def remedy(self, instance: dg.DagsterInstance, seconds: float) -> list[str]:
         """Find stuck runs and take the steps that can be taken now; what was done, in words."""
@@ -92,7 +92,7 @@ class Monitor:
         for stuck, limits in self.stuck(instance):
             if stuck.activity.run_id not in unfinished and self._is_not_over(instance, stuck.activity):
                 cases.append(remediation.begin(stuck, limits.request_again))
-        remediations.forget()
+        remediations.prune_steps()
         return remediation.run_all(cases, seconds)
 
     def sweep(self, instance: dg.DagsterInstance, seconds: float) -> list[str]:
@@ -111,34 +111,34 @@ class Monitor:
         return f"control store copied to {copy}" if copy else None
 
     def stuck(self, instance: dg.DagsterInstance) -> list[tuple[Stuck, StuckLimits]]:
-        """Every run that is stuck now, with the limits that it is held against."""
+        """Every run that is stuck now, with its limits."""
         now = self.store.now()
-        found = []
-        for activity in look(instance, self.store):
+        stuck_runs = []
+        for activity in read_activities(instance, self.store):
             limits = limits_of(activity.parts, self.tenants)
-            stuck = judge(activity, limits, now)
+            stuck = judge_activity(activity, limits, now)
             if stuck:
-                found.append((stuck, limits))
-        return found
+                stuck_runs.append((stuck, limits))
+        return stuck_runs
 
     def judged(self, instance: dg.DagsterInstance, run_id: str) -> tuple[Stuck, StuckLimits] | None:
-        """One run, also where it is within its limits (`by_hand`); None where it is over or none of this platform's."""
-        for activity in look(instance, self.store, [run_id]):
+        """One run, also where it is within its limits (`by_hand`); None where it is over or not this platform's."""
+        for activity in read_activities(instance, self.store, [run_id]):
             limits = limits_of(activity.parts, self.tenants)
             by_hand = Stuck(activity, "by_hand", activity.since, None)
-            return judge(activity, limits, self.store.now()) or by_hand, limits
+            return judge_activity(activity, limits, self.store.now()) or by_hand, limits
         return None
 
     def alert(self, instance: dg.DagsterInstance, seconds: float) -> str:
-        """Look for what lasts, decide who is told, tell; what was done, in words."""
-        self._look(instance)
-        return self._tell(seconds)
+        """Check the conditions, decide about messages and deliver them; what was done, in words."""
+        self._check_conditions(instance)
+        return self._send_alerts(seconds)
 
     def guard(self, instance: dg.DagsterInstance, seconds: float) -> tuple[str, bool]:
-        """From outside the daemon: look whether it, its code location and its sensors live, and tell; what was done,
-        and whether daemon and location live.
+        """From outside the daemon: check that it, its code location and its sensors are alive, and notify; what was
+        done, and whether daemon and location are alive.
 
-        What follows from tenants' files is left to the sensor, whose code location may have read other ones.
+        Conditions of tenants' files are left to the sensor, whose code location may have read other ones.
         """
         now = self.store.now()
         dead = list(automation.dead_daemons(instance, now))
@@ -146,25 +146,25 @@ class Monitor:
         # Without a daemon nothing ticks, whatever the location does.
         silent = [] if dead else list(automation.silent_locations(instance, self.servers(), now))
         with self.store.write(_LOOKING) as connection:
-            conditions.hold(connection, _OF_THE_DAEMON, dead, now)
-            conditions.hold(connection, _OF_LOCATIONS, silent, now)
-            conditions.hold(connection, _OF_AUTOMATION, failing, now)
-        said = self._tell(seconds)
+            conditions.update_incidents(connection, _OF_THE_DAEMON, dead, now)
+            conditions.update_incidents(connection, _OF_LOCATIONS, silent, now)
+            conditions.update_incidents(connection, _OF_AUTOMATION, failing, now)
+        summary = self._send_alerts(seconds)
         wrong = [*dead, *silent]
-        return f"{wrong[0].happened} {said}" if wrong else said, not wrong
+        return f"{wrong[0].happened} {summary}" if wrong else summary, not wrong
 
     def servers(self) -> Sequence[CodeLocation]:
         """The code servers whose address is known."""
         return code_servers.servers(self.settings)
 
-    def _tell(self, seconds: float) -> str:
+    def _send_alerts(self, seconds: float) -> str:
         decided = decide(self.store, self.routes, self.links)
         delivered = deliver(self.store, self.routes, budget_seconds=seconds)
-        said = f"{decided.messages} messages decided, {delivered.sent} sent"
+        summary = f"{decided.messages} messages decided, {delivered.sent} sent"
         failures = "; ".join(f"{destination}: {reason}" for destination, reason in delivered.failures.items())
-        return f"{said}; not delivered: {failures}" if failures else said
+        return f"{summary}; not delivered: {failures}" if failures else summary
 
-    def _look(self, instance: dg.DagsterInstance) -> None:
+    def _check_conditions(self, instance: dg.DagsterInstance) -> None:
         now = self.store.now()
         failing = list(automation.failing(instance, now))
         shares = list(conditions.shares_wrong(instance, self.registry))
@@ -176,24 +176,24 @@ class Monitor:
                 *failing,
                 *shares,
             ]
-            conditions.hold(connection, STANDING, alerts, now)
-            conditions.hold(connection, _OF_THE_WAREHOUSE, conditions.warehouse_away(connection), now)
-            # A tick of a sensor is a sign of life of the daemon itself, and of the code location.
-            conditions.hold(connection, _OF_THE_DAEMON, (), now)
-            conditions.hold(connection, _OF_LOCATIONS, (), now)
+            conditions.update_incidents(connection, STANDING, alerts, now)
+            conditions.update_incidents(connection, _OF_THE_WAREHOUSE, conditions.warehouse_away(connection), now)
+            # A tick of a sensor shows that the daemon and the code location are alive.
+            conditions.update_incidents(connection, _OF_THE_DAEMON, (), now)
+            conditions.update_incidents(connection, _OF_LOCATIONS, (), now)
             for incident in conditions.without_a_pipeline(connection, self.tenants):
-                resolve(connection, incident.fingerprint, "its pipeline is gone", now)
-            for incident in conditions.quota_has_room(connection, now):
-                resolve(connection, incident.fingerprint, "nothing was refused for an hour", now)
+                resolve_incident(connection, incident.fingerprint, "its pipeline is gone", now)
+            for incident in conditions.released_quotas(connection, now):
+                resolve_incident(connection, incident.fingerprint, "nothing was refused for an hour", now)
             for incident in conditions.without_a_route(connection, self.routes):
-                resolve(connection, incident.fingerprint, "its route is gone", now)
-        forget(self.store, self.routes)
+                resolve_incident(connection, incident.fingerprint, "its route is gone", now)
+        prune_alerts(self.store, self.routes)
 
     def _resumed(self, instance: dg.DagsterInstance, run_id: str, steps: Mapping[str, RemediationStep]) -> Case:
         first = next(iter(steps.values()))
         record = instance.get_run_record_by_id(run_id)
-        own = (parts_of(record) if record is not None else ()) or (first.part,)
-        return Case(run_id, first.kind, own, limits_of(own, self.tenants).request_again)
+        parts = (parts_of(record) if record is not None else ()) or (first.part,)
+        return Case(run_id, first.kind, parts, limits_of(parts, self.tenants).request_again)
 
     @staticmethod
     def _is_not_over(instance: dg.DagsterInstance, activity: Activity) -> bool:

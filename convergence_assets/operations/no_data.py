@@ -1,4 +1,4 @@
-"""The alert of a day without rows: a warning while its source may be on its way, critical once the day is late."""
+"""The alert of a day without rows: a warning while its source may still arrive, critical once the day is late."""
 
 from datetime import UTC, date, datetime
 
@@ -15,20 +15,20 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 def is_late(connection: sa.Connection, tenant: Tenant, pipeline: str, day: date, now: datetime) -> bool:
-    """Whether a day should be published by now: `late_after_minutes` after it was due, or after the planner first met
+    """Whether a day should be published by now: `late_after_minutes` after it was due, or after the planner first saw
     the pipeline where that was later."""
-    own = next((p for p in tenant.pipelines if p.name == pipeline), None)
-    if own is None:
+    definition = next((p for p in tenant.pipelines if p.name == pipeline), None)
+    if definition is None:
         return True
     progress = partition_states.progress(connection).get((tenant.tenant_id, pipeline))
     first_seen = (progress.first_seen_at if progress else None) or _LONG_AGO
-    return max(due_at(own.schedule, tenant.timezone, day), first_seen) + own.late_after <= now
+    return max(due_at(definition.schedule, tenant.timezone, day), first_seen) + definition.late_after <= now
 
 
 def no_data_alert(
     connection: sa.Connection, tenant: Tenant | None, run: IndexedRun, table: str, partition: str
 ) -> Alert:
-    """What is told of a day (or `first...last`) of a table that has no rows."""
+    """The alert of a table's day (or `first...last`) without rows."""
     first, _, last = partition.partition("...")
     day = date.fromisoformat(last or first)
     pipelines = tenant.pipelines if tenant else ()

@@ -1,4 +1,4 @@
-"""The end of a tenant's data: its tables, what runs staged for it, and what the control store remembers of them."""
+"""Deletes a tenant's data: its tables, what runs staged for it, and the control store's rows about them."""
 
 import getpass
 from contextlib import suppress
@@ -37,7 +37,7 @@ class RunsAtWork(Exception):
 
 @dataclass(frozen=True)
 class Deleted:
-    """`staged` counts what runs had staged; `dataset` says whether it is gone, which it is not with others in it."""
+    """`staged` counts staged tables; `dataset` says whether it was dropped, which it is not with other tables in it."""
 
     tables: tuple[TableRef, ...]
     staged: int
@@ -45,22 +45,22 @@ class Deleted:
 
 
 def runs_at_work(instance: dg.DagsterInstance, store: ControlStore, tenant_id: str) -> list[str]:
-    """Runs that touch the tenant and are not over: Dagster's, queued ones too, and those that hold a lock."""
+    """Runs of the tenant that are not over: Dagster's, queued ones too, and those that hold a lock."""
     statuses = [status for status in dg.DagsterRunStatus if status not in _OVER]
-    found = {
+    run_ids = {
         record.dagster_run.run_id: None
         for record in instance.get_run_records(dg.RunsFilter(statuses=statuses))
         if any(part.tenant_id == tenant_id for part in parts_of(record))
     }
     with store.read() as connection:
-        found |= {lock.run_id: None for lock in Locks(store).living(connection, tenant_id)}
-    return list(found)
+        run_ids |= {lock.run_id: None for lock in Locks(store).living(connection, tenant_id)}
+    return list(run_ids)
 
 
 def delete_data(settings: Settings, instance: dg.DagsterInstance, tenant: Tenant) -> Deleted:
-    """Delete the tenant's published tables, its ledger, and what is staged for it; may be repeated where it failed.
+    """Delete the tenant's published tables, its ledger, and what is staged for it; may be repeated after a failure.
 
-    No code location may ask for its days any more. Raises `RunsAtWork`, `WarehouseError` and `ControlError`.
+    No code location may request its days any more. Raises `RunsAtWork`, `WarehouseError` and `ControlError`.
     """
     store = ControlStore.open(settings)
     if runs := runs_at_work(instance, store, tenant.tenant_id):
@@ -76,20 +76,22 @@ def delete_data(settings: Settings, instance: dg.DagsterInstance, tenant: Tenant
             gone = warehouse.drop_dataset(dataset)
     except WarehouseError as error:
         with suppress(ControlError):
-            _note(store, tenant, f"failed after {len(tables)} tables: {error.error_class}")
+            _record_deed(store, tenant, f"failed after {len(tables)} tables: {error.error_class}")
         raise
     with store.write("planner") as connection:
-        # Else a tenant of this id that comes later would be taken to have published these days.
+        # Else a later tenant of this id would count as having published these days.
         store.wait_for(connection, publications.WRITING)
-        publications.forget(connection, tenant.tenant_id, store.now())
-        published_locations.forget(connection, tenant.tenant_id)
+        publications.delete_publications(connection, tenant.tenant_id, store.now())
+        published_locations.delete_location(connection, tenant.tenant_id)
         for remembered in (partitions, pipelines, ledger_rows):
             connection.execute(sa.delete(remembered).where(remembered.c.tenant_id == tenant.tenant_id))
-    _note(store, tenant, f"deleted {len(tables)} tables of dataset {dataset}" + (" and the dataset" if gone else ""))
+    _record_deed(
+        store, tenant, f"deleted {len(tables)} tables of dataset {dataset}" + (" and the dataset" if gone else "")
+    )
     return Deleted(tuple(tables), staged, gone)
 
 
-def _note(store: ControlStore, tenant: Tenant, outcome: str) -> None:
+def _record_deed(store: ControlStore, tenant: Tenant, outcome: str) -> None:
     with store.write() as connection:
         deed = Deed(getpass.getuser(), "tenant.delete_data", outcome, tenant.tenant_id, tenant.dataset)
-        audit.note(connection, deed, store.now())
+        audit.record_deed(connection, deed, store.now())

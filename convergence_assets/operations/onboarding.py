@@ -1,4 +1,4 @@
-"""A new tenant: what is wanted of it, held against what there is, and what its onboarding would make."""
+"""A new tenant: the request compared with what exists, and what its onboarding would create."""
 
 import tempfile
 from collections.abc import Sequence
@@ -16,16 +16,16 @@ from convergence_assets.settings import Settings
 from convergence_assets.tenancy import onboarding
 from convergence_assets.tenancy.folder import Files, Folder, read_folder
 from convergence_assets.tenancy.grants import Grant, in_one_line, is_written, merged, written
-from convergence_assets.tenancy.onboarding import TENANT_FILE, Wanted
+from convergence_assets.tenancy.onboarding import TENANT_FILE, TenantSettings
 from convergence_assets.tenancy.onboarding_files import TenantsFile
-from convergence_assets.tenancy.registry import load_to_look
+from convergence_assets.tenancy.registry import load_to_check
 from convergence_assets.tenancy.tenant import Tenant
 from convergence_assets.tenancy.tenant_file import DEFAULTS_FILE
 from convergence_assets.warehouse.schema import TableRef, TableSchema
 
 
 class OnboardingRefused(Exception):
-    """What is wanted cannot be made, and nothing was changed; `reasons` are all of them, `next_step` what to do."""
+    """The request cannot be fulfilled, and nothing was changed; `reasons` are all of them, `next_step` what to do."""
 
     def __init__(self, reasons: Sequence[str], next_step: str) -> None:
         super().__init__(f"{'; '.join(reasons)}. Next: {next_step}")
@@ -33,12 +33,12 @@ class OnboardingRefused(Exception):
         self.next_step = next_step
 
 
-class TenantStands(OnboardingRefused):
-    """There is a tenant of this id already, and it is not what is wanted."""
+class TenantExists(OnboardingRefused):
+    """A tenant of this id exists already, and differs from the request."""
 
 
 class OnboardingFailed(Exception):
-    """A step failed: `undone` is what was taken back, `left` what could not be, each with what to do about it."""
+    """A step failed: `undone` is what was undone, `left` what could not be, each with the next step."""
 
     def __init__(self, step: str, error: Exception, undone: Sequence[str], left: Sequence[str]) -> None:
         kind = getattr(error, "error_class", type(error).__name__)
@@ -48,8 +48,8 @@ class OnboardingFailed(Exception):
 
 
 @dataclass(frozen=True)
-class Asked:
-    """When a pipeline's days are asked for: the first one becomes due at `first_due_at` (UTC), and `due` of them are
+class PipelineSchedule:
+    """When a pipeline's days are requested: the first one becomes due at `first_due_at` (UTC), and `due` of them are
     due already."""
 
     pipeline: str
@@ -62,7 +62,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class OperatorLines:
-    """What `_defaults.yaml` is to say so that a tenant may have what was asked for: its text `before` and `after`."""
+    """The change of `_defaults.yaml` that grants a tenant what was requested: its text `before` and `after`."""
 
     file: TenantsFile
     grant: Grant
@@ -71,31 +71,31 @@ class OperatorLines:
 
     @property
     def by_hand(self) -> str:
-        """What a person does where the file cannot be written from here."""
+        """The manual step where the file cannot be written from here."""
         return f"write {in_one_line(self.grant)} into {self.file.shown}"
 
 
 @dataclass(frozen=True)
 class Onboarding:
-    """What would be made. `stands` says that the file is there already and says the same; `account_grants` are what
-    its service account has to be allowed, given where the operator says so."""
+    """What would be created. `exists` says that the same file exists already; `account_grants` are what its service
+    account has to be allowed, granted where the operator says so."""
 
     tenant: Tenant
     file: TenantsFile
     content: bytes
-    stands: bool
+    exists: bool
     lines: OperatorLines | None
     account_grants: tuple[AccountGrant, ...]
-    asked: tuple[Asked, ...]
+    schedules: tuple[PipelineSchedule, ...]
     estimates: tuple[StepEstimate, ...]
 
     @property
     def tables(self) -> tuple[tuple[TableRef, TableSchema], ...]:
         """The tenant's tables, then the ledger's, all in its dataset."""
         steps = [step for pipeline in self.tenant.pipelines for step in pipeline.steps]
-        own = [(target_table(self.tenant, step.table), table_schema(step.spec)) for step in steps]
+        targets = [(target_table(self.tenant, step.table), table_schema(step.spec)) for step in steps]
         ledger = [(target_table(self.tenant, name), table.schema) for name, table in TABLES.items()]
-        return (*own, *ledger)
+        return (*targets, *ledger)
 
     @property
     def assets(self) -> tuple[str, ...]:
@@ -110,7 +110,7 @@ class Onboarding:
             "tenant": tenant.tenant_id,
             "file": self.file.shown,
             "content": self.content.decode(),
-            "stands": self.stands,
+            "stands": self.exists,
             "grants": dict(self.lines.grant) if self.lines else {},
             "account_grants": [grant.command for grant in self.account_grants],
             "dataset": tenant.dataset,
@@ -119,23 +119,23 @@ class Onboarding:
             "tables": [str(ref) for ref, _ in self.tables],
             "assets": list(self.assets),
             "schedules": [
-                asdict(asked) | {"first_day": str(asked.first_day), "first_due_at": asked.first_due_at.isoformat()}
-                for asked in self.asked
+                asdict(one) | {"first_day": str(one.first_day), "first_due_at": one.first_due_at.isoformat()}
+                for one in self.schedules
             ],
             "bytes_a_day": self.bytes_a_day,
         }
 
     @property
     def bytes_a_day(self) -> int | None:
-        """None where the warehouse counted none, or a source is not there yet."""
+        """None where the warehouse reported none, or a source does not exist yet."""
         counted = [e.bytes_processed for e in self.estimates if e.bytes_processed is not None]
         return sum(counted) if counted else None
 
 
 @dataclass(frozen=True)
 class Onboarded:
-    """What was done. `done` is empty where all stood already; `secret` is a new key and is kept nowhere; `next_steps`
-    are for whoever onboarded."""
+    """What was done. `done` is empty where everything existed already; `secret` is that of a new key and is stored
+    nowhere; `next_steps` are for the operator."""
 
     done: tuple[str, ...]
     secret: str | None
@@ -143,27 +143,29 @@ class Onboarded:
 
 
 def files_of(settings: Settings, tenant_id: str) -> Files:
-    """What a tenant's folder holds already. Raises `UnreadableFolder`."""
+    """What a tenant's folder contains already. Raises `UnreadableFolder`."""
     return read_folder(settings.tenants).tenants.get(tenant_id, {})
 
 
-def plan(wanted: Wanted, settings: Settings, now: datetime, platform_account: str | None = None) -> Onboarding:
+def plan(
+    requested: TenantSettings, settings: Settings, now: datetime, platform_account: str | None = None
+) -> Onboarding:
     """What onboarding would do; nothing is changed. `platform_account` is the service account of the workers.
 
-    Raises `OnboardingRefused`, `UnreadableFolder`, and `WarehouseError` where the warehouse cannot be asked.
+    Raises `OnboardingRefused`, `UnreadableFolder`, and `WarehouseError` where the warehouse cannot be queried.
     """
     folder = read_folder(settings.tenants)
-    files, place = folder.tenants.get(wanted.tenant_id, {}), f"{settings.tenants.rstrip('/')}/{wanted.tenant_id}"
+    files, place = folder.tenants.get(requested.tenant_id, {}), f"{settings.tenants.rstrip('/')}/{requested.tenant_id}"
     raw = files.get(TENANT_FILE)
     if raw is not None:
-        _refuse_another(wanted, f"{place}/{TENANT_FILE}", raw)
-    elif absent := onboarding.missing(wanted, files):
+        _refuse_another(requested, f"{place}/{TENANT_FILE}", raw)
+    elif absent := onboarding.missing(requested, files):
         raise OnboardingRefused([f"{name} is missing" for name in absent], "say it")
-    content = raw if raw is not None else onboarding.rendered(wanted).encode()
-    tenant, grant = _checked(wanted, content, settings, folder, now)
+    content = raw if raw is not None else onboarding.rendered(requested).encode()
+    tenant, grant = _checked(requested, content, settings, folder, now)
     with tempfile.TemporaryDirectory(prefix="convergence-plan-") as scratch:
-        # Of its own home: what a plan has looked at is not remembered, and no dataset is made. As whoever asks: the
-        # tenant's own account may not be there yet.
+        # In a temporary home: a plan stores nothing and creates no dataset. As the caller: the tenant's own account may
+        # not exist yet.
         as_caller = replace(tenant, service_account=None, reads_views=False)
         estimates = dry_run([as_caller], replace(settings, home=Path(scratch)), now=now, progress=lambda: None)
     wrong = [estimate.problem.render() for estimate in estimates if estimate.problem]
@@ -171,19 +173,19 @@ def plan(wanted: Wanted, settings: Settings, now: datetime, platform_account: st
         raise OnboardingRefused(wrong, "correct the query or what it reads, then the same command")
     file, lines = TenantsFile(settings.tenants, f"{tenant.tenant_id}/{TENANT_FILE}"), _lines(settings, folder, grant)
     account = tuple(account_grants(tenant, settings.project, platform_account)) if settings.project else ()
-    return Onboarding(tenant, file, content, raw is not None, lines, account, _asked(tenant, now), tuple(estimates))
+    return Onboarding(tenant, file, content, raw is not None, lines, account, _schedules(tenant, now), tuple(estimates))
 
 
-def _refuse_another(wanted: Wanted, file: str, raw: bytes) -> None:
-    stands, problems = onboarding.standing(file, raw)
-    if stands is None:
-        said = [problem.render() for problem in problems]
-        raise TenantStands(said, f"correct {file}; `convergence validate` checks it")
-    different = onboarding.differences(stands, wanted)
+def _refuse_another(requested: TenantSettings, file: str, raw: bytes) -> None:
+    existing, problems = onboarding.parse_tenant_file(file, raw)
+    if existing is None:
+        messages = [problem.render() for problem in problems]
+        raise TenantExists(messages, f"correct {file}; `convergence validate` checks it")
+    different = onboarding.differences(existing, requested)
     if different:
-        raise TenantStands(
-            [f"tenant {wanted.tenant_id} is there with other settings", *different],
-            f"edit {file}, or leave out what differs; `convergence tenants show {wanted.tenant_id}` shows it",
+        raise TenantExists(
+            [f"tenant {requested.tenant_id} is there with other settings", *different],
+            f"edit {file}, or leave out what differs; `convergence tenants show {requested.tenant_id}` shows it",
         )
 
 
@@ -198,39 +200,41 @@ def _lines(settings: Settings, folder: Folder, grant: Grant) -> OperatorLines | 
     return OperatorLines(file, grant, before, after)
 
 
-def _checked(wanted: Wanted, content: bytes, settings: Settings, folder: Folder, now: datetime) -> tuple[Tenant, Grant]:
-    """The tenant, and what `_defaults.yaml` has to say for it beside what it says."""
-    file = f"{settings.tenants.rstrip('/')}/{wanted.tenant_id}/{TENANT_FILE}"
-    files = folder.tenants.get(wanted.tenant_id, {})
-    with_it = replace(folder, tenants={**folder.tenants, wanted.tenant_id: {**files, TENANT_FILE: content}})
+def _checked(
+    requested: TenantSettings, content: bytes, settings: Settings, folder: Folder, now: datetime
+) -> tuple[Tenant, Grant]:
+    """The tenant, and what `_defaults.yaml` has to grant it in addition."""
+    file = f"{settings.tenants.rstrip('/')}/{requested.tenant_id}/{TENANT_FILE}"
+    files = folder.tenants.get(requested.tenant_id, {})
+    with_it = replace(folder, tenants={**folder.tenants, requested.tenant_id: {**files, TENANT_FILE: content}})
     try:
-        grant = onboarding.share_of(wanted)
+        grant = onboarding.share_of(requested)
     except ValueError as error:
         raise OnboardingRefused([str(error)], "name one, or leave the share out") from None
     while True:
-        registry = load_to_look(settings, with_it, now, grant)
+        registry = load_to_check(settings, with_it, now, grant)
         wrong = [problem.render() for problem in registry.problems if problem.file.endswith(f"/{DEFAULTS_FILE}")]
         if wrong:
             raise OnboardingRefused(wrong, f"correct {DEFAULTS_FILE}; `convergence validate` checks it")
-        rejection = registry.rejected.get(wanted.tenant_id)
+        rejection = registry.rejected.get(requested.tenant_id)
         problems = rejection.problems if rejection else ()
         if not problems:
             break
-        # What the command itself asks for is the operator's word; what stands in the folder already is not.
+        # What the command itself requests is the operator's decision; what is in the folder already is not.
         new = TENANT_FILE not in files
-        asked = [p.grant for p in problems if p.grant and p.file == file and new and "access" not in p.grant]
-        if len(asked) < len(problems) or merged([grant, *asked]) == grant:
+        grants = [p.grant for p in problems if p.grant and p.file == file and new and "access" not in p.grant]
+        if len(grants) < len(problems) or merged([grant, *grants]) == grant:
             raise OnboardingRefused([problem.render() for problem in problems], "correct it, then the same command")
-        grant = merged([grant, *asked])
-    if others := set(registry.rejected) - set(load_to_look(settings, folder, now, {}).rejected):
+        grant = merged([grant, *grants])
+    if others := set(registry.rejected) - set(load_to_check(settings, folder, now, {}).rejected):
         displaced = [problem.render() for other in sorted(others) for problem in registry.rejected[other].problems]
         raise OnboardingRefused(displaced, "choose another dataset or source, then the same command")
-    return registry.tenants[wanted.tenant_id], grant
+    return registry.tenants[requested.tenant_id], grant
 
 
-def _asked(tenant: Tenant, now: datetime) -> tuple[Asked, ...]:
+def _schedules(tenant: Tenant, now: datetime) -> tuple[PipelineSchedule, ...]:
     return tuple(
-        Asked(
+        PipelineSchedule(
             target.pipeline,
             target.cron,
             target.timezone,

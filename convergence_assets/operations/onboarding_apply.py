@@ -1,4 +1,4 @@
-"""A planned tenant made step by step, and what was made taken back where a step fails."""
+"""Creates a planned tenant step by step, and undoes that where a step fails."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -13,7 +13,7 @@ from convergence_assets.control.keys import Keys
 from convergence_assets.control.store import ControlStore
 from convergence_assets.operations.code_location import reloaded
 from convergence_assets.operations.granting import Granting, open_iam
-from convergence_assets.operations.onboarding import Onboarded, Onboarding, OnboardingFailed, TenantStands
+from convergence_assets.operations.onboarding import Onboarded, Onboarding, OnboardingFailed, TenantExists
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.grants import in_one_line
 from convergence_assets.tenancy.onboarding_files import Occupied, ReadOnlyPlace
@@ -21,7 +21,7 @@ from convergence_assets.warehouse.errors import WarehouseError
 from convergence_assets.warehouse.schema import Dataset, TableRef
 
 UNDOING_SECONDS = 30.0
-"""So long a warehouse that refuses is asked again to take a table back; it may be why the step failed."""
+"""How long dropping a table is retried where the warehouse refuses; that may be why the step failed."""
 
 
 def apply(
@@ -33,12 +33,12 @@ def apply(
     *,
     grants: bool = False,
 ) -> Onboarded:
-    """Make what was planned and is not there yet; `tell` hears of each step that changed something.
+    """Create what was planned and is missing; `tell` is called for each step that changed something.
 
-    `created_by` and `address` are for the audit log; `grants` says whether its service account is allowed what it
-    needs too, which this process's account must be allowed to do. Raises `ReadOnlyPlace` where the file has to be
-    brought there by other means (nothing was changed), `TenantStands` where somebody else was first, and
-    `OnboardingFailed` after taking back what was made.
+    `created_by` and `address` are for the audit log; `grants` says whether its service account also gets its grants,
+    which this process's account must be allowed to make. Raises `ReadOnlyPlace` where the file has to be deployed by
+    other means (nothing was changed), `TenantExists` where another command was first, and `OnboardingFailed` after
+    undoing what was done.
     """
     making = _Making(planned, settings, Deed(created_by, "tenant.onboard", "done", address=address), tell)
     try:
@@ -49,21 +49,21 @@ def apply(
             making.grants()
         secret = making.key()
         making.noted()
-    except (ReadOnlyPlace, TenantStands):
+    except (ReadOnlyPlace, TenantExists):
         making.undo_lines([], [])
         raise
     except Exception as error:
         raise OnboardingFailed(making.step, error, *making.undo()) from error
     except BaseException:  # Ctrl-C
         undone, left = making.undo()
-        for said in (*undone, *(f"left {what}" for what in left)):
-            tell(said)
+        for line in (*undone, *(f"left {what}" for what in left)):
+            tell(line)
         raise
     return Onboarded(tuple(making.done), secret, tuple(making.next_steps()))
 
 
 class _Making:
-    """The steps of one onboarding, and what each of them made."""
+    """The steps of one onboarding, and what each of them created."""
 
     def __init__(self, planned: Onboarding, settings: Settings, deed: Deed, tell: Callable[[str], None]) -> None:
         tenant = planned.tenant
@@ -76,14 +76,14 @@ class _Making:
         self._dataset = Dataset(tenant.dataset, tenant.project)
         self._wrote_file = False
         self._wrote_lines = False
-        self._made: list[TableRef] = []
+        self._created: list[TableRef] = []
         self._changed: list[str] = []
         self._makes_dataset = False
         self._granted: list[str] = []
         self._key_id: str | None = None
 
     def lines(self) -> None:
-        """The operator's, first of all: without them the tenant's file is refused."""
+        """The operator's lines, first of all: without them the tenant's file is refused."""
         lines = self._planned.lines
         if lines is None:
             return
@@ -91,22 +91,22 @@ class _Making:
         try:
             lines.file.replace(lines.before, lines.after)
         except Occupied as error:
-            raise TenantStands([f"{lines.file.shown} {error.strerror}"], "the same command again") from error
+            raise TenantExists([f"{lines.file.shown} {error.strerror}"], "the same command again") from error
         self._wrote_lines = True
-        self._did(f"wrote into {lines.file.shown}: {in_one_line(lines.grant)}")
+        self._report(f"wrote into {lines.file.shown}: {in_one_line(lines.grant)}")
 
     def file(self) -> None:
         self.step = f"writing {self._planned.file.shown}"
-        if self._planned.stands:
+        if self._planned.exists:
             return
         try:
             self._planned.file.create(self._planned.content)
         except Occupied as error:
-            raise TenantStands(
+            raise TenantExists(
                 [f"{self._planned.file.shown} {error.strerror}"], "look at it, then the same command"
             ) from error
         self._wrote_file = True
-        self._did(f"wrote {self._planned.file.shown}")
+        self._report(f"wrote {self._planned.file.shown}")
 
     def tables(self) -> None:
         self.step = f"making tables in dataset {self._dataset}"
@@ -116,14 +116,14 @@ class _Making:
                 self.step = f"making table {table}"
                 change = warehouse.ensure_table(table, schema)
                 if change.created:
-                    self._made.append(table)
-                    self._did(f"made table {table}")
+                    self._created.append(table)
+                    self._report(f"made table {table}")
                 elif change.added:
                     self._changed.append(f"{', '.join(change.added)} in table {table}")
-                    self._did(f"added to table {table}: {', '.join(change.added)}")
+                    self._report(f"added to table {table}: {', '.join(change.added)}")
 
     def grants(self) -> None:
-        """What its service account needs on Google Cloud; given again, each is as it was."""
+        """The grants of its service account on Google Cloud; granting again changes nothing."""
         self.step = f"opening BigQuery to allow {self._planned.tenant.service_account} what it needs"
         with open_bigquery(self._settings, self._planned.tenant.location) as warehouse:
             granting = Granting(warehouse, open_iam(warehouse))
@@ -131,36 +131,36 @@ class _Making:
                 self.step = grant.command
                 if done := granting.give(grant):
                     self._granted.append(done)
-                    self._did(done)
+                    self._report(done)
             self.step = "removing old views"
             if done := granting.drop_old_views(self._planned.tenant):
-                self._did(done)
+                self._report(done)
 
     def key(self) -> str | None:
-        """The secret of the tenant's first key; None where it has one, or where all stood already and its keys were
-        revoked on purpose."""
+        """The secret of the tenant's first key; None where it has one, or where everything existed already and its keys
+        were revoked on purpose."""
         tenant_id = self._planned.tenant.tenant_id
         self.step = f"making an API key for {tenant_id}"
         keys = Keys(ControlStore.open(self._settings))
-        known = keys.all(tenant_id)
-        if any(key.revoked_at is None for key in known) or (known and not self.done):
+        existing = keys.all(tenant_id)
+        if any(key.revoked_at is None for key in existing) or (existing and not self.done):
             return None
-        made = keys.create(tenant_id, self._deed.actor, address=self._deed.address)
-        self._key_id = made.key_id
-        self._did(f"made API key {made.key_id}, valid until {made.expires_at:%Y-%m-%d}")
-        return made.secret
+        created = keys.create(tenant_id, self._deed.actor, address=self._deed.address)
+        self._key_id = created.key_id
+        self._report(f"made API key {created.key_id}, valid until {created.expires_at:%Y-%m-%d}")
+        return created.secret
 
     def noted(self) -> None:
-        """Write into the audit log who onboarded."""
+        """Record in the audit log who onboarded."""
         self.step = "writing the audit log"
         if self.done:
-            self._note("done")
+            self._record_deed("done")
 
     def undo(self) -> tuple[list[str], list[str]]:
-        """What was taken back and what is left, in words."""
+        """What was undone and what is left, in words."""
         undone: list[str] = []
         left: list[str] = []
-        if self._wrote_file:  # first of all: as long as it is there, its days are asked for
+        if self._wrote_file:  # first of all: while it exists, its days are requested
             file = self._planned.file
             try:
                 file.remove(self._planned.content)
@@ -174,21 +174,19 @@ class _Making:
                 undone.append(f"revoked API key {self._key_id}")
             except ControlError as error:
                 left.append(f"API key {self._key_id} ({error}): convergence keys revoke {self._key_id}")
-        if self._made or self._makes_dataset:
+        if self._created or self._makes_dataset:
             self._drop(undone, left)
         if self._granted:
             left.append(
                 f"what its service account was allowed ({'; '.join(self._granted)}), which the same command finds again"
             )
         left += [f"columns {changed}, which stood before" for changed in self._changed]
-        with suppress(
-            Exception
-        ):  # the store may be why the step failed; what was taken back is to be told all the same
-            self._note(f"failed: {self.step}")
+        with suppress(Exception):  # the store may be why the step failed; what was undone is reported all the same
+            self._record_deed(f"failed: {self.step}")
         return undone, left
 
     def undo_lines(self, undone: list[str], left: list[str]) -> None:
-        """Take the operator's lines out again, where nobody has changed their file meanwhile."""
+        """Remove the operator's lines again, unless their file was changed in between."""
         lines = self._planned.lines
         if not self._wrote_lines or lines is None:
             return
@@ -199,55 +197,55 @@ class _Making:
             left.append(f"{in_one_line(lines.grant)} in {lines.file.shown} ({error.strerror}): take it out")
 
     def next_steps(self) -> list[str]:
-        """What is left to do for whoever onboarded, after the code location was loaded anew where that can be done."""
+        """What is left for the operator to do, after reloading the code location where possible."""
         tenant = self._planned.tenant
-        found: list[str] = []
+        steps: list[str] = []
         if self.done:
             done, next_step = reloaded(self._settings, tenant)
-            found += [next_step] if next_step else []
+            steps += [next_step] if next_step else []
             if done:
-                self._did(done)
+                self._report(done)
         if self._settings.warehouse == "embedded":
-            found += [
+            steps += [
                 f"bring what it reads: convergence load {tenant.tenant_id} {pipeline.name} {name} FILES"
                 for pipeline in tenant.pipelines
                 for name in sorted({source for step in pipeline.steps for source in step.sources})
             ]
         if not self._granted:
-            found += [f"allow its service account: {grant.command}" for grant in self._planned.account_grants]
+            steps += [f"allow its service account: {grant.command}" for grant in self._planned.account_grants]
         first = tenant.pipelines[0]
-        found.append(f"run a day: convergence run {tenant.tenant_id} {first.name} --partition {first.start_date}")
-        return found
+        steps.append(f"run a day: convergence run {tenant.tenant_id} {first.name} --partition {first.start_date}")
+        return steps
 
     def _drop(self, undone: list[str], left: list[str]) -> None:
-        """The tables that were made and that nobody has written to since, and the dataset if it was made with them."""
-        there, why = set(self._made), "hold rows by now"
+        """Drop the created tables that are still empty, and the dataset if it was created with them."""
+        there, why = set(self._created), "hold rows by now"
         try:
             with open_warehouse(
                 self._settings, self._planned.tenant.location, budget_seconds=UNDOING_SECONDS
             ) as warehouse:
-                for table in self._made:
+                for table in self._created:
                     warehouse.drop_table(table, if_empty=True)
                 there &= set(warehouse.tables_of(self._dataset))
                 dropped = self._makes_dataset and warehouse.drop_dataset(self._dataset)
         except (WarehouseError, OSError) as error:
             why, dropped = f"could not be dropped ({error})", False
-        if gone := [str(table) for table in self._made if table not in there]:
+        if gone := [str(table) for table in self._created if table not in there]:
             undone.append(f"dropped tables {', '.join(gone)}")
         if dropped:
             undone.append(f"dropped dataset {self._dataset}")
-        if kept := [table for table in self._made if table in there]:
+        if remaining := [table for table in self._created if table in there]:
             left.append(
-                f"tables {', '.join(map(str, kept))}, which {why} and which the same command takes up again; to be rid "
-                f"of them: {_dropping(self._settings, kept)}"
+                f"tables {', '.join(map(str, remaining))}, which {why} and which the same command takes up again; "
+                f"to be rid of them: {_dropping(self._settings, remaining)}"
             )
 
-    def _note(self, outcome: str) -> None:
+    def _record_deed(self, outcome: str) -> None:
         store = ControlStore.open(self._settings)
         with store.write() as connection:
-            audit.note(connection, replace(self._deed, outcome=outcome), store.now())
+            audit.record_deed(connection, replace(self._deed, outcome=outcome), store.now())
 
-    def _did(self, what: str) -> None:
+    def _report(self, what: str) -> None:
         self.done.append(what)
         self._tell(what)
 
@@ -256,7 +254,7 @@ def _dropping(settings: Settings, tables: Sequence[TableRef]) -> str:
     """The statements that remove tables of one dataset, for a person to run."""
     if settings.warehouse == "bigquery":
         return " ".join(f"DROP TABLE {replace(t, project=t.project or settings.project).quoted};" for t in tables)
-    # The embedded engine's file is its dataset, and DuckDB's own command line opens it while nothing else does.
+    # The embedded engine's file is its dataset, and DuckDB's command line opens it only if nothing else does.
     drops = " ".join(f'DROP TABLE "{table.table}";' for table in tables)
     return f"duckdb {_dataset_file(settings, tables[0])} '{drops}'"
 

@@ -15,17 +15,17 @@ _WORDS = 4
 
 
 def processes_of(settings: Settings, dagster_home: Path) -> list[tuple[int, str]]:
-    """Number and command of each that uses this home, but for this one and those that started it; those of other users
-    are not seen."""
-    own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
-    found = []
+    """Id and command of each that uses this home, except this one and its ancestors; those of other users are not
+    visible."""
+    this_process = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    processes = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             words = process.cmdline()
-            ours = process.pid not in own and any(map(_OURS.search, words[:_WORDS]))
+            ours = process.pid not in this_process and any(map(_OURS.search, words[:_WORDS]))
             if ours and _uses(process.environ(), settings, dagster_home):
-                found.append((process.pid, " ".join(words)[:200]))
-    return found
+                processes.append((process.pid, " ".join(words)[:200]))
+    return processes
 
 
 def _uses(environ: Mapping[str, str], settings: Settings, dagster_home: Path) -> bool:

@@ -1,4 +1,4 @@
-"""What is done about a stuck run, step by step: each taken once, written down, and told in the run's own log."""
+"""The remedy of a stuck run, step by step: each is taken once, recorded, and reported in the run's own log."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +17,7 @@ from convergence_assets.alerting.alert import Alert, fingerprint
 from convergence_assets.assets.materialize import origin_run_id
 from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.control import partition_states, runs
-from convergence_assets.control.incidents import amend, raise_alert
+from convergence_assets.control.incidents import amend_incident, raise_alert
 from convergence_assets.control.locks import Locks
 from convergence_assets.control.remediations import Part, Remediations, RemediationStep, key
 from convergence_assets.control.store import ControlStore
@@ -38,13 +38,13 @@ STEPS: tuple[StepName, ...] = (
     "alerted", "jobs_cancelled", "terminated", "forced", "freed", "requested_again", "closed"
 )  # fmt: skip
 FORCED_AFTER = timedelta(seconds=45)
-"""So long after its end was asked for a run is brought to a final state from outside."""
+"""How long after its end was requested a run is brought to a final state from outside."""
 LAUNCHER_SECONDS = 20.0
-"""So long another launcher may take to end a run before nobody waits for it here."""
+"""How long to wait for another launcher to end a run."""
 WAREHOUSE_SECONDS = 15.0
-"""So long a warehouse that does not answer is asked for the run's jobs."""
+"""How long a warehouse that does not answer is queried for the run's jobs."""
 COUNTED_FOR = timedelta(hours=24)
-"""Within so long `request_again` counts."""
+"""The period in which `request_again` counts."""
 AT_ONCE = 8
 
 _ENDED = ("dead", INTERRUPTED)
@@ -54,7 +54,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Case:
-    """A stuck run: its part in each pipeline, as what it was found, and how often its days may be asked for again."""
+    """A stuck run: its part in each pipeline, its kind, and how often its days may be requested again."""
 
     run_id: str
     kind: str
@@ -63,7 +63,7 @@ class Case:
 
 
 class Remediation:
-    """The remedy of stuck runs in one deployment. State is in the control store: who comes next goes on from there."""
+    """The remedy of stuck runs in one deployment. Its state is in the control store; any process can continue."""
 
     def __init__(
         self, instance: dg.DagsterInstance, store: ControlStore, settings: Settings, tenants: Mapping[str, Tenant]
@@ -75,66 +75,68 @@ class Remediation:
         self._remediations = Remediations(store)
 
     def begin(self, stuck: Stuck, request_again: int) -> Case:
-        """Take the first step for a run that was found stuck: it is written down, and its alert raised."""
+        """Take the first step for a run that was found stuck: record it, and raise its alert."""
         activity = stuck.activity
         case = Case(activity.run_id, stuck.kind, activity.parts, request_again)
         with self._store.write(key(case.run_id)) as connection:
             if not self._remediations.begin(connection, case.run_id, "alerted", case.kind, case.parts[0]):
                 return case
-            if case.kind != INTERRUPTED:  # nobody has to do anything: its days are asked for again
+            if case.kind != INTERRUPTED:  # nobody has to do anything: its days are requested again
                 # The run's row before its incident, as the follower locks them.
                 runs.mark_stuck(connection, case.run_id, case.kind, self._store.now())
                 for part in sorted(case.parts, key=_fingerprint):
                     raise_alert(connection, _alert(case, part, stuck.sentence), self._store.now())
-            self._remediations.done(connection, case.run_id, "alerted", stuck.sentence)
-        self._tell(case, f"found stuck ({case.kind}): {stuck.sentence}")
+            self._remediations.record_outcome(connection, case.run_id, "alerted", stuck.sentence)
+        self._log_to_run(case, f"found stuck ({case.kind}): {stuck.sentence}")
         return case
 
     def run_all(self, cases: Sequence[Case], seconds: float) -> list[str]:
-        """Take for each run the steps that can be taken now, side by side; what was done, in words. What takes longer
-        than `seconds` goes on behind, and the next call finds what became of it."""
+        """Take for each run the steps that can be taken now, in parallel; what was done, in words. What takes longer
+        than `seconds` continues in the background, and the next call finds its result."""
         if not cases:
             return []
         pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="remedy")
         running = [pool.submit(self.run, case) for case in cases]
         done, _ = wait(running, timeout=seconds)
         pool.shutdown(wait=False, cancel_futures=True)
-        said: list[str] = []
+        outcomes: list[str] = []
         for climbed in done:
             try:
-                said += climbed.result()
+                outcomes += climbed.result()
             except Exception:
                 _log.exception("the remedy of a stuck run failed; it is tried again in the next tick")
-        return said
+        return outcomes
 
     def is_closed(self, case: Case) -> bool:
         """Whether all steps were taken."""
-        closed = self._taken(case).get("closed")
+        closed = self._steps_taken(case).get("closed")
         return closed is not None and closed.done_at is not None
 
     def run(self, case: Case) -> list[str]:
         """Take the steps that can be taken now, in their order; what was done, in words."""
-        said: list[str] = []
-        while (step := self._next(case)) is not None:
+        outcomes: list[str] = []
+        while (step := self._next_step(case)) is not None:
             with self._store.write(key(case.run_id)) as connection:
                 if not self._remediations.begin(connection, case.run_id, step, case.kind, case.parts[0]):
-                    return said  # somebody else is at it
-            outcome = self._act(step, case)
+                    return outcomes  # another process does it
+            outcome = self._take_step(step, case)
             with self._store.write(key(case.run_id)) as connection:
-                self._remediations.done(connection, case.run_id, step, outcome)
-                done = "; ".join(r.outcome for r in self._taken(case).values() if r.done_at and r.rung != "alerted")
+                self._remediations.record_outcome(connection, case.run_id, step, outcome)
+                done = "; ".join(
+                    r.outcome for r in self._steps_taken(case).values() if r.done_at and r.rung != "alerted"
+                )
                 for part in sorted(case.parts, key=_fingerprint):
-                    amend(connection, _fingerprint(part), "; ".join(filter(None, (done, outcome))))
-            self._tell(case, f"{step}: {outcome}")
-            said.append(f"run {case.run_id}: {step}: {outcome}")
-        return said
+                    amend_incident(connection, _fingerprint(part), "; ".join(filter(None, (done, outcome))))
+            self._log_to_run(case, f"{step}: {outcome}")
+            outcomes.append(f"run {case.run_id}: {step}: {outcome}")
+        return outcomes
 
-    def _taken(self, case: Case) -> Mapping[str, RemediationStep]:
+    def _steps_taken(self, case: Case) -> Mapping[str, RemediationStep]:
         return self._remediations.of([case.run_id]).get(case.run_id, {})
 
-    def _next(self, case: Case) -> StepName | None:
+    def _next_step(self, case: Case) -> StepName | None:
         """The step that is to be taken now, None where the run has to end first, or all are taken."""
-        taken = self._taken(case)
+        taken = self._steps_taken(case)
         for step in STEPS:
             if step in taken and taken[step].done_at is not None:
                 continue
@@ -149,12 +151,12 @@ class Remediation:
             return True
         return self._store.now() - taken["terminated"].begun_at > FORCED_AFTER
 
-    def _act(self, step: StepName, case: Case) -> str:
+    def _take_step(self, step: StepName, case: Case) -> str:
         actions: dict[StepName, Callable[[Case], str]] = {
             "jobs_cancelled": self._cancel_jobs,
             "terminated": self._terminate,
-            "forced": self._force,
-            "freed": self._free,
+            "forced": self._force_end,
+            "freed": self._free_slots,
             "requested_again": self._request_again,
             "closed": lambda _: "seen to its end",
         }
@@ -172,11 +174,11 @@ class Remediation:
     def _cancel_jobs(self, case: Case) -> str:
         cancelled = 0
         for location in {self._location(part) for part in case.parts}:
-            # A warehouse that is away must not keep the run's process alive.
+            # A warehouse that is down must not keep the run's process alive.
             with open_warehouse(self._settings, location, budget_seconds=WAREHOUSE_SECONDS) as warehouse:
-                mine = [job for job in warehouse.running_jobs() if job.labels.get("run_id") == case.run_id]
-                warehouse.cancel_jobs(mine)
-                cancelled += len(mine)
+                jobs = [job for job in warehouse.running_jobs() if job.labels.get("run_id") == case.run_id]
+                warehouse.cancel_jobs(jobs)
+                cancelled += len(jobs)
         return f"{cancelled} warehouse jobs cancelled" if cancelled else "no warehouse job was running"
 
     def _location(self, part: Part) -> str | None:
@@ -197,9 +199,9 @@ class Remediation:
         if run.status != dg.DagsterRunStatus.CANCELING:
             dagster_compat.run_is_canceling(self._instance, run)
         if worker is not None and gone is False:
-            end_in_background(worker.owner, partial(self._ended, case))
+            end_in_background(worker.owner, partial(self._record_end, case))
             return f"asked {worker.owner} to end, by force where it does not listen"
-        # Nobody here can see the process: its launcher has to end it, and may take its time.
+        # The process is not visible here: its launcher has to end it, which may take a while.
         asking = Thread(target=self._ask_launcher, args=(run.run_id,), name=f"ending run {run.run_id}", daemon=True)
         asking.start()
         asking.join(LAUNCHER_SECONDS)
@@ -211,10 +213,10 @@ class Remediation:
         except Exception as error:
             _log.warning("run %s: its launcher could not end it: %s", run_id, error)
 
-    def _ended(self, case: Case, how: Ended) -> None:
+    def _record_end(self, case: Case, how: Ended) -> None:
         _log.info("run %s: its process was %s", case.run_id, how)
 
-    def _force(self, case: Case) -> str:
+    def _force_end(self, case: Case) -> str:
         run = self._run(case)
         if run is None:
             ended = self._instance.get_run_by_id(case.run_id)
@@ -226,14 +228,14 @@ class Remediation:
         dagster_compat.run_has_failed(self._instance, run, f"Stuck ({case.kind}): brought to its end from outside.")
         return "brought to the state FAILURE from outside"
 
-    def _free(self, case: Case) -> str:
+    def _free_slots(self, case: Case) -> str:
         locks = Locks(self._store)
         freed = locks.release([lock.fence for lock in locks.all() if lock.run_id == case.run_id])
         dagster_compat.free_slots(self._instance, case.run_id)
         return f"its places in pools freed, {freed} locks released, {self._drop_staged(case)}"
 
     def _drop_staged(self, case: Case) -> str:
-        """Unless a check had stopped some of them before the run was ended from outside."""
+        """Drop the staged rows, unless a check had stopped some of them before the run was ended from outside."""
         run = self._instance.get_run_by_id(case.run_id)
         staged_by = origin_run_id(self._instance, run) if run is not None else case.run_id
         tenants = [self._tenants[part.tenant_id] for part in case.parts if part.tenant_id in self._tenants]
@@ -271,9 +273,11 @@ class Remediation:
         days = requeue_days(self._store, tenant, pipeline, part.first, part.last, case.run_id, reason)
         if not days:
             return "not asked for again: all of its days are published"
-        said = f"{len(days)} days asked for again" if len(days) > 1 else f"{days[0]} asked for again"
+        outcome = f"{len(days)} days asked for again" if len(days) > 1 else f"{days[0]} asked for again"
         return (
-            f"{said} (its pipeline is paused: not before it is resumed)" if self._is_paused(tenant, pipeline) else said
+            f"{outcome} (its pipeline is paused: not before it is resumed)"
+            if self._is_paused(tenant, pipeline)
+            else outcome
         )
 
     def _is_paused(self, tenant: Tenant, pipeline: TenantPipeline) -> bool:
@@ -281,7 +285,7 @@ class Remediation:
         by_hand = partition_states.pause_of(pauses, (tenant.tenant_id, pipeline.name)) is not None
         return tenant.paused or pipeline.paused or by_hand
 
-    def _tell(self, case: Case, message: str) -> None:
+    def _log_to_run(self, case: Case, message: str) -> None:
         run = self._instance.get_run_by_id(case.run_id)
         if run is not None:
             with suppress(Exception):

@@ -1,4 +1,4 @@
-"""A control store made anew: from the copy of its file, and from what Dagster knows of published days."""
+"""Recreates the control store: from the copy of its file, and from what Dagster knows of published days."""
 
 import shutil
 from collections.abc import Iterator, Sequence
@@ -12,10 +12,10 @@ from convergence_assets.assets.factory import asset_key
 from convergence_assets.control.errors import ControlError
 from convergence_assets.control.location import control_url
 from convergence_assets.control.publications import Publications
-from convergence_assets.control.published_locations import PublishedLocation, place_of, settle
+from convergence_assets.control.published_locations import PublishedLocation, place_of, set_location
 from convergence_assets.control.store import ControlStore, backup_of
 from convergence_assets.ledger.follow import Follower
-from convergence_assets.ledger.rebuild import follow_to_the_end, start_again
+from convergence_assets.ledger.rebuild import follow_to_the_end, reset_ledger
 from convergence_assets.operations.state_files import StateFile
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.description import dataset_of
@@ -27,8 +27,8 @@ _ROWS = "dagster/partition_row_count"
 
 
 @dataclass(frozen=True)
-class _Made:
-    """A day of a table as Dagster recorded its publication, `number` in the order in which that was."""
+class _Materialization:
+    """A day of a table as Dagster recorded its publication; `number` gives the order."""
 
     number: int
     run_id: str
@@ -37,12 +37,12 @@ class _Made:
 
 
 def was_not_ended(settings: Settings) -> bool:
-    """Whether a repair of the control store was begun and stopped on the way."""
+    """Whether a repair of the control store was begun and interrupted."""
     return _marker(settings).exists()
 
 
 def repair_control_store(settings: Settings, instance: dg.DagsterInstance, damaged: StateFile | None) -> Iterator[str]:
-    """Move the damaged file aside and make it anew, or go on where that was stopped; what was done, in words.
+    """Move the damaged file aside and recreate it, or resume an interrupted repair; what was done, in words.
 
     Raises `ControlError`.
     """
@@ -55,13 +55,13 @@ def repair_control_store(settings: Settings, instance: dg.DagsterInstance, damag
     publications, count = Publications(store), 0
     for tenant in tenants.values():
         steps = [(pipeline, step.table) for pipeline in tenant.pipelines for step in pipeline.steps]
-        own = sum(_record(instance, publications, tenant, pipeline, table) for pipeline, table in steps)
-        if own:
-            _settle(store, settings, tenant)
-        count += own
+        recorded = sum(_record(instance, publications, tenant, pipeline, table) for pipeline, table in steps)
+        if recorded:
+            _end_requests(store, settings, tenant)
+        count += recorded
     yield f"{count} published days of tables taken from Dagster's records"
-    start_again(store)
-    unreadable = follow_to_the_end(Follower(store, instance, tenants), store, lambda found, unread: None)
+    reset_ledger(store)
+    unreadable = follow_to_the_end(Follower(store, instance, tenants), store, lambda indexed, unread: None)
     yield "the runs index read again from Dagster" + (f", but for {len(unreadable)} runs" if unreadable else "")
     yield "not known any more, where no copy had it: API keys (convergence keys create), pauses, who was told of what"
     _marker(settings).unlink()
@@ -93,12 +93,14 @@ def _from_copy(settings: Settings) -> Iterator[str]:
 def _record(
     instance: dg.DagsterInstance, publications: Publications, tenant: Tenant, pipeline: TenantPipeline, table: str
 ) -> int:
-    """Days that the store does not know, in the order in which they were published."""
-    made = _made(instance, asset_key(tenant, pipeline, table))
-    if not made:
+    """Record days that the store does not know, in the order in which they were published."""
+    materialized = _materializations(instance, asset_key(tenant, pipeline, table))
+    if not materialized:
         return 0
-    known = publications.between(tenant.tenant_id, [table], min(m.day for m in made), max(m.day for m in made))
-    new = [m for m in made if (table, m.day) not in known]
+    recorded = publications.between(
+        tenant.tenant_id, [table], min(m.day for m in materialized), max(m.day for m in materialized)
+    )
+    new = [m for m in materialized if (table, m.day) not in recorded]
     by_run: dict[str, dict[date, int]] = {}
     for one in sorted(new, key=lambda m: m.number):
         by_run.setdefault(one.run_id, {})[one.day] = one.rows
@@ -108,10 +110,10 @@ def _record(
     return len(new)
 
 
-def _made(instance: dg.DagsterInstance, key: dg.AssetKey) -> Sequence[_Made]:
+def _materializations(instance: dg.DagsterInstance, key: dg.AssetKey) -> Sequence[_Materialization]:
     kind = dg.DagsterEventType.ASSET_MATERIALIZATION
     newest = instance.event_log_storage.get_latest_storage_id_by_partition(key, kind)
-    numbers, found = sorted(newest.values()), list[_Made]()
+    numbers, materialized = sorted(newest.values()), list[_Materialization]()
     for start in range(0, len(numbers), _AT_ONCE):
         some = dg.AssetRecordsFilter(asset_key=key, storage_ids=numbers[start : start + _AT_ONCE])
         for record in instance.fetch_materializations(some, limit=_AT_ONCE).records:
@@ -119,8 +121,10 @@ def _made(instance: dg.DagsterInstance, key: dg.AssetKey) -> Sequence[_Made]:
             day = _day(published.partition) if published else None
             if published is not None and day is not None:
                 rows = published.metadata.get(_ROWS)
-                found.append(_Made(record.storage_id, record.run_id, day, int(str(rows.value)) if rows else 0))
-    return found
+                materialized.append(
+                    _Materialization(record.storage_id, record.run_id, day, int(str(rows.value)) if rows else 0)
+                )
+    return materialized
 
 
 def _day(partition: str | None) -> date | None:
@@ -130,8 +134,8 @@ def _day(partition: str | None) -> date | None:
         return None
 
 
-def _settle(store: ControlStore, settings: Settings, tenant: Tenant) -> None:
+def _end_requests(store: ControlStore, settings: Settings, tenant: Tenant) -> None:
     with store.write() as connection:
         if place_of(connection, tenant.tenant_id) is None:
             here = PublishedLocation(tenant.timezone, dataset_of(tenant, settings.project))
-            settle(connection, tenant.tenant_id, here, store.now())
+            set_location(connection, tenant.tenant_id, here, store.now())

@@ -1,4 +1,4 @@
-"""A published partition put back to what it was at an earlier moment, as one more publication."""
+"""Restores a published partition to an earlier moment, as one more publication."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,12 +18,12 @@ from convergence_assets.warehouse.schema import Query
 
 
 class AtWork(Exception):
-    """A run was asked for on the day and has not ended: it would write over what is restored."""
+    """A run was requested for the day and has not ended: it would overwrite what is restored."""
 
 
 @dataclass(frozen=True)
 class Restored:
-    """One table's partition of one tenant, to be put back to what it was at `as_of` (UTC)."""
+    """One table's partition of one tenant, to be restored to `as_of` (UTC)."""
 
     tenant: Tenant
     pipeline: TenantPipeline
@@ -34,7 +34,7 @@ class Restored:
 
     @property
     def readers(self) -> tuple[str, ...]:
-        """The tables of the same pipeline that read it, directly or not, in the order in which they are made."""
+        """The tables of the same pipeline that read it, directly or not, in the order of their creation."""
         reached = {self.step.table}
         for step in self.pipeline.steps:
             if step.table not in reached and reached.intersection(step.upstream):
@@ -50,7 +50,7 @@ class Restored:
         return Claim(self.tenant.tenant_id, self.pipeline.name, self.day, self.day)
 
     def staged(self, warehouse: Warehouse) -> tuple[Staged, int]:
-        """The rows as they were, staged, and how many are published now. Raises `WarehouseError`."""
+        """Stage the rows as they were; also returns how many are published now. Raises `WarehouseError`."""
         target = target_table(self.tenant, self.step.table)
         was = warehouse.stage_past(target, table_schema(self.step.spec), self.day, self.as_of, self.job)
         count = f"SELECT COUNT(*) AS n FROM {target.quoted} WHERE `{self.step.spec.partition_column}` = @day"
@@ -62,27 +62,27 @@ class Restored:
         warehouse: Warehouse,
         staged: Staged,
         rows_now: int,
-        held: LockSession,
+        session: LockSession,
         ended: Callable[[str], bool],
         by: str,
     ) -> None:
-        """Publish what was staged, under the day's lock, which the run id keeps; noted as a publication and a deed.
+        """Publish what was staged, under the day's lock, which the run id holds; recorded as a publication and a deed.
         `ended` says whether another run is over.
 
-        Raises `Refused` where a run holds the day, `AtWork` where one was asked for, `LockLost`, `WarehouseError` and
+        Raises `Refused` where a run holds the day, `AtWork` where one was requested, `LockLost`, `WarehouseError` and
         `ControlError`; nothing is published then.
         """
         name = (self.tenant.tenant_id, self.pipeline.name)
-        lock = held.hold(self.claim, self.run_id, ended)
-        with held.store.read() as connection:
+        lock = session.hold_lock(self.claim, self.run_id, ended)
+        with session.store.read() as connection:
             waiting = partition_states.outstanding(connection, *name, [self.day])
             before = publications.between(connection, name[0], [self.step.table], self.day, self.day)
-        if asked := [row for row in waiting if row.state == "requested"]:
-            raise AtWork(f"{self.claim}: {asked[0].reason}; its run would write over what is restored")
-        published = Publications(held.store)
-        # As though it had read what is published now: only what is published later makes the day due.
+        if requested := [row for row in waiting if row.state == "requested"]:
+            raise AtWork(f"{self.claim}: {requested[0].reason}; its run would write over what is restored")
+        published = Publications(session.store)
+        # As if it had read what is published now: only later publications make the day due.
         read_through = published.newest_version()
-        held.locks.confirm(lock)
+        session.locks.confirm(lock)
         warehouse.publish(staged, [self.day], self.job)
         last = before.get((self.step.table, self.day))
         published.record(
@@ -90,22 +90,22 @@ class Restored:
             run_id=self.run_id, read_through=read_through,
             markers={self.day: last.marker} if last and last.marker else {},
         )  # fmt: skip
-        said = (
+        outcome = (
             f"as of {self.as_of:%Y-%m-%dT%H:%M:%SZ}: {staged.rows} rows in the place of {rows_now}, run {self.run_id}"
         )
-        deed = Deed(by, "table.restore", said, name[0], f"{self.step.table}/{self.day}")
-        with held.store.write() as connection:
-            audit.note(connection, deed, held.store.now())
+        deed = Deed(by, "table.restore", outcome, name[0], f"{self.step.table}/{self.day}")
+        with session.store.write() as connection:
+            audit.record_deed(connection, deed, session.store.now())
         warehouse.discard(staged)
 
-    def leave_alone(self, held: LockSession) -> None:
-        """Let the planner not make the day anew, though tables that read the restored one are older than it."""
+    def leave_alone(self, session: LockSession) -> None:
+        """Keep the planner from running the day again, though tables that read the restored one are older than it."""
         name = (self.tenant.tenant_id, self.pipeline.name)
-        with held.store.write("planner") as connection:
+        with session.store.write("planner") as connection:
             version = publications.newest_version(connection)
             reason = f"{self.step.table} was restored, and what reads it could not be made of it (run {self.run_id})"
             row = PendingPartition(*name, self.day, "gave_up", reason, data_version=version)
-            known = partition_states.outstanding(connection, *name, [self.day])
+            existing = partition_states.outstanding(connection, *name, [self.day])
             partition_states.write_outstanding(
-                connection, [replace(row, attempts=max([k.attempts for k in known], default=0))]
+                connection, [replace(row, attempts=max([k.attempts for k in existing], default=0))]
             )

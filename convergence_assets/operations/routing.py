@@ -1,4 +1,4 @@
-"""The alert routes of tenant files, as alerting takes them."""
+"""The alert routes of tenant files, for alerting."""
 
 from functools import partial
 
@@ -9,10 +9,12 @@ from convergence_assets.tenancy.tenant import AlertRoute, TenantRegistry
 
 
 def routes_of(registry: TenantRegistry) -> Routes:
-    """A tenant that says nothing of alerts has the platform's routes, so that one cause is one message there."""
-    own = {tenant_id: tenant.alert_routes for tenant_id, tenant in registry.tenants.items()}
+    """A tenant without alert settings has the platform's routes, so that one cause is one message there."""
+    by_tenant = {tenant_id: tenant.alert_routes for tenant_id, tenant in registry.tenants.items()}
     return Routes(
-        by_tenant={tenant_id: _routes(routes) for tenant_id, routes in own.items() if routes != registry.alert_routes},
+        by_tenant={
+            tenant_id: _routes(routes) for tenant_id, routes in by_tenant.items() if routes != registry.alert_routes
+        },
         platform=_routes(registry.alert_routes),
     )
 
@@ -22,7 +24,7 @@ def _routes(declared: tuple[AlertRoute, ...]) -> tuple[Route, ...]:
 
 
 def _address(route: AlertRoute) -> str:
-    """What its variables make of it. Raises `LookupError` where one is missing, or a tenant's leads to what is none."""
+    """The address with its variables replaced. Raises `LookupError` where one is missing, or the result is invalid."""
     address = route.to.resolve()
     scheme = address.partition("://")[0].lower()
     if route.private_hosts is not None and scheme not in SCHEMES:

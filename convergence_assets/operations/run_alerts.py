@@ -1,4 +1,4 @@
-"""What the follower learns of runs as alerts, and publications as their end."""
+"""Turns the follower's facts into alerts, and resolves them by publications."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -15,7 +15,7 @@ from convergence_assets.assets.structure import NOT_EMPTY
 from convergence_assets.assets.tags import TERMINAL
 from convergence_assets.assets.window import days_of
 from convergence_assets.control import partition_states, publications, runs
-from convergence_assets.control.incidents import Incident, open_incidents, raise_alert, resolve
+from convergence_assets.control.incidents import Incident, open_incidents, raise_alert, resolve_incident
 from convergence_assets.control.remediations import kind_of
 from convergence_assets.control.runs import IndexedRun
 from convergence_assets.control.store import ControlStore
@@ -28,15 +28,15 @@ from convergence_assets.tenancy.tenant import Tenant
 from convergence_assets.warehouse.errors import ERROR_CLASSES, NotFound
 
 OF_A_PARTITION = ("run_failed", "run_canceled", "run_stuck", "quality_failed", "quality_degraded", "no_data")
-"""Alerts that end when their partition is published as it should be."""
+"""Alerts that are resolved when their partition is published as it should be."""
 _INTERRUPTIONS_COUNTED = timedelta(days=7)
 PATIENCE = 3
-"""So many attempts a failure that may pass by itself is a warning; from then on it is critical."""
+"""For this many attempts a failure that may pass by itself is a warning; from then on it is critical."""
 
-# Another run is at work, or has taken the request, or the day was asked for too early: nobody has to do anything.
+# Another run is active, or has taken the request, or the day was requested too early: nobody has to do anything.
 _HARMLESS = frozenset({"locked", "duplicate_request", DAY_NOT_OVER})
 _PASSING = frozenset({"control_store", "over_limit", "lock_lost"})
-"""Classes beside the warehouse's that may pass by themselves."""
+"""Classes besides the warehouse's that may pass by themselves."""
 
 
 class RunAlerts:
@@ -47,8 +47,8 @@ class RunAlerts:
         self._store = store
 
     def observe(self, connection: sa.Connection, facts: Sequence[RunEvent]) -> None:
-        """Every fact is observed once; a condition that has ended meanwhile is resolved in the same transaction, and
-        nobody is told of it."""
+        """Every fact is observed once; a condition that has ended by now is resolved in the same transaction, and not
+        sent."""
         raised = [(alert, fact.run.updated_at) for fact in facts for alert in self._alerts(connection, fact)]
         # In one order everywhere, so that no two transactions wait for each other.
         for alert, moment in sorted(raised, key=lambda r: r[0].fingerprint):
@@ -60,19 +60,19 @@ class RunAlerts:
             self.resolve_published(connection, *name)
 
     def resolve_published(self, connection: sa.Connection, tenant_id: str, pipeline: str) -> None:
-        """Resolve what the publications of a pipeline have mended."""
-        mine = [
+        """Resolve what the publications of a pipeline have fixed."""
+        of_pipeline = [
             incident
             for incident in open_incidents(connection, tenant_id=tenant_id)
             if incident.pipeline == pipeline and incident.kind in OF_A_PARTITION
         ]
-        for incident in sorted(mine, key=lambda found: found.fingerprint):
+        for incident in sorted(of_pipeline, key=lambda one: one.fingerprint):
             mended = self._mended(connection, incident)
             if mended:
-                resolve(connection, incident.fingerprint, *mended)
+                resolve_incident(connection, incident.fingerprint, *mended)
 
     def _ask_again(self, connection: sa.Connection, run: IndexedRun) -> None:
-        """What the planner asked for it asks for again by itself; a person's run is to be published all the same."""
+        """The planner requests its own runs again by itself; the days of a person's run have to be published, too."""
         tenant = self._tenants.get(run.tenant_id)
         pipeline = next((p for p in tenant.pipelines if p.name == run.pipeline), None) if tenant else None
         if tenant is None or pipeline is None or run.first is None or run.last is None or run.triggered_by == TERMINAL:
@@ -96,7 +96,7 @@ class RunAlerts:
                 return ()
 
     def _quota(self, fact: QuotaRefused) -> Alert:
-        """The project's incident and no tenant's: others are refused next."""
+        """The project's incident and not a tenant's: others are refused next."""
         run, tenant = fact.run, self._tenants.get(fact.run.tenant_id)
         project = tenant.project if tenant else None
         return Alert(
@@ -128,7 +128,7 @@ class RunAlerts:
                     cause=INTERRUPTED,
                 )  # fmt: skip
             return
-        if kind_of(connection, run.run_id) not in (None, INTERRUPTED):  # its alert says so already
+        if kind_of(connection, run.run_id) not in (None, INTERRUPTED):  # its alert reports it already
             return
         if run.status == "canceled":
             yield _alert(
@@ -144,15 +144,15 @@ class RunAlerts:
 
     def _failed(self, connection: sa.Connection, fact: RunEnded) -> Alert:
         run, error_class = fact.run, fact.error_class or "run_failure"
-        known = ERROR_CLASSES.get(error_class)
+        documented = ERROR_CLASSES.get(error_class)
         attempts = self._attempts(connection, run)
-        passing = bool(known and known.retryable) or error_class in _PASSING
-        # The export of a new tenant may not be there yet: that is a failure once its first day is late.
+        passing = bool(documented and documented.retryable) or error_class in _PASSING
+        # The export of a new tenant may not exist yet: that is a failure once its first day is late.
         awaited = error_class == NotFound.error_class and self._awaits_its_first_day(connection, run)
         patient = awaited or (passing and attempts < PATIENCE)
         severity: Severity = "warning" if patient else "critical"
         where = f", table {fact.table}" if fact.table else ""
-        remedy = known.remedy if known else "Read the run's log from its first error on."
+        remedy = documented.remedy if documented else "Read the run's log from its first error on."
         return _alert(
             run, "run_failed", severity, None, _anchor(error_class),
             title=f"A run of {run.pipeline} failed ({error_class})",
@@ -163,7 +163,7 @@ class RunAlerts:
         )  # fmt: skip
 
     def _quality(self, connection: sa.Connection, fact: ChecksFailed) -> Iterable[Alert]:
-        """Of days without rows the alert that says so, of all others what failed."""
+        """The alert about days without rows, and for all others what failed."""
         checks = [check for check in fact.checks if check.name == NOT_EMPTY] if fact.severity == "critical" else []
         empty = {day for check in checks for day in check.partitions or (fact.run.partition or "",)}
         others = {day for c in fact.checks if c.name != NOT_EMPTY for day in c.partitions or fact.held_back}
@@ -181,19 +181,24 @@ class RunAlerts:
         return not published and not is_late(connection, tenant, run.pipeline, run.last, run.updated_at)
 
     def _attempts(self, connection: sa.Connection, run: IndexedRun) -> int:
-        """As the planner counts them; of what nobody planned, how often its incident was seen."""
-        own = fingerprint("run_failed", run.tenant_id, run.pipeline, run.partition)
+        """The attempts as the planner counts them; for unplanned runs, how often the incident was reported."""
+        own_fingerprint = fingerprint("run_failed", run.tenant_id, run.pipeline, run.partition)
         seen = next(
-            (i.count for i in open_incidents(connection, "run_failed", run.tenant_id) if i.fingerprint == own), 0
+            (
+                i.count
+                for i in open_incidents(connection, "run_failed", run.tenant_id)
+                if i.fingerprint == own_fingerprint
+            ),
+            0,
         )
         return max([row.attempts for row in self._outstanding(connection, run)] + [seen])
 
     def _asked_again(self, connection: sa.Connection, run: IndexedRun) -> str:
-        kept = "What was published before stays."
+        unchanged = "What was published before stays."
         rows = self._outstanding(connection, run)
         if any(row.state == "gave_up" for row in rows):
-            return f"{kept} Its day is not asked for again: it failed too often."
-        return f"{kept} The planner asks for the day again, later each time." if rows else kept
+            return f"{unchanged} Its day is not asked for again: it failed too often."
+        return f"{unchanged} The planner asks for the day again, later each time." if rows else unchanged
 
     @staticmethod
     def _outstanding(connection: sa.Connection, run: IndexedRun) -> list[partition_states.PendingPartition]:
@@ -202,21 +207,21 @@ class RunAlerts:
         return partition_states.outstanding(connection, run.tenant_id, run.pipeline, days_of(run.first, run.last))
 
     def _mended(self, connection: sa.Connection, incident: Incident) -> tuple[str, datetime] | None:
-        """How an incident has ended and when, None where it lasts."""
+        """How an incident has ended and when, None where it is open."""
         assert incident.tenant_id
         assert incident.pipeline
         parts = runs.parts_of(connection, incident.run_id) if incident.run_id else []
         since = parts[0].created_at if parts else incident.opened_at
         days = _days(incident.partition)
         if days is None:
-            last = runs.latest(connection, incident.tenant_id, incident.pipeline)
+            last = runs.latest_run(connection, incident.tenant_id, incident.pipeline)
             if last is None or last.status != "succeeded" or last.created_at <= since:
                 return None
             return f"run {last.run_id} succeeded", last.ended_at or last.updated_at
         tables = [incident.table] if incident.table else self._tables(incident.tenant_id, incident.pipeline)
-        found = publications.between(connection, incident.tenant_id, tables, days[0], days[1])
+        published = publications.between(connection, incident.tenant_id, tables, days[0], days[1])
         own_counts = incident.kind != "quality_degraded"
-        good = [p for p in found.values() if p.published_at > since and (own_counts or p.run_id != incident.run_id)]
+        good = [p for p in published.values() if p.published_at > since and (own_counts or p.run_id != incident.run_id)]
         if not tables or len(good) < len(tables) * ((days[1] - days[0]).days + 1):
             return None
         newest = max(good, key=lambda p: p.published_at)
@@ -224,12 +229,12 @@ class RunAlerts:
 
     def _tables(self, tenant_id: str, pipeline: str) -> list[str]:
         tenant = self._tenants.get(tenant_id)
-        own = next((p for p in tenant.pipelines if p.name == pipeline), None) if tenant else None
-        return [step.table for step in own.steps] if own else []
+        definition = next((p for p in tenant.pipelines if p.name == pipeline), None) if tenant else None
+        return [step.table for step in definition.steps] if definition else []
 
 
 def _quality(fact: ChecksFailed) -> Iterable[Alert]:
-    """One alert a table and day; `info` is recorded only."""
+    """One alert per table and day; `info` is recorded only."""
     run = fact.run
     if fact.severity == "critical":
         days: Sequence[str] = fact.held_back or (run.partition or "",)
@@ -282,15 +287,15 @@ def _named(checks: Sequence[FailedCheck]) -> str:
 def _listed(checks: Sequence[FailedCheck]) -> str:
     lines = []
     for check in checks:
-        said = f"{check.name}"
+        line = f"{check.name}"
         if check.column:
-            said += f" (column {check.column})"
+            line += f" (column {check.column})"
         if check.unexpected_count:
-            said += f": {check.unexpected_count} unexpected"
+            line += f": {check.unexpected_count} unexpected"
         elif check.observed_value is not None:
-            said += f": observed {check.observed_value}"
-        said += examples_shown(check.examples, check.unexpected_count)
-        lines.append(said)
+            line += f": observed {check.observed_value}"
+        line += examples_shown(check.examples, check.unexpected_count)
+        lines.append(line)
     return "; ".join(lines)
 
 

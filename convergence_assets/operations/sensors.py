@@ -1,5 +1,5 @@
-"""The sensors that watch: `ledger` follows runs, `stuck_runs` remedies them, `staging` removes what they left, `alerts`
-tells people."""
+"""The monitoring sensors: `ledger` follows runs, `stuck_runs` remedies them, `staging` removes what they left, `alerts`
+notifies people."""
 
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
@@ -23,13 +23,13 @@ LEDGER_BUDGET_SECONDS = 24.0
 
 
 def build_sensors(registry: TenantRegistry, settings: Settings) -> list[dg.SensorDefinition]:
-    """On from the start; each does its part also where another one fails."""
+    """On by default; each works independently of the others' failures."""
     shared = _Shared(registry, settings)
     return [_ledger(shared), _stuck_runs(shared), _staging(shared), _alerts(shared)]
 
 
 class _Shared:
-    """What the sensors share, made in the first tick: it imports SQLAlchemy."""
+    """What the sensors share, built in the first tick: it imports SQLAlchemy."""
 
     def __init__(self, registry: TenantRegistry, settings: Settings) -> None:
         self._registry = registry

@@ -1,4 +1,4 @@
-"""What a tenant's service account has to be allowed on Google Cloud: each as a command that an operator can run."""
+"""The grants of a tenant's service account on Google Cloud, each as a command that an operator can run."""
 
 import json
 import shlex
@@ -11,7 +11,7 @@ from convergence_assets.warehouse.interface import STAGING_KEPT_DAYS
 from convergence_assets.warehouse.schema import SHARED_PREFIX, STAGING_PREFIX, Dataset, TableRef
 
 PLATFORM = "THE_ACCOUNT_OF_THE_PLATFORM"
-"""What the operator puts his own account in place of."""
+"""The placeholder that the operator replaces by his own account."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class NewAccount:
 
 @dataclass(frozen=True)
 class Impersonation:
-    """The platform's account (None: not known) may send statements as the tenant's."""
+    """The platform's account (None: unknown) may send statements as the tenant's."""
 
     account: str
     platform: str | None
@@ -79,7 +79,7 @@ class SourceReader:
 
 @dataclass(frozen=True)
 class AuthorizedViews:
-    """The views of a tenant's rows may read the dataset of their source, whoever asks them."""
+    """The views of a tenant's rows may read the dataset of their source, whoever queries them."""
 
     source: Dataset
     views: Dataset
@@ -93,7 +93,7 @@ class AuthorizedViews:
 
     @property
     def access(self) -> dict[str, object]:
-        """As BigQuery writes it: https://cloud.google.com/bigquery/docs/authorized-datasets."""
+        """BigQuery's form: https://cloud.google.com/bigquery/docs/authorized-datasets."""
         views = {"projectId": self.views.project, "datasetId": self.views.name}
         return {"dataset": {"dataset": views, "targetTypes": ["VIEWS"]}}
 
@@ -102,7 +102,7 @@ AccountGrant = NewAccount | Impersonation | Statement | SourceReader | Authorize
 
 
 def account_grants(tenant: Tenant, project: str, platform: str | None = None) -> Iterator[AccountGrant]:
-    """In the order in which they can be given; none for a tenant whose statements run as the platform.
+    """In the order in which they can be granted; none for a tenant whose statements run as the platform.
 
     `project` is the deployment's, `platform` the account that its workers run as.
     """
@@ -113,9 +113,9 @@ def account_grants(tenant: Tenant, project: str, platform: str | None = None) ->
     yield NewAccount(account)
     yield Impersonation(account, platform)
     yield Statement(_grant("bigquery.jobUser", f"PROJECT `{home}`", account), home, location)
-    own, views = f"`{home}.{tenant.dataset}`", Dataset(SHARED_PREFIX + tenant.dataset, home)
+    target, views = f"`{home}.{tenant.dataset}`", Dataset(SHARED_PREFIX + tenant.dataset, home)
     staging = f"`{home}.{STAGING_PREFIX}{tenant.dataset}`"
-    for dataset, options in ((own, ""), (staging, f" OPTIONS(default_table_expiration_days={STAGING_KEPT_DAYS})")):
+    for dataset, options in ((target, ""), (staging, f" OPTIONS(default_table_expiration_days={STAGING_KEPT_DAYS})")):
         yield Statement(f"CREATE SCHEMA IF NOT EXISTS {dataset}{options}", home, location)
         yield Statement(_grant("bigquery.dataEditor", f"SCHEMA {dataset}", account), home, location)
     if tenant.reads_views:
@@ -126,7 +126,7 @@ def account_grants(tenant: Tenant, project: str, platform: str | None = None) ->
             yield AuthorizedViews(Dataset(source.dataset, source.project or project), views)
     for name in _tables_read(tenant):
         table = TableRef.parse(name)
-        if table.prefix is not None:  # it reads tables that are made tomorrow
+        if table.prefix is not None:  # it reads tables that are created later
             read_from = f"`{table.project or project}.{table.dataset}`"
             yield Statement(_grant("bigquery.dataViewer", f"SCHEMA {read_from}", account), home, location)
             continue
@@ -135,10 +135,10 @@ def account_grants(tenant: Tenant, project: str, platform: str | None = None) ->
 
 def _tables_read(tenant: Tenant) -> list[str]:
     """Source tables that are not the tenant's own, nor read by a view."""
-    own = {target_table(tenant, step.table).dataset for pipeline in tenant.pipelines for step in pipeline.steps}
+    targets = {target_table(tenant, step.table).dataset for pipeline in tenant.pipelines for step in pipeline.steps}
     by_view = tenant.shares if tenant.reads_views else {}
     names = dict.fromkeys(name for source in tenant.sources for name in source.tables)
-    return [name for name in names if TableRef.parse(name).dataset not in own and name not in by_view]
+    return [name for name in names if TableRef.parse(name).dataset not in targets and name not in by_view]
 
 
 def _grant(role: str, resource: str, account: str) -> str:

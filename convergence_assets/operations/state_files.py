@@ -1,4 +1,4 @@
-"""The files in which a deployment on one machine keeps its state, and whether they are what was written."""
+"""The state files of a deployment on one machine, and whether they are intact."""
 
 import sqlite3
 import time
@@ -18,15 +18,15 @@ _DAMAGED = "damaged"
 
 @dataclass(frozen=True)
 class StateFile:
-    """One SQLite file: `what` it holds, and what is `lost` where it has to be made anew."""
+    """One SQLite file: `what` it contains, and what is `lost` where it has to be recreated."""
 
     path: Path
     what: str
     lost: str
 
     def damage(self) -> str | None:
-        """What SQLite says of its content; None where it is as it was written, not there, or cannot be looked at, which
-        other checks say."""
+        """SQLite's report of damage; None where the file is intact, missing, or cannot be opened, which other checks
+        report."""
         if not self.path.exists():
             return None
         try:
@@ -37,7 +37,7 @@ class StateFile:
         return None if verdict == "ok" else str(verdict)
 
     def put_aside(self) -> Path:
-        """Move it, with what SQLite keeps beside it, so that the next who opens it makes it anew."""
+        """Move it, with SQLite's files beside it, so that the next process that opens it recreates it."""
         ending = f".{_DAMAGED}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
         aside = self.path.with_name(self.path.name + ending)
         self.path.rename(aside)
@@ -70,8 +70,8 @@ def state_files(settings: Settings, dagster_home: Path) -> Iterator[StateFile]:
 
 
 def damaged_datasets(settings: Settings, seconds: float) -> Iterator[tuple[Path, str]]:
-    """Files of the embedded warehouse that cannot be read whole, as far as they are read within some seconds, the
-    smallest first; each with what DuckDB says."""
+    """Files of the embedded warehouse that cannot be read whole, of those that are read within some seconds, the
+    smallest first; each with DuckDB's message."""
     import duckdb
 
     from convergence_assets.warehouse.duckdb.files import DatasetLock, Layout

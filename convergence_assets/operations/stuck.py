@@ -1,4 +1,4 @@
-"""Which runs are stuck: what is known of each, held against its limits."""
+"""Which runs are stuck: compares what is known of each with its limits."""
 
 import logging
 from collections.abc import Collection, Iterator, Mapping
@@ -19,15 +19,15 @@ from convergence_assets.process import is_gone
 from convergence_assets.tenancy.tenant import StuckLimits, Tenant
 
 StuckKind = Literal["queued", "starting", "over_duration", "no_progress", "canceling", "dead", "interrupted", "by_hand"]
-"""`by_hand`: within its limits, and ended because a person says so; `interrupted`: dead, ended by what it ran on."""
+"""`by_hand`: within its limits, and ended by a person's request; `interrupted`: dead, ended by its platform."""
 SILENT_AFTER = timedelta(minutes=3)
-"""A process of another host is taken for dead where its locks have had no heartbeat for so long."""
+"""A process of another host counts as dead where its locks have had no heartbeat for this long."""
 LONGEST_RANGE = timedelta(hours=24)
-"""So long a run over many days may take, however many they are."""
+"""How long a run over many days may take, however many they are."""
 MOVED_LOOKED_AT = 200
-"""So many runs, the last to have changed, are looked at for whether the queue moves."""
+"""How many of the last changed runs are checked for whether the queue moves."""
 QUEUED_LOOKED_AT = 200
-"""So many queued runs one look sees, the oldest; the others cannot be stuck for longer."""
+"""How many queued runs are checked at once, the oldest; the others cannot be stuck for longer."""
 
 _log = logging.getLogger(__name__)
 _QUEUED = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED)
@@ -38,9 +38,9 @@ _BEGUN = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterR
 class Activity:
     """What is known of a run that is not over.
 
-    `since` is when it came to its status; `moved_at` when a run of its tenants was last at work, began or ended (None:
-    none known); `gone` says of its process whether it has ended, as far as this host or its heartbeats can tell, and
-    `interrupted` of one that has whether what it ran on ended it.
+    `since` is when it got its status; `moved_at` when a run of its tenants was last active, began or ended (None:
+    unknown); `gone` says whether its process has ended, as far as this host or its heartbeats show, and `interrupted`
+    whether its platform ended it.
     """
 
     run_id: str
@@ -60,7 +60,7 @@ class Activity:
 
 @dataclass(frozen=True)
 class Stuck:
-    """A run that is stuck, as what, and since when beyond which limit."""
+    """A stuck run: its kind, and since when beyond which limit."""
 
     activity: Activity
     kind: StuckKind
@@ -71,7 +71,7 @@ class Stuck:
     def sentence(self) -> str:
         """What happened."""
         for_long = f"since {self.since:%Y-%m-%d %H:%M} UTC"
-        said = {
+        text = {
             "queued": f"it waits in the queue {for_long}, while no other run of the tenant began or ended",
             "starting": f"it was launched and has not begun {for_long}",
             "over_duration": f"it runs {for_long}",
@@ -81,11 +81,11 @@ class Stuck:
             "dead": f"its process has ended and the run has not ({for_long})",
             "by_hand": f"it is {self.activity.status} {for_long}, within its limits",
         }[self.kind]
-        return f"{said} (limit {_minutes(self.limit)})" if self.limit else said
+        return f"{text} (limit {_minutes(self.limit)})" if self.limit else text
 
 
-def judge(activity: Activity, limits: StuckLimits, now: datetime) -> Stuck | None:
-    """Whether a run is stuck: the first kind that holds, the most certain one first."""
+def judge_activity(activity: Activity, limits: StuckLimits, now: datetime) -> Stuck | None:
+    """Whether a run is stuck: the first kind that applies, the most certain one first."""
 
     def over(kind: StuckKind, since: datetime, limit: timedelta) -> Stuck | None:
         return Stuck(activity, kind, since, limit) if now - since > limit else None
@@ -108,31 +108,33 @@ def judge(activity: Activity, limits: StuckLimits, now: datetime) -> Stuck | Non
 
 
 def parts_of(record: dg.RunRecord) -> tuple[Part, ...]:
-    """The run's part in each pipeline; empty for a run of none of this platform's assets."""
+    """The run's part in each pipeline; empty for a run without this platform's assets."""
     return tuple(Part(row.tenant_id, row.pipeline, row.first, row.last) for row in parts(record, _names(record), 1, {}))
 
 
-def limits_of(own: Collection[Part], tenants: Mapping[str, Tenant]) -> StuckLimits:
-    """The widest of the run's pipelines; the usual ones for a pipeline that is not known (any more)."""
-    found = [
+def limits_of(run_parts: Collection[Part], tenants: Mapping[str, Tenant]) -> StuckLimits:
+    """The widest limits of the run's pipelines; the default ones for an unknown pipeline."""
+    limits = [
         pipeline.stuck
-        for part in own
+        for part in run_parts
         if part.tenant_id in tenants
         for pipeline in tenants[part.tenant_id].pipelines
         if pipeline.name == part.pipeline
     ] or [StuckLimits()]
     return StuckLimits(
-        queued=max(f.queued for f in found),
-        starting=max(f.starting for f in found),
-        running=max(f.running for f in found),
-        no_progress=max(f.no_progress for f in found),
-        canceling=max(f.canceling for f in found),
-        request_again=min(f.request_again for f in found),
+        queued=max(f.queued for f in limits),
+        starting=max(f.starting for f in limits),
+        running=max(f.running for f in limits),
+        no_progress=max(f.no_progress for f in limits),
+        canceling=max(f.canceling for f in limits),
+        request_again=min(f.request_again for f in limits),
     )
 
 
-def look(instance: dg.DagsterInstance, store: ControlStore, run_ids: Collection[str] | None = None) -> list[Activity]:
-    """Every run of this platform's assets that is not over, or those of these ids; from Dagster itself, since the runs
+def read_activities(
+    instance: dg.DagsterInstance, store: ControlStore, run_ids: Collection[str] | None = None
+) -> list[Activity]:
+    """Every run of this platform's assets that is not over, or those with these ids; from Dagster, since the runs
     index may lag."""
     queued = _records(instance, _QUEUED, run_ids, QUEUED_LOOKED_AT)
     begun = _records(instance, _BEGUN, run_ids, None)
@@ -151,8 +153,8 @@ def _records(
     run_ids: Collection[str] | None,
     limit: int | None,
 ) -> list[dg.RunRecord]:
-    wanted = dg.RunsFilter(statuses=list(statuses), run_ids=list(run_ids) if run_ids is not None else None)
-    return list(instance.get_run_records(wanted, limit=limit, order_by="id", ascending=True))
+    criteria = dg.RunsFilter(statuses=list(statuses), run_ids=list(run_ids) if run_ids is not None else None)
+    return list(instance.get_run_records(criteria, limit=limit, order_by="id", ascending=True))
 
 
 def _activities(
@@ -168,21 +170,21 @@ def _activities(
         rows = parts(record, _names(record), 1, {})
         if not rows:
             continue
-        own = tuple(Part(row.tenant_id, row.pipeline, row.first, row.last) for row in rows)
+        run_parts = tuple(Part(row.tenant_id, row.pipeline, row.first, row.last) for row in rows)
         created = rows[0].created_at
         if run.status in _QUEUED:
-            moved_at = max((moved[p.tenant_id] for p in own if p.tenant_id in moved), default=None)
-            yield Activity(run.run_id, run.status.value, own, created, created, moved_at)
+            moved_at = max((moved[p.tenant_id] for p in run_parts if p.tenant_id in moved), default=None)
+            yield Activity(run.run_id, run.status.value, run_parts, created, created, moved_at)
             continue
-        said = dagster_compat.last_event_at(instance, run.run_id) or created
+        last_event = dagster_compat.last_event_at(instance, run.run_id) or created
         own_locks = [lock for lock in locks if lock.run_id == run.run_id]
         gone = _gone(instance, run, workers.get(run.run_id), own_locks, now)
         yield Activity(
             run_id=run.run_id,
             status=run.status.value,
-            parts=own,
+            parts=run_parts,
             since=_since(instance, record, rows[0].started_at) or created,
-            last_event_at=said,
+            last_event_at=last_event,
             gone=gone,
             interrupted=gone and run.status != dg.DagsterRunStatus.CANCELING and _was_interrupted(instance, run),
         )
@@ -195,7 +197,7 @@ def _names(record: dg.RunRecord) -> set[tuple[str, str]]:
 
 
 def _since(instance: dg.DagsterInstance, record: dg.RunRecord, started_at: datetime | None) -> datetime | None:
-    """When the run came to its status."""
+    """When the run got its status."""
     kinds = {
         dg.DagsterRunStatus.STARTING: dg.DagsterEventType.RUN_STARTING,
         dg.DagsterRunStatus.CANCELING: dg.DagsterEventType.RUN_CANCELING,
@@ -210,7 +212,7 @@ def _gone(
     gone = is_gone(worker.owner) if worker else None
     if gone is not None and worker is not None and worker.end_requested_at is None:
         return gone
-    # Asked also of a worker whose end was asked for on another host: its own host's launcher ends it then.
+    # Also for a worker whose end was requested on another host: its own host's launcher then ends it.
     healthy = dagster_compat.worker_is_healthy(instance, run)
     if worker is None:
         return healthy is False
@@ -231,11 +233,11 @@ def _was_interrupted(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
 def _moved(
     instance: dg.DagsterInstance, queued: Collection[dg.RunRecord], begun: Collection[dg.RunRecord], now: datetime
 ) -> dict[str, datetime]:
-    """By tenant of the queued runs when a run of it was last at work, began or ended: such a queue is not stuck."""
-    found = {name[0]: now for record in begun for name in _names(record)}
-    tenants = {name[0] for record in queued for name in _names(record)} - set(found)
+    """For each tenant of queued runs, when a run of it was last active, began or ended: such a queue is not stuck."""
+    moments = {name[0]: now for record in begun for name in _names(record)}
+    tenants = {name[0] for record in queued for name in _names(record)} - set(moments)
     if not tenants:
-        return found
+        return moments
     statuses = [status for status in dg.DagsterRunStatus if status not in _QUEUED]
     for record in instance.get_run_records(
         dg.RunsFilter(statuses=statuses), limit=MOVED_LOOKED_AT, order_by="update_timestamp", ascending=False
@@ -244,8 +246,8 @@ def _moved(
         for tenant_id, _ in _names(record):
             if tenant_id in tenants and moved_at:
                 moment = datetime.fromtimestamp(moved_at, UTC)
-                found[tenant_id] = max(found.get(tenant_id, moment), moment)
-    return found
+                moments[tenant_id] = max(moments.get(tenant_id, moment), moment)
+    return moments
 
 
 def _minutes(limit: timedelta) -> str:

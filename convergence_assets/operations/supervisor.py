@@ -1,5 +1,4 @@
-"""Processes that are started again where they end by themselves, with growing waits, and given up where they keep
-ending."""
+"""Restarts processes that end by themselves, with growing waits, and gives up where they keep ending."""
 
 import ctypes
 import os
@@ -15,11 +14,11 @@ from dataclasses import dataclass, field
 import psutil
 
 WAITS_SECONDS = (1, 2, 4, 8, 15, 30)
-"""Before a process is started again, by how often it ended in a row."""
+"""The waits before a process is restarted, by how often it ended in a row."""
 STEADY_SECONDS = 30.0
-"""One that lived so long starts again at the first wait."""
+"""A process that lived this long restarts with the first wait."""
 GIVEN_UP_AFTER = 10
-"""So many ends in a row, none after living for `STEADY_SECONDS`: about four minutes."""
+"""The limit of ends in a row, none after living for `STEADY_SECONDS`: about four minutes."""
 LOOKS_EVERY_SECONDS = 0.2
 _CHILD_LOST_SECONDS = 2.0
 _PR_SET_PDEATHSIG = 1  # https://man7.org/linux/man-pages/man2/PR_SET_PDEATHSIG.2const.html
@@ -33,8 +32,8 @@ Show = Callable[[str, Iterable[str]], None]
 class Supervised:
     """One process, the leader of a session of its own.
 
-    `stopped_by` is the signal that asks it to end; `child` are words of the command line of a child without which it
-    does nothing; its first start waits until `may_start` says so.
+    `stopped_by` is the signal that ends it; `child` are words of the command line of a child without which it does
+    nothing; its first start waits for `may_start`.
     """
 
     name: str
@@ -52,7 +51,7 @@ class Supervised:
 
 @dataclass
 class Supervisor:
-    """Keeps processes running until it is told to stop; `say` tells people, `show` shows their lines."""
+    """Keeps processes running until it is stopped; `say` reports to people, `show` shows their lines."""
 
     parts: Sequence[Supervised]
     say: Callable[[str], None]
@@ -60,7 +59,7 @@ class Supervisor:
     now: Callable[[], float] = field(default=time.monotonic)
 
     def start(self, part: Supervised) -> None:
-        """Start one that does not run."""
+        """Start one that is not running."""
         part.process = subprocess.Popen(
             part.command, env=dict(part.environ), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL, text=True, start_new_session=True, preexec_fn=_as_a_child,
@@ -70,7 +69,7 @@ class Supervisor:
         threading.Thread(target=self.show, args=(part.name, part.process.stdout), daemon=True).start()
 
     def watch(self, stop: threading.Event) -> str | None:
-        """Start again what ends until `stop` is set: None; or until one keeps ending: which, and why."""
+        """Restart what ends until `stop` is set: None; or until one keeps ending: which, and why."""
         while not stop.wait(LOOKS_EVERY_SECONDS):
             for part in self.parts:
                 if part.process is None:
@@ -117,8 +116,8 @@ class Supervisor:
 
 def _family(process: int) -> list[psutil.Process]:
     with suppress(psutil.NoSuchProcess):
-        own = psutil.Process(process)
-        return [own, *own.children(recursive=True)]
+        parent = psutil.Process(process)
+        return [parent, *parent.children(recursive=True)]
     return []
 
 
@@ -142,7 +141,7 @@ def _spelled(code: int) -> str:
 def _as_a_child() -> None:
     # Where this command itself ignores them (a shell's background job), its children would too.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    if sys.platform == "linux":  # whoever kills the supervisor ends what it supervises, so that its ports are free
+    if sys.platform == "linux":  # killing the supervisor ends its processes too, so that their ports are free
         parent = os.getppid()
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != parent:

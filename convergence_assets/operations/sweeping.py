@@ -1,4 +1,4 @@
-"""What runs have staged and nobody will look at: removed once a run is over, unless its rows are evidence."""
+"""Removes what runs have staged once they are over, unless the rows are evidence."""
 
 import random
 import time
@@ -22,9 +22,9 @@ from convergence_assets.warehouse.schema import Dataset
 
 KEPT = timedelta(days=STAGING_KEPT_DAYS)
 SETTLED = timedelta(minutes=10)
-"""So long after its end a run may be repeated, and its repetition takes up what was staged."""
+"""How long after its end a run may be retried, and its retry uses what was staged."""
 UNKNOWN_FOR = timedelta(days=1)
-"""So long rows of a run that Dagster does not know are kept: a command's, or one of another Dagster."""
+"""How long rows of a run that Dagster does not know are kept: a command's, or one of another Dagster."""
 _WAREHOUSE_SECONDS = 10.0
 _ROOT_RUN_TAG = "dagster/root_run_id"
 _SAY_WHAT_STOPPED = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.ASSET_OBSERVATION}
@@ -32,15 +32,15 @@ _SAY_WHAT_STOPPED = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.ASSET
 
 @dataclass(frozen=True)
 class Sweeper:
-    """Looks at tenants' staged rows. Raises what Dagster's storage and the control store raise; a warehouse that does
-    not answer is left for the next time."""
+    """Checks tenants' staged rows. Raises the errors of Dagster's storage and of the control store; a warehouse that
+    does not answer is left for the next time."""
 
     instance: dg.DagsterInstance
     store: ControlStore
     settings: Settings
 
     def sweep(self, tenants: Iterable[Tenant], seconds: float) -> list[str]:
-        """What was removed, in words; stops after some seconds, and begins at another tenant the next time."""
+        """Remove staged rows; what was removed, in words. Stops after some seconds and resumes at another tenant."""
         end, done = time.monotonic() + seconds, []
         in_random_order = list(tenants)
         random.shuffle(in_random_order)
@@ -70,7 +70,7 @@ class Sweeper:
         return [run_id for run_id, at in staged.items() if self.is_not_needed(run_id, at)]
 
     def is_not_needed(self, run_id: str, staged_at: datetime) -> bool:
-        """Whether nobody will take up, nor look at, what a run staged."""
+        """Whether nobody will use, nor look at, what a run staged."""
         now, attempts = self.store.now(), self._attempts(run_id)
         if now - staged_at > KEPT:
             return True
@@ -82,11 +82,11 @@ class Sweeper:
         return now - max(ends) > SETTLED and not self._are_evidence(attempts)
 
     def has_evidence(self, run_id: str) -> bool:
-        """Whether the run, or one that repeats it, was stopped by a check: people look at what it staged."""
+        """Whether the run, or a retry of it, was stopped by a check: people look at what it staged."""
         return self._are_evidence(self._attempts(run_id))
 
     def _are_evidence(self, attempts: Sequence[dg.RunRecord]) -> bool:
-        # Dagster's own records: the runs index may be behind, or about to be read anew.
+        # Dagster's own records: the runs index may be behind, or about to be rebuilt.
         return any(
             _was_stopped_by_checks(entry.dagster_event)
             for one in attempts
@@ -95,17 +95,17 @@ class Sweeper:
         )
 
     def _attempts(self, run_id: str) -> Sequence[dg.RunRecord]:
-        """The run with every other one of its group, which a person or Dagster began again from the same first run."""
-        own = self.instance.get_run_records(dg.RunsFilter(run_ids=[run_id]))
-        if not own:
-            return own
-        root = own[0].dagster_run.root_run_id or run_id
+        """The run with every other one of its group, which a person or Dagster retried from the same first run."""
+        records = self.instance.get_run_records(dg.RunsFilter(run_ids=[run_id]))
+        if not records:
+            return records
+        root = records[0].dagster_run.root_run_id or run_id
         again = self.instance.get_run_records(dg.RunsFilter(tags={_ROOT_RUN_TAG: root}))
-        return [*own, *(one for one in again if one.dagster_run.run_id != run_id)]
+        return [*records, *(one for one in again if one.dagster_run.run_id != run_id)]
 
 
-def _was_stopped_by_checks(said: dg.DagsterEvent) -> bool:
-    if said.event_type == dg.DagsterEventType.STEP_FAILURE:
-        return error_of(said)[0] == QUALITY_FAILED
-    found = said.asset_observation_data.asset_observation.metadata.get("stopped_by")
-    return found is not None and not has_no_data(plain(found))
+def _was_stopped_by_checks(event: dg.DagsterEvent) -> bool:
+    if event.event_type == dg.DagsterEventType.STEP_FAILURE:
+        return error_of(event)[0] == QUALITY_FAILED
+    stopped_by = event.asset_observation_data.asset_observation.metadata.get("stopped_by")
+    return stopped_by is not None and not has_no_data(plain(stopped_by))

@@ -1,4 +1,4 @@
-"""Ending a process that may not listen: asked, asked again, killed; each with a deadline."""
+"""Ends a process that may not respond: two signals, then a kill; each with a deadline."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ SECONDS_TO_OBEY = {signal.SIGINT: 20.0, signal.SIGTERM: 10.0}
 _LOOK_EVERY_SECONDS = 0.1
 
 Ended = Literal["gone", "interrupted", "terminated", "killed", "elsewhere", "alive"]
-"""What ended it; `elsewhere`: another host has it; `alive`: not even SIGKILL has so far."""
+"""What ended it; `elsewhere`: it is on another host; `alive`: not even SIGKILL has so far."""
 
 
 def end_process(owner: Owner, obey: dict[signal.Signals, float] | None = None) -> Ended:
@@ -53,7 +53,7 @@ def end_in_background(owner: Owner, then: Callable[[Ended], None]) -> threading.
 
 
 def _send(owner: Owner, sign: signal.Signals) -> None:
-    """To this very process: its id may have gone to another one meanwhile."""
+    """Send the signal to this very process: its id may belong to another one by now."""
     with contextlib.suppress(ProcessLookupError):
         if not hasattr(os, "pidfd_open"):
             os.kill(owner.process, sign)
@@ -68,7 +68,7 @@ def _send(owner: Owner, sign: signal.Signals) -> None:
 
 def _kill(owner: Owner) -> None:
     with contextlib.suppress(ProcessLookupError):
-        # A worker leads a session of its own: what it started ends with it.
+        # A worker leads its own session: what it started ends with it.
         if os.getsid(owner.process) == owner.process and not is_gone(owner):
             os.killpg(owner.process, signal.SIGKILL)
     _send(owner, signal.SIGKILL)

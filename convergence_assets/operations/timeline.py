@@ -1,4 +1,4 @@
-"""What changed and who did what, in one order: the first thing to hold an incident against."""
+"""What changed and who did what, in one order: the first thing to compare an incident with."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,13 +8,13 @@ import sqlalchemy as sa
 from convergence_assets.control import audit, change_log, partition_states
 
 _REFUSED = "refused"
-"""How the outcome begins of what was not done."""
+"""The prefix of the outcome of what was not done."""
 
 
 @dataclass(frozen=True)
 class Happened:
-    """`kind` is config, code, schema or release (first seen at `moment`), deed (somebody did it), or pause (one that
-    lasts). `by` is who, or the run that made or met it."""
+    """`kind` is config, code, schema or release (first seen at `moment`), deed (somebody did it), or pause (one in
+    effect). `by` is who, or the run that made or saw it."""
 
     moment: datetime
     kind: str
@@ -25,18 +25,18 @@ class Happened:
 
 
 def happened(connection: sa.Connection, since: datetime, tenant_id: str | None = None) -> list[Happened]:
-    """Everything since a moment, the oldest first; of one tenant with what is of no tenant."""
-    found = [
+    """Everything since a moment, the oldest first; that of a tenant includes what is of no tenant."""
+    entries = [
         Happened(c.moment, c.kind, c.tenant_id, c.subject, c.said, f"run {c.run_id}" if c.run_id else None)
-        for c in change_log.since(connection, since, tenant_id)
+        for c in change_log.changes_since(connection, since, tenant_id)
     ]
-    for noted in audit.noted(connection, limit=100_000, since=since):
+    for noted in audit.recorded_deeds(connection, limit=100_000, since=since):
         deed = noted.deed
         if deed.tenant_id in (None, tenant_id or deed.tenant_id) and not deed.outcome.startswith(_REFUSED):
-            said = deed.action if deed.outcome == "done" else f"{deed.action}: {deed.outcome}"
-            found.append(Happened(noted.moment, "deed", deed.tenant_id, deed.subject or "", said, deed.actor))
+            description = deed.action if deed.outcome == "done" else f"{deed.action}: {deed.outcome}"
+            entries.append(Happened(noted.moment, "deed", deed.tenant_id, deed.subject or "", description, deed.actor))
     for pause in partition_states.all_pauses(connection).values():
         if pause.paused_at >= since and tenant_id in (None, pause.tenant_id):
             subject = pause.pipeline or "all pipelines"
-            found.append(Happened(pause.paused_at, "pause", pause.tenant_id, subject, pause.reason, pause.paused_by))
-    return sorted(found, key=lambda one: one.moment)
+            entries.append(Happened(pause.paused_at, "pause", pause.tenant_id, subject, pause.reason, pause.paused_by))
+    return sorted(entries, key=lambda one: one.moment)

@@ -1,4 +1,4 @@
-"""What makes a SELECT expensive on BigQuery, told from its text."""
+"""What makes a SELECT expensive on BigQuery, judged by its text."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -29,12 +29,12 @@ def advise(sql: str, partitioned: Mapping[str, str], widths: Mapping[str, int]) 
     both by the table's name as the text has it, without its dataset.
     """
     tree = statement_of(sqlglot.parse(sql, read="bigquery"))
-    found: list[Advice] = []
+    advice: list[Advice] = []
     for scope in traverse_scope(tree):
-        found += _whole_scans(scope, partitioned)
-        found += _wide_stars(scope, widths)
-        found += _cross_joins(scope)
-    return tuple(sorted(set(found), key=lambda a: (a.line, a.message)))
+        advice += _whole_scans(scope, partitioned)
+        advice += _wide_stars(scope, widths)
+        advice += _cross_joins(scope)
+    return tuple(sorted(set(advice), key=lambda a: (a.line, a.message)))
 
 
 def _whole_scans(scope: Scope, partitioned: Mapping[str, str]) -> Iterator[Advice]:
@@ -42,7 +42,7 @@ def _whole_scans(scope: Scope, partitioned: Mapping[str, str]) -> Iterator[Advic
         column = partitioned.get(table.name)
         if column is None:
             continue
-        mentions = [c for p in _predicates(scope) for c in p.find_all(exp.Column) if _is(c, column, alias)]
+        mentions = [c for p in _predicates(scope) for c in p.find_all(exp.Column) if _is_column(c, column, alias)]
         if not mentions:
             yield Advice(f"{table.name} is read whole: filter on its partition column {column}", _line(table))
         elif all(_is_wrapped(c) for c in mentions):
@@ -103,7 +103,7 @@ def _predicates(scope: Scope) -> Iterator[exp.Expr]:
             yield join.args["on"]
 
 
-def _is(column: exp.Column, name: str, alias: str) -> bool:
+def _is_column(column: exp.Column, name: str, alias: str) -> bool:
     return column.name.lower() == name.lower() and column.table in ("", alias)
 
 

@@ -9,7 +9,7 @@ from convergence_assets.pipelines.models import ExpectationSpec, TableStep
 from convergence_assets.pipelines.problems import listing, nearest
 from convergence_assets.row_conditions import ConditionError, fitted, read_condition
 
-Said = tuple[str | None, str, str | None, str | None]
+ArgumentMistake = tuple[str | None, str, str | None, str | None]
 """The argument's key (None: all of them), what is wrong, what was expected, the nearest spelling."""
 
 _COLUMNS = ("column", "column_A", "column_B")
@@ -22,13 +22,13 @@ _BOUNDS = ("min_value", "max_value")
 
 def argument_mistakes(
     spec: ExpectationSpec, step: TableStep, required: frozenset[str], optional: frozenset[str]
-) -> Iterator[Said]:
+) -> Iterator[ArgumentMistake]:
     """What is wrong with `spec.kwargs` for the table of `step`."""
-    known = required | optional
+    allowed = required | optional
     for key in sorted(required - set(spec.kwargs)):
-        yield None, f"argument {key!r} is missing", listing(known), None
-    for key in sorted(set(spec.kwargs) - known):
-        yield key, "unknown argument", listing(known), nearest(key, known)
+        yield None, f"argument {key!r} is missing", listing(allowed), None
+    for key in sorted(set(spec.kwargs) - allowed):
+        yield key, "unknown argument", listing(allowed), nearest(key, allowed)
     for key, value in spec.kwargs.items():
         if value is None and key not in required:
             continue
@@ -40,19 +40,19 @@ def argument_mistakes(
             yield from _mistakes_of_value(key, value, {c.name for c in step.columns})
     yield from _mistakes_of_kind(spec, step)
     yield from _mistakes_of_row_condition(spec.kwargs, step)
-    if spec.type.endswith("_between") and set(_BOUNDS) <= known:
+    if spec.type.endswith("_between") and set(_BOUNDS) <= allowed:
         yield from _mistakes_of_bounds(spec.kwargs)
 
 
-def _mistakes_of_value(key: str, value: Any, columns: set[str]) -> Iterator[Said]:
+def _mistakes_of_value(key: str, value: Any, columns: set[str]) -> Iterator[ArgumentMistake]:
     if key in _COLUMNS or key in _COLUMN_LISTS:
         for column in value if key in _COLUMN_LISTS else [value]:
             if str(column) not in columns:
                 yield key, f"{column!r} is no column of the table", listing(columns), nearest(str(column), columns)
     if key in ("regex", "regex_list"):
         for pattern in value if key == "regex_list" else [value]:
-            if found := mistake(str(pattern)):
-                reason, otherwise = found
+            if problem := mistake(str(pattern)):
+                reason, otherwise = problem
                 yield key, f"{_short(pattern)} is no regular expression of RE2: {reason}", otherwise, None
     if key == "json_schema" and isinstance(value, Mapping):
         for reason, expected in _mistakes_of_schema(value):
@@ -60,11 +60,11 @@ def _mistakes_of_value(key: str, value: Any, columns: set[str]) -> Iterator[Said
 
 
 def _mistakes_of_schema(schema: Any) -> Iterator[tuple[str, str | None]]:
-    """What a JSON schema may not say: patterns that RE2 does not take, and what lies elsewhere."""
+    """What a JSON schema may not have: patterns that RE2 does not take, and references to other documents."""
     if isinstance(schema, Mapping):
         for key, value in schema.items():
-            if key == "pattern" and isinstance(value, str) and (found := mistake(value)):
-                yield f"{_short(value)} is no regular expression of RE2: {found[0]}", found[1]
+            if key == "pattern" and isinstance(value, str) and (problem := mistake(value)):
+                yield f"{_short(value)} is no regular expression of RE2: {problem[0]}", problem[1]
             elif key == "patternProperties":
                 yield "patternProperties is not read", "properties by their names"
             elif key in ("$ref", "$dynamicRef") and not str(value).startswith("#"):
@@ -72,11 +72,11 @@ def _mistakes_of_schema(schema: Any) -> Iterator[tuple[str, str | None]]:
             else:
                 yield from _mistakes_of_schema(value)
     elif isinstance(schema, list):
-        for one in schema:
-            yield from _mistakes_of_schema(one)
+        for item in schema:
+            yield from _mistakes_of_schema(item)
 
 
-def _mistakes_of_kind(spec: ExpectationSpec, step: TableStep) -> Iterator[Said]:
+def _mistakes_of_kind(spec: ExpectationSpec, step: TableStep) -> Iterator[ArgumentMistake]:
     """Values that no value of the column is ever equal to, or is never compared with."""
     column = next((c for c in step.columns if c.name == spec.kwargs.get("column")), None)
     if column is None or column.mode == "REPEATED" or spec.type not in _OF_VALUES:
@@ -85,13 +85,13 @@ def _mistakes_of_kind(spec: ExpectationSpec, step: TableStep) -> Iterator[Said]:
     if fits is None:
         return
     for key in ("value_set", *_BOUNDS):
-        given = spec.kwargs.get(key)
-        for value in given if isinstance(given, list) else [given]:
+        argument = spec.kwargs.get(key)
+        for value in argument if isinstance(argument, list) else [argument]:
             if value is not None and not fits(value):
                 yield key, f"{_short(value)} is compared with {column.name}, which is {column.type}", meant, None
 
 
-def _mistakes_of_row_condition(kwargs: Mapping[str, Any], step: TableStep) -> Iterator[Said]:
+def _mistakes_of_row_condition(kwargs: Mapping[str, Any], step: TableStep) -> Iterator[ArgumentMistake]:
     types = {c.name: f"ARRAY<{c.type}>" if c.mode == "REPEATED" else c.type for c in step.columns}
     try:
         condition = read_condition(kwargs)
@@ -101,7 +101,7 @@ def _mistakes_of_row_condition(kwargs: Mapping[str, Any], step: TableStep) -> It
         yield "row_condition", str(error), error.expected, error.suggestion
 
 
-def _mistakes_of_bounds(kwargs: Mapping[str, Any]) -> Iterator[Said]:
+def _mistakes_of_bounds(kwargs: Mapping[str, Any]) -> Iterator[ArgumentMistake]:
     low, high = kwargs.get("min_value"), kwargs.get("max_value")
     if low is None and high is None:
         yield None, "neither min_value nor max_value is given", "at least one of them", None

@@ -54,23 +54,23 @@ class LoadedTemplate:
 def load_template(name: str, folder: str, contents: Mapping[str, bytes]) -> LoadedTemplate:
     """Check a template folder given as relative path -> bytes; every problem is reported, none raised."""
     items = tuple(sorted(contents.items()))
-    # Tenants share templates by copying them too: the same text is read once, wherever it stands.
-    read = _load(name, "", items)
+    # Tenants share templates by copying them too: the same text is read once for all copies.
+    read = _load_files(name, "", items)
     if read.template is None:
-        return _load(name, folder, items)
+        return _load_files(name, folder, items)
     template = read.template
-    moved = {table: _moved(source, folder) for table, source in template.suite_sources.items()}
+    moved = {table: _source_in(source, folder) for table, source in template.suite_sources.items()}
     return replace(
-        read, template=replace(template, folder=folder, source=_moved(template.source, folder), suite_sources=moved)
+        read, template=replace(template, folder=folder, source=_source_in(template.source, folder), suite_sources=moved)
     )
 
 
-def _moved(source: Source, folder: str) -> Source:
+def _source_in(source: Source, folder: str) -> Source:
     return replace(source, file=folder + source.file)
 
 
 @lru_cache(maxsize=2048)
-def _load(name: str, folder: str, items: tuple[tuple[str, bytes], ...]) -> LoadedTemplate:
+def _load_files(name: str, folder: str, items: tuple[tuple[str, bytes], ...]) -> LoadedTemplate:
     contents = dict(items)
     if "pipeline.yaml" not in contents:
         return LoadedTemplate(name, None, (Problem(folder, None, "", "no pipeline.yaml in this folder"),))
@@ -88,9 +88,9 @@ def _load(name: str, folder: str, items: tuple[tuple[str, bytes], ...]) -> Loade
             texts = [(sql, step.sql or f"{step.table}.sql", "table", "sql")]
             if step.late_data:
                 texts.append((late_data_sql, step.late_data.sql, "late_data", "late_data.sql"))
-            for found, file, key, shown in texts:
+            for texts_by_table, file, key, shown in texts:
                 try:
-                    found[step.table] = contents[file].decode("utf-8")
+                    texts_by_table[step.table] = contents[file].decode("utf-8")
                 except KeyError:
                     written = [f for f in contents if f.endswith(".sql")]
                     problems.append(
@@ -160,8 +160,8 @@ def _spec_problems(name: str, spec: PipelineSpec, source: Source) -> Iterator[Pr
         tables[step.table.lower()] = i
         if step.table.lower() in {name.lower() for name in spec.sources}:
             yield Problem(source.file, line, f"steps[{i}].table", f"{step.table} is also the name of a source")
-    for parameter, said in spec.parameters.items():
-        yield from _parameter_problems(parameter, said, source)
+    for parameter, parameter_spec in spec.parameters.items():
+        yield from _parameter_problems(parameter, parameter_spec, source)
 
 
 def _parameter_problems(name: str, spec: ParameterSpec, source: Source) -> Iterator[Problem]:
@@ -193,10 +193,10 @@ def _unreadable_suites(folder: str, contents: Mapping[str, bytes]) -> Iterator[P
 
 
 def _digest(step: TableStep, suite: SuiteSpec | None) -> str:
-    read = {"type", "kwargs", "severity", "meta"}
-    checks = [e.model_dump(mode="json", include=read) for e in suite.expectations] if suite else []
-    said = json.dumps([step.model_dump(mode="json", exclude={"tests"}), checks], sort_keys=True)
-    return hashlib.sha256(said.encode()).hexdigest()
+    fields = {"type", "kwargs", "severity", "meta"}
+    checks = [e.model_dump(mode="json", include=fields) for e in suite.expectations] if suite else []
+    text = json.dumps([step.model_dump(mode="json", exclude={"tests"}), checks], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _stray_suites(folder: str, spec: PipelineSpec, contents: Mapping[str, bytes]) -> Iterator[Problem]:

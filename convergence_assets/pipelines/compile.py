@@ -80,18 +80,18 @@ class CompiledSql:
 
     def resolve(self, names: Names) -> str:
         """The text with every bare table name replaced; all else stays as the author wrote it."""
-        return _named(self.text, self.references, names)
+        return _with_names(self.text, self.references, names)
 
 
 @lru_cache(maxsize=4096)
 def compile_sql(file: str, template: str, variables: frozenset[tuple[str, object]]) -> CompiledSql:
     """Render and parse one template; raises `TemplateError` with file and line."""
     text = render(file, template, dict(variables))
-    return _placed(file, text, _source_lines(template, text), _read)
+    return _with_file_lines(file, text, _source_lines(template, text), _read_text)
 
 
-def _placed(file: str, text: str, lines: tuple[int, ...], read: Callable[[str], CompiledSql]) -> CompiledSql:
-    """What was read of a text, and what is wrong with it, at the lines of its file."""
+def _with_file_lines(file: str, text: str, lines: tuple[int, ...], read: Callable[[str], CompiledSql]) -> CompiledSql:
+    """The compiled text, or its problems, at the lines of its file."""
     try:
         return replace(read(text), file=file, source_lines=lines)
     except TemplateError as error:
@@ -100,9 +100,9 @@ def _placed(file: str, text: str, lines: tuple[int, ...], read: Callable[[str], 
 
 
 @lru_cache(maxsize=4096)
-def _read(text: str) -> CompiledSql:
-    # Tenants share their templates, so that each text is parsed once whatever file it stands in.
-    return _compiled("", text, tuple(range(1, text.count("\n") + 2)))
+def _read_text(text: str) -> CompiledSql:
+    # Tenants share their templates, so that each text is parsed once, whichever file has it.
+    return _compile_text("", text, tuple(range(1, text.count("\n") + 2)))
 
 
 def render(file: str, template: str, variables: Mapping[str, object]) -> str:
@@ -110,15 +110,17 @@ def render(file: str, template: str, variables: Mapping[str, object]) -> str:
     try:
         return rendered(template, variables)
     except jinja2.TemplateSyntaxError as error:
-        asked = re.fullmatch(r"No filter named '(\w+)'\.", error.message or "")
-        filters, similar = (listing(FILTER_NAMES), nearest(asked[1], FILTER_NAMES)) if asked else (None, None)
+        filter_match = re.fullmatch(r"No filter named '(\w+)'\.", error.message or "")
+        filters, similar = (
+            (listing(FILTER_NAMES), nearest(filter_match[1], FILTER_NAMES)) if filter_match else (None, None)
+        )
         problem = Problem(file, error.lineno, "", f"template: {error.message}", filters, similar)
     except jinja2.UndefinedError as error:
-        found = re.fullmatch(r"'([^']+)' is undefined", str(error))
-        if found:
-            unknown, known = found[1], listing(variables)
+        name_match = re.fullmatch(r"'([^']+)' is undefined", str(error))
+        if name_match:
+            unknown, variables_listed = name_match[1], listing(variables)
             near = nearest(unknown, variables)
-            problem = Problem(file, _failed_at(error), unknown, "unknown template variable", known, near)
+            problem = Problem(file, _failed_at(error), unknown, "unknown template variable", variables_listed, near)
         else:
             problem = Problem(file, _failed_at(error), "", f"template: {error}")
     except PrintedValue as error:
@@ -139,10 +141,10 @@ def _failed_at(error: BaseException) -> int:
 def resolve_tables(sql: str, names: Names) -> str:
     """A query of a suite with its bare table names replaced; names it does not know stay."""
     tree = sqlglot.parse_one(sql, read="bigquery")
-    return _named(sql, [r for r in table_references(sql, tree) if r.name in names.tables], names)
+    return _with_names(sql, [r for r in table_references(sql, tree) if r.name in names.tables], names)
 
 
-def _named(text: str, references: Sequence[TableReference], names: Names) -> str:
+def _with_names(text: str, references: Sequence[TableReference], names: Names) -> str:
     places = [(r.start, r.end, _relation(r, names.tables[r.name])) for r in references]
     if names.columns:
         places += [
@@ -163,21 +165,21 @@ def _relation(reference: TableReference, relation: str) -> str:
 
 
 def compile_query(file: str, line: int, query: str) -> CompiledSql:
-    """An `unexpected_rows_query` of a suite, `{batch}` standing as a table; `line` is where its text begins."""
+    """An `unexpected_rows_query` of a suite, with `{batch}` as a table; `line` is where its text begins."""
     lines = tuple(range(line, line + query.count("\n") + 1))
-    return _placed(file, query, lines, _read_query)
+    return _with_file_lines(file, query, lines, _read_query)
 
 
 @lru_cache(maxsize=4096)
 def _read_query(query: str) -> CompiledSql:
     if parted(query)[0]:
         raise TemplateError((Problem("", 1, "", "found temporary functions before the SELECT", "one SELECT"),))
-    read = _read(query.replace("{batch}", BATCH))
+    read = _read_text(query.replace("{batch}", BATCH))
     return replace(read, references=tuple(r for r in read.references if r.name != BATCH))
 
 
-def _compiled(file: str, text: str, lines: tuple[int, ...]) -> CompiledSql:
-    tree = _parsed(file, text, lines)
+def _compile_text(file: str, text: str, lines: tuple[int, ...]) -> CompiledSql:
+    tree = _parse_text(file, text, lines)
     qualified = [
         Problem(
             file,
@@ -200,18 +202,21 @@ def _compiled(file: str, text: str, lines: tuple[int, ...]) -> CompiledSql:
     )
 
 
-def _parsed(file: str, text: str, lines: tuple[int, ...]) -> exp.Query:
-    if too_much := oversize(text):
-        at, message, expected = too_much
+def _parse_text(file: str, text: str, lines: tuple[int, ...]) -> exp.Query:
+    if excess := oversize(text):
+        at, message, expected = excess
         raise TemplateError((Problem(file, lines[min(at, len(lines)) - 1] if lines else 1, "", message, expected),))
     try:
         statement = statement_of(sqlglot.parse(text, read="bigquery"))
     except NotOneStatement as error:
         raise TemplateError((Problem(file, lines[0] if lines else 1, "", str(error), "one SELECT"),)) from None
     except sqlglot.errors.SqlglotError as error:
-        said = (getattr(error, "errors", None) or [{}])[0]
-        described = said.get("description") or str(error).splitlines()[0]
-        at = min(_odd_quotes(text) or said.get("line") or _quoted(text, described), said.get("line") or len(lines))
+        first_error = (getattr(error, "errors", None) or [{}])[0]
+        described = first_error.get("description") or str(error).splitlines()[0]
+        at = min(
+            _odd_quotes(text) or first_error.get("line") or _quoted(text, described),
+            first_error.get("line") or len(lines),
+        )
         line = lines[min(at, len(lines)) - 1] if lines else 1
         described = re.sub(r"<class '[\w.]*?(\w+)'>", r"\1", described)
         raise TemplateError((Problem(file, line, "", f"SQL syntax: {described}"),)) from None
@@ -219,8 +224,8 @@ def _parsed(file: str, text: str, lines: tuple[int, ...]) -> exp.Query:
         message = f"SQL syntax: {type(error).__name__}: {error}"
         raise TemplateError((Problem(file, _failing_line(text, lines), "", message),)) from None
     if not isinstance(statement, exp.Query):
-        found = type(statement).__name__.upper()
-        raise TemplateError((Problem(file, lines[0] if lines else 1, "", f"found {found}", "one SELECT"),))
+        kind = type(statement).__name__.upper()
+        raise TemplateError((Problem(file, lines[0] if lines else 1, "", f"found {kind}", "one SELECT"),))
     return statement
 
 
@@ -243,20 +248,20 @@ def _are_even(code: str) -> bool:
 def _quoted(text: str, description: str) -> int:
     """The line of the word that a message without a place quotes."""
     for word in re.findall(r"'(\w+)'", description):
-        found = re.search(rf"\b{word}\b", text)
-        if found:
-            return text[: found.start()].count("\n") + 1
+        match = re.search(rf"\b{word}\b", text)
+        if match:
+            return text[: match.start()].count("\n") + 1
     return 1
 
 
 def _failing_line(text: str, lines: tuple[int, ...]) -> int:
     """Where a text begins to fail for another reason than being cut off: the last line of such a beginning."""
-    written = text.splitlines()
-    low, high = 1, len(written)
+    text_lines = text.splitlines()
+    low, high = 1, len(text_lines)
     while low < high:
         middle = (low + high) // 2
         try:
-            sqlglot.parse("\n".join(written[:middle]), read="bigquery")
+            sqlglot.parse("\n".join(text_lines[:middle]), read="bigquery")
             fails = False
         except sqlglot.errors.SqlglotError:
             fails = False
@@ -267,14 +272,14 @@ def _failing_line(text: str, lines: tuple[int, ...]) -> int:
 
 
 def _source_lines(template: str, text: str) -> tuple[int, ...]:
-    """For every line of the rendered text the line of the template that it came from, as near as can be told."""
-    written, made = template.splitlines(), text.splitlines()
-    if len(written) == len(made):
-        return tuple(range(1, len(made) + 1))
+    """For every line of the rendered text the line of the template that it came from, as near as can be found."""
+    template_lines, rendered_lines = template.splitlines(), text.splitlines()
+    if len(template_lines) == len(rendered_lines):
+        return tuple(range(1, len(rendered_lines) + 1))
     lines, at = [], 0
-    for line in made:
-        same = next((i for i in range(at, len(written)) if written[i].strip() == line.strip()), None)
-        at = at if same is None else same
+    for line in rendered_lines:
+        match = next((i for i in range(at, len(template_lines)) if template_lines[i].strip() == line.strip()), None)
+        at = at if match is None else match
         lines.append(at + 1)
-        at = min(at + 1, len(written) - 1)
+        at = min(at + 1, len(template_lines) - 1)
     return tuple(lines)

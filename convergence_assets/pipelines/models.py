@@ -15,7 +15,7 @@ _COLUMN = r"^[A-Za-z_][A-Za-z0-9_]{0,299}$"
 _TYPE = r"^[a-z][a-z0-9_]*$"
 
 A_YEAR_OF_MINUTES = 366 * 24 * 60
-"""Nothing waits for longer: what does is a mistake, and a moment that no calendar has."""
+"""A longer wait is a mistake, and leads to a moment that no calendar has."""
 
 Name = Annotated[str, Field(pattern=_NAME)]
 TableName = Annotated[str, Field(pattern=_TABLE)]
@@ -35,7 +35,7 @@ _CLUSTERABLE = ("STRING", "INT64", "NUMERIC", "BIGNUMERIC", "BOOL", "DATE", "DAT
 
 
 class Misplaced(ValueError):
-    """A value that does not fit its surroundings; `path` leads from the model to the key that says it."""
+    """A value that does not fit the rest; `path` leads from the model to its key."""
 
     def __init__(self, message: str, *path: str | int) -> None:
         super().__init__(message)
@@ -56,7 +56,7 @@ class Model(BaseModel):
         _COLUMN: "a letter or _, then letters, digits or _",
         _TYPE: "a name like expect_column_values_to_not_be_null",
     }
-    """What the patterns of the model's texts say, in words."""
+    """The patterns of the model's texts, in words."""
 
 
 class ColumnSpec(Model):
@@ -92,9 +92,9 @@ class ColumnSpec(Model):
 
     @property
     def read_from_files_by(self) -> str | None:
-        """The first of its keys, or its members', that speaks of files."""
-        own = "optional" if self.optional else "round" if self.round else None
-        return own or next((key for key in (f.read_from_files_by for f in self.fields) if key), None)
+        """The first of its keys, or its members', that is about files."""
+        own_key = "optional" if self.optional else "round" if self.round else None
+        return own_key or next((key for key in (f.read_from_files_by for f in self.fields) if key), None)
 
 
 Columns = Annotated[tuple[ColumnSpec, ...], Field(strict=False, min_length=1)]
@@ -151,7 +151,7 @@ class MoneySpec(Model):
 
 
 class TableStep(Model):
-    """What every step says of the table it makes."""
+    """What every step declares of the table it makes."""
 
     table: TableName = Field(description="The step's and its table's name")
     description: str = ""
@@ -342,16 +342,16 @@ class ExpectationSpec(Model):
 
     @model_validator(mode="before")
     @classmethod
-    def _of_gx_0(cls, said: Any) -> Any:
-        renamed = _renamed(said, {"expectation_type": "type"})
-        if renamed is not said and isinstance(kwargs := renamed.get("kwargs"), dict):
+    def _from_gx_0(cls, raw: Any) -> Any:
+        renamed = _renamed(raw, {"expectation_type": "type"})
+        if renamed is not raw and isinstance(kwargs := renamed.get("kwargs"), dict):
             renamed["kwargs"] = {key: value for key, value in kwargs.items() if key not in _GX_0_RUNTIME}
         return renamed
 
     @field_validator("kwargs", "meta")
     @classmethod
-    def _as_json(cls, said: dict[str, Any]) -> dict[str, Any]:
-        return {key: plain(value) for key, value in said.items()}
+    def _as_json(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return {key: plain(value) for key, value in values.items()}
 
     @field_validator("meta", mode="before")
     @classmethod
@@ -371,24 +371,24 @@ class SuiteSpec(Model):
 
     @model_validator(mode="before")
     @classmethod
-    def _of_gx_0(cls, said: Any) -> Any:
-        return _renamed(said, {"expectation_suite_name": "name", "evaluation_parameters": "suite_parameters"})
+    def _from_gx_0(cls, raw: Any) -> Any:
+        return _renamed(raw, {"expectation_suite_name": "name", "evaluation_parameters": "suite_parameters"})
 
 
-def _renamed(said: Any, names: Mapping[str, str]) -> Any:
+def _renamed(raw: Any, names: Mapping[str, str]) -> Any:
     """A suite, or an expectation, as Great Expectations 0.x wrote it, under the names that 1.x has for its keys."""
-    if not isinstance(said, dict) or not any(old in said and new not in said for old, new in names.items()):
-        return said
-    return {names.get(key, key): value for key, value in said.items() if key not in _GX_0_ONLY}
+    if not isinstance(raw, dict) or not any(old in raw and new not in raw for old, new in names.items()):
+        return raw
+    return {names.get(key, key): value for key, value in raw.items() if key not in _GX_0_ONLY}
 
 
-def plain(said: Any) -> Any:
+def plain(value: Any) -> Any:
     """The value as JSON has it: YAML's dates become the text that a suite exported as JSON holds."""
-    if isinstance(said, dict):
-        return {key: plain(value) for key, value in said.items()}
-    if isinstance(said, list):
-        return [plain(value) for value in said]
-    return said.isoformat() if isinstance(said, date) else said
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def _unique(columns: tuple[ColumnSpec, ...], key: str) -> None:

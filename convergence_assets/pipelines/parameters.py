@@ -17,7 +17,7 @@ WILDCARD = re.compile(rf"{_DATASET}[A-Za-z_][A-Za-z0-9_]*\*")
 """`dataset.table` or `project.dataset.table`."""
 
 BETWEEN_TABLES = ", "
-"""What stands between the names of a parameter of type `tables` where a template prints it."""
+"""The separator of the names of a parameter of type `tables` where a template prints it."""
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TAKEN: dict[str, tuple[type, ...]] = {
@@ -92,22 +92,22 @@ class BoundOnly:
         return date.fromisoformat(other) if isinstance(self._value, date) and isinstance(other, str) else other
 
 
-def typed(spec: ParameterSpec, given: Any) -> BoundValue:
+def typed(spec: ParameterSpec, raw: Any) -> BoundValue:
     """The value in the parameter's type; raises ValueError with a sentence."""
-    if not isinstance(given, _TAKEN[spec.type]) or (isinstance(given, bool) and spec.type != "boolean"):
-        raise ValueError(f"{given!r} is not {_article(spec.type)}")
+    if not isinstance(raw, _TAKEN[spec.type]) or (isinstance(raw, bool) and spec.type != "boolean"):
+        raise ValueError(f"{raw!r} is not {_article(spec.type)}")
     if spec.type == "tables":
-        return _tables(given if isinstance(given, list) else [given])
-    if spec.type == "table" and not TABLE.fullmatch(str(given)):
-        raise ValueError(f"{given!r} is no table name")
-    if spec.type == "identifier" and not _IDENTIFIER.fullmatch(str(given)):
-        raise ValueError(f"{given!r} is no identifier")
-    if spec.type == "integer" and given not in _INT64:
-        raise ValueError(f"{given!r} does not fit INT64 (-2^63 to 2^63 - 1)")
+        return _tables(raw if isinstance(raw, list) else [raw])
+    if spec.type == "table" and not TABLE.fullmatch(str(raw)):
+        raise ValueError(f"{raw!r} is no table name")
+    if spec.type == "identifier" and not _IDENTIFIER.fullmatch(str(raw)):
+        raise ValueError(f"{raw!r} is no identifier")
+    if spec.type == "integer" and raw not in _INT64:
+        raise ValueError(f"{raw!r} does not fit INT64 (-2^63 to 2^63 - 1)")
     if spec.type == "number":
-        return _numeric(given)
-    assert isinstance(given, str | int | date)
-    return given
+        return _numeric(raw)
+    assert isinstance(raw, str | int | date)
+    return raw
 
 
 def expected(spec: ParameterSpec) -> str:
@@ -128,28 +128,28 @@ def template_variables(declared: Mapping[str, ParameterSpec], values: Mapping[st
     }  # fmt: skip
 
 
-def _tables(given: list[Any]) -> str:
+def _tables(names: list[Any]) -> str:
     """The names in one text, which is what a source's `table` prints."""
-    if not given:
+    if not names:
         raise ValueError("the list is empty")
-    for name in given:
+    for name in names:
         if not isinstance(name, str) or not TABLE.fullmatch(name):
             raise ValueError(f"{name!r} is no table name")
-        if [str(other).lower() for other in given].count(name.lower()) > 1:
+        if [str(other).lower() for other in names].count(name.lower()) > 1:
             raise ValueError(f"{name!r} stands in the list twice, and its rows would count twice")
-    return BETWEEN_TABLES.join(given)
+    return BETWEEN_TABLES.join(names)
 
 
-def _numeric(given: object) -> Decimal:
+def _numeric(raw: object) -> Decimal:
     try:
-        value = Decimal(str(given))
+        value = Decimal(str(raw))
     except ArithmeticError:
-        raise ValueError(f"{given!r} is not a number") from None
+        raise ValueError(f"{raw!r} is not a number") from None
     if not value.is_finite():
-        raise ValueError(f"{given!r} is not a number")
+        raise ValueError(f"{raw!r} is not a number")
     exponent = value.normalize().as_tuple().exponent
     if value.adjusted() >= _WHOLE_DIGITS or (isinstance(exponent, int) and exponent < -_PLACES):
-        raise ValueError(f"{given!r} does not fit NUMERIC ({_WHOLE_DIGITS} digits and {_PLACES} decimals)")
+        raise ValueError(f"{raw!r} does not fit NUMERIC ({_WHOLE_DIGITS} digits and {_PLACES} decimals)")
     return value
 
 

@@ -1,4 +1,4 @@
-"""A mistake in a user's file, said in one line that names where, what, what was expected and what was meant."""
+"""A mistake in a user's file, as one line with the place, the mistake, what was expected and what was meant."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -16,8 +16,8 @@ _LISTED = 40
 class Problem:
     """One mistake. `file` is as the user named it, `line` 1-based (None: the file as a whole), `key` the key's path.
 
-    `grant` are the keys of the operator's `_defaults.yaml` with which it would be none. `reaches_out`: it asks for what
-    is somebody else's, which an audit log keeps.
+    `grant` are the keys of the operator's `_defaults.yaml` with which it would be none. `reaches_out`: it requests what
+    is somebody else's, which the audit log records.
     """
 
     file: str
@@ -44,15 +44,15 @@ class Problem:
         return text
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
+def nearest(name: str, candidates: Iterable[str]) -> str | None:
     """The known spelling closest to `name`, None where none is close."""
-    found = process.extractOne(name, list(known), scorer=fuzz.ratio, score_cutoff=_NEAR)
-    return found[0] if found else None
+    match = process.extractOne(name, list(candidates), scorer=fuzz.ratio, score_cutoff=_NEAR)
+    return match[0] if match else None
 
 
 def listing(names: Iterable[str]) -> str:
     """`one of a, b, c`, or `nothing` where there are none."""
-    known = sorted(names)
-    shown = ", ".join(known[:_LISTED])
-    more = f" and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
-    return f"one of {shown}{more}" if known else "nothing here"
+    ordered = sorted(names)
+    shown = ", ".join(ordered[:_LISTED])
+    more = f" and {len(ordered) - _LISTED} more" if len(ordered) > _LISTED else ""
+    return f"one of {shown}{more}" if ordered else "nothing here"

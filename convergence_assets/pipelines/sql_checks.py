@@ -9,14 +9,16 @@ from convergence_assets.pipelines.yaml_source import Path, Source, spelled
 
 
 def unknown_columns(
-    sql: CompiledSql, read: Mapping[str, Sequence[ColumnSpec]], also: frozenset[str]
+    sql: CompiledSql, read: Mapping[str, Sequence[ColumnSpec]], pseudo_columns: frozenset[str]
 ) -> Iterator[Problem]:
-    """Columns and fields that neither the tables in `read` nor the statement itself have; `also` are pseudo-columns."""
-    known = {name: name for name in also} | {name: name for columns in read.values() for name in _names(columns)}
-    folded = {name.lower() for name in known}
+    """Columns and fields that neither the tables in `read`, nor `pseudo_columns`, nor the statement have."""
+    names = {name: name for name in pseudo_columns} | {
+        name: name for columns in read.values() for name in _names(columns)
+    }
+    folded = {name.lower() for name in names}
     for column in sql.needs:
         if column.name.lower() not in folded:
-            near = nearest(column.name, known)
+            near = nearest(column.name, names)
             tables = ", ".join(sorted(read)) or "nothing"
             yield Problem(sql.file, sql.line(column.line), column.name, f"no column of {tables}", None, near)
             yield from misnamed(sql, column.name, column.line)
@@ -24,17 +26,17 @@ def unknown_columns(
 
 def misnamed(sql: CompiledSql, unknown: str, line: int) -> Iterator[Problem]:
     """A name of the statement's own that nothing reads, and that is close to the unknown one: either is misspelled."""
-    near = nearest(unknown, [given.name for given in sql.unread])
-    for given in sql.unread:
-        if given.name == near:
-            said = f"named here and read nowhere, while line {sql.line(line)} reads {unknown!r}"
-            yield Problem(sql.file, sql.line(given.line), given.name, said, None, unknown)
+    near = nearest(unknown, [unread_name.name for unread_name in sql.unread])
+    for unread_name in sql.unread:
+        if unread_name.name == near:
+            message = f"named here and read nowhere, while line {sql.line(line)} reads {unknown!r}"
+            yield Problem(sql.file, sql.line(unread_name.line), unread_name.name, message, None, unknown)
 
 
 def misfitting_result(sql: CompiledSql, step: TableStep, source: Source, path: Path) -> Iterator[Problem]:
     """Columns that the statement returns and the table, at `path` of its file, does not declare; the other way round.
 
-    A mismatch is said in both files: either may be the one to correct.
+    A mismatch is reported in both files: either may be the one to correct.
     """
     if sql.returns is None:
         return
@@ -55,21 +57,21 @@ def misfitting_result(sql: CompiledSql, step: TableStep, source: Source, path: P
         else:
             near = nearest(column.name, missing)
             yield Problem(sql.file, line, column.name, f"table {step.table} declares no such column", None, near)
-            said = f"{column.name} is returned in {sql.file}:{line} and not declared"
-            yield Problem(source.file, source.end(before), spelled((*path, "columns")), said)
+            message = f"{column.name} is returned in {sql.file}:{line} and not declared"
+            yield Problem(source.file, source.end(before), spelled((*path, "columns")), message)
         seen.add(name)
     line = sql.returns[0].line if sql.returns else 1
     written = {c.name.lower(): c.line for c in sql.returns}
     for i, declaration in enumerate(step.columns):
-        # Said where a person would look for it: at the column that the table declares before it.
+        # Reported where a person would look for it: at the column that the table declares before it.
         line = written.get(declaration.name.lower(), line)
         if declaration.name in missing:
             near = nearest(declaration.name, undeclared)
             place = sql.line(_past_comments(sql.text, line))
             yield Problem(sql.file, place, declaration.name, f"declared by table {step.table} and not returned here")
             at = (*path, "columns", i, "name")
-            said = f"{declaration.name} is not returned by {sql.file}"
-            yield Problem(source.file, source.line(at), spelled(at), said, None, near)
+            message = f"{declaration.name} is not returned by {sql.file}"
+            yield Problem(source.file, source.line(at), spelled(at), message, None, near)
 
 
 def _past_comments(text: str, line: int) -> int:

@@ -34,7 +34,7 @@ class ColumnName:
 
 def table_references(text: str, tree: exp.Expr) -> tuple[TableReference, ...]:
     """The bare names that are no CTE, in the text's order."""
-    found = []
+    references = []
     for table in tree.find_all(exp.Table):
         if table.db or not isinstance(table.this, exp.Identifier) or "start" not in table.this.meta:
             continue
@@ -43,8 +43,8 @@ def table_references(text: str, tree: exp.Expr) -> tuple[TableReference, ...]:
         start, end = table.this.meta["start"], table.this.meta["end"] + 1
         if text[start - 1 : start] == "`":
             start, end = start - 1, end + 1
-        found.append(TableReference(table.name, start, end, text[:start].count("\n") + 1, bool(table.alias)))
-    return tuple(sorted(found, key=lambda r: r.start))
+        references.append(TableReference(table.name, start, end, text[:start].count("\n") + 1, bool(table.alias)))
+    return tuple(sorted(references, key=lambda r: r.start))
 
 
 def qualified_tables(tree: exp.Expr) -> Iterator[ColumnName]:
@@ -58,7 +58,7 @@ def qualified_tables(tree: exp.Expr) -> Iterator[ColumnName]:
 def needed_columns(tree: exp.Expr) -> tuple[ColumnName, ...]:
     """Names of columns and fields that the statement itself does not define.
 
-    Scopes are not told apart: a name that is defined anywhere in the statement counts as defined everywhere.
+    Scopes are not distinguished: a name that is defined anywhere in the statement counts as defined everywhere.
     """
     defined = set(_DATE_PARTS)
     for node in tree.walk():
@@ -97,11 +97,11 @@ def returned_columns(tree: exp.Query) -> tuple[ColumnName, ...] | None:
         select = select.this
     if not isinstance(select, exp.Select) or select.args.get("kind") or select.is_star:
         return None
-    found = []
+    columns = []
     for projection in select.expressions:
         name = projection.args.get("alias") if isinstance(projection, exp.Alias) else projection
-        found.append(ColumnName(projection.alias_or_name, _line(name if isinstance(name, exp.Expr) else projection)))
-    return tuple(found)
+        columns.append(ColumnName(projection.alias_or_name, _line(name if isinstance(name, exp.Expr) else projection)))
+    return tuple(columns)
 
 
 def _line(node: exp.Expr) -> int:
@@ -109,7 +109,7 @@ def _line(node: exp.Expr) -> int:
 
 
 def _is_a_cte(table: exp.Table) -> bool:
-    """Whether a CTE of that name can be seen from where the table stands: a later one, or its own, cannot."""
+    """Whether a CTE of that name is visible at the table's place: a later one, or its own, is not."""
     name = table.name.lower()
     below: exp.Expr = table
     above = table.parent

@@ -35,7 +35,7 @@ def oversize(text: str) -> tuple[int, str, str] | None:
     try:
         tokens = sqlglot.tokenize(text, read="bigquery")
     except sqlglot.errors.SqlglotError:
-        return None  # the parser says what is wrong, and where
+        return None  # the parser reports what is wrong, and where
     if len(tokens) > MOST_TOKENS:
         return tokens[MOST_TOKENS].line, f"SQL of {len(tokens)} words and signs", f"at most {MOST_TOKENS}"
     selects, chains = 0, [0]

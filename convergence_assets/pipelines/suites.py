@@ -1,4 +1,4 @@
-"""Expectation suites held against their table: names of checks, known types and arguments, a tenant's changes."""
+"""Checks of expectation suites against their table: names of checks, types and arguments, a tenant's changes."""
 
 import json
 import re
@@ -24,23 +24,23 @@ _CHECK_NAME = re.compile(r"[A-Za-z0-9_]+")
 
 @lru_cache(maxsize=1)
 def expectation_types() -> Mapping[str, tuple[frozenset[str], frozenset[str]]]:
-    """Great Expectations' types with their required and optional arguments (a test holds them against the library)."""
-    said = json.loads(files("convergence_assets.pipelines").joinpath("expectation_types.json").read_text())
-    return {name: (frozenset(a["required"]), frozenset(a["optional"])) for name, a in said.items()}
+    """Great Expectations' types with their required and optional arguments (a test compares them with the library)."""
+    by_type = json.loads(files("convergence_assets.pipelines").joinpath("expectation_types.json").read_text())
+    return {name: (frozenset(a["required"]), frozenset(a["optional"])) for name, a in by_type.items()}
 
 
 def check_name(spec: ExpectationSpec) -> str:
     """The name of an expectation's check: `meta.name`, or the column and what is expected, never a threshold."""
-    given = spec.meta.get("name")
-    if given:
-        return str(given)
+    meta_name = spec.meta.get("name")
+    if meta_name:
+        return str(meta_name)
     column = spec.kwargs.get("column") or "_".join(
         str(c)
         for c in (spec.kwargs.get("column_A"), spec.kwargs.get("column_B"), *spec.kwargs.get("column_list", ()))
         if c
     )
-    what = spec.type.removeprefix("expect_").removeprefix("column_").removesuffix("_expectation")
-    return f"{column}_{what}" if column else what
+    expectation = spec.type.removeprefix("expect_").removeprefix("column_").removesuffix("_expectation")
+    return f"{column}_{expectation}" if column else expectation
 
 
 def check_names(suite: SuiteSpec) -> tuple[str, ...]:
@@ -48,15 +48,15 @@ def check_names(suite: SuiteSpec) -> tuple[str, ...]:
     names: dict[str, None] = {}
     numbers: dict[str, int] = {}
     for spec in suite.expectations:
-        name = own = check_name(spec)
-        while own in names:
+        name = unique_name = check_name(spec)
+        while unique_name in names:
             numbers[name] = numbers.get(name, 1) + 1
-            own = f"{name}_{numbers[name]}"
-        names[own] = None
+            unique_name = f"{name}_{numbers[name]}"
+        names[unique_name] = None
     return tuple(names)
 
 
-def changed(spec: ExpectationSpec, change: Mapping[str, Any]) -> ExpectationSpec:
+def with_changes(spec: ExpectationSpec, change: Mapping[str, Any]) -> ExpectationSpec:
     """The expectation with a tenant's arguments, and its `severity`, in place of the template's."""
     arguments = {key: value for key, value in plain(change).items() if key != "severity"}
     severity = change.get("severity", spec.severity)
@@ -66,7 +66,7 @@ def changed(spec: ExpectationSpec, change: Mapping[str, Any]) -> ExpectationSpec
 def suite_problems(
     source: Source, path: Path, expectations: tuple[ExpectationSpec, ...], step: TableStep
 ) -> Iterator[Problem]:
-    """What is wrong with expectations that stand at `path` in a file, for the table of `step`."""
+    """What is wrong with the expectations at `path` of a file, for the table of `step`."""
     for i, spec in enumerate(expectations):
         yield from expectation_problems(source, (*path, i), (*path, i, "kwargs"), spec, step)
 
@@ -74,19 +74,19 @@ def suite_problems(
 def expectation_problems(
     source: Source, path: Path, arguments: Path, spec: ExpectationSpec, step: TableStep
 ) -> Iterator[Problem]:
-    """What is wrong with one expectation at `path`, whose arguments stand at `arguments`."""
+    """What is wrong with one expectation at `path`, whose arguments are at `arguments`."""
     types = expectation_types()
     if spec.type not in types:
         at = (*path, "type")
         message = f"Great Expectations knows no {spec.type!r}"
         yield Problem(source.file, source.line(at), spelled(at), message, None, nearest(spec.type, types))
         return
-    wrong = False
+    has_mistakes = False
     for key, message, expected, suggestion in argument_mistakes(spec, step, *types[spec.type]):
-        wrong = True
+        has_mistakes = True
         at = arguments if key is None else (*arguments, key)
         yield Problem(source.file, source.line(at), spelled(at), message, expected, suggestion)
-    if wrong:
+    if has_mistakes:
         return
     name, at = check_name(spec), (*path, "meta", "name")
     if not _CHECK_NAME.fullmatch(name):

@@ -1,8 +1,8 @@
-"""Jinja for templates that nobody has to trust: structure and names, within bounds of work and of output.
+"""Jinja for untrusted templates: structure and names, within bounds of work and of output.
 
 Jinja's sandbox keeps a template from Python's objects; it does not keep it from a loop within a loop, or from a text
-doubled forty times. Here every round of a loop, every call and every filter costs steps, and what would make a large
-text is refused before it is made.
+doubled forty times. Here every iteration, call and filter costs steps, and what would make a large text is refused
+before it is made.
 """
 
 from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
@@ -18,7 +18,7 @@ from jinja2.sandbox import SandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
 MOST_STEPS = 2_000
-"""Of one rendering: rounds of loops, calls of macros and filters, and each hundred characters that these read."""
+"""Of one rendering: iterations of loops, calls of macros and filters, and each hundred characters that these read."""
 MOST_NODES = 10_000
 """Parts of a template: each name, text, operator and tag is one."""
 LONGEST_OUTPUT = 200_000
@@ -35,7 +35,7 @@ _METHODS = frozenset({
 })  # fmt: skip
 _STEP, _SINGLE, _READ = "__step__", "__single__", "__read__"
 _MANY = (list, tuple, dict, set, range, Iterator)
-# Not all that has a length: that of a bound value may not be asked for.
+# Not all that has a length: that of a bound value may not be read.
 _SIZED = (str, bytes, list, tuple, dict, set, range, ItemsView, KeysView, ValuesView)
 
 
@@ -58,7 +58,7 @@ _WORK: ContextVar[_Work | None] = ContextVar("work of the template that is rende
 
 def rendered(template: str, variables: Mapping[str, object]) -> str:
     """The template's text; raises Jinja's own errors, `OutOfBounds`, and what a variable raises when it is printed."""
-    with _working():
+    with _counting_work():
         return _compiled(template).render(variables)
 
 
@@ -73,7 +73,7 @@ def _compiled(template: str) -> jinja2.Template:
 
 
 @contextmanager
-def _working() -> Iterator[None]:
+def _counting_work() -> Iterator[None]:
     token = _WORK.set(_Work())
     try:
         yield
@@ -92,7 +92,7 @@ def _one_step() -> str:
     return ""
 
 
-def _no_longer_than(size: int) -> None:
+def _require_size(size: int) -> None:
     if size > LONGEST_OUTPUT:
         raise OutOfBounds(f"makes a text or list of more than {LONGEST_OUTPUT} characters")
 
@@ -103,12 +103,12 @@ class _Bounded(SandboxedEnvironment):
     @staticmethod
     def concat(parts: Iterable[str]) -> str:
         """What a rendering, a macro or a block makes."""
-        found, size = [], 0
+        checked, size = [], 0
         for part in parts:
             size += len(part)
-            _no_longer_than(size)
-            found.append(part)
-        return "".join(found)
+            _require_size(size)
+            checked.append(part)
+        return "".join(checked)
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         if len(source) > LONGEST_OUTPUT:
@@ -128,15 +128,15 @@ class _Bounded(SandboxedEnvironment):
             raise OutOfBounds("formats a text by %, which templates do not have")
         if operator == "*" and sizes:
             number = right if isinstance(left, _SIZED) else left
-            _no_longer_than(sizes[0] * max(0, number if isinstance(number, int) else 0))
+            _require_size(sizes[0] * max(0, number if isinstance(number, int) else 0))
         elif operator == "+":
-            _no_longer_than(sum(sizes))
+            _require_size(sum(sizes))
         elif operator == "**" and (abs(left) > 64 or abs(right) > 64):
             raise OutOfBounds("makes a number of more than 38 digits")
-        made = super().call_binop(context, operator, left, right)
-        if isinstance(made, int) and abs(made) > _LARGEST_NUMBER:
+        result = super().call_binop(context, operator, left, right)
+        if isinstance(result, int) and abs(result) > _LARGEST_NUMBER:
             raise OutOfBounds("makes a number of more than 38 digits")
-        return made
+        return result
 
     def call(self, context: Any, called: Any, *arguments: Any, **named: Any) -> Any:
         _spend(getattr(called, "__self__", None), *arguments)
@@ -152,11 +152,11 @@ class _Bounded(SandboxedEnvironment):
 
 
 class _Counting(NodeTransformer):
-    """Each round of a loop and each call of a macro spends a step; `a ~ b` becomes a filter, which is bounded."""
+    """Each iteration of a loop and each call of a macro spends a step; `a ~ b` becomes a filter, which is bounded."""
 
     def visit_For(self, node: nodes.For) -> nodes.For:
         self.generic_visit(node)
-        # A round that the loop's own `if` leaves out takes time too.
+        # An iteration that the loop's own `if` leaves out takes time too.
         node.iter = nodes.Filter(node.iter, _READ, [], [], None, None, lineno=node.lineno)
         node.body.insert(0, self._step(node))
         return node
@@ -211,7 +211,7 @@ class _Counting(NodeTransformer):
         return node
 
     def _item(self, item: nodes.Expr) -> nodes.Expr:
-        """Lists within lists stand there as they are written: one that is named and used twice doubles each time."""
+        """Only literal lists within lists: one that is named and used twice doubles each time."""
         visited: nodes.Expr = self.visit(item)
         if isinstance(visited, nodes.List | nodes.Tuple | nodes.Const | nodes.TemplateData):
             return visited
@@ -245,32 +245,32 @@ def _printed(value: Any) -> Any:
     return value
 
 
-def _bounded_filter(name: str, made: Callable[..., Any]) -> Callable[..., Any]:
-    at = 1 if hasattr(made, "jinja_pass_arg") else 0  # some take the environment first
+def _bounded_filter(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    value_index = 1 if hasattr(function, "jinja_pass_arg") else 0  # some take the environment first
 
-    @wraps(made)
-    def spending(*arguments: Any, **named: Any) -> Any:
-        value, others = arguments[at], [*arguments[at + 1 :], *named.values()]
+    @wraps(function)
+    def bounded(*arguments: Any, **named: Any) -> Any:
+        value, others = arguments[value_index], [*arguments[value_index + 1 :], *named.values()]
         if name == "join":
             value = [_single(part) for part in value]
             between = max((len(other) for other in others if isinstance(other, str)), default=0)
-            _no_longer_than(sum(between + (len(part) if isinstance(part, str) else 40) for part in value))
-            arguments = (*arguments[:at], value, *arguments[at + 1 :])
+            _require_size(sum(between + (len(part) if isinstance(part, str) else 40) for part in value))
+            arguments = (*arguments[:value_index], value, *arguments[value_index + 1 :])
         elif name == "replace":
             longest = max((len(other) for other in others if isinstance(other, str)), default=0)
-            _no_longer_than((len(str(value)) + 1) * longest)
+            _require_size((len(str(value)) + 1) * longest)
         elif name == "string":
             _printed(value)
         _spend(value, *others)
-        return made(*arguments, **named)
+        return function(*arguments, **named)
 
-    return spending
+    return bounded
 
 
 def _bounded_range(*bounds: int) -> range:
-    made = range(*bounds)
-    _no_longer_than(len(made))
-    return made
+    numbers = range(*bounds)
+    _require_size(len(numbers))
+    return numbers
 
 
 # Not optimized: what is constant in a template would be computed before its work is counted.

@@ -31,27 +31,27 @@ def check(source: Source, model: type[M]) -> tuple[M | None, list[Problem]]:
     try:
         return model.model_validate(source.data), []
     except ValidationError as error:
-        said = [e for e in error.errors(include_url=False) if not _only_follows(dict(e))]
-        return None, [_problem(source, model, dict(e)) for e in said]
+        mismatches = [e for e in error.errors(include_url=False) if not _is_consequence(dict(e))]
+        return None, [_problem(source, model, dict(e)) for e in mismatches]
 
 
-def _only_follows(said: dict[str, Any]) -> bool:
-    """pydantic counts only the items that are right: a list can be too short because of a problem said elsewhere."""
-    return bool(said["type"] == "too_short" and len(said["input"]) >= said["ctx"]["min_length"])
+def _is_consequence(mismatch: dict[str, Any]) -> bool:
+    """pydantic counts only the items that are right: a list can be too short because of another problem."""
+    return bool(mismatch["type"] == "too_short" and len(mismatch["input"]) >= mismatch["ctx"]["min_length"])
 
 
-def _problem(source: Source, model: type[Model], said: dict[str, Any]) -> Problem:
-    path = _path(source.data, said["loc"])
-    kind, context = said["type"], said.get("ctx", {})
-    shown = _shown(said["input"], hidden=bool(model.never_shown.intersection(map(str, path))))
-    line, key = source.after(path) if said["input"] is None else source.line(path), spelled(path)
+def _problem(source: Source, model: type[Model], mismatch: dict[str, Any]) -> Problem:
+    path = _path(source.data, mismatch["loc"])
+    kind, context = mismatch["type"], mismatch.get("ctx", {})
+    shown = _shown(mismatch["input"], hidden=bool(model.never_shown.intersection(map(str, path))))
+    line, key = source.after(path) if mismatch["input"] is None else source.line(path), spelled(path)
     name = str(path[-1]) if path else ""
     if kind == "extra_forbidden":
-        known = [str(k) for k in _fields(model, said["loc"])]
-        return Problem(source.file, line, key, "unknown key", listing(known), nearest(name, known))
+        known_keys = [str(k) for k in _fields(model, mismatch["loc"])]
+        return Problem(source.file, line, key, "unknown key", listing(known_keys), nearest(name, known_keys))
     if kind == "missing":
         return Problem(
-            source.file, _place_of_missing(source, model, said["loc"], path), key, "missing", "a value for this key"
+            source.file, _place_of_missing(source, model, mismatch["loc"], path), key, "missing", "a value for this key"
         )
     if kind == "literal_error":
         allowed = [a.strip("'") for a in context["expected"].replace(" or ", ", ").split(", ")]
@@ -61,7 +61,7 @@ def _problem(source: Source, model: type[Model], said: dict[str, Any]) -> Proble
             key,
             f"{shown} is not known",
             listing(allowed),
-            nearest(str(said["input"]), allowed),
+            nearest(str(mismatch["input"]), allowed),
         )
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         allowed = [a.strip("'") for a in str(context.get("expected_tags", "'bigquery', 'files'")).split(", ")]
@@ -86,14 +86,14 @@ def _problem(source: Source, model: type[Model], said: dict[str, Any]) -> Proble
     if kind in ("too_short", "too_long"):
         count, which = (context.get("min_length"), "least") if kind == "too_short" else (context["max_length"], "most")
         return Problem(source.file, line, key, f"{context['actual_length']} items", f"at {which} {count}")
-    message = f"{shown}: {said['msg'].lower()}"
+    message = f"{shown}: {mismatch['msg'].lower()}"
     return Problem(source.file, line, key, message, _EXPECTED.get(kind))
 
 
 def _place_of_missing(
     source: Source, model: type[BaseModel], location: tuple[str | int, ...], path: Path
 ) -> int | None:
-    """The last line of what usually stands before the key: where a person would write it."""
+    """The last line of what usually comes before the key: where a person would write it."""
     order = _fields(model, location)
     name = location[-1]
     earlier = order[: order.index(name)] if name in order else []
@@ -105,7 +105,7 @@ def _place_of_missing(
 
 
 def _path(data: Any, location: tuple[str | int, ...]) -> Path:
-    """The part of pydantic's location that stands in the file (union tags and the like do not)."""
+    """The part of pydantic's location that is in the file (union tags and the like do not)."""
     path: list[str | int] = []
     for i, part in enumerate(location):
         is_item = isinstance(data, list) and isinstance(part, int) and part < len(data)
@@ -120,7 +120,7 @@ def _path(data: Any, location: tuple[str | int, ...]) -> Path:
 
 
 def _fields(model: type[BaseModel], location: tuple[str | int, ...]) -> list[str | int]:
-    """The keys of the mapping that holds the location's last part, in the order in which the model says them."""
+    """The keys of the mapping that holds the location's last part, in the model's order."""
     current: Any = model
     for part in location[:-1]:
         current = _inside(current, part)
@@ -128,9 +128,9 @@ def _fields(model: type[BaseModel], location: tuple[str | int, ...]) -> list[str
 
 
 def _inside(annotation: Any, part: str | int) -> Any:
-    found = _models(annotation)
-    for m in found:
-        if len(found) > 1 and "kind" in m.model_fields and part in _literals(m.model_fields["kind"].annotation):
+    models = _models(annotation)
+    for m in models:
+        if len(models) > 1 and "kind" in m.model_fields and part in _literals(m.model_fields["kind"].annotation):
             return m
         for name, field in m.model_fields.items():
             if part in (name, field.alias):

@@ -1,4 +1,4 @@
-"""Where a damaged YAML file is damaged: the parser gives up below the line that a person has to correct."""
+"""The line of a YAML error: the parser gives up below the line that a person has to correct."""
 
 import re
 from collections.abc import Iterator
@@ -6,14 +6,14 @@ from collections.abc import Iterator
 import yaml
 
 _MOST_LINES = 2_000
-"""Below so many lines the parser's own line is the answer: looking further takes time by their square."""
+"""Beyond so many lines the parser's own line is used: the search takes quadratic time."""
 _OPENS = re.compile(r"([:|>,{\[]|^\s*-|[|>][-+]?)\s*(#.*)?$")
 _BLOCK = re.compile(r"(:|-)\s+[|>][-+0-9]*\s*(#.*)?$")
 _KEY = re.compile(r"(- +)*[^\s#'\"{\[][^#]*?:(\s|$)")
 _QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"\\]|\\.)*\"")
 
 
-def culprit(error: yaml.YAMLError, text: str) -> int:
+def line_of_error(error: yaml.YAMLError, text: str) -> int:
     """The line (from 1) that most likely caused the error."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     if mark is None:
@@ -25,7 +25,7 @@ def culprit(error: yaml.YAMLError, text: str) -> int:
         return reported
     if "flow" in str(getattr(error, "context", "")):
         return _left_open(lines, reported)
-    if any(said in str(getattr(error, "context", "")) for said in ("quoted scalar", "simple key")):
+    if any(context in str(getattr(error, "context", "")) for context in ("quoted scalar", "simple key")):
         return int(error.context_mark.line) + 1  # type: ignore[attr-defined]
     return _indented_for_no_reason(lines, reported)
 
@@ -42,7 +42,7 @@ def _written(lines: list[str], last: int) -> Iterator[tuple[int, str]]:
 
 
 def _left_open(lines: list[str], reported: int) -> int:
-    """The last line that can still belong to a bracket: the next one stands no deeper than where it was opened."""
+    """The last line that can still belong to a bracket: the next one is no deeper than where it was opened."""
     unclosed = [
         number for number, line in _written(lines, reported) if _surplus(line) > 0 and not _closes_below(lines, number)
     ]
@@ -72,27 +72,27 @@ def _surplus(line: str) -> int:
 
 def _indented_for_no_reason(lines: list[str], reported: int) -> int:
     """The nearest line above the reported one whose indentation, or the missing colon before it, makes no sense."""
-    found, before_number, before = reported, 0, ""
+    suspect, before_number, before = reported, 0, ""
     levels = [0]
     for number, line in _written(lines, reported):
         depth, above = _depth(line), _depth(before)
         blank = line[: len(line) - len(line.lstrip())]
         if "\t" in blank or (depth and not before):
-            found = number
+            suspect = number
         elif before and depth > above and not _opens(before, depth):
             lost_colon = not _KEY.match(before.strip()) or before.lstrip().startswith("- ")
             starts_a_block = line.lstrip().startswith("- ") or line.rstrip().endswith(":")
             is_next = number == before_number + 1
-            found = before_number if lost_colon or (starts_a_block and is_next) else number
+            suspect = before_number if lost_colon or (starts_a_block and is_next) else number
         elif before and depth < above and depth not in levels:
             block = _block_around(lines, number, depth)
             lost_item = line.lstrip().startswith("- ") and not lines[block - 1].lstrip().startswith("- ")
-            found = block if lost_item else before_number if number - before_number > 1 else number
+            suspect = block if lost_item else before_number if number - before_number > 1 else number
         levels = [level for level in levels if level < depth] + [depth]
         if line.lstrip().startswith("- "):
             levels.append(depth + len(line.lstrip()) - len(line.lstrip()[1:].lstrip()))
         before_number, before = number, line
-    return found
+    return suspect
 
 
 def _block_around(lines: list[str], last: int, depth: int) -> int:
@@ -107,7 +107,7 @@ def _block_around(lines: list[str], last: int, depth: int) -> int:
 
 
 def _opens(line: str, depth: int) -> bool:
-    """Whether what follows may stand at `depth`, deeper than the line."""
+    """Whether what follows may be at `depth`, deeper than the line."""
     if _OPENS.search(line):
         return True
     item = re.match(r"\s*(- +)+", line)

@@ -14,14 +14,14 @@ from typing import Any
 import yaml
 
 from convergence_assets.pipelines.problems import Problem
-from convergence_assets.pipelines.yaml_error_line import culprit
+from convergence_assets.pipelines.yaml_error_line import line_of_error
 
 Path = tuple[str | int, ...]
 
 _INT = re.compile(r"[-+]?[0-9]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029]")
-"""A terminal obeys some, Postgres takes no NUL, and none can be seen."""
+"""A terminal interprets some, Postgres takes no NUL, and none is visible."""
 _INDENT = re.compile(r"^[ \-?:]*", re.MULTILINE)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _WORDS: dict[str, bool | None] = {
@@ -40,7 +40,7 @@ _SAFE_DEPTH = 500
 
 
 class _Loader(yaml.CSafeLoader):
-    """Tells a tag that stands in the file from none: PyYAML's own guess of a plain text's kind is not asked."""
+    """Distinguishes a tag in the file from none: PyYAML's own guess of a plain text's kind is not used."""
 
     def resolve(self, kind: type[yaml.Node], value: str | None, implicit: Any) -> str:
         if kind is yaml.ScalarNode:
@@ -79,7 +79,7 @@ class Source:
         return line
 
     def written(self, path: Path, value: str) -> tuple[int, str]:
-        """A text value as it stands in the file, with the line it begins in; a folded block keeps its lines."""
+        """A text value as written in the file, with the line it begins in; a folded block keeps its lines."""
         return self.blocks.get(path) or (self.line(path) or 1, value)
 
 
@@ -107,9 +107,9 @@ def read_yaml(file: str, raw: bytes) -> Source:
         else:
             source.data = _value(node, (), source)
     except yaml.YAMLError as error:
-        said = getattr(error, "problem", None) or str(error).splitlines()[0]
-        line = culprit(error, text)
-        source.problems.append(Problem(file, line, "", f"not YAML: {said}", "indented keys and values"))
+        message = getattr(error, "problem", None) or str(error).splitlines()[0]
+        line = line_of_error(error, text)
+        source.problems.append(Problem(file, line, "", f"not YAML: {message}", "indented keys and values"))
     except TooDeep as error:
         source.problems.append(Problem(file, error.line, "", "nested too deeply", f"at most {_DEEPEST} levels"))
     if source.problems:
@@ -118,7 +118,7 @@ def read_yaml(file: str, raw: bytes) -> Source:
 
 
 class TooDeep(Exception):
-    """A value below more levels than any of our files has."""
+    """A value nested more deeply than any of our files needs."""
 
     def __init__(self, line: int) -> None:
         super().__init__(line)
@@ -127,7 +127,7 @@ class TooDeep(Exception):
 
 def _refuse_depth(text: str) -> None:
     """Raises `TooDeep` before the composer would end the process; the parser's events come without recursion."""
-    indents = max((len(found) for found in _INDENT.findall(text)), default=0)
+    indents = max((len(indent) for indent in _INDENT.findall(text)), default=0)
     if text.count("[") + text.count("{") + indents <= _SAFE_DEPTH:
         return
     depth = 0
@@ -145,12 +145,12 @@ def _value(node: yaml.Node, path: Path, source: Source) -> Any:
         raise TooDeep(node.start_mark.line + 1)
     source.lines.setdefault(path, node.start_mark.line + 1)
     if isinstance(node, yaml.ScalarNode):
-        _place(node, path, source)
+        _record_lines(node, path, source)
     if node.tag not in _TAGS[type(node)]:
         tag = node.tag.replace(_TAG, "!!")
-        known = "no tag, or !!str before a text"
+        expected_tag = "no tag, or !!str before a text"
         line = node.start_mark.line + 1
-        source.problems.append(Problem(source.file, line, spelled(path), f"tag {tag} is not known here", known))
+        source.problems.append(Problem(source.file, line, spelled(path), f"tag {tag} is not known here", expected_tag))
         return None
     if id(node) in source.seen:
         line = source.line(path)
@@ -159,8 +159,8 @@ def _value(node: yaml.Node, path: Path, source: Source) -> Any:
         )
         return None
     source.seen.add(id(node))
-    if isinstance(node, yaml.ScalarNode) and (found := _CONTROL.search(node.value)):
-        line, message = source.line(path), f"the text holds the control character {found[0]!a}"
+    if isinstance(node, yaml.ScalarNode) and (control := _CONTROL.search(node.value)):
+        line, message = source.line(path), f"the text holds the control character {control[0]!a}"
         source.problems.append(Problem(source.file, line, spelled(path), message, "text that can be shown"))
         return None
     if isinstance(node, yaml.ScalarNode):
@@ -180,16 +180,16 @@ def _value(node: yaml.Node, path: Path, source: Source) -> Any:
         key = key_node.value
         if key in values:
             first = source.lines[(*path, key)]
-            said = spelled((*path, key))
-            source.problems.append(Problem(source.file, line, said, f"key given twice (first in line {first})"))
-            source.problems.append(Problem(source.file, first, said, f"key given again in line {line}"))
+            key_path = spelled((*path, key))
+            source.problems.append(Problem(source.file, line, key_path, f"key given twice (first in line {first})"))
+            source.problems.append(Problem(source.file, first, key_path, f"key given again in line {line}"))
             continue
         source.lines[(*path, key)] = line
         values[key] = _value(value_node, (*path, key), source)
     return values
 
 
-def _place(node: yaml.ScalarNode, path: Path, source: Source) -> None:
+def _record_lines(node: yaml.ScalarNode, path: Path, source: Source) -> None:
     first, last = node.start_mark.line + 1, node.end_mark.line + 1
     if node.style in ("|", ">"):
         last = min(last - 1, len(source.text)) if node.end_mark.column == 0 else last

@@ -7,7 +7,7 @@ from decimal import Context, Decimal, localcontext
 from typing import TYPE_CHECKING, Any
 
 from convergence_assets.quality import gx_compat
-from convergence_assets.quality.engine import RESULT_FORMAT, Built, Raw, said
+from convergence_assets.quality.engine import RESULT_FORMAT, Built, Raw, message_of
 from convergence_assets.quality.exact import EXACT, number_of
 from convergence_assets.quality.expectations import Expectation, PartitionOutcome, columns_named
 from convergence_assets.quality.presentation import nothing_to_judge, partition_outcome
@@ -56,7 +56,7 @@ _PRECISE = Context(prec=200)
 """More digits than a sum of BIGNUMERIC has."""
 
 PartOf = Callable[[str, str], Any]
-"""An aggregate of an expectation's column over the rows that it judges: of a partition's key and a function."""
+"""An aggregate of an expectation's column over the rows that it judges, by a partition's key and a function."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def can_aggregate(expectation: Expectation, types: Mapping[str, str]) -> bool:
 
 
 def wholly_in_sql(expectation: Expectation, types: Mapping[str, str]) -> bool:
-    """Whether SQL says of an expectation that `can_aggregate` all that it needs."""
+    """Whether SQL gives an expectation that `can_aggregate` all that it needs."""
     functions = _FUNCTIONS[_METRICS[expectation.type]]
     column = expectation.kwargs.get("column")
     return not _NOT_SQL & set(functions) and (column is None or types.get(column) not in (None, *UNLIKE_SQL))
@@ -99,23 +99,23 @@ def parts_of(expectation: Expectation, where: str | None) -> dict[str, Part]:
     """What an expectation needs, by function."""
     column = str(expectation.kwargs.get("column", ""))
     functions = _FUNCTIONS[_METRICS[expectation.type]]
-    return {one: Part("" if one == "ROWS" else column, one, where) for one in functions}
+    return {function: Part("" if function == "ROWS" else column, function, where) for function in functions}
 
 
 @dataclass(frozen=True)
 class FrameParts:
-    """The aggregates of one column of a range's frame; with `kept`, of these rows alone."""
+    """The aggregates of one column of a range's frame; with `row_mask`, of these rows only."""
 
     rows: Rows
     column: str | None
     type_: str | None
-    kept: Any = None
+    row_mask: Any = None
 
     def part(self, key: str, function: str) -> Any:
         """NULL is None."""
         inside = self.rows.codes == self.rows.keys.index(key)
-        if self.kept is not None:
-            inside = inside & self.kept
+        if self.row_mask is not None:
+            inside = inside & self.row_mask
         if function == "ROWS":
             return int(inside.sum())
         column = self.rows.frame[self.column][inside]
@@ -146,12 +146,12 @@ def _judged(key: str, part: PartOf, built: Built) -> Raw:
     metric = _METRICS[built.expectation.type]
     type_ = built.types.get(str(built.expectation.kwargs.get("column")))
     try:
-        parts = {one: part(key, one) for one in _FUNCTIONS[metric]}
+        parts = {function: part(key, function) for function in _FUNCTIONS[metric]}
         value = _value(metric, {n: int(v) if n in _COUNTS else v for n, v in parts.items()}, type_)
-        answer = gx_compat.judged(built.gx, {metric: value}, RESULT_FORMAT)
+        verdict = gx_compat.judged(built.gx, {metric: value}, RESULT_FORMAT)
     except Exception as error:
-        return Raw(False, error=said(error))
-    return Raw(bool(answer["success"]), answer.get("result", {}))
+        return Raw(False, error=message_of(error))
+    return Raw(bool(verdict["success"]), verdict.get("result", {}))
 
 
 def partition_key(value: object) -> str:

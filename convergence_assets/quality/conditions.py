@@ -25,26 +25,26 @@ _IGNORE_NULL_RECORDS = {"all_values_are_missing": " OR ", "any_value_is_missing"
 class RowCondition:
     """Which rows an expectation judges and which of these are unexpected: BigQuery conditions that are never NULL.
 
-    `repeats` are the columns whose values may not repeat within a partition; there `unexpected` is empty. `kept` are
-    the rows that the expectation's own row condition leaves.
+    `repeats` are the columns whose values may not repeat within a partition; there `unexpected` is empty. `row_filter`
+    is the expectation's own row condition.
     """
 
     columns: tuple[str, ...]
     considered: str
     unexpected: str
     repeats: tuple[str, ...] = ()
-    kept: str = "TRUE"
+    row_filter: str = "TRUE"
 
-    def where(self, kept: str | None) -> "RowCondition":
+    def where(self, row_filter: str | None) -> "RowCondition":
         """The condition over the rows of a row condition, which are all where it is None."""
-        if kept is None:
+        if row_filter is None:
             return self
-        unexpected = f"({kept} AND {self.unexpected})" if self.unexpected else ""
-        return RowCondition(self.columns, f"({kept} AND {self.considered})", unexpected, self.repeats, kept)
+        unexpected = f"({row_filter} AND {self.unexpected})" if self.unexpected else ""
+        return RowCondition(self.columns, f"({row_filter} AND {self.considered})", unexpected, self.repeats, row_filter)
 
 
 def row_condition(expectation: Expectation, built: Any, types: Mapping[str, str]) -> RowCondition | None:
-    """The expectation as a condition, or None where SQL has none that says the same of every row.
+    """The expectation as a condition, or None where SQL has none that holds for the same rows.
 
     `built` is GX's own object with exact arguments; `types` are the table's scalar columns, name to BigQuery type.
     """
@@ -88,12 +88,12 @@ def _between(name: str, type_: str, kwargs: Mapping[str, Any]) -> str | None:
         (kwargs.get("min_value"), ">" if kwargs.get("strict_min") else ">="),
         (kwargs.get("max_value"), "<" if kwargs.get("strict_max") else "<="),
     ]
-    given = [(value, sign) for value, sign in bounds if value is not None]
-    if not given or type_ in ("STRING", "BOOL") or _reversed(*(value for value, _ in bounds)):
+    used_bounds = [(value, sign) for value, sign in bounds if value is not None]
+    if not used_bounds or type_ in ("STRING", "BOOL") or _reversed(*(value for value, _ in bounds)):
         return None
-    comparisons = [_compared(name, type_, sign, value) for value, sign in given]
-    known = [one for one in comparisons if one is not None]
-    return " AND ".join(known) if len(known) == len(comparisons) else None
+    comparisons = [_compared(name, type_, sign, value) for value, sign in used_bounds]
+    expressible = [comparison for comparison in comparisons if comparison is not None]
+    return " AND ".join(expressible) if len(expressible) == len(comparisons) else None
 
 
 def _reversed(least: Any, most: Any) -> bool:
@@ -112,8 +112,8 @@ def _in_set(name: str, type_: str, values: Any, inverted: bool) -> str | None:
         return None
     if type_ in EXACT:
         exactly = [decimal_of(value) for value in values]
-        known = [value for value in exactly if value is not None]
-        comparison = exact.membership(f"`{name}`", type_, known) if len(known) == len(exactly) else None
+        numbers = [value for value in exactly if value is not None]
+        comparison = exact.membership(f"`{name}`", type_, numbers) if len(numbers) == len(exactly) else None
     else:
         literals = [_literal(type_, value) for value in values]
         texts = {one for one in literals if one is not None}
@@ -126,10 +126,12 @@ def _length(name: str, metric: str, kwargs: Mapping[str, Any]) -> str | None:
         value = kwargs.get("value")
         return f"CHAR_LENGTH(`{name}`) = {value}" if type(value) is int and value in _INT64 else None
     bounds = [(kwargs.get("min_value"), ">", "strict_min"), (kwargs.get("max_value"), "<", "strict_max")]
-    given = [(value, sign if kwargs.get(strict) else f"{sign}=") for value, sign, strict in bounds if value is not None]
-    if not given or any(type(value) is not int or value not in _INT64 for value, _ in given):
+    used_bounds = [
+        (value, sign if kwargs.get(strict) else f"{sign}=") for value, sign, strict in bounds if value is not None
+    ]
+    if not used_bounds or any(type(value) is not int or value not in _INT64 for value, _ in used_bounds):
         return None
-    return " AND ".join(f"CHAR_LENGTH(`{name}`) {sign} {value}" for value, sign in given)
+    return " AND ".join(f"CHAR_LENGTH(`{name}`) {sign} {value}" for value, sign in used_bounds)
 
 
 def _of_a_pair(
@@ -154,14 +156,14 @@ def _of_a_pair(
 def _pair_in_set(names: tuple[str, ...], types: Mapping[str, str], pairs: Any) -> str | None:
     if not isinstance(pairs, list | tuple) or not pairs:
         return None
-    either = []
+    alternatives = []
     for pair in pairs:
-        both = [_is(name, types[name], value) for name, value in zip(names, pair, strict=True)]
-        known = [one for one in both if one is not None]
-        if len(known) < 2:
+        comparisons = [_is(name, types[name], value) for name, value in zip(names, pair, strict=True)]
+        expressible = [comparison for comparison in comparisons if comparison is not None]
+        if len(expressible) < 2:
             return None
-        either.append(f"({' AND '.join(known)})")
-    return f"({' OR '.join(dict.fromkeys(either))})"
+        alternatives.append(f"({' AND '.join(expressible)})")
+    return f"({' OR '.join(dict.fromkeys(alternatives))})"
 
 
 def _is(name: str, type_: str, value: Any) -> str | None:

@@ -1,4 +1,4 @@
-"""Great Expectations behind one door: an expectation built, and run over the whole of a frame."""
+"""The interface to Great Expectations: build an expectation, and run it over the whole of a frame."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ RESULT_FORMAT = {"result_format": "BASIC", "partial_unexpected_count": EXAMPLES_
 
 @dataclass(frozen=True)
 class Raw:
-    """What Great Expectations answers to one expectation; `error` where it raised, refused it or gave no answer."""
+    """Great Expectations' result for one expectation; `error` where it raised, refused it or gave no result."""
 
     success: bool
     result: Mapping[str, Any] = field(default_factory=dict)
@@ -60,13 +60,13 @@ class Built:
         """The form of the frame that GX reads."""
         if not self.reads_exact:
             return "as they are"
-        # A double beside a decimal makes a double of it, in BigQuery too.
+        # Compared with a double, a decimal becomes a double, in BigQuery too.
         doubles = any(self.types.get(name) == "FLOAT64" for name in columns_named(self.expectation.kwargs))
         return "doubles" if doubles else form_of(gx_compat.type_of(self.gx))
 
-    def kept(self, frame: "pd.DataFrame") -> Any:
+    def row_mask(self, frame: "pd.DataFrame") -> Any:
         """Of each row whether the row condition leaves it; None where there is none."""
-        return None if self.condition is None else filters.kept(self.condition, frame, self.types)
+        return None if self.condition is None else filters.true_rows(self.condition, frame, self.types)
 
 
 def build(expectation: Expectation, frame: "pd.DataFrame", position: int, types: Mapping[str, str]) -> Built:
@@ -79,36 +79,38 @@ def build(expectation: Expectation, frame: "pd.DataFrame", position: int, types:
         gx_compat.domain_object(expectation.type, {k: v for k, v in expectation.kwargs.items() if k not in not_run})
     built = gx_compat.domain_object(type_, kwargs, {ID: position})
     exact = exact_arguments(expectation, types)
-    # What GX reads as a double it keeps as one: the judgement of a bound of 19 digits would be another's.
-    kept = fitted(condition, types) if condition else None
-    return Built(expectation, gx_compat.with_arguments(built, exact), kept, types, exact)
+    # GX reads such numbers as doubles: a bound of 19 digits would be another one.
+    fitted_condition = fitted(condition, types) if condition else None
+    return Built(expectation, gx_compat.with_arguments(built, exact), fitted_condition, types, exact)
 
 
 def run(frame: "pd.DataFrame", built: Mapping[int, Built]) -> dict[int, Raw]:
     """Every expectation over the whole frame, by position; each position has an answer."""
     alike: dict[tuple[Condition | None, Form, tuple[str, ...]], dict[int, Built]] = {}
-    for position, one in built.items():
-        names = columns_named(one.expectation.kwargs)
-        alike.setdefault((one.condition, one.form, tuple(sorted(names))), {})[position] = one
+    for position, one_built in built.items():
+        names = columns_named(one_built.expectation.kwargs)
+        alike.setdefault((one_built.condition, one_built.form, tuple(sorted(names))), {})[position] = one_built
     answers: dict[int, Raw] = {}
-    for some in alike.values():
-        first = next(iter(some.values()))
+    for group in alike.values():
+        first = next(iter(group.values()))
         try:
-            kept = first.kept(frame)
-            read = first.view(frame if kept is None else frame[kept])
+            mask = first.row_mask(frame)
+            view_read = first.view(frame if mask is None else frame[mask])
         except Exception as error:
-            answers |= dict.fromkeys(some, Raw(False, error=said(error)))
+            answers |= dict.fromkeys(group, Raw(False, error=message_of(error)))
         else:
-            answers |= _run(read, some)
+            answers |= _run(view_read, group)
     silent = Raw(False, error="Great Expectations gave no result")
     return {position: answers.get(position, silent) for position in built}
 
 
 def _run(frame: "pd.DataFrame", built: Mapping[int, Built]) -> dict[int, Raw]:
     try:
-        answers = _answers(gx_compat.validated(frame, [one.gx for one in built.values()], RESULT_FORMAT))
+        answers = _answers(
+            gx_compat.validated(frame, [expectation.gx for expectation in built.values()], RESULT_FORMAT)
+        )
     except Exception as error:
-        answers = {position: Raw(False, error=said(error)) for position in built}
+        answers = {position: Raw(False, error=message_of(error)) for position in built}
     raised = [position for position in built if position not in answers or answers[position].error]
     if raised and len(built) > 1:
         # GX fails a whole validation, or all that share a metric, for one expectation's fault.
@@ -129,7 +131,7 @@ def _answers(results: Sequence[Any]) -> dict[int, Raw]:
 def _raw(result: Any) -> Raw:
     info = result.exception_info or {}
     raised = [info] if "raised_exception" in info else list(info.values())
-    messages = [str(one.get("exception_message")) for one in raised if one.get("raised_exception")]
+    messages = [str(detail.get("exception_message")) for detail in raised if detail.get("raised_exception")]
     if messages:
         return Raw(False, error="; ".join(dict.fromkeys(messages)))
     answer = dict(result.result or {})
@@ -139,7 +141,7 @@ def _raw(result: Any) -> Raw:
     return Raw(bool(result.success), answer)
 
 
-def said(error: BaseException) -> str:
+def message_of(error: BaseException) -> str:
     """An exception as one line."""
     return f"{type(error).__name__}: {error}"
 

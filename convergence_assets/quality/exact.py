@@ -56,7 +56,7 @@ def bound(type_: str, sign: str, value: Decimal) -> Bound:
 
 
 def units_as_decimal(type_: str, units: int) -> Decimal:
-    """The value of so many units."""
+    """The value of a number of units."""
     sign, digits = (1 if units < 0 else 0), tuple(int(digit) for digit in str(abs(units)))
     return Decimal((sign, digits, -_PLACES[type_]))
 
@@ -73,14 +73,14 @@ def comparison(column: str, type_: str, sign: str, value: Decimal) -> str:
     """`column sign value` in SQL, TRUE or FALSE wherever the column, an expression, is not NULL."""
     if sign == "!=":
         return f"NOT ({comparison(column, type_, '==', value)})"
-    found = bound(type_, sign, value)
-    if isinstance(found, bool):
-        return str(found).upper()
-    return f"{column} {'=' if found[0] == '==' else found[0]} {literal(type_, found[1])}"
+    limit = bound(type_, sign, value)
+    if isinstance(limit, bool):
+        return str(limit).upper()
+    return f"{column} {'=' if limit[0] == '==' else limit[0]} {literal(type_, limit[1])}"
 
 
 def membership(column: str, type_: str, values: Iterable[Decimal]) -> str:
     """`column IN (values)` in SQL; what the type does not hold is none of its values."""
-    found = [bound(type_, "==", value) for value in values]
-    units = sorted({one[1] for one in found if not isinstance(one, bool)})
-    return f"{column} IN ({', '.join(literal(type_, one) for one in units)})" if units else "FALSE"
+    bounds = [bound(type_, "==", value) for value in values]
+    units = sorted({limit[1] for limit in bounds if not isinstance(limit, bool)})
+    return f"{column} IN ({', '.join(literal(type_, limit) for limit in units)})" if units else "FALSE"

@@ -95,17 +95,17 @@ def outcome_over(expectation: Expectation, partitions: Mapping[str, PartitionOut
     )
 
 
-def columns_read(expectations: Sequence[Expectation], known: Collection[str] | None = None) -> frozenset[str]:
+def columns_read(expectations: Sequence[Expectation], table_columns: Collection[str] | None = None) -> frozenset[str]:
     """The columns a frame must hold for these expectations, those of row conditions included.
 
-    With `known`, the table's columns, only these are returned.
+    With `table_columns`, only these are returned.
     """
     names: set[str] = set()
     for expectation in expectations:
         if expectation.type == UNEXPECTED_ROWS or expectation.type in TABLE_SHAPE:
             continue
         names |= columns_touched(expectation)
-    return frozenset(names if known is None else names & set(known))
+    return frozenset(names if table_columns is None else names & set(table_columns))
 
 
 def columns_named(kwargs: Mapping[str, Any]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""A row condition as the rows it keeps, of a frame and in BigQuery's SQL, with SQL's three-valued logic in both.
+"""A row condition applied to a frame and in BigQuery's SQL, with SQL's three-valued logic in both.
 
 A row is kept where its condition is TRUE, neither where it is FALSE nor where it is NULL.
 """
@@ -30,7 +30,7 @@ def sql(condition: Condition, types: Mapping[str, str]) -> str | None:
         return None
 
 
-def kept(condition: Condition, frame: "pd.DataFrame", types: Mapping[str, str]) -> "np.ndarray[Any, Any]":
+def true_rows(condition: Condition, frame: "pd.DataFrame", types: Mapping[str, str]) -> "np.ndarray[Any, Any]":
     """Of each row of the frame whether the condition, `fitted` to the types, is TRUE there."""
     return _Mask(frame, types).pair(condition)[0]
 
@@ -54,17 +54,17 @@ class _Sql:
                 self.types[name]
                 return f"(`{name}` IS NULL)", f"(`{name}` IS NOT NULL)"
             case In(name, values):
-                return self._of_known([name], self._member(name, values))
+                return self._where_present([name], self._member(name, values))
             case Comparison(name, sign, Column(other)):
                 comparison = f"`{name}` {'=' if sign == '==' else sign} `{other}`"
                 self.types[other]
-                return self._of_known([name, other], comparison)
+                return self._where_present([name, other], comparison)
             case Comparison(name, sign, value):
                 if isinstance(value, Decimal):
                     comparison = exact.comparison(f"`{name}`", self.types[name], sign, value)
                 else:
                     comparison = f"`{name}` {'=' if sign == '==' else sign} {literal(self.types[name], value)}"
-                return self._of_known([name], comparison)
+                return self._where_present([name], comparison)
 
     def _member(self, name: str, values: tuple[Any, ...]) -> str:
         if self.types[name] in exact.EXACT:
@@ -72,9 +72,9 @@ class _Sql:
         listed = ", ".join(sorted({literal(self.types[name], value) for value in values}))
         return f"`{name}` IN ({listed})" if listed else "FALSE"
 
-    def _of_known(self, names: list[str], comparison: str) -> tuple[str, str]:
-        known = " AND ".join(f"`{name}` IS NOT NULL" for name in dict.fromkeys(names) if self.types[name])
-        return f"({known} AND {comparison})", f"({known} AND NOT ({comparison}))"
+    def _where_present(self, names: list[str], comparison: str) -> tuple[str, str]:
+        present = " AND ".join(f"`{name}` IS NOT NULL" for name in dict.fromkeys(names) if self.types[name])
+        return f"({present} AND {comparison})", f"({present} AND NOT ({comparison}))"
 
 
 def literal(type_: str, value: object) -> str:
@@ -113,22 +113,22 @@ class _Mask:
                 missing = self.frame[name].isna().to_numpy()
                 return missing, ~missing
             case In(name, values):
-                return self._of_known([name], lambda column: self._member(name, column, values))
+                return self._where_present([name], lambda column: self._member(name, column, values))
             case Comparison(name, sign, Column(other)):
-                return self._of_known([name, other], lambda first, second: _each(first, second, _SIGNS[sign]))
+                return self._where_present([name, other], lambda first, second: _each(first, second, _SIGNS[sign]))
             case Comparison(name, sign, value):
-                return self._of_known([name], lambda column: self._compared(name, column, sign, value))
+                return self._where_present([name], lambda column: self._compared(name, column, sign, value))
 
-    def _of_known(
+    def _where_present(
         self, names: list[str], comparison: Callable[..., Any]
     ) -> tuple["np.ndarray[Any, Any]", "np.ndarray[Any, Any]"]:
         """The pair for rows where no column is NULL, and neither elsewhere."""
         import numpy as np
 
-        known = np.logical_and.reduce([self.frame[name].notna().to_numpy() for name in names])
+        present = np.logical_and.reduce([self.frame[name].notna().to_numpy() for name in names])
         holds = np.zeros(len(self.frame), dtype=bool)
-        holds[known] = np.asarray(comparison(*(self.frame[name][known] for name in names)), dtype=bool)
-        return holds, known & ~holds
+        holds[present] = np.asarray(comparison(*(self.frame[name][present] for name in names)), dtype=bool)
+        return holds, present & ~holds
 
     def _compared(self, name: str, column: "pd.Series[Any]", sign: str, value: Any) -> Any:
         type_ = self.types[name]
@@ -145,10 +145,10 @@ class _Mask:
     def _member(self, name: str, column: "pd.Series[Any]", values: tuple[Any, ...]) -> Any:
         import numpy as np
 
-        found = np.zeros(len(column), dtype=bool)
+        matches = np.zeros(len(column), dtype=bool)
         for value in dict.fromkeys(values):
-            found |= np.asarray(self._compared(name, column, "==", value), dtype=bool)
-        return found
+            matches |= np.asarray(self._compared(name, column, "==", value), dtype=bool)
+        return matches
 
 
 def _units(column: "pd.Series[Any]", type_: str, sign: str, value: Decimal) -> Any:
@@ -156,14 +156,14 @@ def _units(column: "pd.Series[Any]", type_: str, sign: str, value: Decimal) -> A
 
     if sign == "!=":
         return ~_units(column, type_, "==", value)
-    found = exact.bound(type_, sign, value)
-    if isinstance(found, bool):
-        return np.full(len(column), found)
-    compare = _SIGNS[found[0]]
+    limits = exact.bound(type_, sign, value)
+    if isinstance(limits, bool):
+        return np.full(len(column), limits)
+    compare = _SIGNS[limits[0]]
     if type_ == "INT64":
-        return compare(column.to_numpy(dtype="int64"), found[1])
-    limit = exact.units_as_decimal(type_, found[1])
-    return np.fromiter((compare(one, limit) for one in column), dtype=bool, count=len(column))
+        return compare(column.to_numpy(dtype="int64"), limits[1])
+    limit = exact.units_as_decimal(type_, limits[1])
+    return np.fromiter((compare(number, limit) for number in column), dtype=bool, count=len(column))
 
 
 def _each(first: "pd.Series[Any]", second: "pd.Series[Any]", compare: Callable[[Any, Any], bool]) -> Any:

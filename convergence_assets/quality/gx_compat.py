@@ -1,4 +1,4 @@
-"""The names of Great Expectations 1.24 that are not public API, each used here alone and held by a test of its own."""
+"""The names of Great Expectations 1.24 that are not public API, each used only here and covered by a test."""
 
 import copy
 import logging
@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-_one_at_a_time = threading.Lock()
+_lock = threading.Lock()
 
 
 @contextmanager
 def great_expectations() -> Iterator[None]:
     """Great Expectations imported and quiet, for this thread alone.
 
-    No data context is made: GX 1.24 keeps the current one in a global, through which threads are answered about each
+    No data context is made: GX 1.24 keeps the current one in a global, through which threads would get results for each
     other's frames. The lock is for the warnings filter; it costs nothing that the interpreter's own would not.
     """
-    with _one_at_a_time:
+    with _lock:
         os.environ["GX_ANALYTICS_ENABLED"] = "false"
         # Its log lines quote the values that made a metric fail.
         logging.getLogger("great_expectations").setLevel(logging.CRITICAL + 1)
@@ -127,7 +127,7 @@ def judged(built: Any, metrics: Mapping[str, Any], result_format: Mapping[str, A
     return built._validate(dict(metrics), {"result_format": dict(result_format)}, engine)
 
 
-def over(frame: "pd.DataFrame") -> Any:
+def engine_over(frame: "pd.DataFrame") -> Any:
     """GX's execution engine with the frame as its one batch."""
     from great_expectations.execution_engine.pandas_execution_engine import PandasExecutionEngine
 
@@ -140,7 +140,7 @@ def validated(frame: "pd.DataFrame", built: Sequence[Any], result_format: Mappin
 
     # Without a data context: nothing is shared with another validation, and the frame is not hashed, which took
     # longer than validating it.
-    validator = Validator(execution_engine=over(frame))
+    validator = Validator(execution_engine=engine_over(frame))
     validator.metrics_calculator.show_progress_bars = False
     results: Sequence[Any] = validator.graph_validate(
         configurations=[expectation.configuration for expectation in built],
@@ -169,11 +169,11 @@ def unexpected(engine: Any, built: Any, result_format: Mapping[str, Any], exact:
     needed = _needed(engine, built, result_format)
     arguments = {key: value for key, value in needed.metric_value_kwargs.items() if key != "result_format"}
     arguments |= {key: value for key, value in exact.items() if key in arguments}
-    asked = MetricConfiguration(f"{built.map_metric}.condition", needed.metric_domain_kwargs, arguments)
-    resolved, aborted = MetricsCalculator(execution_engine=engine, show_progress_bars=False).compute_metrics([asked])
-    if aborted or asked.id not in resolved:
+    metric = MetricConfiguration(f"{built.map_metric}.condition", needed.metric_domain_kwargs, arguments)
+    resolved, aborted = MetricsCalculator(execution_engine=engine, show_progress_bars=False).compute_metrics([metric])
+    if aborted or metric.id not in resolved:
         raise LookupError(f"{built.map_metric} was not computed")
-    return resolved[asked.id][0]
+    return resolved[metric.id][0]
 
 
 def _needed(engine: Any, built: Any, result_format: Mapping[str, Any]) -> Any:

@@ -1,6 +1,6 @@
-"""What suites expect of how a text is written, with RE2 in the place of Python's own patterns.
+"""Text patterns and JSON schemas of suites, matched with RE2 instead of Python's own patterns.
 
-Python's go back and may take for ever over a short text; and they read `\\d`, `$` and flags as no warehouse does.
+Python's backtrack and may take for ever over a short text; and they read `\\d`, `$` and flags as no warehouse does.
 """
 
 import json
@@ -20,9 +20,9 @@ def contains(column: "pd.Series[Any]", pattern: str) -> "pd.Series[Any]":
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if found := mistake(pattern):
-        raise ValueError(f"{pattern!r}: {found[0]}")
-    # Few texts stand in many rows: each is looked at once.
+    if problem := mistake(pattern):
+        raise ValueError(f"{pattern!r}: {problem[0]}")
+    # Many rows share few texts: each is matched once.
     texts = pa.array(column.astype(str), type=pa.string()).dictionary_encode()
     matched = pc.take(pc.match_substring_regex(texts.dictionary, pattern), texts.indices)
     return pd.Series(matched.to_numpy(zero_copy_only=False), index=column.index, dtype=bool)
@@ -32,8 +32,8 @@ def contains_of(column: "pd.Series[Any]", patterns: Sequence[str], match_on: str
     """Whether any, or all, of the patterns are found in each value."""
     if match_on not in ("any", "all"):
         raise ValueError("match_on must be either 'any' or 'all'")
-    found = [contains(column, pattern) for pattern in patterns]
-    return reduce(lambda one, other: one | other if match_on == "any" else one & other, found)
+    matches = [contains(column, pattern) for pattern in patterns]
+    return reduce(lambda one, other: one | other if match_on == "any" else one & other, matches)
 
 
 def fits(column: "pd.Series[Any]", schema: Mapping[str, Any]) -> "pd.Series[Any]":

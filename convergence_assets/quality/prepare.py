@@ -1,4 +1,4 @@
-"""Suites written for a warehouse, made to run on a frame: dates, LIKE patterns, BigQuery types, whole numbers."""
+"""Prepares suites written for a warehouse to run on a frame: dates, LIKE patterns, BigQuery types, whole numbers."""
 
 import re
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 RUNTIME_KEYS = frozenset({"batch_id", "catch_exceptions", "result_format"})
-"""Keys that a suite exported after a validation carries; they say how it was run, not what is expected."""
+"""Keys that a suite exported after a validation carries; they are about how it was run, not what is expected."""
 
 _NOT_RUN = RUNTIME_KEYS | {"row_condition", "condition_parser"}
 
@@ -105,17 +105,17 @@ def exact_arguments(expectation: Expectation, types: Mapping[str, str]) -> dict[
 
 
 def like_as_regex(pattern: str, escape: str | None) -> str:
-    """A BigQuery LIKE pattern as a regular expression over the whole value; backslash escapes unless told."""
-    said, position, mark = "", 0, escape or "\\"
+    """A BigQuery LIKE pattern as a regular expression over the whole value; backslash escapes by default."""
+    regex, position, mark = "", 0, escape or "\\"
     while position < len(pattern):
         character = pattern[position]
         if character == mark and position + 1 < len(pattern):
             position += 1
-            said += re2.escape(pattern[position])
+            regex += re2.escape(pattern[position])
         else:
-            said += {"%": ".*", "_": "."}.get(character) or re2.escape(character)
+            regex += {"%": ".*", "_": "."}.get(character) or re2.escape(character)
         position += 1
-    return rf"(?s)\A{said}\z"
+    return rf"(?s)\A{regex}\z"
 
 
 def declared_type_judged(expectation: Expectation, declared: Mapping[str, str]) -> tuple[bool, str] | None:
@@ -128,11 +128,11 @@ def declared_type_judged(expectation: Expectation, declared: Mapping[str, str]) 
     listed = expectation.kwargs.get("type_list", [expectation.kwargs.get("type_")]) or []
     names = [_type_name(one) for one in listed if isinstance(one, str)]
     column = declared.get(str(expectation.kwargs.get("column")))
-    known = [name for name in names if name in _BIGQUERY_TYPES]
-    if column is None or not known:
+    bigquery_names = [name for name in names if name in _BIGQUERY_TYPES]
+    if column is None or not bigquery_names:
         return None
     element = column.removeprefix("ARRAY<").removesuffix(">")
-    return element in known, element
+    return element in bigquery_names, element
 
 
 def _type_name(declared: str) -> str:

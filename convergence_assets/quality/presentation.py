@@ -1,4 +1,4 @@
-"""From what the engine said to a partition's outcome, with what a sensitive column holds hidden."""
+"""From the engine's result to a partition's outcome, with the values of sensitive columns hidden."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

@@ -1,7 +1,7 @@
-"""A suite judged where the rows are: the warehouse counts, Great Expectations judges the counts.
+"""Suites judged in the warehouse: it counts, and Great Expectations judges the counts.
 
-GX's own SQL engine asks a query for each failed expectation, cannot say which partition a row belongs to, and reads
-regular expressions and missing values otherwise than on a frame. Here one query counts for all expectations and
+GX's own SQL engine runs a query for each failed expectation, does not know which partition a row belongs to, and
+reads regular expressions and missing values otherwise than on a frame. Here one query counts for all expectations and
 partitions at once, and a second one, where something was unexpected, fetches examples.
 """
 
@@ -37,7 +37,7 @@ _PREFIX = "convergence_"  # so that no alias hides a column
 class Batch:
     """Staged rows that stay in the warehouse.
 
-    `run_query` runs BigQuery SQL in which `{batch}` stands for them; `typed` makes a frame of a result that holds
+    `run_query` runs BigQuery SQL over them as `{batch}`; `typed` makes a frame of a result that holds
     columns of the table; `empty` is a frame of all columns without rows; `types` are the scalar columns' types.
     """
 
@@ -57,21 +57,25 @@ def pushed_down(
 ) -> dict[int, Judged]:
     """The outcomes of those expectations that SQL can count, by position; two queries at most.
 
-    With `only_if_exact`, no query is asked where no expectation reads INT64, NUMERIC or BIGNUMERIC; where one does, the
+    With `only_if_exact`, no query is run where no expectation reads INT64, NUMERIC or BIGNUMERIC; where one does, the
     query that counts for it counts for the others too. An expectation that is not in the answer needs a frame. Where a
-    query fails, what it was to answer has failed; an error that may pass (`retryable`) is raised, for the step to be
-    tried again.
+    query fails, its expectations have failed; an error that may pass (`retryable`) is raised, for the step to be
+    retried.
     """
-    asked = {p: one for p, one in expectations.items() if one.type not in TABLE_SHAPE and one.type != UNEXPECTED_ROWS}
-    read = {batch.types.get(name) for one in asked.values() for name in columns_touched(one)}
-    if not asked or (only_if_exact and not read & EXACT):
+    countable = {
+        p: expectation
+        for p, expectation in expectations.items()
+        if expectation.type not in TABLE_SHAPE and expectation.type != UNEXPECTED_ROWS
+    }
+    types_read = {batch.types.get(name) for expectation in countable.values() for name in columns_touched(expectation)}
+    if not countable or (only_if_exact and not types_read & EXACT):
         return {}
     with gx_compat.great_expectations():
-        planned = _Planned(batch, asked, partition_column, tuple(partitions))
-        return planned.judged(sensitive)
+        plan = _Plan(batch, countable, partition_column, tuple(partitions))
+        return plan.judged(sensitive)
 
 
-class _Planned:
+class _Plan:
     """The expectations that SQL can count: all in `built`, those about single rows also in `conditions`."""
 
     def __init__(
@@ -94,7 +98,7 @@ class _Planned:
             built = engine.build(expectation, self.batch.empty, position, types)
             condition = row_condition(expectation, built.gx, types)
         except Exception:
-            return  # The frame's way says why.
+            return  # Judging it on the frame shows why.
         where = None if built.condition is None else filters.sql(built.condition, types)
         if built.condition is not None and where is None:
             return
@@ -115,40 +119,42 @@ class _Planned:
                 raise
             if len(positions) == 1:
                 return {p: self._failed(self.built[p], error, sensitive) for p in positions}
-        # One expectation's sum may be beyond its type; the others are asked without it.
+        # One expectation's sum may be beyond its type; the others are queried without it.
         half = len(positions) // 2
         return self._judged(positions[:half], sensitive) | self._judged(positions[half:], sensitive)
 
     def _failed(self, built: Built, error: Exception, sensitive: frozenset[str]) -> Judged:
-        failed = partition_outcome(built.expectation, Raw(False, error=engine.said(error)), sensitive)
+        failed = partition_outcome(built.expectation, Raw(False, error=engine.message_of(error)), sensitive)
         return dict.fromkeys(self.partitions, failed)
 
     def _answers(self, positions: Sequence[int], sensitive: frozenset[str]) -> dict[int, Judged]:
         tables = [position for position in positions if position in self.parts]
         conditions = {p: self.conditions[p] for p in positions if p in self.conditions}
-        asked = list(dict.fromkeys(part for p in tables for part in self.parts[p].values()))
-        groups = self.batch.run_query(self._counting(conditions, asked)).to_pylist()
+        needed_parts = list(dict.fromkeys(part for p in tables for part in self.parts[p].values()))
+        groups = self.batch.run_query(self._counting(conditions, needed_parts)).to_pylist()
         keyed = [(self._place(group[f"{_PREFIX}partition"]), group) for group in groups]
-        answers = self._aggregated(keyed, tables, asked, sensitive)
+        answers = self._aggregated(keyed, tables, needed_parts, sensitive)
         counted = {position: self._counted(keyed, position) for position in conditions}
         shown = self._examples({p: counts for p, counts in counted.items() if sum(counts.unexpected)})
-        no_rows = gx_compat.over(self.batch.empty)
+        no_rows = gx_compat.engine_over(self.batch.empty)
         for p, counts in counted.items():
             answers[p] = judged_counts(self.built[p], no_rows, self.partitions, counts, shown.get(p, {}), sensitive)
         return answers
 
-    def _counting(self, conditions: Mapping[int, RowCondition], asked: Sequence[Part]) -> str:
+    def _counting(self, conditions: Mapping[int, RowCondition], needed_parts: Sequence[Part]) -> str:
         selected = [f"`{self.partition_column}` AS {_PREFIX}partition", f"COUNT(*) AS {_PREFIX}rows"]
         for position, condition in conditions.items():
-            if condition.kept != "TRUE":
-                selected.append(f"COUNTIF({condition.kept}) AS {_PREFIX}kept_{position}")
+            if condition.row_filter != "TRUE":
+                selected.append(f"COUNTIF({condition.row_filter}) AS {_PREFIX}kept_{position}")
             selected.append(f"COUNTIF({condition.considered}) AS {_PREFIX}judged_{position}")
             selected.append(f"COUNTIF({self._unexpected(position)}) AS {_PREFIX}unexpected_{position}")
-        selected += [f"{one.sql(self.batch.types.get(one.column))} AS {_PREFIX}m_{i}" for i, one in enumerate(asked)]
-        source = self._source(conditions, asked)
+        selected += [
+            f"{part.sql(self.batch.types.get(part.column))} AS {_PREFIX}m_{i}" for i, part in enumerate(needed_parts)
+        ]
+        source = self._source(conditions, needed_parts)
         return f"SELECT {', '.join(selected)}\nFROM {source}\nGROUP BY `{self.partition_column}`"
 
-    def _source(self, positions: Collection[int], asked: Sequence[Part] = ()) -> str:
+    def _source(self, positions: Collection[int], needed_parts: Sequence[Part] = ()) -> str:
         """The batch, with how often a value occurs in its partition for what may not repeat."""
         repeats = {p: self.conditions[p] for p in positions if self.conditions[p].repeats}
         if not repeats:
@@ -158,7 +164,7 @@ class _Planned:
             f"{', '.join(f'`{name}`' for name in condition.repeats)}) AS {_PREFIX}times_{position}"
             for position, condition in repeats.items()
         ]
-        read = [p for p in self.built if p in positions or any(part in asked for part in self._parts(p))]
+        read = [p for p in self.built if p in positions or any(part in needed_parts for part in self._parts(p))]
         named = dict.fromkeys([
             self.partition_column,
             *(name for p in read for name in sorted(columns_touched(self.built[p].expectation))),
@@ -191,12 +197,12 @@ class _Planned:
         self,
         keyed: Sequence[tuple[int, Mapping[str, Any]]],
         positions: Sequence[int],
-        asked: Sequence[Part],
+        needed_parts: Sequence[Part],
         sensitive: frozenset[str],
     ) -> dict[int, Judged]:
         inside = {self.partitions[place]: group for place, group in keyed if place < len(self.partitions)}
         counts = {key: int(inside[key][f"{_PREFIX}rows"]) if key in inside else 0 for key in self.partitions}
-        columns = {part: f"{_PREFIX}m_{i}" for i, part in enumerate(asked)}
+        columns = {part: f"{_PREFIX}m_{i}" for i, part in enumerate(needed_parts)}
         nothing = {"ROWS": 0, "COUNT": 0, "DISTINCT": 0}
         answers: dict[int, Judged] = {}
         for position in positions:
@@ -215,14 +221,14 @@ class _Planned:
             for position, counts in failed.items()
             if gx_compat.map_metric(self.built[position].gx) == "column_values.nonnull"
         }
-        asked = [position for position in failed if position not in shown]
-        if not asked:
+        to_list = [position for position in failed if position not in shown]
+        if not to_list:
             return shown
-        listed = self.batch.run_query(self._listing(asked))
+        listed = self.batch.run_query(self._listing(to_list))
         names = [name for name in listed.column_names if not name.startswith(_PREFIX)]
         frame = self.batch.typed(listed.select(names))
         places = [self._place(value) for value in listed.column(f"{_PREFIX}partition").to_pylist()]
-        for position in asked:
+        for position in to_list:
             rows_of: dict[int, list[int]] = {}
             flags = listed.column(f"{_PREFIX}x_{position}").to_pylist()
             for row, (place, flagged) in enumerate(zip(places, flags, strict=True)):
@@ -235,18 +241,18 @@ class _Planned:
     def _listing(self, positions: Sequence[int]) -> str:
         columns = dict.fromkeys(name for p in positions for name in self.conditions[p].columns)
         flags = [f"{self._unexpected(p)} AS {_PREFIX}u_{p}" for p in positions]
-        ranks, kept = [], []
+        ranks, listed = [], []
         for p in positions:
             flag, values = f"{_PREFIX}u_{p}", ", ".join(f"`{name}`" for name in self.conditions[p].columns)
-            mine = f"PARTITION BY {_PREFIX}partition, {flag}"
-            ranks.append(f"DENSE_RANK() OVER ({mine} ORDER BY {values}) AS {_PREFIX}d_{p}")
-            ranks.append(f"ROW_NUMBER() OVER ({mine}, {values} ORDER BY {_PREFIX}partition) AS {_PREFIX}n_{p}")
-            kept.append(f"({flag} AND {_PREFIX}d_{p} <= {EXAMPLES_KEPT} AND {_PREFIX}n_{p} = 1)")
+            window = f"PARTITION BY {_PREFIX}partition, {flag}"
+            ranks.append(f"DENSE_RANK() OVER ({window} ORDER BY {values}) AS {_PREFIX}d_{p}")
+            ranks.append(f"ROW_NUMBER() OVER ({window}, {values} ORDER BY {_PREFIX}partition) AS {_PREFIX}n_{p}")
+            listed.append(f"({flag} AND {_PREFIX}d_{p} <= {EXAMPLES_KEPT} AND {_PREFIX}n_{p} = 1)")
         plain = ", ".join(f"`{name}`" for name in columns)
-        marks = [f"{one} AS {_PREFIX}x_{p}" for p, one in zip(positions, kept, strict=True)]
+        marks = [f"{condition} AS {_PREFIX}x_{p}" for p, condition in zip(positions, listed, strict=True)]
         return (
             f"SELECT {_PREFIX}partition, {plain}, {', '.join(marks)}\nFROM (\n"
             f"SELECT *, {', '.join(ranks)}\nFROM (\n"
             f"SELECT `{self.partition_column}` AS {_PREFIX}partition, {plain}, {', '.join(flags)}\n"
-            f"FROM {self._source(positions)}\n) AS flagged\n) AS ranked\nWHERE {' OR '.join(kept)}"
+            f"FROM {self._source(positions)}\n) AS flagged\n) AS ranked\nWHERE {' OR '.join(listed)}"
         )

@@ -1,7 +1,7 @@
 """Row-level expectations over a range of partitions in one run, each partition judged as if it were alone.
 
-Great Expectations computes which rows are unexpected, once; the partition column says whose they are; and the
-expectation itself is asked to judge each partition's counts, so that `mostly` means what it means in GX.
+Great Expectations computes which rows are unexpected, once; the partition column gives their partition; and the
+expectation itself judges each partition's counts, so that `mostly` means what it means in GX.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -91,9 +91,9 @@ class Rows:
         import pandas as pd
 
         for position, key in enumerate(self.keys):
-            mine = self.codes == position
-            part = {name: column[mine].array for name, column in self.frame.items() if name in columns}
-            yield key, pd.DataFrame(part, index=pd.RangeIndex(int(mine.sum())), copy=False)
+            in_partition = self.codes == position
+            part = {name: column[in_partition].array for name, column in self.frame.items() if name in columns}
+            yield key, pd.DataFrame(part, index=pd.RangeIndex(int(in_partition.sum())), copy=False)
 
 
 def runs_once(built: Built) -> bool:
@@ -102,12 +102,12 @@ def runs_once(built: Built) -> bool:
 
 
 def judged_once(rows: Rows, built: Built, sensitive: frozenset[str]) -> dict[str, PartitionOutcome]:
-    """Every partition's outcome. Raises what a metric raises: then each partition is to be asked by itself.
+    """Every partition's outcome. Raises what a metric raises: then each partition has to be judged by itself.
 
-    Unexpected rows of no partition fail all of them, for it cannot be said whose they are.
+    Unexpected rows of no partition fail all of them, since their partition is unknown.
     """
-    frame, kept = built.view(rows.frame), built.kept(rows.frame)
-    engine = gx_compat.over(frame if kept is None else frame[kept])
+    frame, mask = built.view(rows.frame), built.row_mask(rows.frame)
+    engine = gx_compat.engine_over(frame if mask is None else frame[mask])
     # Python's own context adds with 28 digits and raises where a missing value is compared.
     with localcontext(Context(prec=200, traps=[])):
         total, considered, unexpected = _conditions(engine, built, rows)

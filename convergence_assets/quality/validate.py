@@ -47,8 +47,8 @@ def validate(
     """One outcome for each expectation, in their order; an expectation without an answer has failed.
 
     `frame` holds the staged rows of `partitions` (ISO dates), typed by `frame_from_arrow`, with the partition column
-    and every column of `columns_read`; it is not changed. `run_query` runs BigQuery SQL in which `{batch}` stands
-    for the same rows. `columns` are the declared table's columns, name to BigQuery type: what is expected of the
+    and every column of `columns_read`; it is not changed. `run_query` runs BigQuery SQL in which `{batch}` is
+    the same rows. `columns` are the declared table's columns, name to BigQuery type: what is expected of the
     table's shape is judged by them. Values of `sensitive` columns appear in no outcome.
 
     A partition is judged in a range as it would be alone. In a partition without rows, what is expected of values
@@ -68,26 +68,26 @@ def validate_in_warehouse(
     columns: Mapping[str, str],
     only_if_exact: bool = False,
 ) -> tuple[CheckOutcome, ...]:
-    """What `validate` says, of rows that the warehouse holds.
+    """As `validate`, for rows that are in the warehouse.
 
     What SQL can count, the warehouse counts, exactly; with `only_if_exact` only where an expectation reads whole
     numbers or decimals. For the other expectations, `read_frame` gives the staged rows of the columns that they read.
     """
     numbered = dict(enumerate(expectations))
     judged = pushed_down(batch, numbered, partition_column, partitions, sensitive, only_if_exact)
-    left = [expectation for position, expectation in numbered.items() if position not in judged]
-    read = columns_read(left, columns)
-    rest = validate(
-        read_frame(read | {partition_column}) if read else batch.empty,
-        left,
+    remaining = [expectation for position, expectation in numbered.items() if position not in judged]
+    columns_needed = columns_read(remaining, columns)
+    frame_outcomes = validate(
+        read_frame(columns_needed | {partition_column}) if columns_needed else batch.empty,
+        remaining,
         partition_column=partition_column,
         partitions=partitions,
         sensitive=sensitive,
         run_query=batch.run_query,
         columns=columns,
     )
-    framed = iter(rest)
-    return tuple(outcome_over(e, judged[n]) if n in judged else next(framed) for n, e in numbered.items())
+    next_outcomes = iter(frame_outcomes)
+    return tuple(outcome_over(e, judged[n]) if n in judged else next(next_outcomes) for n, e in numbered.items())
 
 
 class _Validation:
@@ -111,8 +111,8 @@ class _Validation:
         answers: dict[int, Judged] = {}
         framed: dict[int, Expectation] = {}
         if self.run_query is not None:
-            asked = [e.kwargs.get("unexpected_rows_query") for e in expectations if e.type == UNEXPECTED_ROWS]
-            self.run_query = counted_together(self.run_query, [sql for sql in asked if isinstance(sql, str)])
+            queries = [e.kwargs.get("unexpected_rows_query") for e in expectations if e.type == UNEXPECTED_ROWS]
+            self.run_query = counted_together(self.run_query, [sql for sql in queries if isinstance(sql, str)])
         for position, expectation in enumerate(expectations):
             if expectation.type == UNEXPECTED_ROWS:
                 answers[position] = self._by_query(expectation)
@@ -134,7 +134,7 @@ class _Validation:
             partition_column=self.partition_column,
             partitions=self.partitions,
             sensitive=self.sensitive,
-            known=frozenset(self.frame.columns if self.columns is None else self.columns),
+            table_columns=frozenset(self.frame.columns if self.columns is None else self.columns),
             run_query=self.run_query,
         )
 
@@ -161,7 +161,7 @@ class _Validation:
                 try:
                     built[position] = engine.build(expectation, self.frame, position, types)
                 except Exception as error:
-                    answers[position] = self._everywhere(expectation, Raw(False, error=engine.said(error)))
+                    answers[position] = self._everywhere(expectation, Raw(False, error=engine.message_of(error)))
             shape = {p: b for p, b in built.items() if framed[p].type in TABLE_SHAPE}
             if shape:
                 for position, raw in engine.run(engine.shape_frame(list(self.columns or ())), shape).items():
@@ -170,45 +170,45 @@ class _Validation:
             return answers | (self._judged(rest) if rest else {})
 
     def _judged(self, built: Mapping[int, Built]) -> dict[int, Judged]:
-        alone = len(self.partitions) == 1
+        is_single = len(self.partitions) == 1
         rows = (
             Rows.alone(self.frame, self.partitions[0])
-            if alone
+            if is_single
             else Rows.of(self.frame, self.partition_column, self.partitions)
         )
         per_partition = rows.count(rows.frame.index)
         counts = {key: int(per_partition[position]) for position, key in enumerate(rows.keys)}
         answers: dict[int, Judged] = {}
-        for position, one in built.items():
-            if aggregates.can_aggregate(one.expectation, one.types):
-                column = one.expectation.kwargs.get("column")
-                parts = FrameParts(rows, column, one.types.get(str(column)), one.kept(rows.frame))
-                answers[position] = aggregates.judged_over(rows.keys, counts, parts.part, one, self.sensitive)
-            elif runs_once(one) and not alone:
+        for position, expectation in built.items():
+            if aggregates.can_aggregate(expectation.expectation, expectation.types):
+                column = expectation.expectation.kwargs.get("column")
+                parts = FrameParts(rows, column, expectation.types.get(str(column)), expectation.row_mask(rows.frame))
+                answers[position] = aggregates.judged_over(rows.keys, counts, parts.part, expectation, self.sensitive)
+            elif runs_once(expectation) and not is_single:
                 # Where a metric raises, it may do so in one partition alone.
                 with suppress(Exception):
-                    answers[position] = judged_once(rows, one, self.sensitive)
-        left = {p: b for p, b in built.items() if p not in answers}
-        if not left:
+                    answers[position] = judged_once(rows, expectation, self.sensitive)
+        remaining = {p: b for p, b in built.items() if p not in answers}
+        if not remaining:
             return answers
         slices = (
             [(self.partitions[0], self.frame)]
-            if alone
-            else rows.slices(columns_read([one.expectation for one in left.values()]))
+            if is_single
+            else rows.slices(columns_read([expectation.expectation for expectation in remaining.values()]))
         )
-        return answers | self._slices(left, slices)
+        return answers | self._slices(remaining, slices)
 
     def _slices(self, built: Mapping[int, Built], slices: Iterable[tuple[str, "pd.DataFrame"]]) -> dict[int, Judged]:
         answers: dict[int, Judged] = {position: {} for position in built}
         for key, part in slices:
             vacuous = [p for p in built if not len(part) and columns_named(built[p].expectation.kwargs)]
-            asked = {p: b for p, b in built.items() if p not in vacuous}
+            to_judge = {p: b for p, b in built.items() if p not in vacuous}
             for position in vacuous:
                 answers[position][key] = nothing_to_judge(built[position].gx)
-            exact = [p for p, one in asked.items() if one.reads_exact and runs_once(one)]
+            exact = [p for p, expectation in to_judge.items() if expectation.reads_exact and runs_once(expectation)]
             for position in exact:
-                answers[position][key] = self._exactly(asked.pop(position), part, key)
-            for position, raw in engine.run(part, asked).items():
+                answers[position][key] = self._exactly(to_judge.pop(position), part, key)
+            for position, raw in engine.run(part, to_judge).items():
                 answers[position][key] = partition_outcome(built[position].expectation, raw, self.sensitive)
         return answers
 
@@ -217,7 +217,7 @@ class _Validation:
         try:
             return judged_once(Rows.alone(frame, key), built, self.sensitive)[key]
         except Exception as error:
-            return partition_outcome(built.expectation, Raw(False, error=engine.said(error)), self.sensitive)
+            return partition_outcome(built.expectation, Raw(False, error=engine.message_of(error)), self.sensitive)
 
     def _everywhere(self, expectation: Expectation, raw: Raw) -> Judged:
         return {key: partition_outcome(expectation, raw, self.sensitive) for key in self.partitions}

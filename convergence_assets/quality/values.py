@@ -32,7 +32,7 @@ def row_example(values: Mapping[str, object], masked: Iterable[str]) -> str:
 
 
 def examples(shown: Iterable[str]) -> tuple[str, ...]:
-    """The first distinct examples; twenty times one value would say no more than once."""
+    """The first distinct examples."""
     return tuple(dict.fromkeys(shown))[:EXAMPLES_KEPT]
 
 
@@ -107,8 +107,8 @@ def shortened(text: str, length: int) -> str:
 
 
 def _listed(values: Sequence[Any]) -> str:
-    kept = [_jsonable(v) for v in values[:EXAMPLES_KEPT]]
-    text = json.dumps(kept, ensure_ascii=False)
+    shown = [_jsonable(v) for v in values[:EXAMPLES_KEPT]]
+    text = json.dumps(shown, ensure_ascii=False)
     return text if len(values) <= EXAMPLES_KEPT else f"{text[:-1]}, … {len(values) - EXAMPLES_KEPT} more]"
 
 

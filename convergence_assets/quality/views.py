@@ -42,7 +42,7 @@ def view(frame: "pd.DataFrame", form: Form, types: Mapping[str, str]) -> "pd.Dat
 
 
 def kinds_of(frame: "pd.DataFrame") -> dict[str, str]:
-    """The types of a frame's columns as far as their values tell, where no table declares them."""
+    """The types of a frame's columns judged by their values, where no table declares them."""
     import pandas as pd
 
     kinds: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Secrets out of text: the one place that knows what a secret is, called before anything is written, sent or shown."""
+"""Removes secrets from text: the one place that knows what is secret, called before text is written, sent or shown."""
 
 import os
 import re
@@ -22,17 +22,17 @@ _here = Known(os.environ)
 
 
 def remember(value: str) -> None:
-    """This is a secret from now on: a password, a token, or an address with one in it."""
+    """Treat this as a secret from now on: a password, a token, or an address that contains one."""
     _here.remember(value)
 
 
 def refer(variables: Iterable[str]) -> None:
-    """The values of these environment variables are secrets."""
+    """Treat the values of these environment variables as secrets."""
     _here.refer(variables)
 
 
 def redacted(text: str) -> str:
-    """The text with `***` in the place of every secret; the same again where it is given its own result.
+    """The text with `***` in place of every secret; idempotent.
 
     Hidden are known values of at least eight characters (of the variables that tenant files name, of those whose name
     says that they hold one, passwords in addresses), also as JSON, SQL, URLs and base64 write them, and what looks like
@@ -42,7 +42,7 @@ def redacted(text: str) -> str:
 
 
 def redacted_value(value: Any) -> Any:
-    """The same for what JSON can hold; what stands under the name of a secret is hidden whole."""
+    """The same for JSON values; a value under the name of a secret is hidden whole."""
     if isinstance(value, str):
         return redacted(value)
     if isinstance(value, Mapping):
@@ -52,12 +52,12 @@ def redacted_value(value: Any) -> Any:
     return value
 
 
-def _redacted(text: str, known: Known) -> str:
+def _redacted(text: str, secrets: Known) -> str:
     if len(text) < _SHORTEST_TEXT:
         return text
-    # What is left may be a secret only now; every round makes the text shorter or is the last one.
+    # Hiding may expose another secret; every round shortens the text or is the last.
     for _ in range(_ROUNDS):
-        before, text = text, hide_shapes(known.hide(text))
+        before, text = text, hide_shapes(secrets.hide(text))
         if text == before:
             break
     return text

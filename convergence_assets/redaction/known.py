@@ -1,4 +1,4 @@
-"""The secrets that this process was given, found again in whatever form they are written."""
+"""The secrets of this process, found in whatever form they are written."""
 
 import base64
 import json
@@ -12,9 +12,9 @@ from urllib.parse import SplitResult, parse_qsl, quote, quote_plus, unquote, url
 
 HIDDEN = "***"
 SHORTEST = 8
-"""Anything shorter would be found in every other word; it is hidden where its place says that it is a secret."""
+"""Anything shorter occurs in ordinary words; it is hidden where its place marks it as a secret."""
 COMMON = frozenset({"localhost", "postgres", "password", "production", "development", "anonymous", "convergence"})
-"""Long enough, and in every log: to hide them would hide everything."""
+"""Long enough, but in every log: hiding them would hide everything."""
 _LONGEST_SHOWN_LINE = 16
 
 _NAMED_SO = re.compile(
@@ -58,11 +58,11 @@ class Known:
                 self._forms = None
 
     def hide(self, text: str) -> str:
-        """The text without them. Takes time by the length of the text, and not by how many secrets there are."""
+        """The text without them. The time depends on the length of the text, not on the number of secrets."""
         forms = self._forms or self._index()
         heads = {text[at : at + SHORTEST] for at in range(len(text) - SHORTEST + 1)} & forms.keys()
-        found = {form for head in heads for form in forms[head] if form.text in text}
-        for form in sorted(found, key=lambda form: (-len(form.text), form.text)):
+        present = {form for head in heads for form in forms[head] if form.text in text}
+        for form in sorted(present, key=lambda form: (-len(form.text), form.text)):
             text = form.pattern.sub(HIDDEN, text)
         return text
 
@@ -87,23 +87,25 @@ class Known:
 
 def _parts(value: str) -> Iterator[str]:
     """The value, and what in it is a secret by itself."""
-    found = [value]
+    secrets = [value]
     if "://" in value:
-        found += _of_address(value)
+        secrets += _of_address(value)
     if "\n" in value:
-        found += [line.strip() for line in value.splitlines() if len(line.strip()) >= _LONGEST_SHOWN_LINE]
+        secrets += [line.strip() for line in value.splitlines() if len(line.strip()) >= _LONGEST_SHOWN_LINE]
     if value.startswith("{"):
         with suppress(ValueError):
-            said = json.loads(value)
-            for part in (str(said[name]) for name in ("private_key", "client_secret", "refresh_token") if name in said):
+            fields = json.loads(value)
+            for part in (
+                str(fields[name]) for name in ("private_key", "client_secret", "refresh_token") if name in fields
+            ):
                 yield from _parts(part.strip())
-    for part in found:
+    for part in secrets:
         if len(part) >= SHORTEST and part.lower() not in COMMON and part.strip("*") and not _is_ip_address(part):
             yield part
 
 
 def _is_ip_address(part: str) -> bool:
-    """Who asked and who is asked, in every log; no token looks like one."""
+    """Client and server addresses are in every log; no token looks like one."""
     with suppress(ValueError):
         ip_address(part)
         return True
@@ -111,14 +113,14 @@ def _is_ip_address(part: str) -> bool:
 
 
 def _of_address(value: str) -> Iterator[str]:
-    """Passwords and tokens of a URL; words of its path may be anybody's."""
-    said = _split(value)
-    if said is None:
+    """Passwords and tokens of a URL; words of its path may be ordinary ones."""
+    url = _split(value)
+    if url is None:
         return
     yield from _password(value)
-    before, _, host = said.netloc.rpartition("@")
-    places = [*said.path.split("/"), *(part for _, part in parse_qsl(said.query)), said.fragment, before]
-    if said.scheme.lower() not in _WITH_HOST:
+    before, _, host = url.netloc.rpartition("@")
+    places = [*url.path.split("/"), *(part for _, part in parse_qsl(url.query)), url.fragment, before]
+    if url.scheme.lower() not in _WITH_HOST:
         places += host.split(":")
     for place in places:
         if not _WORDS.fullmatch(place):
@@ -126,8 +128,8 @@ def _of_address(value: str) -> Iterator[str]:
 
 
 def _password(value: str) -> Iterator[str]:
-    said = _split(value)
-    before = said.netloc.rpartition("@")[0] if said else ""
+    url = _split(value)
+    before = url.netloc.rpartition("@")[0] if url else ""
     password = before.partition(":")[2]
     if password:
         yield from {password, unquote(password)}
@@ -145,9 +147,9 @@ def _forms(secret: str) -> Iterator[_Form]:
     written = {secret, once, json.dumps(secret, ensure_ascii=False)[1:-1], json.dumps(once)[1:-1], repr(secret)[1:-1]}
     written.add(secret.replace("'", "''"))
     for escaped in (quote(secret), quote(secret, safe=""), quote_plus(secret)):
-        written |= {escaped, re.sub(r"%[0-9A-F]{2}", lambda found: found[0].lower(), escaped)}
+        written |= {escaped, re.sub(r"%[0-9A-F]{2}", lambda match: match[0].lower(), escaped)}
     for text in written:
-        # A word, or a number, is a secret as a whole word alone: `20260301` is no part of a longer number.
+        # A word or a number is hidden only as a whole word: `20260301` does not match within a longer number.
         whole = _WORDS.fullmatch(text) is not None
         shown = re.escape(text)
         yield _Form(text, re.compile(rf"(?<![A-Za-z0-9]){shown}(?![A-Za-z0-9])" if whole else shown))

@@ -1,4 +1,4 @@
-"""Texts of a statement that may be secrets: an engine's message about it quotes them."""
+"""Literals of a statement that may be secrets: an engine's error message quotes them."""
 
 import re
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ _MOMENT_OR_NUMBER = re.compile(
 
 
 def hide_literals(message: str, sql: str) -> str:
-    """The message without texts of the statement that have letters and digits and no space, as keys and tokens do.
+    """The message without literals of the statement that have letters and digits and no space, as keys and tokens do.
 
     Moments and numbers stay: they are what most messages are about.
     """
@@ -25,7 +25,7 @@ def hide_literals(message: str, sql: str) -> str:
 
 
 def _texts(sql: str) -> Iterator[str]:
-    """As BigQuery reads them, and as they are written; all that may be one where the statement cannot be read."""
+    """As BigQuery reads them, and as written; every candidate where the statement cannot be parsed."""
     from sqlglot import TokenError, TokenType, tokenize
 
     try:

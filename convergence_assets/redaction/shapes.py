@@ -20,7 +20,7 @@ _ALERTING = (
 _SHAPES: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = tuple(
     (words, re.compile(pattern, re.IGNORECASE | re.DOTALL), instead)
     for words, pattern, instead in (
-        # Convergence's own API keys; what comes before the second underscore is shown to tell them apart.
+        # Convergence's own API keys; what precedes the second underscore is shown to distinguish them.
         (("cvg_",), r"\b(cvg_[a-z0-9]+_)[a-z0-9_-]{8,}", r"\1***"),
         (
             ("private key-",),
@@ -61,17 +61,17 @@ _SHAPES: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = tuple(
         ),
     )
 )  # fmt: skip
-"""Each with the lower-case words of which a text that it is in has one."""
+"""Each with lower-case words; a text that it matches contains one of them."""
 _WORDS = tuple(sorted({word for words, _, _ in _SHAPES for word in words}))
 
 
 def hide_shapes(text: str) -> str:
-    """The text without what its form says is a secret."""
+    """The text without what looks like a secret."""
     lower = text.lower()
     for word in _WORDS:
         if word in lower:
             break
-    else:  # most texts; a generator would take longer than the search
+    else:  # most texts; a generator would be slower than the search
         return text
     for words, pattern, instead in _SHAPES:
         if any(word in lower for word in words):

@@ -1,1 +1,1 @@
-"""Which partitions are due, and asking for them: planner, schedules, catch-up."""
+"""Which partitions are due, and requesting them: planner, schedules, catch-up."""

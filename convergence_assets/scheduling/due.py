@@ -27,7 +27,7 @@ def due_at(cron: str, timezone: str, day: date) -> datetime:
 
 
 def jitter(tenant_id: str, pipelines_of_the_minute: int) -> timedelta:
-    """How much later than its schedule a tenant's day is asked for: whole minutes, the same every day; none where at
+    """How much later than its schedule a tenant's day is requested: whole minutes, the same every day; none where at
     most `PIPELINES_A_MINUTE` pipelines share the schedule."""
     spread = min((pipelines_of_the_minute - 1) // PIPELINES_A_MINUTE, LONGEST_JITTER_MINUTES)
     digest = hashlib.blake2b(tenant_id.encode(), digest_size=8).digest()
@@ -36,7 +36,7 @@ def jitter(tenant_id: str, pipelines_of_the_minute: int) -> timedelta:
 
 @lru_cache(maxsize=4096)
 def _last_tick(cron: str, timezone: str, minute: datetime) -> date:
-    # One minute later and backwards: a tick in this very minute counts.
+    # One minute later and backwards: a tick in the current minute counts.
     local = (minute + timedelta(minutes=1)).astimezone(ZoneInfo(timezone))
     tick: datetime = next(CronSim(cron, local, reverse=True))
     return tick.date()

@@ -1,4 +1,4 @@
-"""What the planner would say of each pipeline: its last published day, the next due one, why a day is not asked for."""
+"""The planner's view of each pipeline: its last published day, the next due one, why a day is not requested."""
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
@@ -15,8 +15,8 @@ from convergence_assets.scheduling.targets import Target
 @dataclass(frozen=True)
 class Explained:
     """A pipeline's state. `last_published` is the newest day of which every table is published; `paused` says why none
-    of its days is asked for; `behind` are days not looked at yet, `unopened` says why; `days` are the outstanding ones
-    with their reason."""
+    of its days is requested; `behind` is the number of days not opened yet, `unopened` says why; `days` are the
+    outstanding ones with their reason."""
 
     tenant_id: str
     pipeline: str
@@ -54,14 +54,14 @@ def explain(
         rows: dict[partition_states.Name, list[partition_states.PendingPartition]] = defaultdict(list)
         for row in partition_states.all_outstanding(connection, tenant_id):
             rows[row.name].append(row)
-        asked = [target for target in targets if tenant_id in (None, target.tenant_id)]
-        capacity = Capacity(connection, Locks(store), asked, partition_states.open_requests(connection), now)
-    for target in asked:
+        chosen = [target for target in targets if tenant_id in (None, target.tenant_id)]
+        capacity = Capacity(connection, Locks(store), chosen, partition_states.open_requests(connection), now)
+    for target in chosen:
         through = target.due_through(now)
         coming = max(through + timedelta(days=1), target.start_date)
         paused = _stopped(target, partition_states.pause_of(pauses, target.name), is_off=is_off(target))
-        said = progress.get(target.name)
-        opened = said.opened_through if said else target.start_date - timedelta(days=1)
+        state = progress.get(target.name)
+        opened = state.opened_through if state else target.start_date - timedelta(days=1)
         published = [newest.get((target.tenant_id, table)) for table in target.tables.reads]
         yield Explained(
             tenant_id=target.tenant_id,
@@ -71,8 +71,8 @@ def explain(
             next_due=coming,
             next_due_at=target.due_at(coming),
             paused=paused,
-            behind=max((through - opened).days - bool(said and said.newest_opened == through != opened), 0),
-            unopened=UNOPENED if said else UNSEEN,
+            behind=max((through - opened).days - bool(state and state.newest_opened == through != opened), 0),
+            unopened=UNOPENED if state else UNSEEN,
             days=tuple(row if paused else _with_reason(row, target, capacity, now) for row in rows[target.name]),
         )
 
@@ -88,7 +88,7 @@ def _stopped(target: Target, pause: partition_states.Pause | None, *, is_off: bo
 def _with_reason(
     row: partition_states.PendingPartition, target: Target, capacity: Capacity, now: datetime
 ) -> partition_states.PendingPartition:
-    """What keeps a due day from being asked for is not written down at each tick."""
+    """Adds why a due day is not requested, which is not stored at each tick."""
     if row.state != "due" or (row.wake_at is not None and row.wake_at > now):
         return row
     newest = row.day == target.due_through(now)

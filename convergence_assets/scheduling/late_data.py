@@ -1,4 +1,4 @@
-"""Days that were published before all of their rows had come: asked for once a schedule's tick, marked to run again."""
+"""Days that were published before all their rows had arrived: checked once per schedule tick, marked to run again."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +11,7 @@ from convergence_assets.assets.shared_views import ensure_shared_views
 from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.assets.window import Window
 from convergence_assets.control import partition_states
-from convergence_assets.control.incidents import raise_alert, resolve
+from convergence_assets.control.incidents import raise_alert, resolve_incident
 from convergence_assets.control.partition_states import Name, PendingPartition
 from convergence_assets.control.publications import Publication, Publications
 from convergence_assets.control.store import ControlStore
@@ -23,7 +23,7 @@ from convergence_assets.warehouse.errors import WarehouseError
 from convergence_assets.warehouse.interface import GIGABYTE, Job
 
 PIPELINES_A_TICK = 40
-"""So many pipelines one tick asks about: it has to end within Dagster's 60 seconds."""
+"""The pipelines that one tick checks: it must end within Dagster's 60 seconds."""
 _AT_ONCE = 8
 _TIMEOUT_SECONDS = 30
 _DAY = timedelta(days=1)
@@ -32,7 +32,7 @@ LATE_DATA_UNASKED: Kind = "late_data_unasked"
 
 @dataclass(frozen=True)
 class Question:
-    """A step that says how to ask, and the days [first, last] to ask about."""
+    """A step that defines the query, and the days [first, last] to check."""
 
     target: Target
     tenant: Tenant
@@ -46,31 +46,33 @@ class Question:
         return Window.local(self.first, self.last, self.target.timezone)
 
 
-def ask(store: ControlStore, settings: Settings, tenants: Iterable[Tenant], targets: Iterable[Target]) -> list[str]:
-    """Ask about the pipelines whose schedule has ticked since they were asked last; the days that changed, in words.
+def ask_sources(
+    store: ControlStore, settings: Settings, tenants: Iterable[Tenant], targets: Iterable[Target]
+) -> list[str]:
+    """Query the sources of the pipelines whose schedule has ticked since the last query; the changed days, in words.
 
-    What cannot be asked is an incident until it can, and asked again after the schedule's next tick.
+    A failed query is an incident until one succeeds, and is retried after the schedule's next tick.
     """
     questions = list(_questions(store, {tenant.tenant_id: tenant for tenant in tenants}, targets))
     if not questions:
         return []
-    # The embedded engine is one machine's: several statements at once only take each other's cores.
+    # The embedded engine is one machine's: concurrent statements only compete for its cores.
     with ThreadPoolExecutor(_AT_ONCE if settings.warehouse == "bigquery" else 1) as pool:
-        answers = pool.map(lambda question: _asked(settings, question), questions)
-        asked = zip(questions, answers, strict=True)
-        return [said for question, found in asked for said in _mark(store, question, found)]
+        answers = pool.map(lambda question: _ask_source(settings, question), questions)
+        answered = zip(questions, answers, strict=True)
+        return [line for question, answer in answered for line in _mark(store, question, answer)]
 
 
 def _questions(store: ControlStore, tenants: Mapping[str, Tenant], targets: Iterable[Target]) -> Iterator[Question]:
     with store.read() as connection:
         progress = partition_states.progress(connection)
-    found: list[tuple[datetime, Name, Question]] = []
+    waiting: list[tuple[datetime, Name, Question]] = []
     for target in targets:
-        said = progress.get(target.name)
-        if said is None or target.paused:
+        state = progress.get(target.name)
+        if state is None or target.paused:
             continue
         last = target.due_through(store.now())
-        before = said.late_data_asked_at
+        before = state.late_data_asked_at
         if before is not None and before >= target.due_at(last):
             continue
         tenant = tenants[target.tenant_id]
@@ -79,12 +81,12 @@ def _questions(store: ControlStore, tenants: Mapping[str, Tenant], targets: Iter
             if isinstance(step.spec, BigQueryStep) and step.spec.late_data:
                 first = max(target.start_date, last - (step.spec.late_data.look_back_days - 1) * _DAY)
                 never = datetime.min.replace(tzinfo=UTC)
-                found.append((before or never, target.name, Question(target, tenant, pipeline, step, first, last)))
-    for _, _, question in sorted(found, key=lambda f: f[:2])[:PIPELINES_A_TICK]:
+                waiting.append((before or never, target.name, Question(target, tenant, pipeline, step, first, last)))
+    for _, _, question in sorted(waiting, key=lambda f: f[:2])[:PIPELINES_A_TICK]:
         yield question
 
 
-def _asked(settings: Settings, question: Question) -> Mapping[date, str] | WarehouseError:
+def _ask_source(settings: Settings, question: Question) -> Mapping[date, str] | WarehouseError:
     tenant, pipeline, step = question.tenant, question.pipeline, question.step
     labels = {"tenant": tenant.tenant_id, "pipeline": pipeline.name, "asset": step.table, "purpose": "late_data"}
     job = Job(
@@ -101,24 +103,24 @@ def _asked(settings: Settings, question: Question) -> Mapping[date, str] | Wareh
         return error
 
 
-def _mark(store: ControlStore, question: Question, found: Mapping[date, str] | WarehouseError) -> list[str]:
+def _mark(store: ControlStore, question: Question, answer: Mapping[date, str] | WarehouseError) -> list[str]:
     target, table = question.target, question.step.table
-    own = fingerprint(LATE_DATA_UNASKED, target.tenant_id, target.pipeline, table=table)
+    alert_key = fingerprint(LATE_DATA_UNASKED, target.tenant_id, target.pipeline, table=table)
     published = Publications(store).between(target.tenant_id, [table], question.first, question.last)
     changed: list[PendingPartition] = []
     with store.write("planner") as connection:
-        if isinstance(found, WarehouseError):
-            raise_alert(connection, _unasked(question, found), store.now())
+        if isinstance(answer, WarehouseError):
+            raise_alert(connection, _unasked(question, answer), store.now())
         else:
-            resolve(connection, own, "its sources were asked", store.now())
+            resolve_incident(connection, alert_key, "its sources were asked", store.now())
             busy = {row.day for row in partition_states.outstanding(connection, *target.name, question.window.days)}
             changed = [
-                _outstanding(target, publication, found)
+                _outstanding(target, publication, answer)
                 for (_, day), publication in published.items()
-                if day not in busy and found.get(day) != publication.marker
+                if day not in busy and answer.get(day) != publication.marker
             ]
             partition_states.write_outstanding(connection, changed)
-        partition_states.asked_for_late_data(connection, target.name, store.now())
+        partition_states.mark_late_data_asked(connection, target.name, store.now())
     return [f"{target.tenant_id}/{target.pipeline} {day}" for day in sorted(row.day for row in changed)]
 
 
@@ -139,8 +141,8 @@ def _unasked(question: Question, error: WarehouseError) -> Alert:
     )
 
 
-def _outstanding(target: Target, published: Publication, found: Mapping[date, str]) -> PendingPartition:
-    now = found.get(published.day, "no rows")
+def _outstanding(target: Target, published: Publication, now_there: Mapping[date, str]) -> PendingPartition:
+    now = now_there.get(published.day, "no rows")
     reason = f"late data: the source says {now}, and {published.marker or 'no rows'} when it was published"
-    wake_at = target.due_at(published.day)  # long past: it is looked at in the next tick
+    wake_at = target.due_at(published.day)  # long past: it is checked in the next tick
     return PendingPartition(*target.name, published.day, "due", reason, wake_at, 0, published.version)

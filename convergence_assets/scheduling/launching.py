@@ -1,4 +1,4 @@
-"""The planner's decisions as Dagster sees them: run requests, schedules, the catch-up sensor."""
+"""The planner's decisions for Dagster: run requests, schedules, the catch-up sensor."""
 
 import hashlib
 import json
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 CATCH_UP_EVERY_SECONDS = 30
 LATE_DATA_EVERY_SECONDS = 60
 NEWEST_PRIORITY, ASKED_PRIORITY, CATCH_UP_PRIORITY = 10, 0, -10
-"""In the run queue; what people and backfills ask for is 0."""
+"""In the run queue; runs of people and backfills have 0."""
 POOLS_A_TICK = 50
 _LOOKED_UP_AT_ONCE = 500
 
@@ -35,41 +35,41 @@ _LOOKED_UP_AT_ONCE = 500
 def build_scheduling(
     registry: TenantRegistry, settings: Settings
 ) -> tuple[list[dg.ScheduleDefinition], list[dg.SensorDefinition]]:
-    """One schedule a distinct cron and timezone, whose tick asks for what is due, and the sensors beside them."""
+    """One schedule per cron and timezone, whose tick requests what is due, and the sensors beside them."""
     asking = _Asking(registry, settings)
     sharing: dict[tuple[str, str], list[str]] = defaultdict(list)
     for tenant in registry.tenants.values():
         for pipeline in tenant.pipelines if tenant.enabled else ():
             sharing[pipeline.schedule, tenant.timezone].append(f"{tenant.tenant_id}/{pipeline.name}")
-    of_name = Counter(schedule_name(*found) for found in sharing)
-    schedules = [_schedule(*found, names, asking, of_name) for found, names in sorted(sharing.items())]
+    of_name = Counter(schedule_name(*key) for key in sharing)
+    schedules = [_schedule(*key, names, asking, of_name) for key, names in sorted(sharing.items())]
     return schedules, [_catch_up(asking), _late_data(asking)]
 
 
 def schedule_name(cron: str, timezone: str) -> str:
-    """The schedule's name in the UI, made of what it means: `at_0_6_x_x_x_in_Europe_Berlin`."""
-    said = cron
+    """The schedule's name in the UI, from its cron and timezone: `at_0_6_x_x_x_in_Europe_Berlin`."""
+    text = cron
     for sign, word in (("*", "x"), ("/", "_every_"), (",", "_and_"), ("-", "_to_")):
-        said = said.replace(sign, word)
+        text = text.replace(sign, word)
     zone = timezone.replace("+", "_plus_").replace("-", "_minus_")
-    return re.sub(r"[^A-Za-z0-9]+", "_", f"at {said} in {zone}")
+    return re.sub(r"[^A-Za-z0-9]+", "_", f"at {text} in {zone}")
 
 
 def run_request(launch: "Launch") -> dg.RunRequest:
-    """What Dagster is asked for: one partition, or a range in one run."""
+    """The run request: one partition, or a range in one run."""
     target = launch.target
-    own = {
+    tags = {
         REQUEST_TAG: launch.key,
         "dagster/priority": str(_priority(launch)),
     }
-    if "KUBERNETES_SERVICE_HOST" in os.environ:  # the pod that is started loads this tenant alone
+    if "KUBERNETES_SERVICE_HOST" in os.environ:  # the launched pod loads only this tenant
         only = {"name": ONLY_TENANTS, "value": target.tenant_id}
-        own["dagster-k8s/config"] = json.dumps({"container_config": {"env": [only]}})
+        tags["dagster-k8s/config"] = json.dumps({"container_config": {"env": [only]}})
     if launch.asked_by:
-        own[TRIGGERED_BY_TAG] = launch.asked_by
+        tags[TRIGGERED_BY_TAG] = launch.asked_by
     return dg.RunRequest(
         run_key=launch.key,
-        tags=run_tags(*target.name, launch.first, launch.last, launch.trigger) | own,
+        tags=run_tags(*target.name, launch.first, launch.last, launch.trigger) | tags,
         asset_selection=[dg.AssetKey([*target.name, table]) for table in target.tables.reads],
         partition_key=partition_key(launch.first, launch.last),
     )
@@ -81,30 +81,30 @@ def _priority(launch: "Launch") -> int:
     return ASKED_PRIORITY if launch.asked_by else CATCH_UP_PRIORITY
 
 
-def look_up(instance: dg.DagsterInstance, asked: "Sequence[Request]") -> "Mapping[str, Found]":
-    """What became of requests: of each the run that took it and its repetitions, the one that is not over before all.
+def look_up_requests(instance: dg.DagsterInstance, requests: "Sequence[Request]") -> "Mapping[str, Found]":
+    """The outcomes of requests: of each the run that took it or a retry of that, one that is not over first.
 
-    A second run that was made for a request that another one took says nothing of it.
+    A second run that was launched for a request that another one took does not count.
     """
     from convergence_assets.assets.publish_guard import outcome_of_run
     from convergence_assets.scheduling.planner import Found
 
     runs: dict[str, list[dg.DagsterRun]] = defaultdict(list)
-    for start in range(0, len(asked), _LOOKED_UP_AT_ONCE):
-        some = [request.key for request in asked[start : start + _LOOKED_UP_AT_ONCE]]
+    for start in range(0, len(requests), _LOOKED_UP_AT_ONCE):
+        some = [request.key for request in requests[start : start + _LOOKED_UP_AT_ONCE]]
         for run in instance.get_runs(dg.RunsFilter(tags={REQUEST_TAG: some})):
             runs[run.tags[REQUEST_TAG]].append(run)
-    found: dict[str, Found] = {}
-    for request in asked:
-        own = [run for run in runs[request.key] if request.run_id in (None, run.run_id, run.root_run_id)]
-        if own:  # the newest first
-            run = next((run for run in own if not run.is_finished), own[0])
-            found[request.key] = Found(run.run_id, outcome_of_run(instance, run))
-    return found
+    by_key: dict[str, Found] = {}
+    for request in requests:
+        matching = [run for run in runs[request.key] if request.run_id in (None, run.run_id, run.root_run_id)]
+        if matching:  # the newest first
+            run = next((run for run in matching if not run.is_finished), matching[0])
+            by_key[request.key] = Found(run.run_id, outcome_of_run(instance, run))
+    return by_key
 
 
 class _Asking:
-    """What schedules and sensors share; the targets are made in the first tick, since that imports SQLAlchemy."""
+    """What schedules and sensors share; the targets are built in the first tick, since that imports SQLAlchemy."""
 
     def __init__(self, registry: TenantRegistry, settings: Settings) -> None:
         self.registry = registry
@@ -124,18 +124,18 @@ class _Asking:
     def planner(self, instance: dg.DagsterInstance) -> "Planner":
         from convergence_assets.scheduling.planner import Planner
 
-        return Planner(self.store(), self.targets, partial(look_up, instance), self.settings.shard)
+        return Planner(self.store(), self.targets, partial(look_up_requests, instance), self.settings.shard)
 
 
 def _schedule(
     cron: str, timezone: str, names: Sequence[str], asking: _Asking, of_name: Mapping[str, int]
 ) -> dg.ScheduleDefinition:
     name = schedule_name(cron, timezone)
-    if of_name[name] > 1:  # two ways to write one thing: neither may keep the other from loading
+    if of_name[name] > 1:  # two spellings of one schedule: both have to load
         name += "_" + hashlib.sha256(f"{cron}/{timezone}".encode()).hexdigest()[:8]
     shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
 
-    # By the implicit job's name: schedules over assets with different partitions load in no other way (Dagster 1.13).
+    # By the implicit job's name: schedules over assets with different partitions load only so (Dagster 1.13).
     @dg.schedule(
         name=name,
         cron_schedule=cron,
@@ -154,7 +154,7 @@ def _schedule(
 
 
 def _catch_up(asking: _Asking) -> dg.SensorDefinition:
-    """Asks for what the schedules' ticks did not: missed, failed, late and unblocked days."""
+    """Requests what the schedules' ticks did not: missed, failed, late and unblocked days."""
     tenants = [tenant for tenant in asking.registry.tenants.values() if tenant.enabled]
 
     @dg.sensor(
@@ -177,7 +177,7 @@ def _catch_up(asking: _Asking) -> dg.SensorDefinition:
 
 
 def _late_data(asking: _Asking) -> dg.SensorDefinition:
-    """Asks the sources whether published days have changed; `catch_up` then asks for their runs."""
+    """Checks in the sources whether published days have changed; `catch_up` then requests their runs."""
 
     @dg.sensor(
         name="late_data",
@@ -186,10 +186,10 @@ def _late_data(asking: _Asking) -> dg.SensorDefinition:
         description="Asks the sources, once a schedule's tick, for rows of days that are published already.",
     )
     def late_data(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        from convergence_assets.scheduling.late_data import ask
+        from convergence_assets.scheduling.late_data import ask_sources
 
         targets = asking.targets.by_name.values()
-        changed = ask(asking.store(), asking.settings, asking.registry.tenants.values(), targets)
+        changed = ask_sources(asking.store(), asking.settings, asking.registry.tenants.values(), targets)
         return dg.SkipReason(f"late data: {', '.join(changed[:50])}" if changed else "no day has changed")
 
     return late_data
@@ -199,8 +199,8 @@ _NOTHING = dg.SkipReason("nothing to ask for; `convergence schedule` says of eac
 
 
 def _set_pools(instance: dg.DagsterInstance, tenants: Iterable[Tenant]) -> None:
-    """Bring the limits of the tenants' pools to their plans, some in each tick."""
-    said = dagster_compat.pool_limits(instance)
-    wanted = {pool_of(tenant): tenant.plan.max_concurrent_runs for tenant in tenants}
-    for pool in [pool for pool, limit in wanted.items() if said.get(pool) != limit][:POOLS_A_TICK]:
-        dagster_compat.set_pool_limit(instance, pool, wanted[pool])
+    """Set the limits of the tenants' pools by their plans, some in each tick."""
+    current = dagster_compat.pool_limits(instance)
+    limits = {pool_of(tenant): tenant.plan.max_concurrent_runs for tenant in tenants}
+    for pool in [pool for pool, limit in limits.items() if current.get(pool) != limit][:POOLS_A_TICK]:
+        dagster_compat.set_pool_limit(instance, pool, limits[pool])

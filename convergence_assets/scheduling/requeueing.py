@@ -1,4 +1,4 @@
-"""Days of a run that came to nothing: marked so that the planner asks for them at its next tick."""
+"""Days of a run that published nothing: marked so that the planner requests them at its next tick."""
 
 from dataclasses import replace
 from datetime import date
@@ -20,27 +20,27 @@ def requeue_days(
 ) -> list[date]:
     """The days of [first, last] that the run did not publish whole; a day that was given up stays so.
 
-    They are asked for one by one, as all days that have failed. A pipeline that is paused waits until it is resumed.
+    They are requested one by one, as all days that have failed. A paused pipeline waits until it is resumed.
     """
     tables, days = tables_of(tenant, pipeline), days_of(first, last)
     name = (tenant.tenant_id, pipeline.name)
     with store.write("planner") as connection:
-        found = publications.between(connection, tenant.tenant_id, tables.asked(), first, last)
-        known = {row.day: row for row in partition_states.outstanding(connection, *name, days)}
+        published = publications.between(connection, tenant.tenant_id, tables.all_tables(), first, last)
+        outstanding = {row.day: row for row in partition_states.outstanding(connection, *name, days)}
         again: list[PendingPartition] = []
         for day in days:
-            if tables.are_by(run_id, day, found):
+            if tables.are_by(run_id, day, published):
                 continue
-            row = known.get(day)
+            row = outstanding.get(day)
             if row is not None and row.state == "gave_up":
                 continue
-            version = max((p.version for p in found.values() if p.day == day), default=0)
+            version = max((p.version for p in published.values() if p.day == day), default=0)
             version = max(version, row.data_version if row else 0)
             tried = attempts_at(connection, Claim(*name, day, day), version)
             before = row.attempts + (row.state == "requested") if row else 0
-            said = f"asked for again: {reason}, run {run_id}"
+            description = f"asked for again: {reason}, run {run_id}"
             by, tries = row.asked_by if row else None, max(tried, before, 1)
-            again.append(PendingPartition(*name, day, "due", said, store.now(), tries, version, asked_by=by))
+            again.append(PendingPartition(*name, day, "due", description, store.now(), tries, version, asked_by=by))
         partition_states.write_outstanding(connection, again)
     return [row.day for row in again]
 
@@ -50,21 +50,21 @@ def ask_for_interrupted(
     run_id: str,
 ) -> list[date]:  # fmt: skip
     """Within a transaction: the days of [first, last] that an interrupted run did not publish whole, and that are not
-    asked for at this moment; the planner asks for them at its next tick, those that it had given up too."""
+    requested now; the planner requests them at its next tick, including those that it had given up."""
     tables, days = tables_of(tenant, pipeline), days_of(first, last)
     name = (tenant.tenant_id, pipeline.name)
     store.wait_for(connection, "planner")
-    found = publications.between(connection, tenant.tenant_id, tables.asked(), first, last)
-    known = {row.day: row for row in partition_states.outstanding(connection, *name, days)}
+    published = publications.between(connection, tenant.tenant_id, tables.all_tables(), first, last)
+    outstanding = {row.day: row for row in partition_states.outstanding(connection, *name, days)}
     reason = f"run {run_id} was interrupted"
     again = []
     for day in days:
-        row = known.get(day)
-        if tables.are_by(run_id, day, found) or (
+        row = outstanding.get(day)
+        if tables.are_by(run_id, day, published) or (
             row is not None and (row.state == "requested" or row.reason == reason)
         ):
             continue
-        version = max((p.version for p in found.values() if p.day == day), default=0)
+        version = max((p.version for p in published.values() if p.day == day), default=0)
         if row is None:
             tried = attempts_at(connection, Claim(*name, day, day), version)
             row = PendingPartition(*name, day, "due", reason, None, tried, version)

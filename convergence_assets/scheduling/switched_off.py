@@ -1,4 +1,4 @@
-"""Schedules that somebody has switched off in Dagster, each for the tenants of its own code location alone."""
+"""Schedules that were switched off in Dagster, each for the tenants of its own code location only."""
 
 from collections.abc import Callable
 
@@ -13,15 +13,15 @@ from convergence_assets.settings import Shard
 def switched_off(instance: dg.DagsterInstance) -> Callable[[Target], bool]:
     """Whether a pipeline's schedule is switched off in the code location that has the tenant.
 
-    Where no location's name tells which part of the tenants it has, it is where every one of them has it switched off.
+    Where no location's name shows its part of the tenants, it is off if all of them have switched it off.
     """
     locations = [(Shard.of_location(name), states) for name, states in dagster_compat.schedule_states(instance).items()]
 
     def is_off(target: Target) -> bool:
         name = schedule_name(*target.schedule)
         states = [(part, states[name]) for part, states in locations if name in states]
-        own = [off for part, off in states if part is not None and part.holds(target.tenant_id)]
+        of_tenant = [off for part, off in states if part is not None and part.holds(target.tenant_id)]
         unnamed = [off for part, off in states if part is None]
-        return any(own) or (bool(unnamed) and not own and all(unnamed))
+        return any(of_tenant) or (bool(unnamed) and not of_tenant and all(unnamed))
 
     return is_off

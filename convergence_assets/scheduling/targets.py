@@ -1,4 +1,4 @@
-"""A tenant's pipeline as the planner sees it: when it is due, what it makes, what it reads."""
+"""A tenant's pipeline as the planner sees it: when it is due, what it writes, what it reads."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
@@ -15,8 +15,8 @@ from convergence_assets.tenancy.tenant import Tenant, TenantPipeline
 
 @dataclass(frozen=True)
 class Target:
-    """One pipeline of one tenant. `upstream` are the pipelines that make what it reads; `paused` is what the tenant's
-    file says; after `wait_at_most` a day runs without what it reads (None: never); an unpublished day is late
+    """One pipeline of one tenant. `upstream` are the pipelines that write what it reads; `paused` is set in the
+    tenant's file; after `wait_at_most` a day runs without its inputs (None: never); an unpublished day is late
     `late_after` it was due."""
 
     tenant_id: str
@@ -50,35 +50,35 @@ class Target:
         return due.due_at(self.cron, self.timezone, day) + self.jitter
 
     def waited_long_enough(self, day: date, now: datetime) -> bool:
-        """Whether the day runs now though something that it reads is not there."""
+        """Whether the day runs now though an input is missing."""
         return self.wait_at_most is not None and self.due_at(day) + self.wait_at_most <= now
 
 
 class Targets:
-    """The targets of a deployment by name, and what follows from all of them together."""
+    """The targets of a deployment by name, and what is derived from all of them."""
 
     def __init__(self, targets: Iterable[Target]) -> None:
         self.by_name = {target.name: target for target in targets}
         self.schedules = frozenset(target.schedule for target in self.by_name.values())
-        """Cron and timezone of every schedule there is."""
+        """Cron and timezone of every schedule."""
         concerned: dict[tuple[str, str], list[Target]] = defaultdict(list)
         for target in self.by_name.values():
-            for table in target.tables.asked():
+            for table in target.tables.all_tables():
                 concerned[target.tenant_id, table].append(target)
-        self.concerned = {key: tuple(found) for key, found in concerned.items()}
-        """By tenant and table the pipelines that a publication concerns: the one that makes it, those that read it."""
+        self.concerned = {key: tuple(names) for key, names in concerned.items()}
+        """The pipelines that a publication concerns, by tenant and table: its writer and its readers."""
 
 
 def targets_of(tenants: Iterable[Tenant]) -> list[Target]:
     """Every pipeline of every enabled tenant."""
-    found = [(tenant, pipeline) for tenant in tenants if tenant.enabled for pipeline in tenant.pipelines]
-    sharing = Counter((pipeline.schedule, tenant.timezone) for tenant, pipeline in found)
-    return [_target(tenant, pipeline, sharing[pipeline.schedule, tenant.timezone]) for tenant, pipeline in found]
+    enabled = [(tenant, pipeline) for tenant in tenants if tenant.enabled for pipeline in tenant.pipelines]
+    sharing = Counter((pipeline.schedule, tenant.timezone) for tenant, pipeline in enabled)
+    return [_target(tenant, pipeline, sharing[pipeline.schedule, tenant.timezone]) for tenant, pipeline in enabled]
 
 
 def tables_of(tenant: Tenant, pipeline: TenantPipeline) -> Tables:
     """The pipeline's tables, with what each reads of the tenant's."""
-    begins = {step.table: made.start_date for made in tenant.pipelines for step in made.steps}
+    begins = {step.table: definition.start_date for definition in tenant.pipelines for step in definition.steps}
     reads = {step.table: {name: begins[name] for name in step.upstream} for step in pipeline.steps}
     return Tables(reads, tenant.timezone)
 
@@ -93,7 +93,7 @@ def _target(tenant: Tenant, pipeline: TenantPipeline, sharing: int) -> Target:
         timezone=tenant.timezone,
         start_date=pipeline.start_date,
         tables=tables,
-        upstream=_makers(tenant, pipeline, tables.asked()),
+        upstream=_makers(tenant, pipeline, tables.all_tables()),
         quota=quota_of(tenant),
         jitter=due.jitter(tenant.tenant_id, sharing),
         wait_at_most=timedelta(hours=hours) if hours else None,
@@ -103,5 +103,5 @@ def _target(tenant: Tenant, pipeline: TenantPipeline, sharing: int) -> Target:
 
 
 def _makers(tenant: Tenant, pipeline: TenantPipeline, read: Collection[str]) -> frozenset[str]:
-    others = (made for made in tenant.pipelines if made.name != pipeline.name)
-    return frozenset(made.name for made in others if any(step.table in read for step in made.steps))
+    others = (definition for definition in tenant.pipelines if definition.name != pipeline.name)
+    return frozenset(definition.name for definition in others if any(step.table in read for step in definition.steps))

@@ -22,20 +22,20 @@ class AcceptedStore:
 
     def version(self, name: str) -> str | None:
         """The version that is kept, None if none ever was."""
-        kept = self._kept(name)
-        return kept.name if kept else None
+        folder = self._version_folder(name)
+        return folder.name if folder else None
 
     def files(self, name: str) -> Mapping[str, bytes]:
         """The kept files by relative path; empty if there are none."""
-        root = self._kept(name)
+        root = self._version_folder(name)
         if root is None:
             return {}
         return {f.relative_to(root).as_posix(): f.read_bytes() for f in sorted(root.rglob("*")) if f.is_file()}
 
-    def keep(self, name: str, version: str, files: Mapping[str, bytes]) -> None:
+    def keep_version(self, name: str, version: str, files: Mapping[str, bytes]) -> None:
         """Make `files` the accepted version; nothing is written when they already are. Raises OSError."""
         target = Path(_VERSIONS) / name / version
-        if self._kept(name) == self._folder / target:
+        if self._version_folder(name) == self._folder / target:
             return
         final = self._folder / target
         if not final.exists():
@@ -56,7 +56,7 @@ class AcceptedStore:
         pointer.symlink_to(target)
         pointer.replace(self._folder / name)
 
-    def _kept(self, name: str) -> Path | None:
+    def _version_folder(self, name: str) -> Path | None:
         # The link is followed once: a version that is replaced meanwhile stays where it is.
         with suppress(OSError):
             return self._folder / (self._folder / name).readlink()

@@ -12,8 +12,8 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
 def refused_addresses(spec: TenantSpec, source: Source) -> Iterator[Problem]:
-    """A problem for each route whose address begins with what is none of a tenant's; one that a variable holds whole is
-    looked at when it is used."""
+    """A problem for each route whose address has a scheme that tenants may not use; one that is wholly in a variable is
+    checked when it is used."""
     for i, route in enumerate(spec.alerts.routes if spec.alerts else ()):
         line, key = source.line(("alerts", "routes", i, "to")), f"alerts.routes[{i}].to"
         if reads_files(route.to.get_secret_value()):

@@ -1,4 +1,4 @@
-"""What a tenant's files may ask for of what costs: plan, project and bounds, up to what the operator's file allows."""
+"""Checks of what costs: the plan, project and bounds that a tenant's files request, against the operator's lines."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -29,7 +29,7 @@ _USUAL: Mapping[str, int] = {
 
 
 def plan_of(tenant_id: str, requested: str | None, defaults: Defaults) -> Plan:
-    """The tenant's plan: its file's word, else the operator's line for it, else the shared one."""
+    """The tenant's plan: from its file, else from the operator's line for it, else the shared one."""
     return defaults.plans[requested or _allowed(tenant_id, defaults).plan or defaults.plan]
 
 
@@ -40,9 +40,9 @@ def project_of(tenant_id: str, requested: str | None, defaults: Defaults) -> str
 
 def service_account_of(tenant_id: str, defaults: Defaults) -> str | None:
     """As whom the tenant's statements run: the operator's line for it, else what the pattern makes of its id."""
-    named = _allowed(tenant_id, defaults).service_account
-    if named or not defaults.service_account:
-        return named
+    account = _allowed(tenant_id, defaults).service_account
+    if account or not defaults.service_account:
+        return account
     return defaults.service_account.replace("{tenant}", tenant_id.replace("_", "-"))
 
 
@@ -61,12 +61,12 @@ def bound(tenant_id: str, name: str, defaults: Defaults) -> int:
 
 
 def within_bounds(tenant_id: str, spec: PipelineSpec, defaults: Defaults) -> PipelineSpec:
-    """A tenant's own pipeline, what it does not say lowered to the operator's bounds."""
+    """A tenant's own pipeline, with what it leaves out lowered to the operator's bounds."""
     names = [n for n in Limits.model_fields if n in PipelineSpec.model_fields and n not in spec.model_fields_set]
     return spec.model_copy(update={n: min(getattr(spec, n), bound(tenant_id, n, defaults)) for n in names})
 
 
-def too_much(
+def excess_problems(
     tenant_id: str,
     spec: TenantSpec,
     source: Source,
@@ -74,7 +74,7 @@ def too_much(
     defaults: Defaults,
     own_project: str | None,
 ) -> Iterator[Problem]:
-    """A problem for each key of a tenant's files that asks for more than the operator allows."""
+    """A problem for each key of a tenant's files that requests more than the operator allows."""
     yield from _plan(tenant_id, spec, source, defaults)
     yield from _project(tenant_id, spec, source, defaults, own_project)
     yield from _service_account(tenant_id, spec, source, defaults)
@@ -100,25 +100,25 @@ def _plan(tenant_id: str, spec: TenantSpec, source: Source, defaults: Defaults) 
 def _project(
     tenant_id: str, spec: TenantSpec, source: Source, defaults: Defaults, own_project: str | None
 ) -> Iterator[Problem]:
-    requested, given = spec.bigquery.project, _allowed(tenant_id, defaults).project or own_project
-    if requested is None or requested == given:
+    requested, allowed = spec.bigquery.project, _allowed(tenant_id, defaults).project or own_project
+    if requested is None or requested == allowed:
         return
     at: Path = ("bigquery", "project")
     message = f"the project {requested!r} is the operator's to give"
-    problem = Problem(source.file, source.line(at), "bigquery.project", message, given or "none")
+    problem = Problem(source.file, source.line(at), "bigquery.project", message, allowed or "none")
     yield _refused(tenant_id, {"project": requested}, problem)
 
 
 def _service_account(tenant_id: str, spec: TenantSpec, source: Source, defaults: Defaults) -> Iterator[Problem]:
-    requested, given = spec.service_account, service_account_of(tenant_id, defaults)
-    if requested is not None and requested != given:
+    requested, allowed = spec.service_account, service_account_of(tenant_id, defaults)
+    if requested is not None and requested != allowed:
         line, message = source.line(("service_account",)), "the service account is the operator's to give"
-        problem = Problem(source.file, line, "service_account", message, given or "none", reaches_out=True)
+        problem = Problem(source.file, line, "service_account", message, allowed or "none", reaches_out=True)
         yield _refused(tenant_id, {"service_account": requested}, problem)
-    if given is not None and not is_service_account(given):
+    if allowed is not None and not is_service_account(allowed):
         line, message = (
             source.line(("tenant_id",)),
-            f"{given} is no service account: 6 to 30 of a-z, 0-9 and - come first",
+            f"{allowed} is no service account: 6 to 30 of a-z, 0-9 and - come first",
         )
         expected = f"the operator's line in {DEFAULTS_FILE}: tenants: {{{tenant_id}: {{service_account: ...}}}}"
         yield Problem(source.file, line, "tenant_id", message, expected)

@@ -1,4 +1,4 @@
-"""Which tenant keeps a dataset that several claim: whoever had it, then the one of its name, then the first."""
+"""Which tenant keeps a dataset that several claim: the one that had it, then the one of its name, then the first."""
 
 from collections.abc import Callable, Iterable, Mapping
 
@@ -21,15 +21,15 @@ def conflicts(
         by_dataset.setdefault(tenant.dataset.lower(), []).append(tenant)
     lost: dict[str, Tenant] = {}
     for dataset, tenants in by_dataset.items():
-        kept = holders.get(dataset, [])
+        holding = holders.get(dataset, [])
         if len(tenants) > 1:
             tenants.sort(key=lambda t: (not _had(t, accepted(t.tenant_id)), t.tenant_id != dataset, t.tenant_id))
         for tenant in tenants:
-            holder = next((other for other in kept if share(tenant, other)), None)
+            holder = next((other for other in holding if share(tenant, other)), None)
             if holder:
                 lost[tenant.tenant_id] = holder
             else:
-                kept.append(tenant)
+                holding.append(tenant)
     return lost
 
 

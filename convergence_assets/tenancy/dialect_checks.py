@@ -1,4 +1,4 @@
-"""Compiled SQL held against BigQuery and the embedded engine, once for each distinct text and tables."""
+"""Checks of compiled SQL against BigQuery and the embedded engine, once for each distinct text and tables."""
 
 import hashlib
 import logging
@@ -17,9 +17,9 @@ from convergence_assets.warehouse.schema import TABLE_SUFFIX, Column
 
 Columns = tuple[ColumnSpec, ...]
 
-_MOST_KNOWN = 4096
-_known: dict[tuple[object, ...], Outcome] = {}
-# By identity, since templates share their column tuples; these are held here so that an id stays theirs.
+_CACHE_SIZE = 4096
+_outcomes: dict[tuple[object, ...], Outcome] = {}
+# By identity, since templates share their column tuples; they are kept here so that an id stays theirs.
 _contents: dict[int, tuple[str, Columns]] = {}
 _log = logging.getLogger(__name__)
 
@@ -33,61 +33,63 @@ def statement_problems(
     `types` are the columns of what it reads, `sources` those of it that are sources, `parameters` BigQuery's types by
     name; `makes` is the step whose table it makes, and where that is declared.
     """
-    found = _outcome(sql, types, sources, parameters)
-    if found is None:
+    analyzed = _outcome(sql, types, sources, parameters)
+    if analyzed is None:
         yield from _placed(sql, tuple(problems_by_name(sql.text)))
         return
-    yield from _refused(sql, found)
-    yield from _placed(sql, found.unsupported)
-    if makes is not None and not found.refusals:
-        yield from _misfitting_types(sql, found, *makes)
+    yield from _refused(sql, analyzed)
+    yield from _placed(sql, analyzed.unsupported)
+    if makes is not None and not analyzed.refusals:
+        yield from _misfitting_types(sql, analyzed, *makes)
 
 
 def _outcome(
     sql: CompiledSql, types: Mapping[str, Columns], sources: Mapping[str, SourceSpec], parameters: Mapping[str, str]
 ) -> Outcome | None:
-    bound = {name: parameters[name] for name in sorted(sql.parameters & parameters.keys())}
+    bound_types = {name: parameters[name] for name in sorted(sql.parameters & parameters.keys())}
     pseudo = {name: pseudo_columns(spec) for name, spec in sources.items() if name in types}
-    key = (*_key(sql, types), tuple(bound.items()), frozenset(pseudo.items()))
-    found = _known.get(key)
-    if found is None:
+    key = (*_key(sql, types), tuple(bound_types.items()), frozenset(pseudo.items()))
+    analyzed = _outcomes.get(key)
+    if analyzed is None:
         tables = {name: tuple(map(column, columns)) for name, columns in types.items()}
         try:
-            found = outcome(sql.text, tables, bound, pseudo)
+            analyzed = outcome(sql.text, tables, bound_types, pseudo)
         except AnalyzerMissing as missing:
-            _say_missing(str(missing))
+            _warn_of_missing_analyzer(str(missing))
             return None
-        if len(_known) >= _MOST_KNOWN:
-            _known.clear()
-        _known[key] = found
-    return found
+        if len(_outcomes) >= _CACHE_SIZE:
+            _outcomes.clear()
+        _outcomes[key] = analyzed
+    return analyzed
 
 
 @cache
-def _say_missing(why: str) -> None:
+def _warn_of_missing_analyzer(why: str) -> None:
     _log.warning("SQL is checked without Google's analyzer, by the names of its functions alone: %s", why)
 
 
 def _misfitting_types(
-    sql: CompiledSql, found: Outcome, step: TableStep, source: Source, path: Path
+    sql: CompiledSql, analyzed: Outcome, step: TableStep, source: Source, path: Path
 ) -> Iterator[Problem]:
     lines = {c.name.lower(): sql.line(c.line) for c in sql.returns or ()}
-    given = {c.name.lower(): c for c in found.columns}
+    returned = {c.name.lower(): c for c in analyzed.columns}
     for i, spec in enumerate(step.columns):
-        has, declared = given.get(spec.name.lower()), column(spec)
-        if has is None or result_schema.fits(has, declared):
+        actual, declared = returned.get(spec.name.lower()), column(spec)
+        if actual is None or result_schema.fits(actual, declared):
             continue
-        message = f"the table declares {result_schema.spelled(declared)} and the SQL gives {result_schema.spelled(has)}"
+        message = (
+            f"the table declares {result_schema.spelled(declared)} and the SQL gives {result_schema.spelled(actual)}"
+        )
         cast = None if declared.fields or declared.mode == "REPEATED" else f"CAST(... AS {declared.type})"
         yield Problem(sql.file, lines.get(spec.name.lower(), 1), spec.name, message, cast)
         at = (*path, "columns", i, "type")
-        given_there = f"{sql.file}:{lines.get(spec.name.lower(), 1)} gives {result_schema.spelled(has)}"
-        yield Problem(source.file, source.line(at), spelled(at), given_there)
+        at_sql = f"{sql.file}:{lines.get(spec.name.lower(), 1)} gives {result_schema.spelled(actual)}"
+        yield Problem(source.file, source.line(at), spelled(at), at_sql)
 
 
-def _refused(sql: CompiledSql, found: Outcome) -> Iterator[Problem]:
-    for one in found.refusals:
-        yield Problem(sql.file, sql.line(one.line), "", f"{one.message} (column {one.column})")
+def _refused(sql: CompiledSql, analyzed: Outcome) -> Iterator[Problem]:
+    for refusal in analyzed.refusals:
+        yield Problem(sql.file, sql.line(refusal.line), "", f"{refusal.message} (column {refusal.column})")
 
 
 def _placed(sql: CompiledSql, problems: tuple[SqlProblem, ...]) -> Iterator[Problem]:
@@ -100,13 +102,13 @@ def _key(sql: CompiledSql, types: Mapping[str, Columns]) -> tuple[object, ...]:
 
 
 def _content(columns: Columns) -> str:
-    held = _contents.get(id(columns))
-    if held is None:
-        if len(_contents) >= _MOST_KNOWN:
+    entry = _contents.get(id(columns))
+    if entry is None:
+        if len(_contents) >= _CACHE_SIZE:
             _contents.clear()
-        held = (hashlib.sha256(repr(columns).encode()).hexdigest(), columns)
-        _contents[id(columns)] = held
-    return held[0]
+        entry = (hashlib.sha256(repr(columns).encode()).hexdigest(), columns)
+        _contents[id(columns)] = entry
+    return entry[0]
 
 
 def column(spec: ColumnSpec) -> Column:

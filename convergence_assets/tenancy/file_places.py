@@ -1,4 +1,4 @@
-"""Where a tenant's files may lie: its folder of the landing zone, a bucket's folder, and what the operator gives it."""
+"""Where a tenant's files may lie: its folder of the landing zone, a bucket's folder, and folders that it is granted."""
 
 import os
 import re
@@ -92,8 +92,8 @@ def fixed_part(pattern: str) -> str:
 
 
 def one_spelling(place: str) -> str:
-    """A place the same however it is written: a container of Azure's with its storage account, which is that of the
-    environment where the path names none."""
+    """One spelling for a place: an Azure container with its storage account, which is the environment's where the path
+    names none."""
     scheme, _, path = place.partition("://")
     if scheme != "abfs":
         return place

@@ -1,4 +1,4 @@
-"""The tenants folder, local or behind an fsspec URL, as bytes by relative path."""
+"""The tenants folder, local or at an fsspec URL, as bytes by relative path."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
@@ -26,12 +26,12 @@ Files = Mapping[str, bytes]
 
 
 class UnreadableFolder(OSError):
-    """The tenants folder cannot be listed, or lacks a tenant asked for; the message says which and why."""
+    """The tenants folder cannot be listed, or lacks a requested tenant; the message has which and why."""
 
 
 @dataclass
 class Folder:
-    """What was read: the files that lie beside the tenants' folders, each tenant's files, and what could not be read.
+    """What was read: the files next to the tenants' folders, each tenant's files, and what could not be read.
 
     A tenant's folder without any file is there with none: an unfinished onboarding, to be reported as one.
     """
@@ -79,7 +79,7 @@ def _local(root: Path, only: Collection[str] | None) -> Iterator[tuple[str, byte
     except OSError as error:
         raise UnreadableFolder(f"tenants folder {root}: {error}") from error
     if only is not None:
-        _all_there(str(root), only, {entry.name for entry in entries if entry.is_dir()})
+        _require_all(str(root), only, {entry.name for entry in entries if entry.is_dir()})
     for entry in entries:
         if entry.suffix in READ and not entry.is_dir():
             yield entry.name, content_of(entry)
@@ -104,7 +104,7 @@ def _remote(url: str, only: Collection[str] | None) -> Iterator[tuple[str, bytes
         prefix = root.rstrip("/") + "/"
         sizes = {p: info.get("size") or 0 for p, info in filesystem.find(root, detail=True).items() if p.endswith(READ)}
         paths = {p: p.removeprefix(prefix).lstrip("/") for p in sizes}
-        known = {path.partition("/")[0] for path in paths.values() if "/" in path}
+        existing = {path.partition("/")[0] for path in paths.values() if "/" in path}
         if only is not None:
             paths = {p: path for p, path in paths.items() if "/" not in path or path.partition("/")[0] in only}
         refused = dict(_beyond_bounds(paths, sizes))
@@ -115,7 +115,7 @@ def _remote(url: str, only: Collection[str] | None) -> Iterator[tuple[str, bytes
     if not contents:
         raise UnreadableFolder(f"tenants folder {url} is empty or does not exist; set CONVERGENCE_TENANTS")
     if only is not None:
-        _all_there(url, only, known)
+        _require_all(url, only, existing)
     for path, raw in sorted(contents.items()):
         yield paths[path], raw
 
@@ -135,9 +135,9 @@ def _beyond_bounds(paths: Mapping[str, str], sizes: Mapping[str, int]) -> Iterat
             yield stored, Refused(TOO_MUCH)
 
 
-def _all_there(shown: str, only: Collection[str], known: Collection[str]) -> None:
+def _require_all(shown: str, only: Collection[str], existing: Collection[str]) -> None:
     for name in sorted(only):
-        if name not in known:
-            near = nearest(name, known)
+        if name not in existing:
+            near = nearest(name, existing)
             hint = f"did you mean {near!r}?" if near else "CONVERGENCE_ONLY_TENANTS or the command names it"
             raise UnreadableFolder(f"there is no tenant {name!r} in {shown}; {hint}")

@@ -14,7 +14,7 @@ _A_TABLE = "a table that is no other tenant's"
 
 
 def unreadable(source: Source) -> Iterator[Problem]:
-    """Tables that are no tenant's to read, whoever has them: what the warehouse says of itself, and hidden datasets."""
+    """Tables that no tenant may read: the warehouse's own metadata, and hidden datasets."""
     declared = replace(source.declared, reaches_out=True)
     for name in source.tables:
         parts = name.lower().split(".")
@@ -31,7 +31,7 @@ def is_own(table: TableRef, tenant: Tenant, own_project: str | None) -> bool:
 
 
 class Owners:
-    """Whose each dataset is.
+    """The owner of each dataset.
 
     A name without a project is in `own_project`, the deployment's; where that is not known, it may be in any.
     """
@@ -46,7 +46,7 @@ class Owners:
         self._by_dataset.setdefault(name.lower(), []).append((project or self._own_project, tenant_id))
 
     def other_owner(self, table: TableRef, tenant: Tenant) -> str | None:
-        """The tenant in whose dataset a table lies, None where that is nobody, or the one that asks."""
+        """The other tenant in whose dataset a table lies; None where there is none."""
         if is_own(table, tenant, self._own_project):
             return None
         read_from = table.project or self._own_project

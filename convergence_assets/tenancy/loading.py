@@ -1,4 +1,4 @@
-"""One load of the tenants: folders built, held to the operator's lines and to each other, the bad ones set aside."""
+"""One load of the tenants: build each, check it against the operator's file and the others, set bad ones aside."""
 
 import hashlib
 import logging
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from convergence_assets.control.published_locations import PublishedLocation
 
 RULES = 2
-"""The number of the rules that a version was accepted under: with another one it is checked anew, its SQL too."""
+"""The number of the rules that a version was accepted under: with another one it is checked again, its SQL too."""
 _MOST_PROBLEMS = 100
 _DEFAULTS = "_defaults"
 # Kept with a tenant's files: what it was accepted with. The folder reader leaves hidden files out.
@@ -42,7 +42,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Settled:
+class LoadContext:
     """Where tenants have published and whose their sources are, the project of a dataset that names none, where files
     arrive (None: beside the tenants folder), and whether Google keeps service accounts from what is not theirs."""
 
@@ -53,13 +53,13 @@ class Settled:
     has_accounts: bool = False
 
     @classmethod
-    def of(cls, settings: Settings) -> "Settled":
+    def of(cls, settings: Settings) -> "LoadContext":
         """From the control store of these settings."""
-        from convergence_assets.control.published_locations import known
+        from convergence_assets.control.published_locations import known_locations
 
-        found = known(settings)
+        locations = known_locations(settings)
         on_bigquery = settings.warehouse == "bigquery"
-        return cls(found.places, settings.project, settings.landing, found.owners, has_accounts=on_bigquery)
+        return cls(locations.places, settings.project, settings.landing, locations.owners, has_accounts=on_bigquery)
 
 
 @dataclass
@@ -71,7 +71,7 @@ class Loading:
     shared: Mapping[str, LoadedTemplate]
     store: AcceptedStore | None
     today: date
-    settled: Settled
+    context: LoadContext
     keeps: bool = True
     granted: Grant = field(default_factory=dict)
     whole: bool = True
@@ -89,17 +89,17 @@ class Loading:
 
     def registry(self) -> TenantRegistry:
         raw, defaults = self._defaults()
-        self._confusable = tuple(filter(is_confusable, {*self.folder.tenants, *self.settled.places}))
+        self._confusable = tuple(filter(is_confusable, {*self.folder.tenants, *self.context.places}))
         if defaults is None:
             self.rejected = {tenant_id: tuple(self.problems) for tenant_id in self.folder.tenants}
         else:
             for tenant_id, files in sorted(self.folder.tenants.items()):
-                self._build(tenant_id, files, raw, defaults)
+                self._build_one(tenant_id, files, raw, defaults)
             self._refuse_foreign_sources(defaults)
-            self._settle(raw, defaults)
-            self._keep(raw)
+            self._resolve_conflicts(raw, defaults)
+            self._keep_accepted(raw)
         rejected = {
-            t: Rejection(t, _told(problems), _version_of(self.served.get(t)), t in self._undecided)
+            t: Rejection(t, _limited(problems), _version_of(self.served.get(t)), t in self._undecided)
             for t, problems in sorted(self.rejected.items())
         }
         problems = dict.fromkeys([*self.problems, *(p for rejection in rejected.values() for p in rejection.problems)])
@@ -108,33 +108,33 @@ class Loading:
             rejected,
             tuple(sorted(problems, key=_by_place)),
             alert_routes(defaults.alerts, None) if defaults else (),
-            self._source_owners(defaults) if defaults else self.settled.owners,
-            tuple(shared_sources(defaults, self.settled.own_project).values()) if defaults else (),
+            self._source_owners(defaults) if defaults else self.context.owners,
+            tuple(shared_sources(defaults, self.context.own_project).values()) if defaults else (),
         )
 
     def _defaults(self) -> tuple[bytes, Defaults | None]:
-        """The shared defaults and their text: as they stand, or where they are wrong the last accepted ones."""
+        """The shared defaults and their text: the present ones, or where they are wrong the last accepted ones."""
         file = f"{self.shown}/{DEFAULTS_FILE}"
         raw = self.folder.beside.get(DEFAULTS_FILE)
-        found = self.folder.unreadable.get(DEFAULTS_FILE, [])
+        problems = self.folder.unreadable.get(DEFAULTS_FILE, [])
         if raw is not None:
-            defaults, found = checked_defaults(file, raw, self.granted)
+            defaults, problems = checked_defaults(file, raw, self.granted)
             if defaults is not None:
                 return raw, defaults
-        elif not found:
-            found = [Problem(file, None, "", "missing", "a file with `plans`, `plan` and `schedule`")]
-        self.problems += found
-        kept = self.store.files(_DEFAULTS).get(DEFAULTS_FILE, b"") if self.store else b""
-        return kept, checked_defaults(file, kept)[0]
+        elif not problems:
+            problems = [Problem(file, None, "", "missing", "a file with `plans`, `plan` and `schedule`")]
+        self.problems += problems
+        accepted = self.store.files(_DEFAULTS).get(DEFAULTS_FILE, b"") if self.store else b""
+        return accepted, checked_defaults(file, accepted)[0]
 
-    def _build(self, tenant_id: str, files: Files, raw: bytes, defaults: Defaults) -> None:
-        tenant, wrong = None, self.folder.unreadable.get(tenant_id, [])
-        if not wrong:
-            tenant, wrong = self._checked(tenant_id, files, defaults, read=self._was_accepted(tenant_id, files, raw))
+    def _build_one(self, tenant_id: str, files: Files, raw: bytes, defaults: Defaults) -> None:
+        tenant, problems = None, self.folder.unreadable.get(tenant_id, [])
+        if not problems:
+            tenant, problems = self._checked(tenant_id, files, defaults, read=self._was_accepted(tenant_id, files, raw))
         if tenant is not None:
             self.built[tenant_id] = tenant
         else:
-            self.rejected[tenant_id] = tuple(wrong)
+            self.rejected[tenant_id] = tuple(problems)
 
     def _was_accepted(self, tenant_id: str, files: Files, raw: bytes) -> bool:
         """Whether a whole load has accepted these very files, so that a run's worker need not read their SQL again."""
@@ -149,51 +149,52 @@ class Loading:
         try:
             tenant, problems = build_tenant(
                 tenant_id, place, files, defaults, self.shared, self.today, read=read,
-                landing=self.settled.landing or landing_beside(self.shown), own_project=self.settled.own_project,
+                landing=self.context.landing or landing_beside(self.shown), own_project=self.context.own_project,
                 confusable=self._confusable,
             )  # fmt: skip
             if tenant is not None:
-                own_account = self.settled.has_accounts and tenant.service_account is not None
+                own_account = self.context.has_accounts and tenant.service_account is not None
                 tenant = replace(tenant, reads_views=own_account and bool(tenant.shares))
                 problems = [
-                    *self._moved(tenant, f"{place}/tenant.yaml", files),
-                    *self._confused(tenant_id, place),
-                    *self._sharing_an_account(tenant, f"{place}/tenant.yaml", defaults),
+                    *self._moved_problems(tenant, f"{place}/tenant.yaml", files),
+                    *self._confusable_problems(tenant_id, place),
+                    *self._shared_account_problems(tenant, f"{place}/tenant.yaml", defaults),
                 ]
             return (None, problems) if problems else (tenant, [])
         except Exception as error:  # a fault of ours in one tenant's files must not take down the others
             _log.exception("checking %s failed", place)
-            said = f"checking it failed with {type(error).__name__}, a fault of Convergence; the log has the details"
-            return None, [Problem(place, None, "", said)]
+            message = f"checking it failed with {type(error).__name__}, a fault of Convergence; the log has the details"
+            return None, [Problem(place, None, "", message)]
 
-    def _moved(self, tenant: Tenant, file: str, files: Files) -> Iterator[Problem]:
-        """What the file says otherwise than where days have been published."""
-        place = self.settled.places.get(tenant.tenant_id)
+    def _moved_problems(self, tenant: Tenant, file: str, files: Files) -> Iterator[Problem]:
+        """Settings that differ from those with which days have been published."""
+        place = self.context.places.get(tenant.tenant_id)
         if place is None:
             return
-        said = {"timezone": tenant.timezone, "bigquery.dataset": dataset_of(tenant, self.settled.own_project)}
-        was = {"timezone": place.timezone, "bigquery.dataset": place.dataset}
-        differ = [key for key in said if said[key] != was[key]]
+        file_values = {"timezone": tenant.timezone, "bigquery.dataset": dataset_of(tenant, self.context.own_project)}
+        published_values = {"timezone": place.timezone, "bigquery.dataset": place.dataset}
+        differ = [key for key in file_values if file_values[key] != published_values[key]]
         # The file is read once more for its lines, and only then.
         source = read_yaml(file, files["tenant.yaml"]) if differ else None
         for key in differ:
             line = source.line(tuple(key.split("."))) if source else None
-            message = f"{said[key]!r}, and days were published with {was[key]!r}"
-            expected = f"{was[key]!r}, or `convergence tenants migrate {tenant.tenant_id}`, which says what it will do"
+            message = f"{file_values[key]!r}, and days were published with {published_values[key]!r}"
+            command = f"`convergence tenants migrate {tenant.tenant_id}`, which says what it will do"
+            expected = f"{published_values[key]!r}, or {command}"
             yield Problem(file, line, key, message, expected)
 
-    def _confused(self, tenant_id: str, place: str) -> Iterator[Problem]:
+    def _confusable_problems(self, tenant_id: str, place: str) -> Iterator[Problem]:
         """A new tenant's id that begins another's variables; one that was served before keeps its name."""
-        if tenant_id not in self.settled.places and not (self.store and self.store.version(tenant_id)):
+        if tenant_id not in self.context.places and not (self.store and self.store.version(tenant_id)):
             yield from confusable_id(tenant_id, place, None)
 
-    def _sharing_an_account(self, tenant: Tenant, file: str, defaults: Defaults) -> Iterator[Problem]:
-        """Another tenant with the same service account; of the two, one that a line names so keeps it."""
+    def _shared_account_problems(self, tenant: Tenant, file: str, defaults: Defaults) -> Iterator[Problem]:
+        """Another tenant with the same service account; one that an operator's line gives it to keeps it."""
         account, named = tenant.service_account, named_accounts(defaults)
         if account is None:
             return
         if not self._by_account:
-            for other in sorted({*self.folder.tenants, *self.settled.places}):
+            for other in sorted({*self.folder.tenants, *self.context.places}):
                 self._by_account.setdefault(service_account_of(other, defaults), []).append(other)
         others = [other for other in self._by_account.get(account, []) if other != tenant.tenant_id]
         if tenant.tenant_id in named:
@@ -206,38 +207,38 @@ class Loading:
             )
 
     def _refuse_foreign_sources(self, defaults: Defaults) -> None:
-        """A load of some tenants knows the others by where they have published."""
+        """A load of some tenants takes the others' datasets from where they have published."""
         self._refuse_datasets_of_sources(defaults)
-        self._owners = Owners(self.settled.own_project)
-        for tenant_id, place in self.settled.places.items():
+        self._owners = Owners(self.context.own_project)
+        for tenant_id, place in self.context.places.items():
             self._owners.add(tenant_id, place.dataset)
         for tenant in self.built.values():
-            self._owners.add(tenant.tenant_id, dataset_of(tenant, self.settled.own_project))
+            self._owners.add(tenant.tenant_id, dataset_of(tenant, self.context.own_project))
         for tenant_id in list(self.built):
             if problems := self._foreign(self.built[tenant_id], defaults):
                 self.rejected[tenant_id] = tuple(problems)
                 del self.built[tenant_id]
 
     def _refuse_datasets_of_sources(self, defaults: Defaults) -> None:
-        """Nobody may call a dataset his own in which others' sources lie, unless he has published there, or had it.
+        """A tenant may not claim a dataset that holds others' sources, unless it has published there, or had it.
 
-        What others name for the first time says so only of a dataset that is not called like the tenant.
+        Sources named for the first time count only for a dataset that is not called like the tenant.
         """
-        project = self.settled.own_project
-        known, named = dict[str, set[str]](), dict[str, set[str]]()
+        project = self.context.own_project
+        owners_by_dataset, readers_by_dataset = dict[str, set[str]](), dict[str, set[str]]()
         of_the_operator = dict.fromkeys(shared_sources(defaults, project), "")
-        for place, owner in {**self.settled.owners, **of_the_operator}.items():
-            known.setdefault(place.rpartition(".")[0], set()).add(owner)
+        for place, owner in {**self.context.owners, **of_the_operator}.items():
+            owners_by_dataset.setdefault(place.rpartition(".")[0], set()).add(owner)
         for tenant in self.built.values():
             for claim in self._claims_of(tenant, defaults):
-                named.setdefault(claim.place.rpartition(".")[0], set()).add(tenant.tenant_id)
+                readers_by_dataset.setdefault(claim.place.rpartition(".")[0], set()).add(tenant.tenant_id)
         for tenant_id, tenant in list(self.built.items()):
             dataset = tenant.dataset.lower()
             at = f"{(tenant.project or project or '').lower()}.{dataset}"
-            readers = set() if dataset == tenant_id else named.get(at, set())
-            others = (known.get(at, set()) | readers) - {tenant_id}
-            given = [name.lower().split(".")[-2:-1] for name in defaults.access_of(tenant_id).tables]
-            if not others or [dataset] in given or tenant_id in self.settled.places:
+            readers = set() if dataset == tenant_id else readers_by_dataset.get(at, set())
+            others = (owners_by_dataset.get(at, set()) | readers) - {tenant_id}
+            granted = [name.lower().split(".")[-2:-1] for name in defaults.access_of(tenant_id).tables]
+            if not others or [dataset] in granted or tenant_id in self.context.places:
                 continue
             if self._had_dataset(tenant, defaults):
                 continue
@@ -254,8 +255,8 @@ class Loading:
     def _foreign(self, tenant: Tenant, defaults: Defaults) -> list[Problem]:
         return list(foreign(tenant, self._owners, defaults.access_of(tenant.tenant_id)))
 
-    def _settle(self, raw: bytes, defaults: Defaults) -> None:
-        """Set aside who claims what is another's: a dataset first, then sources."""
+    def _resolve_conflicts(self, raw: bytes, defaults: Defaults) -> None:
+        """Set aside tenants that claim what is another's: datasets first, then sources."""
 
         def accepted(tenant_id: str) -> Tenant | None:
             if tenant_id not in self._accepted:
@@ -280,7 +281,7 @@ class Loading:
     def _lose_sources(
         self, raw: bytes, defaults: Defaults, accepted: Callable[[str], Tenant | None]
     ) -> Collection[str]:
-        """Set aside who claims a source that is another's; those whose last accepted version is to be looked at."""
+        """Set aside tenants that claim another's source; returns those to serve on their last accepted version."""
 
         def had(tenant_id: str, place: str) -> bool:
             before = accepted(tenant_id)
@@ -288,59 +289,61 @@ class Loading:
                 widest(claim.place, {place}) == place for claim in self._claims_of(before, defaults)
             )
 
-        found: dict[str, list[Problem]] = {}
+        by_tenant: dict[str, list[Problem]] = {}
         every = Claims({t.tenant_id: self._claims_of(t, defaults) for t in {**self.served, **self.built}.values()})
         if self.whole:
             silent = set(self.folder.tenants) - set(every.of)
-            for tenant_id, claim, owner, claiming in losers(every, self.settled.owners, silent, had):
-                found.setdefault(tenant_id, []).append(not_its_own(tenant_id, claim, owner, claiming))
+            for tenant_id, claim, owner, claiming in losers(every, self.context.owners, silent, had):
+                by_tenant.setdefault(tenant_id, []).append(not_its_own(tenant_id, claim, owner, claiming))
         else:
-            for tenant_id, its in every.of.items():
-                for claim, owner in self._not_decided_for(tenant_id, its, raw):
+            for tenant_id, tenant_claims in every.of.items():
+                for claim, owner in self._undecided_claims(tenant_id, tenant_claims, raw):
                     if owner is None:
                         self._undecided.add(tenant_id)
                         problem = replace(claim.declared, message=f"it is not decided whose {claim.name} is",
                                           expected="a load of all tenants first")  # fmt: skip
                     else:
                         problem = not_its_own(tenant_id, claim, owner, [tenant_id])
-                    found.setdefault(tenant_id, []).append(problem)
-        fall_back = [tenant_id for tenant_id in found if self.built.pop(tenant_id, None)]
-        for tenant_id, problems in found.items():
+                    by_tenant.setdefault(tenant_id, []).append(problem)
+        fall_back = [tenant_id for tenant_id in by_tenant if self.built.pop(tenant_id, None)]
+        for tenant_id, problems in by_tenant.items():
             if self.served.pop(tenant_id, None) is None:
                 self.rejected[tenant_id] = tuple(problems)
         return fall_back
 
-    def _not_decided_for(self, tenant_id: str, its: Sequence[Claim], raw: bytes) -> Iterator[tuple[Claim, str | None]]:
+    def _undecided_claims(
+        self, tenant_id: str, tenant_claims: Sequence[Claim], raw: bytes
+    ) -> Iterator[tuple[Claim, str | None]]:
         """Claims that the last whole load did not decide for the tenant, with the other tenant whose they are."""
-        owners = self.settled.owners
+        owners = self.context.owners
         by_widest = {widest(place, owners): owner for place, owner in owners.items()}
         files = self.folder.tenants.get(tenant_id, {})
         if tenant_id in self.served:
-            known = tenant_id in self._under_these_rules
+            decided_before = tenant_id in self._under_these_rules
         else:
-            known = self._was_accepted(tenant_id, files, raw)
-        for claim in its:
+            decided_before = self._was_accepted(tenant_id, files, raw)
+        for claim in tenant_claims:
             owner = by_widest.get(widest(claim.place, owners))
-            if owner != tenant_id and not (owner is None and known):
+            if owner != tenant_id and not (owner is None and decided_before):
                 yield claim, owner
 
     def _claims_of(self, tenant: Tenant, defaults: Defaults) -> list[Claim]:
-        """Each tenant's are asked for three times a load, and by an accepted version beside the present one."""
+        """Cached: each tenant's are needed three times a load, and for its accepted version too."""
         key = (tenant.tenant_id, tenant.config_version)
         if key not in self._claimed:
-            access, project = defaults.access_of(tenant.tenant_id), self.settled.own_project
+            access, project = defaults.access_of(tenant.tenant_id), self.context.own_project
             self._claimed[key] = list(claims(tenant, access, project, shared_sources(defaults, project)))
         return self._claimed[key]
 
     def _source_owners(self, defaults: Defaults) -> Mapping[str, str]:
-        """Whose each source is from now on; a tenant that cannot be asked keeps what it had."""
+        """The owner of each source from now on; a tenant that is not served keeps what it had."""
         serving = {**self.served, **self.built}
-        kept = {
-            place: owner for place, owner in self.settled.owners.items()
+        unanswered = {
+            place: owner for place, owner in self.context.owners.items()
             if owner in self.folder.tenants and owner not in serving
         }  # fmt: skip
         claimed = {c.place: t.tenant_id for t in serving.values() for c in self._claims_of(t, defaults)}
-        return {**claimed, **kept}
+        return {**claimed, **unanswered}
 
     def _last_accepted(self, tenant_id: str, raw: bytes, defaults: Defaults) -> Tenant | None:
         if self.store is None:
@@ -348,16 +351,16 @@ class Loading:
         if tenant_id in self.built and self.store.version(tenant_id) == self._version_to_keep(tenant_id, raw):
             return self.built[tenant_id]
         try:
-            kept = dict(self.store.files(tenant_id))
+            files = dict(self.store.files(tenant_id))
         except OSError as error:
             self.problems.append(_unusable_store(error))
             return None
-        own = kept.pop(_KEPT_DEFAULTS, None)
-        if self.store.version(tenant_id) == _stored_version(version_of(kept), own or b""):
+        accepted_defaults = files.pop(_KEPT_DEFAULTS, None)
+        if self.store.version(tenant_id) == _stored_version(version_of(files), accepted_defaults or b""):
             self._under_these_rules.add(tenant_id)
-        if own is not None:
-            defaults = _as_of(checked_defaults(DEFAULTS_FILE, own)[0], defaults)
-        return self._checked(tenant_id, kept, defaults)[0] if kept else None
+        if accepted_defaults is not None:
+            defaults = _defaults_accepted_with(checked_defaults(DEFAULTS_FILE, accepted_defaults)[0], defaults)
+        return self._checked(tenant_id, files, defaults)[0] if files else None
 
     def _conflict(self, tenant: Tenant, winner: Tenant) -> Problem:
         file = f"{self.shown}/{tenant.tenant_id}/tenant.yaml"
@@ -367,14 +370,14 @@ class Loading:
         expected = "a dataset of its own (the tenant id by default)"
         return Problem(file, source.line(at), "bigquery.dataset", message, expected)
 
-    def _keep(self, raw: bytes) -> None:
+    def _keep_accepted(self, raw: bytes) -> None:
         if self.store is None or not self.keeps or not self.whole:
             return
         try:
-            self.store.keep(_DEFAULTS, _digest(raw), {DEFAULTS_FILE: raw})
+            self.store.keep_version(_DEFAULTS, _digest(raw), {DEFAULTS_FILE: raw})
             for tenant_id in self.built:
                 files = {**self.folder.tenants[tenant_id], _KEPT_DEFAULTS: raw}
-                self.store.keep(tenant_id, self._version_to_keep(tenant_id, raw), files)
+                self.store.keep_version(tenant_id, self._version_to_keep(tenant_id, raw), files)
         except OSError as error:
             self.problems.append(_unusable_store(error))
 
@@ -383,7 +386,7 @@ class Loading:
 
 
 def checked_defaults(file: str, raw: bytes, granted: Grant | None = None) -> tuple[Defaults | None, list[Problem]]:
-    """What `_defaults.yaml` says, as if it had the lines of `granted` too; None where there is any problem."""
+    """The checked `_defaults.yaml`, as if it had the lines of `granted` too; None where there is any problem."""
     source = read_yaml(file, raw)
     if source.data is not None and granted:
         source.data = merged([source.data, granted])
@@ -400,26 +403,26 @@ def checked_defaults(file: str, raw: bytes, granted: Grant | None = None) -> tup
     return (None, problems) if problems else (defaults, [])
 
 
-def _as_of(kept: Defaults | None, now: Defaults) -> Defaults:
-    """The defaults that a version was accepted with, but for what is the operator's: that is as of now."""
-    if kept is None:
+def _defaults_accepted_with(accepted: Defaults | None, now: Defaults) -> Defaults:
+    """The defaults that a version was accepted with, but with the operator's keys as they are now."""
+    if accepted is None:
         return now
-    return kept.model_copy(update={**now.by_operator(), "plans": {**kept.plans, **now.plans}})
+    return accepted.model_copy(update={**now.by_operator(), "plans": {**accepted.plans, **now.plans}})
 
 
 def _unusable_store(error: OSError) -> Problem:
     place = str(error.filename or "the store of accepted tenants")
-    said = f"last accepted tenant files cannot be kept or read: {error.strerror or type(error).__name__}"
-    return Problem(place, None, "", said, "a CONVERGENCE_HOME that can be written")
+    message = f"last accepted tenant files cannot be kept or read: {error.strerror or type(error).__name__}"
+    return Problem(place, None, "", message, "a CONVERGENCE_HOME that can be written")
 
 
-def _told(problems: Sequence[Problem]) -> tuple[Problem, ...]:
-    """A tenant's problems by their place; of very many the first ones, and how many more there are."""
-    found = tuple(sorted(problems, key=_by_place))
-    if len(found) <= _MOST_PROBLEMS:
-        return found
-    more = f"{len(found) - _MOST_PROBLEMS} more mistakes"
-    return (*found[:_MOST_PROBLEMS], Problem(found[-1].file, None, "", more, "those above mended first"))
+def _limited(problems: Sequence[Problem]) -> tuple[Problem, ...]:
+    """A tenant's problems by place; if there are very many, the first ones and how many more."""
+    ordered = tuple(sorted(problems, key=_by_place))
+    if len(ordered) <= _MOST_PROBLEMS:
+        return ordered
+    more = f"{len(ordered) - _MOST_PROBLEMS} more mistakes"
+    return (*ordered[:_MOST_PROBLEMS], Problem(ordered[-1].file, None, "", more, "those above mended first"))
 
 
 def _version_of(tenant: Tenant | None) -> str | None:

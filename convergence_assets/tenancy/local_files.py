@@ -12,7 +12,7 @@ LARGEST_FOLDER = 800_000
 """Bytes of all files that are read: a second or two of the load, where all of it is YAML."""
 MOST_FILES = 500
 MOST_ENTRIES = 5_000
-"""Files and folders, those that nobody reads included."""
+"""Files and folders, with those that are not read."""
 DEEPEST = 8
 TOO_LARGE = f"it has more than {LARGEST_FILE // 1000} kB"
 TOO_MANY = f"the folder has more than {MOST_FILES} files"
@@ -35,9 +35,9 @@ def files_of(folder: Path, root: Path) -> Iterator[tuple[str, bytes | OSError]]:
     `root` is the folder of all tenants. A link may lead to the tenant's folder, also where a volume keeps it as
     `root/..data/<tenant>`, and nowhere else.
     """
-    own = _Own(folder, root)
+    tenant_folder = _TenantFolder(folder, root)
     files, left = 0, LARGEST_FOLDER
-    for path, refused in _walked(folder, own):
+    for path, refused in _walked(folder, tenant_folder):
         shown = _shown(path)
         if refused is not None:
             yield shown, refused
@@ -46,7 +46,7 @@ def files_of(folder: Path, root: Path) -> Iterator[tuple[str, bytes | OSError]]:
         if files > MOST_FILES:
             yield shown, Refused(TOO_MANY)
             return
-        content = own.content(folder / path)
+        content = tenant_folder.content(folder / path)
         left -= 0 if isinstance(content, OSError) else len(content)
         if left < 0:
             yield shown, Refused(TOO_MUCH)
@@ -57,7 +57,7 @@ def files_of(folder: Path, root: Path) -> Iterator[tuple[str, bytes | OSError]]:
 def content_of(path: Path) -> bytes | OSError:
     """A regular file's bytes; the reason where it is something else, or too large."""
     try:
-        # A pipe that nobody writes to would keep whoever opens it waiting.
+        # Opening a pipe that nobody writes to would block.
         opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         return error
@@ -76,8 +76,8 @@ def is_text(name: str) -> bool:
     return name.isprintable()
 
 
-class _Own:
-    """A tenant's folder, as links lead to it."""
+class _TenantFolder:
+    """A tenant's folder, with its links resolved."""
 
     def __init__(self, folder: Path, root: Path) -> None:
         self._name = folder.name
@@ -96,8 +96,8 @@ class _Own:
         return next((part for part in parts if not part.startswith(".")), None) == self._name
 
 
-def _walked(folder: Path, own: _Own) -> Iterator[tuple[Path, OSError | None]]:
-    """Paths within the folder of what is to be read, in order, and what stops the walk."""
+def _walked(folder: Path, tenant_folder: _TenantFolder) -> Iterator[tuple[Path, OSError | None]]:
+    """Paths within the folder of the files to read, in order, and what stops the walk."""
     waiting, seen = [Path()], 0
     while waiting:
         within = waiting.pop()
@@ -125,7 +125,7 @@ def _walked(folder: Path, own: _Own) -> Iterator[tuple[Path, OSError | None]]:
         for path in reversed(below):
             if len(path.parts) > DEEPEST:
                 yield path, Refused(f"folders lie more than {DEEPEST} levels deep")
-            elif not own.holds(folder / path):
+            elif not tenant_folder.holds(folder / path):
                 yield path, Refused(LEADS_OUT)
             elif not is_text(path.name):
                 yield path, Refused(NO_TEXT)
@@ -134,8 +134,8 @@ def _walked(folder: Path, own: _Own) -> Iterator[tuple[Path, OSError | None]]:
 
 
 def _entries(folder: Path, most: int) -> Iterator[str]:
-    with os.scandir(folder) as found:
-        for number, entry in enumerate(found):
+    with os.scandir(folder) as scanned:
+        for number, entry in enumerate(scanned):
             yield entry.name
             if number >= most:
                 return

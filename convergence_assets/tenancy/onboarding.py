@@ -1,4 +1,4 @@
-"""A new tenant's file from what was said of it: written as a person would, checked as the registry does, compared."""
+"""A new tenant's file from its settings: written as a person would, checked as the registry does, compared."""
 
 import json
 import re
@@ -37,11 +37,11 @@ class Route:
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What a tenant is to be. None, or empty, is what nobody said: the defaults hold, or what the file says already.
+class TenantSettings:
+    """A tenant's requested settings. None or empty: not requested, so the defaults or the existing file hold.
 
-    `parameters` are by template the values under `with`; of each template what is said holds for `start_date` and
-    `schedule`. `shared_projects` and `shared_labels` are its rows of tables that other tenants read too.
+    `parameters` are by template the values under `with`; `start_date` and `schedule` hold for every template.
+    `shared_projects` and `shared_labels` are its rows of tables that other tenants read too.
     """
 
     tenant_id: str
@@ -63,55 +63,55 @@ class Wanted:
 
 def wrong_id(tenant_id: str) -> list[Problem]:
     """What is wrong with a tenant's id by itself."""
-    _, problems = standing(TENANT_FILE, f"tenant_id: {_scalar(tenant_id)}\n".encode())
+    _, problems = parse_tenant_file(TENANT_FILE, f"tenant_id: {_scalar(tenant_id)}\n".encode())
     wrong = [problem for problem in problems if problem.key == "tenant_id"]
     return wrong or list(confusable_id(tenant_id, TENANT_FILE, 1))
 
 
-def missing(wanted: Wanted, files: Files) -> list[str]:
-    """What a new tenant's file cannot do without and nobody said: fields of `Wanted`, and `with <template>.<name>`."""
-    named = ("display_name", "timezone", "templates", "start_date")
-    absent = [name for name in named if not getattr(wanted, name)]
-    for template in wanted.templates:
-        given = wanted.parameters.get(template, {})
-        absent += [f"with {template}.{name}" for name in required(template, files) if name not in given]
+def missing(requested: TenantSettings, files: Files) -> list[str]:
+    """What a new tenant's file needs and is not requested: fields of `TenantSettings`, and `with <template>.<name>`."""
+    needed = ("display_name", "timezone", "templates", "start_date")
+    absent = [name for name in needed if not getattr(requested, name)]
+    for template in requested.templates:
+        values = requested.parameters.get(template, {})
+        absent += [f"with {template}.{name}" for name in required(template, files) if name not in values]
     return absent
 
 
-def tables_named(wanted: Wanted) -> list[str]:
+def tables_named(requested: TenantSettings) -> list[str]:
     """The tables that parameters of shipped templates name."""
-    found: list[str] = []
-    for template, values in wanted.parameters.items():
+    tables: list[str] = []
+    for template, values in requested.parameters.items():
         loaded = library().get(template)
         declared = loaded.template.spec.parameters if loaded and loaded.template else {}
         for name, value in values.items():
             if name in declared and declared[name].type in ("table", "tables"):
-                found += map(str, value if isinstance(value, list) else [value])
-    return found
+                tables += map(str, value if isinstance(value, list) else [value])
+    return tables
 
 
-def share_of(wanted: Wanted) -> Grant:
+def share_of(requested: TenantSettings) -> Grant:
     """The lines of `_defaults.yaml` that give the tenant its rows of the tables that it names. Raises ValueError."""
     share: dict[str, Any] = {}
-    if wanted.shared_projects:
-        share["projects"] = list(wanted.shared_projects)
-    if wanted.shared_labels:
-        share["labels"] = dict(wanted.shared_labels)
+    if requested.shared_projects:
+        share["projects"] = list(requested.shared_projects)
+    if requested.shared_labels:
+        share["labels"] = dict(requested.shared_labels)
     if not share:
         return {}
-    tables = tables_named(wanted)
+    tables = tables_named(requested)
     if not tables:
         raise ValueError("no parameter names a table of which it could have a share")
-    return {"shared_sources": {table: {wanted.tenant_id: share} for table in tables}}
+    return {"shared_sources": {table: {requested.tenant_id: share} for table in tables}}
 
 
 def labels(pairs: Sequence[str]) -> dict[str, str]:
     """`key=value` by key. Raises ValueError."""
-    found = dict(text.partition("=")[::2] for text in pairs)
+    by_key = dict(text.partition("=")[::2] for text in pairs)
     wrong = [text for text in pairs if not text.partition("=")[0] or not text.partition("=")[2]]
     if wrong:
         raise ValueError(f"{wrong[0]!r} is no label; expected key=value")
-    return found
+    return by_key
 
 
 def required(template: str, files: Files) -> Mapping[str, str]:
@@ -125,120 +125,126 @@ def required(template: str, files: Files) -> Mapping[str, str]:
 
 def templates_of(files: Files) -> list[str]:
     """Every template that a tenant with these files may name."""
-    own = {path.split("/")[1] for path in files if path.startswith("pipelines/") and path.count("/") > 1}
-    return sorted({*library(), *own})
+    own_templates = {path.split("/")[1] for path in files if path.startswith("pipelines/") and path.count("/") > 1}
+    return sorted({*library(), *own_templates})
 
 
-def parameters(said: Sequence[str], templates: Sequence[str]) -> dict[str, dict[str, Any]]:
+def parameters(texts: Sequence[str], templates: Sequence[str]) -> dict[str, dict[str, Any]]:
     """`key=value` and `template.key=value` by template, each value as YAML reads it. Raises ValueError."""
-    found: dict[str, dict[str, Any]] = {}
-    for text in said:
+    by_template: dict[str, dict[str, Any]] = {}
+    for text in texts:
         match = _KEY.fullmatch(text)
         if match is None:
             raise ValueError(f"{text!r} is no parameter; expected key=value, or template.key=value")
         template, key, value = match[1], match[2], match[3]
         if template is None and len(templates) != 1:
-            named = ", ".join(templates) or "none is named"
-            raise ValueError(f"{text!r}: of which template ({named})? Write it before the key: template.{key}=value")
+            template_names = ", ".join(templates) or "none is named"
+            raise ValueError(
+                f"{text!r}: of which template ({template_names})? Write it before the key: template.{key}=value"
+            )
         if template is not None and template not in templates:
             near = nearest(template, templates)
             hint = f"did you mean {near!r}?" if near else f"expected {listing(templates)}"
             raise ValueError(f"{text!r}: no template {template!r} is asked for; {hint}")
-        found.setdefault(template or templates[0], {})[key] = _as_yaml_reads(value)
-    return found
+        by_template.setdefault(template or templates[0], {})[key] = _as_yaml_reads(value)
+    return by_template
 
 
-def route(said: str) -> Route:
+def route(text: str) -> Route:
     """`critical,warning=${env:NAME}`, or `${env:NAME}` alone for both of them.
 
     Raises ValueError for an address in plain text: it may hold a token, and the file is read by many.
     """
-    match = _ROUTE.fullmatch(said)
-    found = Route(tuple(match[1].split(",")), match[2]) if match else Route(("critical", "warning"), said)
-    if not Secret(found.to).variables:
+    match = _ROUTE.fullmatch(text)
+    parsed = Route(tuple(match[1].split(",")), match[2]) if match else Route(("critical", "warning"), text)
+    if not Secret(parsed.to).variables:
         raise ValueError("an address does not stand in a file; put it into a variable and write '${env:NAME}'")
-    return found
+    return parsed
 
 
-def rendered(wanted: Wanted) -> str:
+def rendered(requested: TenantSettings) -> str:
     """`tenant.yaml`: the keys in the order and with the remarks that the shipped ones have."""
     lines = [
-        f"tenant_id: {_scalar(wanted.tenant_id)} # equals the folder's name",
-        f"display_name: {_scalar(wanted.display_name or '')}",
-        f"timezone: {_scalar(wanted.timezone or '')} # a partition is a day here",
+        f"tenant_id: {_scalar(requested.tenant_id)} # equals the folder's name",
+        f"display_name: {_scalar(requested.display_name or '')}",
+        f"timezone: {_scalar(requested.timezone or '')} # a partition is a day here",
     ]
-    place = {"project": wanted.project, "dataset": wanted.dataset, "location": wanted.location}
-    said = ", ".join(f"{key}: {_scalar(value)}" for key, value in place.items() if value)
-    if said:
-        lines.append(f"bigquery: {{{said}}}")
-    if wanted.plan:
-        lines.append(f"plan: {_scalar(wanted.plan)} # how much it may run; tenants/_defaults.yaml has the plans")
-    if wanted.owners:
-        lines.append(f"owners: [{', '.join(map(_scalar, wanted.owners))}]")
+    place = {"project": requested.project, "dataset": requested.dataset, "location": requested.location}
+    bigquery = ", ".join(f"{key}: {_scalar(value)}" for key, value in place.items() if value)
+    if bigquery:
+        lines.append(f"bigquery: {{{bigquery}}}")
+    if requested.plan:
+        lines.append(f"plan: {_scalar(requested.plan)} # how much it may run; tenants/_defaults.yaml has the plans")
+    if requested.owners:
+        lines.append(f"owners: [{', '.join(map(_scalar, requested.owners))}]")
     lines.append("pipelines:")
-    for template in wanted.templates:
-        lines += _pipeline(wanted, template)
-    if wanted.alert_routes:
+    for template in requested.templates:
+        lines += _pipeline(requested, template)
+    if requested.alert_routes:
         lines += ["alerts:", "  routes:"]
         lines += [
-            f"    - {{severities: [{', '.join(r.severities)}], to: {_quoted(r.to)}}}" for r in wanted.alert_routes
+            f"    - {{severities: [{', '.join(r.severities)}], to: {_quoted(r.to)}}}" for r in requested.alert_routes
         ]
     return "\n".join(lines) + "\n"
 
 
-def _pipeline(wanted: Wanted, template: str) -> Iterable[str]:
+def _pipeline(requested: TenantSettings, template: str) -> Iterable[str]:
     yield f"  - template: {_scalar(template)}"
-    given = wanted.parameters.get(template, {})
-    if given:
+    values = requested.parameters.get(template, {})
+    if values:
         yield "    with:"
-        yield from (f"      {name}: {_scalar(value)}" for name, value in given.items())
-    yield f"    start_date: {wanted.start_date} # the first day that is made"
-    if wanted.schedule:
-        yield f"    schedule: {_quoted(wanted.schedule)} # cron in the timezone above"
+        yield from (f"      {name}: {_scalar(value)}" for name, value in values.items())
+    yield f"    start_date: {requested.start_date} # the first day that is made"
+    if requested.schedule:
+        yield f"    schedule: {_quoted(requested.schedule)} # cron in the timezone above"
 
 
-def standing(file: str, raw: bytes) -> tuple[TenantSpec | None, list[Problem]]:
-    """What a file that is there says."""
+def parse_tenant_file(file: str, raw: bytes) -> tuple[TenantSpec | None, list[Problem]]:
+    """The settings of an existing file, and its problems."""
     return check(read_yaml(file, raw), TenantSpec)
 
 
-def differences(stands: TenantSpec, wanted: Wanted) -> list[str]:
-    """In words where what is wanted is not what the file says; what nobody said differs in nothing."""
+def differences(existing: TenantSpec, requested: TenantSettings) -> list[str]:
+    """In words where a requested setting differs from the file's."""
     pairs: list[tuple[str, Any, Any]] = [
-        ("enabled", stands.enabled, True),
-        ("display_name", stands.display_name, wanted.display_name),
-        ("timezone", stands.timezone, wanted.timezone),
-        ("plan", stands.plan, wanted.plan),
-        ("bigquery.project", stands.bigquery.project, wanted.project),
-        ("bigquery.dataset", stands.bigquery.dataset or stands.tenant_id, wanted.dataset),
-        ("bigquery.location", stands.bigquery.location, wanted.location),
-        ("owners", list(stands.owners), list(wanted.owners) or None),
+        ("enabled", existing.enabled, True),
+        ("display_name", existing.display_name, requested.display_name),
+        ("timezone", existing.timezone, requested.timezone),
+        ("plan", existing.plan, requested.plan),
+        ("bigquery.project", existing.bigquery.project, requested.project),
+        ("bigquery.dataset", existing.bigquery.dataset or existing.tenant_id, requested.dataset),
+        ("bigquery.location", existing.bigquery.location, requested.location),
+        ("owners", list(existing.owners), list(requested.owners) or None),
     ]
-    found = {pipeline.template: pipeline for pipeline in stands.pipelines}
-    if wanted.templates:
-        pairs.append(("templates", sorted(found), sorted(wanted.templates)))
-    for template in wanted.templates or tuple(found):
-        if template in found:
-            pairs += _pairs_of_pipeline(found[template], wanted)
-    said = [f"{key}: is {_shown(is_)}, asked for {_shown(asked)}" for key, is_, asked in pairs if _differs(is_, asked)]
-    routes = tuple((r.severities, r.to.get_secret_value()) for r in (stands.alerts.routes if stands.alerts else ()))
-    if wanted.alert_routes and routes != tuple((r.severities, r.to) for r in wanted.alert_routes):
-        said.append("alerts.routes: is other than asked for (addresses are not shown)")
-    return said
+    by_template = {pipeline.template: pipeline for pipeline in existing.pipelines}
+    if requested.templates:
+        pairs.append(("templates", sorted(by_template), sorted(requested.templates)))
+    for template in requested.templates or tuple(by_template):
+        if template in by_template:
+            pairs += _pairs_of_pipeline(by_template[template], requested)
+    different = [
+        f"{key}: is {_shown(is_)}, asked for {_shown(requested_value)}"
+        for key, is_, requested_value in pairs
+        if _differs(is_, requested_value)
+    ]
+    routes = tuple((r.severities, r.to.get_secret_value()) for r in (existing.alerts.routes if existing.alerts else ()))
+    if requested.alert_routes and routes != tuple((r.severities, r.to) for r in requested.alert_routes):
+        different.append("alerts.routes: is other than asked for (addresses are not shown)")
+    return different
 
 
-def _pairs_of_pipeline(stands: TenantPipelineSpec, wanted: Wanted) -> list[tuple[str, Any, Any]]:
-    at = f"pipelines[{stands.template}]"
-    given = wanted.parameters.get(stands.template, {})
+def _pairs_of_pipeline(existing: TenantPipelineSpec, requested: TenantSettings) -> list[tuple[str, Any, Any]]:
+    at = f"pipelines[{existing.template}]"
+    values = requested.parameters.get(existing.template, {})
     return [
-        (f"{at}.start_date", stands.start_date, wanted.start_date),
-        (f"{at}.schedule", stands.schedule, wanted.schedule),
-        *((f"{at}.with.{name}", stands.with_.get(name), value) for name, value in given.items()),
+        (f"{at}.start_date", existing.start_date, requested.start_date),
+        (f"{at}.schedule", existing.schedule, requested.schedule),
+        *((f"{at}.with.{name}", existing.with_.get(name), value) for name, value in values.items()),
     ]
 
 
-def _differs(stands: Any, asked: Any) -> bool:
-    return asked is not None and stands != asked
+def _differs(existing: Any, requested_value: Any) -> bool:
+    return requested_value is not None and existing != requested_value
 
 
 def _shown(value: Any) -> str:
@@ -247,7 +253,7 @@ def _shown(value: Any) -> str:
 
 def disabled(file: str, raw: bytes, why: str) -> bytes | None:
     """The file with `enabled: false` and otherwise as it was, comments and order included; None where that cannot be
-    done line by line. `why` is a remark beside the key."""
+    done line by line. `why` is a comment after the key."""
     before = read_yaml(file, raw)
     if not isinstance(before.data, dict):
         return None
@@ -265,8 +271,8 @@ def disabled(file: str, raw: bytes, why: str) -> bytes | None:
 
 def _as_yaml_reads(value: str) -> Any:
     source = read_yaml("", b"value: " + value.encode())
-    said = source.data["value"] if source.data is not None and list(source.data) == ["value"] else value
-    return value if isinstance(said, dict | list) or said is None else said
+    parsed = source.data["value"] if source.data is not None and list(source.data) == ["value"] else value
+    return value if isinstance(parsed, dict | list) or parsed is None else parsed
 
 
 def _scalar(value: Any) -> str:
@@ -281,4 +287,4 @@ def _scalar(value: Any) -> str:
 
 def _quoted(text: str) -> str:
     escaped = json.dumps(text, ensure_ascii=False)
-    return _BREAKS.sub(lambda found: f"\\u{ord(found[0]):04x}", escaped)
+    return _BREAKS.sub(lambda match: f"\\u{ord(match[0]):04x}", escaped)

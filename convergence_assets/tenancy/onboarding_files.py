@@ -1,4 +1,4 @@
-"""A file of the tenants folder put where all processes read it: made once, or replaced where it is as it was read."""
+"""A file of the tenants folder, where all processes read it: created, or replaced if unchanged since it was read."""
 
 import errno
 import os
@@ -12,7 +12,7 @@ _READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class ReadOnlyPlace(OSError):
-    """Nothing can be written where the tenants' files are; the message says why."""
+    """Nothing can be written where the tenants' files are; the message has the reason."""
 
 
 class Occupied(OSError):
@@ -29,7 +29,7 @@ class TenantsFile:
         self._made_folder = False
 
     def read(self) -> bytes | None:
-        """What it says, None where it is not there."""
+        """Its content, None where it is not there."""
         if not self._remote:
             with suppress(FileNotFoundError, NotADirectoryError):
                 return Path(self.shown).read_bytes()
@@ -43,7 +43,7 @@ class TenantsFile:
 
     def create(self, content: bytes) -> None:
         """Write it whole; raises `Occupied` where there is one."""
-        with _telling_read_only(self.shown):
+        with _read_only_errors(self.shown):
             if self._remote:
                 filesystem, path = self._place()
                 filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
@@ -53,7 +53,7 @@ class TenantsFile:
             self._made_folder = self._made_folder or not target.parent.is_dir()
             target.parent.mkdir(exist_ok=True)
             try:
-                scratch = _written_beside(target, content)
+                scratch = _write_scratch(target, content)
                 try:
                     # A link is refused where the name is taken, a rename is not.
                     os.link(scratch, target)
@@ -63,25 +63,25 @@ class TenantsFile:
                 self._remove_folder()
                 raise
 
-    def replace(self, known: bytes, content: bytes) -> None:
-        """Write it whole in the place of what was `known`; raises `Occupied` where that has changed meanwhile."""
-        with _telling_read_only(self.shown):
-            if self.read() != known:
+    def replace(self, before: bytes, content: bytes) -> None:
+        """Write it whole in place of `before`; raises `Occupied` where that has changed meanwhile."""
+        with _read_only_errors(self.shown):
+            if self.read() != before:
                 raise Occupied(errno.EEXIST, "was changed by somebody else meanwhile", self.shown)
             if self._remote:
                 filesystem, path = self._place()
                 filesystem.pipe_file(path, content)
                 return
             target = Path(self.shown)
-            scratch = _written_beside(target, content)
+            scratch = _write_scratch(target, content)
             scratch.chmod(target.stat().st_mode)
             scratch.replace(target)
 
     def remove(self, content: bytes) -> None:
-        """Take back what `create` wrote; what somebody else has changed since stays."""
+        """Take back what `create` wrote; what has been changed since stays."""
         if self.read() != content:
             return
-        with _telling_read_only(self.shown):
+        with _read_only_errors(self.shown):
             if self._remote:
                 filesystem, path = self._place()
                 filesystem.rm_file(path)
@@ -91,7 +91,7 @@ class TenantsFile:
 
     def _remove_folder(self) -> None:
         if self._made_folder:
-            with suppress(OSError):  # somebody has put a file there
+            with suppress(OSError):  # another file was put there
                 Path(self.shown).parent.rmdir()
 
     def _place(self) -> tuple[Any, str]:
@@ -102,7 +102,7 @@ class TenantsFile:
         return filesystem, path
 
 
-def _written_beside(target: Path, content: bytes) -> Path:
+def _write_scratch(target: Path, content: bytes) -> Path:
     # Hidden: no reader of the folder takes it for a tenant's file.
     number, name = tempfile.mkstemp(dir=target.parent, prefix=".new-")
     with os.fdopen(number, "wb") as file:
@@ -115,7 +115,7 @@ def _written_beside(target: Path, content: bytes) -> Path:
 
 
 @contextmanager
-def _telling_read_only(shown: str) -> Iterator[None]:
+def _read_only_errors(shown: str) -> Iterator[None]:
     try:
         yield
     except FileExistsError as error:
@@ -123,7 +123,7 @@ def _telling_read_only(shown: str) -> Iterator[None]:
     except (PermissionError, NotImplementedError) as error:
         raise ReadOnlyPlace(errno.EROFS, str(error) or "cannot be written", shown) from error
     except OSError as error:
-        # gcsfs says a 403 of its store in words alone.
+        # gcsfs reports a 403 of its store only in words.
         if error.errno in _READ_ONLY or (error.errno is None and "forbidden" in str(error).lower()):
             raise ReadOnlyPlace(error.errno or errno.EROFS, error.strerror or str(error), shown) from error
         raise

@@ -1,4 +1,4 @@
-"""Who reads whom: the tables, columns and parameters that a bound pipeline's SQL names, and the order they give."""
+"""The tables, columns and parameters that a bound pipeline's SQL names, and the order in which its tables are made."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
@@ -12,17 +12,17 @@ from convergence_assets.pipelines.step_tests import misnamed_in_tests
 from convergence_assets.tenancy.dialect_checks import pseudo_columns, statement_problems
 from convergence_assets.tenancy.template_binding import Binding, BoundSuite
 
-Made = Mapping[str, tuple[ColumnSpec, ...]]
+TableColumns = Mapping[str, tuple[ColumnSpec, ...]]
 
 
 def reading_problems(
-    binding: Binding, compiled: Mapping[str, CompiledSql], suites: Mapping[str, BoundSuite], made: Made,
-    late_data: Mapping[str, CompiledSql], *, all_made: bool,
+    binding: Binding, compiled: Mapping[str, CompiledSql], suites: Mapping[str, BoundSuite],
+    tenant_tables: TableColumns, late_data: Mapping[str, CompiledSql], *, is_complete: bool,
 ) -> Iterator[Problem]:  # fmt: skip
-    """Tables nobody makes, columns no table has, parameters nobody binds, SQL that engines do not answer alike.
+    """Unknown tables, columns and parameters, and SQL that engines do not answer alike.
 
-    `made` are the tables of the tenant's pipelines; with `all_made` false another pipeline of the tenant could not be
-    read, and an unknown table may be its.
+    `tenant_tables` are those of the tenant's pipelines; with `is_complete` false another pipeline of the tenant
+    could not be read, and an unknown table may be its.
     """
     declared = binding.template.spec
     bound = {
@@ -31,24 +31,24 @@ def reading_problems(
     bindable = RUN_PARAMETER_TYPES | bound
     sources = {name: spec.columns for name, spec in declared.sources.items()}
     pseudo = frozenset(c.name for spec in declared.sources.values() for c in pseudo_columns(spec))
-    readable = {**made, **sources}
+    readable = {**tenant_tables, **sources}
     steps = {step.table: step for step in declared.steps}
     index = {step.table: i for i, step in enumerate(declared.steps)}
     for table, sql in compiled.items():
         place = (steps[table], binding.template.source, ("steps", index[table]))
-        found = [
-            *_misread_tables(sql, readable, table, all_made=all_made),
+        problems = [
+            *_misread_tables(sql, readable, table, is_complete=is_complete),
             *misfitting_result(sql, *place),
             *_unbound(sql, bindable),
         ]
         if sql.tables <= set(readable):
             read = {name: readable[name] for name in sql.tables}
-            found += unknown_columns(sql, read, pseudo)
-            # What is known to be wrong is said once, and better than by what it leads to.
-            found += [] if found else statement_problems(sql, read, declared.sources, bindable, place)
-        yield from found or misnamed_in_tests(sql, readable, *place)
+            problems += unknown_columns(sql, read, pseudo)
+            # A known mistake is reported once, without what follows from it.
+            problems += [] if problems else statement_problems(sql, read, declared.sources, bindable, place)
+        yield from problems or misnamed_in_tests(sql, readable, *place)
     for sql in late_data.values():
-        yield from _misread_tables(sql, sources, None, all_made=True)
+        yield from _misread_tables(sql, sources, None, is_complete=True)
         returned = None if sql.returns is None else sorted(column.name.lower() for column in sql.returns)
         if returned != ["day", "marker"]:
             yield Problem(sql.file, 1, "", "returns other columns", "SELECT ... AS day, ... AS marker")
@@ -60,12 +60,12 @@ def reading_problems(
             yield from unknown or statement_problems(sql, read, declared.sources, bindable)
     for table, suite in suites.items():
         for sql in suite.queries:
-            found = [*_misread_tables(sql, readable, None, all_made=all_made), *_unbound(sql, bindable)]
+            problems = [*_misread_tables(sql, readable, None, is_complete=is_complete), *_unbound(sql, bindable)]
             if sql.tables <= set(readable):
                 read = {name: readable[name] for name in sql.tables} | {BATCH: steps[table].columns}
-                found += unknown_columns(sql, read, pseudo)
-                found += [] if found else statement_problems(sql, read, declared.sources, bindable)
-            yield from found
+                problems += unknown_columns(sql, read, pseudo)
+                problems += [] if problems else statement_problems(sql, read, declared.sources, bindable)
+            yield from problems
 
 
 def order(
@@ -99,17 +99,17 @@ def readers(sql: CompiledSql | None, suite: BoundSuite) -> tuple[CompiledSql, ..
 
 
 def _misread_tables(
-    sql: CompiledSql, readable: Mapping[str, object], own: str | None, *, all_made: bool
+    sql: CompiledSql, readable: Mapping[str, object], own_table: str | None, *, is_complete: bool
 ) -> Iterator[Problem]:
     for reference in sql.references:
         line = sql.line(reference.line)
-        if reference.name == own:
-            said = "the step reads the table it makes"
-            yield Problem(sql.file, line, reference.name, said, "an earlier table or a source")
-        elif reference.name not in readable and all_made:
-            said = "no step makes this table and no source declares it"
+        if reference.name == own_table:
+            message = "the step reads the table it makes"
+            yield Problem(sql.file, line, reference.name, message, "an earlier table or a source")
+        elif reference.name not in readable and is_complete:
+            message = "no step makes this table and no source declares it"
             near = nearest(reference.name, readable)
-            yield Problem(sql.file, line, reference.name, said, listing(readable), near)
+            yield Problem(sql.file, line, reference.name, message, listing(readable), near)
             yield from misnamed(sql, reference.name, reference.line)
 
 

@@ -1,4 +1,4 @@
-"""Which tenants are served: loads of all of them or of some, for running, for looking, for the grants they need."""
+"""Which tenants are served: loads of all or some tenants, for running, for checking, for the grants they need."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -11,7 +11,7 @@ from convergence_assets.settings import Settings
 from convergence_assets.tenancy.accepted_versions import AcceptedStore
 from convergence_assets.tenancy.folder import Folder, read_folder
 from convergence_assets.tenancy.grants import Grant, merged
-from convergence_assets.tenancy.loading import Loading, Settled
+from convergence_assets.tenancy.loading import LoadContext, Loading
 from convergence_assets.tenancy.tenant import TenantRegistry
 from convergence_assets.warehouse.duckdb import outcomes
 
@@ -25,13 +25,13 @@ def load_tenants(settings: Settings) -> TenantRegistry:
     # It imports SQLAlchemy, which definitions.py does without until it is called.
     from convergence_assets.control.published_locations import keep_owners
 
-    today, settled = datetime.now(UTC).date(), Settled.of(settings)
+    today, context = datetime.now(UTC).date(), LoadContext.of(settings)
     registry = load_registry(
-        settings.tenants, settings.accepted_tenants, today=today, only=settings.only_tenants, settled=settled
+        settings.tenants, settings.accepted_tenants, today=today, only=settings.only_tenants, context=context
     )
     if settings.only_tenants is None:
-        taken = {place: owner for place, owner in registry.owners.items() if settled.owners.get(place) != owner}
-        released = [place for place, owner in settled.owners.items() if registry.owners.get(place) != owner]
+        taken = {place: owner for place, owner in registry.owners.items() if context.owners.get(place) != owner}
+        released = [place for place, owner in context.owners.items() if registry.owners.get(place) != owner]
         if taken or released:
             keep_owners(settings, taken, released)
     return registry
@@ -46,24 +46,24 @@ def load_for_a_run(settings: Settings) -> TenantRegistry:
     return load_tenants(replace(settings, only_tenants=None)).part(only.__contains__)
 
 
-def load_to_look(settings: Settings, folder: Folder, now: datetime, granted: Grant) -> TenantRegistry:
+def load_to_check(settings: Settings, folder: Folder, now: datetime, granted: Grant) -> TenantRegistry:
     """The registry of these files, as if `_defaults.yaml` had the lines of `granted` too; nothing is kept."""
     store, today = AcceptedStore(settings.accepted_tenants), now.astimezone(UTC).date()
-    shown, settled = settings.tenants.rstrip("/"), Settled.of(settings)
-    return Loading(shown, folder, library(), store, today, settled, keeps=False, granted=granted).registry()
+    shown, context = settings.tenants.rstrip("/"), LoadContext.of(settings)
+    return Loading(shown, folder, library(), store, today, context, keeps=False, granted=granted).registry()
 
 
 def grants_needed(settings: Settings) -> Grant:
     """The lines that `_defaults.yaml` lacks so that nothing of today's files is refused for their want; nothing is
-    changed, and no accepted version is asked. Raises `UnreadableFolder`."""
+    changed, and no accepted version is used. Raises `UnreadableFolder`."""
     folder = read_folder(settings.tenants)
     needed: Grant = {}
     while True:  # what is refused first hides what would be refused next
-        problems = load_to_look(settings, folder, datetime.now(UTC), needed).problems
-        found = merged([needed, *(problem.grant for problem in problems if problem.grant)])
-        if found == needed:
+        problems = load_to_check(settings, folder, datetime.now(UTC), needed).problems
+        all_needed = merged([needed, *(problem.grant for problem in problems if problem.grant)])
+        if all_needed == needed:
             return needed
-        needed = found
+        needed = all_needed
 
 
 def load_registry(
@@ -73,24 +73,24 @@ def load_registry(
     today: date,
     templates: Mapping[str, LoadedTemplate] | None = None,
     only: Collection[str] | None = None,
-    settled: Settled | None = None,
+    context: LoadContext | None = None,
     keep: bool = True,
 ) -> TenantRegistry:
     """Every tenant under `tenants` (a folder or fsspec URL), built as of `today`.
 
     `accepted` is where last accepted versions are kept; None neither reads nor writes any. `templates` are the shared
-    pipelines, the library's where not given; a tenant whose file says another place than `settled` is set aside.
+    pipelines, the library's where not given; a tenant whose file says another place than `context` is set aside.
     Raises `UnreadableFolder` alone: every other mistake is in `problems`.
 
     With `only`, no other tenant's file is read, and what holds between tenants is as the last whole load decided it: a
-    source is the tenant's where `settled` says so or these very files were accepted, and otherwise not. Such a load
+    source is the tenant's where `context` says so or these very files were accepted, and otherwise not. Such a load
     accepts nothing, as does one without `keep`: it falls back on versions that a whole load kept.
     """
     folder = read_folder(tenants, only)
     shared = library() if templates is None else templates
     store = AcceptedStore(accepted) if accepted else None
     loading = Loading(
-        tenants.rstrip("/"), folder, shared, store, today, settled or Settled(), keeps=keep, whole=only is None
+        tenants.rstrip("/"), folder, shared, store, today, context or LoadContext(), keeps=keep, whole=only is None
     )
     loading.problems += [p for loaded in shared.values() for p in loaded.problems]
     try:

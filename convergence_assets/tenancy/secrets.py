@@ -14,7 +14,7 @@ class MissingSecret(LookupError):
 
 
 class Secret:
-    """A text with `${env:NAME}` in it. Whatever prints or serialises it gets the names of the variables alone."""
+    """A text with `${env:NAME}` in it. Printed or serialised, it shows only the names of the variables."""
 
     __slots__ = ("_written",)
 
@@ -38,7 +38,7 @@ class Secret:
         for name in self.variables:
             if name not in environ:
                 raise MissingSecret(f"environment variable {name} is not set")
-        resolved = _REFERENCE.sub(lambda found: environ[found[1]], self._written)
+        resolved = _REFERENCE.sub(lambda match: environ[match[1]], self._written)
         remember(resolved)
         return resolved
 

@@ -1,4 +1,4 @@
-"""Whose each row of a shared source is, by the project or the labels that a bill carries."""
+"""The owner of each row of a shared source, by the project or the labels of a bill."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,7 +10,7 @@ from convergence_assets.tenancy.tenant_file import Defaults, Share
 from convergence_assets.warehouse.schema import TableRef
 
 REST = "_rest"
-"""Who has the rows that are no tenant's."""
+"""The owner of the rows that are no tenant's."""
 
 
 def place_of(name: str, own_project: str | None) -> str:
@@ -37,8 +37,8 @@ class SharedSource:
         """In BigQuery SQL, over the table's own columns: TRUE for the rows of a tenant or of `REST`, and never NULL."""
         others = list(self.shares)[: list(self.shares).index(owner)] if owner != REST else list(self.shares)
         before = [f"NOT {_fits(self.shares[other])}" for other in others if self._may_share_a_row(owner, other)]
-        own = [] if owner == REST else [_fits(self.shares[owner])]
-        return " AND ".join([*own, *before]) or "TRUE"
+        own_condition = [] if owner == REST else [_fits(self.shares[owner])]
+        return " AND ".join([*own_condition, *before]) or "TRUE"
 
     @property
     def columns(self) -> Sequence[str]:
@@ -78,7 +78,7 @@ def _conditions(share: Share) -> Iterator[str]:
 
 
 def _matches(column: str, pattern: str) -> str:
-    """A pattern has `*` for any characters, and stands for the whole text."""
+    """A pattern has `*` for any characters, and matches the whole text."""
     if "*" not in pattern:
         return f"{column} = {_literal(pattern)}"
     if pattern.count("*") == 1 and pattern.endswith("*"):
@@ -88,7 +88,7 @@ def _matches(column: str, pattern: str) -> str:
 
 
 def _may_overlap(one: str, other: str) -> bool:
-    """Whether a text may fit both patterns, as far as their beginnings tell."""
+    """Whether a text may fit both patterns, judged by their beginnings."""
     first, second = one.partition("*")[0], other.partition("*")[0]
     if "*" not in one and "*" not in other:
         return one == other

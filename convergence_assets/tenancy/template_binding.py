@@ -24,10 +24,10 @@ from convergence_assets.pipelines.parameters import (
 from convergence_assets.pipelines.problems import Problem, listing, nearest
 from convergence_assets.pipelines.suites import (
     UNEXPECTED_ROWS,
-    changed,
     check_names,
     expectation_problems,
     suite_problems,
+    with_changes,
 )
 from convergence_assets.pipelines.templating import names_in
 from convergence_assets.pipelines.yaml_source import Path, Source, spelled
@@ -50,10 +50,10 @@ _SEVERITIES = ("critical", "info", "warning")
 
 @dataclass(frozen=True)
 class Binding:
-    """A template, what a tenant says of it, and where: messages name the tenant's file for the tenant's mistakes."""
+    """A template, the tenant's spec for it, and where that is: its mistakes are reported in the tenant's file."""
 
     template: PipelineTemplate
-    said: TenantPipelineSpec
+    tenant_spec: TenantPipelineSpec
     file: Source
     path: Path
 
@@ -61,10 +61,10 @@ class Binding:
         at = (*self.path, *key)
         return Problem(self.file.file, self.file.line(at), spelled(at), message, expected, suggestion)
 
-    def problem_of_template(self, key: Path, said: Problem) -> Problem:
-        """What was said of a text inside `pipeline.yaml`, at the line of its key."""
+    def problem_of_template(self, key: Path, problem: Problem) -> Problem:
+        """A problem of a text inside `pipeline.yaml`, at the line of its key."""
         source = self.template.source
-        return replace(said, file=source.file, line=source.line(key), key=spelled(key))
+        return replace(problem, file=source.file, line=source.line(key), key=spelled(key))
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class BoundSuite:
 
 
 class _Placed(NamedTuple):
-    """An expectation, and where its arguments stand."""
+    """An expectation, and where its arguments are."""
 
     spec: ExpectationSpec
     source: Source
@@ -95,30 +95,30 @@ def parameters(binding: Binding) -> tuple[dict[str, BoundValue], list[Problem]]:
     values: dict[str, BoundValue] = {}
     problems = [
         binding.problem(("with", name), "unknown parameter", listing(declared), nearest(name, declared))
-        for name in binding.said.with_
+        for name in binding.tenant_spec.with_
         if name not in declared
     ]
     for name, spec in declared.items():
         at = ("with", name)
-        given = binding.said.with_.get(name, spec.default)
-        if given is None:
+        value = binding.tenant_spec.with_.get(name, spec.default)
+        if value is None:
             problems.append(binding.problem(at, f"parameter {name!r} is missing", expected(spec)))
             continue
         try:
-            values[name] = typed(spec, given)
+            values[name] = typed(spec, value)
         except ValueError as error:
             problems.append(binding.problem(at, str(error), expected(spec)))
             continue
         if spec.allowed is not None and values[name] not in [typed(spec, allowed) for allowed in spec.allowed]:
             allowed = [str(a) for a in spec.allowed]
-            near = nearest(str(given), allowed)
-            problems.append(binding.problem(at, f"{given!r} is not allowed", listing(allowed), near))
+            near = nearest(str(value), allowed)
+            problems.append(binding.problem(at, f"{value!r} is not allowed", listing(allowed), near))
     return values, problems
 
 
 def bound_sources(binding: Binding, variables: Mapping[str, object]) -> tuple[dict[str, BoundSource], list[Problem]]:
     """Every source with the full names of its tables for this tenant."""
-    found: dict[str, BoundSource] = {}
+    bound_by_name: dict[str, BoundSource] = {}
     problems: list[Problem] = []
     for name, spec in binding.template.spec.sources.items():
         at = ("sources", name, "table")
@@ -139,13 +139,13 @@ def bound_sources(binding: Binding, variables: Mapping[str, object]) -> tuple[di
         bound = BoundSource(name, tables, spec, _where_said(binding, at, tables))
         if not problems:
             problems += unreadable(bound)
-        found[name] = bound
-    return found, problems
+        bound_by_name[name] = bound
+    return bound_by_name, problems
 
 
 def _where_said(binding: Binding, at: Path, tables: tuple[str, ...]) -> Problem:
     """The tenant's own parameter with a source's tables, or their line in the pipeline's file."""
-    for name, value in binding.said.with_.items():
+    for name, value in binding.tenant_spec.with_.items():
         if value in tables or value == list(tables):
             return binding.problem(("with", name), "")
     return binding.problem_of_template(at, _NOWHERE)
@@ -161,7 +161,7 @@ def compiled_steps(binding: Binding, variables: Mapping[str, object]) -> tuple[d
 def compiled_late_data(
     binding: Binding, variables: Mapping[str, object]
 ) -> tuple[dict[str, CompiledSql], list[Problem]]:
-    """What asks a step's sources for late data, by table."""
+    """The queries for late data of steps' sources, by table."""
     template = binding.template
     steps = [step for step in template.spec.steps if isinstance(step, BigQueryStep) and step.late_data]
     texts = {s.table: (template.late_data_file(s), template.late_data_sql[s.table]) for s in steps}
@@ -170,7 +170,7 @@ def compiled_late_data(
 
 @contextmanager
 def one_tenants_sql() -> Iterator[None]:
-    """Within it the SQL of one tenant is read, which has a bound in all."""
+    """Within it one tenant's SQL is read, up to a total bound."""
     token = _LEFT.set([MOST_SQL])
     try:
         yield
@@ -199,8 +199,8 @@ def _compiled(
             break
         used = _variables(text)
         try:
-            own = frozenset((k, v) for k, v in variables.items() if k in used)
-            compiled[table] = _spend(compile_sql(file, text, own))
+            used_variables = frozenset((k, v) for k, v in variables.items() if k in used)
+            compiled[table] = _spend(compile_sql(file, text, used_variables))
         except TemplateError as error:
             problems += error.problems
     return compiled, problems
@@ -232,7 +232,7 @@ def merged_suites(binding: Binding) -> tuple[dict[str, BoundSuite], list[Problem
     problems = [
         binding.problem((key, table), "no step makes this table", listing(steps), nearest(table, steps))
         for key in ("thresholds", "expectations")
-        for table in getattr(binding.said, key)
+        for table in getattr(binding.tenant_spec, key)
         if table not in steps
     ]
     suites: dict[str, BoundSuite] = {}
@@ -241,21 +241,21 @@ def merged_suites(binding: Binding) -> tuple[dict[str, BoundSuite], list[Problem
         source = binding.template.suite_sources.get(table, binding.file)
         placed = [_Placed(spec, source, ("expectations", i, "kwargs")) for i, spec in enumerate(suite.expectations)]
         index = {name: i for i, name in enumerate(check_names(suite))}
-        for name, change in binding.said.thresholds.get(table, {}).items():
+        for name, change in binding.tenant_spec.thresholds.get(table, {}).items():
             key = ("thresholds", table, name)
             if name not in index:
                 problems.append(binding.problem(key, "no such check", listing(index), nearest(name, index)))
                 continue
             before = placed[index[name]]
-            spec, at = changed(before.spec, change), (*binding.path, *key)
+            spec, at = with_changes(before.spec, change), (*binding.path, *key)
             if spec.severity not in _SEVERITIES:
-                said = f"{spec.severity!r} is no severity"
+                message = f"{spec.severity!r} is no severity"
                 near = nearest(str(spec.severity), _SEVERITIES)
-                problems.append(binding.problem((*key, "severity"), said, listing(_SEVERITIES), near))
+                problems.append(binding.problem((*key, "severity"), message, listing(_SEVERITIES), near))
             problems += expectation_problems(binding.file, at, at, spec, step)
             rewritten = "unexpected_rows_query" in change
             placed[index[name]] = _Placed(spec, binding.file, at) if rewritten else before._replace(spec=spec)
-        extra = binding.said.expectations.get(table, ())
+        extra = binding.tenant_spec.expectations.get(table, ())
         at = (*binding.path, "expectations", table)
         problems += suite_problems(binding.file, at, extra, step)
         placed += [_Placed(spec, binding.file, (*at, i, "kwargs")) for i, spec in enumerate(extra)]
@@ -268,9 +268,9 @@ def merged_suites(binding: Binding) -> tuple[dict[str, BoundSuite], list[Problem
 def bound_steps(
     binding: Binding, order: tuple[str, ...], compiled: Mapping[str, CompiledSql], paths: Mapping[str, str],
     suites: Mapping[str, BoundSuite], sources: Mapping[str, BoundSource], values: Mapping[str, BoundValue],
-    made: frozenset[str], late_data: Mapping[str, CompiledSql], places: FilePlaces,
+    tenant_tables: frozenset[str], late_data: Mapping[str, CompiledSql], places: FilePlaces,
 ) -> tuple[Step, ...]:  # fmt: skip
-    """The bound steps in order; `made` are all tables of the tenant."""
+    """The bound steps in order; `tenant_tables` are all of the tenant's."""
     by_table = {step.table: step for step in binding.template.spec.steps}
     paths_declared = {
         step.table: binding.problem_of_template(("steps", i, "path"), _NOWHERE)
@@ -285,17 +285,17 @@ def bound_steps(
         late = late_data.get(table)
         texts = ([sql] if sql else []) + list(suite.queries) + ([late] if late else [])
         read = frozenset(name for text in texts for name in text.tables)
-        own = {name: source for name, source in sources.items() if name in read}
-        upstream = tuple(sorted(name for name in read & made if name not in own and name != table))
+        own_sources = {name: source for name, source in sources.items() if name in read}
+        upstream = tuple(sorted(name for name in read & tenant_tables if name not in own_sources and name != table))
         used = {n: bindable[n] for text in texts for n in text.parameters if n in bindable}
         defining = [
             binding.template.digests[table],
             # The same definition wherever the landing zone is.
             sql.text if sql else paths[table].replace(str(places.folder), "landing"),
-            binding.said.thresholds.get(table, {}),
-            [spec.model_dump(mode="json") for spec in binding.said.expectations.get(table, ())],
+            binding.tenant_spec.thresholds.get(table, {}),
+            [spec.model_dump(mode="json") for spec in binding.tenant_spec.expectations.get(table, ())],
             used,
-            {name: BETWEEN_TABLES.join(source.tables) for name, source in own.items()},
+            {name: BETWEEN_TABLES.join(source.tables) for name, source in own_sources.items()},
         ]
         step = Step(
             table=table,
@@ -304,7 +304,7 @@ def bound_steps(
             sql=sql,
             path=paths.get(table),
             upstream=upstream,
-            sources=own,
+            sources=own_sources,
             parameters=bindable,
             definition_hash=_digest(defining),
             late_data=late,
@@ -322,8 +322,8 @@ def _tests(binding: Binding, index: int) -> Iterator[PlacedTest]:
         yield PlacedTest(test, binding.problem_of_template(("steps", index, "tests", i, "name"), _NOWHERE))
 
 
-def _digest(said: Any) -> str:
-    text = json.dumps(said, sort_keys=True, default=str)
+def _digest(definition: Any) -> str:
+    text = json.dumps(definition, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -1,4 +1,4 @@
-"""A tenant as the rest of the platform sees it: checked, merged with its defaults, its steps compiled and ordered."""
+"""A tenant as the platform runs it: checked, merged with its defaults, its steps compiled and ordered."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,8 +16,8 @@ from convergence_assets.tenancy.tenant_file import Alerts, Plan
 
 @dataclass(frozen=True)
 class Source:
-    """What a pipeline reads and nobody here makes; `tables` are its full names for this tenant, read as one, and
-    `declared` is where they are said, as a problem without words.
+    """What a pipeline reads and no step of the tenant makes; `tables` are its full names for this tenant, read as one,
+    and `declared` is where, as a problem without words.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Source:
 
 @dataclass(frozen=True)
 class PlacedTest:
-    """A test of a step, and where it stands, as a problem without words."""
+    """A test of a step, and where it is, as a problem without words."""
 
     spec: StepTest
     declared: Problem
@@ -39,7 +39,7 @@ class Step:
     """One table of one tenant.
 
     `sql` is None for files, `path` None for SQL; `folder` is the local one that no file of `path` may lead out of,
-    and `declared` where `path` stands, as a problem without words;
+    and `declared` where `path` is, as a problem without words;
     `upstream` are bare names of tables this tenant makes; `parameters` are the values its SQL may bind by name;
     `late_data` asks its sources for markers of days.
     """
@@ -94,13 +94,13 @@ class TenantPipeline:
 
     @property
     def sources(self) -> Iterator[Source]:
-        """What its steps read and nobody here makes, once a step."""
+        """The sources that its steps read, once a step."""
         return (source for step in self.steps for source in step.sources.values())
 
 
 @dataclass(frozen=True)
 class AlertRoute:
-    """Where alerts of these severities go; `private_hosts` are those that a tenant's may lead to beside public ones,
+    """Where alerts of these severities go; `private_hosts` are those that a tenant's may lead to besides public ones,
     None for the operator's, which may lead anywhere."""
 
     severities: tuple[str, ...]
@@ -119,8 +119,8 @@ def alert_routes(declared: Alerts, private_hosts: tuple[str, ...] | None) -> tup
 class Tenant:
     """A customer. `project` and `location` None mean the warehouse's own, `service_account` None that it is the
     platform's. `config_version` is a hash of its files. Hosts without a public address that its files may name are
-    `private_hosts`; `given` is what the operator's file says of it, by its keys. Of a source table in `shares` it reads
-    the rows that fit the condition there, by a view where `reads_views` says that the table itself is not its to read.
+    `private_hosts`; `grants` is what the operator's file has for it, by its keys. Of a source table in `shares` it
+    reads the rows that fit the condition, by a view where `reads_views`: the table itself is then not its to read.
     """
 
     tenant_id: str
@@ -138,7 +138,7 @@ class Tenant:
     config_version: str
     private_hosts: tuple[str, ...] = ()
     service_account: str | None = None
-    given: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    grants: Mapping[str, Any] = field(default_factory=dict, compare=False)
     shares: Mapping[str, str] = field(default_factory=dict)
     reads_views: bool = False
 
@@ -150,7 +150,7 @@ class Tenant:
     def read_from_pipelines(self, pipeline: TenantPipeline, step: Step) -> dict[str, date]:
         """The tables of the tenant's other pipelines that a step reads, each with its first day."""
         others = (other for other in self.pipelines if other.name != pipeline.name)
-        begins = {made.table: other.start_date for other in others for made in other.steps}
+        begins = {other_step.table: other.start_date for other in others for other_step in other.steps}
         return {table: begins[table] for table in step.upstream if table in begins}
 
 
@@ -171,7 +171,7 @@ class Rejection:
 class TenantRegistry:
     """Every tenant that is served, every one that was rejected, and all problems (also those of shared files).
 
-    `alert_routes` are those of the shared defaults: the platform's own; `owners` says by place whose a source is.
+    `alert_routes` are those of the shared defaults: the platform's own; `owners` has by place the owner of a source.
     """
 
     tenants: Mapping[str, Tenant]
@@ -193,7 +193,7 @@ class TenantRegistry:
         """The same with these tenants, each with its problem, among the rejected and not served."""
         rejected = dict(self.rejected)
         for tenant_id, problem in problems.items():
-            known = rejected[tenant_id].problems if tenant_id in rejected else ()
-            rejected[tenant_id] = Rejection(tenant_id, (*known, problem), None)
+            existing = rejected[tenant_id].problems if tenant_id in rejected else ()
+            rejected[tenant_id] = Rejection(tenant_id, (*existing, problem), None)
         served = {name: tenant for name, tenant in self.tenants.items() if name not in problems}
         return replace(self, tenants=served, rejected=rejected, problems=(*self.problems, *problems.values()))

@@ -253,9 +253,9 @@ class Defaults(Model):
         }
 
     def by_operator(self) -> dict[str, Any]:
-        """What a tenant's files cannot decide: it holds for files that were accepted before it was said, too."""
-        kept = ("plan", "service_account", "tenants", "limits", "access", "secrets", "shared_sources")
-        return {name: getattr(self, name) for name in kept}
+        """What a tenant's files cannot decide: it applies to files accepted earlier, too."""
+        names = ("plan", "service_account", "tenants", "limits", "access", "secrets", "shared_sources")
+        return {name: getattr(self, name) for name in names}
 
     @field_validator("service_account")
     @classmethod
@@ -269,7 +269,7 @@ class Defaults(Model):
     @field_validator("access", mode="before")
     @classmethod
     def _hosts_for_all(cls, access: object) -> object:
-        """`access: {hosts: [...]}` speaks of every tenant, `access: {hosts: {...}}` of one that is called so."""
+        """`access: {hosts: [...]}` is for every tenant, `access: {hosts: {...}}` for one of that name."""
         if not isinstance(access, dict) or not isinstance(access.get("hosts"), list):
             return access
         others, of_all = {k: v for k, v in access.items() if k != "hosts"}, access.get("*", {})
@@ -284,14 +284,16 @@ class Defaults(Model):
 
     def access_of(self, tenant_id: str) -> Access:
         """What a tenant is given, by its name and with all others."""
-        given = [self.access.get(name, Access()) for name in ("*", tenant_id)]
-        lists = {key: tuple(one for access in given for one in getattr(access, key)) for key in Access.model_fields}
+        accesses = [self.access.get(name, Access()) for name in ("*", tenant_id)]
+        lists = {
+            key: tuple(item for access in accesses for item in getattr(access, key)) for key in Access.model_fields
+        }
         return Access(**lists)
 
-    def given_to(self, tenant_id: str) -> dict[str, Any]:
-        """The keys by which the operator gives one tenant something, each with what it says of it."""
-        given = self.model_dump(mode="json", exclude_unset=True, include={"tenants", "access", "secrets"})
-        return {key: by_tenant[tenant_id] for key, by_tenant in given.items() if by_tenant.get(tenant_id)}
+    def grants_of(self, tenant_id: str) -> dict[str, Any]:
+        """The keys by which the operator grants one tenant something, each with its value."""
+        dumped = self.model_dump(mode="json", exclude_unset=True, include={"tenants", "access", "secrets"})
+        return {key: by_tenant[tenant_id] for key, by_tenant in dumped.items() if by_tenant.get(tenant_id)}
 
 
 def is_service_account(address: str) -> bool:

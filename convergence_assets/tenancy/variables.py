@@ -11,8 +11,8 @@ from convergence_assets.tenancy.grants import refused_without
 from convergence_assets.tenancy.secrets import Secret
 from convergence_assets.tenancy.tenant_file import TenantSpec
 
-# Read by Settings, by the cloud libraries, by Dagster or by Kubernetes. With a second underscore behind the first it is
-# the variable of a tenant that is called so.
+# Read by Settings, by the cloud libraries, by Dagster or by Kubernetes. With a second underscore after the first it is
+# a variable of the tenant of that name.
 _PLATFORM_PREFIX = re.compile(r"(?:AWS|GOOGLE|AZURE|OCI|DAGSTER|REDIS|KUBERNETES|CONVERGENCE)_(?!_)", re.IGNORECASE)
 _PLATFORM_NAMES = frozenset({
     "API_PORT", "BIGQUERY_EMULATOR_HOST", "BIGQUERY_STORAGE_EMULATOR_HOST", "GCP_PROJECT_ID", "K_SERVICE",
@@ -34,7 +34,7 @@ def own_prefix(tenant_id: str) -> str:
 
 
 def is_confusable(tenant_id: str) -> bool:
-    """Whether a tenant's variables may look like another one's: `a__b` beside `a`, `a_` beside `a`."""
+    """Whether a tenant's variables may look like another one's: `a__b` or `a_` and `a`."""
     return "__" in tenant_id or tenant_id.endswith("_")
 
 
@@ -47,7 +47,7 @@ def confusable_id(tenant_id: str, file: str, line: int | None) -> Iterator[Probl
 
 def is_the_platforms(name: str) -> bool:
     """Whether a variable is one that Convergence, Dagster or a library of theirs reads."""
-    return name.upper() in _PLATFORM_NAMES or bool(_PLATFORM_PREFIX.match(name)) or name in _of_dagster_yaml()
+    return name.upper() in _PLATFORM_NAMES or bool(_PLATFORM_PREFIX.match(name)) or name in _variables_of_dagster_yaml()
 
 
 def refused_variables(
@@ -63,8 +63,8 @@ def refused_variables(
     for i, route in enumerate(routes):
         for name in Secret(route.to.get_secret_value()).variables:
             line, key = source.line(("alerts", "routes", i, "to")), f"alerts.routes[{i}].to"
-            own = name.startswith(own_prefix(tenant_id)) and not any(name.startswith(prefix) for prefix in longer)
-            if own:
+            is_own = name.startswith(own_prefix(tenant_id)) and not any(name.startswith(prefix) for prefix in longer)
+            if is_own:
                 continue
             expected = f"a variable called {own_prefix(tenant_id)}..."
             if is_the_platforms(name):
@@ -77,7 +77,7 @@ def refused_variables(
                 yield refused_without({"secrets": {tenant_id: [name]}}, problem)
 
 
-def _of_dagster_yaml() -> frozenset[str]:
+def _variables_of_dagster_yaml() -> frozenset[str]:
     home = os.environ.get("DAGSTER_HOME")
     try:
         text = Path(home, "dagster.yaml").read_text(encoding="utf-8") if home else ""

@@ -11,17 +11,17 @@ from convergence_assets.tenancy.tenant import AlertRoute, TenantRegistry
 def warnings_of(tenants: str, registry: TenantRegistry, environ: Mapping[str, str] = os.environ) -> tuple[Problem, ...]:
     """Of the tenants that are not rejected, and of the shared defaults. Raises `UnreadableFolder`."""
     root = tenants.rstrip("/")
-    found = list(_unset(f"{root}/_defaults.yaml", registry.alert_routes, environ))
+    problems = list(_unset(f"{root}/_defaults.yaml", registry.alert_routes, environ))
     for tenant_id, files in sorted(read_folder(tenants).tenants.items()):
         tenant = registry.tenants.get(tenant_id)
         if tenant is None or tenant_id in registry.rejected:
             continue
         used = {pipeline.name for pipeline in tenant.pipelines}
-        own = {path.split("/")[1] for path in files if path.startswith("pipelines/") and path.count("/") > 1}
-        found += [_unused(root, tenant_id, name) for name in sorted(own - used)]
+        own_pipelines = {path.split("/")[1] for path in files if path.startswith("pipelines/") and path.count("/") > 1}
+        problems += [_unused(root, tenant_id, name) for name in sorted(own_pipelines - used)]
         if tenant.alert_routes != registry.alert_routes:
-            found += _unset(f"{root}/{tenant_id}/tenant.yaml", tenant.alert_routes, environ)
-    return tuple(found)
+            problems += _unset(f"{root}/{tenant_id}/tenant.yaml", tenant.alert_routes, environ)
+    return tuple(problems)
 
 
 def _unused(root: str, tenant_id: str, name: str) -> Problem:

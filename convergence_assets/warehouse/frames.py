@@ -49,8 +49,10 @@ def frame_from_arrow(table: "pa.Table", columns: Sequence[Column]) -> "pd.DataFr
         try:
             series[column.name] = _converted(table.column(arrow_name), column)
         except (ArithmeticError, LookupError, TypeError, ValueError, NotImplementedError) as error:
-            found = table.schema.field(arrow_name).type
-            raise ValueError(f"column {column.name!r} is declared {column.type} but holds {found}: {error}") from error
+            arrow_type = table.schema.field(arrow_name).type
+            raise ValueError(
+                f"column {column.name!r} is declared {column.type} but holds {arrow_type}: {error}"
+            ) from error
     # copy=False keeps one array a column: consolidating them into blocks would double the memory for a moment.
     return pd.DataFrame(series, index=pd.RangeIndex(table.num_rows), copy=False)
 

@@ -18,11 +18,11 @@ WAITS_EVERY_SECONDS = 20.0
 
 Waits = Callable[[str], None]
 """Called with the statement's id or kind, from the thread that waits for it and again every `WAITS_EVERY_SECONDS`, as
-long as the warehouse says that it runs."""
+long as it runs on the warehouse."""
 
 
 def silent(what: str) -> None:
-    """Nobody is told of a wait."""
+    """Ignore waits."""
 
 
 GIGABYTE = 10**9
@@ -48,7 +48,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Statement:
-    """What one finished job of the warehouse cost; `attached` says that an earlier attempt had sent it.
+    """What one finished job of the warehouse cost; `attached`: an earlier attempt had sent it.
 
     Bytes and slot milliseconds are None where the engine does not count them.
     """
@@ -69,7 +69,7 @@ class Statement:
 class RunningJob:
     """A job of this platform that runs on the warehouse now, with the labels it was sent with.
 
-    `owner_is_gone` says whether the process that sent it has ended (None: it ran on another host).
+    `owner_is_gone`: whether the process that sent it has ended (None: it ran on another host).
     """
 
     job_id: str
@@ -115,7 +115,7 @@ class Staged:
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One local file and the partition date its path stands for (None where the rows carry it).
+    """One local file and the partition date of its path (None where the rows carry it).
 
     `name` is what errors call it (its path where not given); `delimiter` is a CSV's (None: a tab where the name ends
     in .tsv, else a comma).
@@ -252,7 +252,7 @@ class Warehouse(Protocol):
         ...
 
     def running_jobs(self) -> Sequence[RunningJob]:
-        """Jobs of this platform that run on the warehouse now, whoever sent them."""
+        """Jobs of this platform that run on the warehouse now, of any sender."""
         ...
 
     def cancel_jobs(self, jobs: Sequence[RunningJob]) -> None:
@@ -260,7 +260,7 @@ class Warehouse(Protocol):
         ...
 
     def has_dataset(self, dataset: Dataset) -> bool:
-        """Whether there is such a dataset, whoever made it."""
+        """Whether there is such a dataset, of any maker."""
         ...
 
     def tables_of(self, dataset: Dataset) -> Sequence[TableRef]:
@@ -277,5 +277,5 @@ class Warehouse(Protocol):
         ...
 
     def drop_dataset(self, dataset: Dataset) -> bool:
-        """Remove a dataset and say whether this did; one that holds any table, whoever made it, stays."""
+        """Remove a dataset that holds no table at all; True if it was removed."""
         ...

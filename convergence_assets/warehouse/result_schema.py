@@ -1,4 +1,4 @@
-"""What a SELECT gives by BigQuery's types, held against what its table declares."""
+"""Checks a SELECT's columns, in BigQuery's types, against its table's declaration."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,26 +15,26 @@ _COERCED: Mapping[ColumnType, tuple[ColumnType, ...]] = {
 
 def check_output(table: TableRef, schema: TableSchema, output: Sequence[Column]) -> None:
     """Raises `SchemaMismatch` naming each column that is missing, not declared or of another type."""
-    given = {column.name.lower(): column for column in output}
+    by_name = {column.name.lower(): column for column in output}
     wrong: list[str] = []
     for column in schema.columns:
-        found = given.pop(column.name.lower(), None)
-        if found is None:
+        actual = by_name.pop(column.name.lower(), None)
+        if actual is None:
             wrong.append(f"column {column.name} is declared and the SQL does not give it")
-        elif not fits(found, column):
-            wrong.append(f"column {column.name} is declared {spelled(column)} and the SQL gives {spelled(found)}")
-    wrong += [f"column {column.name} is given by the SQL and not declared" for column in given.values()]
+        elif not fits(actual, column):
+            wrong.append(f"column {column.name} is declared {spelled(column)} and the SQL gives {spelled(actual)}")
+    wrong += [f"column {column.name} is given by the SQL and not declared" for column in by_name.values()]
     if wrong:
         raise SchemaMismatch(f"table {table}: " + "; ".join(wrong))
 
 
-def fits(given: Column, declared: Column) -> bool:
+def fits(actual: Column, declared: Column) -> bool:
     """Whether BigQuery stores a given column as the declared one; names are not compared."""
-    if (given.mode == "REPEATED") != (declared.mode == "REPEATED"):
+    if (actual.mode == "REPEATED") != (declared.mode == "REPEATED"):
         return False
-    if given.type == "RECORD" and declared.type == "RECORD":
-        return len(given.fields) == len(declared.fields) and all(map(fits, given.fields, declared.fields))
-    return given.type == declared.type or given.type in _COERCED.get(declared.type, ())
+    if actual.type == "RECORD" and declared.type == "RECORD":
+        return len(actual.fields) == len(declared.fields) and all(map(fits, actual.fields, declared.fields))
+    return actual.type == declared.type or actual.type in _COERCED.get(declared.type, ())
 
 
 def spelled(column: Column) -> str:

@@ -15,8 +15,8 @@ Row = Mapping[str, Any]
 def row_text(schema: TableSchema, rows: Sequence[Row]) -> str:
     """An array of objects whose values are texts or null. Raises ValueError for a column that is no scalar."""
     nested = [c.name for c in schema.columns if c.mode == "REPEATED" or c.type in ("RECORD", "BYTES")]
-    if given := sorted({name for row in rows for name in row if name in nested}):
-        raise ValueError(f"column {given[0]} is no scalar: it cannot be merged")
+    if unsupported := sorted({name for row in rows for name in row if name in nested}):
+        raise ValueError(f"column {unsupported[0]} is no scalar: it cannot be merged")
     return json.dumps([{name: _text(value) for name, value in row.items() if value is not None} for row in rows])
 
 

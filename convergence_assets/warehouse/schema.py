@@ -68,8 +68,8 @@ class TableSchema:
 
     def only(self, names: Iterable[str]) -> tuple[Column, ...]:
         """The columns among `names`, in declared order."""
-        wanted = {name.lower() for name in names}
-        return tuple(c for c in self.columns if c.name.lower() in wanted)
+        chosen = {name.lower() for name in names}
+        return tuple(c for c in self.columns if c.name.lower() in chosen)
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class TableRef:
 
     @property
     def prefix(self) -> str | None:
-        """What the names begin with that a wildcard table stands for; None for one table."""
+        """The prefix of the names that a wildcard table matches; None for one table."""
         return self.table[:-1] if self.table.endswith("*") else None
 
     @property
@@ -125,7 +125,7 @@ class Dataset:
 class Written:
     """A SELECT as its author wrote it, bare names and all, which is how the load has checked it.
 
-    By each bare name `relations` has the BigQuery text that stands for it (a table in backticks, or a query in
+    By each bare name `relations` has the BigQuery text that replaces it (a table in backticks, or a query in
     parentheses), `columns` what it is declared to have and `pseudo_columns` what is read by name alone, as an ingestion
     time is; `renamed` are columns (in lower case) that those queries give under another name; `parameters` are
     BigQuery's types by name.

@@ -1,15 +1,15 @@
-"""What may change in a table that stands: new NULLABLE columns; every other difference is an error."""
+"""What may change in an existing table: new NULLABLE columns; every other difference is an error."""
 
 from convergence_assets.warehouse.errors import SchemaMismatch
 from convergence_assets.warehouse.schema import Column, TableRef, TableSchema
 
 
-def added_columns(declared: TableSchema, stands: TableSchema, table: TableRef) -> tuple[Column, ...]:
+def added_columns(declared: TableSchema, existing: TableSchema, table: TableRef) -> tuple[Column, ...]:
     """The NULLABLE or REPEATED columns to add; `SchemaMismatch` naming every other difference."""
     wrong: list[str] = []
     added: list[Column] = []
     for column in declared.columns:
-        old = stands.column(column.name)
+        old = existing.column(column.name)
         if old is None:
             if column.mode == "REQUIRED":
                 wrong.append(f"column {column.name} is new and REQUIRED; only NULLABLE columns can be added")
@@ -18,11 +18,11 @@ def added_columns(declared: TableSchema, stands: TableSchema, table: TableRef) -
             wrong.append(f"column {column.name} is {_spelled(old)} in the table and {_spelled(column)} as declared")
     wrong += [
         f"column {old.name} is in the table and no longer declared"
-        for old in stands.columns
+        for old in existing.columns
         if declared.column(old.name) is None
     ]
-    if declared.partition_column != stands.partition_column:
-        wrong.append(f"the partition column is {stands.partition_column} and declared as {declared.partition_column}")
+    if declared.partition_column != existing.partition_column:
+        wrong.append(f"the partition column is {existing.partition_column} and declared as {declared.partition_column}")
     if wrong:
         raise SchemaMismatch(f"table {table}: " + "; ".join(wrong))
     return tuple(added)

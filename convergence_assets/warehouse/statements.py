@@ -1,4 +1,4 @@
-"""What a statement of BigQuery SQL says of itself: that it only reads, and which tables it names."""
+"""Facts about a statement of BigQuery SQL: that it only reads, and which tables it names."""
 
 import difflib
 import re
@@ -38,13 +38,13 @@ def only_reads(sql: str) -> None:
 
 def table_names(sql: str) -> tuple[TableRef, ...]:
     """The fully named tables of a statement, each once."""
-    found = (TableRef(t.db, t.name, t.catalog or None) for t in parsed(sql).find_all(exp.Table) if t.db)
-    return tuple(dict.fromkeys(found))
+    tables = (TableRef(t.db, t.name, t.catalog or None) for t in parsed(sql).find_all(exp.Table) if t.db)
+    return tuple(dict.fromkeys(tables))
 
 
 @dataclass(frozen=True)
 class Shortened:
-    """A statement with a bare name for each table that it names in full, and what each stands for.
+    """A statement with a bare name for each table that it names in full, and the table of each.
 
     Statements of many tenants and runs become one text, whose outcome is worked out once.
     """
@@ -57,7 +57,7 @@ class Shortened:
 
     def place(self, line: int, column: int) -> tuple[int, int]:
         """Line and column in the original of a place here, all 1-based."""
-        starts = [0, *(found.end() for found in LINE_BREAK.finditer(self.sql))]
+        starts = [0, *(match.end() for match in LINE_BREAK.finditer(self.sql))]
         at = starts[min(line, len(starts)) - 1] + column - 1
         for _, end, ends_here in reversed(self.replaced):
             if at >= ends_here:
@@ -73,16 +73,16 @@ def line_and_column(before: str) -> tuple[int, int]:
 
 def shortened(sql: str) -> Shortened:
     """Raises `InvalidQuery` for what is no statement."""
-    found, tree = [], parsed(sql)
+    references, tree = [], parsed(sql)
     for node in tree.find_all(exp.Table):
         if node.db:
             places = [part.meta for part in node.parts]
             start, end = min(p["start"] for p in places), max(p["end"] for p in places) + 1
-            found.append((start, end, TableRef(node.db, node.name, node.catalog or None), bool(node.alias)))
+            references.append((start, end, TableRef(node.db, node.name, node.catalog or None), bool(node.alias)))
     names: dict[TableRef, str] = {}
     withs = [cte.alias for cte in tree.find_all(exp.CTE)]
     text, last, replaced = "", 0, []
-    for start, end, table, aliased in sorted(found, key=lambda one: one[0]):
+    for start, end, table, aliased in sorted(references, key=lambda one: one[0]):
         name = names.setdefault(table, _bare(table, [*names.values(), *withs]))
         keeps_name = aliased or name == table.table or table.dataset.startswith(STAGING_PREFIX)
         text += sql[last:start] + f"`{name}`" + ("" if keeps_name else f" AS `{table.table}`")
@@ -99,18 +99,18 @@ def _bare(table: TableRef, taken: Collection[str]) -> str:
     return name
 
 
-def absent(table: TableRef, known: Iterable[str]) -> str:
+def absent(table: TableRef, existing: Iterable[str]) -> str:
     """The sentence for a table that is not there, with the nearest of the dataset's tables."""
-    return f"table {table} does not exist" + _nearest(table.table, known)
+    return f"table {table} does not exist" + _nearest(table.table, existing)
 
 
-def absent_dataset(dataset: str, known: Iterable[str]) -> str:
+def absent_dataset(dataset: str, existing: Iterable[str]) -> str:
     """The sentence for a dataset that is not there, with the nearest one."""
-    return f"dataset {dataset} does not exist" + _nearest(dataset, known)
+    return f"dataset {dataset} does not exist" + _nearest(dataset, existing)
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
-    names = sorted(known)
+def _nearest(name: str, existing: Iterable[str]) -> str:
+    names = sorted(existing)
     close = difflib.get_close_matches(name, names, n=1)
     if close:
         return f"; did you mean {close[0]}?"

@@ -75,11 +75,13 @@ class Desk:
     def resolve(self, *alerts: Alert) -> None:
         with self.store.write() as connection:
             for alert in alerts:
-                assert incidents.resolve(connection, alert.fingerprint, "the partition is published", self.now)
+                assert incidents.resolve_incident(connection, alert.fingerprint, "the partition is published", self.now)
 
     def acknowledge(self, *alerts: Alert) -> None:
         with self.store.write() as connection:
-            assert incidents.acknowledge(connection, [a.fingerprint for a in alerts], "anna", self.now) == len(alerts)
+            assert incidents.acknowledge_incidents(
+                connection, [a.fingerprint for a in alerts], "anna", self.now
+            ) == len(alerts)
 
     def pass_(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)

@@ -191,7 +191,7 @@ def test_what_is_sent_and_not_marked_is_sent_once_more_and_never_again(url: str,
     waiting(desk, 3)
     # What a process leaves that is killed between the receiver's answer and its own note of it.
     with desk.store.write() as connection:
-        message = outbox.claim(connection, "platform/routes[0]", "killed", desk.now)
+        message = outbox.claim_next(connection, "platform/routes[0]", "killed", desk.now)
     assert message is not None
     receiver.got.append(("/v2/enqueue", json.loads(message.payload)))
     desk.tick(59)

@@ -5,10 +5,10 @@ from threading import Barrier, Thread
 import pytest
 import sqlalchemy as sa
 
-from convergence_assets.alerting.dispatch import forget
+from convergence_assets.alerting.dispatch import prune_alerts
 from convergence_assets.alerting.routes import Routes
 from convergence_assets.control import incidents, notifications, outbox
-from convergence_assets.control.incidents import Incident, open_incidents, raise_alert, resolve
+from convergence_assets.control.incidents import Incident, open_incidents, raise_alert, resolve_incident
 from convergence_assets.control.tables import incidents as table
 from tests.alerting.desk import Desk, failed, platform, to
 
@@ -42,7 +42,7 @@ def test_what_ended_and_is_seen_again_is_another_incident(desk: Desk) -> None:
     desk.raise_(failed())
     desk.resolve(failed())
     with desk.store.write() as connection:
-        assert not resolve(connection, failed().fingerprint, "again", desk.now)
+        assert not resolve_incident(connection, failed().fingerprint, "again", desk.now)
     desk.pass_(1)
     desk.raise_(failed())
     assert [incident.count for incident in found(desk)] == [1]
@@ -102,12 +102,12 @@ def test_what_ended_long_ago_is_dropped_and_what_lasts_is_kept(desk: Desk) -> No
     desk.resolve(failed("acme"))
     desk.decide()
     desk.pass_(89 * DAY)
-    forget(desk.store, desk.routes)
+    prune_alerts(desk.store, desk.routes)
     with desk.store.read() as connection:
         assert connection.scalar(sa.select(sa.func.count()).select_from(table)) == 2
         assert len(outbox.backlog(connection)) == 1
     desk.pass_(2 * DAY)
-    forget(desk.store, Routes({}, ()))
+    prune_alerts(desk.store, Routes({}, ()))
     with desk.store.read() as connection:
         assert [i.tenant_id for i in incidents.all_incidents(connection)] == ["globex"]
         assert outbox.backlog(connection) == [], "no route names the destination any more"

@@ -71,7 +71,7 @@ class Service:
 
     def index(self, *found: IndexedRun) -> None:
         with self.deployment.store.write() as connection:
-            runs.write(connection, found)
+            runs.write_runs(connection, found)
 
 
 def indexed(run_id: str, **more: Any) -> IndexedRun:

@@ -2,7 +2,7 @@
 
 from convergence_assets.control import audit
 from convergence_assets.control.locks import Claim
-from convergence_assets.control.run_requests import ask
+from convergence_assets.control.run_requests import insert_request
 from tests.api.service import MARKER, OTHER, Service
 
 
@@ -17,7 +17,7 @@ def test_tenants_are_listed_and_one_is_shown_with_what_it_has_used(service: Serv
     assert [(run["pipeline_id"], run["tables"]) for run in before["runs"]] == [("demo_costs", ["lines", "totals"])]
     day = store.now().date()
     with store.write() as connection:
-        ask(connection, "one-more", Claim("acme", "demo_costs", day, day), "manual", store.now())
+        insert_request(connection, "one-more", Claim("acme", "demo_costs", day, day), "manual", store.now())
     after = service.admin("GET", "/admin/tenants/acme").json()["plan"]
     assert after["daily_used"] == before["plan"]["daily_used"] + 1
     assert (after["daily_runs"], after["monthly_runs"], after["concurrent_runs"]) == (100, 2000, 2)
@@ -34,7 +34,7 @@ def test_an_alert_is_shown_and_acknowledged_by_name(service: Service) -> None:
     assert service.admin("POST", "/admin/alerts/0000/ack").status_code == 404
     assert service.admin("POST", path, {"by": "anna\n"}).status_code == 422
     with service.deployment.store.read() as connection:
-        deeds = [noted.deed for noted in audit.noted(connection, OTHER) if noted.deed.action == "alert.ack"]
+        deeds = [noted.deed for noted in audit.recorded_deeds(connection, OTHER) if noted.deed.action == "alert.ack"]
     assert [(deed.actor, deed.subject, deed.address) for deed in deeds] == [
         ("admin", alert["fingerprint"], "127.0.0.1"), ("anna", alert["fingerprint"], "127.0.0.1")
     ]  # fmt: skip
@@ -47,5 +47,5 @@ def test_a_run_that_is_two_tenants_is_ended_by_neither(service: Service) -> None
     over = service.post(f"/api/v1/executions/{service.ids['good']}/cancel")
     assert (over.status_code, over.json()["error"]) == (409, "is_over")
     with service.deployment.store.read() as connection:
-        deeds = [noted.deed for noted in audit.noted(connection, "acme") if noted.deed.action == "run.cancel"]
+        deeds = [noted.deed for noted in audit.recorded_deeds(connection, "acme") if noted.deed.action == "run.cancel"]
     assert [(deed.subject, deed.outcome) for deed in deeds] == [(service.ids["good"], "it was over")]

@@ -125,12 +125,12 @@ def test_where_all_are_being_answered_one_more_is_told_so(tmp_path: Path, monkey
     entered, go_on = threading.Semaphore(0), threading.Event()
     with serving_at(tmp_path) as service:
 
-        def judge(secret: str) -> tuple[None, str]:
+        def check_secret(secret: str) -> tuple[None, str]:
             entered.release()
             go_on.wait(30)
             return None, "unknown"
 
-        monkeypatch.setattr(service.deployment.keys, "judge", judge)
+        monkeypatch.setattr(service.deployment.keys, "check_secret", check_secret)
         asking = [
             threading.Thread(target=lambda: httpx.get(f"{service.url}/api/v1/pipelines", headers={"x-api-key": "a"}))
             for _ in range(2)

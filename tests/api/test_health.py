@@ -85,7 +85,7 @@ def test_probes_cost_nothing_and_one_that_hangs_holds_nobody_up(
 
     monkeypatch.setattr(readiness, "PART_SECONDS", 0.3)
     monkeypatch.setattr(readiness, "KEPT_SECONDS", 0.5)
-    working.deployment.readiness._parts["warehouse"] = readiness._Asked(hangs)
+    working.deployment.readiness._parts["warehouse"] = readiness._Probe(hangs)
     for _ in range(20):
         answer = working.client.get("/health/ready")
         assert (answer.status_code, answer.json()["not_ready"]) == (503, ["warehouse"])

@@ -13,7 +13,7 @@ from convergence_assets.control import audit
 from convergence_assets.control.keys import KeyRevoked, Keys
 from convergence_assets.control.store import ControlStore
 from convergence_assets.control.tables import ledger_rows, metadata
-from convergence_assets.ledger.write import write
+from convergence_assets.ledger.write import write_ledger
 from tests.api.service import ADMIN_KEY, Service, expire, serving
 from tests.assets.project import Project
 from tests.control_stores import sqlite_store
@@ -54,7 +54,7 @@ def test_a_key_is_known_by_its_secret_until_it_expires_is_extended_and_revoked(s
     assert found is not None
     assert (found.tenant_id, found.scopes, found.key_id) == ("acme", ("read",), made.key_id)
     safe.now += timedelta(days=30)
-    assert safe.keys.judge(made.secret) == (None, "expired")
+    assert safe.keys.check_secret(made.secret) == (None, "expired")
     extended = safe.keys.extend(made.key_id, "anna", days=5)
     assert extended is not None
     assert extended.expires_at == safe.now + timedelta(days=5)
@@ -63,11 +63,11 @@ def test_a_key_is_known_by_its_secret_until_it_expires_is_extended_and_revoked(s
     assert safe.keys.revoke(made.key_id, "anna", tenant_id="globex") is None, "not this tenant's"
     revoked = safe.keys.revoke(made.key_id, "anna")
     assert revoked is not None
-    assert safe.keys.judge(made.secret) == (None, "revoked")
+    assert safe.keys.check_secret(made.secret) == (None, "revoked")
     with pytest.raises(KeyRevoked, match="make another one"):
         safe.keys.extend(made.key_id, "anna")
     with safe.store.read() as connection:
-        deeds = [(n.deed.action, n.deed.subject, n.deed.tenant_id) for n in reversed(audit.noted(connection))]
+        deeds = [(n.deed.action, n.deed.subject, n.deed.tenant_id) for n in reversed(audit.recorded_deeds(connection))]
     assert deeds == [(f"key.{done}", made.key_id, "acme") for done in ("create", "extend", "extend", "revoke")]
 
 
@@ -75,8 +75,8 @@ def test_nothing_but_the_whole_secret_opens(safe: Safe) -> None:
     made = safe.keys.create("acme", "anna")
     other = safe.keys.create("globex", "anna")
     _, prefix, rest = made.secret.split("_", 2)
-    assert safe.keys.judge(f"cvg_{prefix}_{other.secret.split('_', 2)[2]}") == (None, "unknown")
-    assert safe.keys.judge(f"cvg_0000000000_{rest}") == (None, "unknown")
+    assert safe.keys.check_secret(f"cvg_{prefix}_{other.secret.split('_', 2)[2]}") == (None, "unknown")
+    assert safe.keys.check_secret(f"cvg_0000000000_{rest}") == (None, "unknown")
     for wrong in ("", "cvg", f"cvg_{prefix}_", made.secret[:-1], made.secret + "x", f"xyz_{prefix}_{rest}", "é" * 50,
                   "cvg__", "\0", made.secret.upper(), "a" * 100_000):  # fmt: skip
         assert safe.keys.verify(wrong) is None, wrong[:60]
@@ -89,7 +89,7 @@ def test_use_is_noted_at_most_once_a_minute_and_mirrored_at_most_once_an_hour(sa
     def use() -> datetime | None:
         found = safe.keys.verify(made.secret)
         assert found is not None
-        safe.keys.used(found)
+        safe.keys.record_use(found)
         (after,) = safe.keys.all("acme")
         return after.last_used_at
 
@@ -133,7 +133,9 @@ def test_the_ledger_has_a_copy_without_hashes(tmp_path: Path) -> None:
     keys = Keys(store)
     made = keys.create("acme", "anna", ["read", "run"])
     keys.revoke(keys.create("acme", "anna", ["read"]).key_id, "anna")
-    written = write(store, lambda location: open_warehouse(project.settings, location), {"acme": project.tenant}, 30)
+    written = write_ledger(
+        store, lambda location: open_warehouse(project.settings, location), {"acme": project.tenant}, 30
+    )
     assert (written.rows, written.failed) == (2, {})
     rows = {str(row["key_id"]): row for row in project.read("SELECT * FROM acme.x_meta_api_keys")}
     assert set(rows) == {key.key_id for key in keys.all("acme")}
@@ -143,7 +145,7 @@ def test_the_ledger_has_a_copy_without_hashes(tmp_path: Path) -> None:
     assert [row["is_active"] for row in rows.values() if row["key_id"] != made.key_id] == [False]
     assert not any("hash" in column for column in copy)
     keys.revoke(made.key_id, "anna")
-    write(store, lambda location: open_warehouse(project.settings, location), {"acme": project.tenant}, 30)
+    write_ledger(store, lambda location: open_warehouse(project.settings, location), {"acme": project.tenant}, 30)
     assert project.read("SELECT COUNT(*) AS n FROM acme.x_meta_api_keys WHERE NOT is_active") == [{"n": 2}]
 
 
@@ -216,7 +218,7 @@ def test_no_secret_reaches_a_log_an_answer_or_a_file(
                            headers={"x-admin-key": ADMIN_KEY}),
         fresh.client.get("/admin/tenants", headers={"x-admin-key": ADMIN_KEY + "x"}),
     ]  # fmt: skip
-    fresh.deployment.behind.close()
+    fresh.deployment.background.close()
     rest = secret.split("_", 2)[2][:-1]
     ours = [record for record in caplog.records if not record.name.startswith("http")]  # what the client itself sends
     said = (

@@ -79,9 +79,9 @@ def test_who_guesses_keys_is_slowed_down_noted_and_counted(tmp_path: Path) -> No
         assert service.get(PATH).status_code == 429
         assert service.client.get("/admin/tenants", headers={"x-admin-key": ADMIN_KEY}).status_code == 429
         assert AUTH_FAILURES.labels("unknown")._value.get() == counted + 5
-        service.deployment.behind.close()
+        service.deployment.background.close()
         with service.deployment.store.read() as connection:
-            deeds = [noted.deed for noted in audit.noted(connection) if noted.deed.actor == "unknown"]
+            deeds = [noted.deed for noted in audit.recorded_deeds(connection) if noted.deed.actor == "unknown"]
         assert [(deed.outcome, deed.address) for deed in deeds] == [("refused: unknown", "127.0.0.1")] * 5
 
 

@@ -9,7 +9,7 @@ import pytest
 from convergence_assets.control import audit, partition_states
 from convergence_assets.control.locks import Claim, Locks
 from convergence_assets.control.publications import Publications
-from convergence_assets.control.run_requests import ask
+from convergence_assets.control.run_requests import insert_request
 from convergence_assets.scheduling.capacity import Launch
 from convergence_assets.scheduling.planner import Found, Planner
 from convergence_assets.scheduling.targets import Targets, targets_of
@@ -25,7 +25,7 @@ class Daemon:
     def __init__(self, service: Service) -> None:
         self._service = service
         self.found: dict[str, Found] = {}
-        targets = targets_of(service.deployment.served.known().registry.tenants.values())
+        targets = targets_of(service.deployment.served.loaded().registry.tenants.values())
         self._targets = Targets([target for target in targets if target.tenant_id == "acme"])
         # It has come through every day before, so that what is asked for is all there is to do.
         with service.deployment.store.write() as connection:
@@ -86,7 +86,7 @@ def test_a_day_that_is_asked_for_gets_a_run_and_the_request_says_which(fresh: Se
     found = state(fresh, asked["request_id"])
     assert (found["state"], found["run_id"], found["waiting"]) == ("done", "run-1", [])
     with fresh.deployment.store.read() as connection:
-        deeds = [noted.deed for noted in audit.noted(connection, "acme") if noted.deed.action == "run.trigger"]
+        deeds = [noted.deed for noted in audit.recorded_deeds(connection, "acme") if noted.deed.action == "run.trigger"]
     assert [deed.actor.startswith("key_") for deed in deeds] == [True]
 
 
@@ -148,7 +148,7 @@ def test_over_the_plan_is_refused_with_the_time_to_come_back(fresh: Service) -> 
     store = fresh.deployment.store
     with store.write() as connection:
         for number in range(99):
-            ask(connection, f"used-{number}", Claim("acme", "demo_costs", DAY, DAY), "manual", store.now())
+            insert_request(connection, f"used-{number}", Claim("acme", "demo_costs", DAY, DAY), "manual", store.now())
     days = {"first": "2026-03-10", "last": "2026-03-11"}
     refused = fresh.post(RUNS, days)
     assert (refused.status_code, refused.json()["error"]) == (429, "over_plan")
@@ -156,7 +156,7 @@ def test_over_the_plan_is_refused_with_the_time_to_come_back(fresh: Service) -> 
     assert 0 < int(refused.headers["Retry-After"]) <= 25 * 3600
     assert fresh.post(RUNS, {"partition": "2026-04-02"}).status_code == 202
     with store.write() as connection:
-        ask(connection, "used-99", Claim("acme", "demo_costs", DAY, DAY), "manual", store.now())
+        insert_request(connection, "used-99", Claim("acme", "demo_costs", DAY, DAY), "manual", store.now())
     refused = fresh.post(RUNS, {"partition": "2026-04-03"})
     assert (refused.status_code, refused.json()["error"]) == (429, "over_plan")
     with store.read() as connection:

@@ -64,15 +64,15 @@ def test_a_type_that_is_wrong_is_a_problem_with_its_file_in_bigquerys_words(tena
 
 
 def test_an_estimate_of_today_is_remembered_and_one_of_another_day_is_not(tenants: Path, tmp_path: Path) -> None:
-    from convergence_assets.assets.dry_run import _Remembered
+    from convergence_assets.assets.dry_run import _EstimateCache
 
     file = tmp_path / "home" / "dry-runs.json"
-    first = _Remembered(file, date(2026, 11, 24))
-    first.keep("a", 5)
-    first.keep("b", None)
+    first = _EstimateCache(file, date(2026, 11, 24))
+    first.put("a", 5)
+    first.put("b", None)
     first.save()
-    assert _Remembered(file, date(2026, 11, 24)).bytes_of("a") == 5
-    assert _Remembered(file, date(2026, 11, 24)).bytes_of("b") is None
-    assert _Remembered(file, date(2026, 11, 25)).bytes_of("a") is None
+    assert _EstimateCache(file, date(2026, 11, 24)).bytes_of("a") == 5
+    assert _EstimateCache(file, date(2026, 11, 24)).bytes_of("b") is None
+    assert _EstimateCache(file, date(2026, 11, 25)).bytes_of("a") is None
     file.write_text("{broken")
-    assert _Remembered(file, date(2026, 11, 24)).bytes_of("a") is None
+    assert _EstimateCache(file, date(2026, 11, 24)).bytes_of("a") is None

@@ -20,7 +20,7 @@ def test_the_second_day_works_out_no_statement(tmp_path: Path, monkeypatch: pyte
     def started(sql: str, *_: object) -> None:
         raise AssertionError(f"worked out again: {sql}")
 
-    monkeypatch.setattr(outcomes, "_known", {})
-    monkeypatch.setattr(outcomes, "_worked_out", started)
+    monkeypatch.setattr(outcomes, "_in_memory", {})
+    monkeypatch.setattr(outcomes, "_analyze_statement", started)
     reports = project.run(days[1], run_id="second")
     assert [set(report.published) for report in reports] == [{days[1]}] * 2

@@ -71,8 +71,8 @@ def test_an_edit_a_new_column_and_a_deed_are_told_in_their_order(tenants: Path) 
     settings = Settings.from_env()
     store = ControlStore.open(settings)
     with store.write() as connection:
-        audit.note(connection, audit.Deed("jo", "tenant.offboard", "done", "acme"), store.now())
-        audit.note(connection, audit.Deed("unknown", "auth", "refused: no such key"), store.now())
+        audit.record_deed(connection, audit.Deed("jo", "tenant.offboard", "done", "acme"), store.now())
+        audit.record_deed(connection, audit.Deed("unknown", "auth", "refused: no such key"), store.now())
     added, column, deed = changes("--since", "1h")[3:]
     assert added["said"].startswith("definition of demo_costs/totals: ")
     assert (column["kind"], column["said"]) == ("schema", "columns added: most")

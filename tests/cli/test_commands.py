@@ -1,64 +1,177 @@
-"""The list of commands is read without the commands, and says what they say of themselves."""
+"""The `convergence` command as a person and a machine use it."""
 
+import csv
+import io
 import json
-import os
+import shutil
 import subprocess
-import sys
+from datetime import date
 from pathlib import Path
 
 import pytest
-import typer
 
-from convergence_assets.cli.commands import COMMANDS
-from convergence_assets.cli.main import app
+from convergence_assets.demo.bills import generate_bills
+from convergence_assets.demo.tenants import DEMO_TENANTS
+from tests import commands
+from tests.clean_environment import clean_environment
+from tests.peer.peer_server import Peer
 
 ROOT = Path(__file__).parents[2]
-HEAVY = ("dagster", "sqlalchemy", "sqlglot", "alembic", "duckdb", "pandas", "google", "great_expectations")
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_a_command_is_listed_with_its_own_first_sentences(name: str) -> None:
-    command = COMMANDS[name].loaded(name)
-    assert command.name == name
-    assert " ".join((command.help or "").split("\n\n")[0].split()) == COMMANDS[name].help
+@pytest.fixture
+def tenants(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(ROOT / "tenants", tmp_path / "tenants"))
 
 
-def modules_after(*arguments: str) -> set[str]:
-    code = (
-        "import json, sys\n"
-        f"sys.argv = ['convergence', *{list(arguments)!r}]\n"
-        "from convergence_assets.cli.main import main\n"
-        "try: main()\n"
-        "finally: print('\\n' + json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))\n"
+def convergence(home: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    own = {"CONVERGENCE_HOME": str(home), "COLUMNS": "160"}
+    return commands.convergence(*words, environ=clean_environment() | own | environ)
+
+
+def test_validate_prints_every_problem_and_exits_with_one(tenants: Path, tmp_path: Path) -> None:
+    fine = convergence(tmp_path, "validate", CONVERGENCE_TENANTS=str(tenants))
+    assert fine.returncode == 0, fine.stdout + fine.stderr
+    assert "3 tenants" in fine.stdout
+    (tenants / "acme" / "tenant.yaml").write_text("tenant_id: acme\ntimezon: UTC\n")
+    (tenants / "globex" / "tenant.yaml").write_text("- nothing\n")
+    wrong = convergence(tmp_path, "validate", "--json", CONVERGENCE_TENANTS=str(tenants))
+    assert wrong.returncode == 1
+    said = json.loads(wrong.stdout)
+    assert {Path(p["file"]).parent.name for p in said["problems"]} == {"acme", "globex"}
+    assert all(p["line"] for p in said["problems"])
+    assert [t["tenant_id"] for t in said["tenants"]] == ["initech"]
+    assert not (tmp_path / "accepted").exists()
+
+
+def test_a_pipeline_is_paused_and_resumed_and_schedule_says_so(tmp_path: Path) -> None:
+    def reasons() -> dict[str, str | None]:
+        shown = convergence(tmp_path, "schedule", "initech", "--json").stdout.splitlines()
+        return {said["pipeline"]: said["paused"] for said in map(json.loads, shown)}
+
+    by_file = "paused in the tenant's file"
+    assert reasons() == {"gcp_billing": by_file, "total_cost": by_file}
+    paused = convergence(tmp_path, "pause", "initech", "total_cost", "--reason", "desk is closed")
+    assert paused.stdout == (
+        "paused: tenant initech, pipeline total_cost. Next: convergence resume initech total_cost\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode in (0, 2), done.stderr
-    return set(json.loads(done.stdout.splitlines()[-1]))
-
-
-@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["--version"], ["stats"], []])
-def test_help_a_version_and_a_misspelt_command_import_nothing_heavy(arguments: list[str]) -> None:
-    assert not modules_after(*arguments) & set(HEAVY)
-
-
-def test_a_misspelt_command_is_named_with_the_nearest() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "convergence_assets.cli.main", "statsu"], capture_output=True, text=True, check=False
+    wrong = convergence(tmp_path, "resume", "initech")
+    assert (wrong.returncode, "still paused: tenant initech, pipeline total_cost: desk is closed" in wrong.stderr) == (
+        1,
+        True,
     )
+    assert "did you mean 'total_cost'" in convergence(tmp_path, "pause", "initech", "total_costs").stderr
+    assert (
+        convergence(tmp_path, "resume", "initech", "total_cost").stdout
+        == "resumed: tenant initech, pipeline total_cost\n"
+    )
+    table = convergence(tmp_path, "schedule").stdout
+    assert all(name in table for name in ("acme", "globex", "initech", "never", "paused in the tenant's file"))
+
+
+def test_schema_prints_json_schema_with_the_keys_as_files_spell_them(tmp_path: Path) -> None:
+    said = json.loads(convergence(tmp_path, "schema", "tenant").stdout)
+    assert "with" in said["$defs"]["TenantPipelineSpec"]["properties"]
+
+
+@pytest.mark.parametrize(
+    ("words", "environ", "said"),
+    [
+        (("query", "SELECT 1 AS one FROM nobody.t"), {}, "dataset nobody does not exist"),
+        (("query", "SELEC 1"), {}, "error: invalid_query"),
+        (("query", "SELECT SUMM(1) AS x"), {}, "Did you mean sum?"),
+        (("run", "akme", "gcp_billing", "--partition", "2026-10-01"), {}, "did you mean 'acme'"),
+        (("run", "acme", "gcp_biling", "--partition", "2026-10-01"), {}, "did you mean 'gcp_billing'"),
+        (("run", "acme", "gcp_billing", "--partition", "yesterday"), {}, "a date like 2026-10-01"),
+        (("run", "acme", "gcp_billing", "--partition", "2026-09-01"), {}, "starts on 2026-10-01"),
+        (("run", "acme", "gcp_billing"), {}, "say --partition, or --from and --to"),
+        (("validate",), {"CONVERGENCE_TENANTS": "/nowhere"}, "does not exist; set CONVERGENCE_TENANTS"),
+        (("validate",), {"CONVERGENCE_TENANTS": "/tmp/[/x]"}, "tenants folder /tmp/[/x] does not exist"),
+        (("validate",), {"CONVERGENCE_WAREHOUSE": "duck"}, "expected 'embedded' or 'bigquery'"),
+        (("query", "SELECT 1 AS one"), {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, "starts here only by name"),
+        (("query", "SELECT 1 AS one"), {"GCP_PROJECT_ID": "a-project"}, "set CONVERGENCE_WAREHOUSE=embedded"),
+        (
+            ("load", "acme", "gcp_billing", "billing_export", "no-such-file.jsonl"),
+            {},
+            "no-such-file.jsonl does not exist",
+        ),
+    ],
+)
+def test_a_users_mistake_is_one_clear_message_and_never_a_stack_trace(
+    tmp_path: Path, words: tuple[str, ...], environ: dict[str, str], said: str
+) -> None:
+    done = convergence(tmp_path, *words, **environ)
     assert done.returncode == 2
-    assert "Did you mean 'status'" in done.stderr
+    text = " ".join((done.stdout + done.stderr).replace("│", " ").split())
+    assert said in text, text
+    assert "Traceback" not in text
 
 
-def test_a_group_of_commands_has_no_more_options_than_its_own() -> None:
-    group = COMMANDS["keys"].loaded("keys")
-    assert [parameter.name for parameter in group.params] == []
-    assert isinstance(app, typer.Typer)
+@pytest.mark.live
+def test_the_demo_publishes_stops_the_bad_day_and_shows_the_correction(tmp_path: Path) -> None:
+    landing = str(tmp_path / "landing")
+    words = ("demo", "--rows-per-day", "300", "--days", "7", "--seed", "11", "--json")
+    done = convergence(tmp_path, *words, CONVERGENCE_LANDING=landing)
+    assert done.returncode == 0, done.stderr[-3000:]
+    told = {t["tenant"]: t for t in json.loads(done.stdout)}
+    assert set(told) == {"acme", "globex", "initech"}
+    days = {t: set(told[t]["published"]["gcp_focus"]) for t in told}
+    week = {f"2026-10-{d:02d}" for d in range(1, 8)} | {"2026-10-09"}
+    assert days["acme"] == days["initech"] == week
+    assert days["globex"] == week - {"2026-10-06"}
+    assert [(s["partition"], s["checks"]) for s in told["globex"]["stopped"]] == [
+        ("2026-10-06", ["no_row_was_exported_twice"])
+    ]
+    assert told["acme"]["checks"]["failed"] == told["acme"]["checks"]["warned"] == 0
+    asked = convergence(tmp_path, "query", "SELECT usage_date, net_cost FROM acme.gcp_cost_daily", "--csv")
+    rows = list(csv.DictReader(io.StringIO(asked.stdout)))
+    assert {r["usage_date"] for r in rows} == week
+    table = convergence(tmp_path, "query", "SELECT COUNT(*) AS n FROM globex.gcp_cost_daily")
+    assert "embedded warehouse" in " ".join(table.stderr.split())
 
 
-def test_the_reference_of_commands_is_what_make_commands_writes(tmp_path: Path) -> None:
-    written = tmp_path / "COMMANDS.md"
-    command = [sys.executable, "-m", "typer", "convergence_assets.cli.main", "utils", "docs", "--name", "convergence"]
-    subprocess.run(
-        [*command, "--output", str(written)], check=True, capture_output=True, env=os.environ | {"COLUMNS": "120"}
-    )
-    assert (ROOT / "docs" / "COMMANDS.md").read_text() == written.read_text()
+@pytest.mark.live
+def test_the_demo_of_one_billing_account_shows_that_the_parts_make_the_whole(tmp_path: Path) -> None:
+    shared = {"CONVERGENCE_TENANTS": str(ROOT / "examples" / "one_billing_account")}
+    done = convergence(tmp_path, "demo", "--days", "7", "--json", **shared)
+    assert done.returncode == 0, done.stderr[-3000:]
+    told = json.loads(done.stdout)
+    assert [t["tenant"] for t in told] == ["hooli", "pied_piper"]
+    assert all(t["checks"]["failed"] == 0 and not t["failures"] for t in told)
+    assert all(len(t["published"]["gcp_focus"]) == 8 for t in told)
+    counted = convergence(tmp_path, "shares", "--from", "2026-10-01", "--to", "2026-11-30", "--json", **shared)
+    found = json.loads(counted.stdout)
+    assert found["adds_up"] is True
+    assert set(found["parts"]) == {"hooli", "pied_piper", "_rest"}
+    assert all(part["rows"] for part in found["parts"].values())
+
+
+@pytest.mark.peer
+@pytest.mark.slow
+def test_every_job_of_the_commands_has_labels_and_a_time_limit_and_every_query_a_byte_cap(
+    tmp_path: Path, peer: Peer
+) -> None:
+    acme = next(tenant for tenant in DEMO_TENANTS if tenant.tenant_id == "acme")
+    day = date(2026, 10, 10)
+    bills = [str(f) for f in generate_bills(tmp_path / "bills", acme, day, day, seed=5, rows_per_day=60)]
+    # The server remembers the jobs of other tests, and the client's own questions whether it lives.
+    with peer.client() as client:
+        before = {job.job_id for job in client.list_jobs(all_users=True)}
+        for words in (
+            ("load", "acme", "gcp_billing", "billing_export", *bills),
+            (
+                "query",
+                "SELECT COUNT(*) AS n FROM acme_billing.gcp_billing_export_resource_v1 WHERE _PARTITIONTIME IS NULL",
+            ),
+            ("run", "acme", "gcp_billing", "--partition", str(day)),
+        ):
+            done = convergence(tmp_path, *words, **peer.variables)
+            assert "Traceback" not in done.stdout + done.stderr
+        sent = [job for job in client.list_jobs(all_users=True) if job.job_id not in before]
+        assert len(sent) > 5
+        for job in sent:
+            assert {"asset", "run_id"} <= set(job.labels), job.job_id
+            configuration = job._properties["configuration"]
+            assert configuration.get("jobTimeoutMs"), (job.job_id, configuration)
+            if job.job_type == "query":
+                assert job.maximum_bytes_billed, (job.job_id, configuration)

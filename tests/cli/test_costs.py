@@ -39,7 +39,7 @@ def a_run(store: ControlStore, billed: int) -> None:
         date(2026, 3, 1), "v1", 1, moment, moment, moment, 5, billed, None, None, None, moment,
     )  # fmt: skip
     with store.write() as connection:
-        runs.write(connection, [run])
+        runs.write_runs(connection, [run])
 
 
 def test_the_embedded_warehouse_is_said_to_count_nothing_rather_than_zero(store: ControlStore) -> None:

@@ -368,8 +368,8 @@ def test_messages_that_cannot_be_delivered(setup: Setup) -> None:
     store = ControlStore.open(setup.settings)
     now = store.now()
     with store.write() as connection:
-        outbox.enqueue(connection, "one", "acme/routes[0]", "trigger", "{}", now)
-        waiting = outbox.claim(connection, "acme/routes[0]", "me", now)
+        outbox.enqueue_message(connection, "one", "acme/routes[0]", "trigger", "{}", now)
+        waiting = outbox.claim_next(connection, "acme/routes[0]", "me", now)
         assert waiting is not None
         outbox.mark_failed(connection, waiting, "me", now, error="404 no_such_channel", next_try_at=now, refused=False)
     finding = next(finding for finding in found("alert routes", setup) if "404 no_such_channel" in finding.seen)

@@ -10,6 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from convergence_assets.cli import commands
 from convergence_assets.cli.main import app
 from convergence_assets.control.errors import ControlError
 from convergence_assets.settings import SettingsError
@@ -69,8 +70,9 @@ def leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]
         yield from leaves(found, (*path, name))
 
 
-COMMAND = typer.main.get_command(app)
-COMMANDS = dict(leaves(COMMAND))
+COMMAND: Any = typer.main.get_command(app)
+LOADED = {name: entry.loaded(name) for name, entry in commands.COMMANDS.items()}
+COMMANDS = dict(leaf for name, command in LOADED.items() for leaf in leaves(command, (name,)))
 WORKING = sorted(COMMANDS.keys() - RUNS_ON)
 
 
@@ -94,6 +96,7 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     # Typer's runner makes all commands anew each time.
     monkeypatch.setattr("typer.testing._get_command", lambda _: COMMAND)
+    monkeypatch.setattr(COMMAND, "get_command", lambda _, name: LOADED.get(name))
 
 
 def given(*words: str) -> Result:

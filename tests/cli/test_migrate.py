@@ -138,7 +138,7 @@ def test_a_new_timezone_is_taken_up_every_published_day_is_asked_for_again_and_r
     assert asked_for(project, {again.key: "succeeded"}) == []
     assert "nothing to migrate" in convergence("tenants", "migrate", "acme", "--yes").stdout
     with store_of(project).read() as connection:
-        (deed,) = audit.noted(connection)
+        (deed,) = audit.recorded_deeds(connection)
     assert deed.deed.action == "tenant.migrate"
     assert "timezone Europe/Berlin -> Asia/Tokyo: 1 days are asked for again" in deed.deed.outcome
 
@@ -179,7 +179,7 @@ def test_a_run_that_loaded_another_place_for_its_tenant_publishes_nothing(
     run()
     edit(project, "timezone: Europe/Berlin", "timezone: Asia/Tokyo")
     monkeypatch.setattr(
-        published_locations, "known", lambda settings: published_locations.Known()
+        published_locations, "known_locations", lambda settings: published_locations.Known()
     )  # as where the store did not answer
     result = convergence("run", "acme", "demo_costs", "--partition", str(DAY))
     assert result.exit_code == 1

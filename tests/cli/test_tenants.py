@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from convergence_assets.control.audit import noted
+from convergence_assets.control.audit import recorded_deeds
 from convergence_assets.control.locks import Claim, Locks
 from convergence_assets.control.store import ControlStore
 from convergence_assets.control.tables import audit as AUDIT
@@ -141,7 +141,7 @@ def test_the_same_settings_again_change_nothing_and_say_so(convergence: Converge
     assert len(keys.splitlines()) == 1
     store = ControlStore.open(Settings.from_env({"CONVERGENCE_HOME": str(tmp_path / "home")}))
     with store.read() as connection:
-        assert [said.deed.action for said in noted(connection, "hooli")] == ["tenant.onboard", "key.create"]
+        assert [said.deed.action for said in recorded_deeds(connection, "hooli")] == ["tenant.onboard", "key.create"]
 
 
 def test_an_existing_tenant_with_other_settings_is_refused_with_the_differences(
@@ -527,7 +527,7 @@ def test_data_is_deleted_only_where_it_is_said_twice_and_nothing_may_ask_for_its
     assert (again.returncode, "no table of it was there" in again.stdout) == (0, True)
     store = ControlStore.open(Settings.from_env({"CONVERGENCE_HOME": str(tmp_path / "home")}))
     with store.read() as connection:
-        actions = [noted.deed.action for noted in noted(connection, "hooli")]
+        actions = [entry.deed.action for entry in recorded_deeds(connection, "hooli")]
     assert actions[:3] == ["tenant.delete_data", "tenant.delete_data", "tenant.offboard"]
 
 

@@ -112,7 +112,7 @@ def main(url: str) -> None:
             if do == "hold":
                 days = [date.fromisoformat(d) for d in command["days"]]
                 claim = Claim(command.get("tenant", "acme"), command.get("pipeline", "costs"), days[0], days[-1])
-                locks[run_id] = holding.hold(claim, run_id)
+                locks[run_id] = holding.hold_lock(claim, run_id)
                 say(got=True, fence=locks[run_id].fence)
             elif do == "confirm":
                 holding.locks.confirm(locks[run_id])

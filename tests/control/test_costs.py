@@ -31,7 +31,7 @@ def test_bytes_are_added_up_by_pipeline_and_by_the_utc_day_on_which_a_run_was_ma
     every.append(replace(made(9, status="failed"), created_at=MARCH, bytes_billed=0, rows_published=0))
     every.append(replace(made(0, "globex"), created_at=MARCH, bytes_billed=7))
     with store.write() as connection:
-        runs.write(connection, every)
+        runs.write_runs(connection, every)
     with store.read() as connection:
         end = MARCH + timedelta(days=2)
         assert costs(connection, MARCH, end) == [

@@ -149,22 +149,26 @@ def test_a_holder_in_another_container_of_this_host_is_believed_until_it_is_sile
 
 
 def test_a_lock_released_by_hand_is_lost_to_its_run_for_good(store: ControlStore, holding: LockSession) -> None:
-    held = holding.hold(claim(10), "one")
+    held = holding.hold_lock(claim(10), "one")
     assert Locks(store).release([held.fence]) == 1
     for _ in range(2):  # also at a later step of the run, though the days are free
         with pytest.raises(LockLost, match=r"now it is free.*Next: run the partition again"):
-            holding.locks.confirm(holding.hold(claim(10), "one"))
+            holding.locks.confirm(holding.hold_lock(claim(10), "one"))
 
 
 def test_the_steps_of_a_run_share_its_lock(store: ControlStore, holding: LockSession) -> None:
-    assert holding.hold(claim(0, 6), "one") == holding.hold(claim(0, 6), "one") == holding.hold(claim(3), "one")
-    assert holding.hold(claim(0, 6, pipeline="focus"), "one").fence > holding.hold(claim(0), "one").fence
+    assert (
+        holding.hold_lock(claim(0, 6), "one")
+        == holding.hold_lock(claim(0, 6), "one")
+        == holding.hold_lock(claim(3), "one")
+    )
+    assert holding.hold_lock(claim(0, 6, pipeline="focus"), "one").fence > holding.hold_lock(claim(0), "one").fence
     holding.release_run("one")
     assert Locks(store).all() == []
 
 
 def test_a_process_says_that_it_lives_while_it_works(store: ControlStore, holding: LockSession, clock: Clock) -> None:
-    held = holding.hold(claim(0), "one")
+    held = holding.hold_lock(claim(0), "one")
     clock.pass_by(seconds=45)
     wait_until(lambda: Locks(store).all()[0].heartbeat_at > held.heartbeat_at)
 

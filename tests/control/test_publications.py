@@ -24,7 +24,7 @@ def test_a_version_is_never_given_twice_though_the_newest_publications_are_forgo
     seen = found.newest_version()
     with store.write("planner") as connection:
         store.wait_for(connection, publications.WRITING)
-        assert publications.forget(connection, "acme", datetime.now(UTC)) == seen + 1
+        assert publications.delete_publications(connection, "acme", datetime.now(UTC)) == seen + 1
     with store.read() as connection:
         assert publications.newest_days(connection, {"acme": "UTC", "globex": "UTC"}) == {("globex", "lines"): DAY}
         assert publications.days_by_pipeline(connection, "acme") == {}
@@ -32,5 +32,5 @@ def test_a_version_is_never_given_twice_though_the_newest_publications_are_forgo
     assert found.between("acme", ["lines"], DAY, DAY) == {}
     found.record("globex", "bills", "lines", {DAY: 2}, run_id="run", read_through=seen)
     with store.read() as connection:
-        assert ("globex", "lines", DAY) in publications.since(connection, seen)
+        assert ("globex", "lines", DAY) in publications.published_since(connection, seen)
     assert found.newest_version() == seen + 2

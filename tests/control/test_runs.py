@@ -235,7 +235,9 @@ def test_a_run_over_its_tenants_plan_ends_before_any_work_and_says_when_to_try_a
     claim = Claim("acme", "another", DAY, DAY)
     quota = replace(quota_of(project.tenant), daily_runs=10**6)
     for n in range(project.tenant.plan.daily_runs):
-        Requests(store).ended(Requests(store).begin(claim, f"run{n}", "manual", quota, lambda _: None), "succeeded")
+        Requests(store).record_outcome(
+            Requests(store).begin(claim, f"run{n}", "manual", quota, lambda _: None), "succeeded"
+        )
     refused = run(project, instance)
     assert not refused.succeeded
     assert refused.failure is not None
@@ -243,5 +245,5 @@ def test_a_run_over_its_tenants_plan_ends_before_any_work_and_says_when_to_try_a
                   "nothing was done here", "Next: run it again after 20"):  # fmt: skip
         assert named in refused.failure
     assert run_of(instance, refused.run_id).tags["dagster/will_retry"] == "false"
-    Requests(store).ended("run:run7:acme", "failed")
+    Requests(store).record_outcome("run:run7:acme", "failed")
     assert run(project, instance).succeeded

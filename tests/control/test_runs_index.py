@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from convergence_assets.control import runs
-from convergence_assets.control.runs import Asked, IndexedRun
+from convergence_assets.control.runs import IndexedRun, RunFilter
 from convergence_assets.control.store import ControlStore
 
 BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
@@ -31,8 +31,13 @@ def test_pages_show_every_run_that_fits_once_the_newest_first(store: ControlStor
     every = [made(n, "acme" if n % 3 else "globex", "bills" if n % 2 else "costs") for n in range(50)]
     every.append(made(7, "acme", "costs"))
     with store.write() as connection:
-        runs.write(connection, every)
-    for asked in (Asked(), Asked("acme"), Asked("acme", "bills"), Asked(since=BEGIN + timedelta(minutes=10))):
+        runs.write_runs(connection, every)
+    for asked in (
+        RunFilter(),
+        RunFilter("acme"),
+        RunFilter("acme", "bills"),
+        RunFilter(since=BEGIN + timedelta(minutes=10)),
+    ):
         fitting = [
             r
             for r in every
@@ -44,7 +49,7 @@ def test_pages_show_every_run_that_fits_once_the_newest_first(store: ControlStor
         after, pages = None, 0
         with store.read() as connection:
             while pages == 0 or after:
-                page = runs.page(connection, asked, 7, after)
+                page = runs.runs_page(connection, asked, 7, after)
                 found += page.runs
                 after, pages = page.next, pages + 1
         newest = sorted(fitting, key=lambda r: (r.created_at, r.run_id, r.tenant_id, r.pipeline), reverse=True)
@@ -55,19 +60,19 @@ def test_pages_show_every_run_that_fits_once_the_newest_first(store: ControlStor
 def test_active_runs_and_the_latest_of_a_pipeline_are_found(store: ControlStore) -> None:
     every = [made(n, status="running" if n in (2, 9) else "queued" if n == 4 else "failed") for n in range(12)]
     with store.write() as connection:
-        runs.write(connection, every)
-        runs.write(connection, [every[0]])
+        runs.write_runs(connection, every)
+        runs.write_runs(connection, [every[0]])
     with store.read() as connection:
-        assert [r.run_id for r in runs.active(connection)] == ["run-0002", "run-0004", "run-0009"]
-        assert runs.active(connection, "globex") == []
-        newest = runs.latest(connection, "acme", "bills")
+        assert [r.run_id for r in runs.active_runs(connection)] == ["run-0002", "run-0004", "run-0009"]
+        assert runs.active_runs(connection, "globex") == []
+        newest = runs.latest_run(connection, "acme", "bills")
         assert newest is not None
         assert newest.created_at == every[-1].created_at
-        assert runs.latest(connection, "acme", "costs") is None
+        assert runs.latest_run(connection, "acme", "costs") is None
         assert runs.parts_of(connection, "run-0003") == [every[3]]
-        assert [r.status for r in runs.page(connection, Asked(statuses=["running"])).runs] == ["running"] * 2
+        assert [r.status for r in runs.runs_page(connection, RunFilter(statuses=["running"])).runs] == ["running"] * 2
 
 
 def test_a_cursor_of_another_list_is_refused(store: ControlStore) -> None:
     with store.read() as connection, pytest.raises(ValueError, match="is no cursor of this list"):
-        runs.page(connection, Asked(), after="nonsense")
+        runs.runs_page(connection, RunFilter(), after="nonsense")

@@ -18,7 +18,7 @@ from convergence_assets.control.tables import ledger_rows, runs
 from convergence_assets.ledger.follow import Followed, Follower
 from convergence_assets.ledger.run_events import RunEvent
 from convergence_assets.ledger.run_mapping import status_of
-from convergence_assets.ledger.write import Written, write
+from convergence_assets.ledger.write import Written, write_ledger
 from convergence_assets.warehouse.interface import Warehouse
 from tests.assets.project import Project
 
@@ -75,14 +75,14 @@ class World:
         self.follow()
 
     def write(self, opened: Callable[[str | None], Warehouse] | None = None) -> Written:
-        return write(self.store, opened or self.open, {"acme": self.project.tenant}, 30)
+        return write_ledger(self.store, opened or self.open, {"acme": self.project.tenant}, 30)
 
     def open(self, location: str | None = None) -> Warehouse:
         return open_warehouse(self.project.settings, location)
 
     def index(self) -> list[IndexedRun]:
         with self.store.read() as connection:
-            return list(reversed(index.page(connection, index.Asked(), limit=10_000).runs))
+            return list(reversed(index.runs_page(connection, index.RunFilter(), limit=10_000).runs))
 
     def of_kind(self, kind: type) -> list[Any]:
         return [fact for fact in self.facts if isinstance(fact, kind)]

@@ -12,7 +12,7 @@ from convergence_assets.cli.run import Definitions
 from convergence_assets.control import counters
 from convergence_assets.control import runs as index
 from convergence_assets.control.tables import ledger_rows
-from convergence_assets.ledger.rebuild import start_again
+from convergence_assets.ledger.rebuild import reset_ledger
 from convergence_assets.ledger.run_events import ChecksFailed, Published, QuotaRefused, RunEnded
 from convergence_assets.ledger.run_reducer import OF_SEVERAL_TENANTS
 from convergence_assets.warehouse.errors import NotFound, RateLimited
@@ -325,14 +325,14 @@ def test_what_is_counted_of_events_is_what_the_ledger_holds_and_a_rebuild_counts
     materialize(simple, table("lines", good(4)), partition_key="2026-03-02")
     simple.settle()
     with simple.store.read() as connection:
-        counted = counters.read(connection)
+        counted = counters.read_counters(connection)
     assert counted["pipeline_runs"] == {("acme", "demo_costs", "succeeded"): 2}
     assert counted["pipeline_rows_published"] == {("acme", "demo_costs"): 7}
     assert counted["pipeline_run_duration_seconds_bucket"][("demo_costs", "+Inf")] == 2
-    start_again(simple.store)
+    reset_ledger(simple.store)
     simple.settle()
     with simple.store.read() as connection:
-        again = counters.read(connection)
+        again = counters.read_counters(connection)
     assert {name: again[name] for name in ("pipeline_runs", "pipeline_rows_published")} == {
         name: counted[name] for name in ("pipeline_runs", "pipeline_rows_published")
     }

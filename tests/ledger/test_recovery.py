@@ -21,9 +21,9 @@ from dagster._core.storage.event_log import SqlEventLogStorage
 from convergence_assets.control import runs as index
 from convergence_assets.control.store import ControlStore
 from convergence_assets.ledger.follow import Follower
-from convergence_assets.ledger.rebuild import follow_to_the_end, start_again
+from convergence_assets.ledger.rebuild import follow_to_the_end, reset_ledger
 from convergence_assets.ledger.run_events import RunEnded, RunEvent
-from convergence_assets.ledger.write import lag, write
+from convergence_assets.ledger.write import lag, write_ledger
 from convergence_assets.warehouse.duckdb.files import DatasetLock, Layout
 from convergence_assets.warehouse.errors import WarehouseUnavailable
 from convergence_assets.warehouse.schema import Dataset
@@ -179,7 +179,7 @@ def test_an_index_that_is_built_again_is_the_same_and_writes_no_row_twice(world:
     world.write()
     before, ids, facts = world.indexed_everything(), all_ids(world), told(world)
     tenant = replace(world.project.tenant, config_version="another one since")
-    start_again(world.store)
+    reset_ledger(world.store)
     assert world.index() == []
     seen = []
     follower = Follower(world.store, world.instance, {"acme": tenant}, world.observe)
@@ -199,7 +199,7 @@ def test_a_rebuild_forgets_runs_that_were_deleted_from_dagster(world: World) -> 
     kept, deleted = (materialize(world, table("a", good())) for _ in range(2))
     world.settle()
     world.instance.delete_run(deleted)
-    start_again(world.store)
+    reset_ledger(world.store)
     follow_to_the_end(world.follower(), world.store, lambda found, unread: None)
     assert [run.run_id for run in world.index()] == [kept]
 
@@ -363,12 +363,12 @@ def test_a_tenant_whose_warehouse_fails_is_set_aside_and_the_others_go_on(simple
             raise WarehouseUnavailable("no such place")
         return world.open()
 
-    done = write(world.store, opened, tenants, 30, at_once=2)
+    done = write_ledger(world.store, opened, tenants, 30, at_once=2)
     assert done.failed == {"globex": "unavailable: no such place"}
     assert len(world.logs("log_id")) == done.rows - 1 == 3
-    assert write(world.store, opened, tenants, 30).failed == {}, "it is not asked again at once"
+    assert write_ledger(world.store, opened, tenants, 30).failed == {}, "it is not asked again at once"
     world.wait(11)
-    assert not write(world.store, lambda location: world.open(), tenants, 30).failed
+    assert not write_ledger(world.store, lambda location: world.open(), tenants, 30).failed
     assert len(world.project.read("SELECT log_id FROM globex.x_meta_pipeline_logs")) == 3
     with world.store.read() as connection:
         assert lag(connection, world.store.now(), tenants).backlogs == []
@@ -404,6 +404,6 @@ def test_rows_rest_until_the_oldest_has_waited_for_as_long_as_is_asked(simple: W
     materialize(simple, table("a", good()))
     simple.follow()
     tenants = {"acme": simple.project.tenant}
-    assert write(simple.store, simple.open, tenants, 30, rest_seconds=60).rows == 0
+    assert write_ledger(simple.store, simple.open, tenants, 30, rest_seconds=60).rows == 0
     simple.wait(61)
-    assert write(simple.store, simple.open, tenants, 30, rest_seconds=60).rows == 4
+    assert write_ledger(simple.store, simple.open, tenants, 30, rest_seconds=60).rows == 4

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy.loading import Settled
+from convergence_assets.tenancy.loading import LoadContext
 from convergence_assets.tenancy.registry import load_registry
 from convergence_assets.tenancy.tenant import TenantRegistry
 from tests.library.platform_in_a_folder import Platform
@@ -23,7 +23,7 @@ def landing(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def registry(landing: Path) -> TenantRegistry:
-    found = load_registry(str(ROOT / "tenants"), None, today=date(2026, 12, 1), settled=Settled(landing=landing))
+    found = load_registry(str(ROOT / "tenants"), None, today=date(2026, 12, 1), context=LoadContext(landing=landing))
     assert not found.problems, "\n".join(p.render() for p in found.problems)
     return found
 

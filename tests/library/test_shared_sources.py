@@ -20,7 +20,7 @@ from convergence_assets.assets.window import Window
 from convergence_assets.demo.bills import generate_bills
 from convergence_assets.demo.tenants import DEMO_TENANTS
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy.loading import Settled
+from convergence_assets.tenancy.loading import LoadContext
 from convergence_assets.tenancy.registry import load_registry
 from convergence_assets.tenancy.sharing import REST, SharedSource
 from convergence_assets.tenancy.tenant import TenantRegistry
@@ -165,8 +165,8 @@ def publishes_its_own_rows(platform: Platform, expected: dict[str, list[dict[str
 @pytest.mark.peer
 def test_a_tenant_with_an_account_of_its_own_reads_its_rows_by_a_view(tmp_path: Path, peer: Peer) -> None:
     account = "service_account: 'convergence-{tenant}@our-project.iam.gserviceaccount.com'\n"
-    settled = Settled(own_project=PROJECT, has_accounts=True)
-    registry = load(write(tmp_path, SHARES, ["rockets", "sky", "control"], account), settled=settled)
+    context = LoadContext(own_project=PROJECT, has_accounts=True)
+    registry = load(write(tmp_path, SHARES, ["rockets", "sky", "control"], account), context=context)
     deployment = peer.settings(tmp_path / "home")
     rows = loaded(deployment, registry, bills(tmp_path))
     expected = {name: [row for row in rows if owner_of(row) == name] for name in ("rockets", "sky", "control")}
@@ -182,8 +182,8 @@ def test_a_tenant_with_an_account_of_its_own_reads_its_rows_by_a_view(tmp_path: 
 def test_another_share_or_column_is_read_by_another_view(tmp_path: Path) -> None:
     def view(shares: dict[str, Any], *, has_accounts: bool = True) -> str | None:
         account = "service_account: 'convergence-{tenant}@our-project.iam.gserviceaccount.com'\n"
-        settled = Settled(own_project="our-project", has_accounts=has_accounts)
-        sky = load(write(tmp_path, shares, ["sky"], account), settled=settled).tenants["sky"]
+        context = LoadContext(own_project="our-project", has_accounts=has_accounts)
+        sky = load(write(tmp_path, shares, ["sky"], account), context=context).tenants["sky"]
         return next((str(found.view) for found in shared_views(sky, sky.sources)), None)
 
     before = view(SHARES)
@@ -215,9 +215,9 @@ def test_a_table_is_the_same_however_it_is_written(tmp_path: Path) -> None:
     root = write(tmp_path, SHARES, ["rockets"])
     file = root / "rockets" / "tenant.yaml"
     file.write_text(file.read_text().replace(EXPORT, f"our-project.{EXPORT}"))
-    registry = load(root, settled=Settled(own_project="our-project"))
+    registry = load(root, context=LoadContext(own_project="our-project"))
     assert registry.tenants["rockets"].shares.keys() == {f"our-project.{EXPORT}"}
-    elsewhere = load(root, settled=Settled(own_project="other-project"))
+    elsewhere = load(root, context=LoadContext(own_project="other-project"))
     assert elsewhere.tenants["rockets"].shares == {}
 
 

@@ -55,16 +55,16 @@ def happen(service: Service) -> None:
     assert service.client.get("/api/v1/pipelines", headers={"x-api-key": "cvg_wrong_key"}).status_code == 401
     store = service.deployment.store
     with store.write() as connection:
-        (run,) = runs.page(connection, runs.Asked(tenant_id="acme", statuses=["succeeded"]), limit=1).runs
+        (run,) = runs.runs_page(connection, runs.RunFilter(tenant_id="acme", statuses=["succeeded"]), limit=1).runs
         for status in ("running", "queued"):
-            runs.write(connection, [replace(run, run_id=f"run-{status}", status=status, ended_at=None)])
-        counters.add(connection, increments((), [RunEnded(run, None, None, None)]))
+            runs.write_runs(connection, [replace(run, run_id=f"run-{status}", status=status, ended_at=None)])
+        counters.add_counts(connection, increments((), [RunEnded(run, None, None, None)]))
         counted = {
             ("data_quality_checks", ("acme", "critical", "passed")): 1.0, ("bigquery_jobs", ("acme", "succeeded", "")): 1.0,
             ("bigquery_bytes_billed", ("acme",)): 10.0, ("bigquery_job_duration_seconds_bucket", ("+Inf",)): 1.0,
             ("bigquery_job_duration_seconds_sum", ()): 1.0,
         }  # fmt: skip
-        counters.add(connection, counted)
+        counters.add_counts(connection, counted)
     RATE_LIMIT_HITS.labels("acme").inc()
 
 

@@ -28,7 +28,7 @@ def noted(tmp_path: Path) -> Callable[[datetime], list[tuple[str | None, str, st
         store = ControlStore(sa.make_url(f"sqlite:///{tmp_path / 'control.db'}"), lambda: now)
         note_loaded(store, load_registry(str(tmp_path / "tenants"), None, today=date(2026, 11, 23)))
         with store.read() as connection:
-            found = [one.deed for one in audit.noted(connection) if one.deed.action == "tenant.reach_out"]
+            found = [one.deed for one in audit.recorded_deeds(connection) if one.deed.action == "tenant.reach_out"]
         return [(deed.tenant_id, deed.outcome, deed.subject) for deed in reversed(found)]
 
     return lines

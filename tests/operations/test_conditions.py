@@ -34,7 +34,9 @@ def target(watched: Watched) -> Target:
 
 def hold(watched: Watched, alerts: Iterable[Alert]) -> None:
     with watched.store.write() as connection:
-        conditions.hold(connection, ("partition_late", "config_rejected", "ledger_lag"), alerts, watched.now)
+        conditions.update_incidents(
+            connection, ("partition_late", "config_rejected", "ledger_lag"), alerts, watched.now
+        )
 
 
 def late(watched: Watched, target: Target) -> list[Alert]:
@@ -64,7 +66,7 @@ def test_a_day_is_late_once_its_patience_is_over_and_until_it_is_published(watch
     hold(watched, late(watched, target))
     assert [i.count for i in watched.incidents()] == [1], "a condition that lasts is not news"
     with watched.store.write() as connection:
-        partition_states.remove(connection, [PendingPartition(*NAME, TODAY, "due", "")])
+        partition_states.delete_outstanding(connection, [PendingPartition(*NAME, TODAY, "due", "")])
     hold(watched, late(watched, target))
     assert watched.open() == []
 

@@ -11,7 +11,7 @@ from convergence_assets.assets.shared_views import ensure_shared_views
 from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.operations.doctor.checks import CHECKS
 from convergence_assets.operations.doctor.examine import Finding, Setup, examine
-from convergence_assets.tenancy.loading import Settled
+from convergence_assets.tenancy.loading import LoadContext
 from convergence_assets.warehouse.schema import TableRef
 from tests.library.test_shared_sources import EXPORT, SHARES, load, write
 from tests.peer.peer_server import PROJECT, Peer
@@ -25,7 +25,7 @@ def test_an_account_that_may_read_the_whole_source_is_told_of_with_the_statement
 ) -> None:
     root = write(tmp_path, SHARES, ["sky"], f"service_account: '{ACCOUNT.replace('sky', '{tenant}')}'\n")
     settings = dataclasses.replace(peer.settings(tmp_path / "home"), tenants=str(root))
-    sky = load(root, settled=Settled(own_project=PROJECT, has_accounts=True)).tenants["sky"]
+    sky = load(root, context=LoadContext(own_project=PROJECT, has_accounts=True)).tenants["sky"]
     source = sky.pipelines[0].steps[0].sources["billing_export"]
     with open_warehouse(settings) as warehouse:
         warehouse.ensure_table(TableRef.parse(EXPORT), source_schema(source.spec))

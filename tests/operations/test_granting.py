@@ -12,7 +12,7 @@ from google.cloud import bigquery
 from convergence_assets.operations.google_iam import GoogleIam
 from convergence_assets.operations.granting import Granting
 from convergence_assets.operations.service_accounts import account_grants
-from convergence_assets.tenancy.loading import Settled
+from convergence_assets.tenancy.loading import LoadContext
 from convergence_assets.tenancy.tenant import Tenant
 from convergence_assets.warehouse.bigquery.adapter import BigQueryWarehouse
 from convergence_assets.warehouse.errors import AccessDenied
@@ -38,8 +38,8 @@ def google() -> Iterator[Google]:
 def sky(tmp_path: Path) -> Tenant:
     """A tenant with an account of its own that reads its rows of an export of everybody's."""
     account = "service_account: 'convergence-{tenant}@our-project.iam.gserviceaccount.com'\n"
-    settled = Settled(own_project=PROJECT, has_accounts=True)
-    return load(write(tmp_path, SHARES, ["sky"], account), settled=settled).tenants["sky"]
+    context = LoadContext(own_project=PROJECT, has_accounts=True)
+    return load(write(tmp_path, SHARES, ["sky"], account), context=context).tenants["sky"]
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_a_source_may_be_a_view_or_an_external_table(
     defaults = root / "_defaults.yaml"
     defaults.write_text(defaults.read_text().replace(EXPORT, "elsewhere.an_export"))
     google.tables[EXPORT.partition(".")[2]] = kind
-    give(load(root, settled=Settled(own_project=PROJECT, has_accounts=True)).tenants["rockets"])
+    give(load(root, context=LoadContext(own_project=PROJECT, has_accounts=True)).tenants["rockets"])
     assert f"GRANT `roles/bigquery.dataViewer` ON {written} `our-project.{EXPORT}`" in google.statements[-1]
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convergence_assets.control.remediations import Part
-from convergence_assets.operations.stuck import LONGEST_RANGE, Activity, judge
+from convergence_assets.operations.stuck import LONGEST_RANGE, Activity, judge_activity
 from convergence_assets.tenancy.tenant import StuckLimits
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -34,23 +34,23 @@ def activity(status: str, since: timedelta, silent: timedelta | None = None, **m
     ],
 )
 def test_a_run_is_stuck_once_it_is_longer_in_a_state_than_its_limit(status: str, kind: str, limit: timedelta) -> None:
-    assert judge(activity(status, limit), LIMITS, NOW) is None
-    found = judge(activity(status, limit + MINUTE), LIMITS, NOW)
+    assert judge_activity(activity(status, limit), LIMITS, NOW) is None
+    found = judge_activity(activity(status, limit + MINUTE), LIMITS, NOW)
     assert found is not None
     assert (found.kind, found.limit) == (kind, limit)
     assert "(limit " in found.sentence
 
 
 def test_a_run_that_tells_of_itself_may_take_as_long_as_its_pipeline_allows() -> None:
-    assert judge(activity("STARTED", LIMITS.running, silent=MINUTE), LIMITS, NOW) is None
-    late = judge(activity("STARTED", LIMITS.running + MINUTE, silent=MINUTE), LIMITS, NOW)
+    assert judge_activity(activity("STARTED", LIMITS.running, silent=MINUTE), LIMITS, NOW) is None
+    late = judge_activity(activity("STARTED", LIMITS.running + MINUTE, silent=MINUTE), LIMITS, NOW)
     assert late is not None
     assert late.kind == "over_duration"
 
 
 def test_a_run_without_an_event_for_too_long_makes_no_progress() -> None:
-    assert judge(activity("STARTED", MINUTE * 20, silent=LIMITS.no_progress), LIMITS, NOW) is None
-    silent = judge(activity("STARTED", MINUTE * 20, silent=LIMITS.no_progress + MINUTE), LIMITS, NOW)
+    assert judge_activity(activity("STARTED", MINUTE * 20, silent=LIMITS.no_progress), LIMITS, NOW) is None
+    silent = judge_activity(activity("STARTED", MINUTE * 20, silent=LIMITS.no_progress + MINUTE), LIMITS, NOW)
     assert silent is not None
     assert silent.kind == "no_progress"
 
@@ -58,25 +58,25 @@ def test_a_run_without_an_event_for_too_long_makes_no_progress() -> None:
 def test_a_run_over_many_days_may_take_longer_but_not_for_ever() -> None:
     month = (Part("acme", "costs", DAY - timedelta(days=29), DAY),)
     long = activity("STARTED", timedelta(hours=20), silent=MINUTE, parts=month)
-    assert judge(long, LIMITS, NOW) is None
+    assert judge_activity(long, LIMITS, NOW) is None
     longer = activity("STARTED", LONGEST_RANGE + MINUTE, silent=MINUTE, parts=month)
-    found = judge(longer, LIMITS, NOW)
+    found = judge_activity(longer, LIMITS, NOW)
     assert found is not None
     assert found.kind == "over_duration"
 
 
 def test_a_dead_process_is_dead_whatever_else_the_run_says() -> None:
     for status in ("STARTING", "STARTED", "CANCELING"):
-        found = judge(activity(status, MINUTE, gone=True), LIMITS, NOW)
+        found = judge_activity(activity(status, MINUTE, gone=True), LIMITS, NOW)
         assert found is not None
         assert found.kind == "dead"
 
 
 def test_a_run_in_a_queue_that_moves_is_not_stuck_however_long_it_waits() -> None:
     waiting = activity("QUEUED", timedelta(days=2), moved_at=NOW - LIMITS.queued)
-    assert judge(waiting, LIMITS, NOW) is None
+    assert judge_activity(waiting, LIMITS, NOW) is None
     stands = activity("QUEUED", timedelta(days=2), moved_at=NOW - LIMITS.queued - MINUTE)
-    found = judge(stands, LIMITS, NOW)
+    found = judge_activity(stands, LIMITS, NOW)
     assert found is not None
     assert found.since == NOW - LIMITS.queued - MINUTE
 
@@ -96,4 +96,4 @@ def test_a_run_within_all_of_its_limits_is_never_stuck(
     }.get(status, timedelta(days=900))  # fmt: skip
     silent = min(LIMITS.no_progress, limit * share) * silent_share
     parts = (Part("acme", "costs", DAY - timedelta(days=days - 1), DAY),)
-    assert judge(activity(status, limit * share, silent=silent, parts=parts), LIMITS, NOW) is None
+    assert judge_activity(activity(status, limit * share, silent=silent, parts=parts), LIMITS, NOW) is None

@@ -92,7 +92,7 @@ class Scene:
 
     def all_is_told(self) -> bool:
         with self.store.read() as connection:
-            return not outbox.pending(connection) and not notifications.open_notifications(connection)
+            return not outbox.unsent_notifications(connection) and not notifications.open_notifications(connection)
 
 
 @pytest.mark.parametrize(

@@ -42,8 +42,8 @@ def test_runs_checks_jobs_and_bytes_are_counted_as_their_events_are_read(watched
     facts = [watched.ended(replace(run, started_at=watched.now - timedelta(seconds=40)), "succeeded")]
     failed = [watched.ended(watched.run(f"run{n}"), "failed", "timeout") for n in (2, 3)]
     with watched.store.write() as connection:
-        counters.add(connection, increments((), facts))
-        counters.add(connection, increments((), failed))
+        counters.add_counts(connection, increments((), facts))
+        counters.add_counts(connection, increments((), failed))
     found = scrape(watched)
     assert found["pipeline_runs_total"] == {
         of("acme", "demo_costs", "succeeded"): 1, of("acme", "demo_costs", "failed"): 2,

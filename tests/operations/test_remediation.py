@@ -105,7 +105,7 @@ def test_whoever_dies_at_a_step_the_next_one_goes_on_and_takes_no_step_twice(
 ) -> None:
     run_id = dead_run(watched, instance)
     dying = remediation(watched, instance)
-    act = dying._act
+    act = dying._take_step
 
     def dies(asked: StepName, case: Case) -> str:
         if asked == step and when == "before":
@@ -115,7 +115,7 @@ def test_whoever_dies_at_a_step_the_next_one_goes_on_and_takes_no_step_twice(
             raise Killed
         return outcome
 
-    dying._act = dies  # type: ignore[method-assign,assignment]  # it is called by position
+    dying._take_step = dies  # type: ignore[method-assign,assignment]  # it is called by position
     case = dying.begin(stuck(watched, run_id), request_again=2)
     with pytest.raises(Killed):
         dying.run(case)

@@ -8,7 +8,7 @@ import pytest
 from convergence_assets.control.partition_states import PendingPartition, write_outstanding
 from convergence_assets.control.remediations import Part, Remediations, key
 from convergence_assets.ledger.run_events import QuotaRefused
-from convergence_assets.operations.conditions import quota_has_room
+from convergence_assets.operations.conditions import released_quotas
 from tests.operations.watched import DAY, Watched, checks_failed
 from tests.postgres.postgres_stores import postgres_store
 
@@ -150,4 +150,4 @@ def test_a_statement_refused_for_a_quota_is_the_projects_incident_until_nothing_
     for minutes, there in ((59, True), (2, False)):
         watched.later(minutes)
         with watched.store.read() as connection:
-            assert (quota_has_room(connection, watched.now) == []) is there
+            assert (released_quotas(connection, watched.now) == []) is there

@@ -10,23 +10,25 @@ import pytest
 
 from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.control import audit, partition_states, publications
-from convergence_assets.control.ledger_rows import LedgerRow, backlogs, put
+from convergence_assets.control.ledger_rows import LedgerRow, backlogs, put_rows
 from convergence_assets.control.locks import Claim, Locks
 from convergence_assets.control.store import ControlStore
 from convergence_assets.ledger.tables import TABLES
-from convergence_assets.ledger.write import write
+from convergence_assets.ledger.write import write_ledger
 from convergence_assets.operations.offboarding import RunsAtWork, delete_data
 from convergence_assets.operations.onboarding import Onboarding, OnboardingFailed, plan
 from convergence_assets.operations.onboarding_apply import apply
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy.onboarding import Wanted
+from convergence_assets.tenancy.onboarding import TenantSettings
 from convergence_assets.warehouse.interface import Job
 from convergence_assets.warehouse.schema import Column, Dataset, TableRef, TableSchema
 from tests.assets.project import Project, hourly
 
 KEYS_TABLE = "x_meta_api_keys"
 EXPORT = "hooli_export.gcp_billing_export_resource_v1_01A2B3_C4D5E6_F7A8B9"
-WANTED = Wanted("hooli", "Hooli", "UTC", ("gcp_billing",), {"gcp_billing": {"export_table": EXPORT}}, date(2026, 10, 1))
+WANTED = TenantSettings(
+    "hooli", "Hooli", "UTC", ("gcp_billing",), {"gcp_billing": {"export_table": EXPORT}}, date(2026, 10, 1)
+)
 DAY = date(2026, 3, 10)
 KEY = {
     "key_id": "k", "tenant_id": "hooli", "key_prefix": "p", "scopes": "read", "is_active": True, "created_by": "anna",
@@ -66,7 +68,7 @@ def test_every_table_that_it_made_and_its_dataset_are_dropped(settings: Settings
         assert not warehouse.has_dataset(Dataset("hooli"))
     store = ControlStore.open(settings)
     with store.read() as connection:
-        (noted,) = audit.noted(connection, "hooli")
+        (noted,) = audit.recorded_deeds(connection, "hooli")
     assert (noted.deed.actor, noted.deed.action, noted.deed.outcome, noted.deed.address) == (
         "anna", "tenant.onboard", f"failed: making table hooli.{KEYS_TABLE}", "10.0.0.1"
     )  # fmt: skip
@@ -131,7 +133,7 @@ def test_the_end_of_a_tenants_data_leaves_nothing_of_it_and_all_of_others(tmp_pa
     with store.read() as connection:
         assert not publications.between(connection, "acme", ["lines", "totals"], DAY, DAY)
         assert not partition_states.all_outstanding(connection, "acme")
-        noted = [one.deed.outcome for one in audit.noted(connection, "acme")]
+        noted = [one.deed.outcome for one in audit.recorded_deeds(connection, "acme")]
     assert noted[1] == "deleted 2 tables of dataset acme and the dataset"
     project.load_bills(hourly(DAY, project.tenant.timezone, 1.0))
     project.run(DAY, run_id="run2")
@@ -165,8 +167,8 @@ def test_what_is_told_of_a_deleted_tenant_makes_no_table_again(tmp_path: Path) -
         with dg.DagsterInstance.ephemeral() as instance:
             delete_data(project.settings, instance, project.tenant)
         with store.write() as connection:
-            put(connection, [row], store.now())
-        assert not write(store, opening, {"acme": tenant}, 30).failed
+            put_rows(connection, [row], store.now())
+        assert not write_ledger(store, opening, {"acme": tenant}, 30).failed
         with store.read() as connection:
             assert not backlogs(connection)
         assert bool(tables(project.settings, "acme")) is kept

@@ -52,7 +52,7 @@ class Watched:
         )  # fmt: skip
         found = replace(usual, **more)
         with self.store.write() as connection:
-            runs.write(connection, [found])
+            runs.write_runs(connection, [found])
         return found
 
     def ended(
@@ -60,7 +60,7 @@ class Watched:
     ) -> RunEnded:
         over = replace(run, status=status, ended_at=self.now, updated_at=self.now)
         with self.store.write() as connection:
-            runs.write(connection, [over])
+            runs.write_runs(connection, [over])
         return RunEnded(over, "lines" if error_class else None, error_class, message if error_class else None)
 
     def publish(self, run: IndexedRun, *days: date, tables: tuple[str, ...] = ("lines", "totals")) -> list[RunEvent]:

@@ -78,7 +78,7 @@ def test_counts_of_rows_are_judged_by_mostly() -> None:
         "column_values.between.filtered_row_count": 2,
         "column_values.between.unexpected_count": 1,
     }
-    answer = gx_compat.judged(built, counts, FORMAT, gx_compat.over(FRAME))
+    answer = gx_compat.judged(built, counts, FORMAT, gx_compat.engine_over(FRAME))
     assert answer["success"]
     assert (answer["result"]["unexpected_count"], answer["result"]["missing_count"]) == (1, 1)
 
@@ -103,7 +103,7 @@ def test_the_records_of_an_expectation_are_those_its_arguments_leave() -> None:
     frame = pd.DataFrame({"a": [1, None, None], "b": [1, 2, None]})
     pair = {"column_A": "a", "column_B": "b", "ignore_row_if": "both_values_are_missing"}
     built = gx_compat.domain_object("expect_column_pair_values_to_be_equal", pair)
-    total, considered, domain = gx_compat.records(gx_compat.over(frame), built, FORMAT)
+    total, considered, domain = gx_compat.records(gx_compat.engine_over(frame), built, FORMAT)
     assert (list(total.index), list(considered.index)) == ([0, 1, 2], [0, 1])
     assert "column" not in domain
 
@@ -111,7 +111,7 @@ def test_the_records_of_an_expectation_are_those_its_arguments_leave() -> None:
 def test_the_unexpected_rows_are_those_of_the_condition_metric_by_exact_arguments() -> None:
     frame = pd.DataFrame({"c": pd.Series([4567890123456789012, 4567890123456789013], dtype=object)})
     built = gx_compat.domain_object(BETWEEN, {"column": "c", "max_value": 4567890123456789012})
-    engine = gx_compat.over(frame)
+    engine = gx_compat.engine_over(frame)
     exact = {"max_value": 4567890123456789012}
     assert list(gx_compat.unexpected(engine, built, FORMAT, exact)) == [False, True]
 
@@ -119,7 +119,7 @@ def test_the_unexpected_rows_are_those_of_the_condition_metric_by_exact_argument
 def test_a_metric_that_cannot_be_computed_is_raised() -> None:
     built = gx_compat.domain_object(BETWEEN, {"column": "c", "max_value": 4})
     with pytest.raises(Exception, match=r"."):
-        gx_compat.unexpected(gx_compat.over(pd.DataFrame({"c": ["text"]})), built, FORMAT, {})
+        gx_compat.unexpected(gx_compat.engine_over(pd.DataFrame({"c": ["text"]})), built, FORMAT, {})
 
 
 def test_no_other_module_names_great_expectations() -> None:

@@ -99,7 +99,7 @@ def test_a_frame_and_the_warehouse_keep_the_same_rows(
     connection.register("batch", table)
     found = connection.sql(duckdb_text(f"SELECT {sql} AS kept FROM batch", {"batch": declared})).fetchall()
     frame = frame_from_arrow(table, list(declared.values()))
-    assert [kept for (kept,) in found] == filters.kept(right, frame, TYPES).tolist()
+    assert [kept for (kept,) in found] == filters.true_rows(right, frame, TYPES).tolist()
 
 
 ROWS = {"a": ("STRING", ["x", None, None, "y"]), "i": ("INT64", [1, 5, None, 4567890123456789012])}

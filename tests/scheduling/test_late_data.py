@@ -16,7 +16,7 @@ from convergence_assets.control.incidents import Incident, open_incidents
 from convergence_assets.control.lock_session import holding
 from convergence_assets.control.store import ControlStore
 from convergence_assets.scheduling.explain import explain
-from convergence_assets.scheduling.late_data import ask
+from convergence_assets.scheduling.late_data import ask_sources
 from convergence_assets.scheduling.planner import Planner
 from convergence_assets.scheduling.targets import Target, Targets, targets_of
 from tests.assets.project import Project, hourly
@@ -32,14 +32,14 @@ from convergence_assets.assets.late_data import markers
 from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.control import partition_states
 from convergence_assets.control.lock_session import holding
-from convergence_assets.scheduling.late_data import ask
+from convergence_assets.scheduling.late_data import ask_sources
 from convergence_assets.scheduling.targets import targets_of
 from convergence_assets.warehouse.interface import Job
 project = Project.at(Path(sys.argv[1]))
 store = holding(project.settings).store
 store.now = lambda: datetime(2026, 3, 12, 7, tzinfo=UTC)
 (target,) = (replace(t, paused=False, start_date=date(2026, 3, 9)) for t in targets_of([project.tenant]))
-ask(store, project.settings, [project.tenant], [target])
+ask_sources(store, project.settings, [project.tenant], [target])
 with store.read() as connection:
     print(partition_states.progress(connection)[target.name].late_data_asked_at)
 with open_warehouse(project.settings) as warehouse:
@@ -79,7 +79,7 @@ def test_a_day_whose_rows_changed_after_its_publish_is_asked_for_again_and_no_ot
     planner = Planner(store, Targets([target]), lambda asked: {})
 
     def asked() -> list[str]:
-        return ask(store, project.settings, [project.tenant], [target])
+        return ask_sources(store, project.settings, [project.tenant], [target])
 
     project.load_bills([row for day in DAYS for row in hourly(day, "Europe/Berlin", 1.25)])
     first, last = DAYS[::2]
@@ -107,17 +107,17 @@ def test_sources_that_cannot_be_asked_are_an_incident_until_they_can(
         with store.read() as connection:
             return list(open_incidents(connection, "late_data_unasked"))
 
-    assert ask(store, project.settings, [project.tenant], [target]) == []  # the export is not there yet
+    assert ask_sources(store, project.settings, [project.tenant], [target]) == []  # the export is not there yet
     (incident,) = told()
     assert (incident.severity, incident.tenant_id, incident.pipeline, incident.cause) == (
         "warning", "acme", "demo_costs", "not_found"
     )  # fmt: skip
     assert "2026-03-09...2026-03-11: dataset acme_export does not exist" in incident.happened
     project.load_bills(hourly(FIRST, "Europe/Berlin", 1.25))
-    assert ask(store, project.settings, [project.tenant], [target]) == []
+    assert ask_sources(store, project.settings, [project.tenant], [target]) == []
     assert told(), "it is not asked before the schedule's next tick"
     monkeypatch.setattr(store, "now", lambda: datetime(2026, 3, 13, 7, tzinfo=UTC))
-    ask(store, project.settings, [project.tenant], [target])
+    ask_sources(store, project.settings, [project.tenant], [target])
     assert told() == []
 
 

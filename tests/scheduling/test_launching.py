@@ -12,7 +12,7 @@ import pytest
 from convergence_assets.assets.tags import REQUEST_TAG
 from convergence_assets.control.partition_states import Request
 from convergence_assets.control.run_requests import Outcome
-from convergence_assets.scheduling.launching import look_up, schedule_name
+from convergence_assets.scheduling.launching import look_up_requests, schedule_name
 from convergence_assets.scheduling.planner import Found
 from tests.dagster_homes import dagster_at
 from tests.scheduling.world import START
@@ -35,7 +35,7 @@ def run(instance: dg.DagsterInstance, status: STATUS, key: str = KEY) -> str:
 
 def test_a_request_without_a_run_is_left_out(instance: dg.DagsterInstance) -> None:
     run(instance, STATUS.SUCCESS, "another/key")
-    assert look_up(instance, [REQUEST]) == {}
+    assert look_up_requests(instance, [REQUEST]) == {}
 
 
 @pytest.mark.parametrize(
@@ -47,14 +47,14 @@ def test_a_request_has_the_outcome_of_its_run(
     instance: dg.DagsterInstance, status: STATUS, outcome: Outcome | None
 ) -> None:
     run_id = run(instance, status)
-    assert look_up(instance, [REQUEST]) == {KEY: Found(run_id, outcome)}
+    assert look_up_requests(instance, [REQUEST]) == {KEY: Found(run_id, outcome)}
 
 
 def test_a_second_run_for_a_request_that_another_took_says_nothing_of_it(instance: dg.DagsterInstance) -> None:
     first = run(instance, STATUS.STARTED)
     run(instance, STATUS.FAILURE)
-    assert look_up(instance, [replace(REQUEST, run_id=first)]) == {KEY: Found(first, None)}
-    assert look_up(instance, [REQUEST]) == {KEY: Found(first, None)}
+    assert look_up_requests(instance, [replace(REQUEST, run_id=first)]) == {KEY: Found(first, None)}
+    assert look_up_requests(instance, [REQUEST]) == {KEY: Found(first, None)}
 
 
 def test_a_deployment_without_a_tenant_that_can_be_served_loads_with_its_sensors(

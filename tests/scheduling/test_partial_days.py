@@ -62,7 +62,7 @@ def test_what_reads_an_early_day_waits_until_it_is_made_again(tmp_path: Path) ->
     world.on = set()
     publish(world, START, world.now)
     reading = target("acme", "b", reads="a").tables
-    found = world.publications.between("acme", reading.asked(), START, START)
+    found = world.publications.between("acme", reading.all_tables(), START, START)
     assert reading.missing(START, found) == ("t_a",)
 
 

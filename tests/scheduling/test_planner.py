@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from convergence_assets.control import partition_states
 from convergence_assets.control.locks import Claim, Locks
 from convergence_assets.control.partition_states import Pauses, PendingPartition
-from convergence_assets.control.run_requests import OverLimit, Quota, used
+from convergence_assets.control.run_requests import OverLimit, Quota, runs_used
 from convergence_assets.scheduling import due
 from convergence_assets.scheduling.capacity import CATCH_UP_DAYS
 from convergence_assets.scheduling.explain import explain
@@ -122,7 +122,7 @@ def test_after_wait_at_most_a_day_runs_without_what_it_reads_and_once_more_when_
     world.requests.take(launch.key, launch.claim, "run of b", None, reader.quota, lambda _: None)
     world.publish(reader, [START], "run of b")
     world.publish(world.targets[0], [START], "by hand")
-    world.requests.ended(launch.key, "succeeded")
+    world.requests.record_outcome(launch.key, "succeeded")
     assert [again.key for again in world.planner.catch_up(world.on)] == ["acme/b/2026-03-01/v2/a1"]
 
 
@@ -170,7 +170,9 @@ def test_an_interrupted_day_is_asked_for_again_at_once_three_times_as_the_same_a
     world.advance(world.now + RETRY_AFTER[0])
     assert asked(world) == ["acme/a/2026-03-01/v0/a2i3"]
     with world.store.read() as connection:
-        assert used(connection, [quota], world.now)["acme"].daily == 1, "what was interrupted uses nothing of the plan"
+        assert runs_used(connection, [quota], world.now)["acme"].daily == 1, (
+            "what was interrupted uses nothing of the plan"
+        )
     world.interrupted_share = 0.0
     world.advance(world.now + timedelta(minutes=30))
     assert asked(world) == []
@@ -260,7 +262,7 @@ def test_one_place_of_a_plan_is_kept_for_the_newest_day(make: Callable[..., Worl
     world = make(target("acme", start_date=START), now=at(START + 100 * DAY, 5))
     (newest,) = world.planner.due(("0 6 * * *", "UTC"))
     world.publish(world.targets[0], [newest.first], "the newest")
-    world.requests.ended(newest.key, "succeeded")
+    world.requests.record_outcome(newest.key, "succeeded")
     asked_for = [launch for _ in range(5) for launch in world.planner.catch_up(world.on)]
     older = [launch for launch in asked_for if not launch.newest]
     assert len(older) == 3

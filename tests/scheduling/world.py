@@ -136,13 +136,13 @@ class World:
         self.in_flight[target.name] -= set(days)
         if self.chance.random() < self.fail_share:
             run.outcome = "failed"
-            self.requests.ended(run.launch.key, "failed")  # as a step says of itself
+            self.requests.record_outcome(run.launch.key, "failed")  # as a step says of itself
             return
         if self.chance.random() < self.interrupted_share:
             run.outcome = "interrupted"
-            self.requests.ended(run.launch.key, "failed")  # its step does not know why it ends
+            self.requests.record_outcome(run.launch.key, "failed")  # its step does not know why it ends
             return
-        found = self.publications.between(target.tenant_id, target.tables.asked(), days[0], days[-1])
+        found = self.publications.between(target.tenant_id, target.tables.all_tables(), days[0], days[-1])
         for day in days:
             assert not target.tables.is_current(day, found), f"published once more for nothing: {run.launch.key} {day}"
             assert not target.tables.missing(day, found), f"before what it reads: {run.launch.key} {day}"
@@ -165,7 +165,7 @@ class World:
         wrong = []
         for target in self.targets:
             through = target.due_through(self.now)
-            found = self.publications.between(target.tenant_id, target.tables.asked(), target.start_date, through)
+            found = self.publications.between(target.tenant_id, target.tables.all_tables(), target.start_date, through)
             for n in range((through - target.start_date).days + 1):
                 day = target.start_date + timedelta(days=n)
                 if not target.tables.is_current(day, found):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from convergence_assets.pipelines.problems import Problem
-from convergence_assets.tenancy.loading import Settled, checked_defaults
+from convergence_assets.tenancy.loading import LoadContext, checked_defaults
 from convergence_assets.tenancy.registry import load_registry
 from convergence_assets.tenancy.tenant import TenantRegistry
 from tests.tenancy.conftest import TODAY
@@ -58,7 +58,7 @@ def test_a_project_is_the_operators_to_give(tenants: Path, load: Load, edit: Edi
 
 def test_the_deployments_own_project_may_be_named(tenants: Path, edit: Edit) -> None:
     edit("globex/tenant.yaml", "{location: US}", "{location: US, project: our-project}")
-    registry = load_registry(str(tenants), None, today=TODAY, settled=Settled(own_project="our-project"))
+    registry = load_registry(str(tenants), None, today=TODAY, context=LoadContext(own_project="our-project"))
     assert registry.tenants["globex"].project == "our-project"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from convergence_assets.control.published_locations import PublishedLocation
-from convergence_assets.tenancy.loading import Settled
+from convergence_assets.tenancy.loading import LoadContext
 from convergence_assets.tenancy.registry import load_registry
 from convergence_assets.tenancy.tenant import TenantRegistry
 
@@ -96,8 +96,8 @@ def test_what_the_warehouse_and_the_platform_keep_is_nobodys_source(tenants: Pat
 def test_its_own_dataset_and_the_same_name_in_another_project_are_no_other_tenants(tenants: Path, edit: Edit) -> None:
     edit("acme/tenant.yaml", EXPORT, "acme.bills")
     edit("globex/tenant.yaml", "export_table: globex_billing_export", "export_table: other-project.acme")
-    assert not loaded(tenants, settled=Settled(own_project="our-project")).problems
-    assert set(loaded(tenants, settled=Settled(own_project="other-project")).rejected) == {"globex"}
+    assert not loaded(tenants, context=LoadContext(own_project="our-project")).problems
+    assert set(loaded(tenants, context=LoadContext(own_project="other-project")).rejected) == {"globex"}
 
 
 def test_nobody_moves_to_a_dataset_that_another_tenant_has_read_since_before(
@@ -118,7 +118,7 @@ def test_a_load_of_one_tenant_knows_the_others_by_where_they_have_published(tena
         "globex": PublishedLocation("America/New_York", "globex"),
         "acme": PublishedLocation("Europe/Berlin", "acme"),
     }
-    registry = loaded(tenants, only=["acme"], settled=Settled(places))
+    registry = loaded(tenants, only=["acme"], context=LoadContext(places))
     assert set(registry.rejected) == {"acme"}
 
 

@@ -11,7 +11,7 @@ import pytest
 from convergence_assets.assets.factory import build_assets
 from convergence_assets.scheduling.launching import build_scheduling
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy.loading import Settled
+from convergence_assets.tenancy.loading import LoadContext
 from convergence_assets.tenancy.registry import load_registry
 
 TODAY = date(2026, 11, 23)
@@ -204,8 +204,8 @@ def test_a_version_that_was_accepted_before_is_served_by_no_load_but_where_it_as
     (folder / TENANT).write_text((folder / TENANT).read_text().replace("timezone:", "time zone:"))
     whole = load_registry(str(tenants), accepted, today=TODAY)
     assert set(whole.tenants) == (OTHERS if change else OTHERS | {"mallory"})
-    settled = Settled(owners={**whole.owners, f".{EXPORT}".lower(): "mallory"})
-    alone = load_registry(str(tenants), accepted, today=TODAY, only=["mallory"], settled=settled)
+    context = LoadContext(owners={**whole.owners, f".{EXPORT}".lower(): "mallory"})
+    alone = load_registry(str(tenants), accepted, today=TODAY, only=["mallory"], context=context)
     assert set(alone.tenants) == (set() if change else {"mallory"})
 
 

@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convergence_assets.pipelines.yaml_source import read_yaml
-from convergence_assets.tenancy.onboarding import Route, Wanted, differences, disabled, parameters, rendered, standing
+from convergence_assets.tenancy.onboarding import (
+    Route,
+    TenantSettings,
+    differences,
+    disabled,
+    parameters,
+    parse_tenant_file,
+    rendered,
+)
 from convergence_assets.tenancy.onboarding_files import Occupied, TenantsFile
 
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1, max_size=30)
@@ -27,7 +35,7 @@ def read(text: str) -> dict[str, Any]:
 def test_whatever_is_said_is_read_back_as_it_was_said(
     name: str, zone: str, values: dict[str, object], owners: list[str]
 ) -> None:
-    wanted = Wanted(
+    wanted = TenantSettings(
         "hooli", name, zone, ("first", "second"), {"second": values}, date(2026, 10, 1), zone, name, name, name, name,
         tuple(owners), (Route(("critical", "info"), name),),
     )  # fmt: skip
@@ -42,17 +50,17 @@ def test_whatever_is_said_is_read_back_as_it_was_said(
 
 
 def test_a_file_differs_in_nothing_from_what_it_was_rendered_from() -> None:
-    wanted = Wanted(
+    wanted = TenantSettings(
         "hooli", "Hooli: the No. 1", "UTC", ("gcp_billing",), {"gcp_billing": {"export_table": "a.b"}},
         date(2026, 10, 1), "0 7 * * *", "starter", "EU", "my-project", "hooli_costs", ("team:cloud", "a@b.example"),
         (Route(("critical",), "${env:HOOLI__SLACK}"),),
     )  # fmt: skip
-    stands, problems = standing("tenant.yaml", rendered(wanted).encode())
+    stands, problems = parse_tenant_file("tenant.yaml", rendered(wanted).encode())
     assert problems == []
     assert stands is not None
     assert differences(stands, wanted) == []
-    assert differences(stands, Wanted("hooli")) == []
-    other = Wanted("hooli", alert_routes=(Route(("critical",), "slack://token"),), owners=("a@b.example",))
+    assert differences(stands, TenantSettings("hooli")) == []
+    other = TenantSettings("hooli", alert_routes=(Route(("critical",), "slack://token"),), owners=("a@b.example",))
     said = differences(stands, other)
     assert len(said) == 2
     assert "token" not in " ".join(said)

@@ -17,7 +17,7 @@ from convergence_assets.pipelines.problems import Problem
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy import parsing
 from convergence_assets.tenancy.folder import UnreadableFolder
-from convergence_assets.tenancy.loading import Settled
+from convergence_assets.tenancy.loading import LoadContext
 from convergence_assets.tenancy.registry import load_registry
 from convergence_assets.tenancy.tenant import TenantRegistry
 from tests.clean_environment import clean_environment
@@ -101,8 +101,8 @@ def test_a_name_is_a_folder_of_the_tenants_folder_and_nothing_else(fifty: Path, 
 def test_a_folder_in_a_bucket_is_read_for_the_named_tenants_alone(fifty: Path) -> None:
     bucket = fsspec.filesystem("memory")
     bucket.put(str(fifty), "/only/tenants", recursive=True)
-    decided = Settled(owners={".t07_export.bills": "t07"})
-    (read,) = load_registry("memory://only/tenants", None, today=TODAY, only={"t07"}, settled=decided).tenants
+    decided = LoadContext(owners={".t07_export.bills": "t07"})
+    (read,) = load_registry("memory://only/tenants", None, today=TODAY, only={"t07"}, context=decided).tenants
     assert read == "t07"
     with pytest.raises(UnreadableFolder, match="there is no tenant 't99'"):
         load_registry("memory://only/tenants", None, today=TODAY, only={"t99"})

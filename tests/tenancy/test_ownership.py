@@ -12,7 +12,7 @@ from convergence_assets.control import published_locations
 from convergence_assets.control.store import ControlStore
 from convergence_assets.pipelines.problems import Problem
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy.loading import Settled
+from convergence_assets.tenancy.loading import LoadContext
 from convergence_assets.tenancy.ownership import Claim, Claims, losers, widest
 from convergence_assets.tenancy.registry import load_registry, load_tenants
 from convergence_assets.tenancy.sharing import place_of
@@ -64,9 +64,9 @@ def test_a_copy_is_refused_at_its_line_the_first_goes_on_and_both_are_named(sett
 
 def test_the_control_store_tells_where_no_accepted_version_does(settings: Settings, tenants: Path) -> None:
     load_tenants(settings)
-    assert published_locations.known(settings).owners[PLACE] == "globex"
+    assert published_locations.known_locations(settings).owners[PLACE] == "globex"
     copy_of_globex(tenants, "aaa_first")
-    registry = load_registry(str(tenants), None, today=TODAY, settled=Settled.of(settings))
+    registry = load_registry(str(tenants), None, today=TODAY, context=LoadContext.of(settings))
     assert "globex" in registry.tenants
     assert "which had it first" in registry.rejected["aaa_first"].problems[0].message
 
@@ -119,7 +119,7 @@ def test_a_tenant_whose_files_are_broken_keeps_its_source(settings: Settings, te
     copy_of_globex(tenants)
     edit("copy/tenant.yaml", "time zone:", "timezone:")
     for accepted in (settings.accepted_tenants, None):
-        registry = load_registry(str(tenants), accepted, today=TODAY, settled=Settled.of(settings))
+        registry = load_registry(str(tenants), accepted, today=TODAY, context=LoadContext.of(settings))
         assert "which had it first" in registry.rejected["copy"].problems[0].message
 
 
@@ -150,7 +150,7 @@ def test_a_source_is_free_once_its_tenant_no_longer_reads_it(
         else:
             edit("globex/tenant.yaml", EXPORT, "globex_billing_export.another")
     assert "copy" in load_tenants(settings).tenants
-    assert published_locations.known(settings).owners[PLACE] == "copy"
+    assert published_locations.known_locations(settings).owners[PLACE] == "copy"
 
 
 FOLDERS = [
@@ -198,8 +198,8 @@ def test_a_remote_folder_and_what_is_below_are_one_place_by_whole_segments(
 def test_a_load_of_one_tenant_does_not_run_what_another_owns(settings: Settings, tenants: Path) -> None:
     load_tenants(settings)
     copy_of_globex(tenants)
-    own = Settled.of(settings)
-    alone = load_registry(str(tenants), settings.accepted_tenants, today=TODAY, only=["copy"], settled=own)
+    own = LoadContext.of(settings)
+    alone = load_registry(str(tenants), settings.accepted_tenants, today=TODAY, only=["copy"], context=own)
     assert not alone.tenants
     assert "is read by tenant globex" in alone.rejected["copy"].problems[0].message
     assert not alone.rejected["copy"].undecided
@@ -251,9 +251,9 @@ def test_a_version_that_was_accepted_under_older_rules_is_decided_anew(tenants: 
 def test_of_two_loads_that_give_one_source_away_the_first_one_holds(settings: Settings) -> None:
     published_locations.keep_owners(settings, {PLACE: "globex"}, [])
     published_locations.keep_owners(settings, {PLACE: "copy"}, [])
-    assert published_locations.known(settings).owners == {PLACE: "globex"}
+    assert published_locations.known_locations(settings).owners == {PLACE: "globex"}
     published_locations.keep_owners(settings, {PLACE: "copy"}, [PLACE])
-    assert published_locations.known(settings).owners == {PLACE: "copy"}
+    assert published_locations.known_locations(settings).owners == {PLACE: "copy"}
     assert ControlStore.open(settings)
 
 
@@ -297,7 +297,7 @@ def test_a_dataset_of_that_name_in_another_project_is_not_ones_own(tenants: Path
     file = tenants / "copy" / "tenant.yaml"
     text = file.read_text().replace("{location: US}", "{location: US, dataset: globex}")
     file.write_text(text.replace(EXPORT, "globex-analytics.globex.gcp_cost_daily"))
-    registry = load_registry(str(tenants), None, today=TODAY, settled=Settled(own_project="our-project"))
+    registry = load_registry(str(tenants), None, today=TODAY, context=LoadContext(own_project="our-project"))
     (problem,) = registry.rejected["copy"].problems
     assert "is in the dataset of tenant globex" in problem.message
 

@@ -173,11 +173,11 @@ def test_validation_leaves_the_store_alone(load: Load, tmp_path: Path) -> None:
 
 def test_an_accepted_version_is_read_whole_while_it_is_replaced(tmp_path: Path) -> None:
     store = AcceptedStore(tmp_path)
-    store.keep("acme", "one", {"a.yaml": b"1", "deep/b.sql": b"1"})
-    store.keep("acme", "two", {"a.yaml": b"2"})
+    store.keep_version("acme", "one", {"a.yaml": b"1", "deep/b.sql": b"1"})
+    store.keep_version("acme", "two", {"a.yaml": b"2"})
     assert store.version("acme") == "two"
     assert store.files("acme") == {"a.yaml": b"2"}
-    store.keep("acme", "one", {"a.yaml": b"ignored, since version one is known"})
+    store.keep_version("acme", "one", {"a.yaml": b"ignored, since version one is known"})
     assert store.files("acme") == {"a.yaml": b"1", "deep/b.sql": b"1"}
     assert store.files("nobody") == {}
 

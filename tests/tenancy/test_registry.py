@@ -191,16 +191,16 @@ def test_a_secret_is_resolved_when_used_and_never_shown() -> None:
     assert "s3cr3t" not in str(caught.value)
 
 
-def keep(folder: Path, n: int) -> None:
+def keep_version(folder: Path, n: int) -> None:
     store = AcceptedStore(folder)
     for i in range(30):
-        store.keep("acme", f"v{(i + n) % 3}", {"tenant.yaml": f"v{(i + n) % 3}".encode() * 1000})
+        store.keep_version("acme", f"v{(i + n) % 3}", {"tenant.yaml": f"v{(i + n) % 3}".encode() * 1000})
 
 
 def test_processes_that_accept_at_once_leave_one_whole_version(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     tmp_path.joinpath("accepted").mkdir()
-    writers = [context.Process(target=keep, args=(tmp_path / "accepted", n)) for n in range(4)]
+    writers = [context.Process(target=keep_version, args=(tmp_path / "accepted", n)) for n in range(4)]
     for writer in writers:
         writer.start()
     for writer in writers:

@@ -11,15 +11,15 @@ if TYPE_CHECKING:
     from convergence_assets.alerting.message import Message
 
 SEND_TIMEOUT_SECONDS = 10
-# What people read: nobody needs a message for an acknowledgement, or for a channel's own memory.
+# What people read: an acknowledgement, or a refresh of a channel's memory, needs no message.
 FOR_PEOPLE = frozenset({"trigger", "update", "repeat", "resolve"})
 
 
 class DeliveryFailed(Exception):
-    """A message did not arrive, as far as can be told; the text says why, without a secret.
+    """A message did not arrive, as far as is known; the text says why, without a secret.
 
-    `refused`: the receiver answered and would not take this very message, others may well pass. `retry_after_seconds`
-    is what it asked for.
+    `refused`: the receiver answered and rejected this message; others may pass. `retry_after_seconds` is what the
+    receiver requested.
     """
 
     def __init__(self, reason: str, *, refused: bool = False, retry_after_seconds: float | None = None) -> None:
@@ -33,12 +33,12 @@ class Channel(Protocol):
 
     @property
     def takes(self) -> Collection[str]:
-        """The actions it can be told."""
+        """The actions it accepts."""
         ...
 
     @property
     def refresh_after(self) -> timedelta | None:
-        """How long it remembers what lasts; None: until it is told otherwise."""
+        """How long it keeps an open alert without a refresh; None: until it is resolved."""
         ...
 
     @property
@@ -53,7 +53,7 @@ class Channel(Protocol):
 
 @dataclass(frozen=True)
 class Plain:
-    """What holds for a receiver that says nothing else."""
+    """The defaults of a receiver."""
 
     takes: Collection[str] = FOR_PEOPLE
     refresh_after: timedelta | None = None
@@ -65,7 +65,7 @@ class Plain:
 
 @dataclass(frozen=True)
 class Guarded:
-    """A tenant's channel: its messages go to public addresses, and to private ones of `private_hosts` alone."""
+    """A tenant's channel: its messages go to public addresses, and only to the private ones of `private_hosts`."""
 
     channel: Channel
     private_hosts: Collection[str]

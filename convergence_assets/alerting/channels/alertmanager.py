@@ -10,8 +10,8 @@ from convergence_assets.alerting.channels import FOR_PEOPLE
 from convergence_assets.alerting.channels.posting import post
 from convergence_assets.alerting.message import Message, Subject
 
-# Alertmanager keeps alerts in memory alone and expects whoever raises them to say so again and again. An alert outlives
-# an hour without a sign of us: long enough for an upgrade, and not for ever if its end can never be told.
+# Alertmanager keeps alerts in memory only and expects its clients to send them repeatedly. An alert survives an hour
+# without a refresh: long enough for an upgrade, and not for ever if its end can never be sent.
 REFRESH_AFTER = timedelta(minutes=3)
 LASTS = timedelta(hours=1)
 
@@ -46,7 +46,7 @@ class Alertmanager:
 
 
 def alerts(message: Message) -> list[dict[str, Any]]:
-    """An alert for each incident. What lasts ends `LASTS` after the message, unless it is said again before."""
+    """An alert for each incident. An open one ends `LASTS` after the message, unless it is sent again before."""
     lasts_until = datetime.fromisoformat(message.sent_at) + LASTS
     return [_alert(message, subject, f"{lasts_until:%Y-%m-%dT%H:%M:%SZ}") for subject in message.subjects]
 
@@ -63,10 +63,10 @@ def _alert(message: Message, subject: Subject, lasts_until: str) -> dict[str, An
         "partition": subject.partition,
         "table": subject.table,
     }
-    said: dict[str, Any] = {
+    body: dict[str, Any] = {
         "labels": {name: value for name, value in labels.items() if value},
         "annotations": {"summary": subject.title, "description": subject.happened, "runbook_url": message.runbook},
         "startsAt": subject.started_at,
         "endsAt": subject.ended_at or lasts_until,
     }
-    return said | ({"generatorURL": subject.url} if subject.url else {})
+    return body | ({"generatorURL": subject.url} if subject.url else {})

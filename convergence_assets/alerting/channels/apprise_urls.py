@@ -81,7 +81,7 @@ def _type(message: Message) -> "str":
 
 
 class _Sending(threading.local):
-    """What Apprise logs in this thread while it sends: the only place where it says why it failed."""
+    """What Apprise logs in this thread while it sends: the only place that says why it failed."""
 
     lines: list[str] | None = None
 
@@ -90,7 +90,7 @@ _sending = _Sending()
 
 
 def _heard(record: logging.LogRecord) -> bool:
-    """Keep what the thread that sends says to itself: some lines hold the address whole."""
+    """Keep the sending thread's log lines out of the log: some contain the full address."""
     if _sending.lines is None:
         return True
     if record.levelno >= logging.WARNING:

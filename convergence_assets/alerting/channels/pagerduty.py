@@ -41,23 +41,25 @@ class PagerDuty:
         try:
             post(self.url, event(message, self.routing_key), f"PagerDuty ({self.host})")
         except DeliveryFailed as failed:
-            said = str(failed).replace(self.routing_key, "***")
-            raise DeliveryFailed(said, refused=failed.refused, retry_after_seconds=failed.retry_after_seconds) from None
+            reason = str(failed).replace(self.routing_key, "***")
+            raise DeliveryFailed(
+                reason, refused=failed.refused, retry_after_seconds=failed.retry_after_seconds
+            ) from None
 
 
 def event(message: Message, routing_key: str) -> dict[str, Any]:
-    """The event that says this message; an acknowledgement and a resolve need its key alone."""
+    """The event for this message; an acknowledgement and a resolve need only its key."""
     action = _ACTIONS.get(message.action, "trigger")
-    said: dict[str, Any] = {
+    body: dict[str, Any] = {
         "routing_key": routing_key,
         "event_action": action,
         "dedup_key": message.dedup_key[:255],
     }
     if action != "trigger":
-        return said
+        return body
     first = message.subjects[0]
     one = len(message.subjects) == 1
-    return said | {
+    return body | {
         "client": "Convergence",
         "payload": {
             "summary": message.title[:_SUMMARY],

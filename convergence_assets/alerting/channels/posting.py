@@ -9,7 +9,7 @@ from convergence_assets.alerting.channels import SEND_TIMEOUT_SECONDS, DeliveryF
 if TYPE_CHECKING:
     from ssl import SSLContext
 
-# An answer that says nothing about the message itself: the receiver is busy, away, or does not know us.
+# An answer that is not about the message itself: the receiver is busy, down, or does not know us.
 _OF_THE_RECEIVER = frozenset({401, 403, 404, 408, 425, 429, 502, 503, 504})
 
 
@@ -25,9 +25,9 @@ def post(url: str, body: Any, shown: str, auth: tuple[str, str] | None = None) -
         raise DeliveryFailed(f"{shown}: {' '.join(str(error).split()) or type(error).__name__}") from None
     if answer.is_success:
         return
-    said = " ".join(answer.text.split())[:200]
+    excerpt = " ".join(answer.text.split())[:200]
     raise DeliveryFailed(
-        f"{shown}: HTTP {answer.status_code}" + (f": {said}" if said else ""),
+        f"{shown}: HTTP {answer.status_code}" + (f": {excerpt}" if excerpt else ""),
         refused=is_refusal(answer.status_code),
         retry_after_seconds=_seconds(answer.headers),
     )
@@ -47,5 +47,5 @@ def is_refusal(status: int) -> bool:
 
 
 def _seconds(headers: Mapping[str, str]) -> float | None:
-    said = headers.get("Retry-After", "")
-    return float(said) if said.isdecimal() else None
+    value = headers.get("Retry-After", "")
+    return float(value) if value.isdecimal() else None

@@ -43,4 +43,4 @@ AFTER: Mapping[str, Collection[str]] = {
     "alert routes": ("tenant folder", "control store"),
     "API keys": ("control store",),
 }
-"""By check those that it can say nothing without."""
+"""By check, those that it depends on."""

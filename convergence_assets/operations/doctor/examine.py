@@ -1,4 +1,4 @@
-"""Checks one after the other: none stops the others, by what it raises or by how long it takes."""
+"""Runs checks one after the other: none stops the others, by an exception or by its duration."""
 
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ from convergence_assets.control.store import ControlStore
 from convergence_assets.operations.code_location import WebserverError
 from convergence_assets.settings import Settings, SettingsError
 from convergence_assets.tenancy.folder import UnreadableFolder
-from convergence_assets.tenancy.loading import Settled
+from convergence_assets.tenancy.loading import LoadContext
 from convergence_assets.tenancy.registry import load_registry
 from convergence_assets.tenancy.tenant import TenantRegistry
 from convergence_assets.warehouse.errors import WarehouseError
@@ -30,7 +30,7 @@ CHECK_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check saw; `next_step` is empty where nothing has to be done."""
+    """What one check found; `next_step` is empty where nothing has to be done."""
 
     check: str
     state: State
@@ -40,7 +40,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Limits:
-    """From where on something counts as wrong. Shares are of the disk, ages are those of the oldest queued run."""
+    """The thresholds of a problem. Shares are of the disk, ages are those of the oldest queued run."""
 
     clock_skew: timedelta = timedelta(seconds=5)
     clock_skew_breaks: timedelta = timedelta(seconds=30)  # half of what a lock lives without a heartbeat
@@ -52,7 +52,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Setup:
-    """What is examined: the settings, how to come to the Dagster instance, and its folder. `now` is this machine's
+    """What is examined: the settings, how to open the Dagster instance, and its folder. `now` is this machine's
     clock."""
 
     settings: Settings
@@ -63,10 +63,10 @@ class Setup:
 
     @cached_property
     def registry(self) -> TenantRegistry:
-        """The tenants as their files are now; nothing is accepted by looking. Raises `UnreadableFolder`."""
-        today, settled = self.now().date(), Settled.of(self.settings)
+        """The tenants of the current files; accepts nothing. Raises `UnreadableFolder`."""
+        today, context = self.now().date(), LoadContext.of(self.settings)
         return load_registry(
-            self.settings.tenants, self.settings.accepted_tenants, today=today, settled=settled, keep=False
+            self.settings.tenants, self.settings.accepted_tenants, today=today, context=context, keep=False
         )
 
     @cached_property
@@ -86,8 +86,8 @@ def examine(
 ) -> Iterator[Finding]:
     """Every check's findings, in the order in which a person would look.
 
-    One that raises, or takes longer than `seconds`, is a finding itself and holds up no other. `after` names by check
-    those without which it cannot say anything of its own: it is left out where one of them is broken.
+    One that raises, or takes longer than `seconds`, is a finding itself and blocks no other. `after` names by check
+    those that it depends on: it is skipped where one of them is broken.
     """
     wrong: set[str] = set()
     for name, check in checks.items():
@@ -96,46 +96,46 @@ def examine(
             wrong.add(name)
             yield Finding(name, "warning", f"not looked at, since {cause} is broken", f"first what is said of {cause}")
             continue
-        found = _within(name, check, setup, seconds)
-        if any(finding.state == "broken" for finding in found):
+        findings = _within(name, check, setup, seconds)
+        if any(finding.state == "broken" for finding in findings):
             wrong.add(name)
-        yield from found
+        yield from findings
 
 
 def _within(name: str, check: Check, setup: Setup, seconds: float) -> Sequence[Finding]:
-    found: list[Finding] = []
+    findings: list[Finding] = []
 
     def look() -> None:
         try:
-            found.extend(check(setup))
+            findings.extend(check(setup))
         except (SettingsError, ControlError, UnreadableFolder, WarehouseError, WebserverError) as error:
-            found.append(broken(name, error))
+            findings.append(broken(name, error))
         except OSError as error:
-            said = f"{error.strerror or type(error).__name__}: {error.filename or _one_line(error)}"
-            found.append(
-                Finding(name, "broken", said, "see that it is there, and that this user may read and write it")
+            message = f"{error.strerror or type(error).__name__}: {error.filename or _one_line(error)}"
+            findings.append(
+                Finding(name, "broken", message, "see that it is there, and that this user may read and write it")
             )
-        except Exception as error:  # whatever it is, the others are still looked at
-            found.append(Finding(name, "broken", f"the check failed with {type(error).__name__}: {_one_line(error)}",
+        except Exception as error:  # whatever it is, the other checks still run
+            findings.append(Finding(name, "broken", f"the check failed with {type(error).__name__}: {_one_line(error)}",
                                  "correct what it names; if it names nothing, report it"))  # fmt: skip
 
-    # A daemon: what hangs for ever does not hold up the command's end.
+    # A daemon: a check that hangs does not block the command's end.
     thread = threading.Thread(target=look, name=f"doctor: {name}", daemon=True)
     thread.start()
     thread.join(seconds)
     if thread.is_alive():
         return [Finding(name, "broken", f"no answer within {seconds:.0f} s", "see whether what it asks is reachable")]
-    return found
+    return findings
 
 
 def broken(name: str, error: Exception) -> Finding:
-    """An error of ours: what happened and what to do next stand in its message, or are said by its class."""
+    """One of our errors: its message, or its class, gives what happened and what to do next."""
     happened, _, next_step = _one_line(error).partition(". Next: ")
     return Finding(name, "broken", happened, next_step or getattr(error, "remedy", "") or _after_semicolon(happened))
 
 
-def _after_semicolon(said: str) -> str:
-    return said.rpartition("; ")[2] if "; " in said else "correct what it names"
+def _after_semicolon(message: str) -> str:
+    return message.rpartition("; ")[2] if "; " in message else "correct what it names"
 
 
 def _one_line(error: Exception) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC
 
-from convergence_assets.alerting.routes import said as said_of_secret
+from convergence_assets.alerting.routes import message_of as said_of_secret
 from convergence_assets.control import outbox
 from convergence_assets.control.keys import Keys
 from convergence_assets.operations.code_location import Webserver, stale
@@ -20,7 +20,7 @@ _REPAIR = "end what uses it (`convergence up`, daemon, webserver), then `converg
 
 
 def home(setup: Setup) -> Iterator[Finding]:
-    """Whether local state can be kept."""
+    """Whether local state can be stored."""
     folder = setup.settings.home
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -36,12 +36,12 @@ def home(setup: Setup) -> Iterator[Finding]:
 
 def tenant_folder(setup: Setup) -> Iterator[Finding]:
     """Whether the tenants' files can be listed and read at all."""
-    found = read_folder(setup.settings.tenants)
-    yield Finding("tenant folder", "ok", f"{setup.settings.tenants} has {len(found.tenants)} tenants")
+    folder = read_folder(setup.settings.tenants)
+    yield Finding("tenant folder", "ok", f"{setup.settings.tenants} has {len(folder.tenants)} tenants")
 
 
 def tenant_files(setup: Setup) -> Iterator[Finding]:
-    """Every tenant that is rejected, and mistakes in what all share."""
+    """Every rejected tenant, and mistakes in shared files."""
     registry = setup.registry
     for tenant_id, rejection in registry.rejected.items():
         problems = [problem.render() for problem in rejection.problems[:_SHOWN]]
@@ -49,8 +49,8 @@ def tenant_files(setup: Setup) -> Iterator[Finding]:
         served = "it is served on its last accepted version" if rejection.last_accepted else "it is not served"
         seen = f"tenant {tenant_id} is rejected, {served}: {'; '.join(problems)}{f'; and {more} more' if more else ''}"
         yield Finding("tenant files", "broken", seen, f"correct it; `convergence validate --tenant {tenant_id}` checks")
-    own = {problem for rejection in registry.rejected.values() for problem in rejection.problems}
-    shared = [problem.render() for problem in registry.problems if problem not in own]
+    of_tenants = {problem for rejection in registry.rejected.values() for problem in rejection.problems}
+    shared = [problem.render() for problem in registry.problems if problem not in of_tenants]
     if shared:
         yield Finding("tenant files", "broken", "; ".join(shared), "correct it; `convergence validate` checks")
     if not registry.problems:
@@ -58,14 +58,14 @@ def tenant_files(setup: Setup) -> Iterator[Finding]:
 
 
 def control_store(setup: Setup) -> Iterator[Finding]:
-    """Whether it opens; one that a newer version of Convergence made does not."""
+    """Whether it opens; one that a newer version of Convergence created does not."""
     with setup.store.read() as connection:
         connection.exec_driver_sql("SELECT 1")
     yield Finding("control store", "ok", f"{setup.store.shown} is up to date")
 
 
 def state(setup: Setup) -> Iterator[Finding]:
-    """Whether the files of the control store and of Dagster's storage are what was written into them."""
+    """Whether the files of the control store and of Dagster's storage are intact."""
     looked_at = 0
     for file in state_files(setup.settings, setup.dagster_home):
         if why := file.damage():
@@ -96,7 +96,7 @@ def dagster_storage(setup: Setup) -> Iterator[Finding]:
 
 
 def daemon(setup: Setup) -> Iterator[Finding]:
-    """Whether the daemon lives, and whether its sensors and schedules work."""
+    """Whether the daemon is alive, and whether its sensors and schedules work."""
     from convergence_assets.operations import automation
 
     with setup.open_instance() as instance:
@@ -130,7 +130,7 @@ def _never_started(setup: Setup) -> Finding:
 
 
 def run_queue(setup: Setup) -> Iterator[Finding]:
-    """Whether runs wait for longer than runs should."""
+    """Whether runs wait longer than they should."""
     import dagster as dg
 
     with setup.open_instance() as instance:
@@ -152,16 +152,16 @@ def run_queue(setup: Setup) -> Iterator[Finding]:
 
 
 def code_location(setup: Setup) -> Iterator[Finding]:
-    """Whether what Dagster has loaded is what the files say; without a webserver to ask, whether anything has
-    accepted them as they are."""
+    """Whether Dagster has loaded what the files define; without a webserver to query, whether a load has accepted
+    them as they are."""
     reload = "reload the code location in the Dagster UI (Deployment), or restart the code server"
     url = setup.settings.dagster_url
     if url:
         loaded = Webserver(url).loaded()
         served = [t for t in setup.registry.tenants.values() if t.tenant_id not in setup.registry.rejected]
         behind = [key for tenant in served for key in stale(tenant, loaded)]
-        known = {tenant.tenant_id for tenant in served} | set(setup.registry.rejected)
-        gone = {key[0] for key in loaded if len(key) == 3 and key[0] != "source"} - known
+        tenant_ids = {tenant.tenant_id for tenant in served} | set(setup.registry.rejected)
+        gone = {key[0] for key in loaded if len(key) == 3 and key[0] != "source"} - tenant_ids
         behind += [f"{name}/*" for name in sorted(gone)]
         if behind:
             yield Finding("code location", "broken", f"what {url} has loaded is not what the files say: "
@@ -180,26 +180,26 @@ def code_location(setup: Setup) -> Iterator[Finding]:
 
 
 def _never_loaded(setup: Setup) -> list[str]:
-    """Tenants whose files are right and not those that a load has accepted last."""
+    """Tenants whose files are valid and not those that a load accepted last."""
     folder, accepted = read_folder(setup.settings.tenants), AcceptedStore(setup.settings.accepted_tenants)
     registry = setup.registry
 
-    def kept(tenant_id: str) -> Mapping[str, bytes]:
-        # Hidden: what the store keeps beside them.
+    def last_accepted(tenant_id: str) -> Mapping[str, bytes]:
+        # Hidden: the store's own files beside them.
         return {path: raw for path, raw in accepted.files(tenant_id).items() if not path.startswith(".")}
 
     return [
         tenant_id
         for tenant_id, files in sorted(folder.tenants.items())
-        if tenant_id in registry.tenants and tenant_id not in registry.rejected and kept(tenant_id) != files
+        if tenant_id in registry.tenants and tenant_id not in registry.rejected and last_accepted(tenant_id) != files
     ]
 
 
 def alert_routes(setup: Setup) -> Iterator[Finding]:
-    """Whether somebody is told of alerts, and whether every route's secret is set here."""
+    """Whether anybody is notified of alerts, and whether every route's secret is set here."""
     routes = routes_of(setup.registry)
-    name, found, missing = "alert routes", list(routes.all()), 0
-    for key, route in found:
+    name, every, missing = "alert routes", list(routes.all()), 0
+    for key, route in every:
         try:
             route.address()
         except LookupError as error:
@@ -218,11 +218,11 @@ def alert_routes(setup: Setup) -> Iterator[Finding]:
         again = f"correct the route; `convergence alerts test {waiting.destination.partition('/')[0]}` tries it"
         yield Finding(name, "broken", f"{seen}: {waiting.last_error}", again)
     if routes.platform and not missing and not late:
-        yield Finding(name, "ok", f"{len(found)} routes; `convergence alerts test` tries them")
+        yield Finding(name, "ok", f"{len(every)} routes; `convergence alerts test` tries them")
 
 
 def _is_paused(setup: Setup, owner: str) -> bool:
-    """Whether no run of the owner is asked for that somebody would have to be told of."""
+    """Whether no run of the owner is requested that could raise an alert."""
     tenant = setup.registry.tenants.get(owner)
     return tenant is not None and (tenant.paused or not tenant.enabled)
 

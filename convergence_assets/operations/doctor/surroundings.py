@@ -1,4 +1,4 @@
-"""What the platform stands on: the warehouse, Google's credentials, the disk, the clock, the API's port."""
+"""The platform's surroundings: the warehouse, Google's credentials, the disk, the clock, the API's port."""
 
 import shutil
 import socket
@@ -29,7 +29,7 @@ _ROLES = "roles/bigquery.jobUser and roles/bigquery.dataEditor in the project, r
 
 
 def credentials(setup: Setup) -> Iterator[Finding]:
-    """Whether there are Google credentials, and whether Google takes them."""
+    """Whether there are Google credentials, and whether Google accepts them."""
     name, settings = "Google credentials", setup.settings
     if settings.warehouse != "bigquery" or settings.emulator:
         why = "the embedded warehouse" if settings.warehouse == "embedded" else f"the server at {settings.emulator}"
@@ -44,16 +44,16 @@ def credentials(setup: Setup) -> Iterator[Finding]:
         "CONVERGENCE_WAREHOUSE=embedded to run without BigQuery"
     )
     try:
-        found, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/bigquery"])
+        credential, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/bigquery"])
     except DefaultCredentialsError as error:
-        said = " ".join(str(error).split())
+        message = " ".join(str(error).split())
         yield Finding(
-            name, "broken", f"BigQuery is chosen ({settings.warehouse_reason}) and there are none: {said}", login
+            name, "broken", f"BigQuery is chosen ({settings.warehouse_reason}) and there are none: {message}", login
         )
         return
-    who = getattr(found, "service_account_email", None) or "a user's account"
+    who = getattr(credential, "service_account_email", None) or "a user's account"
     try:
-        found.refresh(Request())  # type: ignore[no-untyped-call]
+        credential.refresh(Request())  # type: ignore[no-untyped-call]
     except GoogleAuthError as error:
         yield Finding(name, "broken", f"those of {who} are not taken: {' '.join(str(error).split())}", login)
         return
@@ -61,7 +61,7 @@ def credentials(setup: Setup) -> Iterator[Finding]:
 
 
 def warehouse(setup: Setup) -> Iterator[Finding]:
-    """Whether a query is answered; on BigQuery also whether the project is there and a job may run in it."""
+    """Whether a query is answered; on BigQuery also whether the project exists and a job may run in it."""
     settings = setup.settings
     name, shown = "warehouse", f"{settings.warehouse} ({settings.warehouse_reason})"
     try:
@@ -106,24 +106,23 @@ def permissions(setup: Setup) -> Iterator[Finding]:
 
 
 def service_accounts(setup: Setup) -> Iterator[Finding]:
-    """On BigQuery, whether each tenant's account can be used, and whether Google keeps it from another tenant's
-    dataset."""
+    """On BigQuery, whether each tenant's account can be used, and whether Google denies it another tenant's dataset."""
     name, settings = "service accounts", setup.settings
     tenants = [t for t in setup.registry.tenants.values() if t.enabled]
-    own = [t for t in tenants if t.service_account][:_TENANTS_ASKED]
-    if settings.warehouse != "bigquery" or not own:
+    with_account = [t for t in tenants if t.service_account][:_TENANTS_ASKED]
+    if settings.warehouse != "bigquery" or not with_account:
         why = "the embedded warehouse has none" if settings.warehouse != "bigquery" else "no tenant has one of its own"
         yield Finding(name, "ok", why)
         return
     wrong = 0
-    for tenant in own:
+    for tenant in with_account:
         other = next((t for t in tenants if t.tenant_id != tenant.tenant_id and t.dataset != tenant.dataset), None)
-        found = _of_account(settings, tenant, other)
-        if found is not None:
+        finding = _of_account(settings, tenant, other)
+        if finding is not None:
             wrong += 1
-            yield found
+            yield finding
     if not wrong:
-        yield Finding(name, "ok", f"those of {len(own)} tenants are let in, and kept from others' datasets")
+        yield Finding(name, "ok", f"those of {len(with_account)} tenants are let in, and kept from others' datasets")
 
 
 def _of_account(settings: Settings, tenant: Tenant, other: Tenant | None) -> Finding | None:
@@ -138,7 +137,7 @@ def _of_account(settings: Settings, tenant: Tenant, other: Tenant | None) -> Fin
             try:
                 warehouse.dry_run(Query(f"SELECT * FROM {view.view.quoted}"))
             except NotFound:
-                pass  # the first run makes it
+                pass  # the first run creates it
             except WarehouseError as error:
                 seen = f"{tenant.tenant_id}: {account} cannot read its rows of {view.source}: {error}"
                 return Finding(name, "broken", seen, _GRANTS.format(tenant.tenant_id))
@@ -155,7 +154,7 @@ def _of_account(settings: Settings, tenant: Tenant, other: Tenant | None) -> Fin
         except WarehouseError as error:
             return Finding(name, "warning", f"{tenant.tenant_id}: {error}", error.remedy)
     if not visible:
-        return None  # not made yet: nothing is there to be kept from
+        return None  # not created yet: there is nothing to deny
     seen = f"{tenant.tenant_id}: {account} sees dataset {other.dataset} of tenant {other.tenant_id}"
     return Finding(name, "broken", seen, f"take its roles on the project or on dataset {other.dataset} away")
 
@@ -170,7 +169,7 @@ def _sees_all(tenant: Tenant, source: TableRef) -> Finding:
 
 
 def shared_sources(setup: Setup) -> Iterator[Finding]:
-    """Whether the parts of every shared source make the whole, in the partitions of the last three days."""
+    """Whether the parts of every shared source add up to the whole, in the partitions of the last three days."""
     from convergence_assets.assets.share_counts import count_shares, read_sources
 
     name, today = "shared sources", setup.now().date()
@@ -181,21 +180,21 @@ def shared_sources(setup: Setup) -> Iterator[Finding]:
     with open_warehouse(setup.settings) as warehouse:
         for shared, reader in read:
             try:
-                found = count_shares(
+                counts = count_shares(
                     warehouse, shared, reader.spec, today - timedelta(days=3), today, _GIGABYTES_COUNTED
                 )
             except WarehouseError as error:
                 yield Finding(name, "warning", f"{shared.table} cannot be counted: {error}", error.remedy)
                 continue
-            if found.adds_up:
-                seen = f"{shared.table}: {found.whole.rows} rows, each of one tenant or of the rest"
+            if counts.adds_up:
+                seen = f"{shared.table}: {counts.whole.rows} rows, each of one tenant or of the rest"
                 yield Finding(name, "ok", seen)
             else:
                 yield Finding(name, "broken", f"the parts of {shared.table} are not the whole", "convergence shares")
 
 
 def disk(setup: Setup) -> Iterator[Finding]:
-    """Room for what this machine keeps: the embedded warehouse, Dagster's storage and the control store."""
+    """Space for what this machine stores: the embedded warehouse, Dagster's storage and the control store."""
     folder = setup.settings.home
     place = next(path for path in (folder, *folder.parents) if path.exists())
     free, limits = shutil.disk_usage(place).free, setup.limits
@@ -210,14 +209,14 @@ def disk(setup: Setup) -> Iterator[Finding]:
 
 
 def clock(setup: Setup) -> Iterator[Finding]:
-    """This machine's clock beside those of the control store, the warehouse and the daemon's machine."""
+    """This machine's clock compared with those of the control store, the warehouse and the daemon's machine."""
     others = dict(_other_clocks(setup))
     if not others:
         yield Finding(
             "clock", "ok", "control store and warehouse have this machine's clock; there is no other to compare"
         )
         return
-    worst, skew = max(others.items(), key=lambda said: abs(said[1]))
+    worst, skew = max(others.items(), key=lambda item: abs(item[1]))
     seconds = skew.total_seconds()
     seen = f"this machine's clock is {abs(seconds):.1f} s {'before' if seconds < 0 else 'behind'} that of {worst}"
     if abs(skew) < setup.limits.clock_skew:
@@ -228,7 +227,7 @@ def clock(setup: Setup) -> Iterator[Finding]:
 
 
 def _other_clocks(setup: Setup) -> Iterator[tuple[str, timedelta]]:
-    """By whose clock it is how far that one is ahead of ours; what the asking took is in favour of ours."""
+    """By clock how far it is ahead of ours; the duration of the query counts in favour of ours."""
 
     def ahead(ask: Any) -> timedelta:
         before = setup.now()
@@ -236,7 +235,7 @@ def _other_clocks(setup: Setup) -> Iterator[tuple[str, timedelta]]:
         after = setup.now()
         return theirs - before if theirs < before else max(theirs - after, timedelta())
 
-    # One that cannot be asked is told of by a check of its own.
+    # Another check reports one that cannot be queried.
     with suppress(ControlError, SettingsError), setup.store.read() as connection:
         if connection.dialect.name == "postgresql":
             yield "the control store", ahead(lambda: connection.scalar(sa.select(sa.func.clock_timestamp())))
@@ -284,8 +283,10 @@ def _owner(port: int) -> str | None:
     import psutil
 
     try:
-        found = (c for c in psutil.net_connections("inet") if c.laddr and c.laddr.port == port and c.status == "LISTEN")
-        pid = next((c.pid for c in found if c.pid), None)
+        listening = (
+            c for c in psutil.net_connections("inet") if c.laddr and c.laddr.port == port and c.status == "LISTEN"
+        )
+        pid = next((c.pid for c in listening if c.pid), None)
         return f"{psutil.Process(pid).name()} (pid {pid})" if pid else None
     except psutil.Error:
         return None

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 class BigQueryWarehouse:
     """Datasets and tables of one client's project, and of the projects that tables name.
 
-    `location` is where datasets are made and jobs run (None: the client's). `decorators` says whether the engine
+    `location` is where datasets are made and jobs run (None: the client's). `decorators`: whether the engine
     knows `table$20260101` and ingestion-time partitions (BigQuery does, a local server does not): with them a
     partition is published by a copy job, without them by a DELETE + INSERT transaction. `storage` reads rows as Arrow
     by the Storage Read API; without it they come over REST.
@@ -109,7 +109,7 @@ class BigQueryWarehouse:
         return Granting(self._connection, self._administration)
 
     def ensure_view(self, view: TableRef, sql: str) -> bool:
-        """Make the view, and its dataset; says whether this did. One that is there is left as it is."""
+        """Make the view, and its dataset, where there is none; True if it was made."""
         return self._administration.ensure_view(view, sql)
 
     def stage_query(self, target: TableRef, schema: TableSchema, queries: Sequence[Query], job: Job) -> Staged:
@@ -144,8 +144,8 @@ class BigQueryWarehouse:
         return self._jobs.call(lambda retry: self._arrow(done))
 
     def rows(self, query: Query, job: Job) -> Sequence[Row]:
-        found: list[Row] = self.read(query, job).to_pylist()
-        return found
+        fetched: list[Row] = self.read(query, job).to_pylist()
+        return fetched
 
     def dry_run(self, query: Query) -> Estimate:
         planned = self._plan(query, Job("dry-run"))
@@ -240,9 +240,9 @@ class BigQueryWarehouse:
                 datasets = self._administration.datasets(table.project or self._client.project)
                 if table.dataset not in datasets:
                     raise NotFound(absent_dataset(str(Dataset.of(table)), datasets)) from error
-                known = self._administration.table_names(Dataset.of(table))
-                if table.table not in known:
-                    raise NotFound(absent(table, known)) from error
+                existing = self._administration.table_names(Dataset.of(table))
+                if table.table not in existing:
+                    raise NotFound(absent(table, existing)) from error
             raise
 
     def _arrow(self, rows: Any) -> "pa.Table":

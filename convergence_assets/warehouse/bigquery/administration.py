@@ -28,20 +28,22 @@ class Administration:
     connection: Connection
 
     def table(self, table: TableRef) -> "bigquery.Table":
-        """As it stands; raises `NotFound`."""
+        """The table as it is; raises `NotFound`."""
         reference = self.connection.reference(table)
-        found: bigquery.Table = self.connection.jobs.call(lambda retry: self._client.get_table(reference, retry=retry))
-        return found
+        fetched: bigquery.Table = self.connection.jobs.call(
+            lambda retry: self._client.get_table(reference, retry=retry)
+        )
+        return fetched
 
     def ensure(self, table: TableRef, schema: TableSchema) -> SchemaChange:
         try:
-            stands = self.table(table)
+            existing = self.table(table)
         except NotFound:
             self.create(table, schema, MANAGED, expires=False)
             return SchemaChange(created=True)
-        added = added_columns(schema, tables.schema_of(stands, schema), table)
-        if changed := tables.reconcile(stands, schema, added):
-            self.connection.jobs.call(lambda retry: self._client.update_table(stands, changed, retry=retry))
+        added = added_columns(schema, tables.schema_of(existing, schema), table)
+        if changed := tables.reconcile(existing, schema, added):
+            self.connection.jobs.call(lambda retry: self._client.update_table(existing, changed, retry=retry))
         return SchemaChange(created=False, added=tuple(c.name for c in added))
 
     def create(
@@ -49,8 +51,8 @@ class Administration:
     ) -> "bigquery.Table":
         """Make the table, and its dataset where there is none."""
         decorators = self.connection.decorators
-        made = tables.table_of(self.connection.reference(table), schema, ingestion_time=decorators, labels=labels)
-        create = functools.partial(self._client.create_table, made, exists_ok=True)
+        declared = tables.table_of(self.connection.reference(table), schema, ingestion_time=decorators, labels=labels)
+        create = functools.partial(self._client.create_table, declared, exists_ok=True)
         try:
             created = self.connection.jobs.call(lambda retry: create(retry=retry))
         except NotFound:
@@ -59,17 +61,17 @@ class Administration:
         return cast("bigquery.Table", created)
 
     def ensure_view(self, view: TableRef, sql: str) -> bool:
-        """Says whether this made it; one that is there is left as it is."""
+        """Make the view where there is none; True if it was made."""
         from google.cloud import bigquery
 
         try:
             self.table(view)
         except NotFound:
-            made = bigquery.Table(self.connection.reference(view))
-            made.view_query = sql
-            made.labels = dict(MANAGED)
+            view_table = bigquery.Table(self.connection.reference(view))
+            view_table.view_query = sql
+            view_table.labels = dict(MANAGED)
             self.make_dataset(Dataset.of(view), expires=False)
-            self.connection.jobs.call(lambda retry: self._client.create_table(made, exists_ok=True, retry=retry))
+            self.connection.jobs.call(lambda retry: self._client.create_table(view_table, exists_ok=True, retry=retry))
             return True
         return False
 
@@ -77,12 +79,12 @@ class Administration:
         """Where there is none; tables of one that `expires` go after `STAGING_KEPT_DAYS`."""
         from google.cloud import bigquery
 
-        made = bigquery.Dataset(self._name(dataset))
-        made.location = self.connection.location
-        made.labels = MANAGED
+        declared = bigquery.Dataset(self._name(dataset))
+        declared.location = self.connection.location
+        declared.labels = MANAGED
         if expires:
-            made.default_table_expiration_ms = STAGING_KEPT_DAYS * 86_400_000
-        self.connection.jobs.call(lambda retry: self._client.create_dataset(made, exists_ok=True, retry=retry))
+            declared.default_table_expiration_ms = STAGING_KEPT_DAYS * 86_400_000
+        self.connection.jobs.call(lambda retry: self._client.create_dataset(declared, exists_ok=True, retry=retry))
 
     def has(self, dataset: Dataset) -> bool:
         try:
@@ -97,17 +99,17 @@ class Administration:
         return [item.dataset_id for item in listed]
 
     def table_names(self, dataset: Dataset) -> list[str]:
-        """Of every table, whoever made it; raises `NotFound`."""
+        """Every table, also of other makers; raises `NotFound`."""
         return [item.table_id for item in self._listed(dataset)]
 
     def own_tables(self, dataset: Dataset) -> list[TableRef]:
-        """Those that this platform made."""
+        """The tables that this platform made."""
         try:
             listed = self._listed(dataset)
         except NotFound:
             return []
-        own = [item.table_id for item in listed if MANAGED.items() <= dict(item.labels or {}).items()]
-        return [TableRef(dataset.name, name, dataset.project) for name in sorted(own)]
+        table_ids = [item.table_id for item in listed if MANAGED.items() <= dict(item.labels or {}).items()]
+        return [TableRef(dataset.name, name, dataset.project) for name in sorted(table_ids)]
 
     def drop(self, table: TableRef) -> None:
         """Also one that is not there."""
@@ -116,10 +118,10 @@ class Administration:
 
     def drop_table(self, table: TableRef, *, if_empty: bool) -> bool:
         try:
-            stands = self.table(table)
+            existing = self.table(table)
         except NotFound:
             return False
-        if if_empty and stands.num_rows:
+        if if_empty and existing.num_rows:
             return False
         self.drop(table)
         return True
@@ -136,22 +138,22 @@ class Administration:
             listed = self._listed(staging)
         except NotFound:
             return {}
-        found: dict[str, datetime] = {}
+        newest_by_run: dict[str, datetime] = {}
         for item in listed:
             run_id = item.table_id.removesuffix(FILES).rpartition("__")[2].replace("_", "-")
-            made: datetime | None = item.created
-            if made is not None:
-                found[run_id] = max(found.get(run_id, made), made)
-        return found
+            created: datetime | None = item.created
+            if created is not None:
+                newest_by_run[run_id] = max(newest_by_run.get(run_id, created), created)
+        return newest_by_run
 
     def drop_staged(self, dataset: Dataset, run_id: str) -> None:
-        staging, own = replace(dataset, name=STAGING_PREFIX + dataset.name), f"__{run_id.replace('-', '_')}"
+        staging, suffix = replace(dataset, name=STAGING_PREFIX + dataset.name), f"__{run_id.replace('-', '_')}"
         try:
             names = [item.table_id for item in self._listed(staging)]
         except NotFound:
             return
         for name in names:
-            if name.removesuffix(FILES).endswith(own):
+            if name.removesuffix(FILES).endswith(suffix):
                 self.drop(TableRef(staging.name, name, staging.project))
 
     def drop_staging(self, dataset: Dataset) -> int:

@@ -67,7 +67,7 @@ _STATUSES: Mapping[int, type[WarehouseError]] = {
     429: RateLimited,
 }
 _REQUIRED_IS_NULL = r"required field .* cannot be null|null value .*required|not null constraint"
-# One reason covers several causes; the text tells them apart.
+# One reason covers several causes; the text distinguishes them.
 _TEXTS: tuple[tuple[str, type[WarehouseError]], ...] = (
     (r"could not serialize access|concurrent (update|transaction|DML)", PartitionConflict),
     (r"job timed out|exceeded .*job_?timeout|timed out after", JobTimeout),
@@ -84,7 +84,7 @@ def classified(
     """The class of any exception that a call of the client raised.
 
     `sql` is the author's text, in which an error is located; `lines_before` are lines that the adapter put before it;
-    `principal` is who asked, named where access is denied.
+    `principal` is the caller, named where access is denied.
     """
     import requests
     from google.api_core import exceptions
@@ -103,11 +103,13 @@ def classified(
     if isinstance(error, exceptions.GoogleAPICallError):
         details: Any = error.errors[0] if error.errors and isinstance(error.errors[0], dict) else {}
         message = str(details.get("message") or error.message)
-        return _told(str(details.get("reason") or ""), int(error.code or 0), message, sql, lines_before, principal)
+        return _error_of(str(details.get("reason") or ""), int(error.code or 0), message, sql, lines_before, principal)
     return WarehouseUnavailable(f"{type(error).__name__}: {error}")
 
 
-def _told(reason: str, status: int, message: str, sql: str, lines_before: int, principal: str | None) -> WarehouseError:
+def _error_of(
+    reason: str, status: int, message: str, sql: str, lines_before: int, principal: str | None
+) -> WarehouseError:
     message = hide_literals(message, sql)
     kind = _REASONS.get(reason) or _STATUSES.get(status) or WarehouseUnavailable
     if kind in (InvalidQuery, JobCancelled):
@@ -123,8 +125,8 @@ def _told(reason: str, status: int, message: str, sql: str, lines_before: int, p
 
 
 def _position(message: str, sql: str, lines_before: int) -> tuple[int | None, int | None]:
-    if found := _POSITION.search(message):
-        return max(1, int(found[1]) - lines_before), int(found[2])
+    if match := _POSITION.search(message):
+        return max(1, int(match[1]) - lines_before), int(match[2])
     # A server that names no position names the word.
     for name in re.findall(r"name:? `?([A-Za-z_]\w*)", message):
         if word := re.search(rf"\b{re.escape(name)}\b", sql, re.IGNORECASE):

@@ -21,7 +21,7 @@ _ADHOC_BYTES_CAP = 1024**4
 
 @dataclass(frozen=True)
 class Connection:
-    """`decorators` says whether the engine knows `table$20260101` and ingestion-time partitions."""
+    """`decorators`: whether the engine knows `table$20260101` and ingestion-time partitions."""
 
     client: "bigquery.Client"
     location: str | None

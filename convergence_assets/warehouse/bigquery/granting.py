@@ -33,23 +33,23 @@ class Granting:
         return _KINDS.get(self.administration.table(table).table_type, "TABLE")
 
     def authorize(self, dataset: Dataset, access: Mapping[str, Any]) -> bool:
-        """Add an entry to a dataset's access list; says whether it was not there yet."""
+        """Add an entry to a dataset's access list; True if it was not there yet."""
         from google.cloud import bigquery
 
         client = self.connection.client
         name = f"{dataset.project or client.project}.{dataset.name}"
-        found: bigquery.Dataset = self.connection.jobs.call(lambda retry: client.get_dataset(name, retry=retry))
+        fetched: bigquery.Dataset = self.connection.jobs.call(lambda retry: client.get_dataset(name, retry=retry))
         entry = bigquery.AccessEntry.from_api_repr(dict(access))
-        if any(_same(one, entry) for one in found.access_entries):
+        if any(_same(existing_entry, entry) for existing_entry in fetched.access_entries):
             return False
-        found.access_entries = [*found.access_entries, entry]
-        # The dataset's etag goes with it: who changed its access meanwhile is not overwritten.
-        self.connection.jobs.call(lambda retry: client.update_dataset(found, ["access_entries"], retry=retry))
+        fetched.access_entries = [*fetched.access_entries, entry]
+        # The dataset's etag is sent along: a concurrent change of its access is not overwritten.
+        self.connection.jobs.call(lambda retry: client.update_dataset(fetched, ["access_entries"], retry=retry))
         return True
 
-    def drop_views(self, dataset: Dataset, kept: Collection[TableRef]) -> tuple[TableRef, ...]:
-        """Remove the platform's views of a dataset but for those that are kept; gives what was removed."""
-        names = {view.table for view in kept}
+    def drop_views(self, dataset: Dataset, views_to_keep: Collection[TableRef]) -> tuple[TableRef, ...]:
+        """Remove the platform's views of a dataset, except `views_to_keep`; returns those removed."""
+        names = {view.table for view in views_to_keep}
         gone = tuple(view for view in self.administration.own_tables(dataset) if view.table not in names)
         for view in gone:
             self.administration.drop(view)

@@ -1,4 +1,4 @@
-"""Which process sent a job, as labels of the job: how a sweep tells a killed worker's job from a living one's."""
+"""Which process sent a job, as labels of the job: how a sweep distinguishes a killed worker's job from a live one's."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, fields
@@ -16,10 +16,10 @@ def owner_labels() -> dict[str, str]:
 
 
 def is_gone(labels: Mapping[str, str]) -> bool | None:
-    """Whether the process that sent a job has ended; None where the labels or this host cannot tell."""
+    """Whether the process that sent a job has ended; None where the labels or this host cannot show it."""
     try:
-        said = {field.name: labels[_PREFIX + field.name] for field in fields(Owner)}
-        owner = Owner(said["host"], said["boot_id"], said["space"], int(said["process"]), said["started"])
+        values = {field.name: labels[_PREFIX + field.name] for field in fields(Owner)}
+        owner = Owner(values["host"], values["boot_id"], values["space"], int(values["process"]), values["started"])
     except (KeyError, ValueError):
         return None
     return process.is_gone(owner, spelled=value_of)

@@ -91,15 +91,15 @@ class Jobs:
 
     def running(self, project: str | None) -> tuple[RunningJob, ...]:
         """Jobs of this platform in a project that are pending or running now."""
-        found = []
+        jobs = []
         for state in ("running", "pending"):
             listed = functools.partial(self.client.list_jobs, project, state_filter=state, all_users=True)
-            found += [
+            jobs += [
                 RunningJob(job.job_id, dict(job.labels), job.started, job.location, is_gone(job.labels))
                 for job in self.call(lambda retry, listed=listed: list(listed(retry=retry)))  # type: ignore[misc]
                 if job.labels.get("managed_by") == MANAGED["managed_by"]
             ]
-        return tuple(found)
+        return tuple(jobs)
 
     def cancel(self, jobs: Sequence[RunningJob], project: str | None) -> None:
         """Ask for the end of each."""
@@ -159,7 +159,7 @@ class Jobs:
             return sent.job
 
     def _done(self, job: Any) -> bool | None:
-        """What the warehouse itself says of a job; None where no answer comes."""
+        """The warehouse's own status of a job; None where it does not answer."""
         try:
             return bool(job.done(retry=self._retry(), timeout=REQUEST_TIMEOUT_SECONDS))
         except Exception:
@@ -188,10 +188,10 @@ class Jobs:
     def _has_ended(self, job_id: str) -> bool:
         from google.api_core.exceptions import NotFound
 
-        asked: dict[str, Any] = {"location": self.location, "retry": None, "timeout": CANCEL_TIMEOUT_SECONDS}
+        options: dict[str, Any] = {"location": self.location, "retry": None, "timeout": CANCEL_TIMEOUT_SECONDS}
         try:
-            self.client.cancel_job(job_id, **asked)
-            return bool(self.client.get_job(job_id, **asked).state == "DONE")
+            self.client.cancel_job(job_id, **options)
+            return bool(self.client.get_job(job_id, **options).state == "DONE")
         except NotFound:
             return True
         except Exception:

@@ -18,7 +18,7 @@ def sanitised(labels: Mapping[str, str]) -> dict[str, str]:
 
 
 def value_of(text: str) -> str:
-    """A legal label value; a hash stands at the end of one that had to be changed beyond its case or dots."""
+    """A legal label value; with a hash at its end if more than its case or dots had to change."""
     legal = re.sub(r"[^a-z0-9_-]", "_", text.lower().replace("...", "_to_"))
     if legal == text or (len(legal) <= _LONGEST and re.fullmatch(r"[a-z0-9_.-]*", text)):
         return legal[:_LONGEST]

@@ -34,17 +34,17 @@ class Staging:
     def fill(self, target: TableRef, schema: TableSchema, queries: Sequence[Query], job: Job) -> Staged:
         """INSERT the queries' rows into the run's staging table.
 
-        INSERT, not a query with a destination: it keeps the declared types and REQUIRED columns. A table that holds
-        another filling is made anew; the same filling of the same run (a retry) attaches to the jobs that made it.
+        INSERT, not a query with a destination: it keeps the declared types and REQUIRED columns. A table with
+        another filling is made again; the same filling of the same run (a retry) attaches to the jobs that made it.
         """
         texts = [json.dumps([q.sql, sorted(q.parameters.items())], default=str) for q in queries]
         filling = hashlib.sha256("\0".join(texts).encode()).hexdigest()[:32]
         staging = _name(target, job)
-        made = str(self._table(staging, schema, filling).created)
+        created_at = str(self._table(staging, schema, filling).created)
         quoted, columns = self.connection.quoted(staging), ", ".join(f"`{c.name}`" for c in schema.columns)
         for number, (query, text) in enumerate(zip(queries, texts, strict=True)):
             insert = insert_of(query.sql, quoted, columns)
-            identity = (text, str(staging), made)
+            identity = (text, str(staging), created_at)
             request = self.connection.query(f"stage{number}", query, job, sql=insert, identity=identity)
             self.connection.jobs.run(replace(request, lines_before=1), job)
         return self._staged(staging, target, schema, job)
@@ -53,7 +53,7 @@ class Staging:
         self, target: TableRef, schema: TableSchema, files: Sequence[SourceFile], job: Job, rules: FileRules, *,
         exact: bool,
     ) -> Staged:  # fmt: skip
-        """Load files into a table beside the staging one, and fill it from there."""
+        """Load files into a table of their own, and fill the staging table from it."""
         # Both warehouses read files by one reader, so that one file gives the same rows, or the same error, on both.
         from convergence_assets.warehouse.duckdb.parquet import files_to_parquet
 
@@ -85,12 +85,12 @@ class Staging:
 
     def _table(self, staging: TableRef, schema: TableSchema, filling: str) -> "bigquery.Table":
         with suppress(NotFound):
-            stands = self.administration.table(staging)
-            if stands.labels.get("filling") == filling:
-                return stands
+            existing = self.administration.table(staging)
+            if existing.labels.get("filling") == filling:
+                return existing
             self.administration.drop(staging)
-        kept = replace(schema, partition_expiration_days=None, require_partition_filter=False)
-        return self.administration.create(staging, kept, MANAGED | {"filling": filling}, expires=True)
+        staging_schema = replace(schema, partition_expiration_days=None, require_partition_filter=False)
+        return self.administration.create(staging, staging_schema, MANAGED | {"filling": filling}, expires=True)
 
     def _load(self, parquet: Path, into: TableRef, schema: TableSchema, job: Job) -> Request:
         from google.cloud import bigquery

@@ -24,26 +24,26 @@ def field(column: Column, *, nullable: bool = False) -> "bigquery.SchemaField":
     """A column as the client takes it; `nullable` makes REQUIRED ones NULLABLE."""
     from google.cloud import bigquery
 
-    said: dict[str, Any] = {
+    properties: dict[str, Any] = {
         "name": column.name,
         "type": column.type,
         "mode": "NULLABLE" if nullable and column.mode == "REQUIRED" else column.mode,
     }
     if column.description:
-        said["description"] = column.description
+        properties["description"] = column.description
     if column.fields:
-        said["fields"] = [field(f, nullable=nullable).to_api_repr() for f in column.fields]
-    return bigquery.SchemaField.from_api_repr(said)
+        properties["fields"] = [field(f, nullable=nullable).to_api_repr() for f in column.fields]
+    return bigquery.SchemaField.from_api_repr(properties)
 
 
-def column_of(said: "bigquery.SchemaField") -> Column:
-    """A column as BigQuery tells it."""
+def column_of(schema_field: "bigquery.SchemaField") -> Column:
+    """A column from BigQuery's schema field."""
     return Column(
-        said.name,
-        _LEGACY.get(said.field_type, cast(ColumnType, said.field_type)),
-        cast(Mode, said.mode or "NULLABLE"),
-        said.description or "",
-        tuple(column_of(f) for f in said.fields),
+        schema_field.name,
+        _LEGACY.get(schema_field.field_type, cast(ColumnType, schema_field.field_type)),
+        cast(Mode, schema_field.mode or "NULLABLE"),
+        schema_field.description or "",
+        tuple(column_of(f) for f in schema_field.fields),
     )
 
 
@@ -103,9 +103,9 @@ def reconcile(table: "bigquery.Table", declared: TableSchema, added: tuple[Colum
         table.description = declared.description or None
         changed.append("description")
     if table.time_partitioning and declared.partition_column:
-        wanted = _partitioning(declared, table.time_partitioning.field)
-        if (table.time_partitioning.expiration_ms or 0) != (wanted.expiration_ms or 0):
-            table.time_partitioning = wanted
+        partitioning = _partitioning(declared, table.time_partitioning.field)
+        if (table.time_partitioning.expiration_ms or 0) != (partitioning.expiration_ms or 0):
+            table.time_partitioning = partitioning
             changed.append("time_partitioning")
         if bool(table.require_partition_filter) != declared.require_partition_filter:
             table.require_partition_filter = declared.require_partition_filter
@@ -132,9 +132,9 @@ def _partitioning(schema: TableSchema, column: str | None) -> "bigquery.TimePart
     )
 
 
-def _described(said: Any, column: Column | None) -> Any:
+def _described(schema_field: Any, column: Column | None) -> Any:
     from google.cloud import bigquery
 
-    if column is None or (said.description or "") == column.description:
-        return said
-    return bigquery.SchemaField.from_api_repr({**said.to_api_repr(), "description": column.description})
+    if column is None or (schema_field.description or "") == column.description:
+        return schema_field
+    return bigquery.SchemaField.from_api_repr({**schema_field.to_api_repr(), "description": column.description})

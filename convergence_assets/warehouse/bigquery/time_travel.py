@@ -30,18 +30,19 @@ def rows(quoted: str, schema: TableSchema, partition: date, as_of: datetime) -> 
     return Query(f"SELECT * FROM {quoted} FOR SYSTEM_TIME AS OF {moment} WHERE {day}")
 
 
-def in_columns(stood: Query, schema: TableSchema, had: Collection[str]) -> Query:
+def in_columns(past: Query, schema: TableSchema, column_names: Collection[str]) -> Query:
     """The same rows in the declared columns of today; those that the table did not have then are NULL."""
-    known = {name.lower() for name in had}
+    existing = {name.lower() for name in column_names}
     chosen = ", ".join(
-        f"`{c.name}`" if c.name.lower() in known else f"CAST(NULL AS {c.spelled}) AS `{c.name}`" for c in schema.columns
+        f"`{c.name}`" if c.name.lower() in existing else f"CAST(NULL AS {c.spelled}) AS `{c.name}`"
+        for c in schema.columns
     )
-    return Query(f"SELECT {chosen} FROM (\n{stood.sql}\n)")
+    return Query(f"SELECT {chosen} FROM (\n{past.sql}\n)")
 
 
 @contextmanager
 def telling_not_kept(table: TableRef, as_of: datetime) -> Iterator[None]:
-    """BigQuery says `Invalid snapshot time` of a moment before its window or the table's beginning."""
+    """BigQuery's error is `Invalid snapshot time` for a moment before its window or the table's beginning."""
     try:
         yield
     except InvalidQuery as error:

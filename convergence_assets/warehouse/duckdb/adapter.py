@@ -87,17 +87,17 @@ class DuckDBWarehouse:
     def ensure_table(self, table: TableRef, schema: TableSchema) -> SchemaChange:
         dataset = Dataset.of(table)
         with suppress(NotFound), self._attaching.reading([dataset], LOCK_TIMEOUT_SECONDS):
-            stands = tables.existing(self._engine, str(dataset)).get(table.table)
-            if stands and stands.schema == schema:
+            existing = tables.existing(self._engine, str(dataset)).get(table.table)
+            if existing and existing.schema == schema:
                 return SchemaChange(created=False)
         with self._attaching.writing(dataset, LOCK_TIMEOUT_SECONDS):
-            stands = tables.existing(self._engine, str(dataset)).get(table.table)
+            existing = tables.existing(self._engine, str(dataset)).get(table.table)
             name = f"{quoted(str(dataset))}.{quoted(table.table)}"
             with self._attaching.transaction():
-                if stands is None:
+                if existing is None:
                     tables.create(self._engine, name, schema)
                     return SchemaChange(created=True)
-                added = added_columns(schema, stands.schema, table)
+                added = added_columns(schema, existing.schema, table)
                 tables.add_columns(self._engine, name, added)
                 tables.remember(self._engine, name, schema)
                 return SchemaChange(created=False, added=tuple(c.name for c in added))
@@ -149,8 +149,8 @@ class DuckDBWarehouse:
 
     def publish(self, staged: Staged, partitions: Sequence[date], job: Job) -> int:
         source = self._staging_name(staged.table, job.run_id)
-        stands = tables.existing(self._engine, str(Dataset.of(staged.table))).get(staged.table.table)
-        if stands is None or stands.token != staged.token:
+        staging_table = tables.existing(self._engine, str(Dataset.of(staged.table))).get(staged.table.table)
+        if staging_table is None or staging_table.token != staged.token:
             raise StagingChanged(f"{staged.table} is not the staging table that was validated for {staged.target}")
         dataset = Dataset.of(staged.target)
         columns = ", ".join(quoted(c.name) for c in staged.schema.columns)
@@ -173,11 +173,11 @@ class DuckDBWarehouse:
             file.unlink(missing_ok=True)
 
     def staged_runs(self, dataset: Dataset) -> Mapping[str, datetime]:
-        found = {}
+        by_run = {}
         for file in self._staging_files(dataset):
             with suppress(FileNotFoundError):
-                found[file.stem] = datetime.fromtimestamp(file.stat().st_mtime, UTC)
-        return found
+                by_run[file.stem] = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+        return by_run
 
     def drop_staged(self, dataset: Dataset, run_id: str) -> None:
         with suppress(FileNotFoundError):
@@ -204,9 +204,9 @@ class DuckDBWarehouse:
             raise self._attaching.absent(dataset)
         merge = merge_statement(f"{quoted(str(dataset))}.{quoted(table.table)}", schema, key, newest_by)
         with self._attaching.writing(dataset, job.timeout_seconds):
-            stands = tables.existing(self._engine, str(dataset))
-            if table.table not in stands:
-                raise NotFound(absent(table, stands))
+            existing = tables.existing(self._engine, str(dataset))
+            if table.table not in existing:
+                raise NotFound(absent(table, existing))
             with self._attaching.transaction():
                 self._engine.run(merge, {"rows": row_text(schema, rows)}, timeout_seconds=job.timeout_seconds)
 
@@ -298,40 +298,40 @@ class DuckDBWarehouse:
         named = table_names(query.sql)
         datasets = {Dataset.of(t) for t in named}
         published = [d for d in datasets if not d.name.startswith(STAGING_PREFIX)]
-        kept = {Dataset.of(t): t for t in named if t.dataset.startswith(STAGING_PREFIX)}
-        others = [table for dataset, table in kept.items() if dataset not in self._staging]
+        staged = {Dataset.of(t): t for t in named if t.dataset.startswith(STAGING_PREFIX)}
+        others = [table for dataset, table in staged.items() if dataset not in self._staging]
         with self._attaching.reading(published, timeout_seconds), self._attaching.reading_staged(others):
             types: dict[str, Mapping[str, Column]] = {}
             for dataset in datasets:
-                stands = tables.existing(self._engine, str(dataset))
+                existing = tables.existing(self._engine, str(dataset))
                 for table in (t for t in named if Dataset.of(t) == dataset):
                     if table.prefix is not None:
-                        types |= _matching(table, stands)
+                        types |= _matching(table, existing)
                         continue
-                    if table.table not in stands:
-                        raise NotFound(absent(table, stands))
-                    types[str(table)] = {c.name: c for c in stands[table.table].schema.columns}
+                    if table.table not in existing:
+                        raise NotFound(absent(table, existing))
+                    types[str(table)] = {c.name: c for c in existing[table.table].schema.columns}
             yield prepared(query, types)
 
 
-def _matching(wildcard: TableRef, stands: Mapping[str, tables.Existing]) -> dict[str, Mapping[str, Column]]:
-    """The columns of each table that a wildcard stands for, and all of theirs as its own.
+def _matching(wildcard: TableRef, existing: Mapping[str, tables.Existing]) -> dict[str, Mapping[str, Column]]:
+    """The columns of each table that a wildcard matches, and all of theirs as its own.
 
     Raises `NotFound` where there is none, `SchemaMismatch` where two have a column of one name and different types.
     """
-    names = sorted(name for name in stands if name.startswith(wildcard.prefix or ""))
+    names = sorted(name for name in existing if name.startswith(wildcard.prefix or ""))
     if not names:
         raise NotFound(f"{wildcard} does not match any table")
-    found: dict[str, Mapping[str, Column]] = {}
+    matched: dict[str, Mapping[str, Column]] = {}
     every: dict[str, Column] = {}
     for name in names:
-        columns = {c.name: c for c in stands[name].schema.columns}
+        columns = {c.name: c for c in existing[name].schema.columns}
         for column in columns.values():
             first = every.setdefault(column.name, column)
             if (first.type, first.mode == "REPEATED") != (column.type, column.mode == "REPEATED"):
                 raise SchemaMismatch(f"{wildcard}: {column.name} is {first.type}, and in {name} {column.type}")
-        found[str(replace(wildcard, table=name))] = columns
-    return found | {str(wildcard): every}
+        matched[str(replace(wildcard, table=name))] = columns
+    return matched | {str(wildcard): every}
 
 
 def _staging_of(dataset: Dataset) -> Dataset:

@@ -1,4 +1,4 @@
-"""What the load says of a statement, and the rows that the embedded engine gives for it: for probes and tests."""
+"""The load's refusals of a statement, and its rows on the embedded engine: for probes and tests."""
 
 import tempfile
 from functools import cache
@@ -13,16 +13,16 @@ from convergence_assets.warehouse.duckdb.sql_problems import SqlProblem, Unporta
 
 def refusals(sql: str) -> tuple[SqlProblem, ...]:
     """Why a SELECT that reads no table is refused at load; empty where it runs."""
-    found = outcome(sql, {}, {}, keep=False)
-    return found.refusals + found.unsupported
+    result = outcome(sql, {}, {}, keep=False)
+    return result.refusals + result.unsupported
 
 
 def rows(sql: str) -> list[tuple[Any, ...]]:
     """The rows of a SELECT that reads no table; raises `UnportableSQL` for one that is refused."""
-    found = outcome(sql, {}, {}, keep=False)
-    if problems := found.refusals + found.unsupported:
+    result = outcome(sql, {}, {}, keep=False)
+    if problems := result.refusals + result.unsupported:
         raise UnportableSQL(problems)
-    return [tuple(map(_value, row)) for row in _engine().run(found.text)]
+    return [tuple(map(_value, row)) for row in _engine().run(result.text)]
 
 
 @cache
@@ -31,11 +31,11 @@ def _engine() -> Engine:
 
 
 def _value(value: Any) -> Any:
-    """A BIGNUMERIC as a Decimal, wherever it stands."""
+    """A value with each BIGNUMERIC as a Decimal, also in arrays and structs."""
     if isinstance(value, dict):
         if tuple(value) == bignumeric_encoding.WORDS:
             return bignumeric_encoding.decimal_of(
                 (value["w3"] << 192) + (value["w2"] << 128) + (value["w1"] << 64) + value["w0"]
             )
-        return {name: _value(held) for name, held in value.items()}
-    return [_value(held) for held in value] if isinstance(value, list) else value
+        return {name: _value(item) for name, item in value.items()}
+    return [_value(item) for item in value] if isinstance(value, list) else value

@@ -92,10 +92,10 @@ def _average(*sums_and_count: Any) -> int:
 
 
 def _from_text(text: str) -> int:
-    found = _TEXT.fullmatch(text)
-    if not found:
+    match = _TEXT.fullmatch(text)
+    if not match:
         raise ValueError(f"not a text of BIGNUMERIC: {text[:100]}")
-    return from_decimal(Decimal(found[1]))
+    return from_decimal(Decimal(match[1]))
 
 
 def _from_double(value: float) -> int:
@@ -145,14 +145,14 @@ class _Function:
         if None in operands:
             return None
         try:
-            made = self.work(*operands)
-            if self.gives == "bignumeric" and not SMALLEST <= made <= LARGEST:
+            result = self.work(*operands)
+            if self.gives == "bignumeric" and not SMALLEST <= result <= LARGEST:
                 raise OverflowError("BIGNUMERIC overflow: a result is beyond 5.79e38")
         except (ArithmeticError, ValueError):
             if self.null_on_error:
                 return None
             raise
-        return made
+        return result
 
     def vectorised(self) -> Callable[..., "pa.Array"]:
         """The function over Arrow columns, with the number of parameters that DuckDB looks for."""
@@ -249,10 +249,10 @@ def install_functions(connection: "duckdb.DuckDBPyConnection") -> None:
             continue
         # DuckDB 1.5 frees a text of Arrow's while CASE still refers to it: `||` copies it first.
         register(f"arrow_{name}", function.vectorised(), function.takes, function.gives)
-        given = ", ".join(f"p{at} {_DUCKDB[form]}" for at, form in enumerate(function.takes))
+        parameters = ", ".join(f"p{at} {_DUCKDB[form]}" for at, form in enumerate(function.takes))
         passed = ", ".join(f"p{at}" for at in range(len(function.takes)))
         connection.execute(
-            f"CREATE OR REPLACE TEMP MACRO bignumeric_{name}({given}) AS (bignumeric_arrow_{name}({passed}) || '')"
+            f"CREATE OR REPLACE TEMP MACRO bignumeric_{name}({parameters}) AS (bignumeric_arrow_{name}({passed}) || '')"
         )
     # A lambda: DuckDB evaluates annotations, and `pa` is imported for type checkers alone.
     register("from_digits", lambda texts: _from_digits(texts), ("text",), "bignumeric")

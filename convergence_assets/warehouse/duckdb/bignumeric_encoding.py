@@ -2,7 +2,7 @@
 
 BigQuery's range of a BIGNUMERIC is exactly that of such an integer. As a STRUCT, most significant word first, the
 words compare, sort, group and join as the numbers do, and DuckDB casts nothing else to them, so that a BIGNUMERIC never
-meets another type unscaled. (DuckDB 1.5 takes an integer beside a BIGNUM as it is, and has no product of two.)
+meets another type unscaled. (DuckDB 1.5 does not scale an integer that meets a BIGNUM, and has no product of two.)
 """
 
 from collections.abc import Callable, Sequence
@@ -28,8 +28,8 @@ def decimal_of(units: int, scale: int = SCALE) -> Decimal:
 
 def integers(column: "pa.Array") -> list[int | None]:
     """The units of each BIGNUMERIC of a column in words."""
-    held = _matrix(column).tobytes()
-    units = [int.from_bytes(held[at : at + _BYTES], "little", signed=True) for at in range(0, len(held), _BYTES)]
+    raw = _matrix(column).tobytes()
+    units = [int.from_bytes(raw[at : at + _BYTES], "little", signed=True) for at in range(0, len(raw), _BYTES)]
     if not column.null_count:
         return list(units)
     return [u if valid else None for u, valid in zip(units, column.is_valid().to_pylist(), strict=True)]
@@ -40,9 +40,9 @@ def words(units: Sequence[int | None]) -> "pa.Array":
     import numpy as np
     import pyarrow as pa
 
-    held = b"".join((u or 0).to_bytes(_BYTES, "little", signed=True) for u in units)
+    raw = b"".join((u or 0).to_bytes(_BYTES, "little", signed=True) for u in units)
     absent = pa.array([u is None for u in units], pa.bool_())
-    return _in_words(np.frombuffer(held, np.uint64).reshape(-1, 4), absent)
+    return _in_words(np.frombuffer(raw, np.uint64).reshape(-1, 4), absent)
 
 
 def with_decimals(table: "pa.Table") -> "pa.Table":
@@ -120,12 +120,12 @@ def _to_decimals(array: "pa.Array") -> "pa.Array":
     import pyarrow as pa
 
     buffers = [array.is_valid().buffers()[1], pa.py_buffer(_matrix(array).tobytes())]
-    made = pa.Array.from_buffers(pa.decimal256(DIGITS, SCALE), len(array), buffers)
+    decimals = pa.Array.from_buffers(pa.decimal256(DIGITS, SCALE), len(array), buffers)
     try:
-        made.validate(full=True)
+        decimals.validate(full=True)
     except pa.ArrowInvalid:
         raise OverflowError(f"a BIGNUMERIC has more than {DIGITS} digits; CAST it AS STRING to read it") from None
-    return made
+    return decimals
 
 
 def from_decimals(array: "pa.Array") -> "pa.Array":

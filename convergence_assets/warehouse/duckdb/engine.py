@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# What a function of `bignumeric` or `limbs` says, between DuckDB's words and a stack of Python's calls.
+# The message of a function of `bignumeric` or `limbs`, between DuckDB's text and Python's traceback.
 _OF_PYTHON = re.compile(
     r"Python exception occurred while executing the UDF: \w+: (?P<called>.*?)\n\nAt:.*"
     r"|arrow_scan: get_next failed\(\): (?:Invalid: )*(?P<read>.*?)\. Detail: Python exception:.*",
@@ -74,7 +74,7 @@ def _setting(spill_folder: Path) -> _Setting:
     return _Setting(os.getpid(), spill_folder, limit)
 
 
-def _made(spill_folder: Path) -> Path:
+def _writable_folder(spill_folder: Path) -> Path:
     """Where a query spills what does not fit into memory: that folder, or one for temporary files where the disk is
     read-only, on which there is nothing to write but this."""
     try:
@@ -90,7 +90,7 @@ def _made(spill_folder: Path) -> Path:
 
 
 def threads_per_connection() -> int:
-    """Half the processors, so that one tenant's long query leaves room for another tenant's day."""
+    """Half the processors, so that one tenant's long query leaves some for another tenant's day."""
     return max(1, (os.cpu_count() or 2) // 2)
 
 
@@ -106,7 +106,7 @@ class Engine:
         import numpy  # noqa: F401 - DuckDB imports it, and takes a signal that comes meanwhile for its absence
 
         self._setting = _setting(spill_folder)
-        spill_folder = _made(spill_folder)
+        spill_folder = _writable_folder(spill_folder)
         self.connection: duckdb.DuckDBPyConnection = duckdb.connect(
             config={
                 "memory_limit": self._setting.memory_limit,
@@ -125,13 +125,13 @@ class Engine:
     @staticmethod
     def taken(spill_folder: Path, waits: Waits = silent) -> "Engine":
         """The engine that this process has kept, or a new one: making one costs as much as a small tenant's SQL."""
-        with _kept_lock:
-            kept = _kept.pop(_setting(spill_folder), None)
-        if kept is None:
+        with _idle_lock:
+            engine = _idle_engines.pop(_setting(spill_folder), None)
+        if engine is None:
             return Engine(spill_folder, waits)
-        _made(spill_folder)
-        kept._waits = waits
-        return kept
+        _writable_folder(spill_folder)
+        engine._waits = waits
+        return engine
 
     def give_back(self) -> None:
         """Keep it for the next who takes one; closed where one is kept already, or where it is not as it was made."""
@@ -147,11 +147,11 @@ class Engine:
             clean = False
         self._waits = silent
         left = [self]
-        with _kept_lock:
-            if clean and self._setting not in _kept:
-                others = [s for s in _kept if s.process == self._setting.process]
-                left = [_kept.pop(setting) for setting in others]
-                _kept[self._setting] = self
+        with _idle_lock:
+            if clean and self._setting not in _idle_engines:
+                others = [s for s in _idle_engines if s.process == self._setting.process]
+                left = [_idle_engines.pop(setting) for setting in others]
+                _idle_engines[self._setting] = self
         for engine in left:
             engine.close()
 
@@ -273,8 +273,8 @@ def _fetched(result: "duckdb.DuckDBPyConnection") -> list[dict[str, Any]]:
     names = [column[0] for column in result.description]
     kinds = [re.sub(r"^DECIMAL\(\d+,\d+\)$", "DECIMAL", str(column[1])) for column in result.description]
     if not _AS_FROM_ARROW.issuperset(kinds):
-        found: list[dict[str, Any]] = bignumeric_encoding.with_decimals(result.to_arrow_table()).to_pylist()
-        return found
+        converted: list[dict[str, Any]] = bignumeric_encoding.with_decimals(result.to_arrow_table()).to_pylist()
+        return converted
     rows = result.fetchall()
     for row in rows:
         for name, kind, value in zip(names, kinds, row, strict=True):
@@ -283,18 +283,18 @@ def _fetched(result: "duckdb.DuckDBPyConnection") -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-_kept: dict[_Setting, Engine] = {}
+_idle_engines: dict[_Setting, Engine] = {}
 """At most one of this process; those that it was forked with stay untouched, since their threads are not here."""
-_kept_lock = Lock()
+_idle_lock = Lock()
 
 
 def classified(error: Exception, sql: str) -> WarehouseError:
-    """A duckdb.Error as its class of the taxonomy, with the position in the BigQuery text where it can be told."""
+    """A duckdb.Error as its class of the taxonomy, with the position in the BigQuery text where it is known."""
     import duckdb
 
     message = re.split(r"\n+(?:LINE |\s*Candidate )", str(error))[0].strip()
     message = without_cast(message)
-    message = hide_literals(_OF_PYTHON.sub(lambda found: found["called"] or found["read"], message), sql)
+    message = hide_literals(_OF_PYTHON.sub(lambda match: match["called"] or match["read"], message), sql)
     match error:
         case duckdb.CatalogException():
             return NotFound(message)
@@ -317,10 +317,10 @@ def classified(error: Exception, sql: str) -> WarehouseError:
 
 
 def _position(message: str, sql: str) -> tuple[int | None, int | None]:
-    # The engine speaks of its own transpiled text; the first quoted name that stands in the author's text is located.
+    # The message is about the transpiled text; the first quoted name that is in the author's text is located.
     for name in re.findall(r'"([^"]+)"', message):
-        found = re.search(rf"\b{re.escape(name)}\b", sql, re.IGNORECASE)
-        if found:
-            before = sql[: found.start()]
-            return before.count("\n") + 1, found.start() - (before.rfind("\n") + 1) + 1
+        match = re.search(rf"\b{re.escape(name)}\b", sql, re.IGNORECASE)
+        if match:
+            before = sql[: match.start()]
+            return before.count("\n") + 1, match.start() - (before.rfind("\n") + 1) + 1
     return None, None

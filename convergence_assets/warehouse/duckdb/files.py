@@ -39,13 +39,13 @@ class Layout:
     def datasets(self) -> tuple[Dataset, ...]:
         """Every dataset that has a file, sorted by name."""
         root = self.folder / "datasets"
-        own = [Dataset(f.stem) for f in root.glob("*.duckdb")]
+        without_project = [Dataset(f.stem) for f in root.glob("*.duckdb")]
         others = [Dataset(f.stem, f.parent.name) for f in root.glob("*/*.duckdb")]
-        return tuple(sorted(own + others, key=str))
+        return tuple(sorted(without_project + others, key=str))
 
     @staticmethod
     def remove(file: Path) -> None:
-        """A database's file with what DuckDB keeps beside it; raises FileNotFoundError."""
+        """A database's file with DuckDB's files next to it; raises FileNotFoundError."""
         file.unlink()
         file.with_name(f"{file.name}.wal").unlink(missing_ok=True)
 

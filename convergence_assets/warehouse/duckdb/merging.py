@@ -8,7 +8,7 @@ from convergence_assets.warehouse.schema import Column, TableSchema
 def merge_statement(name: str, schema: TableSchema, key: tuple[str, ...], newest_by: str | None) -> str:
     """For the table `name` (quoted); columns that a row does not give become NULL."""
     columns = [c for c in schema.columns if c.mode != "REPEATED"]
-    given = ", ".join(f"{_read(c)} AS {quoted(c.name)}" for c in columns)
+    selected = ", ".join(f"{_read(c)} AS {quoted(c.name)}" for c in columns)
     same = " AND ".join(f"target.{quoted(k)} = fresh.{quoted(k)}" for k in key)
     newer = f" AND fresh.{quoted(newest_by)} >= target.{quoted(newest_by)}" if newest_by else ""
     changed = ", ".join(f"{quoted(c.name)} = fresh.{quoted(c.name)}" for c in columns)
@@ -16,7 +16,7 @@ def merge_statement(name: str, schema: TableSchema, key: tuple[str, ...], newest
     values = ", ".join(f"fresh.{quoted(c.name)}" for c in columns)
     return (
         f"MERGE INTO {name} AS target "
-        f"USING (SELECT {given} FROM (SELECT unnest(from_json($rows, '[\"JSON\"]')) AS said)) AS fresh ON {same} "
+        f"USING (SELECT {selected} FROM (SELECT unnest(from_json($rows, '[\"JSON\"]')) AS said)) AS fresh ON {same} "
         f"WHEN MATCHED{newer} THEN UPDATE SET {changed} "
         f"WHEN NOT MATCHED THEN INSERT ({names}) VALUES ({values})"
     )

@@ -37,7 +37,7 @@ _MARK = "\0"
 _PLANNING = "convergence_assets.warehouse.duckdb.generator.planning"
 _MOST_IN_MEMORY = 4096
 _log = logging.getLogger(__name__)
-_known: dict[str, "Outcome"] = {}
+_in_memory: dict[str, "Outcome"] = {}
 
 Columns = Mapping[str, Sequence[Column]]
 _NONE: Columns = {}
@@ -70,18 +70,18 @@ def outcome(
     `parameters` types by name. Raises `AnalyzerMissing` where it is not known and cannot be worked out.
     """
     key = _key(sql, tables, parameters, pseudo_columns)
-    found = _known.get(key) or _read(key)
-    if found is None:
-        found = _worked_out(sql, tables, parameters, pseudo_columns)
+    result = _in_memory.get(key) or _read(key)
+    if result is None:
+        result = _analyze_statement(sql, tables, parameters, pseudo_columns)
         if keep:
-            _write(key, found)
-    if len(_known) >= _MOST_IN_MEMORY:
-        _known.clear()
-    _known[key] = found
-    return found
+            _write(key, result)
+    if len(_in_memory) >= _MOST_IN_MEMORY:
+        _in_memory.clear()
+    _in_memory[key] = result
+    return result
 
 
-def _worked_out(sql: str, tables: Columns, parameters: Mapping[str, str], pseudo_columns: Columns) -> Outcome:
+def _analyze_statement(sql: str, tables: Columns, parameters: Mapping[str, str], pseudo_columns: Columns) -> Outcome:
     from convergence_assets.warehouse.duckdb.generator.nodes import Unsupported
     from convergence_assets.warehouse.duckdb.generator.planning import check_plan
     from convergence_assets.warehouse.duckdb.generator.statement import generated
@@ -99,14 +99,14 @@ def _worked_out(sql: str, tables: Columns, parameters: Mapping[str, str], pseudo
     names = {name.lower(): f"{_MARK}{name.lower()}{_MARK}" for name in tables}
     try:
         text = generated(analysis.statement, names, analysis.functions)
-        made = Outcome((), (), analysis.columns, text)
+        result = Outcome((), (), analysis.columns, text)
         every = {name: (*columns, *pseudo_columns.get(name, ())) for name, columns in tables.items()}
-        check_plan(made, every, parameters)
+        check_plan(result, every, parameters)
     except Unsupported as unsupported:
         line, column = place(sql, unsupported.place)
         problem = SqlProblem(line, column, unsupported.message, unsupported.remedy)
         return Outcome((), (problem,), analysis.columns)
-    return made
+    return result
 
 
 def release() -> None:
@@ -156,8 +156,8 @@ def _column(content: dict[str, Any]) -> Column:
     return Column(content["name"], content["type"], content["mode"], fields=tuple(map(_column, content["fields"])))
 
 
-def _write(key: str, found: Outcome) -> None:
-    content = json.dumps(asdict(found))
+def _write(key: str, result: Outcome) -> None:
+    content = json.dumps(asdict(result))
     for folder in _folders():
         with suppress(OSError):
             if not folder.exists():

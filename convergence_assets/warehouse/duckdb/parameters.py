@@ -45,11 +45,11 @@ def replaced(sql: str, values: Mapping[str, str]) -> str:
     """
     lower = {name.lower(): text for name, text in values.items()}
 
-    def placed(found: re.Match[str]) -> str:
-        name = found[1]
+    def placed(match: re.Match[str]) -> str:
+        name = match[1]
         if name and name not in lower:
             raise InvalidQuery(f"parameter @{name} has no value")
-        return lower[name] if name else found[0]
+        return lower[name] if name else match[0]
 
     return _NAMED.sub(placed, sql)
 

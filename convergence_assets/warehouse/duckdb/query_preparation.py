@@ -27,7 +27,7 @@ def prepared(query: Query, types: Types, *, pretty: bool = False) -> tuple[str, 
     on many lines.
 
     Raises `InvalidQuery` with its position for what has no faithful form on this engine, `WarehouseError` where
-    that cannot be told.
+    that cannot be decided.
     """
     try:
         sql = _generated(query.written, types) if query.written is not None else _of_full_names(query, types)
@@ -37,7 +37,7 @@ def prepared(query: Query, types: Types, *, pretty: bool = False) -> tuple[str, 
 
 
 def _of_full_names(query: Query, types: Types) -> str:
-    """A statement that names its tables in full: the platform's own, or one that somebody asks for once."""
+    """A statement that names its tables in full: the platform's own, or a person's single query."""
     short = shortened(query.sql)
     columns = {name: tuple(types[str(table)].values()) for name, table in short.tables.items()}
     relations = {name: table.quoted for name, table in short.tables.items()}
@@ -47,16 +47,16 @@ def _of_full_names(query: Query, types: Types) -> str:
 
 
 def _generated(written: Written, types: Types, place: Callable[[int, int], tuple[int, int]] | None = None) -> str:
-    found = outcome(written.sql, written.columns, written.parameters, written.pseudo_columns)
-    for problem in found.refusals + found.unsupported:
+    result = outcome(written.sql, written.columns, written.parameters, written.pseudo_columns)
+    for problem in result.refusals + result.unsupported:
         line, column = place(problem.line, problem.column) if place else (problem.line, problem.column)
         message = f"{problem.message}; {problem.remedy}" if problem.remedy else problem.message
         raise InvalidQuery(message, line=line, column=column)
-    return found.over({name.lower(): _relation(text, written, types) for name, text in written.relations.items()})
+    return result.over({name.lower(): _relation(text, written, types) for name, text in written.relations.items()})
 
 
 def _relation(text: str, written: Written, types: Types) -> str:
-    """What stands for a table's name in DuckDB's SQL."""
+    """DuckDB's SQL for a table's name."""
     if not text.startswith("("):
         table = TableRef.parse(text)
         return _name(table) if table.prefix is None else _of_wildcard(table, types)

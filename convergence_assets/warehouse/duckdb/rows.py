@@ -1,4 +1,4 @@
-"""What a SELECT gives, held against what its table declares."""
+"""Checks a SELECT's columns against its table's declaration."""
 
 import re
 from collections.abc import Mapping
@@ -21,15 +21,15 @@ _WIDENS = {
 
 def check_output(table: TableRef, schema: TableSchema, output: Mapping[str, str]) -> None:
     """Raises `SchemaMismatch` naming each column that is missing, not declared or of another type."""
-    given = {name.lower(): kind for name, kind in output.items()}
+    output_kinds = {name.lower(): kind for name, kind in output.items()}
     wrong: list[str] = []
     for column in schema.columns:
-        kind = given.pop(column.name.lower(), None)
+        kind = output_kinds.pop(column.name.lower(), None)
         if kind is None:
             wrong.append(f"column {column.name} is declared and the SQL does not give it")
         elif not _fits(kind, duckdb_type(column)):
             wrong.append(f"column {column.name} is declared {column.type} and the SQL gives {spelled(kind)}")
-    wrong += [f"column {name} is given by the SQL and not declared" for name in given]
+    wrong += [f"column {name} is given by the SQL and not declared" for name in output_kinds]
     if wrong:
         raise SchemaMismatch(f"table {table}: " + "; ".join(wrong))
 
@@ -39,14 +39,14 @@ def inserted(schema: TableSchema, output: Mapping[str, str]) -> str:
 
     A narrower number becomes BIGNUMERIC, a NULL array an empty one.
     """
-    given = {name.lower(): kind for name, kind in output.items()}
-    return ", ".join(_inserted(column, given[column.name.lower()]) for column in schema.columns)
+    output_kinds = {name.lower(): kind for name, kind in output.items()}
+    return ", ".join(_inserted(column, output_kinds[column.name.lower()]) for column in schema.columns)
 
 
-def _inserted(column: Column, given: str) -> str:
+def _inserted(column: Column, kind: str) -> str:
     if column.mode == "REPEATED":
         return f"coalesce({quoted(column.name)}, [])"
-    if duckdb_type(column) == bignumeric_encoding.TYPE != given:
+    if duckdb_type(column) == bignumeric_encoding.TYPE != kind:
         return f"bq_bignumeric_numeric({quoted(column.name)})"
     return quoted(column.name)
 
@@ -61,16 +61,16 @@ def partition_literal(day: date) -> str:
     return f"DATE '{day.isoformat()}'"
 
 
-def _fits(given: str, declared: str) -> bool:
-    if normal(given) == normal(declared):
+def _fits(actual: str, declared: str) -> bool:
+    if normal(actual) == normal(declared):
         return True
-    scaled = re.fullmatch(r"DECIMAL\((\d+),(\d+)\)", given)
-    wanted = re.fullmatch(r"DECIMAL\((\d+),(\d+)\)", declared)
+    scaled = re.fullmatch(r"DECIMAL\((\d+),(\d+)\)", actual)
+    declared_decimal = re.fullmatch(r"DECIMAL\((\d+),(\d+)\)", declared)
     if scaled and declared == bignumeric_encoding.TYPE:
         return True
-    if scaled and wanted:
-        return int(scaled[2]) <= int(wanted[2])
-    return given in _WIDENS.get(declared, ()) or (bool(wanted) and given in _WIDENS["DECIMAL(38,9)"])
+    if scaled and declared_decimal:
+        return int(scaled[2]) <= int(declared_decimal[2])
+    return actual in _WIDENS.get(declared, ()) or (bool(declared_decimal) and actual in _WIDENS["DECIMAL(38,9)"])
 
 
 def normal(kind: str) -> str:

@@ -1,4 +1,4 @@
-"""Why a statement is refused; and what can be told of one without Google's analyzer."""
+"""Why a statement is refused; and what can be checked without Google's analyzer."""
 
 import difflib
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ class UnportableSQL(ValueError):
 
 
 def problems_by_name(sql: str) -> Iterator[SqlProblem]:
-    """Functions that the embedded engine has no form for, told by their names alone."""
+    """Functions that the embedded engine has no form for, found by their names only."""
     tokens = sqlglot.tokenize(sql, read="bigquery")
     for before, token, after in zip([None, *tokens], tokens, tokens[1:], strict=False):
         name = token.text.upper()

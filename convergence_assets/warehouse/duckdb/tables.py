@@ -26,7 +26,7 @@ def remember(engine: Engine, name: str, schema: TableSchema, token: str | None =
 
 @dataclass(frozen=True)
 class Existing:
-    """A table as it stands: its declaration and, for staging, its token."""
+    """An existing table: its declaration and, for staging, its token."""
 
     schema: TableSchema
     token: str | None
@@ -52,19 +52,19 @@ def _definition(column: Column) -> str:
 
 @lru_cache(maxsize=64)
 def _parsed(comment: str) -> Existing:
-    said = json.loads(comment)
-    schema = said["schema"]
+    stored = json.loads(comment)
+    schema = stored["schema"]
     return Existing(
         TableSchema(
             columns=tuple(_column(c) for c in schema.pop("columns")),
             clustering=tuple(schema.pop("clustering")),
             **schema,
         ),
-        said["token"],
+        stored["token"],
     )
 
 
-def _column(said: dict[str, object]) -> Column:
-    fields = said.pop("fields")
+def _column(stored: dict[str, object]) -> Column:
+    fields = stored.pop("fields")
     assert isinstance(fields, list)
-    return Column(fields=tuple(_column(f) for f in fields), **said)  # type: ignore[arg-type]
+    return Column(fields=tuple(_column(f) for f in fields), **stored)  # type: ignore[arg-type]

@@ -52,10 +52,10 @@ def analyzed(
         if _MAKES_FUNCTIONS.match(sql):
             request.parse_resume_location.input = sql
             request.parse_resume_location.allow_resume = True
-            while (made := _next(request)).HasField("resolved_create_statement_node"):
-                function = made.resolved_create_statement_node.resolved_create_function_stmt_node
-                functions[_declared(request.simple_catalog, function)] = function
-            statement = made.resolved_query_stmt_node
+            while (next_statement := _next(request)).HasField("resolved_create_statement_node"):
+                function = next_statement.resolved_create_statement_node.resolved_create_function_stmt_node
+                functions[_declare_function(request.simple_catalog, function)] = function
+            statement = next_statement.resolved_query_stmt_node
             if sql.encode()[request.parse_resume_location.byte_position :].strip(b"; \t\r\n"):
                 raise Refused(3, "Expected one SELECT after the functions")
         else:
@@ -67,12 +67,12 @@ def analyzed(
             statement = answer.resolved_statement.resolved_query_stmt_node
     except Refused as refused:
         raise _placed(refused, sql) from None
-    columns = tuple(column_of(_given(c.name), c.column.type) for c in statement.output_column_list)
+    columns = tuple(column_of(_column_name(c.name), c.column.type) for c in statement.output_column_list)
     return Analysis(statement, columns, functions)
 
 
 def _next(request: Any) -> Any:
-    """The next of several statements; the request then stands behind it."""
+    """The next of several statements; the request is then after it."""
     from zetasql.wasi._pb2.zetasql.local_service import local_service_pb2
 
     answer = call("Analyze", request, local_service_pb2.AnalyzeResponse)
@@ -80,7 +80,7 @@ def _next(request: Any) -> Any:
     return answer.resolved_statement
 
 
-def _declared(catalog: Any, function: "ResolvedCreateFunctionStmtProto") -> str:
+def _declare_function(catalog: Any, function: "ResolvedCreateFunctionStmtProto") -> str:
     """Put the function where the next statement finds it; gives its name. Raises `Refused` for one that is not SQL's
     or that another session would see."""
     from zetasql.wasi._pb2.zetasql.public.function_pb2 import FunctionEnums
@@ -88,18 +88,18 @@ def _declared(catalog: Any, function: "ResolvedCreateFunctionStmtProto") -> str:
     name = str(function.parent.name_path[-1])
     if function.language != "SQL" or function.is_aggregate or not function.HasField("function_expression"):
         raise Refused(12, f"Function {name} is not one of SQL over values of given types")
-    made = catalog.custom_function.add(name_path=[name], group=_OWN)
-    made.mode = FunctionEnums.SCALAR
-    made.signature.add().CopyFrom(function.signature)
+    registered = catalog.custom_function.add(name_path=[name], group=_OWN)
+    registered.mode = FunctionEnums.SCALAR
+    registered.signature.add().CopyFrom(function.signature)
     return name.lower()
 
 
-def _given(name: str) -> str:
+def _column_name(name: str) -> str:
     return "" if name.startswith("$") else name
 
 
 def _encodable(sql: str) -> None:
-    """Raises `Refused` where half a surrogate pair stands, as YAML and JSON may hold."""
+    """Raises `Refused` for half of a surrogate pair, which YAML and JSON may hold."""
     try:
         sql.encode()
     except UnicodeEncodeError as error:

@@ -39,16 +39,16 @@ def type_of(column: Column) -> "TypeProto":
     from zetasql.wasi._pb2.zetasql.public import type_pb2
 
     if column.type == "RECORD":
-        made = type_pb2.TypeProto(type_kind=type_pb2.TYPE_STRUCT)
+        proto = type_pb2.TypeProto(type_kind=type_pb2.TYPE_STRUCT)
         for field in column.fields:
-            made.struct_type.field.add(field_name=field.name, field_type=type_of(field))
+            proto.struct_type.field.add(field_name=field.name, field_type=type_of(field))
     else:
-        made = _named(column.type)
+        proto = _named(column.type)
     if column.mode == "REPEATED":
         array = type_pb2.TypeProto(type_kind=type_pb2.TYPE_ARRAY)
-        array.array_type.element_type.CopyFrom(made)
+        array.array_type.element_type.CopyFrom(proto)
         return array
-    return made
+    return proto
 
 
 def catalog(tables: Tables, pseudo_columns: Tables | None = None) -> "SimpleCatalogProto":
@@ -56,19 +56,19 @@ def catalog(tables: Tables, pseudo_columns: Tables | None = None) -> "SimpleCata
     `_PARTITIONTIME` is, and are no part of `*`."""
     from zetasql.wasi._pb2.zetasql.proto import simple_catalog_pb2
 
-    made = simple_catalog_pb2.SimpleCatalogProto(name="bigquery")
-    made.builtin_function_options.language_options.CopyFrom(language_options())
+    proto = simple_catalog_pb2.SimpleCatalogProto(name="bigquery")
+    proto.builtin_function_options.language_options.CopyFrom(language_options())
     for alias, meant in _ALIASES.items():
-        made.named_type.add(name=alias, type=_named(meant))
+        proto.named_type.add(name=alias, type=_named(meant))
     for name in _BY_ANOTHER:
-        _add_extreme_by(made, name)
+        _add_extreme_by(proto, name)
     for number, (name, columns) in enumerate(tables.items(), 1):
-        table = made.table.add(name=name, serialization_id=number)
+        table = proto.table.add(name=name, serialization_id=number)
         for column in columns:
             table.column.add(name=column.name, type=type_of(column))
         for column in (pseudo_columns or {}).get(name, ()):
             table.column.add(name=column.name, type=type_of(column), is_pseudo_column=True)
-    return made
+    return proto
 
 
 def _add_extreme_by(catalog: "SimpleCatalogProto", name: str) -> None:
@@ -88,9 +88,9 @@ def registration() -> "RegisterCatalogRequest":
     """The request that makes a catalog of BigQuery's functions and types, without tables."""
     from zetasql.wasi._pb2.zetasql.local_service.local_service_pb2 import RegisterCatalogRequest
 
-    made = RegisterCatalogRequest(simple_catalog=catalog({}))
-    made.descriptor_pool_list.definitions.add().builtin.SetInParent()
-    return made
+    request = RegisterCatalogRequest(simple_catalog=catalog({}))
+    request.descriptor_pool_list.definitions.add().builtin.SetInParent()
+    return request
 
 
 def analyzer_options(parameters: Mapping[str, str]) -> "AnalyzerOptionsProto":
@@ -98,7 +98,7 @@ def analyzer_options(parameters: Mapping[str, str]) -> "AnalyzerOptionsProto":
     from zetasql.wasi._pb2.zetasql.proto.options_pb2 import AnalyzerOptionsProto
     from zetasql.wasi._pb2.zetasql.public import options_pb2
 
-    made = AnalyzerOptionsProto(
+    options = AnalyzerOptionsProto(
         language_options=language_options(),
         default_timezone="UTC",
         error_message_mode=options_pb2.ERROR_MESSAGE_ONE_LINE,
@@ -106,10 +106,10 @@ def analyzer_options(parameters: Mapping[str, str]) -> "AnalyzerOptionsProto":
         prune_unused_columns=True,
         parameter_mode=options_pb2.PARAMETER_NAMED,
     )
-    made.enabled_rewrites.extend(options_pb2.ResolvedASTRewrite.Value(f"REWRITE_{name}") for name in _REWRITES)
+    options.enabled_rewrites.extend(options_pb2.ResolvedASTRewrite.Value(f"REWRITE_{name}") for name in _REWRITES)
     for name, kind in sorted(parameters.items()):
-        made.query_parameters.add(name=name, type=_named(kind))
-    return made
+        options.query_parameters.add(name=name, type=_named(kind))
+    return options
 
 
 def _named(kind: str) -> "TypeProto":

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 CALL_WITHIN_SECONDS = 30.0
 """A statement takes a tenth of a second; one that is made to take for ever ends here."""
-_SAID = re.compile(r"Code: (\d+), Message: (.*)", re.DOTALL)
+_STATUS = re.compile(r"Code: (\d+), Message: (.*)", re.DOTALL)
 _PLACE = re.compile(r"\s*\[at (\d+):(\d+)\]\s*$")
 
 
@@ -78,17 +78,17 @@ class _Instance:
 
     def _called(self, method: str, request: bytes) -> bytes:
         length = self._allocated(b"\0\0\0\0")
-        asked = self._allocated(request)
+        request_address = self._allocated(request)
         try:
-            answer = self.exports[f"ZetaSqlLocalService_{method}"](self.store, asked, len(request), length)
+            answer = self.exports[f"ZetaSqlLocalService_{method}"](self.store, request_address, len(request), length)
             if not answer:
                 raise _refused(self._last_error())
             size = int.from_bytes(self._read(length, 4), "little")
-            found = self._read(answer, size)
+            content = self._read(answer, size)
             self.exports["wasm_free"](self.store, answer)
-            return found
+            return content
         finally:
-            self.exports["wasm_free"](self.store, asked)
+            self.exports["wasm_free"](self.store, request_address)
             self.exports["wasm_free"](self.store, length)
 
     def _allocated(self, content: bytes) -> int:
@@ -124,8 +124,8 @@ atexit.register(_instances.clear)  # at the interpreter's end wasmtime has nothi
 def call(method: str, request: Any, answer: "type[M]", functions: Callable[[], Any] | None = None) -> "M":
     """Raises `Refused` with GoogleSQL's words, `Failed` where it broke down, `AnalyzerMissing` where there is none.
 
-    `functions` makes the request for a catalog without tables, which an instance is told of once: a request of its own
-    catalog costs 20 ms.
+    `functions` makes the request for a catalog without tables, which is registered once per instance: a request with
+    a catalog of its own costs 20 ms.
     """
     import wasmtime
     from google.protobuf.message import DecodeError
@@ -138,7 +138,7 @@ def call(method: str, request: Any, answer: "type[M]", functions: Callable[[], A
             try:
                 if functions is not None:
                     request.registered_catalog_id = _instances[0].catalog_of(functions)
-                found = _instances[0].call(method, request.SerializeToString())
+                content = _instances[0].call(method, request.SerializeToString())
                 break
             except (wasmtime.Trap, wasmtime.WasmtimeError, MemoryError) as error:
                 _instances.clear()
@@ -147,10 +147,10 @@ def call(method: str, request: Any, answer: "type[M]", functions: Callable[[], A
                 if not used or "interrupt" in reason:
                     raise Failed(reason) from None
     try:
-        made: M = answer.FromString(found)
+        message: M = answer.FromString(content)
     except DecodeError:
         raise Failed("its answer cannot be read: the statement nests too deeply") from None
-    return made
+    return message
 
 
 def _new_instance() -> _Instance:
@@ -161,14 +161,14 @@ def _new_instance() -> _Instance:
 
 
 def _reason(error: Exception) -> str:
-    """The line of a trap that says why: `wasm trap: call stack exhausted` below the stack's addresses."""
+    """The line of a trap with its reason: `wasm trap: call stack exhausted` below the stack's addresses."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    found = next((line for line in lines if "wasm trap:" in line), lines[0] if lines else type(error).__name__)
-    return found.partition("wasm trap: ")[2] or found
+    reason = next((line for line in lines if "wasm trap:" in line), lines[0] if lines else type(error).__name__)
+    return reason.partition("wasm trap: ")[2] or reason
 
 
 def _allow_deep_answers() -> None:
-    # Protocol buffers read messages 100 deep unless told otherwise; twenty nested subqueries are deeper.
+    # Protocol buffers read messages 100 deep by default; twenty nested subqueries are deeper.
     with suppress(ImportError, AttributeError):
         from google._upb import _message
 
@@ -176,8 +176,8 @@ def _allow_deep_answers() -> None:
 
 
 def _refused(text: str) -> Refused:
-    found = _SAID.fullmatch(text)
-    code, message = (int(found[1]), found[2]) if found else (2, text)
+    match = _STATUS.fullmatch(text)
+    code, message = (int(match[1]), match[2]) if match else (2, text)
     place = _PLACE.search(message)
     if place is None:
         return Refused(code, _in_one_line(message))
@@ -187,8 +187,10 @@ def _refused(text: str) -> Refused:
 def _in_one_line(message: str) -> str:
     """Without the signatures that a call does not match, a line each."""
     first, *rest = (line.strip() for line in message.splitlines())
-    given = next((line for line in rest if line.startswith("Argument types:")), None)
-    return f"{first} for {given[0].lower()}{given[1:]}" if given else " ".join([first, *rest])
+    argument_types = next((line for line in rest if line.startswith("Argument types:")), None)
+    return (
+        f"{first} for {argument_types[0].lower()}{argument_types[1:]}" if argument_types else " ".join([first, *rest])
+    )
 
 
 def _zones() -> Path:

@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 
 class AnalyzerMissing(Exception):
-    """There is no analyzer here; the message says why and what to do."""
+    """There is no analyzer here; the message has the reason and the next step."""
 
 
 def wasm_file() -> Path:
@@ -45,7 +45,7 @@ def wasm_file() -> Path:
 
 
 def folders() -> tuple[Path, ...]:
-    """Where the compiled module is looked for: beside the installed packages, then in the user's cache."""
+    """Where the compiled module is searched: next to the installed packages, then in the user's cache."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path(os.path.expanduser("~"), ".cache"))
     return Path(sys.prefix, "share", "convergence"), cache / "convergence"
 
@@ -63,14 +63,14 @@ def engine() -> "wasmtime.Engine":
 def loaded(engine: "wasmtime.Engine") -> "wasmtime.Module":
     """The compiled module; compiled first where no folder has it. Raises `AnalyzerMissing`."""
     name = _file_name(wasm_file())
-    found = _read(engine, name, folders())
-    if found is None:
+    module = _read(engine, name, folders())
+    if module is None:
         _log.warning("compiling GoogleSQL's analyzer, once on this machine: about 15 s and 1 GB of memory")
         _compile_elsewhere()
-        found = _read(engine, name, folders())
-    if found is None:
+        module = _read(engine, name, folders())
+    if module is None:
         raise AnalyzerMissing(f"the analyzer was compiled and cannot be read from {' or '.join(map(str, folders()))}")
-    return found
+    return module
 
 
 def _file_name(wasm: Path) -> str:
@@ -93,7 +93,7 @@ def _read(engine: "wasmtime.Engine", name: str, places: Sequence[Path]) -> "wasm
 
 
 def _trusted(name: str, places: Sequence[Path]) -> Iterator[Path]:
-    """Files of that name that nobody but this user and root can have written: what is read is run."""
+    """Files of that name that only this user or root can have written: their content is executed."""
     for folder in places:
         file = folder / name
         with suppress(OSError):

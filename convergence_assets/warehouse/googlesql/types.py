@@ -35,6 +35,6 @@ def column_of(name: str, kind: "TypeProto") -> Column:
     mode: Mode = "NULLABLE"
     if kind_of(kind) == "ARRAY":
         mode, kind = "REPEATED", kind.array_type.element_type
-    held: Any = kind.struct_type.field if kind_of(kind) == "STRUCT" else ()
-    fields = tuple(column_of(f.field_name, f.field_type) for f in held)
+    members: Any = kind.struct_type.field if kind_of(kind) == "STRUCT" else ()
+    fields = tuple(column_of(f.field_name, f.field_type) for f in members)
     return Column(name, "RECORD" if fields else cast("ColumnType", kind_of(kind)), mode, fields=fields)

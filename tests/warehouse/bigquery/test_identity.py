@@ -17,7 +17,7 @@ from google.oauth2.credentials import Credentials
 from convergence_assets.assets.warehouse_factory import _impersonating
 from convergence_assets.operations.onboarding import plan
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy.onboarding import Wanted
+from convergence_assets.tenancy.onboarding import TenantSettings
 from tests.assets.project import Project, hourly
 from tests.peer.peer_server import Peer
 
@@ -121,7 +121,7 @@ def test_the_queries_of_a_tenant_to_come_are_tried_as_whoever_onboards_it(
     (root / "_defaults.yaml").write_text(defaults + f"service_account: '{ACCOUNT.replace('acme', '{tenant}')}'\n")
     settings = replace(peer.settings(tmp_path / "home"), tenants=str(root))
     export = {"gcp_billing": {"export_table": "hooli_export.gcp_billing_export_resource_v1_01A2B3_C4D5E6_F7A8B9"}}
-    to_come = Wanted("hooli", "Hooli", "UTC", ("gcp_billing",), export, date(2026, 10, 1))
+    to_come = TenantSettings("hooli", "Hooli", "UTC", ("gcp_billing",), export, date(2026, 10, 1))
     found = plan(to_come, settings, datetime.now(UTC))
     assert found.tenant.service_account == ACCOUNT.replace("acme", "hooli")
     assert as_whom(sent, settings) == {None}, "its account may not be there yet"

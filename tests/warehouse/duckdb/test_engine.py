@@ -21,9 +21,9 @@ JOB = Job("run-1")
 @pytest.fixture(autouse=True)
 def nothing_is_kept() -> Iterator[None]:
     def let_go() -> None:
-        for engine in module._kept.values():
+        for engine in module._idle_engines.values():
             engine.close()
-        module._kept.clear()
+        module._idle_engines.clear()
 
     let_go()
     yield
@@ -46,7 +46,7 @@ def test_two_at_once_have_an_engine_each_and_one_is_kept(tmp_path: Path) -> None
         other.read(Query("SELECT 1 AS one", {}), JOB)
         own = used(tmp_path)
         assert own is not other._opened
-    assert list(module._kept.values()) == [own]
+    assert list(module._idle_engines.values()) == [own]
 
 
 def test_another_folder_or_memory_limit_has_an_engine_of_its_own(
@@ -57,13 +57,13 @@ def test_another_folder_or_memory_limit_has_an_engine_of_its_own(
     monkeypatch.setenv("CONVERGENCE_MEMORY_LIMIT", "100MB")
     limited = used(tmp_path / "two")
     assert limited.run("SELECT current_setting('memory_limit')") == [("95.3 MiB",)]
-    assert list(module._kept.values()) == [limited]
+    assert list(module._idle_engines.values()) == [limited]
 
 
 def test_after_an_error_the_engine_is_closed(tmp_path: Path) -> None:
     with pytest.raises(WarehouseError), DuckDBWarehouse(tmp_path) as warehouse:
         warehouse.read(Query("SELECT CAST('a' AS INT64) AS one", {}), JOB)
-    assert not module._kept
+    assert not module._idle_engines
 
 
 @pytest.mark.parametrize("left", ["VIEW left_over AS SELECT 1", "TEMP TABLE left_over (one INT)"])
@@ -75,7 +75,7 @@ def test_what_was_attached_is_no_longer_and_what_is_left_closes_it(tmp_path: Pat
     assert engine.run("SELECT database_name FROM duckdb_databases() WHERE NOT internal") == [("memory",)]
     engine.run(f"CREATE {left}")
     engine.give_back()
-    assert not module._kept
+    assert not module._idle_engines
 
 
 def test_a_forked_process_leaves_its_parents_engine_alone(tmp_path: Path) -> None:

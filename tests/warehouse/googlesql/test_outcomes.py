@@ -19,7 +19,7 @@ SQL = "SELECT day, SUM(cost) AS cost FROM bills WHERE day = @day GROUP BY day"
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache, and no memory of other tests."""
     monkeypatch.setattr(outcomes, "_folders", lambda: (tmp_path / "sql-now",))
-    monkeypatch.setattr(outcomes, "_known", {})
+    monkeypatch.setattr(outcomes, "_in_memory", {})
     return tmp_path
 
 
@@ -29,9 +29,9 @@ def again(monkeypatch: pytest.MonkeyPatch) -> None:
     def started(*_: object) -> None:
         raise AssertionError("the analyzer was started")
 
-    monkeypatch.setattr(outcomes, "_known", {})
+    monkeypatch.setattr(outcomes, "_in_memory", {})
     monkeypatch.setattr(client, "call", started)
-    monkeypatch.setattr(outcomes, "_worked_out", started)
+    monkeypatch.setattr(outcomes, "_analyze_statement", started)
 
 
 def worked_out(sql: str = SQL) -> Outcome:
@@ -86,7 +86,7 @@ def test_a_file_that_is_damaged_is_worked_out_anew(folder: Path, monkeypatch: py
     before = worked_out()
     (file,) = kept(folder)
     file.write_text(content)
-    monkeypatch.setattr(outcomes, "_known", {})
+    monkeypatch.setattr(outcomes, "_in_memory", {})
     assert worked_out() == before
     assert json.loads(file.read_text())["text"] == before.text
 
@@ -97,7 +97,7 @@ def test_a_file_that_others_may_write_is_not_believed(folder: Path, monkeypatch:
     said = json.loads(file.read_text())
     file.write_text(json.dumps(said | {"text": "SELECT 1"}))
     file.chmod(0o666)
-    monkeypatch.setattr(outcomes, "_known", {})
+    monkeypatch.setattr(outcomes, "_in_memory", {})
     assert worked_out() == before
 
 
@@ -106,7 +106,7 @@ def test_where_nothing_can_be_written_it_is_worked_out_in_each_process(
 ) -> None:
     monkeypatch.setattr(outcomes, "_folders", lambda: (Path("/proc/nowhere"), Path("/dev/null/nowhere")))
     assert worked_out().text
-    monkeypatch.setattr(outcomes, "_known", {})
+    monkeypatch.setattr(outcomes, "_in_memory", {})
     assert worked_out().text
 
 
@@ -139,7 +139,7 @@ def test_without_the_analyzer_what_is_kept_still_runs_and_the_rest_says_why(
 
     monkeypatch.setattr(client, "_instances", [])
     monkeypatch.setattr(module, "wasm_file", missing)
-    monkeypatch.setattr(outcomes, "_known", {})
+    monkeypatch.setattr(outcomes, "_in_memory", {})
     assert worked_out() == before
     with pytest.raises(module.AnalyzerMissing, match="not installed"):
         worked_out("SELECT cost FROM bills")

@@ -71,8 +71,8 @@ def aggregate(scans: "Scans", fields: Fields, columns: Sequence[Any]) -> "Relati
         with reading("an aggregate", node) as computed:
             column = computed.need("column")
             _, call = chosen(computed.need("expr"))
-            made = aggregate_call(scans, call, lifted, extremes=extremes)
-            selected[column.column_id] = f"{made} AS {column_name(column)}"
+            sql = aggregate_call(scans, call, lifted, extremes=extremes)
+            selected[column.column_id] = f"{sql} AS {column_name(column)}"
     sets = fields.take("grouping_set_list", ())
     fields.take("rollup_column_list")
     for one in fields.take("grouping_call_list", ()):
@@ -100,8 +100,8 @@ def aggregate(scans: "Scans", fields: Fields, columns: Sequence[Any]) -> "Relati
 
 def with_lifted(item: str, lifted: Mapping[str, str]) -> str:
     """The rows with a column for each argument that was lifted out of a call."""
-    made = "".join(f", {sql} AS {name}" for name, sql in lifted.items())
-    return f"(SELECT *{made} FROM {item}) AS _" if lifted else item
+    columns = "".join(f", {sql} AS {name}" for name, sql in lifted.items())
+    return f"(SELECT *{columns} FROM {item}) AS _" if lifted else item
 
 
 def lift(scans: "Scans", expression: Any, lifted: dict[str, str]) -> Argument:
@@ -127,27 +127,27 @@ def _with_extremes(item: str, extremes: Sequence[str], partition: str) -> str:
     """The rows with a column for each HAVING MAX or MIN: the group's extreme value."""
     if not extremes:
         return item
-    made = ", ".join(f"{one} OVER ({partition}) AS extreme{at}" for at, one in enumerate(extremes))
-    return f"(SELECT *, {made} FROM {item}) AS _"
+    columns = ", ".join(f"{one} OVER ({partition}) AS extreme{at}" for at, one in enumerate(extremes))
+    return f"(SELECT *, {columns} FROM {item}) AS _"
 
 
 def _grouping_sets(sets: Sequence[Any]) -> str:
-    made = []
+    written = []
     for one in sets:
         name, node = chosen(one)
         with reading("GROUPING SETS", node) as fields:
             match name:
                 case "grouping_set":
-                    made.append(f"({', '.join(_reference(r) for r in fields.take('group_by_column_list', ()))})")
+                    written.append(f"({', '.join(_reference(r) for r in fields.take('group_by_column_list', ()))})")
                 case "rollup" | "cube":
                     columns = []
                     for several in fields.take(f"{name}_column_list", ()):
-                        with reading("GROUPING SETS", several) as held:
-                            columns.append(f"({', '.join(_reference(r) for r in held.take('column_list', ()))})")
-                    made.append(f"{name.upper()} ({', '.join(columns)})")
+                        with reading("GROUPING SETS", several) as column_set:
+                            columns.append(f"({', '.join(_reference(r) for r in column_set.take('column_list', ()))})")
+                    written.append(f"{name.upper()} ({', '.join(columns)})")
                 case _:
                     raise Unsupported("this grouping has no form on the embedded engine", "write GROUPING SETS")
-    return f"GROUPING SETS ({', '.join(made)})"
+    return f"GROUPING SETS ({', '.join(written)})"
 
 
 def _reference(node: Any) -> str:
@@ -261,9 +261,9 @@ def _sums_of_words(call: Aggregation) -> str:
         return ", ".join(
             call.part("sum", f"struct_extract({call.first}, '{word}')") for word in bignumeric_encoding.WORDS
         )
-    held = call.part("list", call.first, condition=f"{call.first} IS NOT NULL")
+    values = call.part("list", call.first, condition=f"{call.first} IS NOT NULL")
     return ", ".join(
-        f"list_aggregate(list_transform({held}, lambda e: struct_extract(e, '{word}')), 'sum')"
+        f"list_aggregate(list_transform({values}, lambda e: struct_extract(e, '{word}')), 'sum')"
         for word in bignumeric_encoding.WORDS
     )
 
@@ -333,19 +333,19 @@ def _statistic(function: str) -> Callable[[Aggregation], str]:
         kinds = {a.kind for a in call.arguments}
         if kinds not in ({"FLOAT64"}, {"NUMERIC"}):
             raise _unsupported(call)
-        given = [a.sql for a in call.arguments]
-        known = " AND ".join(f"{g} IS NOT NULL" for g in given)
-        pairs = call.part("list", f"struct_pack(a := {given[0]}, b := {given[-1]})", condition=known)
+        operands = [a.sql for a in call.arguments]
+        present = " AND ".join(f"{g} IS NOT NULL" for g in operands)
+        pairs = call.part("list", f"struct_pack(a := {operands[0]}, b := {operands[-1]})", condition=present)
         return f"bq_{function}_{kinds.pop().lower()}({pairs})"
 
     return form
 
 
 def _unsupported(call: Aggregation) -> Unsupported:
-    given = ", ".join(spelled(a.type) for a in call.arguments)
+    types = ", ".join(spelled(a.type) for a in call.arguments)
     distinct = "DISTINCT " if call.distinct else ""
     return Unsupported(
-        f"{call.name.upper()}({distinct}{given}) has no form on the embedded engine", "CAST its argument"
+        f"{call.name.upper()}({distinct}{types}) has no form on the embedded engine", "CAST its argument"
     )
 
 

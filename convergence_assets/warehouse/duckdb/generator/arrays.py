@@ -68,14 +68,14 @@ def _array_to_string(call: Call) -> str:
     if kind_of(element_of(array.type)) != "STRING":
         raise Unsupported("ARRAY_TO_STRING of BYTES has no form on the embedded engine", "use STRINGs")
     absent = rest[0].sql if rest else "CAST(NULL AS VARCHAR)"
-    made = f"bq_array_to_string({array.sql}, {separator.sql}, {absent})"
-    return f"CASE WHEN {absent} IS NOT NULL THEN {made} END" if rest else made
+    joined = f"bq_array_to_string({array.sql}, {separator.sql}, {absent})"
+    return f"CASE WHEN {absent} IS NOT NULL THEN {joined} END" if rest else joined
 
 
 def _array_to_bytes(call: Call) -> str:
     array, separator, *rest = call.arguments
-    held = array.sql if not rest else f"list_transform({array.sql}, lambda e: coalesce(e, {rest[0].sql}))"
-    present = f"list_filter({held}, lambda e: e IS NOT NULL)"
+    elements = array.sql if not rest else f"list_transform({array.sql}, lambda e: coalesce(e, {rest[0].sql}))"
+    present = f"list_filter({elements}, lambda e: e IS NOT NULL)"
     joined = f"list_reduce({present}, lambda one, other: one || {separator.sql} || other)"
     absent = " OR ".join(f"{a.sql} IS NULL" for a in call.arguments)
     return f"CASE WHEN {absent} THEN NULL WHEN len({present}) = 0 THEN CAST('' AS BLOB) ELSE {joined} END"

@@ -72,12 +72,12 @@ class Entries:
             texts = [a.sql for a in call.arguments]
             if call.name in LAZY:
                 return _written(form, call, texts)
-            return once(texts, lambda given, form=form: _written(form, call, given))  # type: ignore[misc]
+            return once(texts, lambda operands, form=form: _written(form, call, operands))  # type: ignore[misc]
         shown = call.name.removeprefix("$").upper()
-        given = ", ".join(spelled(a.type) for a in call.arguments)
+        operands = ", ".join(spelled(a.type) for a in call.arguments)
         if call.name in self.forms:
             raise Unsupported(
-                f"{shown}({given}) has no form on the embedded engine", "CAST its arguments to other types"
+                f"{shown}({operands}) has no form on the embedded engine", "CAST its arguments to other types"
             )
         raise Unsupported(f"function {shown} has no form on the embedded engine",
                           "use one of the functions that the pipelines guide lists")  # fmt: skip
@@ -99,7 +99,7 @@ _numbers = count()
 
 
 def once(texts: Sequence[str], body: Callable[[Sequence[str]], str]) -> str:
-    """What `body` writes of some expressions, each of which is evaluated once though it may stand there many times.
+    """What `body` writes over some expressions, each evaluated once though it may occur many times.
 
     A macro's parameter is text to DuckDB, so that nested macros would grow with a power of their depth. A lambda over a
     list of one binds it: 7 ns a row (DuckDB 1.5).
@@ -111,7 +111,7 @@ def once(texts: Sequence[str], body: Callable[[Sequence[str]], str]) -> str:
     name = f"let{max([0, *(int(n) for text in (*texts, written) for n in _BOUND.findall(text))]) + 1}"
     whole = {at: name if len(bound) == 1 else f"({name}).a{at}" for at in bound}
     meant = {mark: whole.get(at, texts[at]) for at, mark in enumerate(marks)}
-    written = _MARK.sub(lambda found: meant.get(found[0], found[0]), written)
+    written = _MARK.sub(lambda match: meant.get(match[0], match[0]), written)
     if not bound:
         return written
     if len(bound) == 1:

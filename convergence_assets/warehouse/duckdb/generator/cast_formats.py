@@ -54,12 +54,12 @@ class Element(NamedTuple):
 @cache
 def elements(pattern: str) -> tuple[Element, ...]:
     """Raises `ValueError` for a format that is none."""
-    upper, at, found = "".join(c.upper() if c.isascii() else c for c in pattern), 0, []
+    upper, at, result = "".join(c.upper() if c.isascii() else c for c in pattern), 0, []
     while at < len(pattern):
         element, length = _next(pattern[at:], upper[at:])
-        found.append(element)
+        result.append(element)
         at += length
-    return tuple(found)
+    return tuple(result)
 
 
 def _next(pattern: str, upper: str) -> tuple[Element, int]:
@@ -112,10 +112,10 @@ _WRITTEN: dict[str, Callable[[Civil], str]] = {
 def problem_for_format(pattern: str, kind: str) -> str | None:
     """Why no value of that type is written so; None where it is."""
     try:
-        given = elements(pattern)
+        format_elements = elements(pattern)
     except ValueError as error:
         return str(error)
-    for element in given:
+    for element in format_elements:
         if element.category and element.category not in _PARTS[kind]:
             return f"{kind} does not support {element.written}"
         if element.category and element.name not in _WRITTEN:
@@ -140,19 +140,19 @@ def _cased(element: Element, text: str) -> str:
 def problem_for_parse(pattern: str, kind: str) -> str | None:
     """Why no text is read so; None where it is."""
     try:
-        given = [e for e in elements(pattern) if e.category]
+        format_elements = [e for e in elements(pattern) if e.category]
     except ValueError as error:
         return str(error)
-    names = [e.name for e in given]
+    names = [e.name for e in format_elements]
     types = ["FF" if n.startswith("FF") else n for n in names]
-    for element in given:
+    for element in format_elements:
         if element.name not in _PARSED:
             return f"Format element {element.written} is not supported for parsing"
         if element.category not in _PARTS[kind]:
             return f"Format element {element.written} is not allowed for output type {kind}"
     if len(set(types)) < len(types):
         return "a format element appears more than once"
-    categories = [e.category for e in given]
+    categories = [e.category for e in format_elements]
     if any(categories.count(c) > 1 for c in ("half", "year", "month", "day", "hour", "minute")):
         return "More than one format element in a category"
     if ("half" in categories) != bool({"HH", "HH12"} & set(names)):
@@ -163,11 +163,11 @@ def problem_for_parse(pattern: str, kind: str) -> str | None:
 
 
 def parsed(pattern: str, text: str, zone: str, now: int) -> int:
-    """The instant that a text stands for; what it does not say is that of today. Raises `ValueError`."""
-    given = elements(pattern)
-    digits_follow = [False] * len(given)
-    for at in range(len(given) - 2, -1, -1):
-        follower = given[at + 1]
+    """The instant that a text gives; parts that it lacks are today's. Raises `ValueError`."""
+    format_elements = elements(pattern)
+    digits_follow = [False] * len(format_elements)
+    for at in range(len(format_elements) - 2, -1, -1):
+        follower = format_elements[at + 1]
         if follower.category:
             digits_follow[at] = follower.name not in _NAMED
         elif follower.written == '""':
@@ -180,8 +180,8 @@ def parsed(pattern: str, text: str, zone: str, now: int) -> int:
     twelve, afternoon, offset = 0, False, None
     place = _spaces(text, 0)
     at = 0
-    while at < len(given) and place < len(text):
-        element = given[at]
+    while at < len(format_elements) and place < len(text):
+        element = format_elements[at]
         name, exact = element.name, digits_follow[at]
         if name == " ":
             after = _spaces(text, place)
@@ -242,7 +242,7 @@ def parsed(pattern: str, text: str, zone: str, now: int) -> int:
             }[name]  # fmt: skip
             parts[part], place = _number(text, place, (2 if exact else 1, 2), least, most)
         at += 1
-    if _spaces(text, place) < len(text) or any(e.written != '""' for e in given[at:]):
+    if _spaces(text, place) < len(text) or any(e.written != '""' for e in format_elements[at:]):
         raise ValueError("Failed to parse input timestamp string")
     if twelve:
         parts["hour"] = twelve % 12 + (12 if afternoon else 0)
@@ -254,13 +254,13 @@ def parsed(pattern: str, text: str, zone: str, now: int) -> int:
 
 
 def _spaces(text: str, place: int) -> int:
-    found = _WHITE.match(text, place)
-    return found.end() if found else place
+    match = _WHITE.match(text, place)
+    return match.end() if match else place
 
 
 def _number(text: str, place: int, width: tuple[int, int], least: int, most: int) -> tuple[int, int]:
-    found = re.compile(rf"-?[0-9]{{1,{width[1]}}}").match(text, place)
-    digits = found[0][: width[1]] if found else ""
+    match = re.compile(rf"-?[0-9]{{1,{width[1]}}}").match(text, place)
+    digits = match[0][: width[1]] if match else ""
     if len(digits) < width[0] or digits in ("", "-") or digits.startswith("-") or not least <= int(digits) <= most:
         raise ValueError("Failed to parse input timestamp string")
     return int(digits), place + len(digits)

@@ -17,7 +17,7 @@ _BLANKS = "' ' || chr(9) || chr(10) || chr(11) || chr(12) || chr(13)"
 _FLOAT_TEXT = (
     r"regexp_full_match(a, '(?i)\s*([+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|[+-]?(inf|infinity|nan))\s*')"
 )
-# What DuckDB reads alike; another text goes through Python, which reads it or says what is wrong.
+# What DuckDB reads alike; other texts go through Python, which reads them or raises.
 _YEAR = "([0-9]{3}[1-9]|[0-9]{2}[1-9]0|[0-9][1-9]00|[1-9]000)"
 _DATE_TEXT = "regexp_full_match(a, '[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}')"
 _CLOCK = r"([01]?[0-9]|2[0-3]):[0-9]{1,2}:[0-5]?[0-9](\.[0-9]{1,6})?"
@@ -94,13 +94,15 @@ def cast(of: Argument, kind: Any, *, safe: bool, pattern: Argument | None, zone:
     if pattern is not None or zone is not None:
         if not safe:
             return time_casting.cast(of, kind, pattern, zone)
-        return once([of.sql], lambda given: f"TRY({time_casting.cast(replace(of, sql=given[0]), kind, pattern, zone)})")
+        return once(
+            [of.sql], lambda operands: f"TRY({time_casting.cast(replace(of, sql=operands[0]), kind, pattern, zone)})"
+        )
     if of.is_literal and of.sql.startswith("CAST(NULL AS "):
         return f"CAST(NULL AS {duckdb_type(kind)})"
 
-    def body(given: Sequence[str]) -> str:
-        made = _cast(given[0], of.type, kind)
-        return f"TRY({made})" if safe and made != given[0] else made
+    def body(operands: Sequence[str]) -> str:
+        converted = _cast(operands[0], of.type, kind)
+        return f"TRY({converted})" if safe and converted != operands[0] else converted
 
     return once([of.sql], body)
 
@@ -126,17 +128,17 @@ def _cast(sql: str, source: Any, target: Any) -> str:
     return form.format(sql)
 
 
-def with_parameters(made: str, kind: Any, modifiers: Any, *, safe: bool) -> str:
-    """A value held to the parameters of its type: STRING(10), NUMERIC(12, 2)."""
+def with_parameters(sql: str, kind: Any, modifiers: Any, *, safe: bool) -> str:
+    """A value checked against the parameters of its type: STRING(10), NUMERIC(12, 2)."""
     longest = modifiers.type_parameters.string_type_parameters.max_length
     if kind_of(kind) not in ("STRING", "BYTES") or not longest or safe:
         raise Unsupported(f"{spelled(kind)} with parameters has no form on the embedded engine", "use ROUND or SUBSTR")
     length = "length" if kind_of(kind) == "STRING" else "octet_length"
     words = f"{spelled(kind)}({longest}) has a shorter maximum length than the value"
 
-    def held(given: Sequence[str]) -> str:
-        (value,) = given
+    def checked(operands: Sequence[str]) -> str:
+        (value,) = operands
         shown = _refused(words, f"CAST({length}({value}) AS VARCHAR)", "BIGINT")
         return f"CASE WHEN {length}({value}) > {longest} THEN CAST(CAST({shown} AS VARCHAR) AS {duckdb_type(kind)}) ELSE {value} END"
 
-    return once([made], held)
+    return once([sql], checked)

@@ -108,15 +108,15 @@ def _same_element(value: Argument, array: Argument) -> object:
 def _extreme(name: str):  # type: ignore[no-untyped-def]
     def form(call: Call) -> str:
         kinds = {a.kind for a in call.arguments}
-        given = [a.sql for a in call.arguments]
+        operands = [a.sql for a in call.arguments]
         if not kinds <= comparing.PLAIN | {"FLOAT64"} or len(kinds) > 1:
             raise Unsupported(f"{name.upper()} of these types has no form on the embedded engine", "CAST them")
-        absent = " OR ".join(f"{g} IS NULL" for g in given)
-        made = f"{name}({', '.join(given)})"
+        absent = " OR ".join(f"{g} IS NULL" for g in operands)
+        extreme = f"{name}({', '.join(operands)})"
         if kinds == {"FLOAT64"}:
-            nan = " OR ".join(f"isnan({g})" for g in given)
-            made = f"CASE WHEN {nan} THEN CAST('nan' AS DOUBLE) ELSE {made} END"
-        return f"CASE WHEN {absent} THEN NULL ELSE {made} END"
+            nan = " OR ".join(f"isnan({g})" for g in operands)
+            extreme = f"CASE WHEN {nan} THEN CAST('nan' AS DOUBLE) ELSE {extreme} END"
+        return f"CASE WHEN {absent} THEN NULL ELSE {extreme} END"
 
     return form
 
@@ -134,20 +134,20 @@ def _conditions(entries: Entries) -> None:
 
 
 def _case(call: Call) -> str:
-    given = [a.sql for a in call.arguments]
-    arms = "".join(f" WHEN {given[at]} THEN {given[at + 1]}" for at in range(0, len(given) - 1, 2))
-    return f"(CASE{arms}{f' ELSE {given[-1]}' if len(given) % 2 else ''} END)"
+    operands = [a.sql for a in call.arguments]
+    arms = "".join(f" WHEN {operands[at]} THEN {operands[at + 1]}" for at in range(0, len(operands) - 1, 2))
+    return f"(CASE{arms}{f' ELSE {operands[-1]}' if len(operands) % 2 else ''} END)"
 
 
 def _case_of(call: Call) -> str:
-    value, *given = call.arguments
+    value, *branches = call.arguments
 
     def arms(texts: Sequence[str]) -> str:
-        made = "".join(
-            f" WHEN {comparing.equal(texts[0], given[at].sql, value.type)} THEN {given[at + 1].sql}"
-            for at in range(0, len(given) - 1, 2)
+        written = "".join(
+            f" WHEN {comparing.equal(texts[0], branches[at].sql, value.type)} THEN {branches[at + 1].sql}"
+            for at in range(0, len(branches) - 1, 2)
         )
-        return f"(CASE{made}{f' ELSE {given[-1].sql}' if len(given) % 2 else ''} END)"
+        return f"(CASE{written}{f' ELSE {branches[-1].sql}' if len(branches) % 2 else ''} END)"
 
     # A lambda holds no subquery.
-    return arms([value.sql]) if any("(SELECT" in a.sql for a in given) else once([value.sql], arms)
+    return arms([value.sql]) if any("(SELECT" in a.sql for a in branches) else once([value.sql], arms)

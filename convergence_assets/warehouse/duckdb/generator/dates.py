@@ -155,7 +155,7 @@ def _extracting(entries: Entries) -> None:
 
 def _datetime(call: Call) -> str:
     local = zones.local(call.arguments[0].sql, call.arguments[1])
-    return once([local], lambda given: f"bq_datetime_in_range({given[0]})")
+    return once([local], lambda operands: f"bq_datetime_in_range({operands[0]})")
 
 
 def _constructing(entries: Entries) -> None:
@@ -186,7 +186,7 @@ def _constructing(entries: Entries) -> None:
 
 
 def _instant(local: str, call: Call) -> str:
-    return once([local], lambda given: zones.instant(given[0], call.arguments[1]))
+    return once([local], lambda operands: zones.instant(operands[0], call.arguments[1]))
 
 
 def _timestamp_of_text(call: Call) -> str:
@@ -234,7 +234,7 @@ def _moved(sign: int) -> Callable[[Call], str]:
         else:
             raise Unsupported(f"{call.name.upper()} by {part} has no form on the embedded engine", "use another part")
         moved = f"CASE WHEN {value.sql} IS NOT NULL THEN CAST({moved} AS {kind}) END"
-        return once([moved], lambda given: f"bq_{value.kind.lower()}_in_range({given[0]})")
+        return once([moved], lambda operands: f"bq_{value.kind.lower()}_in_range({operands[0]})")
 
     return form
 
@@ -246,7 +246,7 @@ def _moved_time(sign: str) -> Callable[[Call], str]:
         if part not in _MICROSECONDS or part == "DAY":
             raise Unsupported(f"{call.name.upper()} by {part} has no form on the embedded engine", "use another part")
         moved = f"bq_micros_of_time({value.sql}) {sign} CAST({amount.sql} AS HUGEINT) * {_MICROSECONDS[part]}"
-        return once([moved], lambda given: f"bq_time_of_micros({given[0]})")
+        return once([moved], lambda operands: f"bq_time_of_micros({operands[0]})")
 
     return form
 
@@ -277,7 +277,7 @@ def _week_start(part: str) -> int | None:
 
 def _difference(call: Call) -> str:
     """Boundaries between two DATEs or DATETIMEs."""
-    given = [a.sql for a in call.arguments[:2]]
+    operands = [a.sql for a in call.arguments[:2]]
     part = call.literal(2, "a part")
     if (shift := _week_start(part)) is not None:
         # 1969-12-29 is a Monday.
@@ -290,7 +290,7 @@ def _difference(call: Call) -> str:
         form = f"bq_{part.lower()}_number({{0}})"
     else:
         raise Unsupported(f"{call.name.upper()} by {part} has no form on the embedded engine", "use another part")
-    return f"({form.format(given[0])} - {form.format(given[1])})"
+    return f"({form.format(operands[0])} - {form.format(operands[1])})"
 
 
 def _elapsed(call: Call) -> str:
@@ -307,7 +307,7 @@ def _truncated(value: str, part: str, kind: str) -> str:
     if (shift := _week_start(part)) is not None:
         day = f"INTERVAL {shift} DAY"
         first = f"CAST(date_trunc('week', {value} + {day}) - {day} AS {engine_kind})"
-        return once([first], lambda given: f"bq_{kind.lower()}_in_range({given[0]})")
+        return once([first], lambda operands: f"bq_{kind.lower()}_in_range({operands[0]})")
     if part in ("DAY", "MONTH", "QUARTER", "YEAR") or (kind != "DATE" and part in _MICROSECONDS):
         return f"CAST(date_trunc('{part.lower()}', {value}) AS {engine_kind})"
     if part == "ISOYEAR":
@@ -331,13 +331,15 @@ def _truncated_value(call: Call) -> str:
     zone = call.arguments[2] if len(call.arguments) > 2 else None
     local = zones.local(value.sql, zone) if zone else f"CAST({value.sql} AS TIMESTAMP)"
     if part in ("MINUTE", "HOUR"):
-        # The clock of the zone says what is cut off; across a change of its offset the rest is not a whole hour there.
-        moved = once([local], lambda given: f"{value.sql} - ({given[0]} - date_trunc('{part.lower()}', {given[0]}))")
-        return once([moved], lambda given: f"bq_timestamp_in_range({given[0]})")
-    first = once([local], lambda given: _truncated(given[0], part, "DATETIME"))
+        # The zone's local time decides what is cut off; across a change of its offset that is no whole hour.
+        moved = once(
+            [local], lambda operands: f"{value.sql} - ({operands[0]} - date_trunc('{part.lower()}', {operands[0]}))"
+        )
+        return once([moved], lambda operands: f"bq_timestamp_in_range({operands[0]})")
+    first = once([local], lambda operands: _truncated(operands[0], part, "DATETIME"))
     if zone is None:
         return f"CAST({first} AS TIMESTAMPTZ)"
-    return once([first], lambda given: zones.instant(given[0], zone))
+    return once([first], lambda operands: zones.instant(operands[0], zone))
 
 
 def _last_day(call: Call) -> str:
@@ -355,7 +357,7 @@ def _last_day(call: Call) -> str:
         last = f"CAST(date_trunc('week', make_date(date_part('isoyear', {value}) + 1, 1, 4)) AS DATE) - 1"
     else:
         raise Unsupported(f"LAST_DAY of {part} has no form on the embedded engine", "use MONTH")
-    return once([last], lambda given: f"bq_date_in_range({given[0]})")
+    return once([last], lambda operands: f"bq_date_in_range({operands[0]})")
 
 
 def _part(call: Call, value: str) -> str:
@@ -364,7 +366,7 @@ def _part(call: Call, value: str) -> str:
     form = form or (_EXTRACTED_TIME.get(part) if kind != "DATE" else None)
     if form is None:
         raise Unsupported(f"EXTRACT of {part} has no form on the embedded engine", "use another part")
-    return once([value], lambda given: form.format(given[0]))
+    return once([value], lambda operands: form.format(operands[0]))
 
 
 def _local(call: Call, zone_at: int) -> str:
@@ -387,7 +389,7 @@ def _formatted(call: Call) -> str:
         return f"python_format_time('{kind}', {pattern.sql}, epoch_us({local}), epoch_us({instant}))"
 
     if not pattern.is_literal:
-        return once([local], lambda given: slow(given[0]))
+        return once([local], lambda operands: slow(operands[0]))
     if pattern.value is None:
         return "CAST(NULL AS VARCHAR)"
     unknown = time_formats.unknown_for_format(pattern.value, kind)
@@ -396,15 +398,15 @@ def _formatted(call: Call) -> str:
     elements = time_formats.elements(pattern.value)
     plain = _FORMAT_ELEMENTS.issuperset(elements) and not any(time_formats.is_foreign(e, kind) for e in elements)
     if not plain or not elements or pattern.value.endswith("%"):
-        return once([local], lambda given: slow(given[0]))
-    spelled = text(re.sub("%([FT%])", lambda found: _STRFTIME.get(found[1], found[0]), pattern.value))
+        return once([local], lambda operands: slow(operands[0]))
+    spelled = text(re.sub("%([FT%])", lambda match: _STRFTIME.get(match[1], match[0]), pattern.value))
     # Older offsets have seconds, which FORMAT_TIMESTAMP leaves out.
     first = 1973 if len(call.arguments) > 2 else 1000
     return once(
         [local],
-        lambda given: (
-            f"CASE WHEN date_part('year', {given[0]}) BETWEEN {first} AND 9999 THEN strftime({given[0]}, {spelled})"
-            f" ELSE {slow(given[0])} END"
+        lambda operands: (
+            f"CASE WHEN date_part('year', {operands[0]}) BETWEEN {first} AND 9999 THEN strftime({operands[0]}, {spelled})"
+            f" ELSE {slow(operands[0])} END"
         ),
     )
 
@@ -433,7 +435,7 @@ def _parsed(call: Call) -> str:
 
 def _fast_parse(pattern: str) -> tuple[str, str]:
     """The texts that DuckDB's strptime reads alike, and the pattern as it takes it; empty where there are none."""
-    spelled = re.sub("%([FT])", lambda found: _STRFTIME[found[1]], pattern)
+    spelled = re.sub("%([FT])", lambda match: _STRFTIME[match[1]], pattern)
     elements = time_formats.elements(spelled)
     if not {"Y", "m", "d"} <= set(elements) <= set(_PARSE_ELEMENTS) or len(set(elements)) < len(elements):
         return "", ""
@@ -502,10 +504,10 @@ def _day_of_month(months: int, day: int) -> date:
 
 def _time_bucket(kind: str, value: int, months: int, days: int, micros: int, origin: int) -> int:
     """The beginning of the bucket that a moment lies in, all in microseconds since 1970."""
-    given = [bool(months), bool(days), bool(micros)]
+    units = [bool(months), bool(days), bool(micros)]
     if (
         min(months, days, micros) < 0
-        or sum(given) != 1
+        or sum(units) != 1
         or (months and kind == "TIMESTAMP")
         or (micros and kind == "DATE")
     ):

@@ -21,7 +21,7 @@ TEMPORARY = "temporary:"
 
 
 class Expressions:
-    """Writes expressions; `subqueries` writes what stands in a subquery, given its node's fields, `temporary` are
+    """Writes expressions; `subqueries` writes a subquery, given its node's fields, `temporary` are
     functions that the statement makes itself, by name."""
 
     def __init__(self, subqueries: Callable[[Fields, Any], str], temporary: Mapping[str, Any]) -> None:
@@ -46,10 +46,10 @@ class Expressions:
 
     def argument(self, expression: Any) -> Argument:
         """An expression with its type, and its value where it is a literal."""
-        made = self._argument(expression)
-        if len(made.sql) > _LONGEST:
+        result = self._argument(expression)
+        if len(result.sql) > _LONGEST:
             raise Unsupported("the expression is too long for the embedded engine", "compute its parts in a subquery")
-        return made
+        return result
 
     def _argument(self, expression: Any) -> Argument:
         name, node = chosen(expression)
@@ -60,8 +60,8 @@ class Expressions:
                     value = fields.need("value")
                     if kind_of(kind) == "ENUM":
                         return Argument("", kind, True, enum_value(kind, value.value))
-                    held = None if kind_of(kind) in ("ARRAY", "STRUCT") else value_of(kind, value.value)
-                    return Argument(literal_of(kind, value.value), kind, True, held)
+                    literal_value = None if kind_of(kind) in ("ARRAY", "STRUCT") else value_of(kind, value.value)
+                    return Argument(literal_of(kind, value.value), kind, True, literal_value)
                 case "argument_ref":
                     fields.take("argument_kind")
                     return Argument(self._arguments[fields.need("name")], kind)
@@ -75,8 +75,8 @@ class Expressions:
                 case "function_call":
                     return Argument(self._call(fields, kind), kind)
                 case "make_struct":
-                    made = zip(field_names(kind), fields.take("field_list", ()), strict=True)
-                    packed = ", ".join(f"{quoted(n)} := {self.sql(of)}" for n, of in made)
+                    pairs = zip(field_names(kind), fields.take("field_list", ()), strict=True)
+                    packed = ", ".join(f"{quoted(n)} := {self.sql(of)}" for n, of in pairs)
                     return Argument(f"struct_pack({packed})", kind)
                 case "get_struct_field":
                     of = self.argument(fields.need("expr"))
@@ -105,11 +105,11 @@ class Expressions:
         pattern = fields.take("format")
         zone = fields.take("time_zone")
         modifiers = fields.take("type_modifiers")
-        made = casting.cast(
+        converted = casting.cast(
             of, kind, safe=safe, pattern=self.argument(pattern) if pattern is not None else None,
             zone=self.argument(zone) if zone is not None else None,
         )  # fmt: skip
-        return casting.with_parameters(made, kind, modifiers, safe=safe) if modifiers is not None else made
+        return casting.with_parameters(converted, kind, modifiers, safe=safe) if modifiers is not None else converted
 
     def _call(self, fields: Fields, kind: Any) -> str:
         name = function_name(fields)
@@ -124,23 +124,23 @@ class Expressions:
         if not safe:
             return functions.SCALAR.form(Call(name, arguments, kind))
 
-        def body(given: Sequence[str]) -> str:
-            held = tuple(replace(a, sql=text) for a, text in zip(arguments, given, strict=True))
-            return f"TRY({functions.SCALAR.form(Call(name, held, kind))})"
+        def body(operands: Sequence[str]) -> str:
+            bound_arguments = tuple(replace(a, sql=text) for a, text in zip(arguments, operands, strict=True))
+            return f"TRY({functions.SCALAR.form(Call(name, bound_arguments, kind))})"
 
         return once([a.sql for a in arguments], body)
 
-    def _of_temporary(self, name: str, given: Any, *, safe: bool) -> str:
+    def _of_temporary(self, name: str, nodes: Any, *, safe: bool) -> str:
         """The body of a temporary function over its arguments."""
         function = self._temporary[name]
-        texts = [self.sql(argument) for argument in given]
+        texts = [self.sql(argument) for argument in nodes]
         before = self._arguments
 
         def body(arguments: Sequence[str]) -> str:
             self._arguments = dict(zip(function.argument_name_list, arguments, strict=True))
             try:
-                made = self.sql(function.function_expression)
-                return f"TRY({made})" if safe else made
+                written = self.sql(function.function_expression)
+                return f"TRY({written})" if safe else written
             finally:
                 self._arguments = before
 
@@ -183,8 +183,8 @@ def enum_value(kind: Any, value: Any) -> str:
         rounding_mode_pb2,
     )
 
-    found = descriptor_pool.Default().FindEnumTypeByName(kind.enum_type.enum_name)
-    return str(found.values_by_number[value.enum_value].name)
+    enum = descriptor_pool.Default().FindEnumTypeByName(kind.enum_type.enum_name)
+    return str(enum.values_by_number[value.enum_value].name)
 
 
 def _shown(name: str) -> str:

@@ -34,9 +34,9 @@ class _Specifier(NamedTuple):
 
 
 def _read(specifier: str) -> _Specifier:
-    found = _WRITTEN.fullmatch(specifier)
-    assert found is not None
-    flags, width, precision, letter = found.groups()
+    match = _WRITTEN.fullmatch(specifier)
+    assert match is not None
+    flags, width, precision, letter = match.groups()
     decimals = None if precision is None else int(precision or 0)
     if decimals is not None and decimals < 0:
         decimals = None
@@ -183,18 +183,18 @@ def _format(call: Call) -> str:
     left = list(call.arguments[1:])
     parts: list[str] = []
     end = 0
-    for found in _SPECIFIER.finditer(pattern):
-        plain = pattern[end : found.start()]
+    for match in _SPECIFIER.finditer(pattern):
+        plain = pattern[end : match.start()]
         _without_percent(plain, pattern)
         if plain:
             parts.append(text(plain))
-        end = found.end()
-        if found[4] == "%":
-            if found[0] != "%%":
+        end = match.end()
+        if match[4] == "%":
+            if match[0] != "%%":
                 raise Unsupported(f'Invalid FORMAT string: "{pattern}"', "write %% for a percent sign")
             parts.append("'%'")
         else:
-            parts.append(_specified(found, left))
+            parts.append(_specified(match, left))
     _without_percent(pattern[end:], pattern)
     if pattern[end:]:
         parts.append(text(pattern[end:]))
@@ -214,23 +214,23 @@ def _taken(left: list[Argument]) -> Argument:
     return left.pop(0)
 
 
-def _specified(found: re.Match[str], left: list[Argument]) -> str:
-    flags, width, precision, letter = found.groups()
+def _specified(match: re.Match[str], left: list[Argument]) -> str:
+    flags, width, precision, letter = match.groups()
     if "'" in flags and letter in "oxX" and precision:
         raise Unsupported("FORMAT with groups of octal or hexadecimal digits of a precision has no form on the embedded"
                           " engine", "leave the precision out")  # fmt: skip
     spec = text(f"%{flags}")
     for number, before in ((width, ""), (precision, ".")):
         if number == "*":
-            given = _taken(left)
-            if given.kind != "INT64":
+            argument = _taken(left)
+            if argument.kind != "INT64":
                 raise Unsupported("FORMAT takes an INT64 for *", "CAST it to INT64")
-            spec += f" || '{before}' || CAST({given.sql} AS VARCHAR)"
+            spec += f" || '{before}' || CAST({argument.sql} AS VARCHAR)"
         elif number is not None and (number or before):
             spec += f" || '{before}{number}'"
     spec += f" || {text(letter)}"
     of = _taken(left)
-    bare = found[0] == f"%{letter}"
+    bare = match[0] == f"%{letter}"
     shown: str
     match letter:
         case "d" | "i" | "o" | "x" | "X" if of.kind == "INT64":

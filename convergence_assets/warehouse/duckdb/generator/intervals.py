@@ -63,7 +63,7 @@ _EXTRACTED = {
 
 def add_entries(entries: Entries) -> None:
     entries.add("$interval", "INT64 ENUM", _of_number)
-    entries.add("make_interval", "INT64 INT64 INT64 INT64 INT64 INT64", _made)
+    entries.add("make_interval", "INT64 INT64 INT64 INT64 INT64 INT64", _make_interval)
     for name in ("justify_hours", "justify_days", "justify_interval"):
         entries.add(name, "INTERVAL", f"bq_{name}({{0}})")
     entries.add("$unary_minus", "INTERVAL", "bq_multiply_interval({0}, -1)")
@@ -106,7 +106,7 @@ def _of_number(call: Call) -> str:
     return f"bq_interval({', '.join(f'{number} * {unit}' if unit else '0' for unit in _UNITS[part])})"
 
 
-def _made(call: Call) -> str:
+def _make_interval(call: Call) -> str:
     years, months, days, hours, minutes, seconds = (f"CAST({a.sql} AS HUGEINT)" for a in call.arguments)
     micros = f"({hours} * 3600 + {minutes} * 60 + {seconds}) * 1000000"
     return f"bq_interval({years} * 12 + {months}, {days}, {micros})"
@@ -131,9 +131,11 @@ def _moved(sign: str, at: int, by: int):  # type: ignore[no-untyped-def]
         else:
             check = "bq_datetime_in_range"
             moved = f"CAST({value.sql} AS TIMESTAMP) {sign} to_months(CAST({parts[0]} AS INTEGER))"
-        moved = once([moved], lambda given: f"{check}({given[0]})")
-        moved = once([f"{moved} {sign} to_days(CAST({parts[1]} AS INTEGER))"], lambda given: f"{check}({given[0]})")
-        moved = once([f"{moved} {sign} to_microseconds({parts[2]})"], lambda given: f"{check}({given[0]})")
+        moved = once([moved], lambda operands: f"{check}({operands[0]})")
+        moved = once(
+            [f"{moved} {sign} to_days(CAST({parts[1]} AS INTEGER))"], lambda operands: f"{check}({operands[0]})"
+        )
+        moved = once([f"{moved} {sign} to_microseconds({parts[2]})"], lambda operands: f"{check}({operands[0]})")
         return f"CASE WHEN {value.sql} IS NOT NULL THEN {moved} END"
 
     return form
@@ -181,10 +183,10 @@ def _within(number: int) -> int:
 def _of_text(text: str) -> tuple[int, int, int]:
     counts = (text.count(" "), text.count(":"), len(re.findall("(?<=[0-9])-", text)))
     shape = _SHAPES.get(counts)
-    found = _shape(*shape).fullmatch(text) if shape else None
-    if shape is None or found is None:
+    match = _shape(*shape).fullmatch(text) if shape else None
+    if shape is None or match is None:
         raise ValueError(f"Invalid INTERVAL value '{text}'")
-    groups = list(found.groups())
+    groups = list(match.groups())
     months = days = nanos = 0
     if shape[0] != "none":
         sign, years, more = groups[:3]
@@ -209,19 +211,19 @@ def _of_iso(text: str) -> tuple[int, int, int]:
         if text[at] == "T" and not in_time:
             at, in_time = at + 1, True
             continue
-        found = _ISO.match(text, at)
+        match = _ISO.match(text, at)
         units = {"H": 3600, "M": 60, "S": 1} if in_time else {"Y": 12, "M": 1, "W": 7, "D": 1}
-        if found is None or found[5] not in units or (found[3] and (found[5] != "S" or not 0 < len(found[4]) < 10)):
+        if match is None or match[5] not in units or (match[3] and (match[5] != "S" or not 0 < len(match[4]) < 10)):
             raise ValueError(f"Invalid INTERVAL value '{text}'")
-        sign = -1 if found[1] else 1
-        number = int(found[2]) * units[found[5]] * sign
+        sign = -1 if match[1] else 1
+        number = int(match[2]) * units[match[5]] * sign
         if in_time:
-            nanos += number * 10**9 + int((found[4] or "").ljust(9, "0")) * sign
-        elif found[5] in "YM":
+            nanos += number * 10**9 + int((match[4] or "").ljust(9, "0")) * sign
+        elif match[5] in "YM":
             months += number
         else:
             days += number
-        at = found.end()
+        at = match.end()
     return months, days, nanos
 
 

@@ -73,7 +73,7 @@ def steps(path: str, *, standard: bool) -> tuple[str, ...]:
     escaped = re2.compile(rf'\."({inside})"' if standard else rf"\[\s*'({inside})'\s*\]")
     if not path.startswith("$"):
         raise ValueError("JSONPath must start with '$'")
-    found, rest = [], path[1:]
+    result, rest = [], path[1:]
     if rest == "." and not standard:
         rest = ""
     while rest:
@@ -81,7 +81,7 @@ def steps(path: str, *, standard: bool) -> tuple[str, ...]:
             match = lexer.match(rest)
             if match:
                 token = match.group(1)
-                found.append(token.replace(f"\\{quote}", quote) if lexer is escaped else token)
+                result.append(token.replace(f"\\{quote}", quote) if lexer is escaped else token)
                 rest = rest[match.end() :]
                 break
         else:
@@ -91,7 +91,7 @@ def steps(path: str, *, standard: bool) -> tuple[str, ...]:
             if unsupported:
                 raise ValueError(f"Unsupported operator in JSONPath: {unsupported[0]}")
             raise ValueError(f"Invalid token in JSONPath at: {rest}")
-    return tuple(found)
+    return tuple(result)
 
 
 @lru_cache(maxsize=256)
@@ -103,19 +103,19 @@ def strict_steps(path: str) -> tuple[Any, ...]:
     name = re2.compile(r"\.([\p{L}\p{N}\d_\-\:\s]+)")
     index = re2.compile(r"\[\s*([0-9]+)\s*\]")
     escaped = re2.compile(r'\."((?:[^\\"]|\\"|\\[^"])*)"')
-    found: list[str | int] = []
+    result: list[str | int] = []
     rest = path[1:]
     while rest:
         for lexer in (name, index, escaped):
             match = lexer.match(rest)
             if match:
                 token = match.group(1)
-                found.append(int(token) if lexer is index else token.replace('\\"', '"'))
+                result.append(int(token) if lexer is index else token.replace('\\"', '"'))
                 rest = rest[match.end() :]
                 break
         else:
             raise ValueError(f"Invalid token in JSONPath at: {rest}")
-    return tuple(found)
+    return tuple(result)
 
 
 # Texts in STRINGs
@@ -282,9 +282,9 @@ def first_match(tree: Any, path: Sequence[str], at: int = 0) -> Any:
     if isinstance(tree, Members):
         for name, value in tree:
             if name == path[at]:
-                found = first_match(value, path, at + 1)
-                if found is not _NOTHING:
-                    return found
+                result = first_match(value, path, at + 1)
+                if result is not _NOTHING:
+                    return result
     elif isinstance(tree, Elements | list):
         index = _index(path[at])
         if index is not None and index < len(tree):
@@ -319,8 +319,8 @@ def escaped(text: str) -> str:
     return f'"{_NEEDS_ESCAPE.sub(_escape, text)}"' if _NEEDS_ESCAPE.search(text) else f'"{text}"'
 
 
-def _escape(found: re.Match[str]) -> str:
-    return _ESCAPED.get(found[0]) or f"\\u{ord(found[0]):04x}"
+def _escape(match: re.Match[str]) -> str:
+    return _ESCAPED.get(match[0]) or f"\\u{ord(match[0]):04x}"
 
 
 def _within_text(text: str, path: Sequence[str]) -> Any:
@@ -329,9 +329,9 @@ def _within_text(text: str, path: Sequence[str]) -> Any:
         tree = parsed_text(text)
     except ValueError:
         return None
-    found = first_match(tree, path)
-    if found is not _NOTHING and getattr(found, "complete", True):
-        return found
+    result = first_match(tree, path)
+    if result is not _NOTHING and getattr(result, "complete", True):
+        return result
     if getattr(tree, "too_deep", False):
         raise ValueError(f"JSON parsing failed: arrays and objects lie more than {_DEEPEST} deep")
     return None
@@ -592,9 +592,9 @@ def lax_float64(value: Any) -> str | None:
         case int() | float():
             return repr(float(value))
         case str():
-            found = _FLOAT_TEXT.fullmatch(value)
-            if found:
-                return repr(float(found[1]))
+            number = _FLOAT_TEXT.fullmatch(value)
+            if number:
+                return repr(float(number[1]))
             try:
                 return text_functions.double_of_text(value)
             except ValueError:
@@ -641,10 +641,10 @@ def keys(text: str | None, depth: int | None, mode: str | None) -> list[str] | N
     depth = _NO_LIMIT if depth is None else depth
     if depth <= 0:
         raise ValueError("max_depth must be positive")
-    found: set[str] = set()
+    paths: set[str] = set()
     for path in _keys(value_of(text), "", depth, modes[mode.lower()], modes[mode.lower()]):
-        found.add(path)
-    return sorted(found)
+        paths.add(path)
+    return sorted(paths)
 
 
 def _keys(value: Any, path: str, depth: int, arrays: int, left: int) -> Iterator[str]:
@@ -663,12 +663,12 @@ def of_members(names: Sequence[str | None] | None, values: Sequence[str] | None)
     """JSON_OBJECT of names and JSON values; the first of a name counts."""
     if names is None or values is None:
         raise ValueError("Invalid input to JSON_OBJECT: the arrays of keys and of values cannot be NULL")
-    found: dict[str, str] = {}
+    members: dict[str, str] = {}
     for name, value in zip(names, values, strict=True):
         if name is None:
             raise ValueError("Invalid input to JSON_OBJECT: A key cannot be NULL")
-        found.setdefault(name, value)
-    return "{" + ",".join(f"{quoted(name)}:{found[name]}" for name in sorted(found)) + "}"
+        members.setdefault(name, value)
+    return "{" + ",".join(f"{quoted(name)}:{members[name]}" for name in sorted(members)) + "}"
 
 
 def without(text: str, paths: Sequence[str | None]) -> str:
@@ -760,7 +760,7 @@ def _set(root: list[Any], path: Sequence[Any], new: Any, *, create: bool) -> Non
 def appended(
     text: str | None, paths: Sequence[str | None], values: Sequence[str], arrays: Sequence[bool], each: bool | None
 ) -> str | None:
-    """JSON_ARRAY_APPEND; `arrays` says which values come from an ARRAY, whose elements are appended if `each`."""
+    """JSON_ARRAY_APPEND; `arrays`: which values come from an ARRAY, whose elements are appended if `each`."""
     if text is None or each is None:
         return text
     root = [value_of(text)]
@@ -835,9 +835,9 @@ def stripped(text: str | None, path: str | None, arrays: bool | None, empty: boo
 
 def _stripped(value: Any, *, arrays: bool, empty: bool) -> Any:
     if isinstance(value, dict):
-        kept = {name: _stripped(of, arrays=arrays, empty=empty) for name, of in value.items()}
-        kept = {name: of for name, of in kept.items() if of is not None and of is not _NOTHING}
-        return kept if kept or not empty else _NOTHING
+        members = {name: _stripped(of, arrays=arrays, empty=empty) for name, of in value.items()}
+        members = {name: of for name, of in members.items() if of is not None and of is not _NOTHING}
+        return members if members or not empty else _NOTHING
     if isinstance(value, list):
         elements = [_stripped(e, arrays=arrays, empty=empty) for e in value]
         if not arrays:

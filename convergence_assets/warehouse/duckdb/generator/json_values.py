@@ -55,7 +55,7 @@ def _of_value(convert: Callable[..., Any]) -> Callable[..., Any]:
 
 def _python_functions() -> list[PythonFunction]:
     two = ("VARCHAR", "VARCHAR")
-    made = [
+    entries = [
         PythonFunction("json_member", two, "VARCHAR", json_texts.member),
         PythonFunction("json_element", ("VARCHAR", "BIGINT"), "VARCHAR", json_texts.element),
         PythonFunction("parse_json", two, "VARCHAR", json_texts.parsed),
@@ -80,16 +80,18 @@ def _python_functions() -> list[PythonFunction]:
         PythonFunction("json_to_float64", two, "DOUBLE", _of_value(json_texts.to_float64)),
     ]
     for name, (gives, of_text, of_json, standard) in _SEARCHES.items():
-        made.append(PythonFunction(f"text_{name}", two, gives, partial(of_text, standard=standard)))
-        made.append(PythonFunction(name, two, gives, partial(of_json, standard=standard)))
+        entries.append(PythonFunction(f"text_{name}", two, gives, partial(of_text, standard=standard)))
+        entries.append(PythonFunction(name, two, gives, partial(of_json, standard=standard)))
     for name, (gives, strict, lax) in _CONVERSIONS.items():
         if name != "float64":
-            made.append(PythonFunction(f"json_to_{name}", ("VARCHAR",), gives, _of_value(strict)))
+            entries.append(PythonFunction(f"json_to_{name}", ("VARCHAR",), gives, _of_value(strict)))
             array = json_texts.of_array(strict, name)
-            made.append(PythonFunction(f"json_to_{name}_array", ("VARCHAR",), f"{gives}[]", array))
-        made.append(PythonFunction(f"json_lax_{name}", ("VARCHAR",), gives, _of_value(lax)))
-        made.append(PythonFunction(f"json_lax_{name}_array", ("VARCHAR",), f"{gives}[]", json_texts.lax_of_array(lax)))
-    return made
+            entries.append(PythonFunction(f"json_to_{name}_array", ("VARCHAR",), f"{gives}[]", array))
+        entries.append(PythonFunction(f"json_lax_{name}", ("VARCHAR",), gives, _of_value(lax)))
+        entries.append(
+            PythonFunction(f"json_lax_{name}_array", ("VARCHAR",), f"{gives}[]", json_texts.lax_of_array(lax))
+        )
+    return entries
 
 
 def install_functions(connection: "duckdb.DuckDBPyConnection") -> None:
@@ -139,16 +141,16 @@ def _search(call: Call) -> str:
     of, path = call.arguments
     standard = _SEARCHES[call.name][3]
     if path.is_literal and path.value is not None:
-        _checked(path.value, lambda given: json_texts.steps(given, standard=standard))
+        _checked(path.value, lambda path_text: json_texts.steps(path_text, standard=standard))
     elif not path.is_literal and call.name == "json_query" and of.kind == "JSON":
         raise Unsupported("JSON_QUERY of a JSON value with a path that is not a literal has no form on the embedded"
                           " engine", "write the path as a literal")  # fmt: skip
-    made = f"python_{'text_' if of.kind == 'STRING' else ''}{call.name}({of.sql}, {path.sql})"
+    call_sql = f"python_{'text_' if of.kind == 'STRING' else ''}{call.name}({of.sql}, {path.sql})"
     if of.kind == "STRING" or kind_of(call.type) == "STRING":
-        return made
+        return call_sql
     if kind_of(call.type) == "JSON":
-        return f"CAST({made} AS JSON)"
-    return f"CAST({made} AS JSON[])" if kind_of(element_of(call.type)) == "JSON" else made
+        return f"CAST({call_sql} AS JSON)"
+    return f"CAST({call_sql} AS JSON[])" if kind_of(element_of(call.type)) == "JSON" else call_sql
 
 
 def _checked(path: str, read: Callable[[str], Any]) -> None:
@@ -326,15 +328,15 @@ def _array(call: Call) -> str:
 
 
 def _object(call: Call) -> str:
-    given = call.arguments
-    if not given:
+    arguments = call.arguments
+    if not arguments:
         return "CAST('{}' AS JSON)"
-    if given[0].kind == "ARRAY":
-        names, values = given
+    if arguments[0].kind == "ARRAY":
+        names, values = arguments
         inner = value_text(Argument("e", element_of(values.type)))
         return f"CAST(python_json_object({names.sql}, list_transform({values.sql}, lambda e: {inner})) AS JSON)"
-    names_sql = ", ".join(a.sql for a in given[::2])
-    values_sql = ", ".join(value_text(a) for a in given[1::2])
+    names_sql = ", ".join(a.sql for a in arguments[::2])
+    values_sql = ", ".join(value_text(a) for a in arguments[1::2])
     return f"CAST(python_json_object([{names_sql}], [{values_sql}]) AS JSON)"
 
 

@@ -53,8 +53,8 @@ class _OverList(aggregates.Aggregation):
             value = f"CASE WHEN {condition} THEN {value} END"
             if function == "list":
                 return f"list_filter({self._elements.each(value)}, lambda kept: kept IS NOT NULL)"
-        made = f"list_aggregate({self._elements.each(value)}, '{function}')"
-        return f"coalesce({made}, 0)" if function in _COUNTS else made
+        aggregated = f"list_aggregate({self._elements.each(value)}, '{function}')"
+        return f"coalesce({aggregated}, 0)" if function in _COUNTS else aggregated
 
 
 class NotAList(Exception):
@@ -81,13 +81,13 @@ def folded(expressions: "Expressions", form: str, scan: Any) -> str | None:
     ):
         return None
     rest = [(name, fields) for name, fields in layers if name not in ("filter_scan", "array_scan")]
-    made = _written(expressions, form, elements, rest)
+    written = _written(expressions, form, elements, rest)
     try:
         for _, fields in layers:
             fields.whole()
-    except Unsupported:  # said with its place when the subquery is written as one
+    except Unsupported:  # reported with its place when it is written as a subquery
         return None
-    return None if made is None or "SELECT" in made else made
+    return None if written is None or "SELECT" in written else written
 
 
 def _elements(expressions: "Expressions", layers: Sequence[Fields]) -> _Elements | None:
@@ -136,7 +136,7 @@ def _written(
     column = result[0]
     each = elements.each(values.get(column.column_id, column_name(column)))
     if form == "SCALAR" and order is None:
-        return f"({each})[1]" if limit == 1 else once([each], lambda given: f"bq_only_element({given[0]})")
+        return f"({each})[1]" if limit == 1 else once([each], lambda operands: f"bq_only_element({operands[0]})")
     if form != "ARRAY" or limit is not None:
         return None
     if order is None:
@@ -167,10 +167,10 @@ def _aggregated(expressions: "Expressions", elements: _Elements, layers: Sequenc
         _, computed = chosen(one)
         _, call = chosen(computed.expr)
         with expressions.bound(values):
-            made = _aggregate(expressions, elements, call)
-        if made is None:
+            result = _aggregate(expressions, elements, call)
+        if result is None:
             return None
-        results[computed.column.column_id] = made
+        results[computed.column.column_id] = result
     column = layers[0][1].take("column_list", ())
     for _, fields in reversed(above):
         with expressions.bound(results):
@@ -202,8 +202,8 @@ def _aggregate(expressions: "Expressions", elements: _Elements, call: Any) -> st
     if not arguments or (arguments[0].kind != "FLOAT64" and name != "avg"):
         return aggregates.FORMS[name](_OverList(elements, name, arguments, type_of(call)))
 
-    def body(given: Sequence[str]) -> str:
-        values = _Elements(given[0], elements.element)
+    def body(operands: Sequence[str]) -> str:
+        values = _Elements(operands[0], elements.element)
         argument = replace(arguments[0], sql=elements.element)
         return aggregates.FORMS[name](_OverList(values, name, [argument], type_of(call)))
 

@@ -18,34 +18,34 @@ def value_of(kind: Any, value: Any) -> Any:
     which = value.WhichOneof("value")
     if which is None:
         return None
-    held = getattr(value, which)
+    raw = getattr(value, which)
     match kind_of(kind):
         case "STRING" | "INT64" | "BOOL" | "FLOAT64" | "BYTES" | "JSON":
-            return held
+            return raw
         case "NUMERIC":
-            units = int.from_bytes(held, "little", signed=True)
+            units = int.from_bytes(raw, "little", signed=True)
             return bignumeric_encoding.decimal_of(units, 9)
         case "BIGNUMERIC":
-            units = int.from_bytes(held, "little", signed=True)
+            units = int.from_bytes(raw, "little", signed=True)
             return bignumeric_encoding.decimal_of(units)
         case "DATE":
-            return _EPOCH + timedelta(days=held)
+            return _EPOCH + timedelta(days=raw)
         case "TIMESTAMP":
-            moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=held.seconds)
-            return moment.replace(microsecond=held.nanos // 1000)
+            moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=raw.seconds)
+            return moment.replace(microsecond=raw.nanos // 1000)
         case "DATETIME":
-            bits, nanos = held.bit_field_datetime_seconds, held.nanos
+            bits, nanos = raw.bit_field_datetime_seconds, raw.nanos
             return datetime(  # noqa: DTZ001 - a DATETIME has no timezone
                 bits >> 26, bits >> 22 & 0xF, bits >> 17 & 0x1F, bits >> 12 & 0x1F, bits >> 6 & 0x3F, bits & 0x3F,
                 nanos // 1000,
             )  # fmt: skip
         case "TIME":
-            bits = held >> 30
-            return f"{bits >> 12 & 0x1F:02}:{bits >> 6 & 0x3F:02}:{bits & 0x3F:02}.{(held & 0x3FFFFFFF) // 1000:06}"
+            bits = raw >> 30
+            return f"{bits >> 12 & 0x1F:02}:{bits >> 6 & 0x3F:02}:{bits & 0x3F:02}.{(raw & 0x3FFFFFFF) // 1000:06}"
         case "INTERVAL":
-            return _interval(held)
+            return _interval(raw)
         case "ENUM":
-            return held
+            return raw
     raise Unsupported(f"a literal of type {spelled(kind)} has no form on the embedded engine", "use another type")
 
 
@@ -61,7 +61,7 @@ def literal_of(kind: Any, value: Any) -> str:
             return f"CAST([{elements}] AS {duckdb_type(kind)})"
         case "STRUCT":
             pairs = zip(fields_of(kind), value.struct_value.field, strict=True)
-            packed = ", ".join(f"{quoted(name)} := {literal_of(of, held)}" for (name, of), held in pairs)
+            packed = ", ".join(f"{quoted(name)} := {literal_of(of, field_value)}" for (name, of), field_value in pairs)
             return f"struct_pack({packed})"
         case name:
             return _scalar(name, value_of(kind, value))
@@ -105,9 +105,9 @@ def text(value: str) -> str:
     return parts[0] if len(parts) == 1 else f"({' || chr(0) || '.join(parts)})"
 
 
-def _interval(held: bytes) -> tuple[int, int, int]:
+def _interval(raw: bytes) -> tuple[int, int, int]:
     """Months, days, microseconds; https://github.com/google/zetasql/blob/master/zetasql/public/interval_value.h."""
-    micros, days, months_nanos = struct.unpack("<qiI", held)
+    micros, days, months_nanos = struct.unpack("<qiI", raw)
     sign = -1 if months_nanos >> 31 else 1
     months, nanos = months_nanos >> 13 & 0x3FFFF, months_nanos & 0x3FF
     if nanos:

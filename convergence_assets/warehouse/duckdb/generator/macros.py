@@ -1,4 +1,4 @@
-"""What generated SQL calls, beside the macros of `numeric` and `functions`: made for each connection."""
+"""Macros and functions that generated SQL calls, besides those of `numeric` and `functions`: made per connection."""
 
 from typing import TYPE_CHECKING
 

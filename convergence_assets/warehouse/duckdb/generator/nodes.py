@@ -1,10 +1,10 @@
-"""Nodes of the resolved tree, read field by field: one that is set and nobody read refuses the statement."""
+"""Nodes of the resolved tree, read field by field: one that is set and not read refuses the statement."""
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-# Where a node stands, what its type is (read from the node itself), and how GoogleSQL came to it.
+# A node's place, its type (read from the node itself), and how GoogleSQL derived it.
 _SAY_NOTHING = frozenset({
     "parse_location_range", "type", "column_list", "is_ordered", "node_source", "function_call_info", "has_using",
     "has_explicit_type", "float_literal_id", "preserve_in_literal_remover", "is_correlated", "alias",
@@ -12,7 +12,7 @@ _SAY_NOTHING = frozenset({
 })  # fmt: skip
 
 
-# Set on every node of their kind, and empty where no COLLATE and no STRING(10) stands.
+# Set on every node of their kind, and empty without COLLATE and STRING(10).
 _EMPTY_UNLESS_SAID = frozenset({"type_annotation_map", "collation", "in_collation", "collation_list", "type_modifiers"})
 
 
@@ -51,10 +51,10 @@ class Fields:
 
     def need(self, name: str) -> Any:
         """The value of a field that this kind of node always has."""
-        found = self.take(name)
-        if found is None:
+        value = self.take(name)
+        if value is None:
             raise Unsupported(f"{self.kind} has no {name}", "write it in another way", self.place)
-        return found
+        return value
 
     def whole(self) -> None:
         """Raises `Unsupported` where a set field was not read."""
@@ -103,5 +103,5 @@ def chosen(any_node: Any) -> tuple[str, Any]:
 
 def enum_name(message: Any, field: str) -> str:
     """The name of an enum's value."""
-    found = message.DESCRIPTOR.fields_by_name[field]
-    return str(found.enum_type.values_by_number[getattr(message, field)].name)
+    descriptor = message.DESCRIPTOR.fields_by_name[field]
+    return str(descriptor.enum_type.values_by_number[getattr(message, field)].name)

@@ -171,8 +171,8 @@ def _of_floats(entries: Entries) -> None:
     ):
         endless = f"isinf({{0}}) THEN {nan} WHEN " if not name.endswith("h") else ""
         zero = _refused("no finite result", "CAST({0} AS VARCHAR)", "DOUBLE")
-        made = f"{function}({{0}}) = 0 THEN {zero} ELSE bq_of_one({{0}}, CAST(1 AS DOUBLE) / {function}({{0}})) END"
-        entries.add(name, "FLOAT64", f"CASE WHEN {endless}{made}")
+        branches = f"{function}({{0}}) = 0 THEN {zero} ELSE bq_of_one({{0}}, CAST(1 AS DOUBLE) / {function}({{0}})) END"
+        entries.add(name, "FLOAT64", f"CASE WHEN {endless}{branches}")
     entries.add("parse_numeric", "STRING", "bq_numeric_string(python_number_text({0}))")
     entries.add("parse_bignumeric", "STRING", "bignumeric_from_text(python_number_text({0}))")
     for name in ("asin", "acos"):
@@ -243,10 +243,10 @@ def install_functions(connection: "duckdb.DuckDBPyConnection") -> None:
 
 def _number_text(text: str) -> str:
     """A number with its sign in front, as PARSE_NUMERIC reads it: with commas, blanks, and a sign after it."""
-    found = _LOOSE_NUMBER.fullmatch(text)
-    if not found or (found["before"] and found["after"]):
+    match = _LOOSE_NUMBER.fullmatch(text)
+    if not match or (match["before"] and match["after"]):
         raise ValueError(f"Invalid input to PARSE_NUMERIC: {text[:100]}")
-    return (found["before"] or found["after"]) + found["whole"].replace(",", "") + found["rest"]
+    return (match["before"] or match["after"]) + match["whole"].replace(",", "") + match["rest"]
 
 
 def _at_places(value: float, places: int, rounding: str) -> float:
@@ -254,10 +254,10 @@ def _at_places(value: float, places: int, rounding: str) -> float:
         return value
     if places < _LEAST_PLACES:
         return 0.0
-    made = float(Decimal(value).quantize(Decimal((0, (1,), -places)), rounding=rounding, context=_EXACT))
-    if isinf(made):
+    rounded = float(Decimal(value).quantize(Decimal((0, (1,), -places)), rounding=rounding, context=_EXACT))
+    if isinf(rounded):
         raise OverflowError(f"Floating point overflow in function: ROUND({value}, {places})")
-    return made
+    return rounded
 
 
 def _to_places(call: Call) -> str:

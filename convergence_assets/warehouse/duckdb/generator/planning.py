@@ -25,16 +25,16 @@ _VALUES = {
 _lock = threading.Lock()
 _engines: dict[int, "Engine"] = {}
 """By process: one that this was forked with has no threads here."""
-# A child that is made while a plan is asked for could never ask for one.
+# A child process forked during a plan could never plan anything.
 os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
-def check_plan(found: "Outcome", tables: Mapping[str, Sequence[Column]], parameters: Mapping[str, str]) -> None:
+def check_plan(outcome: "Outcome", tables: Mapping[str, Sequence[Column]], parameters: Mapping[str, str]) -> None:
     """Raises `Unsupported` where DuckDB refuses what was generated: correlated subqueries that it cannot take apart."""
     from convergence_assets.warehouse.duckdb.parameters import replaced
 
     relations = {name.lower(): f"(SELECT {_nulls(columns)} LIMIT 0)" for name, columns in tables.items()}
-    text = replaced(found.over(relations), {name: _VALUES[kind] for name, kind in parameters.items()})
+    text = replaced(outcome.over(relations), {name: _VALUES[kind] for name, kind in parameters.items()})
     try:
         with _lock:
             _engine().run(f"EXPLAIN {text}")
@@ -43,7 +43,7 @@ def check_plan(found: "Outcome", tables: Mapping[str, Sequence[Column]], paramet
 
 
 def release() -> None:
-    """Close the engine that plans are asked of; the next statement makes another."""
+    """Close the engine that makes plans; the next statement opens another."""
     with _lock:
         engine = _engines.pop(os.getpid(), None)
         if engine is not None:

@@ -6,7 +6,7 @@ TEXT = "(a || '')"
 """A macro's text `a` where a cast of it may fail: DuckDB (1.5) casts all elements of UNNEST's STRUCTs, those that CASE
 leaves out among them, but not what another function makes of them."""
 _MARK = "BigQuery refuses: "
-_HELD = re.compile(rf"^.*?[\"']{_MARK}(.*)[\"'](?: to \w+.*|, expected format is .*|.*)$", re.DOTALL)
+_RAISED = re.compile(rf"^.*?[\"']{_MARK}(.*)[\"'](?: to \w+.*|, expected format is .*|.*)$", re.DOTALL)
 
 
 def refused(words: str, value: str, kind: str) -> str:
@@ -20,6 +20,6 @@ def refusal(words: str) -> str:
 
 
 def without_cast(message: str) -> str:
-    """The words that a macro raises with, out of what DuckDB says of the cast."""
-    found = _HELD.match(message)
-    return found[1] if found else message
+    """A macro's own error message, taken out of DuckDB's message about the cast."""
+    match = _RAISED.match(message)
+    return match[1] if match else message

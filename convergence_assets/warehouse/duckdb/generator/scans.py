@@ -45,7 +45,7 @@ class Relation:
 
     @property
     def item(self) -> str:
-        """As it stands in FROM."""
+        """The relation as an item of FROM."""
         return f"({self.sql}) AS _"
 
     def order_by(self) -> str:
@@ -55,7 +55,7 @@ class Relation:
 
 
 class Scans:
-    """Writes scans; `tables` are the relations that stand for the statement's tables, by name in lower case."""
+    """Writes scans; `tables` are the relations of the statement's tables, by name in lower case."""
 
     def __init__(self, tables: Mapping[str, str], temporary: Mapping[str, Any] | None = None) -> None:
         self._tables = tables
@@ -104,8 +104,8 @@ class Scans:
                 case "recursive_scan":
                     return self._recursion(fields, columns)
                 case "recursive_ref_scan":
-                    name, given = self._recursive[-1]
-                    return _renamed(quoted(name), given, columns)
+                    name, recursion_columns = self._recursive[-1]
+                    return _renamed(quoted(name), recursion_columns, columns)
                 case "assert_scan":
                     return self._assertion(fields, columns)
         raise Unsupported(
@@ -123,12 +123,12 @@ class Scans:
         for one in fields.take("expr_list", ()):
             with reading("a column", one) as column:
                 computed[column.need("column").column_id] = self.expressions.sql(column.need("expr"))
-        kept = list(columns)
-        given = {c.column_id for c in columns}
-        kept += [key.column for key in of.order if key.column.column_id not in given]
+        output_columns = list(columns)
+        column_ids = {c.column_id for c in columns}
+        output_columns += [key.column for key in of.order if key.column.column_id not in column_ids]
         selected = [
             f"{computed[c.column_id]} AS {column_name(c)}" if c.column_id in computed else column_name(c)
-            for c in _each(kept)
+            for c in _each(output_columns)
         ]
         return Relation(f"SELECT {', '.join(selected) or '1 AS one'} FROM {of.item}", tuple(columns), of.order)
 
@@ -148,8 +148,8 @@ class Scans:
         elements = [column_name(column) for column in fields.take("element_column_list", ())]
         offset, number = fields.take("array_offset_column"), None
         if offset is not None:
-            with reading("WITH OFFSET", offset) as held:
-                number = column_name(held.need("column"))
+            with reading("WITH OFFSET", offset) as offset_fields:
+                number = column_name(offset_fields.need("column"))
         mode = fields.take("array_zip_mode")
         unnested = _unnested(arrays, elements, number, "PAD" if mode is None else self.expressions.argument(mode).value)
         condition = fields.take("join_expr")
@@ -177,8 +177,8 @@ class Scans:
         for item in fields.take("input_item_list", ()):
             with reading("a set operation's part", item) as part:
                 of = self.relation(part.need("scan"))
-                given = part.take("output_column_list", ())
-            parts.append(f"({_renamed(of.item, given, columns).sql})")
+                part_columns = part.take("output_column_list", ())
+            parts.append(f"({_renamed(of.item, part_columns, columns).sql})")
         return Relation(f" {operation} ".join(parts), tuple(columns))
 
     def _assertion(self, fields: Fields, columns: tuple[Any, ...]) -> Relation:
@@ -221,7 +221,7 @@ class Scans:
     def _entry(self, name: str, subquery: Any, entries: list[str]) -> bool:
         kind, node = chosen(subquery)
         if kind == "with_scan" and self._is_recursive(node):
-            # DuckDB takes no WITH within a recursion; GoogleSQL's names are unique, so that those within stand before.
+            # DuckDB takes no WITH within a recursion; GoogleSQL's names are unique, so that those within come first.
             with reading("WITH", node) as within:
                 self._entries(within, entries)
                 self._entry(name, within.need("query"), entries)
@@ -271,14 +271,14 @@ class Scans:
     def _as_list(self, form: str, subquery: Any) -> str | None:
         self._folding += 1
         try:
-            found = lists.folded(self.expressions, form, subquery)
+            folded = lists.folded(self.expressions, form, subquery)
         except lists.NotAList:
-            found = None
+            folded = None
         finally:
             self._folding -= 1
-        if found is None and self._folding:  # written once more at each level, it would be written 2^depth times
+        if folded is None and self._folding:  # written once more at each level, it would be written 2^depth times
             raise lists.NotAList
-        return found
+        return folded
 
     def _subquery_within(self, fields: Fields) -> str:
         form = enum_of(fields.take("subquery_type", 0))
@@ -315,7 +315,7 @@ def enum_of(value: int) -> str:
 
 
 def sort_key(item: Any) -> SortKey:
-    """An ORDER BY item; NULL comes first, or last where descending, unless the statement says otherwise."""
+    """An ORDER BY item; NULL comes first, or last where descending, unless the statement has another order."""
     with reading("ORDER BY", item) as fields:
         with reading("ORDER BY", fields.need("column_ref")) as reference:
             column = reference.need("column")
@@ -340,16 +340,16 @@ def _unnested(arrays: Sequence[str], elements: Sequence[str], number: str | None
         unequal = refusing.refused("Unnested arrays under STRICT mode must have equal lengths", count, "BIGINT")
         count = f"CASE WHEN {count} <> least({lengths}) THEN {unequal} ELSE {count} END"
     cut = "" if mode == "PAD" else f"[1:{count}]"
-    made = [f"unnest(({array}){cut}) AS {element}" for array, element in zip(arrays, elements, strict=True)]
-    made += [f"unnest(range(CAST(0 AS BIGINT), {count})) AS {number}"] if number else []
-    return f"(SELECT {', '.join(made)})"
+    selected = [f"unnest(({array}){cut}) AS {element}" for array, element in zip(arrays, elements, strict=True)]
+    selected += [f"unnest(range(CAST(0 AS BIGINT), {count})) AS {number}"] if number else []
+    return f"(SELECT {', '.join(selected)})"
 
 
 def _columns_of(node: Any) -> Sequence[Any]:
     while "column_list" not in node.DESCRIPTOR.fields_by_name:
         node = node.parent
-    found: Sequence[Any] = node.column_list
-    return found
+    columns: Sequence[Any] = node.column_list
+    return columns
 
 
 def _each(columns: Sequence[Any]) -> list[Any]:
@@ -361,9 +361,9 @@ def _listed(columns: Sequence[Any]) -> str:
     return ", ".join(column_name(c) for c in _each(columns)) or "1 AS one"
 
 
-def _renamed(source: str, given: Sequence[Any], columns: Sequence[Any]) -> Relation:
+def _renamed(source: str, source_columns: Sequence[Any], columns: Sequence[Any]) -> Relation:
     """The same rows under other columns, paired by place."""
-    pairs = zip(given, columns, strict=True)
+    pairs = zip(source_columns, columns, strict=True)
     selected = ", ".join(f"{column_name(a)} AS {column_name(b)}" for a, b in pairs) or "1 AS one"
     return Relation(f"SELECT {selected} FROM {source}", tuple(columns))
 

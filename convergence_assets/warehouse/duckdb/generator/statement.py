@@ -30,15 +30,15 @@ def _generated(statement: Any, tables: Mapping[str, str], temporary: Mapping[str
         of = Scans(tables, temporary).relation(fields.need("query"))
         is_value_table = fields.take("is_value_table", False)
         fields.take("output_column_list")
-    given = [(column.name, column.column) for column in columns]
-    for _, column in given:
+    output = [(column.name, column.column) for column in columns]
+    for _, column in output:
         duckdb_type(column.type)
         refuse_result(column.type)
-    if is_value_table and kind_of(given[0][1].type) == "STRUCT":
+    if is_value_table and kind_of(output[0][1].type) == "STRUCT":
         raise Unsupported("SELECT AS STRUCT or AS VALUE as the whole query has no form on the embedded engine",
                           "select its fields as columns")  # fmt: skip
     selected, unnamed = [], 0
-    for name, column in given:
+    for name, column in output:
         shown = name
         if not name or name.startswith("$"):
             shown, unnamed = f"f{unnamed}_", unnamed + 1

@@ -33,8 +33,8 @@ def statistic(name: str, pairs: "Sequence[tuple[Any, Any]]") -> float | None:
         ones, others = [(a, a) for a, _ in pairs], [(b, b) for _, b in pairs]
         product = covariance(ones, 0) * covariance(others, 0)
         return covariance(pairs, 0) / math.sqrt(product) if product > 0 else math.nan
-    made = covariance(pairs, less)
-    return math.sqrt(made) if name.startswith("stddev") else made
+    result = covariance(pairs, less)
+    return math.sqrt(result) if name.startswith("stddev") else result
 
 
 def _rounded(pairs: "Sequence[tuple[float, float]]", less: int) -> float:
@@ -42,8 +42,8 @@ def _rounded(pairs: "Sequence[tuple[float, float]]", less: int) -> float:
     scale = math.ldexp(1.0, -540) if any(abs(a) > 1e150 or abs(b) > 1e150 for a, b in pairs) else 1.0
     first = math.fsum(a * scale for a, _ in pairs) / count
     second = math.fsum(b * scale for _, b in pairs) / count
-    made = math.fsum((a * scale - first) * (b * scale - second) for a, b in pairs) / (count - less)
-    return made / scale / scale if scale != 1.0 else made
+    covariance = math.fsum((a * scale - first) * (b * scale - second) for a, b in pairs) / (count - less)
+    return covariance / scale / scale if scale != 1.0 else covariance
 
 
 def _exact(pairs: "Sequence[tuple[Decimal, Decimal]]", less: int) -> float:
@@ -57,8 +57,8 @@ def _function(name: str) -> "Callable[[pa.ChunkedArray], pa.Array]":
     def run(lists: "pa.ChunkedArray") -> "pa.Array":
         import pyarrow as pa
 
-        made = [statistic(name, [(pair["a"], pair["b"]) for pair in pairs or ()]) for pairs in lists.to_pylist()]
-        return pa.array(made, pa.float64())
+        values = [statistic(name, [(pair["a"], pair["b"]) for pair in pairs or ()]) for pairs in lists.to_pylist()]
+        return pa.array(values, pa.float64())
 
     return lambda lists: run(lists)
 

@@ -148,27 +148,27 @@ def instr(value: T, pattern: T, position: int, occurrence: int, after: int) -> i
 def replaced(value: T, pattern: T, replacement: T) -> T:
     """REGEXP_REPLACE."""
     expression, raw, parts = compiled(pattern), _raw(value), checked_replacement(pattern, replacement)
-    made, at, last = [], 0, -1
+    pieces, at, last = [], 0, -1
     while at <= len(raw):
         match = expression.search(raw, at)
         if match is None:
-            made.append(raw[at:])
+            pieces.append(raw[at:])
             break
         start, end = match.span()
-        made.append(raw[at:start])
+        pieces.append(raw[at:start])
         at = start
         if start != end or start != last:
-            made += [p if isinstance(p, bytes) else (match.group(p) or b"") for p in parts]
+            pieces += [p if isinstance(p, bytes) else (match.group(p) or b"") for p in parts]
         if start != end:
             at = end
         elif at < len(raw):
             width = _character(value, raw, at)
-            made.append(raw[at : at + width])
+            pieces.append(raw[at : at + width])
             at += width
         else:
             break
         last = end
-    result = b"".join(made)
+    result = b"".join(pieces)
     if len(result) > _LARGEST:
         raise ValueError("REGEXP_REPLACE: exceeded maximum output length")
     return _like(result, value)
@@ -292,25 +292,25 @@ def place(value: T, part_of: T, position: int, occurrence: int) -> int:
     """INSTR."""
     if position == 0 or occurrence < 1:
         raise ValueError("Position must not be 0 and occurrence must be positive")
-    found = -1
+    index = -1
     if position > 0:
         at = position - 1
         for _ in range(occurrence):
-            found = value.find(part_of, at)
-            if found < 0:
+            index = value.find(part_of, at)
+            if index < 0:
                 return 0
-            at = found + 1
-        return found + 1
+            at = index + 1
+        return index + 1
     # Where the last match may end: an empty one behind the character that `position` counts to.
     end = len(value) + position + max(len(part_of), 1)
     if len(value) + position + (not part_of) < 0:
         return 0
     for _ in range(occurrence):
-        found = value.rfind(part_of, 0, end) if end >= 0 else -1
-        if found < 0:
+        index = value.rfind(part_of, 0, end) if end >= 0 else -1
+        if index < 0:
             return 0
-        end = found - 1 + len(part_of)
-    return found + 1
+        end = index - 1 + len(part_of)
+    return index + 1
 
 
 def replaced_all(value: T, old: T, new: T) -> T:
@@ -337,8 +337,8 @@ def translated(value: T, source: T, target: T) -> T:
         if character in table:
             raise ValueError("Duplicate character in TRANSLATE source characters")
         table[character] = target[at : at + 1]
-    made = [table.get(character, value[at : at + 1]) for at, character in enumerate(value)]
-    result = value[:0].join(made)
+    characters = [table.get(character, value[at : at + 1]) for at, character in enumerate(value)]
+    result = value[:0].join(characters)
     _checked_size(len(_raw(result)), "TRANSLATE")
     return result
 
@@ -348,14 +348,14 @@ _DELIMITERS = SPACES + '[](){}/|\\<>!?@"^#$&~_,.:;*%+-'
 
 def capitalised(value: str, delimiters: str = _DELIMITERS) -> str:
     """INITCAP, which maps each character to one character."""
-    made, begins = [], True
+    characters, begins = [], True
     for each in value:
         if each in delimiters:
-            made.append(each)
+            characters.append(each)
         else:
-            made.append(_capital(each) if begins else "i" if each == "İ" else each.lower())
+            characters.append(_capital(each) if begins else "i" if each == "İ" else each.lower())
         begins = each in delimiters
-    return "".join(made)
+    return "".join(characters)
 
 
 def _capital(each: str) -> str:
@@ -370,13 +370,13 @@ def soundex(value: str) -> str:
     letters = [c for c in value if c.isascii() and c.isalpha()]
     if not letters:
         return ""
-    made, last = letters[0], _CODES.get(letters[0].upper(), "")
+    result, last = letters[0], _CODES.get(letters[0].upper(), "")
     for letter in letters[1:]:
         code = _CODES.get(letter.upper(), last)
         if code != last:
-            made += code
+            result += code
         last = code
-    return f"{made[:4]:0<4}"
+    return f"{result[:4]:0<4}"
 
 
 def edit_distance_within(one: T | None, other: T | None, largest: int | None) -> int | None:
@@ -453,8 +453,8 @@ _HEXADECIMAL = re.compile(r"\s*[+-]?0[xX][0-9a-fA-F]+(?:\.[0-9a-fA-F]*)?(?:[pP][
 
 def int64_of_hex(value: str) -> str:
     """A hexadecimal number in decimal digits; a text that no cast takes for what is none."""
-    found = re.fullmatch(r" *([+-]?)0[xX]([0-9a-fA-F]+)\s*", value, re.ASCII)
-    return f"{found[1]}{int(found[2], 16)}" if found else refusal(f"not a text of INT64: {value}")
+    match = re.fullmatch(r" *([+-]?)0[xX]([0-9a-fA-F]+)\s*", value, re.ASCII)
+    return f"{match[1]}{int(match[2], 16)}" if match else refusal(f"not a text of INT64: {value}")
 
 
 def double_of_text(value: str) -> str:

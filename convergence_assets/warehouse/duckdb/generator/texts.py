@@ -267,9 +267,9 @@ def _pattern(call: Call) -> Argument:
 
 def _python(call: Call, name: str, defaults: tuple[int, ...] = ()) -> str:
     """A call of a Python function; `defaults` are those of its last arguments."""
-    given = [a.sql for a in call.arguments]
-    absent = [f"CAST({value} AS BIGINT)" for value in defaults[len(given) - 2 :]]
-    return f"python_{_short(call.arguments[0])}_{name}({', '.join(given + absent)})"
+    operands = [a.sql for a in call.arguments]
+    absent = [f"CAST({value} AS BIGINT)" for value in defaults[len(operands) - 2 :]]
+    return f"python_{_short(call.arguments[0])}_{name}({', '.join(operands + absent)})"
 
 
 def _plain(pattern: Argument) -> bool:
@@ -304,8 +304,8 @@ def _extract(call: Call) -> str:
         # A group that takes no part is an empty text to DuckDB, and NULL to BigQuery.
         bare = re.sub(r"\[\^?\]?[^\]]*\]", "", re.sub(r"\\.", "", pattern.value))
         if not groups or not (re.search(r"\)[?*{]", bare) or "|" in bare):
-            found = f"regexp_extract({value.sql}, {pattern.sql}, {groups})"
-            return f"CASE WHEN regexp_matches({value.sql}, {pattern.sql}) THEN {found} END"
+            extracted = f"regexp_extract({value.sql}, {pattern.sql}, {groups})"
+            return f"CASE WHEN regexp_matches({value.sql}, {pattern.sql}) THEN {extracted} END"
     return _python(call, "regexp_extract", (1, 1))
 
 

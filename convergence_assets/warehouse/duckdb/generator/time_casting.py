@@ -41,6 +41,6 @@ def _literal(pattern: Argument, kind: str, problem_of: Any) -> str:
 
 def _text(of: Argument, pattern: str, zone: Argument | None) -> str:
     value = f"(DATE '1970-01-01' + {of.sql})" if of.kind == "TIME" else of.sql
-    instant = once([value], lambda given: f"epoch_us(CAST({given[0]} AS TIMESTAMP))")
+    instant = once([value], lambda operands: f"epoch_us(CAST({operands[0]} AS TIMESTAMP))")
     local = f"epoch_us({zones.local(of.sql, zone)})" if zone is not None else instant
     return f"python_cast_time_text({pattern}, {local}, {instant})"

@@ -160,23 +160,23 @@ def formatted(pattern: str, moment: Civil, kind: str) -> str:
     if unknown := unknown_for_format(pattern, kind):
         raise ValueError(f"the format element %{unknown} has no form on the embedded engine")
 
-    def written(found: re.Match[str]) -> str:
-        write = None if is_foreign(found[1], kind) else _WRITTEN.get(found[1])
-        return write(moment) if write else found[0]
+    def written(match: re.Match[str]) -> str:
+        write = None if is_foreign(match[1], kind) else _WRITTEN.get(match[1])
+        return write(moment) if write else match[0]
 
     return _ELEMENT.sub(written, pattern)
 
 
 def problem_for_parse(pattern: str, kind: str) -> str | None:
     """Why a pattern cannot be parsed by; None where it can."""
-    given = elements(pattern)
+    pattern_elements = elements(pattern)
     foreign = _FOREIGN[kind] - ({"Q"} if kind == "TIME" else set())
-    for element in given:
+    for element in pattern_elements:
         if element[-1] in foreign and (len(element) == 1 or element[0] in "EO"):
             return f"Invalid format: %{element} is not allowed for the {kind} type"
         if element not in _PARSED:
             return f"the format element %{element} has no form on the embedded engine"
-    plain = {e[-1] for e in given if e in _PARSED}
+    plain = {e[-1] for e in pattern_elements if e in _PARSED}
     if plain & set("V") or (plain & set("UW") and plain & set("Aauw")):
         return "parsing a week with its day has no form on the embedded engine"
     if pattern.endswith("%") and (len(pattern) - len(pattern.rstrip("%"))) % 2:
@@ -185,7 +185,7 @@ def problem_for_parse(pattern: str, kind: str) -> str | None:
 
 
 class _Reader:
-    """Reads a text from the left; each `ValueError` says that it does not fit the pattern."""
+    """Reads a text from the left; each `ValueError` means that it does not fit the pattern."""
 
     def __init__(self, text: str) -> None:
         self.text, self.at = text, 0
@@ -203,11 +203,11 @@ class _Reader:
         self.at += 1
 
     def digits(self, width: int) -> str:
-        found = re.compile(rf"[0-9]{{1,{width}}}").match(self.text, self.at)
-        if found is None:
+        match = re.compile(rf"[0-9]{{1,{width}}}").match(self.text, self.at)
+        if match is None:
             raise ValueError("the text does not fit the format")
-        self.at = found.end()
-        return found[0]
+        self.at = match.end()
+        return match[0]
 
     def number(self, width: int, least: int, most: int) -> int:
         """A number of at most so many characters, its sign one of them."""
@@ -249,20 +249,20 @@ class _Reader:
 
     def offset(self, separator: str) -> int:
         """Minutes east of UTC."""
-        found = re.compile(rf"([+-])([0-9]{{2}}){separator}?([0-9]{{2}})?").match(self.text, self.at)
-        if separator and found and found[3] is None:
-            found = re.compile(rf"([+-])([0-9]{{2}}){separator}?()").match(self.text, self.at)
-        if found is None or int(found[2]) > 23 or int(found[3] or 0) > 59:
+        match = re.compile(rf"([+-])([0-9]{{2}}){separator}?([0-9]{{2}})?").match(self.text, self.at)
+        if separator and match and match[3] is None:
+            match = re.compile(rf"([+-])([0-9]{{2}}){separator}?()").match(self.text, self.at)
+        if match is None or int(match[2]) > 23 or int(match[3] or 0) > 59:
             raise ValueError("the text does not fit the format")
-        self.at = found.end()
-        minutes = (int(found[2]) * 60 + int(found[3] or 0)) * (-1 if found[1] == "-" else 1)
+        self.at = match.end()
+        minutes = (int(match[2]) * 60 + int(match[3] or 0)) * (-1 if match[1] == "-" else 1)
         if abs(minutes) > 14 * 60:
             raise ValueError("Timezone offset out of valid range -14:00 to +14:00")
         return minutes
 
 
 class _Parts:
-    """What a text said so far, as in GoogleSQL's ParseTime."""
+    """What was read of a text so far, as in GoogleSQL's ParseTime."""
 
     def __init__(self) -> None:
         self.year, self.month, self.day = 1970, 1, 1
@@ -283,7 +283,7 @@ class _Parts:
 
 
 def parsed(pattern: str, text: str, zone: str) -> int:
-    """The instant, in microseconds since 1970, that a text stands for; raises `ValueError`."""
+    """The instant, in microseconds since 1970, that a text gives; raises `ValueError`."""
     pattern, text = pattern.removesuffix("\0"), text.removesuffix("\0")
     reader, parts, at, place = _Reader(text), _Parts(), 0, 0
     reader.spaces()
@@ -466,8 +466,8 @@ def _fraction(digits: str, reader: _Reader, parts: _Parts) -> None:
     if digits == "0" or reader.done() or reader.text[reader.at] != ".":
         return
     reader.at += 1
-    given = reader.digits(1000 if digits == "*" else int(digits))
-    parts.micro = int(given[:6].ljust(6, "0"))
+    fraction = reader.digits(1000 if digits == "*" else int(digits))
+    parts.micro = int(fraction[:6].ljust(6, "0"))
 
 
 def _instant(parts: _Parts, zone: str) -> int:
@@ -497,7 +497,7 @@ def days_since_epoch(year: int, month: int, day: int) -> int:
 
 
 def _adjusted(parts: _Parts) -> None:
-    """Days and weeks of a year, where they are said after month and day."""
+    """Days and weeks of a year, where they come after month and day."""
     later = [e for e in parts.later if e[0] not in "JG"] if parts.plain else [e for e in parts.later if e[0] in "JG"]
     if not later:
         return
@@ -511,8 +511,8 @@ def _adjusted(parts: _Parts) -> None:
         weeks = (days_since_epoch(years[-1] + 1, 1, 4) - (days_since_epoch(years[-1] + 1, 1, 4) + 3) % 7 - first) // 7
         if numbers and numbers[-1] > weeks * 7:
             raise ValueError("the ISO year has fewer days")
-        found = first + (numbers[-1] - 1 if numbers else 0)
-        shown = civil(found * _DAY, found * _DAY)
+        day_number = first + (numbers[-1] - 1 if numbers else 0)
+        shown = civil(day_number * _DAY, day_number * _DAY)
         parts.year, parts.month, parts.day = shown.year, shown.month, shown.day
         return
     name, value, place = later[-1]
@@ -521,14 +521,14 @@ def _adjusted(parts: _Parts) -> None:
     if name == "j":
         if value > length:
             raise ValueError("the year has fewer days")
-        found = january + value - 1
+        day_number = january + value - 1
     else:
         weekday = (january + 4 - (1 if name == "W" else 0)) % 7  # 0 is the day that a week begins with
         before = (7 - weekday) % 7
         if not (1 if before == 0 else 0) <= value <= (53 if length - before > 364 else 52):
             raise ValueError("the year has no such week")
-        found = january + before + 7 * (value - 1)
-    shown = civil(found * _DAY, found * _DAY)
+        day_number = january + before + 7 * (value - 1)
+    shown = civil(day_number * _DAY, day_number * _DAY)
     if parts.last["year"] < place:
         parts.year = shown.year
     if parts.last["month"] < place:

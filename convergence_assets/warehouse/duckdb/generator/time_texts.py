@@ -26,25 +26,25 @@ def _clock(parts: tuple[str | None, ...], *, keeps_leap: bool) -> int:
 
 def time_of_text(text: str) -> int:
     """Microseconds since midnight; raises `ValueError`."""
-    found = _TIME.fullmatch(text)
-    if found is None:
+    match = _TIME.fullmatch(text)
+    if match is None:
         raise ValueError(f"Invalid time string: {text}")
-    return _clock(found.groups(), keeps_leap=False) % _DAY
+    return _clock(match.groups(), keeps_leap=False) % _DAY
 
 
 def datetime_of_text(text: str) -> int:
     """Microseconds since 1970; raises `ValueError`."""
-    found = _DATETIME.fullmatch(text)
-    if found is None:
+    match = _DATETIME.fullmatch(text)
+    if match is None:
         raise ValueError(f"Invalid datetime string: {text}")
-    local = _day(found) + _clock(found.groups()[3:], keeps_leap=False)
+    local = _day(match) + _clock(match.groups()[3:], keeps_leap=False)
     if not _FIRST <= local < _AFTER_LAST:
         raise ValueError(f"Invalid datetime string: {text}")
     return local
 
 
-def _day(found: re.Match[str]) -> int:
-    year, month, day = (int(part) for part in found.groups()[:3])
+def _day(match: re.Match[str]) -> int:
+    year, month, day = (int(part) for part in match.groups()[:3])
     if year > 10_000:
         raise ValueError("year out of range")
     return days_since_epoch(year, month, day) * _DAY
@@ -60,15 +60,15 @@ def _timestamp_in_zone(text: str, zone: str) -> int:
 
 
 def _instant(text: str, default: zones.Zone, *, takes_zone: bool) -> int:
-    found = _TIMESTAMP.match(text)
-    if found is None:
+    match = _TIMESTAMP.match(text)
+    if match is None:
         raise ValueError(f"Invalid timestamp: {text}")
-    local = _day(found) + _clock(found.groups()[3:], keeps_leap=True)
-    rest = text[found.end() :]
+    local = _day(match) + _clock(match.groups()[3:], keeps_leap=True)
+    rest = text[match.end() :]
     if rest and not takes_zone:
         raise ValueError(f"Timezone is not allowed in {text}")
     # A zone follows a time, or the blank after a date.
-    if rest and found[4] is None and found[0][-1] not in " Tt":
+    if rest and match[4] is None and match[0][-1] not in " Tt":
         raise ValueError(f"Invalid timestamp: {text}")
     return zones.in_range((_zone(rest, text) if rest else default).instant(local))
 

@@ -27,7 +27,7 @@ def duckdb_type(kind: Any) -> str:
 
 
 def field_names(kind: Any) -> list[str]:
-    """A STRUCT's fields as DuckDB names them: as written, or by their place where a name is absent or stands twice."""
+    """A STRUCT's fields as DuckDB names them: as written, or by their place where a name is absent or repeated."""
     names = [f.field_name for f in kind.struct_type.field]
     if len({n.lower() for n in names}) == len(names) and all(names):
         return names

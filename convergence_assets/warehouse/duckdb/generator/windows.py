@@ -37,11 +37,11 @@ def analytic(scans: "Scans", fields: Fields, columns: Sequence[Any]) -> "Relatio
     from convergence_assets.warehouse.duckdb.generator.scans import Relation, sort_key
 
     of = scans.relation(fields.need("input_scan"))
-    made = []
+    selected = []
     lifted: dict[str, str] = {}
     for group in fields.take("function_group_list", ()):
-        with reading("OVER", group) as held:
-            partition, ordering = held.take("partition_by"), held.take("order_by")
+        with reading("OVER", group) as group_fields:
+            partition, ordering = group_fields.take("partition_by"), group_fields.take("order_by")
             keys = []
             if ordering is not None:
                 with reading("ORDER BY", ordering) as order:
@@ -57,13 +57,13 @@ def analytic(scans: "Scans", fields: Fields, columns: Sequence[Any]) -> "Relatio
             clauses = f"PARTITION BY {', '.join(by)} " if by else ""
             items = [item for key in keys for item in key.items()]
             clauses += f"ORDER BY {', '.join(items)} " if items else ""
-            for computed in held.take("analytic_function_list", ()):
+            for computed in group_fields.take("analytic_function_list", ()):
                 _, node = chosen(computed)
                 with reading("OVER", node) as one:
                     _, call = chosen(one.need("expr"))
-                    made.append(f"{_call(scans, call, clauses, keys, lifted)} AS {column_name(one.need('column'))}")
+                    selected.append(f"{_call(scans, call, clauses, keys, lifted)} AS {column_name(one.need('column'))}")
     return Relation(
-        f"SELECT *, {', '.join(made)} FROM {aggregates.with_lifted(of.item, lifted)}", tuple(columns), of.order
+        f"SELECT *, {', '.join(selected)} FROM {aggregates.with_lifted(of.item, lifted)}", tuple(columns), of.order
     )
 
 
@@ -85,10 +85,10 @@ def _call(scans: "Scans", node: Any, clauses: str, keys: Sequence[Any], lifted: 
             return aggregates.aggregate_call(scans, node, lifted, f" {over}")
         fields.take("signature")
         nulls = fields.take("null_handling_modifier", 0)
-        given = fields.take("argument_list", ())
-        if name in ("lag", "lead") and any(one for a in given[2:] for one in nodes_within(a, _NOT_CONSTANT)):
+        argument_nodes = fields.take("argument_list", ())
+        if name in ("lag", "lead") and any(one for a in argument_nodes[2:] for one in nodes_within(a, _NOT_CONSTANT)):
             raise Unsupported("LAG and LEAD take a constant as their third argument", "use COALESCE")
-        arguments = [aggregates.lift(scans, a, lifted) for a in given]
+        arguments = [aggregates.lift(scans, a, lifted) for a in argument_nodes]
     if name in _NUMBERING:
         return _NUMBERING[name].format(over=over)
     within = ", ".join(a.sql for a in arguments)

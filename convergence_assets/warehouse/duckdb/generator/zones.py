@@ -36,15 +36,15 @@ class Zone:
         """The instant of a local time: the first of two, and with the offset before the change where there is none."""
         return local - self._offset(local // _SECOND, self._at_locals, self._at_local) * _SECOND
 
-    def _offset(self, second: int, known: dict[int, int | None], find) -> int:  # type: ignore[no-untyped-def]
+    def _offset(self, second: int, offsets: dict[int, int | None], find) -> int:  # type: ignore[no-untyped-def]
         # Offsets change at few moments: one holds for most quarters of an hour.
         quarter = second // _QUARTER
-        if quarter not in known:
-            if len(known) > 100_000:
-                known.clear()
+        if quarter not in offsets:
+            if len(offsets) > 100_000:
+                offsets.clear()
             first, last = find(quarter * _QUARTER), find(quarter * _QUARTER + _QUARTER - 1)
-            known[quarter] = first if first == last else None
-        offset = known[quarter]
+            offsets[quarter] = first if first == last else None
+        offset = offsets[quarter]
         return int(find(second) if offset is None else offset)
 
     def _at_instant(self, second: int) -> int:
@@ -161,11 +161,11 @@ OF_OTHER_RULES = frozenset({
 
 def _macros() -> tuple[str, ...]:
     # DuckDB's own rules are a hundred times as fast as Python's, and need neither Arrow nor pandas in a code server.
-    known = ", ".join(f"'{name}'" for name in sorted(_names() - OF_OTHER_RULES))
+    names = ", ".join(f"'{name}'" for name in sorted(_names() - OF_OTHER_RULES))
     instants = "a >= TIMESTAMPTZ '1970-01-02 00:00:00+00' AND a < TIMESTAMPTZ '2099-12-30 00:00:00+00'"
     locals_ = "a >= TIMESTAMP '1970-01-02' AND a < TIMESTAMP '2099-12-30'"
     return (
-        f"bq_zone_of_duckdb(z) AS z IN ({known})",
+        f"bq_zone_of_duckdb(z) AS z IN ({names})",
         f"bq_local_time(a, z) AS CASE WHEN bq_zone_of_duckdb(z) AND {instants} THEN a AT TIME ZONE z"
         " ELSE make_timestamp(python_local(epoch_us(a), z)) END",
         f"bq_instant_of(a, z) AS CASE WHEN bq_zone_of_duckdb(z) AND {locals_} THEN bq_instant(CAST(a AS TIMESTAMP), z)"

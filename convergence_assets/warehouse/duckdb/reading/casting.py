@@ -30,11 +30,11 @@ class Casts:
     places: list[Place] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=count)
 
-    def prepared(self, column: Column, form: Form, given: str) -> str:
+    def prepared(self, column: Column, form: Form, raw: str) -> str:
         """What an inner SELECT makes of what the file holds, so that it is computed once."""
         if column.type == "RECORD" or column.mode == "REPEATED":
-            return given if _suits(column, form) else f"CAST({given} AS VARCHAR)"
-        return self._leaf(column, form, column.name.lower()).prepare(given)
+            return raw if _suits(column, form) else f"CAST({raw} AS VARCHAR)"
+        return self._leaf(column, form, column.name.lower()).prepare(raw)
 
     def value(self, column: Column, form: Form, prepared: str) -> str:
         """The column's value from what `prepared` gave; an error in the engine where there is none."""
@@ -56,50 +56,49 @@ class Casts:
     def _leaf(self, column: Column, form: Form, path: str) -> Leaf:
         return leaf(column, form, rounds=path in self.rounds)
 
-    def _alarmed(self, column: Column, made: str, given: str) -> str:
-        alarm = _ALARM if column.mode == "REQUIRED" else f"CASE WHEN {given} IS NOT NULL THEN {_ALARM} END"
-        return f"coalesce({made}, {alarm})"
+    def _alarmed(self, column: Column, cast_sql: str, raw: str) -> str:
+        alarm = _ALARM if column.mode == "REQUIRED" else f"CASE WHEN {raw} IS NOT NULL THEN {_ALARM} END"
+        return f"coalesce({cast_sql}, {alarm})"
 
-    def _value(self, column: Column, form: Form, given: str, path: str) -> str:
+    def _value(self, column: Column, form: Form, raw: str, path: str) -> str:
         if not _suits(column, form):
-            return self._alarmed(column, f"CAST(NULL AS {duckdb_type(column)})", given)
+            return self._alarmed(column, f"CAST(NULL AS {duckdb_type(column)})", raw)
         if column.mode == "REPEATED":
             assert form.element
             element = f'"its e{next(self._numbers)}"'
-            made = self._value(_element(column), form.element, element, path)
-            return f"coalesce(list_transform({given}, lambda {element}: {made}), [])"
+            element_value = self._value(_element(column), form.element, element, path)
+            return f"coalesce(list_transform({raw}, lambda {element}: {element_value}), [])"
         if column.type == "RECORD":
             members = ", ".join(
                 f"{quoted(f.name)} := {self._value(f, inner, member, f'{path}.{f.name.lower()}')}"
-                for f, inner, member in _members(column, form, given)
+                for f, inner, member in _members(column, form, raw)
             )
             absent = _ALARM if column.mode == "REQUIRED" else "NULL"
-            return f"CASE WHEN {given} IS NULL THEN {absent} ELSE struct_pack({members}) END"
+            return f"CASE WHEN {raw} IS NULL THEN {absent} ELSE struct_pack({members}) END"
         way = self._leaf(column, form, path)
         text = f'"its t{next(self._numbers)}"'
-        return _bound(text, way.prepare(given), self._alarmed(column, way.finish(text), text))
+        return _bound(text, way.prepare(raw), self._alarmed(column, way.finish(text), text))
 
-    def _problem(self, column: Column, form: Form, given: str, path: str) -> str:
+    def _problem(self, column: Column, form: Form, raw: str, path: str) -> str:
         if not _suits(column, form):
             way = Leaf(lambda x: f"CAST({x} AS VARCHAR)", lambda t: "NULL", lambda t: f"CAST({t} AS VARCHAR)")
-            return self._leaf_problem(column, way, given, path)
+            return self._leaf_problem(column, way, raw, path)
         if column.mode == "REPEATED":
             assert form.element
             element, inner = f'"its e{next(self._numbers)}"', f'"its p{next(self._numbers)}"'
-            made = self._problem(_element(column), form.element, element, path)
-            each = f"list_transform({given}, lambda {element}: {made})"
+            element_problem = self._problem(_element(column), form.element, element, path)
+            each = f"list_transform({raw}, lambda {element}: {element_problem})"
             return f"list_filter({each}, lambda {inner}: {inner} IS NOT NULL)[1]"
         if column.type == "RECORD":
             members = ", ".join(
-                self._problem(f, inner, member, f"{path}.{f.name}")
-                for f, inner, member in _members(column, form, given)
+                self._problem(f, inner, member, f"{path}.{f.name}") for f, inner, member in _members(column, form, raw)
             )
             number = self._place(path, column)
             absent = literal(number) if column.mode == "REQUIRED" else "NULL"
-            return f"CASE WHEN {given} IS NULL THEN {absent} ELSE coalesce({members}, NULL) END"
+            return f"CASE WHEN {raw} IS NULL THEN {absent} ELSE coalesce({members}, NULL) END"
         way = self._leaf(column, form, path.lower())
         text = f'"its t{next(self._numbers)}"'
-        return _bound(text, way.prepare(given), self._leaf_problem(column, way, text, path))
+        return _bound(text, way.prepare(raw), self._leaf_problem(column, way, text, path))
 
     def _leaf_problem(self, column: Column, way: Leaf, text: str, path: str) -> str:
         number = self._place(path, column)
@@ -112,22 +111,22 @@ class Casts:
         self.places.append(Place(path, column))
         return str(len(self.places) - 1)
 
-    def _rounding(self, column: Column, form: Form, given: str, path: str, *, at_top: bool) -> str:
+    def _rounding(self, column: Column, form: Form, raw: str, path: str, *, at_top: bool) -> str:
         inside = any(r == path or r.startswith(f"{path}.") for r in self.rounds)
         if not inside or not _suits(column, form):
             return "0"
         if column.mode == "REPEATED":
             assert form.element
             element = f'"its e{next(self._numbers)}"'
-            made = self._rounding(_element(column), form.element, element, path, at_top=False)
-            return f"coalesce(list_sum(list_transform({given}, lambda {element}: {made})), 0)"
+            element_rounding = self._rounding(_element(column), form.element, element, path, at_top=False)
+            return f"coalesce(list_sum(list_transform({raw}, lambda {element}: {element_rounding})), 0)"
         if column.type == "RECORD":
             parts = (
                 self._rounding(f, inner, member, f"{path}.{f.name.lower()}", at_top=False)
-                for f, inner, member in _members(column, form, given)
+                for f, inner, member in _members(column, form, raw)
             )
-            return f"CASE WHEN {given} IS NULL THEN 0 ELSE {' + '.join(parts)} END"
-        text = given if at_top else self._leaf(column, form, path).prepare(given)
+            return f"CASE WHEN {raw} IS NULL THEN 0 ELSE {' + '.join(parts)} END"
+        text = raw if at_top else self._leaf(column, form, path).prepare(raw)
         return f"CAST(coalesce({grammar.rounded(column.type, f'CAST({text} AS VARCHAR)')}, false) AS INTEGER)"
 
 
@@ -152,7 +151,7 @@ def _suits(column: Column, form: Form) -> bool:
     return column.type != "RECORD" or form.kind == "STRUCT"
 
 
-def _members(column: Column, form: Form, given: str) -> Iterator[tuple[Column, Form, str]]:
+def _members(column: Column, form: Form, raw: str) -> Iterator[tuple[Column, Form, str]]:
     """Each declared member with its form and how it is taken; one that the file lacks is NULL."""
     spelled = {name.lower(): name for name in form.members}
     for member in column.fields:
@@ -160,4 +159,4 @@ def _members(column: Column, form: Form, given: str) -> Iterator[tuple[Column, F
         if name is None:
             yield member, Form("NULL"), "CAST(NULL AS VARCHAR)"
         else:
-            yield member, form.members[name], f"struct_extract({given}, {literal(name)})"
+            yield member, form.members[name], f"struct_extract({raw}, {literal(name)})"

@@ -51,8 +51,8 @@ class DelimitedFile:
         return quoted(f"c{self._names.index(spelled)}"), Form(TEXT)
 
     def lines(self, rows: Sequence[int]) -> Mapping[int, int]:
-        asked, ends = set(rows), dict[int, int]()
-        last = max(asked, default=0)
+        row_numbers, ends = set(rows), dict[int, int]()
+        last = max(row_numbers, default=0)
         csv.field_size_limit(sys.maxsize)
         with self._path.open(encoding="utf-8-sig", errors="replace", newline="") as text:
             reader = csv.reader(text, delimiter=self._delimiter)
@@ -61,7 +61,7 @@ class DelimitedFile:
             for record in reader:
                 # The engine skips blank lines but in a file of one column, where each is a field without text.
                 number += 1 if record or len(self._names) == 1 else 0
-                if number in asked:
+                if number in row_numbers:
                     ends.setdefault(number, reader.line_num)
                 if number >= last:
                     break
@@ -88,7 +88,7 @@ class DelimitedFile:
         return [name.strip() for name in first]
 
     def _other_delimiter(self) -> str | None:
-        """The sentence for a header that is one name, since another delimiter stands in it."""
+        """The sentence for a header that is one name, since it has another delimiter."""
         if len(self._names) > 1:
             return None
         inside = next((d for d in _OTHERS if d != self._delimiter and d in self._names[0]), None)
@@ -111,8 +111,8 @@ class DelimitedFile:
         options = f", store_rejects = true, rejects_scan = '{scans}', rejects_table = '{rejects}'"
         try:
             self._engine.run(f"SELECT count(COLUMNS(*)) FROM {self._reader(options)}")
-            # Not by its `line`, which counts what stands in quotes over several lines as one (1.5).
-            found = self._engine.run(
+            # Not by its `line`, which counts a quoted field of several lines as one (1.5).
+            rejected = self._engine.run(
                 f"SELECT line_byte_position - 1 AS starts, min(error_type::VARCHAR), min(error_message) FROM {rejects} "
                 f"GROUP BY starts ORDER BY starts LIMIT {_SHOWN}"
             )
@@ -123,11 +123,11 @@ class DelimitedFile:
             for table in (scans, rejects):
                 with suppress(WarehouseError):
                     self._engine.run(f"DROP TABLE IF EXISTS {table}")
-        if not found:
+        if not rejected:
             return None
-        where = [f"{named(self._file)}:{line_at(self._path, at)}" for at, _, _ in found]
-        shown = [f"{at}: {self._reject(kind, text)}" for at, (_, kind, text) in zip(where, found, strict=True)]
-        more = [f"and {number - len(found)} more lines"] if number > len(found) else []
+        where = [f"{named(self._file)}:{line_at(self._path, at)}" for at, _, _ in rejected]
+        shown = [f"{at}: {self._reject(kind, text)}" for at, (_, kind, text) in zip(where, rejected, strict=True)]
+        more = [f"and {number - len(rejected)} more lines"] if number > len(rejected) else []
         return "\n".join(shown + more)
 
     def _reject(self, kind: str, message: str) -> str:

@@ -88,12 +88,12 @@ def leaf(column: Column, form: Form, *, rounds: bool) -> Leaf:
     return Leaf(lambda x: f"CAST({x} AS VARCHAR)", lambda t: unsuited, _same)
 
 
-def _same(given: str) -> str:
-    return given
+def _same(raw: str) -> str:
+    return raw
 
 
-def _or_null(given: str) -> str:
-    return f"nullif({given}, '')"
+def _or_null(raw: str) -> str:
+    return f"nullif({raw}, '')"
 
 
 def _unmarked(column: Column, form: Form) -> Sql:
@@ -153,10 +153,8 @@ def _direct(column: Column, form: Form) -> Leaf | None:
     return None
 
 
-def _as_utc(given: str) -> str:
-    return (
-        f"CASE WHEN {grammar.in_range('DATETIME', given)} IS NOT NULL THEN {grammar.instant(f'epoch_us({given})')} END"
-    )
+def _as_utc(raw: str) -> str:
+    return f"CASE WHEN {grammar.in_range('DATETIME', raw)} IS NOT NULL THEN {grammar.instant(f'epoch_us({raw})')} END"
 
 
 def _is_text_of(column: Column, form: Form) -> bool:

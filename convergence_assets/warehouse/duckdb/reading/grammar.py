@@ -47,17 +47,17 @@ def rounded(kind: ColumnType, text: str) -> str:
     return f"CASE WHEN {_is(text, NUMBER)} THEN {long} ELSE false END"
 
 
-def in_range(kind: ColumnType, given: str) -> str:
+def in_range(kind: ColumnType, raw: str) -> str:
     """A DATE, DATETIME or TIMESTAMP of the engine's own, NULL where BigQuery has no such day."""
     typed = {"DATE": "DATE", "DATETIME": "TIMESTAMP", "TIMESTAMP": "TIMESTAMPTZ"}[kind]
     first, after = f"{typed} '0001-01-01'", f"{typed} '9999-12-31'"
     last = after if kind == "DATE" else f"{after} + INTERVAL '86399.999999' SECOND"
-    return f"CASE WHEN {given} BETWEEN {first} AND {last} THEN {given} END"
+    return f"CASE WHEN {raw} BETWEEN {first} AND {last} THEN {raw} END"
 
 
-def finite(given: str) -> str:
+def finite(raw: str) -> str:
     """A DOUBLE, NULL where it is not finite."""
-    return f"CASE WHEN isfinite({given}) THEN {given} END"
+    return f"CASE WHEN isfinite({raw}) THEN {raw} END"
 
 
 def instant(micros: str) -> str:
@@ -88,8 +88,8 @@ def _digits(text: str) -> str:
     whole = f"CASE WHEN {_J}.p <= 0 THEN '' ELSE rpad(left({_J}.d, {_J}.p), CAST({_J}.p AS INTEGER), '0') END"
     decimals = f"CASE WHEN {_J}.p <= 0 THEN repeat('0', -{_J}.p) || {_J}.d ELSE substr({_J}.d, {_J}.p + 1) END"
     sign = f"CASE WHEN starts_with({text}, '-') THEN '-' ELSE '' END"
-    made = f"{{'s': {sign}, 'w': ltrim({whole}, '0'), 'f': rtrim({decimals}, '0')}}"
-    return _let(_P, parts, _let(_J, joined, made))
+    number = f"{{'s': {sign}, 'w': ltrim({whole}, '0'), 'f': rtrim({decimals}, '0')}}"
+    return _let(_P, parts, _let(_J, joined, number))
 
 
 def _numbers(kind: ColumnType, text: str, rounds: bool) -> str:
@@ -135,10 +135,10 @@ def _exact(kind: ColumnType, whole: str, decimals: str) -> str:
 
 
 def _half_even(kind: ColumnType, places: int) -> str:
-    kept, rest = f"left({_N}.f, {places})", f"substr({_N}.f, {places + 1})"
-    last = f"right({kept}, 1)" if places else f"right({_N}.w, 1)"
+    kept_digits, rest = f"left({_N}.f, {places})", f"substr({_N}.f, {places + 1})"
+    last = f"right({kept_digits}, 1)" if places else f"right({_N}.w, 1)"
     up = f"({rest} > '5' OR ({rest} = '5' AND {last} IN ('1', '3', '5', '7', '9')))"
-    cut = _exact(kind, f"{_N}.w", kept)
+    cut = _exact(kind, f"{_N}.w", kept_digits)
     digits, unit = {
         "INT64": (18, "CAST('1' AS BIGINT)"),
         "NUMERIC": (28, f"CAST('0.000000001' AS {_NUMERIC})"),
@@ -156,9 +156,9 @@ def _half_even(kind: ColumnType, places: int) -> str:
 
 
 def _float(text: str) -> str:
-    made = f"TRY_CAST({text} AS DOUBLE)"
-    vanishes = f"{made} = 0 AND NOT {_is(text, '[+-]?[0.]+([eE].*)?')}"
-    return f"CASE WHEN {_is(text, NUMBER)} THEN CASE WHEN isfinite({made}) AND NOT ({vanishes}) THEN {made} END END"
+    double = f"TRY_CAST({text} AS DOUBLE)"
+    vanishes = f"{double} = 0 AND NOT {_is(text, '[+-]?[0.]+([eE].*)?')}"
+    return f"CASE WHEN {_is(text, NUMBER)} THEN CASE WHEN isfinite({double}) AND NOT ({vanishes}) THEN {double} END END"
 
 
 def _boolean(text: str) -> str:

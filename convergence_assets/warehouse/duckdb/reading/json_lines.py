@@ -44,15 +44,15 @@ class JsonLinesFile:
         if self._relation and self._columns == columns:
             return self._relation
         self._columns = columns
-        made = self._path.with_name("numbers.jsonl")
+        converted = self._path.with_name("numbers.jsonl")
         try:
-            numbers_as_texts(self._path, made)
+            numbers_as_texts(self._path, converted)
         except MarkedAlready as error:
             where = f"{named(self._file)}:{error.line}"
             raise UnreadableFile(f"{where}: a text holds U+FFFF, which is no character of Unicode") from None
         declared = ", ".join(f"{literal(name)}: {literal(_type(c))}" for name, c in columns.items())
         self._relation = (
-            f"read_json({literal(str(made))}, format = 'newline_delimited', auto_detect = false, "
+            f"read_json({literal(str(converted))}, format = 'newline_delimited', auto_detect = false, "
             f"maximum_object_size = {_LINE_LIMIT_BYTES}, hive_partitioning = false, columns = {{{declared}}})"
         )
         return self._relation
@@ -61,12 +61,12 @@ class JsonLinesFile:
         return quoted(spelled), _form(self._columns[spelled])
 
     def lines(self, rows: Sequence[int]) -> Mapping[int, int]:
-        asked, ends, number = set(rows), dict[int, int](), 0
+        row_numbers, ends, number = set(rows), dict[int, int](), 0
         for line, text in enumerate(lines(self._path), 1):
             number += 1 if text.strip() else 0
-            if number in asked:
+            if number in row_numbers:
                 ends.setdefault(number, line)
-            if number >= max(asked, default=0):
+            if number >= max(row_numbers, default=0):
                 break
         return ends
 
@@ -115,11 +115,11 @@ class JsonLinesFile:
             rows = f"SELECT json FROM {self._objects()}"
         every = f"list_concat({', '.join(parts)})" if len(parts) > 1 else parts[0]
         an_object = "starts_with(CAST(json AS VARCHAR), '{') OR json_type(json) = 'OBJECT'"
-        found = self._engine.run(
+        paths = self._engine.run(
             f"SELECT DISTINCT unnest(CASE WHEN {an_object} THEN {every} ELSE ['{_NO_OBJECT}'] END) FROM ({rows})"
         )
         keys: dict[str, dict[str, Keys]] = {}
-        for (path,) in sorted(found):
+        for (path,) in sorted(paths):
             if path == _NO_OBJECT:
                 raise UnreadableFile(self._no_object())
             at: dict[str, object] = keys  # type: ignore[assignment]
@@ -156,17 +156,17 @@ def _form(column: Column) -> Form:
     return Form("LIST", element=form) if column.mode == "REPEATED" else form
 
 
-def _key_lists(column: Column, given: str, path: str, depth: int = 0) -> str:
+def _key_lists(column: Column, json_sql: str, path: str, depth: int = 0) -> str:
     """SQL of the keys in a RECORD, each after its path; `given` is JSON, or a list of it."""
     if column.mode == "REPEATED":
         element = f'"its r{depth}"'
         each = _key_lists(replace(column, mode="NULLABLE"), element, path, depth + 1)
-        return f"list_distinct(flatten(list_transform({given}, lambda {element}: {each})))"
+        return f"list_distinct(flatten(list_transform({json_sql}, lambda {element}: {each})))"
     key = f'"its k{depth}"'
-    lists = [f"list_transform(json_keys({given}), lambda {key}: {literal(path + _LEVEL)} || {key})"]
+    lists = [f"list_transform(json_keys({json_sql}), lambda {key}: {literal(path + _LEVEL)} || {key})"]
     for field in column.fields:
         if field.type == "RECORD":
-            member = f"json_extract({given}, {literal(_json_path(field.name))})"
+            member = f"json_extract({json_sql}, {literal(_json_path(field.name))})"
             if field.mode == "REPEATED":
                 member = f"from_json({member}, '[\"JSON\"]')"
             lists.append(_key_lists(field, member, path + _LEVEL + field.name, depth + 1))

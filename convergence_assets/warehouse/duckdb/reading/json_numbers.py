@@ -25,12 +25,12 @@ def numbers_as_texts(path: Path, into: Path) -> None:
     Raises `MarkedAlready`.
     """
     number = 1
-    with path.open("rb") as opened, into.open("wb") as made:
+    with path.open("rb") as opened, into.open("wb") as output:
         rest = b""
         while chunk := opened.read(_CHUNK_BYTES):
             whole, newline, rest = (rest + chunk).rpartition(b"\n")
-            number = _write(whole + newline, number, made)
-        _write(rest, number, made)
+            number = _write(whole + newline, number, output)
+        _write(rest, number, output)
 
 
 def _write(text: bytes, number: int, into: IO[bytes]) -> int:
@@ -48,11 +48,11 @@ def _quoted(text: bytes) -> Any:
     """Whole lines with their numbers quoted, by arrays over their bytes."""
     import numpy as np
 
-    held = np.frombuffer(text, np.uint8)
-    outside = np.bitwise_xor.accumulate(_quotes(held, text).view(np.uint8)) == 0
-    # `,` `:` `[` `]` `}` and white space: what stands before and after a number.
-    between = (held <= 32) | (held == 44) | (held == 58) | (held == 91) | (held == 93) | (held == 125)
-    begins = ((held - np.uint8(48)) < 10) | (held == 45)
+    raw = np.frombuffer(text, np.uint8)
+    outside = np.bitwise_xor.accumulate(_quotes(raw, text).view(np.uint8)) == 0
+    # `,` `:` `[` `]` `}` and white space: what comes before and after a number.
+    between = (raw <= 32) | (raw == 44) | (raw == 58) | (raw == 91) | (raw == 93) | (raw == 125)
+    begins = ((raw - np.uint8(48)) < 10) | (raw == 45)
     begins[1:] &= between[:-1]
     begins[0] = False
     places = np.flatnonzero((begins | between) & outside)
@@ -62,24 +62,24 @@ def _quoted(text: bytes) -> Any:
     # A number ends at the next place, since an object closes after it.
     starts, ends = places[first], places[first + 1]
     added = np.arange(len(first)) * (len(_OPENING) + 1)
-    made = np.empty(len(held) + len(first) * (len(_OPENING) + 1), np.uint8)
-    copied = np.ones(len(made), bool)
+    result = np.empty(len(raw) + len(first) * (len(_OPENING) + 1), np.uint8)
+    copied = np.ones(len(result), bool)
     for at, byte in enumerate(_OPENING):
-        made[starts + added + at] = byte
+        result[starts + added + at] = byte
         copied[starts + added + at] = False
-    made[ends + added + len(_OPENING)] = ord('"')
+    result[ends + added + len(_OPENING)] = ord('"')
     copied[ends + added + len(_OPENING)] = False
-    made[copied] = held
-    return made
+    result[copied] = raw
+    return result
 
 
-def _quotes(held: Any, text: bytes) -> Any:
+def _quotes(raw: Any, text: bytes) -> Any:
     """Where a quote opens or closes a text: not after an odd number of backslashes."""
     import numpy as np
 
-    quotes = held == 34
+    quotes = raw == 34
     if b"\\" in text:
-        at = np.flatnonzero(held == 92)
+        at = np.flatnonzero(raw == 92)
         first = np.ones(len(at), bool)
         first[1:] = np.diff(at) != 1
         order = np.arange(len(at))

@@ -52,20 +52,20 @@ class _Load:
         casts = Casts(self.rules.rounded)
         inner = self.prepared(casts)
         each = [casts.problem(c, self.source.taken(name)[1], quoted(c.name)) for name, c in self.columns.items()]
-        held = f"list_filter([{', '.join(each)}], lambda problem: problem IS NOT NULL)"
-        number = self.engine.run(f"SELECT coalesce(sum(len({held})), 0) FROM ({inner}) AS prepared")[0][0]
+        problem_list = f"list_filter([{', '.join(each)}], lambda problem: problem IS NOT NULL)"
+        number = self.engine.run(f"SELECT coalesce(sum(len({problem_list})), 0) FROM ({inner}) AS prepared")[0][0]
         inner = self.prepared(casts)
-        rows = f"SELECT {_ROW} AS row, unnest({held}) AS problem FROM ({inner}) AS prepared"
+        rows = f"SELECT {_ROW} AS row, unnest({problem_list}) AS problem FROM ({inner}) AS prepared"
         first = self.engine.run(f"SELECT row, problem FROM ({rows}) ORDER BY row LIMIT {shown}")
         ends = self.source.lines([row for row, _ in first])
         texts = []
         for row, problem in first:
             place, text = problem_parts(problem)
             where = f"{named(self.file)}:{ends.get(row, row)} {casts.places[place].path}"
-            texts.append(f"{where}: {self._said(casts.places[place], text)}")
+            texts.append(f"{where}: {self._sentence(casts.places[place], text)}")
         return texts, int(number)
 
-    def _said(self, place: Place, text: str | None) -> str:
+    def _sentence(self, place: Place, text: str | None) -> str:
         column = place.column
         if text is None:
             return f"no value; expected {_expected(column)}"
@@ -92,7 +92,7 @@ def load_file(
 ) -> None:
     """INSERT a file's rows into `table` (quoted); where `exact`, a column that is not declared is refused.
 
-    The partition column is filled from the file's partition or from `ingestion_time_from` where the schema says so;
+    The partition column is filled from the file's partition or from `ingestion_time_from` where the schema has it;
     a row without what it is filled from is refused. Raises `UnreadableFile`.
     """
     filled = _filled_partition(schema, file)
@@ -128,9 +128,9 @@ def _insert(load: _Load, table: str, filled: Mapping[str, str]) -> None:
             for name, c in load.columns.items()
         )
         names = [quoted(c.name) for c in load.columns.values()]
-        targets, given = [*names, *map(quoted, filled)], [*names, *filled.values()]
+        targets, selected = [*names, *map(quoted, filled)], [*names, *filled.values()]
         load.engine.run(
-            f"INSERT INTO {table} ({', '.join(targets)}) SELECT {', '.join(given)} "
+            f"INSERT INTO {table} ({', '.join(targets)}) SELECT {', '.join(selected)} "
             f"FROM (SELECT {values} FROM ({inner}) AS prepared) AS read",
             timeout_seconds=load.timeout_seconds,
         )

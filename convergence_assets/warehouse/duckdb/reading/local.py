@@ -41,19 +41,19 @@ def plain(file: SourceFile, folder: Path) -> Iterator[Path]:
     if not stat.S_ISREG(mode):
         raise UnreadableFile(f"{named(file)}: is no regular file; expected {_KINDS[file.format]}")
     with tempfile.TemporaryDirectory(prefix="reading-", dir=folder) as scratch:
-        made = Path(scratch, f"rows.{file.format}")
+        target = Path(scratch, f"rows.{file.format}")
         with _reading(file) as opened:
             first = opened.read(4)
         if file.format == "parquet":
             _check_parquet(file, first)
         elif first[:2] == _GZIP or first == _ZSTD:
-            _unpack(file, first, made)
+            _unpack(file, first, target)
         else:
             with _reading(file) as opened:
                 _check(file, opened, None)
-        if not made.exists():
-            made.symlink_to(Path(file.path).absolute())
-        yield made
+        if not target.exists():
+            target.symlink_to(Path(file.path).absolute())
+        yield target
 
 
 def lines(path: Path) -> Iterator[bytes]:
@@ -98,8 +98,8 @@ def _check_parquet(file: SourceFile, first: bytes) -> None:
 def _unpack(file: SourceFile, first: bytes, into: Path) -> None:
     kind = "gzip" if first[:2] == _GZIP else "zstd"
     try:
-        with _unpacking(file.path, kind) as opened, into.open("wb") as made:
-            _check(file, opened, made)
+        with _unpacking(file.path, kind) as opened, into.open("wb") as output:
+            _check(file, opened, output)
     except (EOFError, gzip.BadGzipFile, OSError) as error:
         if isinstance(error, OSError) and error.errno:
             raise

@@ -1,4 +1,4 @@
-"""The columns of a file held against the declared ones: missing, not declared, twice, spelled in another case."""
+"""A file's columns compared with the declared ones: missing, not declared, twice, spelled in another case."""
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,8 +30,8 @@ def keys_of(form: Form) -> Keys:
 def match(where: str, columns: Sequence[Column], keys: Keys, rules: FileRules, *, exact: bool) -> Matched:
     """Raises `UnreadableFile` for a column that is missing or there twice, and where `exact` for one not declared.
 
-    Names compare without case, those inside a RECORD exactly. Inside a RECORD a nullable name may be missing, unless a
-    name that is not declared stands in its place.
+    Names compare without case, those inside a RECORD exactly. Inside a RECORD a nullable name may be missing, unless an
+    undeclared name is there instead.
     """
     spelled: dict[str, list[str]] = {}
     for name in keys:

@@ -1,4 +1,4 @@
-"""What reading files did besides filling a table, told once for all files."""
+"""Notes on reading files (ignored columns, rounded values), collected over all files."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -22,11 +22,11 @@ class Notes:
         self._rounded[column] = before + number, (*shown, *examples)[:_SHOWN]
 
     def sentences(self) -> tuple[str, ...]:
-        said = []
+        lines = []
         if self._ignored:
             names = (f"{n} (in {files} files)" if files > 1 else n for n, files in self._ignored.items())
-            said.append(f"ignored, since it is not declared: {', '.join(names)}")
+            lines.append(f"ignored, since it is not declared: {', '.join(names)}")
         for column, (number, examples) in self._rounded.items():
             shown = f", e.g. {'; '.join(examples)}" if examples else ""
-            said.append(f"rounded half to even in {column}: {number} values{shown}")
-        return tuple(said)
+            lines.append(f"rounded half to even in {column}: {number} values{shown}")
+        return tuple(lines)

@@ -1,4 +1,4 @@
-"""What the three formats have in common: names, a relation of rows, and where a row stands in the file."""
+"""What the three formats have in common: names, a relation of rows, and a row's place in the file."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
