@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import typer
@@ -60,7 +61,7 @@ def main() -> None:
     figure("peak of the backfill", ours["peak"], "GB")
 
 
-def _measured(what: str, days: int) -> dict[str, float | str]:
+def _measured(what: str, days: int) -> dict[str, Any]:
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     command = [sys.executable, "-m", "benchmarks.backfill", what, "--days", str(days)]
     ran = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
@@ -106,12 +107,12 @@ def script(settings: Settings, last: date) -> None:
     from convergence_assets.quality.validate import validate_in_warehouse
     from convergence_assets.tenancy.registry import load_tenants
     from convergence_assets.warehouse.duckdb.engine import Engine
-    from convergence_assets.warehouse.duckdb.files import Dataset, Layout
+    from convergence_assets.warehouse.duckdb.files import Layout
     from convergence_assets.warehouse.duckdb.query_preparation import prepared
     from convergence_assets.warehouse.duckdb.quoting import quoted
     from convergence_assets.warehouse.duckdb.tables import create
     from convergence_assets.warehouse.frames import empty_frame, frame_from_arrow
-    from convergence_assets.warehouse.schema import Query, TableRef
+    from convergence_assets.warehouse.schema import Dataset, Query, TableRef
 
     tenant = load_tenants(settings).tenants[TENANT]
     pipeline = next(p for p in tenant.pipelines if p.name == PIPELINE)

@@ -12,6 +12,7 @@ import time
 import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import sqlalchemy as sa
@@ -103,7 +104,8 @@ def _history(instance: dg.DagsterInstance, tenants: int, runs: int) -> None:
             "run_body": serialize_value(run), "create_timestamp": moment, "update_timestamp": moment,
             "start_time": moment.timestamp(), "end_time": moment.timestamp() + 30,
         })  # fmt: skip
-    with instance.run_storage.connect() as connection:
+    storage: Any = instance.run_storage  # an SQL one; what all have in common has no connect()
+    with storage.connect() as connection:
         connection.execute(RunsTable.insert(), rows)
 
 

@@ -46,7 +46,7 @@ def _measure(tenants: int) -> dict[str, float]:
             start = time.process_time()
             load_tenants(settings)
             first = time.process_time() - start
-            for cached in (catalog._load, compiling.compile_sql, compiling._read, compiling._read_query):
+            for cached in (catalog._load_files, compiling.compile_sql, compiling._read_text, compiling._read_query):
                 cached.cache_clear()
             start = time.process_time()
             loaded = definitions.defs() if callable(definitions.defs) else definitions.defs

@@ -111,12 +111,12 @@ def _work(argv: list[str]) -> None:
     lock_session = load("convergence_assets.control.lock_session")
     publications = load("convergence_assets.control.publications")
     for owner, names in (
-        (publish_guard, ("_introduce", "_begin")),
+        (publish_guard, ("_record_start", "_begin_request")),
         (publications.Publications, ("record", "newest_version")),
     ):
         for name in names:
             clocks.around(owner, name, "own")
-    clocks.around(lock_session.LockSession, "hold", "own")
+    clocks.around(lock_session.LockSession, "hold_lock", "own")
     clocks.around(materialize.StepRun, "run", "own")
     clocks.around(adapter.Engine, "__init__", "sql")
     for name in ("prepared", "table_names"):
