@@ -97,7 +97,7 @@ def _serve(settings: Settings) -> tuple[subprocess.Popen[bytes], str]:
 async def _measure(url: str, keys: list[str], process: psutil.Process, said: argparse.Namespace) -> None:
     import httpx
 
-    asks: list[tuple[str, dict[str, str]]] = [
+    asks: list[tuple[str, dict[str, str | int]]] = [
         ("/api/v1/pipelines/gcp_billing/executions", {}),
         ("/api/v1/pipelines/gcp_billing/executions", {"limit": 200}),
         ("/api/v1/pipelines/kubernetes/executions", {"status": "failed"}),

@@ -77,9 +77,8 @@ def _measure(folder: Path, tenants: int, runs: int) -> None:
                 write_outstanding(connection, [PendingPartition(*name, due, "due", "its run failed", now)])
                 raise_alert(connection, _alert(name), now - timedelta(minutes=1))
         figure(f"alerts, {FAILING} tenants fail: to decide", _once(lambda: decide(store, routes, Links())), "s", 1)
-        figure(
-            f"alerts, {FAILING} tenants fail: to look", _seconds(lambda: watching._check_conditions(instance)), "s", 1
-        )
+        seconds = _seconds(lambda: watching._check_conditions(instance))
+        figure(f"alerts, {FAILING} tenants fail: to look", seconds, "s", 1)
         _count(store, targets)
         figure("a scrape of metrics", _seconds(lambda: _scrape(store, targets)), "s", 0.3)
 
