@@ -46,7 +46,7 @@ def run_of(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRun:
 
 
 def _storage(folder: Path) -> str:
-    own = f"{{module: convergence_assets.dagster_storage, class: SqliteStorage, config: {{base_dir: {folder}}}}}"
+    own = f"{{module: convergence_assets.dagster_instance, class: SqliteStorage, config: {{base_dir: {folder}}}}}"
     return f"storage: {{custom: {own}}}\n"
 
 

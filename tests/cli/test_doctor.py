@@ -164,6 +164,17 @@ def test_a_table_that_may_not_be_read_is_named_with_its_tenant(google: tuple[Fak
     assert "roles/bigquery.dataViewer on the sources" in findings[0].next_step
 
 
+def test_class_paths_of_a_former_release_are_named_in_dagster_yaml(setup: Setup) -> None:
+    assert [finding.state for finding in found("Dagster", setup)] == ["ok"]
+    file = setup.dagster_home / "dagster.yaml"
+    former = "instance_class: {module: convergence_assets.operations.dagster_logs, class: Instance}\n"
+    file.write_text(file.read_text() + former)
+    ok, warning = found("Dagster", setup)
+    assert (ok.state, warning.state) == ("ok", "warning")
+    assert "names convergence_assets.operations.dagster_logs," in warning.seen
+    assert "convergence_assets.dagster_instance" in warning.next_step
+
+
 def test_a_dead_daemon(setup: Setup) -> None:
     (never,) = found("daemon", setup)
     assert (never.state, "all are paused" in never.seen) == ("ok", True), "all tenants of the demo are paused"

@@ -1,7 +1,9 @@
 """The platform's own parts: its home, the tenants' files, the control store, Dagster, routes and keys."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC
+from pathlib import Path
 
 from convergence_assets.alerting.routes import message_of as said_of_secret
 from convergence_assets.control import outbox
@@ -17,6 +19,11 @@ from convergence_assets.warehouse.errors import DamagedWarehouse
 _SHOWN = 5
 _SECONDS_FOR_DATASETS = 15.0
 _REPAIR = "end what uses it (`convergence up`, daemon, webserver), then `convergence doctor --repair`"
+
+FORMER_CLASS_PATHS = (
+    "convergence_assets.operations.dagster_logs", "convergence_assets.dagster_storage",
+    "convergence_assets.operations.launcher",
+)  # fmt: skip
 
 
 def home(setup: Setup) -> Iterator[Finding]:
@@ -93,6 +100,11 @@ def dagster_storage(setup: Setup) -> Iterator[Finding]:
     with setup.open_instance() as instance:
         runs = instance.get_runs_count()
         yield Finding("Dagster", "ok", f"{instance.root_directory} answers, {runs} runs")
+        file = Path(instance.root_directory, "dagster.yaml")
+    text = file.read_text() if file.exists() else ""
+    if former := [path for path in FORMER_CLASS_PATHS if re.search(rf"{re.escape(path)}\b", text)]:
+        seen = f"{file} names {', '.join(former)}, where former releases had the classes"
+        yield Finding("Dagster", "warning", seen, "name convergence_assets.dagster_instance in their place; both work")
 
 
 def daemon(setup: Setup) -> Iterator[Finding]:
