@@ -28,7 +28,7 @@ def statement_of(parsed: Sequence[exp.Expr | None]) -> exp.Expr:
         ctes = {one.alias.lower() for one in body.find_all(exp.CTE)} if body else set()
         for table in body.find_all(exp.Table) if body else ():
             name = ".".join(part.name for part in table.parts)
-            if name.lower() not in ctes:
+            if table.db or name.lower() not in ctes:
                 raise NotOneStatement(
                     f"found a temporary function that reads {name}; a function reads its arguments alone"
                 )

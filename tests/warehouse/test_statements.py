@@ -47,6 +47,9 @@ FUNCTION = "CREATE TEMP FUNCTION f(x INT64) AS (x + 1); "
 
 def test_temporary_functions_may_stand_before_a_select() -> None:
     only_reads(f"{FUNCTION}SELECT f(a) AS b FROM d.t; -- done")
+    only_reads(
+        "CREATE TEMP FUNCTION f(x INT64) AS ((WITH t AS (SELECT x AS y) SELECT MAX(y) FROM t)); SELECT f(1) AS b"
+    )
     found = shortened(f"{FUNCTION}SELECT f(a) AS b FROM d.t")
     assert (found.sql, found.tables) == (f"{FUNCTION}SELECT f(a) AS b FROM `t`", {"t": TableRef("d", "t")})
 
@@ -55,6 +58,20 @@ def test_temporary_functions_may_stand_before_a_select() -> None:
     ("sql", "why"),
     [
         ("CREATE TEMP FUNCTION f() AS ((SELECT MAX(a) FROM d.t)); SELECT f() AS b", "function that reads d.t"),
+        # A name in backticks may hold a dot, and is no table with its dataset.
+        (
+            "CREATE TEMP FUNCTION f() AS ((WITH `d.t` AS (SELECT 1 AS a) SELECT MAX(a) FROM d.t)); SELECT f() AS b",
+            "function that reads d.t",
+        ),
+        (
+            "CREATE TEMP FUNCTION f() AS ((WITH t AS (SELECT 1 AS a) SELECT MAX(a) FROM `d.t`)); SELECT f() AS b",
+            "function that reads d.t",
+        ),
+        ("CREATE TEMP TABLE FUNCTION f() AS (SELECT a FROM d.t); SELECT a FROM f()", "statements|function that reads"),
+        (
+            "CREATE TEMP FUNCTION f() AS ((FROM d.t |> AGGREGATE MAX(a))); SELECT f() AS b",
+            "function that reads d.t|SQL|query",
+        ),
         ("CREATE FUNCTION d.f(x INT64) AS (x); SELECT 1 AS a", "found 2 statements"),
         ("CREATE TEMP TABLE t AS SELECT 1 AS a; SELECT a FROM t", "found 2 statements"),
         ("SELECT 1 AS a; SELECT 2 AS b", "found 2 statements"),
