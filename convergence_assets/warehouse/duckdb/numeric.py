@@ -49,7 +49,7 @@ def _divided(word: str, narrow: str) -> str:
 
 def _small_average() -> str:
     count = f"CAST(n AS {_N})"
-    wide = f"CAST(bignumeric_divide_numeric(CAST({_A} AS VARCHAR), CAST(n AS VARCHAR)) AS {_N})"
+    wide = f"CAST(bignumeric_divide_numeric(CAST({_A} AS VARCHAR), CAST({count} AS VARCHAR)) AS {_N})"
     return f"CASE WHEN abs({_A}) < CAST(1e20 AS {_N}) THEN {_quotient(_A, count)} ELSE {wide} END"
 
 
