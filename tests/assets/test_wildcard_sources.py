@@ -65,14 +65,14 @@ Load = Callable[..., Tenant]
 
 @pytest.fixture
 def load(tmp_path: Path) -> Load:
-    def tenant(pipeline: str = PIPELINE % "", sql: str = SQL, said: str = TENANT) -> Tenant:
+    def tenant(pipeline: str = PIPELINE % "", sql: str = SQL, tenant_yaml: str = TENANT) -> Tenant:
         folder = tmp_path / "tenants" / "acme" / "pipelines" / "visits"
         folder.mkdir(parents=True, exist_ok=True)
         (tmp_path / "tenants" / "_defaults.yaml").write_text(
             "plans:\n  standard: {max_concurrent_runs: 2, daily_runs: 100, monthly_runs: 2000}\nplan: standard\n"
             'schedule: "0 6 * * *"\naccess: {acme: {tables: ["analytics.events_*"]}}\n'
         )
-        (tmp_path / "tenants" / "acme" / "tenant.yaml").write_text(said)
+        (tmp_path / "tenants" / "acme" / "tenant.yaml").write_text(tenant_yaml)
         (folder / "pipeline.yaml").write_text(pipeline)
         (folder / "visits.sql").write_text(sql)
         registry = load_registry(str(tmp_path / "tenants"), None, today=date(2026, 11, 23))

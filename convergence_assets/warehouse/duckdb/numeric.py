@@ -47,12 +47,6 @@ def _divided(word: str, narrow: str) -> str:
     return f"CASE WHEN b = 0 AND a IS NOT NULL THEN {_by_zero(_N)} WHEN b <> 0 THEN {_unless_wide(word, narrow)} END"
 
 
-def _small_average() -> str:
-    count = f"CAST(n AS {_N})"
-    wide = f"CAST(bignumeric_divide_numeric(CAST({_A} AS VARCHAR), CAST({count} AS VARCHAR)) AS {_N})"
-    return f"CASE WHEN abs({_A}) < CAST(1e20 AS {_N}) THEN {_quotient(_A, count)} ELSE {wide} END"
-
-
 def _from_double(name: str) -> str:
     # BigQuery rounds the exact binary value, half away from zero. Whole part and fraction are exact by themselves;
     # printing the fraction with nine decimals rounds it alike but for a tie, which goes to even. Ties are the odd
@@ -86,7 +80,8 @@ MACROS = (
     f"bq_mod_numeric(a, b) AS CASE WHEN b = 0 AND a IS NOT NULL THEN {_by_zero(_N)} ELSE CAST({_A} % {_B} AS {_N}) END",
     f"bq_mod_int64(a, b) AS CASE WHEN b = 0 AND a IS NOT NULL THEN {_by_zero('BIGINT')} ELSE CAST(a % b AS BIGINT) END",
     # a: the sum of the values up to 10^20, l: the others, n: how many there are of both.
-    f"bq_average_numeric(a, l, n) AS CASE WHEN n = 0 THEN NULL WHEN coalesce(len(l), 0) = 0 THEN {_small_average()}"
+    "bq_average_numeric(a, l, n) AS CASE WHEN n = 0 THEN NULL WHEN coalesce(len(l), 0) = 0"
+    " THEN bq_divide_numeric(a, n)"
     f" ELSE CAST(python_average_numeric(CAST(a AS VARCHAR), CAST(l AS VARCHAR[]), n) AS {_N}) END",
     # DuckDB's SUM goes on above 38 digits; its addition does not.
     f"bq_total_numeric(a, l) AS CASE WHEN coalesce(len(l), 0) = 0 THEN {_A} + CAST(0 AS {_N})"
