@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -20,11 +19,6 @@ from tests.operations.watched import Watched
 
 NAME = ("acme", "demo_costs")
 TODAY = date(2026, 3, 20)
-
-
-@pytest.fixture
-def watched(tmp_path: Path) -> Watched:
-    return Watched.at(tmp_path / "home")
 
 
 @pytest.fixture

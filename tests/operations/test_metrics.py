@@ -2,9 +2,7 @@
 
 from dataclasses import replace
 from datetime import date, timedelta
-from pathlib import Path
 
-import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -15,11 +13,6 @@ from convergence_assets.scheduling.targets import targets_of
 from tests.operations.watched import Watched, checks_failed
 
 Sample = dict[frozenset[str], float]
-
-
-@pytest.fixture
-def watched(tmp_path: Path) -> Watched:
-    return Watched.at(tmp_path / "home")
 
 
 def scrape(watched: Watched) -> dict[str, Sample]:

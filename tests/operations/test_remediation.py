@@ -1,9 +1,7 @@
 """The remedy of a stuck run: every step once, whoever dies in between, and the days asked for again within limits."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, timedelta
-from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -18,7 +16,7 @@ from convergence_assets.operations.stuck import Activity, Stuck
 from convergence_assets.process import this_process
 from convergence_assets.scheduling.planner import Found, Planner
 from convergence_assets.scheduling.targets import Target, Targets, targets_of
-from tests.dagster_homes import dagster_at, run_of
+from tests.dagster_homes import run_of
 from tests.operations.watched import DAY, Watched
 
 LINES, TOTALS = (dg.AssetKey(["acme", "demo_costs", name]) for name in ("lines", "totals"))
@@ -26,17 +24,6 @@ LINES, TOTALS = (dg.AssetKey(["acme", "demo_costs", name]) for name in ("lines",
 
 class Killed(BaseException):
     """The process of the remedy dies."""
-
-
-@pytest.fixture
-def watched(tmp_path: Path) -> Watched:
-    return Watched.at(tmp_path / "home")
-
-
-@pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    with dagster_at(tmp_path / "dagster") as found:
-        yield found
 
 
 def dead_run(watched: Watched, instance: dg.DagsterInstance, first: date = DAY, last: date | None = None) -> str:

@@ -1,6 +1,5 @@
 """What runs have staged: gone with a dead run, kept where it is the evidence of a failed check."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,23 +16,11 @@ from convergence_assets.settings import Settings
 from convergence_assets.warehouse.bigquery.administration import FILES
 from convergence_assets.warehouse.interface import Job
 from convergence_assets.warehouse.schema import STAGING_PREFIX, Column, Dataset, Query, TableRef, TableSchema
-from tests.dagster_homes import dagster_at
 from tests.operations.watched import DAY, Watched
 from tests.peer.peer_server import Peer
 
 TARGET = TableRef("acme", "lines")
 SCHEMA = TableSchema((Column("n", "INT64"),))
-
-
-@pytest.fixture
-def watched(tmp_path: Path) -> Watched:
-    return Watched.at(tmp_path / "home")
-
-
-@pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    with dagster_at(tmp_path / "dagster") as found:
-        yield found
 
 
 @pytest.fixture(params=["embedded", pytest.param("bigquery", marks=pytest.mark.peer)])
