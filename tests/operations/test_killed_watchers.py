@@ -50,7 +50,7 @@ class Scene:
 
     def __post_init__(self) -> None:
         self.watcher = self.watch()
-        self.next_kill = time.monotonic() + 5
+        self.next_kill = time.monotonic() + 5  # starting alone takes two seconds
 
     def watch(self) -> "subprocess.Popen[bytes]":
         script = Path(__file__).with_name("watcher.py")
@@ -127,6 +127,10 @@ def test_watchers_that_are_killed_lose_nothing_and_tell_once(
                 scene.perhaps_kill()
             # Who is told late would find the others mended, and be told nothing.
             scene.wait_for(lambda: len(scene.told()) >= len(failures) - len(mended_at_once))
+            # A fast machine comes this far before the first kill is due.
+            while scene.kills < kills:
+                scene.perhaps_kill()
+                time.sleep(0.2)
             for n in failures:
                 if n not in mended_at_once:
                     scene.mend(n)
