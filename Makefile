@@ -13,7 +13,7 @@ SHARED := CONVERGENCE_HOME=$(SHARED_HOME) DAGSTER_HOME=$(SHARED_HOME)/dagster CO
 export DAGSTER_HOME ?= $(CURDIR)/.convergence/dagster
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-shared ui test test-fast test-live test-bigquery test-deployment peer soak bench lint workflows types imports docs site commands sql-functions check clean
+.PHONY: help install demo demo-shared ui test test-fast test-live test-bigquery test-deployment peer soak bench lint workflows types imports docs site reference sql-functions check clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -105,8 +105,9 @@ site: $(LINTERS_STAMP) ## the documents as a site of their own in build/site, wi
 	NO_MKDOCS_2_WARNING=1 $(LINTERS)/bin/mkdocs build --strict --quiet
 	! grep -rnE '(src|<link [^>]*href)="(https?:)?//' build/site --include='*.html'
 
-commands: $(STAMP) ## write docs/COMMANDS.md from the commands' own help
+reference: $(STAMP) ## write docs/COMMANDS.md from the commands' own help, and docs/SETTINGS.md from the code
 	COLUMNS=120 $(BIN)/typer convergence_assets.cli.main utils docs --name convergence --output docs/COMMANDS.md
+	$(BIN)/python -m convergence_assets.environment_variables > docs/SETTINGS.md
 
 sql-functions: $(STAMP) ## write the table of SQL functions into docs/SQL.md
 	$(BIN)/python -m convergence_assets.warehouse.duckdb.generator.listing docs/SQL.md

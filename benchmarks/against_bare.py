@@ -39,7 +39,7 @@ from benchmarks.tenant_day import Launching, launching
 from convergence_assets.assets.queries import declared_columns, queries_of
 from convergence_assets.assets.structure import SOURCES
 from convergence_assets.assets.window import Window
-from convergence_assets.dagster_compat import worker_command
+from convergence_assets.dagster_internals.run_launchers import worker_command
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_tenants
 from convergence_assets.warehouse.duckdb import functions, numeric

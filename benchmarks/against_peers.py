@@ -43,7 +43,7 @@ from benchmarks.peers.environment import FOLDER, command_of
 from benchmarks.project import load_bills, project
 from benchmarks.tenant_day import Launching, launching
 from convergence_assets.assets.check_events import is_of_a_day
-from convergence_assets.operations import forkserver_client
+from convergence_assets.run_launcher import forkserver_client
 
 FIRST = date(2026, 10, 1)
 DAYS = [FIRST + timedelta(days=n) for n in range(7)]

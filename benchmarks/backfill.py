@@ -74,7 +74,7 @@ def _measured(what: str, days: int) -> dict[str, Any]:
 def backfill(last: date) -> None:
     """`convergence backfill` in this process, with the CPU time of Dagster's event writing taken apart."""
     from convergence_assets.cli.backfill import backfill as command
-    from convergence_assets.dagster_storage import EventLogStorage
+    from convergence_assets.dagster_internals.sqlite_storage import EventLogStorage
 
     writing = [0.0]
     store = EventLogStorage.store_event_batch

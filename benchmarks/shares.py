@@ -37,8 +37,8 @@ SHARES = {
 def shares_of(platform: "Launching", tenant: str, pipeline: str, day: date) -> dict[str, float]:
     """CPU seconds of a run's worker by share; raises unless the run succeeded."""
     from benchmarks.measuring import measured
-    from convergence_assets.dagster_compat import worker_command
-    from convergence_assets.operations import forkserver_client
+    from convergence_assets.dagster_internals.run_launchers import worker_command
+    from convergence_assets.run_launcher import forkserver_client
 
     run = platform.make(tenant, pipeline, day, day)
     argv = worker_command(platform.instance, run)

@@ -27,8 +27,8 @@ from convergence_assets.control.partition_states import PendingPartition, Progre
 from convergence_assets.control.publications import Tables
 from convergence_assets.control.run_requests import Quota
 from convergence_assets.control.store import ControlStore
-from convergence_assets.operations.metrics import Platform, Seen
-from convergence_assets.operations.monitor import Monitor
+from convergence_assets.monitoring.metrics import Platform, Seen
+from convergence_assets.monitoring.monitor import Monitor
 from convergence_assets.scheduling.targets import Target
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.tenant import TenantRegistry

@@ -6,12 +6,12 @@ from functools import lru_cache
 
 import dagster as dg
 
-from convergence_assets import dagster_locations
 from convergence_assets.assets.factory import build_assets
 from convergence_assets.assets.share_checks import build_share_checks
+from convergence_assets.dagster_internals import location_snapshots
+from convergence_assets.dagster_internals.instance import set_up_logs
 from convergence_assets.memory import give_free_pages_back, give_large_blocks_back
-from convergence_assets.operations.dagster_logs import set_up_logs
-from convergence_assets.operations.sensors import build_sensors
+from convergence_assets.monitoring.sensors import build_sensors
 from convergence_assets.pipelines.problems import Problem
 from convergence_assets.scheduling.launching import build_scheduling
 from convergence_assets.settings import Settings
@@ -40,10 +40,10 @@ def _of_a_run(settings: Settings) -> dg.Definitions:
 
 
 def _of_a_location(settings: Settings) -> dg.Definitions:
-    if dagster_locations.is_code_server():
+    if location_snapshots.is_code_server():
         give_large_blocks_back()
-        dagster_locations.compile_records()
-        dagster_locations.snapshot_once(give_free_pages_back)
+        location_snapshots.compile_records()
+        location_snapshots.snapshot_once(give_free_pages_back)
     registry = _registry(settings)
     part = registry.part(settings.shard.holds)
     assets, faulty = _assets(part, settings)

@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 _IMPORTED = (
     "convergence_assets.cli.main", "convergence_assets.definitions", "convergence_assets.api.server",
-    "convergence_assets.tenancy.registry", "convergence_assets.operations.doctor.checks", "dagster", "duckdb",
+    "convergence_assets.tenancy.registry", "convergence_assets.diagnostics.doctor.checks", "dagster", "duckdb",
     "alembic.command", "great_expectations", "pandas", "tests.shipped_pipelines",
 )  # fmt: skip
 _FORKS = multiprocessing.get_context("forkserver")

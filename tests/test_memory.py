@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from convergence_assets import dagster_locations, definitions
+from convergence_assets import definitions
+from convergence_assets.dagster_internals import location_snapshots
 from convergence_assets.memory import give_free_pages_back
 from convergence_assets.settings import Settings
 
@@ -57,9 +58,9 @@ def test_a_code_server_gives_memory_back_from_its_start_and_whenever_its_snapsho
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     called: list[object] = []
-    monkeypatch.setattr(dagster_locations, "is_code_server", lambda: True)
-    monkeypatch.setattr(dagster_locations, "compile_records", lambda: None)
-    monkeypatch.setattr(dagster_locations, "snapshot_once", called.append)
+    monkeypatch.setattr(location_snapshots, "is_code_server", lambda: True)
+    monkeypatch.setattr(location_snapshots, "compile_records", lambda: None)
+    monkeypatch.setattr(location_snapshots, "snapshot_once", called.append)
     monkeypatch.setattr(definitions, "give_large_blocks_back", lambda: called.append("large blocks"))
     said = {"CONVERGENCE_HOME": str(tmp_path), "CONVERGENCE_TENANTS": str(tmp_path)}
     definitions._of_a_location(Settings.from_env(said))

@@ -11,6 +11,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from convergence_assets.alerting import kinds
 from convergence_assets.alerting.alert import Alert, fingerprint
 from convergence_assets.alerting.channels import SEND_TIMEOUT_SECONDS, Channel, DeliveryFailed
 from convergence_assets.alerting.message import Message
@@ -217,15 +218,10 @@ def _owner(destination: str) -> str | None:
 
 def _alert(destination: str, reason: str, since: datetime, attempts: int, waiting: int) -> Alert:
     tenant_id = _owner(destination)
-    return Alert(
-        kind="delivery_failing",
-        severity="critical",
-        title=f"Alerts to {destination} are not delivered",
-        happened=f"Since {since:%Y-%m-%dT%H:%M:%SZ} it was tried {attempts} times; {reason}. {waiting} messages wait.",
-        done="It is tried again every ten minutes, and nothing is dropped.",
-        next_step=f"Correct the route or its secret, then convergence alerts test {tenant_id or PLATFORM}",
-        runbook="alerts-are-not-delivered",
+    return kinds.DELIVERY_FAILING.alert(
+        f"Since {since:%Y-%m-%dT%H:%M:%SZ} it was tried {attempts} times; {reason}. {waiting} messages wait.",
+        destination,
         tenant_id=tenant_id,
         table=destination,
-        cause=destination,
+        owner=tenant_id or PLATFORM,
     )

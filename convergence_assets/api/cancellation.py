@@ -5,7 +5,7 @@ from threading import Thread
 
 import dagster as dg
 
-from convergence_assets import dagster_compat
+from convergence_assets.dagster_internals import run_records
 
 LAUNCHER_SECONDS = 10.0
 """How long to wait for a launcher: Dagster's own one asks the code server, and may take a minute."""
@@ -19,7 +19,7 @@ def end_run(instance: dg.DagsterInstance, run_id: str) -> tuple[str, str] | None
     if run is None or run.is_finished:
         return None
     if run.status in _QUEUED:
-        dagster_compat.cancel_queued(instance, run)
+        run_records.cancel_queued(instance, run)
         return _status(instance, run_id), "taken out of the queue"
     answer: list[bool] = []
     termination = Thread(target=_terminate, args=(instance, run_id, answer), name=f"ending run {run_id}", daemon=True)
@@ -30,7 +30,7 @@ def end_run(instance: dg.DagsterInstance, run_id: str) -> tuple[str, str] | None
     run = instance.get_run_by_id(run_id)
     if run is not None and not run.is_finished and run.status != dg.DagsterRunStatus.CANCELING:
         # From then on the remedy of stuck runs sees to its end.
-        dagster_compat.run_is_canceling(instance, run)
+        run_records.run_is_canceling(instance, run)
     if termination.is_alive():
         return _status(instance, run_id), "its launcher was asked and has not answered yet"
     return _status(instance, run_id), "marked as to be ended; no process of it could be asked"

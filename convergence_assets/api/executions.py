@@ -6,15 +6,17 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from convergence_assets.api import cancellation, queries, run_requests
+from convergence_assets.api import cancellation, run_requests
 from convergence_assets.api.access import Caller, DeploymentDep, Reader, Runner
 from convergence_assets.api.deployment import Deployment
 from convergence_assets.api.errors import Refusal, not_found, responses
 from convergence_assets.api.models import Cancelled, Execution, ExecutionDetail, RunRequest
 from convergence_assets.api.pipelines import target_of
-from convergence_assets.api.queries import TenantRun
 from convergence_assets.api.run_detail import error_of_run, steps_of
+from convergence_assets.control import tenant_runs
+from convergence_assets.control.api_requests import api_request
 from convergence_assets.control.audit import Deed, record_deed
+from convergence_assets.control.tenant_runs import TenantRun
 
 executions = APIRouter(prefix="/api/v1", tags=["executions"])
 
@@ -82,7 +84,7 @@ def request(request_id: RequestId, caller: Reader, deployment: DeploymentDep) ->
     if not _ID.fullmatch(request_id):
         raise not_found()
     with deployment.store.read() as connection:
-        days_request = queries.request(connection, caller.tenant_id, request_id)
+        days_request = api_request(connection, caller.tenant_id, request_id)
         if days_request is None:
             raise not_found()
         return run_requests.status_of(connection, days_request)
@@ -92,7 +94,7 @@ def _tenant_runs(deployment: Deployment, caller: Caller, run_id: str) -> Sequenc
     parts: Sequence[TenantRun] = ()
     if _ID.fullmatch(run_id):
         with deployment.store.read() as connection:
-            parts = queries.run(connection, caller.tenant_id, run_id)
+            parts = tenant_runs.run(connection, caller.tenant_id, run_id)
     if not parts:
         raise not_found()
     return parts

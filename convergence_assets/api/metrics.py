@@ -9,7 +9,7 @@ from convergence_assets.api.access import DeploymentDep, is_secret
 from convergence_assets.api.deployment import Deployment
 from convergence_assets.api.errors import not_found
 from convergence_assets.api.http_metrics import REGISTRY
-from convergence_assets.operations.metrics import Platform, Seen
+from convergence_assets.monitoring.metrics import Platform, Seen
 from convergence_assets.settings import Settings
 
 metrics = APIRouter(tags=["health"])

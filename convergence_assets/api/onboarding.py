@@ -12,7 +12,8 @@ from convergence_assets.api.access import Admin, DeploymentDep, Operator
 from convergence_assets.api.deployment import Deployment
 from convergence_assets.api.errors import Refusal, responses, too_many
 from convergence_assets.api.onboarding_models import NotOnboarded, OnboardedTenant, WantedTenant
-from convergence_assets.operations.onboarding import (
+from convergence_assets.tenancy.folder import UnreadableFolder
+from convergence_assets.tenant_lifecycle.onboarding import (
     Onboarded,
     Onboarding,
     OnboardingFailed,
@@ -20,9 +21,8 @@ from convergence_assets.operations.onboarding import (
     TenantExists,
     plan,
 )
-from convergence_assets.operations.onboarding_apply import apply
-from convergence_assets.tenancy.folder import UnreadableFolder
-from convergence_assets.tenancy.onboarding_files import ReadOnlyPlace
+from convergence_assets.tenant_lifecycle.onboarding_apply import apply
+from convergence_assets.tenant_lifecycle.onboarding_files import ReadOnlyPlace
 from convergence_assets.warehouse.errors import WarehouseError
 
 AT_ONCE = 4

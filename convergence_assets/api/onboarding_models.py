@@ -8,10 +8,10 @@ from pydantic.config import JsonDict
 
 from convergence_assets.api.admin_models import Who
 from convergence_assets.api.errors import Problem
-from convergence_assets.operations.onboarding import Onboarded, Onboarding
 from convergence_assets.pipelines.models import Name
-from convergence_assets.tenancy import onboarding
-from convergence_assets.tenancy.onboarding import TenantSettings
+from convergence_assets.tenant_lifecycle import onboarding_request
+from convergence_assets.tenant_lifecycle.onboarding import Onboarded, Onboarding
+from convergence_assets.tenant_lifecycle.onboarding_request import TenantSettings
 
 _WANTED: JsonDict = {
     "tenant_id": "hooli", "display_name": "Hooli", "timezone": "America/Los_Angeles", "templates": ["gcp_billing"],
@@ -69,7 +69,7 @@ class WantedTenant(BaseModel):
         if requested and (unknown := sorted(set(self.with_) - requested)):
             raise ValueError(f"with: no template {unknown[0]} is asked for")
         try:
-            routes = tuple(onboarding.route(text) for text in self.alert_routes)
+            routes = tuple(onboarding_request.route(text) for text in self.alert_routes)
         except ValueError as error:
             raise ValueError(f"alert_routes: {error}") from None
         return TenantSettings(

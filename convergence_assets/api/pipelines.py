@@ -8,7 +8,7 @@ from typing import Annotated
 import sqlalchemy as sa
 from fastapi import APIRouter, Body, Path, Query
 
-from convergence_assets.api import queries, run_requests
+from convergence_assets.api import run_requests
 from convergence_assets.api.access import DeploymentDep, Reader, Runner
 from convergence_assets.api.deployment import Deployment
 from convergence_assets.api.errors import invalid, not_found, responses
@@ -22,7 +22,8 @@ from convergence_assets.api.models import (
     WantedRun,
 )
 from convergence_assets.api.run_detail import error_of_run
-from convergence_assets.control import publications
+from convergence_assets.control import publications, tenant_runs
+from convergence_assets.control.partition_states import all_pauses
 from convergence_assets.control.runs import RunStatus
 from convergence_assets.scheduling.targets import Target
 from convergence_assets.tenancy.tenant import Tenant
@@ -46,12 +47,14 @@ def all_pipelines(caller: Reader, deployment: DeploymentDep) -> Pipelines:
         return Pipelines(pipelines=[])
     with deployment.store.read() as connection:
         newest = publications.newest_days(connection, {tenant.tenant_id: tenant.timezone})
-        paused = queries.paused(connection, caller.tenant_id)
+        pauses = all_pauses(connection, tenant.tenant_id)
         states = []
         for target in targets:
-            last = queries.page(connection, caller.tenant_id, pipeline=target.pipeline, limit=1).runs
+            last = tenant_runs.page(connection, caller.tenant_id, pipeline=target.pipeline, limit=1).runs
             run = Execution.of(last[0].run, error_of_run(last[0])) if last else None
-            states.append(_state(tenant, target, newest, paused, run, deployment.store.now()))
+            states.append(
+                _state(tenant, target, newest, run_requests.why_paused(pauses, target), run, deployment.store.now())
+            )
     return Pipelines(pipelines=states)
 
 
@@ -79,7 +82,7 @@ def executions_of(
         raise not_found()
     with deployment.store.read() as connection:
         is_configured = deployment.served.loaded().target(caller.tenant_id, pipeline_id) is not None
-        if not is_configured and not queries.has_run(connection, caller.tenant_id, pipeline_id):
+        if not is_configured and not tenant_runs.has_run(connection, caller.tenant_id, pipeline_id):
             raise not_found()
         return _page(connection, caller.tenant_id, pipeline_id, status, since, limit, cursor)
 
@@ -114,7 +117,7 @@ def _page(
 ) -> Executions:  # fmt: skip
     try:
         moment = (since if since.tzinfo else since.replace(tzinfo=UTC)).astimezone(UTC) if since else None
-        page = queries.page(
+        page = tenant_runs.page(
             connection, tenant_id, pipeline=pipeline, statuses=status or (), since=moment, limit=limit, after=cursor
         )
     except (ValueError, OverflowError) as error:
@@ -127,20 +130,19 @@ def _page(
 
 def _state(
     tenant: Tenant, target: Target, newest: Mapping[tuple[str, str], date],
-    paused: dict[str, str], run: Execution | None, now: datetime,
+    paused: str | None, run: Execution | None, now: datetime,
 ) -> PipelineState:  # fmt: skip
     published = [newest.get((target.tenant_id, table)) for table in target.tables.reads]
     last = min((day for day in published if day), default=None) if all(published) else None
     through = target.due_through(now)
     pipeline = next(candidate for candidate in tenant.pipelines if candidate.name == target.pipeline)
-    stopped = "paused in the tenant's file" if target.paused else paused.get(target.pipeline) or paused.get("")
     behind_days = (through - last).days if last else (through - target.start_date).days + 1
     return PipelineState(
         pipeline_id=target.pipeline,
         description=pipeline.description,
         schedule=target.cron,
         timezone=target.timezone,
-        paused=stopped,
+        paused=paused,
         tables=list(target.tables.reads),
         start_date=target.start_date,
         last_published=last,

@@ -11,11 +11,11 @@ from datetime import datetime
 import dagster as dg
 import sqlalchemy as sa
 
-from convergence_assets import dagster_compat
 from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.control.store import ControlStore
-from convergence_assets.operations import automation, code_servers
-from convergence_assets.operations.automation import DAEMONS, HEARTBEAT_WITHIN, TICK_WITHIN
+from convergence_assets.dagster_internals import automation_states, run_records
+from convergence_assets.monitoring import automation, code_servers
+from convergence_assets.monitoring.automation import DAEMONS, HEARTBEAT_WITHIN, TICK_WITHIN
 from convergence_assets.settings import Settings
 from convergence_assets.warehouse.schema import Query
 
@@ -74,11 +74,11 @@ class Readiness:
         return Part(True, "answers")
 
     def _dagster_storage(self) -> Part:
-        dagster_compat.existing_runs(self._instance, ["none"])
+        run_records.existing_runs(self._instance, ["none"])
         return Part(True, "answers")
 
     def _daemons(self) -> Part:
-        beats, now = dagster_compat.daemon_heartbeats(self._instance), self._store.now()
+        beats, now = automation_states.daemon_heartbeats(self._instance), self._store.now()
         dead = [name for name in DAEMONS if name not in beats or now - beats[name] > HEARTBEAT_WITHIN]
         if dead:
             return Part(False, f"no heartbeat of {', '.join(_since(name, beats.get(name)) for name in dead)}")

@@ -7,10 +7,10 @@ from typing import Any
 
 import dagster as dg
 
-from convergence_assets import dagster_compat
 from convergence_assets.api.models import Check, RunError, Step
-from convergence_assets.api.queries import TenantRun
 from convergence_assets.assets.check_events import is_of_a_day
+from convergence_assets.control.tenant_runs import TenantRun
+from convergence_assets.dagster_internals import run_records
 from convergence_assets.ledger.rows import plain
 from convergence_assets.ledger.run_mapping import table_of
 from convergence_assets.ledger.run_reducer import error_of
@@ -71,7 +71,7 @@ def steps_of(instance: dg.DagsterInstance, run_id: str, tenant_id: str) -> Steps
     run_steps, by_step = Steps(), dict[str, Step]()
     after, more, read = -1, True, 0
     while more and read < EVENTS_AT_MOST:
-        records, more = dagster_compat.run_events(instance, run_id, after, _EVENTS_A_PAGE, _READ)
+        records, more = run_records.run_events(instance, run_id, after, _EVENTS_A_PAGE, _READ)
         for record in records:
             after, read = record.storage_id, read + 1
             entry = record.event_log_entry

@@ -9,9 +9,9 @@ from datetime import date
 
 import dagster as dg
 
-from convergence_assets import dagster_checks
 from convergence_assets.assets.schema_mapping import expectations
 from convergence_assets.assets.structure import declared_structural
+from convergence_assets.dagster_internals import check_events
 from convergence_assets.quality.expectations import CheckOutcome, PartitionOutcome
 from convergence_assets.tenancy.tenant import Step
 
@@ -131,7 +131,7 @@ def _log_days(context: dg.AssetExecutionContext, outcomes: Sequence[CheckOutcome
     judged = [
         (outcome, day, day_outcome) for outcome, day, day_outcome in judged if every_day or not day_outcome.passed
     ]
-    targets = dagster_checks.latest_materializations(
+    targets = check_events.latest_materializations(
         context.instance, context.asset_key, {day.isoformat() for _, day, _ in judged}
     )
     evaluations = [
@@ -148,7 +148,7 @@ def _log_days(context: dg.AssetExecutionContext, outcomes: Sequence[CheckOutcome
         )
         for outcome, day, day_outcome in judged
     ]
-    dagster_checks.log_check_evaluations(context, evaluations)
+    check_events.log_check_evaluations(context, evaluations)
 
 
 def _judged_on(outcome: CheckOutcome, day: date) -> PartitionOutcome:

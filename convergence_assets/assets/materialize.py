@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from convergence_assets import dagster_compat
 from convergence_assets.assets.check_events import check_results
 from convergence_assets.assets.day_metadata import Totals, day_metadata, money_totals
 from convergence_assets.assets.files import source_files
@@ -32,13 +31,14 @@ from convergence_assets.assets.statements import statement_metadata
 from convergence_assets.assets.structure import source_check, structural_checks, upstream_check
 from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.assets.window import Window
+from convergence_assets.dagster_internals import run_records
 from convergence_assets.pipelines.compile import resolve_tables
 from convergence_assets.pipelines.models import FilesStep
 from convergence_assets.quality.expectations import CheckOutcome
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.tenant import Step, Tenant, TenantPipeline
 from convergence_assets.warehouse.errors import WarehouseError
-from convergence_assets.warehouse.interface import STAGING_KEPT_DAYS, Job, Staged, Statement, Warehouse
+from convergence_assets.warehouse.interface import STAGING_KEPT_DAYS, Job, Staged, Statement, Warehouse, silent
 from convergence_assets.warehouse.schema import Query
 
 if TYPE_CHECKING:
@@ -50,7 +50,6 @@ RETRY_SECONDS = 5.0
 """Before the first retry of a step; before each further one twice as long."""
 QUALITY_FAILED = "quality_failed"
 """The error class of a step that published not all of its partitions, because of their rows."""
-_NO_GUARD = PublishGuard()
 _RETRY_NUMBER_TAG = "dagster/retry_number"  # on automatic retries alone: a person's re-execution drops it
 
 
@@ -88,29 +87,33 @@ class StepRun:
         window: Window,
         run_id: str,
         origin: str | None = None,
-        guard: PublishGuard = _NO_GUARD,
+        guard: PublishGuard | None = None,
     ) -> Report:
         """Stage, validate and publish the window's partitions; raises `WarehouseError` when nothing was published.
 
-        `origin` is the run that `run_id` automatically retries: they share staging tables and jobs. Whatever
-        `guard.before_publish` raises stops the step with nothing published.
+        `origin` is the run that `run_id` automatically retries: they share staging tables and jobs. Without a
+        `guard` the days are not locked, and nothing is recorded. Whatever its lock raises before publishing stops the
+        step with nothing published.
         """
         job = job_of(self.tenant, self.pipeline, self.step.table, str(window), run_id, origin)
         ensure_shared_views(self.settings, self.tenant, self.step.sources.values())
         with open_warehouse(
-            self.settings, self.tenant.location, guard.waits, service_account=self.tenant.service_account
+            self.settings,
+            self.tenant.location,
+            guard.report_wait if guard else silent,
+            service_account=self.tenant.service_account,
         ) as warehouse:
             schema = table_schema(self.step.spec)
             target = target_table(self.tenant, self.step.table)
             change = warehouse.ensure_table(target, schema)
-            if change.created or change.added:
-                guard.schema_changed(change)
+            if guard and (change.created or change.added):
+                guard.record_schema(change)
             seen = markers(warehouse, self.tenant, self.step, window, job)
             staged = self._stage(warehouse, window, job)
             totals = money_totals(warehouse, self.step.spec, staged, job)
             outcomes = self._validate(warehouse, staged, window, job)
             if self.upstream_pipelines:
-                outcomes += (upstream_check(guard.missing, window.days),)
+                outcomes += (upstream_check(guard.missing if guard else {}, window.days),)
             if self.step.sources:
                 outcomes += (self._source_check(warehouse, window),)
             stopped = stopped_partitions(outcomes, window.days)
@@ -118,13 +121,15 @@ class StepRun:
             staged_rows = {day: staged.rows_per_partition.get(day, 0) for day in window.days}
             rows = {day: staged_rows[day] for day in passed}
             if passed:
-                guard.before_publish()
+                if guard:
+                    guard.confirm_lock()
                 warehouse.publish(staged, passed, job)
-                guard.published(rows, seen)
+                if guard:
+                    guard.record_published(rows, seen)
             if not stopped:
                 warehouse.discard(staged)
-            else:
-                guard.failed()
+            elif guard:
+                guard.record_failure()
             statements = tuple(warehouse.statements)
             return Report(outcomes, rows, stopped, str(staged.table), statements, staged_rows, totals, staged.notes)
 
@@ -204,7 +209,7 @@ def execute(
     that somebody ended goes on (dagster 1.13).
     """
     try:
-        with dagster_compat.interruptions_shown():
+        with run_records.interruptions_shown():
             yield from _execute(run, context)
     except dg.Failure as failure:
         if not failure.allow_retries or context.retry_number >= RETRIES:

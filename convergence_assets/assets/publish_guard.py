@@ -1,25 +1,28 @@
 """Guards a step's work on its tenant's pipeline and days: the lock, the plan, and recording what was published."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from convergence_assets import dagster_compat
 from convergence_assets.assets.tags import CONFIG_VERSION_TAG, REQUEST_TAG, TRIGGER_TAG
+from convergence_assets.assets.window import days_of
+from convergence_assets.dagster_internals import run_records
 from convergence_assets.local_days import why_unfinished
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.description import dataset_of, described
 from convergence_assets.tenancy.tenant import Tenant, TenantPipeline
-from convergence_assets.warehouse.interface import SchemaChange, Waits, silent
+from convergence_assets.warehouse.interface import SchemaChange
 
 if TYPE_CHECKING:
-    from convergence_assets.control.locks import Claim, LockLost, Refused
+    from convergence_assets.control.lock_session import LockSession
+    from convergence_assets.control.locks import Claim, Lock, LockLost, Refused
+    from convergence_assets.control.published_locations import PublishedLocation
     from convergence_assets.control.run_requests import Duplicate, Outcome, OverLimit, Quota, Requests
     from convergence_assets.control.store import ControlStore
 
@@ -29,22 +32,6 @@ DAY_NOT_OVER = "day_not_over"
 """The error class of a step for a day that is not over."""
 _RETRY_RUN_TAG = "dagster/retry_on_asset_or_op_failure"
 _BACKFILL_TAG = "dagster/backfill"
-
-
-@dataclass(frozen=True)
-class PublishGuard:
-    """What a step calls before and after it publishes (rows and late-data markers by day), while a statement takes
-    long, where it made or changed its table, and where it fails.
-
-    `missing` are, by day, the tables of other pipelines that it reads and that are not published.
-    """
-
-    before_publish: Callable[[], None] = lambda: None
-    published: Callable[[Mapping[date, int], Mapping[date, str]], None] = lambda rows, markers: None
-    waits: Waits = silent
-    schema_changed: Callable[[SchemaChange], None] = lambda change: None
-    failed: Callable[[], None] = lambda: None
-    missing: Mapping[date, tuple[str, ...]] = field(default_factory=dict)
 
 
 class TenantLocationChanged(Exception):
@@ -72,6 +59,75 @@ def quota_of(tenant: Tenant) -> "Quota":
     return Quota(tenant.tenant_id, tenant.timezone, plan.max_concurrent_runs, plan.daily_runs, plan.monthly_runs)
 
 
+class PublishGuard:
+    """What holds a step's days for its run: the lock and the run's request, and what is recorded of its work.
+
+    `missing` are, by day, the tables of other pipelines that it reads and that are not published.
+    """
+
+    def __init__(
+        self,
+        held: "HeldDays",
+        tenant: Tenant,
+        table: str,
+        dataset: str,
+        upstream: Mapping[str, date],
+        context: dg.AssetExecutionContext,
+    ) -> None:
+        from convergence_assets.control.publications import Publications, Tables
+
+        self._held = held
+        self._table = table
+        self._dataset = dataset
+        self._context = context
+        self._began = self._logged_at = time.monotonic()
+        self._publications = Publications(held.session.store)
+        self._read_through = self._publications.newest_version()
+        days = days_of(held.claim.first, held.claim.last)
+        publications = self._publications.between(tenant.tenant_id, upstream, days[0], days[-1]) if upstream else {}
+        tables = Tables({table: upstream}, tenant.timezone)
+        self.missing: Mapping[date, tuple[str, ...]] = {
+            day: names for day in days if (names := tables.missing(day, publications))
+        }
+
+    def confirm_lock(self) -> None:
+        """To be called before publishing; raises `LockLost` where another run took one of the days."""
+        self._held.session.locks.confirm(self._held.lock)
+
+    def record_published(self, rows: Mapping[date, int], markers: Mapping[date, str]) -> None:
+        """Record what was published: rows and late-data markers by day."""
+        claim = self._held.claim
+        self._publications.record(
+            claim.tenant_id, claim.pipeline, self._table, rows,
+            run_id=self._held.run_id, read_through=self._read_through, markers=markers,
+        )  # fmt: skip
+        self._held.record_location()
+
+    def record_schema(self, change: SchemaChange) -> None:
+        """Record that the step made its table or added columns to it."""
+        from convergence_assets.control.change_log import Changes
+
+        description = "made" if change.created else f"columns added: {', '.join(change.added)}"
+        changes, name = Changes(self._held.session.store), f"{self._dataset}.{self._table}"
+        changes.record_schema(self._held.claim.tenant_id, name, description, self._held.run_id)
+
+    def record_failure(self) -> None:
+        """Record that the run has failed: until then the plan counts it, or its outcome has to be looked up."""
+        from convergence_assets.control.errors import ControlError
+
+        with suppress(ControlError):
+            self._held.requests.record_outcome(self._held.request_key, "failed")
+
+    def report_wait(self, statement: str) -> None:
+        """A log line a minute while a statement takes long, so that the run does not count as stuck."""
+        now = time.monotonic()
+        if now - self._logged_at >= SIGN_OF_LIFE_SECONDS:
+            self._logged_at = now
+            self._context.log.info(
+                f"the warehouse still runs {statement}, {now - self._began:.0f} s since the step began"
+            )
+
+
 @contextmanager
 def guarded(
     settings: Settings,
@@ -90,61 +146,76 @@ def guarded(
     where the control store cannot be reached.
     """
     # Dagster has imported SQLAlchemy by the time a step runs; loading definitions does not.
-    from convergence_assets.control.change_log import Changes
-    from convergence_assets.control.errors import ControlError
-    from convergence_assets.control.lock_session import holding
-    from convergence_assets.control.locks import Claim, LockLost, Refused
-    from convergence_assets.control.publications import Publications, Tables
-    from convergence_assets.control.published_locations import PublishedLocation, place_of, set_location
-    from convergence_assets.control.run_requests import Duplicate, OverLimit, Requests
+    from convergence_assets.control.locks import Claim
 
     claim = Claim(tenant.tenant_id, pipeline.name, days[0], days[-1])
-    run_id = context.run.run_id
-    try:
-        session = holding(settings)
-        if unfinished := why_unfinished(days[-1], tenant.timezone, session.store.now()):
-            raise Unfinished(claim, unfinished)
-        publications, requests = Publications(session.store), Requests(session.store)
-        lock = session.hold_lock(claim, run_id, lambda other: outcome_of(context.instance, other) is not None)
-        _record_start(session.store, tenant, context)
-        location = PublishedLocation(tenant.timezone, dataset_of(tenant, settings.project))
-        with session.store.read() as connection:
-            published_location = place_of(connection, tenant.tenant_id)
-        if published_location not in (None, location):
-            raise TenantLocationChanged(claim, f"{published_location}", f"{location}")
-        key = _begin_request(requests, claim, tenant, context)
-        read_through = publications.newest_version()
-        upstream_publications = publications.between(tenant.tenant_id, upstream, days[0], days[-1]) if upstream else {}
-        upstream_tables = Tables({table: upstream}, tenant.timezone)
-
-        def published(rows: Mapping[date, int], markers: Mapping[date, str]) -> None:
-            publications.record(
-                tenant.tenant_id, pipeline.name, table, rows,
-                run_id=run_id, read_through=read_through, markers=markers,
-            )  # fmt: skip
-            if published_location is None:
-                with session.store.write() as connection:
-                    set_location(connection, tenant.tenant_id, location, session.store.now())
-
-        def schema_changed(change: SchemaChange) -> None:
-            description = "made" if change.created else f"columns added: {', '.join(change.added)}"
-            Changes(session.store).record_schema(tenant.tenant_id, f"{dataset_of(tenant)}.{table}", description, run_id)
-
-        def failed() -> None:
-            # Without this the plan counts the run until its outcome is looked up.
-            with suppress(ControlError):
-                requests.record_outcome(key, "failed")
-
-        missing = {day: tables for day in days if (tables := upstream_tables.missing(day, upstream_publications))}
+    with _refusals_as_failures(claim, context):
+        held = _hold(settings, tenant, claim, context)
+        guard = PublishGuard(held, tenant, table, dataset_of(tenant), upstream, context)
         try:
-            confirm, waits = partial(session.locks.confirm, lock), _SignOfLife(context)
-            yield PublishGuard(confirm, published, waits, schema_changed, failed, missing)
+            yield guard
         except BaseException:
-            failed()
+            guard.record_failure()
             raise
+
+
+@dataclass(frozen=True)
+class HeldDays:
+    """The days that a run holds, with its request; `location` is where the tenant's days are published, as the run
+    loaded it, and `is_first` whether none was published before."""
+
+    session: "LockSession"
+    lock: "Lock"
+    claim: "Claim"
+    run_id: str
+    requests: "Requests"
+    request_key: str
+    location: "PublishedLocation"
+    is_first: bool
+
+    def record_location(self) -> None:
+        """Record the tenant's location with its first publication."""
+        from convergence_assets.control.published_locations import set_location
+
+        if self.is_first:
+            store = self.session.store
+            with store.write() as connection:
+                set_location(connection, self.claim.tenant_id, self.location, store.now())
+
+
+def _hold(settings: Settings, tenant: Tenant, claim: "Claim", context: dg.AssetExecutionContext) -> HeldDays:
+    """Lock the days and begin the run's request, or raise why not."""
+    from convergence_assets.control.lock_session import holding
+    from convergence_assets.control.published_locations import PublishedLocation, place_of
+    from convergence_assets.control.run_requests import Requests
+
+    session, run_id = holding(settings), context.run.run_id
+    if unfinished := why_unfinished(claim.last, tenant.timezone, session.store.now()):
+        raise Unfinished(claim, unfinished)
+    lock = session.hold_lock(claim, run_id, lambda other: outcome_of(context.instance, other) is not None)
+    _record_start(session.store, tenant, context)
+    location = PublishedLocation(tenant.timezone, dataset_of(tenant, settings.project))
+    with session.store.read() as connection:
+        published = place_of(connection, tenant.tenant_id)
+    if published not in (None, location):
+        raise TenantLocationChanged(claim, f"{published}", f"{location}")
+    requests = Requests(session.store)
+    key = _begin_request(requests, claim, tenant, context)
+    return HeldDays(session, lock, claim, run_id, requests, key, location, is_first=published is None)
+
+
+@contextmanager
+def _refusals_as_failures(claim: "Claim", context: dg.AssetExecutionContext) -> Iterator[None]:
+    """Raise `dg.Failure` for what stops a run before it publishes."""
+    from convergence_assets.control.errors import ControlError
+    from convergence_assets.control.locks import LockLost, Refused
+    from convergence_assets.control.run_requests import Duplicate, OverLimit
+
+    try:
+        yield
     except (Unfinished, Refused, LockLost, Duplicate, OverLimit, TenantLocationChanged) as error:
         # Retries of whole runs read only this tag.
-        dagster_compat.add_run_tags(context.instance, run_id, {_RETRY_RUN_TAG: "false"})
+        run_records.add_run_tags(context.instance, context.run.run_id, {_RETRY_RUN_TAG: "false"})
         raise dg.Failure(str(error), _metadata(error), allow_retries=False) from error
     except ControlError as error:
         raise dg.Failure(f"{claim}: {error}", {"error_class": "control_store"}) from error
@@ -162,23 +233,7 @@ def outcome_of_run(instance: dg.DagsterInstance, run: dg.DagsterRun) -> "Outcome
         return None
     if run.status == dg.DagsterRunStatus.SUCCESS:
         return "succeeded"
-    return "interrupted" if dagster_compat.was_interrupted(instance, run) else "failed"
-
-
-class _SignOfLife:
-    """A log line a minute while a statement takes long, so that the run does not count as stuck."""
-
-    def __init__(self, context: dg.AssetExecutionContext) -> None:
-        self._context = context
-        self._began = self._logged_at = time.monotonic()
-
-    def __call__(self, statement: str) -> None:
-        now = time.monotonic()
-        if now - self._logged_at >= SIGN_OF_LIFE_SECONDS:
-            self._logged_at = now
-            self._context.log.info(
-                f"the warehouse still runs {statement}, {now - self._began:.0f} s since the step began"
-            )
+    return "interrupted" if run_records.was_interrupted(instance, run) else "failed"
 
 
 _recorded_runs: set[str] = set()
@@ -200,7 +255,7 @@ def _record_start(store: "ControlStore", tenant: Tenant, context: dg.AssetExecut
     Changes(store).record_run(tenant.tenant_id, described(tenant), run_id)
     if CONFIG_VERSION_TAG not in context.run.tags:
         tags = {CONFIG_VERSION_TAG: tenant.config_version[:CONFIG_VERSION_SHOWN]}
-        dagster_compat.add_run_tags(context.instance, run_id, tags)
+        run_records.add_run_tags(context.instance, run_id, tags)
     _recorded_runs.add(run_id)
 
 

@@ -33,7 +33,7 @@ def show(
     from convergence_assets.alerting.dispatch import placed
     from convergence_assets.control import incidents, notifications, outbox
     from convergence_assets.control.store import ControlStore
-    from convergence_assets.operations.routing import routes_of
+    from convergence_assets.monitoring.routing import routes_of
 
     settings = Settings.from_env()
     routes = routes_of(load_tenants(settings))
@@ -121,7 +121,7 @@ def attempt(
     Example: convergence alerts test acme
     """
     from convergence_assets.alerting.testing import try_routes
-    from convergence_assets.operations.routing import routes_of
+    from convergence_assets.monitoring.routing import routes_of
 
     registry = load_tenants(Settings.from_env())
     routes, chosen = routes_of(registry), tenant

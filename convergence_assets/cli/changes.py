@@ -14,7 +14,7 @@ from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_tenants
 
 if TYPE_CHECKING:
-    from convergence_assets.operations.timeline import Happened
+    from convergence_assets.diagnostics.timeline import Happened
 
 
 def changes(
@@ -30,7 +30,7 @@ def changes(
     Example: convergence changes --since 3d --tenant acme
     """
     from convergence_assets.control.store import ControlStore
-    from convergence_assets.operations.timeline import happened
+    from convergence_assets.diagnostics.timeline import happened
 
     settings = Settings.from_env()
     store = ControlStore.open(settings)

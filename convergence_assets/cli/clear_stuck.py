@@ -15,9 +15,9 @@ from convergence_assets.tenancy.registry import load_tenants
 if TYPE_CHECKING:
     import dagster as dg
 
-    from convergence_assets.operations.monitor import Monitor
-    from convergence_assets.operations.remediation import Case, Remediation
-    from convergence_assets.operations.stuck import Stuck
+    from convergence_assets.monitoring.monitor import Monitor
+    from convergence_assets.monitoring.remediation import Case, Remediation
+    from convergence_assets.monitoring.stuck import Stuck
     from convergence_assets.tenancy.tenant import StuckLimits
 
 _LOOK_EVERY_SECONDS = 1.0
@@ -42,8 +42,8 @@ def clear_stuck(
 
     Example: convergence clear-stuck --pipeline-id acme/gcp_billing --run-id 5f0c1a7e --dry-run
     """
-    from convergence_assets.operations.monitor import Monitor
-    from convergence_assets.operations.remediation import Remediation
+    from convergence_assets.monitoring.monitor import Monitor
+    from convergence_assets.monitoring.remediation import Remediation
 
     settings = Settings.from_env()
     with open_instance(settings) as instance:

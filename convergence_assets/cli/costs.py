@@ -40,8 +40,8 @@ def costs(
     Example: convergence costs --tenant acme --from 2026-10-01 --to 2026-10-31
     """
     from convergence_assets.control.costs import costs as of_runs
+    from convergence_assets.control.run_cursors import progress
     from convergence_assets.control.store import ControlStore
-    from convergence_assets.ledger.cursors import progress
 
     settings = Settings.from_env()
     registry = load_tenants(settings)

@@ -13,7 +13,7 @@ from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_tenants
 
 if TYPE_CHECKING:
-    from convergence_assets.operations.evidence import Evidence
+    from convergence_assets.diagnostics.evidence import Evidence
 
 _CHANGES_SHOWN, _CHECKS_SHOWN, _EVENTS_SHOWN = 10, 10, 8
 
@@ -34,8 +34,8 @@ def diagnose(
     Example: convergence diagnose 3f2a91c0
     """
     from convergence_assets.control.store import ControlStore
-    from convergence_assets.operations.bundle import plain, write_bundle
-    from convergence_assets.operations.evidence import Gathering
+    from convergence_assets.diagnostics.bundle import plain, write_bundle
+    from convergence_assets.diagnostics.evidence import Gathering
 
     settings = Settings.from_env()
     registry = load_tenants(settings)

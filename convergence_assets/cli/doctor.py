@@ -16,8 +16,8 @@ from convergence_assets.settings import Settings, SettingsError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from convergence_assets.operations.doctor.examine import Finding
-    from convergence_assets.operations.state_files import StateFile
+    from convergence_assets.diagnostics.doctor.examine import Finding
+    from convergence_assets.recovery.state_files import StateFile
 
 _COLOURS = {"ok": "green", "warning": "yellow", "broken": "red"}
 
@@ -51,9 +51,9 @@ def doctor(
 def _repair_files(*, yes: bool) -> None:
     """Each damaged file by itself: name what is lost with it before asking."""
     from convergence_assets.cli.instance import dagster_home, open_instance
-    from convergence_assets.operations.processes import processes_of
-    from convergence_assets.operations.repairing import repair_control_store, was_not_ended
-    from convergence_assets.operations.state_files import CONTROL_STORE, state_files
+    from convergence_assets.diagnostics.processes import processes_of
+    from convergence_assets.recovery.repairing import repair_control_store, was_not_ended
+    from convergence_assets.recovery.state_files import CONTROL_STORE, state_files
 
     settings = Settings.from_env()
     home = dagster_home(settings)
@@ -88,8 +88,8 @@ def _repair_files(*, yes: bool) -> None:
 
 def _examined() -> "Sequence[Finding]":
     from convergence_assets.cli.instance import dagster_home, open_instance
-    from convergence_assets.operations.doctor.checks import AFTER, CHECKS
-    from convergence_assets.operations.doctor.examine import Setup, broken, examine
+    from convergence_assets.diagnostics.doctor.checks import AFTER, CHECKS
+    from convergence_assets.diagnostics.doctor.examine import Setup, broken, examine
 
     try:
         settings = Settings.from_env()

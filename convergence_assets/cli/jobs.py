@@ -68,7 +68,7 @@ def _swept_tables(settings: Settings) -> list[str]:
     """What dead and failed runs had staged, of every tenant."""
     from convergence_assets.cli.instance import open_instance
     from convergence_assets.control.store import ControlStore
-    from convergence_assets.operations.sweeping import Sweeper
+    from convergence_assets.monitoring.sweeping import Sweeper
     from convergence_assets.tenancy.registry import load_tenants
 
     tenants = load_tenants(settings).tenants.values()

@@ -48,11 +48,11 @@ def pipeline_of(tenant: Tenant, name: str) -> TenantPipeline:
 def run_of(instance: "dg.DagsterInstance", text: str) -> str:
     """A run's id, or a beginning of it that no other run has; raises `typer.BadParameter` where none or several are
     meant."""
-    from convergence_assets import dagster_compat
+    from convergence_assets.dagster_internals import run_records
 
-    if dagster_compat.run_exists(instance, text):
+    if run_records.run_exists(instance, text):
         return text
-    all_runs = dagster_compat.all_runs(instance)
+    all_runs = run_records.all_runs(instance)
     matching = [run_id for run_id in all_runs if text and run_id.startswith(text)]
     if len(matching) == 1:
         return matching[0]

@@ -12,7 +12,7 @@ from convergence_assets.settings import Settings
 from convergence_assets.tenancy.tenant import Tenant
 
 if TYPE_CHECKING:
-    from convergence_assets.operations.migrating import Migration
+    from convergence_assets.tenant_lifecycle.migrating import Migration
 
 
 def migrate(
@@ -33,9 +33,9 @@ def migrate(
     Example: convergence tenants migrate acme --plan
     """
     from convergence_assets.control.store import ControlStore
-    from convergence_assets.operations.code_location import reloaded
-    from convergence_assets.operations.migrating import TenantAtWork, migration_of
-    from convergence_assets.operations.migrating import migrate as migrate_tenant
+    from convergence_assets.tenant_lifecycle.code_location import reloaded
+    from convergence_assets.tenant_lifecycle.migrating import TenantAtWork, migration_of
+    from convergence_assets.tenant_lifecycle.migrating import migrate as migrate_tenant
 
     if as_json and not (plan or yes):
         raise typer.BadParameter("--json asks nobody; say --plan or --yes too")
@@ -77,7 +77,7 @@ def migrate(
 
 
 def _as_its_file_is(settings: Settings, tenant: str) -> Tenant:
-    from convergence_assets.operations.migrating import registry_with
+    from convergence_assets.tenant_lifecycle.migrating import registry_with
 
     registry = registry_with(settings, tenant)
     if tenant in registry.rejected:

@@ -11,13 +11,13 @@ import typer
 
 from convergence_assets.cli.lookup import tenant_of
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy import onboarding
-from convergence_assets.tenancy.onboarding_files import ReadOnlyPlace, TenantsFile
 from convergence_assets.tenancy.registry import load_tenants
 from convergence_assets.tenancy.tenant import Tenant
+from convergence_assets.tenant_lifecycle import onboarding_request
+from convergence_assets.tenant_lifecycle.onboarding_files import ReadOnlyPlace, TenantsFile
 
 if TYPE_CHECKING:
-    from convergence_assets.operations.offboarding import Deleted
+    from convergence_assets.tenant_lifecycle.offboarding import Deleted
 
 _HANDED_OUT = 3
 
@@ -38,7 +38,7 @@ def offboard(
 
     Example: convergence tenants offboard hooli
     """
-    from convergence_assets.operations.code_location import reloaded
+    from convergence_assets.tenant_lifecycle.code_location import reloaded
 
     settings = Settings.from_env()
     chosen = tenant_of(load_tenants(settings), tenant)
@@ -48,9 +48,9 @@ def offboard(
         )
     if delete_data:
         _refuse_while_at_work(settings, tenant)
-    file = TenantsFile(settings.tenants, f"{tenant}/{onboarding.TENANT_FILE}")
+    file = TenantsFile(settings.tenants, f"{tenant}/{onboarding_request.TENANT_FILE}")
     raw = file.read() or b""
-    edited = onboarding.disabled(file.shown, raw, f"offboarded {datetime.now(UTC):%Y-%m-%d}")
+    edited = onboarding_request.disabled(file.shown, raw, f"offboarded {datetime.now(UTC):%Y-%m-%d}")
     if edited is None:
         raise typer.BadParameter(f"{file.shown} cannot be edited line by line; write `enabled: false` into it")
     changed, done, next_step = chosen.enabled, None, None
@@ -103,7 +103,7 @@ def _print_outcome(
 def _refuse_while_at_work(settings: Settings, tenant_id: str) -> None:
     from convergence_assets.cli.instance import open_instance
     from convergence_assets.control.store import ControlStore
-    from convergence_assets.operations.offboarding import RunsAtWork, runs_at_work
+    from convergence_assets.tenant_lifecycle.offboarding import RunsAtWork, runs_at_work
 
     with open_instance(settings) as instance:
         runs = runs_at_work(instance, ControlStore.open(settings), tenant_id)
@@ -114,7 +114,7 @@ def _refuse_while_at_work(settings: Settings, tenant_id: str) -> None:
 
 def _delete_data(settings: Settings, tenant: Tenant) -> "Deleted":
     from convergence_assets.cli.instance import open_instance
-    from convergence_assets.operations.offboarding import RunsAtWork, delete_data
+    from convergence_assets.tenant_lifecycle.offboarding import RunsAtWork, delete_data
 
     try:
         with open_instance(settings) as instance:

@@ -15,13 +15,13 @@ from rich.text import Text
 
 from convergence_assets.cli.datetimes import day_of
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy import onboarding
 from convergence_assets.tenancy.grants import in_one_line
-from convergence_assets.tenancy.onboarding import TenantSettings
+from convergence_assets.tenant_lifecycle import onboarding_request
+from convergence_assets.tenant_lifecycle.onboarding_request import TenantSettings
 
 if TYPE_CHECKING:
-    from convergence_assets.operations.onboarding import Onboarded, Onboarding
     from convergence_assets.tenancy.folder import Files
+    from convergence_assets.tenant_lifecycle.onboarding import Onboarded, Onboarding
 
 HANDED_OUT = 3
 """Exit code where the file has to be committed by other means."""
@@ -77,10 +77,10 @@ def onboard(
     --template gcp_billing --with export_table=hooli_export.gcp_billing_export_resource_v1_0A --start-date 2026-10-01
     --yes
     """
-    from convergence_assets.operations.granting import own_account, why_not_applicable
-    from convergence_assets.operations.onboarding import OnboardingFailed, OnboardingRefused, files_of, plan
-    from convergence_assets.operations.onboarding_apply import apply
-    from convergence_assets.tenancy.onboarding_files import ReadOnlyPlace
+    from convergence_assets.tenant_lifecycle.granting import own_account, why_not_applicable
+    from convergence_assets.tenant_lifecycle.onboarding import OnboardingFailed, OnboardingRefused, files_of, plan
+    from convergence_assets.tenant_lifecycle.onboarding_apply import apply
+    from convergence_assets.tenant_lifecycle.onboarding_files import ReadOnlyPlace
 
     settings = Settings.from_env()
     if apply_grants and (why := why_not_applicable(settings)):
@@ -105,20 +105,20 @@ def onboard(
         tuple(share_project or ()),
         _labels(share_label or ()),
     )
-    new = onboarding.TENANT_FILE not in files
+    new = onboarding_request.TENANT_FILE not in files
     asking = new and not yes and not as_json and sys.stdin.isatty()
     if asking:
-        if wrong := onboarding.wrong_id(tenant):
+        if wrong := onboarding_request.wrong_id(tenant):
             raise typer.BadParameter(wrong[0].message)
         requested = _ask_settings(requested, settings, files)
     try:
         template_names = requested.templates or (() if new else _existing_templates(files))
-        requested = replace(requested, parameters=onboarding.parameters(with_ or [], template_names))
+        requested = replace(requested, parameters=onboarding_request.parameters(with_ or [], template_names))
     except ValueError as error:
         raise typer.BadParameter(f"--with {error}") from None
     if asking:
         requested = _with_share(_with_parameters(requested, files), settings)
-    if new and (absent := onboarding.missing(requested, files)):
+    if new and (absent := onboarding_request.missing(requested, files)):
         raise typer.BadParameter(_missing_message(absent, requested, files))
     output = _Output(as_json)
     try:
@@ -142,16 +142,16 @@ def onboard(
         raise typer.Exit(1) from None
 
 
-def _routes(texts: Sequence[str]) -> tuple[onboarding.Route, ...]:
+def _routes(texts: Sequence[str]) -> tuple[onboarding_request.Route, ...]:
     try:
-        return tuple(onboarding.route(text) for text in texts)
+        return tuple(onboarding_request.route(text) for text in texts)
     except ValueError as error:
         raise typer.BadParameter(f"--alert-route: {error}") from None
 
 
 def _labels(pairs: Sequence[str]) -> dict[str, str]:
     try:
-        return onboarding.labels(pairs)
+        return onboarding_request.labels(pairs)
     except ValueError as error:
         raise typer.BadParameter(f"--share-label: {error}") from None
 
@@ -167,7 +167,7 @@ def _ask_settings(requested: TenantSettings, settings: Settings, files: "Files")
     zone = requested.timezone or typer.prompt("Timezone (a partition is a day there)", default="UTC", value_proc=_zone)
     templates = requested.templates
     if not templates:
-        templates_known = onboarding.templates_of(files)
+        templates_known = onboarding_request.templates_of(files)
         answer = typer.prompt(
             f"Pipelines, with spaces between ({', '.join(templates_known)})", default=templates_known[0]
         )
@@ -192,10 +192,10 @@ def _ask_settings(requested: TenantSettings, settings: Settings, files: "Files")
 def _with_parameters(requested: TenantSettings, files: "Files") -> TenantSettings:
     parameters = {name: dict(values) for name, values in requested.parameters.items()}
     for template in requested.templates:
-        for name, meaning in onboarding.required(template, files).items():
+        for name, meaning in onboarding_request.required(template, files).items():
             if name not in parameters.get(template, {}):
                 answer = typer.prompt(f"{template}, {name} ({meaning})")
-                parameters |= onboarding.parameters([f"{template}.{name}={answer}"], requested.templates)
+                parameters |= onboarding_request.parameters([f"{template}.{name}={answer}"], requested.templates)
     return replace(requested, parameters=parameters)
 
 
@@ -208,7 +208,7 @@ def _with_share(requested: TenantSettings, settings: Settings) -> TenantSettings
     registry = load_tenants(settings)
     others = [t for t in registry.tenants.values() if t.tenant_id != requested.tenant_id]
     read = {name for t in others for p in t.pipelines for s in p.steps for o in s.sources.values() for name in o.tables}
-    for table in onboarding.tables_named(requested):
+    for table in onboarding_request.tables_named(requested):
         if table in read or any(shared.is_among([table]) for shared in registry.shared_sources):
             typer.echo(f"{table} is read by other tenants too: which of its rows are {requested.tenant_id}'s?")
             projects = typer.prompt("Projects, with spaces between (empty: by labels)", default="", show_default=False)
@@ -237,7 +237,9 @@ def _a_day(text: str) -> str:
 
 
 def _existing_templates(files: "Files") -> Sequence[str]:
-    existing, _ = onboarding.parse_tenant_file(onboarding.TENANT_FILE, files[onboarding.TENANT_FILE])
+    existing, _ = onboarding_request.parse_tenant_file(
+        onboarding_request.TENANT_FILE, files[onboarding_request.TENANT_FILE]
+    )
     return [pipeline.template for pipeline in existing.pipelines] if existing else []
 
 
@@ -246,11 +248,11 @@ def _missing_message(absent: Sequence[str], requested: TenantSettings, files: "F
     for name in absent:
         if name.startswith("with "):
             template, _, parameter = name.removeprefix("with ").partition(".")
-            meaning = onboarding.required(template, files)[parameter]
+            meaning = onboarding_request.required(template, files)[parameter]
             key = parameter if len(requested.templates) == 1 else f"{template}.{parameter}"
             options.append(f"--with {key}=... ({meaning})")
         elif name == "templates":
-            options.append(f"--template (one or more of {', '.join(onboarding.templates_of(files))})")
+            options.append(f"--template (one or more of {', '.join(onboarding_request.templates_of(files))})")
         else:
             options.append(_FLAGS[name])
     return f"missing: {', '.join(options)}"

@@ -23,7 +23,7 @@ from convergence_assets.warehouse.errors import NotKept
 if TYPE_CHECKING:
     import dagster as dg
 
-    from convergence_assets.operations.restoring import Restored
+    from convergence_assets.recovery.restoring import Restored
     from convergence_assets.warehouse.interface import Staged
 
 
@@ -49,7 +49,7 @@ def restore(
     from convergence_assets.assets.publish_guard import outcome_of
     from convergence_assets.control.lock_session import holding, release_run
     from convergence_assets.control.locks import LockLost, Refused
-    from convergence_assets.operations.restoring import AtWork, Restored
+    from convergence_assets.recovery.restoring import AtWork, Restored
 
     if as_json and not yes:
         raise typer.BadParameter("--json asks nobody; say --yes too")

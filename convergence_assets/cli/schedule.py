@@ -29,7 +29,7 @@ def schedule(
     Example: convergence schedule acme
     """
     from convergence_assets.control.store import ControlStore
-    from convergence_assets.operations.automation import dead_daemons
+    from convergence_assets.monitoring.automation import dead_daemons
     from convergence_assets.scheduling.explain import explain
     from convergence_assets.scheduling.switched_off import switched_off
     from convergence_assets.scheduling.targets import targets_of

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import dagster as dg
 
     from convergence_assets.control.runs import IndexedRun
-    from convergence_assets.operations.monitor import Monitor
+    from convergence_assets.monitoring.monitor import Monitor
     from convergence_assets.scheduling.explain import Explained
 
 _COLOURS = {"succeeded": "green", "failed": "red", "running": "blue", "queued": "cyan", "canceled": "yellow"}
@@ -36,7 +36,7 @@ def status(
     Example: convergence status acme
     """
     from convergence_assets.control import incidents, runs
-    from convergence_assets.operations.monitor import Monitor
+    from convergence_assets.monitoring.monitor import Monitor
     from convergence_assets.scheduling.explain import explain
 
     settings = Settings.from_env()
@@ -67,7 +67,7 @@ def status(
 
 def _platform(monitor: "Monitor", instance: "dg.DagsterInstance") -> dict[str, str]:
     from convergence_assets.ledger.write import lag
-    from convergence_assets.operations.automation import dead_daemons, failing, silent_locations
+    from convergence_assets.monitoring.automation import dead_daemons, failing, silent_locations
 
     now = monitor.store.now()
     dead = list(dead_daemons(instance, now))

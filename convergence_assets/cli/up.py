@@ -19,9 +19,9 @@ import typer
 
 from convergence_assets.cli.instance import dagster_home, open_instance
 from convergence_assets.cli.log_multiplexer import LogMultiplexer
-from convergence_assets.dagster_locations import CodeLocation, code_locations
-from convergence_assets.operations.code_servers import write_workspace
-from convergence_assets.operations.supervisor import Supervised, Supervisor
+from convergence_assets.cli.supervisor import Supervised, Supervisor
+from convergence_assets.dagster_internals.code_locations import CodeLocation, code_locations
+from convergence_assets.monitoring.code_servers import write_workspace
 from convergence_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -115,13 +115,13 @@ def _parts(
 
 def _create_stores(settings: Settings) -> None:
     """Create the stores here: two processes that create Dagster's SQLite files at once leave them broken."""
-    from convergence_assets import dagster_compat
     from convergence_assets.control.store import ControlStore
+    from convergence_assets.dagster_internals import automation_states
 
     with open_instance(settings) as instance:
         instance.get_runs(limit=1)
         instance.get_asset_keys(limit=1)
-        dagster_compat.stopped_schedules(instance)
+        automation_states.stopped_schedules(instance)
     ControlStore.open(settings)
 
 
@@ -195,7 +195,7 @@ def _workers(settings: Settings) -> "Iterator[Owner]":
 
 
 def _end_worker(owner: "Owner", deadline: float) -> None:
-    from convergence_assets.operations.termination import end_process
+    from convergence_assets.run_launcher.termination import end_process
 
     left = max(1.0, deadline - time.monotonic() - 2.0)
     end_process(owner, {signal.SIGINT: left, signal.SIGTERM: 0.5})

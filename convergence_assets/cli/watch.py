@@ -31,8 +31,8 @@ def watch(
 
     Example: convergence watch --every 30
     """
-    from convergence_assets.operations import code_servers
-    from convergence_assets.operations.monitor import Monitor
+    from convergence_assets.monitoring import code_servers
+    from convergence_assets.monitoring.monitor import Monitor
 
     settings = Settings.from_env()
     set_up()

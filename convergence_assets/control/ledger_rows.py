@@ -87,6 +87,11 @@ def oldest_rows(connection: sa.Connection, tenant_id: str, table: str, rows: int
     return waiting
 
 
+def delete_tenant_rows(connection: sa.Connection, tenant_id: str) -> None:
+    """Delete every row of a tenant."""
+    connection.execute(sa.delete(ledger_rows).where(ledger_rows.c.tenant_id == tenant_id))
+
+
 def delete_rows(connection: sa.Connection, numbers: Collection[int]) -> None:
     """Delete rows that the warehouse has."""
     connection.execute(sa.delete(ledger_rows).where(ledger_rows.c.id == sa.bindparam("n")), [{"n": n} for n in numbers])

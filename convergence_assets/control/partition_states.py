@@ -241,6 +241,12 @@ def _cursor(shard: Shard) -> str:
     return _PUBLICATIONS if shard.of == 1 else f"{_PUBLICATIONS} {shard}"
 
 
+def delete_tenant(connection: sa.Connection, tenant_id: str) -> None:
+    """Delete the progress and the outstanding days of all the tenant's pipelines."""
+    for table in (partitions, pipelines):
+        connection.execute(sa.delete(table).where(table.c.tenant_id == tenant_id))
+
+
 class Pauses:
     """The pauses of a store. Every method raises `ControlError` where the store fails."""
 
@@ -273,12 +279,13 @@ class Pauses:
             return all_pauses(connection)
 
 
-def all_pauses(connection: sa.Connection) -> Mapping[Name, Pause]:
+def all_pauses(connection: sa.Connection, tenant_id: str | None = None) -> Mapping[Name, Pause]:
+    query = sa.select(pauses)
     return {
         (row.tenant_id, row.pipeline): Pause(
             row.tenant_id, row.pipeline or None, row.paused_by, row.reason, row.paused_at
         )
-        for row in connection.execute(sa.select(pauses))
+        for row in connection.execute(query.where(pauses.c.tenant_id == tenant_id) if tenant_id else query)
     }
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Literal
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
@@ -182,6 +182,34 @@ def attempts_at(connection: sa.Connection, claim: Claim, version: int) -> int:
     query = sa.select(table.c.request_key).where(table.c.request_key.startswith(prefix, autoescape=True))
     attempts = (key.removeprefix(prefix).partition("i")[0] for key in connection.scalars(query))
     return max(map(int, attempts), default=0)
+
+
+def was_requested(connection: sa.Connection, tenant_id: str, pipeline: str, day: date) -> bool:
+    """Whether a run over this day was ever requested or begun."""
+    conditions = (
+        table.c.tenant_id == tenant_id, table.c.pipeline == pipeline, table.c.first_day <= day, table.c.last_day >= day,
+    )  # fmt: skip
+    return connection.execute(sa.select(table.c.request_key).where(*conditions).limit(1)).first() is not None
+
+
+def requests_over(
+    connection: sa.Connection, tenant_id: str, pipeline: str, first: date, last: date
+) -> list[dict[str, Any]]:
+    """The requests over any of these days, as they are stored, the oldest first."""
+    conditions = (
+        table.c.tenant_id == tenant_id, table.c.pipeline == pipeline,
+        table.c.first_day <= last, table.c.last_day >= first,
+    )  # fmt: skip
+    query = sa.select(table).where(*conditions).order_by(table.c.requested_at)
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def runs_of_keys(connection: sa.Connection, tenant_id: str, keys: Collection[str]) -> list[str]:
+    """The runs that have taken these requests of a tenant."""
+    query = sa.select(table.c.run_id).where(
+        table.c.tenant_id == tenant_id, table.c.request_key.in_(keys), table.c.run_id.is_not(None)
+    )
+    return [run_id for run_id in connection.scalars(query) if run_id]
 
 
 def reissue_request(connection: sa.Connection, key: str, now: datetime) -> None:

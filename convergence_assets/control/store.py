@@ -70,6 +70,14 @@ class ControlStore:
                 self.wait_for(connection, key)
             yield connection
 
+    def server_clock(self) -> datetime | None:
+        """The time of the server's own clock; None where the store is a file of this machine."""
+        if not self._on_postgres:
+            return None
+        with self.read() as connection:
+            clock: datetime | None = connection.scalar(sa.select(sa.func.clock_timestamp()))
+            return clock
+
     def wait_for(self, connection: sa.Connection, key: str) -> None:
         """Let the rest of this transaction and those with `key` run one after the other, too."""
         if self._on_postgres:

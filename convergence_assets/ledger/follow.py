@@ -14,15 +14,14 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import sqlalchemy as sa
 
-from convergence_assets import dagster_compat
-from convergence_assets.control import counters
+from convergence_assets.control import counters, run_cursors
 from convergence_assets.control import runs as index
 from convergence_assets.control.errors import ControlError
 from convergence_assets.control.ledger_rows import put_rows
+from convergence_assets.control.run_cursors import Progress, RunCursor
 from convergence_assets.control.store import ControlStore
-from convergence_assets.ledger import cursors as places
+from convergence_assets.dagster_internals import run_records
 from convergence_assets.ledger.counting import increments
-from convergence_assets.ledger.cursors import Progress, RunCursor
 from convergence_assets.ledger.run_discovery import Finder
 from convergence_assets.ledger.run_events import RunEvent
 from convergence_assets.ledger.run_reducer import READ, Memory, RunReducer
@@ -85,27 +84,29 @@ class Follower:
         done.complete &= self._read(end, done, ended=True) and found_all
         if done.complete:
             with self._store.write(_TRANSACTIONS) as connection:
-                progress = places.progress(connection)
+                progress = run_cursors.progress(connection)
                 if progress:
-                    places.write_progress(connection, replace(progress, complete_at=max(began, progress.complete_at)))
+                    run_cursors.write_progress(
+                        connection, replace(progress, complete_at=max(began, progress.complete_at))
+                    )
         return done
 
     def _begin(self) -> None:
         with self._store.read() as connection:
-            if places.progress(connection):
+            if run_cursors.progress(connection):
                 return
         with self._store.write(_TRANSACTIONS) as connection:
-            if not places.progress(connection):
+            if not run_cursors.progress(connection):
                 now = self._store.now()
-                places.write_progress(connection, Progress(None, None, now - _FIRST_TOLD, now))
+                run_cursors.write_progress(connection, Progress(None, None, now - _FIRST_TOLD, now))
 
     def _read(self, end: float, done: Followed, *, ended: bool) -> bool:
         """Read the events of active or of ended runs; whether none was left, except old ones."""
         tried: set[str] = set()
         while True:
             with self._store.read() as connection:
-                progress = places.progress(connection)
-                batch = places.to_read(connection, self._store.now(), ended=ended, limit=_ENDED_AT_ONCE)
+                progress = run_cursors.progress(connection)
+                batch = run_cursors.to_read(connection, self._store.now(), ended=ended, limit=_ENDED_AT_ONCE)
             left = [place for place in batch if place.run_id not in tried]
             if not left:
                 return True
@@ -133,14 +134,14 @@ class Follower:
             _log.exception("run %s cannot be followed; it is tried again in a minute", place.run_id)
             done.unreadable[place.run_id] = problem
             with self._store.write(_TRANSACTIONS) as connection:
-                if cursor := places.place_of(connection, place.run_id):
+                if cursor := run_cursors.place_of(connection, place.run_id):
                     aside = replace(cursor, unreadable=problem, wake_at=self._store.now() + _ASIDE)
-                    places.write_places(connection, [aside])
+                    run_cursors.write_places(connection, [aside])
 
     def _read_events(self, place: RunCursor, done: Followed) -> None:
         after, more = place.read_through, True
         while more:
-            records, more = dagster_compat.run_events(self._instance, place.run_id, after, EVENTS_A_PAGE, READ)
+            records, more = run_records.run_events(self._instance, place.run_id, after, EVENTS_A_PAGE, READ)
             after = records[-1].storage_id if records else after
             fresh = [record for record in records if record.storage_id not in place.read_beyond]
             over = place.ended and not more
@@ -162,8 +163,8 @@ class Follower:
         """All effects of a page; None where another process has followed the run since, or nothing is left of it."""
         with self._store.write(_TRANSACTIONS) as connection:
             now = self._store.now()
-            progress = places.progress(connection)
-            if progress is None or places.place_of(connection, place.run_id) != place:
+            progress = run_cursors.progress(connection)
+            if progress is None or run_cursors.place_of(connection, place.run_id) != place:
                 return None
             before = index.parts_of(connection, place.run_id, to_change=True)
             understood = RunReducer(before, Memory.of(place.memory))
@@ -177,7 +178,7 @@ class Follower:
             parts = list(understood.parts.values())
             if over:
                 # It may have been found stuck before the index had it.
-                reasons = places.stuck_reasons(connection, [place.run_id])
+                reasons = run_cursors.stuck_reasons(connection, [place.run_id])
                 parts = [replace(p, stuck_reason=p.stuck_reason or reasons.get(p.run_id)) for p in parts]
             changed = [part for part in parts if part not in before]
             index.write_runs(connection, changed)
@@ -189,10 +190,10 @@ class Follower:
             done.facts += len(facts)
             done.events += len(fresh)
             if over and next_place.wake_at <= now:
-                places.delete_places(connection, [place.run_id])
+                run_cursors.delete_places(connection, [place.run_id])
                 return None
             next_place = replace(next_place, memory=understood.memory.text, unreadable=None)
-            places.write_places(connection, [next_place])
+            run_cursors.write_places(connection, [next_place])
             return next_place
 
 

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from convergence_assets import dagster_compat
 from convergence_assets.assets.check_events import examples_shown, is_of_a_day
+from convergence_assets.dagster_internals import run_records
 from convergence_assets.ledger.rows import plain
 from convergence_assets.ledger.run_mapping import table_of
 from convergence_assets.ledger.run_reducer import error_of
@@ -50,7 +50,7 @@ def lines(instance: dg.DagsterInstance, run_id: str) -> Iterator[Line]:
     """All stored events of a run, in their order."""
     after, more = -1, True
     while more:
-        records, more = dagster_compat.run_events(instance, run_id, after, _EVENTS_A_PAGE)
+        records, more = run_records.run_events(instance, run_id, after, _EVENTS_A_PAGE)
         for record in records:
             after = record.storage_id
             yield _line(record.event_log_entry)

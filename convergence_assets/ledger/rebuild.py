@@ -2,9 +2,8 @@
 
 from collections.abc import Callable
 
-from convergence_assets.control import counters
+from convergence_assets.control import counters, run_cursors
 from convergence_assets.control.store import ControlStore
-from convergence_assets.ledger import cursors as places
 from convergence_assets.ledger.follow import Follower
 
 _SECONDS_A_ROUND = 5.0
@@ -17,7 +16,7 @@ def reset_ledger(store: ControlStore) -> None:
     `ControlError`.
     """
     with store.write("ledger") as connection:
-        places.reset_index(connection, store.now())
+        run_cursors.reset_index(connection, store.now())
         counters.reset_counters(connection)
 
 
@@ -31,7 +30,7 @@ def follow_to_the_end(follower: Follower, store: ControlStore, seen: Callable[[i
         done = follower.follow(_SECONDS_A_ROUND)
         unreadable |= done.unreadable
         with store.read() as connection:
-            indexed, unread = places.counts(connection, store.now())
+            indexed, unread = run_cursors.counts(connection, store.now())
         seen(indexed, unread)
         if done.complete and not unread:
             return unreadable

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from convergence_assets import dagster_compat
 from convergence_assets.control.ledger_rows import LedgerRow
 from convergence_assets.control.runs import IndexedRun
+from convergence_assets.dagster_internals import run_records
 from convergence_assets.ledger.run_mapping import has_ended, parts, selected
 from convergence_assets.ledger.run_reducer import READ, Memory, RunReducer
 from convergence_assets.ledger.tables import LOGS, RESULTS
@@ -49,7 +49,7 @@ def replay(instance: dg.DagsterInstance, run_id: str, tenants: Mapping[str, Tena
         return None
     after, more = -1, True
     while more:
-        records, more = dagster_compat.run_events(instance, run_id, after, _EVENTS_A_PAGE, READ)
+        records, more = run_records.run_events(instance, run_id, after, _EVENTS_A_PAGE, READ)
         for event in records:
             after = event.storage_id
             understood.take_event(event)

@@ -9,13 +9,13 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import sqlalchemy as sa
 
-from convergence_assets import dagster_compat
+from convergence_assets.control import run_cursors
 from convergence_assets.control import runs as index
 from convergence_assets.control.ledger_rows import put_rows
+from convergence_assets.control.run_cursors import NOT_KNOWN_YET, NOT_SEEN_AGAIN, Progress, RunCursor
 from convergence_assets.control.runs import IndexedRun
 from convergence_assets.control.store import ControlStore
-from convergence_assets.ledger import cursors as places
-from convergence_assets.ledger.cursors import NOT_KNOWN_YET, NOT_SEEN_AGAIN, Progress, RunCursor
+from convergence_assets.dagster_internals import run_records
 from convergence_assets.ledger.run_mapping import Name, has_ended, parts, selected, table_of, with_status
 from convergence_assets.tenancy.tenant import Tenant
 
@@ -42,23 +42,23 @@ class Finder:
         """Find new runs, page by page, at least one; whether all were found, and how many were new."""
         runs_found = 0
         with self._store.read() as connection:
-            progress = places.progress(connection)
+            progress = run_cursors.progress(connection)
         assert progress is not None
         after, since = progress.anchor, None
-        if after and not dagster_compat.run_exists(self._instance, after):
+        if after and not run_records.run_exists(self._instance, after):
             assert progress.anchor_created_at is not None
             after, since = None, progress.anchor_created_at - self._settled
         while True:
-            page = dagster_compat.runs_in_order(self._instance, after, since, RUNS_A_PAGE)
+            page = run_records.runs_in_order(self._instance, after, since, RUNS_A_PAGE)
             if page:
                 after = page[-1].dagster_run.run_id
                 names = self._names(page)
                 with self._store.write(_TRANSACTIONS) as connection:
-                    if places.progress(connection) != progress:
+                    if run_cursors.progress(connection) != progress:
                         return False, runs_found  # another process finds runs, or the index is being rebuilt
                     runs_found += self._store_runs(connection, page, names)
                     progress = self._advanced(progress, page)
-                    places.write_progress(connection, progress)
+                    run_cursors.write_progress(connection, progress)
             if len(page) < RUNS_A_PAGE:
                 return True, runs_found
             if time.monotonic() >= end:
@@ -68,22 +68,22 @@ class Finder:
         """Refresh the status of the runs that have not ended. Those that were deleted in Dagster are over; with
         `forget_the_unseen` also those that were not found again after the index was emptied."""
         with self._store.read() as connection:
-            open_ones = places.to_refresh(connection, self._store.now())
+            open_ones = run_cursors.to_refresh(connection, self._store.now())
         by_status: dict[str, list[RunCursor]] = defaultdict(list)
         for place in open_ones:
             by_status[place.dagster_status].append(place)
         for status, same in by_status.items():
             for start in range(0, len(same), RUNS_A_PAGE):
                 chunk = {place.run_id: place for place in same[start : start + RUNS_A_PAGE]}
-                changed = dagster_compat.runs_of_other_status(self._instance, chunk, status)
-                there = dagster_compat.existing_runs(self._instance, list(chunk))
+                changed = run_records.runs_of_other_status(self._instance, chunk, status)
+                there = run_records.existing_runs(self._instance, list(chunk))
                 gone = [place for run_id, place in chunk.items() if run_id not in there]
                 if changed or gone:
                     self._store_changes(chunk, changed, gone)
         while forget_the_unseen:
             with self._store.write(_TRANSACTIONS) as connection:
-                unseen = places.not_seen_again(connection, RUNS_A_PAGE)
-                places.delete_places(connection, unseen)
+                unseen = run_cursors.not_seen_again(connection, RUNS_A_PAGE)
+                run_cursors.delete_places(connection, unseen)
             if not unseen:
                 return
 
@@ -94,7 +94,7 @@ class Finder:
         with self._store.write(_TRANSACTIONS) as connection:
             self._store_runs(connection, changed, names, cursors)
             now = self._store.now()
-            current = places.places(connection, [place.run_id for place in gone])
+            current = run_cursors.places(connection, [place.run_id for place in gone])
             for place in gone:
                 if current.get(place.run_id) != place:
                     continue
@@ -108,9 +108,9 @@ class Finder:
                 _write(connection, ended, now)
                 if ended:
                     over = replace(place, dagster_status="CANCELED", ended=True, wake_at=now)
-                    places.write_places(connection, [over])
+                    run_cursors.write_places(connection, [over])
                 else:
-                    places.delete_places(connection, [place.run_id])
+                    run_cursors.delete_places(connection, [place.run_id])
 
     def _names(self, page: Sequence[dg.RunRecord]) -> dict[str, set[Name] | None]:
         """The pipelines of each run; None where they are not known yet. Reads planned events where necessary."""
@@ -121,7 +121,7 @@ class Finder:
         if pipelines is not None:
             return pipelines
         planned = {dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED}
-        records, _ = dagster_compat.run_events(self._instance, run.run_id, -1, RUNS_A_PAGE, planned)
+        records, _ = run_records.run_events(self._instance, run.run_id, -1, RUNS_A_PAGE, planned)
         keys = [record.event_log_entry.dagster_event for record in records]
         in_events = {table[:2] for event in keys if event and (table := table_of(event.asset_key))}
         return in_events or (None if run.status.value in _WITHOUT_PLAN else set())
@@ -138,10 +138,10 @@ class Finder:
         `expected` are the places whose status is refreshed; without them only runs that are new, or new again, count.
         """
         ids = [record.dagster_run.run_id for record in page]
-        current = places.places(connection, ids)
+        current = run_cursors.places(connection, ids)
         parents = [parent for record in page if (parent := record.dagster_run.parent_run_id)]
-        attempts = places.indexed(connection, [*ids, *parents])
-        stuck = places.stuck_reasons(connection, ids)
+        attempts = run_cursors.indexed(connection, [*ids, *parents])
+        stuck = run_cursors.stuck_reasons(connection, ids)
         now = self._store.now()
         new, moved, rows = 0, [], []
         for record in page:
@@ -154,7 +154,7 @@ class Finder:
                 continue  # followed by another process in between
             before = index.parts_of(connection, run_id, to_change=True) if run_id in attempts else []
             if not before and pipelines is not None and not pipelines:
-                places.delete_places(connection, [run_id])
+                run_cursors.delete_places(connection, [run_id])
                 continue  # not this platform's
             if before:
                 after = [with_status(part, record) for part in before]
@@ -170,7 +170,7 @@ class Finder:
             rows += [part for part in after if part not in before]
             moved.append(_current_place(place, record, is_indexed=bool(after), now=now))
         _write(connection, rows, now)
-        places.write_places(connection, moved)
+        run_cursors.write_places(connection, moved)
         return new
 
     def _attempt(self, run: dg.DagsterRun, attempts: Mapping[str, int]) -> int:
@@ -210,7 +210,7 @@ def _current_place(place: RunCursor | None, record: dg.RunRecord, *, is_indexed:
 
 
 def _with_preserved(part: IndexedRun, place: RunCursor | None, stuck: Mapping[str, str]) -> IndexedRun:
-    config_version, reason = places.preserved_of(part, place)
+    config_version, reason = run_cursors.preserved_of(part, place)
     return replace(part, config_version=config_version, stuck_reason=reason or stuck.get(part.run_id))
 
 

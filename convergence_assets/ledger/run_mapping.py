@@ -7,9 +7,9 @@ from datetime import UTC, date, datetime
 
 import dagster as dg
 
-from convergence_assets import dagster_compat
 from convergence_assets.assets.tags import CONFIG_VERSION_TAG, TRIGGER_TAG, TRIGGERED_BY_TAG
 from convergence_assets.control.runs import IndexedRun, RunStatus
+from convergence_assets.dagster_internals import run_records
 from convergence_assets.tenancy.tenant import Tenant
 
 Name = tuple[str, str]
@@ -107,7 +107,7 @@ def with_status(part: IndexedRun, record: dg.RunRecord) -> IndexedRun:
     """The row with the run's current status and moments. `updated_at` comes from them and not from a clock, so that a
     rebuilt index is the same."""
     dagster_status = record.dagster_run.status.value
-    status = "canceled" if dagster_compat.is_interrupted(record.dagster_run) else status_of(dagster_status)
+    status = "canceled" if run_records.is_interrupted(record.dagster_run) else status_of(dagster_status)
     started, ended = _moment(record.start_time), _moment(record.end_time)
     if not has_ended(dagster_status):
         ended = None

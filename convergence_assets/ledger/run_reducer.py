@@ -8,10 +8,10 @@ from typing import Any
 
 import dagster as dg
 
-from convergence_assets import dagster_compat
 from convergence_assets.assets.check_events import is_of_a_day
 from convergence_assets.control.ledger_rows import LedgerRow
 from convergence_assets.control.runs import IndexedRun
+from convergence_assets.dagster_internals import run_records
 from convergence_assets.ledger.rows import LONGEST_MESSAGE, Event, jobs_of, log_row, plain, result_rows
 from convergence_assets.ledger.run_events import ChecksFailed, FailedCheck, Published, QuotaRefused, RunEnded, RunEvent
 from convergence_assets.ledger.run_mapping import INTERRUPTED, Name, table_of
@@ -128,7 +128,7 @@ class RunReducer:
         reasons = {_UNEXPECTED, _NOT_BEGUN} if self.memory.asked_to_end else {_UNEXPECTED}
         ended_so = self.memory.ending is not None and self.memory.ending[0] in reasons
         errors = {failure[1] for failure in self.memory.failures.values()}
-        return status == "FAILURE" and (ended_so or errors == {dagster_compat.INTERRUPTION})
+        return status == "FAILURE" and (ended_so or errors == {run_records.INTERRUPTION})
 
     def _failure(self, name: Name, part: IndexedRun) -> list[str | None]:
         """Table, class and message of what ended the run, of the pipeline itself before the tenant's others."""
@@ -170,7 +170,7 @@ class RunReducer:
         if dagster_event.event_type == Kind.RUN_CANCELING:
             self.memory.asked_to_end = True
             return
-        error = dagster_compat.own_error(dagster_event)
+        error = run_records.own_error(dagster_event)
         reason = getattr(dagster_event.event_specific_data, "failure_reason", None)
         canceled = dagster_event.event_type == Kind.RUN_CANCELED
         self.memory.ending = [
@@ -306,7 +306,7 @@ class RunReducer:
 
 def error_of(event: dg.DagsterEvent) -> list[str]:
     """Class and message of the user's own error."""
-    error = dagster_compat.own_error(event)
+    error = run_records.own_error(event)
     names = error.names if error else ()
     named = _failure_metadata(event).get("error_class") or next((_CLASSES[n] for n in names if n in _CLASSES), None)
     fallback = next((name for name in names if name != "Failure"), "Failure")

@@ -11,10 +11,10 @@ from functools import partial
 import sqlalchemy as sa
 
 from convergence_assets.control import ledger_rows as queue
+from convergence_assets.control import run_cursors
 from convergence_assets.control.errors import ControlError
 from convergence_assets.control.ledger_rows import Backlog, Waiting
 from convergence_assets.control.store import ControlStore
-from convergence_assets.ledger import cursors as places
 from convergence_assets.ledger.tables import TABLES
 from convergence_assets.tenancy.tenant import Tenant
 from convergence_assets.warehouse.errors import InvalidQuery, NotFound, SchemaMismatch
@@ -93,9 +93,9 @@ def lag(connection: sa.Connection, now: datetime, tenants: Mapping[str, Tenant])
     """How far the ledger is behind now; all zero where nothing was followed yet."""
     waiting = queue.backlogs(connection)
     by_tenant = {b.tenant_id: _age(b.oldest, now) for b in waiting if b.tenant_id in tenants}
-    progress = places.progress(connection)
+    progress = run_cursors.progress(connection)
     unread = _age(progress.complete_at, now) if progress else 0.0
-    return Lag(max(unread, *by_tenant.values(), 0.0), unread, by_tenant, waiting, places.unreadable(connection))
+    return Lag(max(unread, *by_tenant.values(), 0.0), unread, by_tenant, waiting, run_cursors.unreadable(connection))
 
 
 def _is_ready(backlog: Backlog, now: datetime, rest_seconds: float) -> bool:

@@ -4,11 +4,13 @@ import logging
 import logging.config
 import sys
 import threading
+import traceback
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Literal, TextIO
 
 from convergence_assets.logs.lines import JsonLines, TextLines
+from convergence_assets.redaction import redacted
 from convergence_assets.settings import log_format
 
 OWN = ("convergence_assets", "convergence", "uvicorn")
@@ -62,6 +64,20 @@ def set_up_beside_dagster() -> None:
     set_up()
     logging.config.dictConfigClass = _Configurator
     _take_over(logging.getLogger(name) for name in list(logging.root.manager.loggerDict))
+
+
+def redact_records() -> None:
+    """Redact every log record of this process where it is created, for handlers that do not redact."""
+    create = logging.getLogRecordFactory()
+
+    def created(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = create(*args, **kwargs)
+        record.msg, record.args = redacted(record.getMessage()), ()
+        if record.exc_info and record.exc_info[0]:
+            record.exc_text = redacted("".join(traceback.format_exception(*record.exc_info)))
+        return record
+
+    logging.setLogRecordFactory(created)
 
 
 class _Configurator(logging.config.DictConfigurator):

@@ -1,1 +1,1 @@
-"""Runs watched and ended: launcher, stuck and failed runs, late days, a watchdog for the daemon."""
+"""Class paths of former releases, which their dagster.yaml names; see `convergence_assets.dagster_instance`."""

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
+from convergence_assets.alerting import kinds
 from convergence_assets.alerting.alert import Alert, Kind, fingerprint
 from convergence_assets.assets.late_data import markers
 from convergence_assets.assets.shared_views import ensure_shared_views
@@ -12,10 +13,11 @@ from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.assets.window import Window
 from convergence_assets.control import partition_states
 from convergence_assets.control.incidents import raise_alert, resolve_incident
-from convergence_assets.control.partition_states import Name, PendingPartition
-from convergence_assets.control.publications import Publication, Publications
+from convergence_assets.control.partition_states import Name
+from convergence_assets.control.publications import Publication
 from convergence_assets.control.store import ControlStore
 from convergence_assets.pipelines.models import BigQueryStep
+from convergence_assets.scheduling.requesting import PipelineDays
 from convergence_assets.scheduling.targets import Target
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.tenant import Step, Tenant, TenantPipeline
@@ -106,43 +108,36 @@ def _ask_source(settings: Settings, question: Question) -> Mapping[date, str] | 
 def _mark(store: ControlStore, question: Question, answer: Mapping[date, str] | WarehouseError) -> list[str]:
     target, table = question.target, question.step.table
     alert_key = fingerprint(LATE_DATA_UNASKED, target.tenant_id, target.pipeline, table=table)
-    published = Publications(store).between(target.tenant_id, [table], question.first, question.last)
-    changed: list[PendingPartition] = []
+    changed: list[date] = []
     with store.write("planner") as connection:
         if isinstance(answer, WarehouseError):
             raise_alert(connection, _unasked(question, answer), store.now())
         else:
             resolve_incident(connection, alert_key, "its sources were asked", store.now())
-            busy = {row.day for row in partition_states.outstanding(connection, *target.name, question.window.days)}
-            changed = [
-                _outstanding(target, publication, answer)
-                for (_, day), publication in published.items()
-                if day not in busy and answer.get(day) != publication.marker
-            ]
-            partition_states.write_outstanding(connection, changed)
+            days = PipelineDays.of(connection, target, question.window.days, store.now())
+            changed = days.request_changed(
+                {
+                    day: _reason(publication, answer.get(day))
+                    for (name, day), publication in days.published.items()
+                    if name == table and answer.get(day) != publication.marker
+                }
+            )
         partition_states.mark_late_data_asked(connection, target.name, store.now())
-    return [f"{target.tenant_id}/{target.pipeline} {day}" for day in sorted(row.day for row in changed)]
+    return [f"{target.tenant_id}/{target.pipeline} {day}" for day in changed]
 
 
 def _unasked(question: Question, error: WarehouseError) -> Alert:
     tenant_id, pipeline, table = question.tenant.tenant_id, question.pipeline.name, question.step.table
-    return Alert(
-        kind=LATE_DATA_UNASKED,
-        severity="warning",
-        title=f"The sources of {table} cannot be asked for late data ({error.error_class})",
-        happened=f"{question.first}...{question.last}: {error}",
-        done="What is published stays; it is asked again after the schedule's next tick.",
-        next_step=f"{error.remedy} Corrections that came for these days are not in them until then.",
-        runbook="late-data-not-asked",
+    return kinds.LATE_DATA_UNASKED.alert(
+        f"{question.first}...{question.last}: {error}",
+        error.error_class,
         tenant_id=tenant_id,
         pipeline=pipeline,
         table=table,
-        cause=error.error_class,
+        remedy=error.remedy,
     )
 
 
-def _outstanding(target: Target, published: Publication, now_there: Mapping[date, str]) -> PendingPartition:
-    now = now_there.get(published.day, "no rows")
-    reason = f"late data: the source says {now}, and {published.marker or 'no rows'} when it was published"
-    wake_at = target.due_at(published.day)  # long past: it is checked in the next tick
-    return PendingPartition(*target.name, published.day, "due", reason, wake_at, 0, published.version)
+def _reason(published: Publication, marker: str | None) -> str:
+    then = published.marker or "no rows"
+    return f"late data: the source says {marker or 'no rows'}, and {then} when it was published"

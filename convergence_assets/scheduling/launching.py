@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from convergence_assets import dagster_compat
 from convergence_assets.assets.factory import pool_of
 from convergence_assets.assets.tags import REQUEST_TAG, TRIGGERED_BY_TAG, partition_key, run_tags
+from convergence_assets.dagster_internals import automation_states, pools
 from convergence_assets.settings import ONLY_TENANTS, Settings
 from convergence_assets.tenancy.tenant import Tenant, TenantRegistry
 
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from convergence_assets.control.partition_states import Request
     from convergence_assets.control.store import ControlStore
     from convergence_assets.scheduling.capacity import Launch
-    from convergence_assets.scheduling.planner import Found, Planner
+    from convergence_assets.scheduling.planner import Planner
+    from convergence_assets.scheduling.requesting import RequestedRun
     from convergence_assets.scheduling.targets import Targets
 
 CATCH_UP_EVERY_SECONDS = 30
@@ -81,25 +82,25 @@ def _priority(launch: "Launch") -> int:
     return ASKED_PRIORITY if launch.asked_by else CATCH_UP_PRIORITY
 
 
-def look_up_requests(instance: dg.DagsterInstance, requests: "Sequence[Request]") -> "Mapping[str, Found]":
+def look_up_requests(instance: dg.DagsterInstance, requests: "Sequence[Request]") -> "Mapping[str, RequestedRun]":
     """The outcomes of requests: of each the run that took it or a retry of that, one that is not over first.
 
     A second run that was launched for a request that another one took does not count.
     """
     from convergence_assets.assets.publish_guard import outcome_of_run
-    from convergence_assets.scheduling.planner import Found
+    from convergence_assets.scheduling.requesting import RequestedRun
 
     runs: dict[str, list[dg.DagsterRun]] = defaultdict(list)
     for start in range(0, len(requests), _LOOKED_UP_AT_ONCE):
         some = [request.key for request in requests[start : start + _LOOKED_UP_AT_ONCE]]
         for run in instance.get_runs(dg.RunsFilter(tags={REQUEST_TAG: some})):
             runs[run.tags[REQUEST_TAG]].append(run)
-    by_key: dict[str, Found] = {}
+    by_key: dict[str, RequestedRun] = {}
     for request in requests:
         matching = [run for run in runs[request.key] if request.run_id in (None, run.run_id, run.root_run_id)]
         if matching:  # the newest first
             run = next((run for run in matching if not run.is_finished), matching[0])
-            by_key[request.key] = Found(run.run_id, outcome_of_run(instance, run))
+            by_key[request.key] = RequestedRun(run.run_id, outcome_of_run(instance, run))
     return by_key
 
 
@@ -166,7 +167,7 @@ def _catch_up(asking: _Asking) -> dg.SensorDefinition:
     )
     def catch_up(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         _set_pools(context.instance, tenants)
-        stopped = dagster_compat.stopped_schedules(context.instance, dagster_compat.location_of(context))
+        stopped = automation_states.stopped_schedules(context.instance, automation_states.location_of(context))
         on = [schedule for schedule in asking.targets.schedules if schedule_name(*schedule) not in stopped]
         launches = asking.planner(context.instance).catch_up(on)
         if not launches:
@@ -200,7 +201,7 @@ _NOTHING = dg.SkipReason("nothing to ask for; `convergence schedule` says of eac
 
 def _set_pools(instance: dg.DagsterInstance, tenants: Iterable[Tenant]) -> None:
     """Set the limits of the tenants' pools by their plans, some in each tick."""
-    current = dagster_compat.pool_limits(instance)
+    current = pools.pool_limits(instance)
     limits = {pool_of(tenant): tenant.plan.max_concurrent_runs for tenant in tenants}
     for pool in [pool for pool, limit in limits.items() if current.get(pool) != limit][:POOLS_A_TICK]:
-        dagster_compat.set_pool_limit(instance, pool, limits[pool])
+        pools.set_pool_limit(instance, pool, limits[pool])

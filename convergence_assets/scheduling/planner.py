@@ -4,7 +4,7 @@ One transaction per tick, so that two daemons never request the same day.
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import sqlalchemy as sa
@@ -30,15 +30,19 @@ from convergence_assets.scheduling.capacity import (
     in_turn,
     stretches,
 )
+from convergence_assets.scheduling.requesting import (
+    PipelineDays,
+    RequestedRun,
+    end_run_of_removed_pipeline,
+    put_off,
+    take,
+    write_put_off,
+)
 from convergence_assets.scheduling.targets import Target, Targets
 from convergence_assets.settings import Shard
 
 REQUESTS_A_TICK = 50
 """The limit of runs that one tick requests: Dagster needs up to a second to create each."""
-RETRY_AFTER = tuple(timedelta(minutes=m) for m in (5, 15, 60, 180, 360, 720))
-"""How long after each failed attempt a day is retried; after the last it is given up."""
-INTERRUPTIONS = 3
-"""How often a day whose run was interrupted is requested again at once; further interruptions are attempts."""
 LOST_AFTER = timedelta(minutes=10)
 """A request without a run after this time is issued once more."""
 PAUSED_FOR = timedelta(minutes=10)
@@ -51,15 +55,7 @@ _RECENT = timedelta(days=8)  # the newest day of a weekly schedule is among them
 _OLDER_OF_A_TENANT, _OLDER_IN_ALL = 60, 4000
 
 
-@dataclass(frozen=True)
-class Found:
-    """Dagster's state of a request: the run that was created for it, and its outcome once it is over."""
-
-    run_id: str
-    outcome: Outcome | None
-
-
-Lookup = Callable[[Sequence[Request]], Mapping[str, Found]]
+Lookup = Callable[[Sequence[Request]], Mapping[str, RequestedRun]]
 """The outcomes of requests, by key; those without a run are left out."""
 
 
@@ -82,7 +78,7 @@ class Planner:
         return self._tick(list(self._targets.by_name.values()), frozenset(on), catch_up=True)
 
     def _tick(self, targets: Sequence[Target], on: frozenset[tuple[str, str]], *, catch_up: bool) -> list[Launch]:
-        results: Mapping[str, Found] = {}
+        results: Mapping[str, RequestedRun] = {}
         if catch_up:
             with self._store.read() as connection:
                 waiting = [r for r in partition_states.open_requests(connection) if self._shard.holds(r.tenant_id)]
@@ -124,7 +120,7 @@ class _Tick:
         self._again: list[Launch] = []
         self._open = {request.key: request for request in partition_states.open_requests(connection)}
 
-    def store_outcomes(self, waiting: Sequence[Request], results: Mapping[str, Found]) -> None:
+    def store_outcomes(self, waiting: Sequence[Request], results: Mapping[str, RequestedRun]) -> None:
         """Store the outcomes of the requested runs."""
         over: dict[str, Outcome] = {}
         for request in waiting:
@@ -132,58 +128,20 @@ class _Tick:
                 continue
             target, run = self._all.get((request.tenant_id, request.pipeline)), results.get(request.key)
             if run is None and request.outcome:  # the run was deleted in Dagster
-                run = Found(request.run_id or "", request.outcome)
+                run = RequestedRun(request.run_id or "", request.outcome)
             if run is not None and run.outcome is not None:
                 over[request.key] = run.outcome
                 del self._open[request.key]
-                self._store_day_outcomes(target, request, run)
+                if target is None:
+                    end_run_of_removed_pipeline(self._connection, request, run, self.now)
+                else:
+                    self._days(target, days_of(request.first, request.last)).end_run(target, request, run)
             elif run is None and target and request.requested_at < self.now - LOST_AFTER:
                 reissue_request(self._connection, request.key, self.now)
                 newest = request.trigger == "schedule"
                 days = (request.first, request.last)
                 self._again.append(Launch(request.key, target, *days, newest, request.asked_by))
         write_outcomes(self._connection, over)
-
-    def _store_day_outcomes(self, target: Target | None, request: Request, run: Found) -> None:
-        days = days_of(request.first, request.last)
-        rows = partition_states.outstanding(self._connection, request.tenant_id, request.pipeline, days)
-        requested = [row for row in rows if row.request_key == request.key and row.state == "requested"]
-        if target is None:  # its file is gone, and may return
-            partition_states.write_outstanding(self._connection, [self._failed(row, run) for row in requested])
-            return
-        published = publications.between(
-            self._connection, target.tenant_id, target.tables.all_tables(), request.first, request.last
-        )
-        done, again = [], []
-        for row in requested:
-            is_published = target.tables.are_by(run.run_id, row.day, published)
-            if (
-                run.outcome == "interrupted" and not is_published
-            ):  # also of a day that was requested though it is current
-                again.append(self._failed(row, run))
-                continue
-            if target.tables.is_current(row.day, published):
-                done.append(row)
-                continue
-            if is_published:
-                # It was published, and then what it read was, once more.
-                again.append(self._judged_day(target, row.day, published))
-                continue
-            again.append(self._failed(row, run))
-        partition_states.delete_outstanding(self._connection, done)
-        partition_states.write_outstanding(self._connection, again)
-
-    def _failed(self, row: PendingPartition, run: Found) -> PendingPartition:
-        if run.outcome == "interrupted" and row.interruptions < INTERRUPTIONS:
-            reason, count = f"run {run.run_id} was interrupted", row.interruptions + 1
-            return replace(row, state="due", reason=reason, wake_at=self.now, interruptions=count, request_key=None)
-        attempts = row.attempts + 1
-        failure = f"run {run.run_id} did not publish it"
-        if attempts > len(RETRY_AFTER):
-            reason = f"given up after {attempts} attempts: {failure}"
-            return replace(row, state="gave_up", reason=reason, wake_at=None, attempts=attempts, request_key=None)
-        wake_at = self.now + RETRY_AFTER[attempts - 1]
-        return replace(row, state="due", reason=failure, wake_at=wake_at, attempts=attempts, request_key=None)
 
     def follow_publications(self) -> None:
         """Wake what was published, and what reads it, since the last tick."""
@@ -197,7 +155,9 @@ class _Tick:
             for target in self._concerned.get((tenant_id, table), ()):
                 touched[target.name].add(day)
         for name, days in touched.items():
-            self._touch_days(self._all[name], days)
+            progress = self._progress.get(name)
+            has_opened = progress.has_opened if progress else lambda day: False
+            self._days(self._all[name], days).follow_publications(self._all[name], has_opened)
         partition_states.write_read_through(self._connection, newest, self._shard)
 
     def _partial_days(self, newest: int) -> Sequence[tuple[str, str, date]]:
@@ -205,27 +165,6 @@ class _Tick:
         if not partition_states.first_look_for_partial_days(self._connection, self._shard, newest):
             return ()
         return publications.partial_days(self._connection, {t.tenant_id: t.timezone for t in self._all.values()})
-
-    def _touch_days(self, target: Target, days: Collection[date]) -> None:
-        progress = self._progress.get(target.name)
-        rows = {row.day: row for row in partition_states.outstanding(self._connection, *target.name, days)}
-        published = publications.between(
-            self._connection, target.tenant_id, target.tables.all_tables(), min(days), max(days)
-        )
-        done, changed = [], []
-        for day in days:
-            row = rows.get(day)
-            if row is None:
-                opened = progress is not None and progress.has_opened(day)
-                if opened and not target.tables.is_current(day, published):
-                    changed.append(self._judged_day(target, day, published))
-            elif row.state != "requested":
-                if target.tables.is_current(day, published):
-                    done.append(row)
-                elif row.state == "waiting" or self._version(target, day, published) > row.data_version:
-                    changed.append(replace(self._judged_day(target, day, published), asked_by=row.asked_by))
-        partition_states.delete_outstanding(self._connection, done)
-        partition_states.write_outstanding(self._connection, changed)
 
     def open_newest(self) -> None:
         """Make every pipeline's last due day outstanding, whatever is missing before it."""
@@ -241,7 +180,7 @@ class _Tick:
             if newest <= reached or newest < target.start_date or self._stopped(target) or opened >= REQUESTS_A_TICK:
                 continue
             opened += 1
-            self._open_days(target, [newest])
+            self._days(target, [newest]).open_days(target)
             through = newest if progress.opened_through == newest - _DAY else progress.opened_through
             self._write_progress(target, replace(progress, opened_through=through, newest_opened=newest))
 
@@ -262,7 +201,7 @@ class _Tick:
             last = min(progress.opened_through + timedelta(days=CATCH_UP_DAYS), progress.newest_opened or date.max)
             days = days_of(progress.opened_through + _DAY, min(last, self._open_up_to(target, last)))
             if days:
-                self._open_days(target, days)
+                self._days(target, days).open_days(target)
                 progress = replace(progress, opened_through=days[-1])
                 if progress.newest_opened == days[-1] + _DAY:
                     progress = replace(progress, opened_through=progress.newest_opened)
@@ -280,13 +219,8 @@ class _Tick:
             day += _DAY
         return day
 
-    def _open_days(self, target: Target, days: Sequence[date]) -> None:
-        published = publications.between(
-            self._connection, target.tenant_id, target.tables.all_tables(), days[0], days[-1]
-        )
-        outstanding = {row.day for row in partition_states.outstanding(self._connection, *target.name, days)}
-        new = [day for day in days if day not in outstanding and not target.tables.is_current(day, published)]
-        partition_states.write_outstanding(self._connection, [self._judged_day(target, day, published) for day in new])
+    def _days(self, target: Target, days: Collection[date]) -> PipelineDays:
+        return PipelineDays.of(self._connection, target, days, self.now)
 
     def choose_launches(self, *, catch_up: bool) -> list[Launch]:
         """Request what can be requested: the newest days first, then days from the API, then the other older days, of
@@ -301,13 +235,13 @@ class _Tick:
             return self._again
         chosen = [by_name[name] for name in {row.name for row in rows}]
         capacity = Capacity(self._connection, self._locks, chosen, self._open.values(), self.now)
-        put_off: list[PendingPartition] = []
+        later: list[PendingPartition] = []
         newest: list[PendingPartition] = []
         older: dict[tuple[Name, bool], list[PendingPartition]] = defaultdict(list)
         for row in rows:
             target = by_name[row.name]
             if self._stopped(target):
-                put_off.append(replace(row, wake_at=self.now + PAUSED_FOR))
+                later += put_off([row], self.now + PAUSED_FOR)
             elif row.day == target.due_through(self.now):
                 newest.append(row)
             elif catch_up:
@@ -315,7 +249,7 @@ class _Tick:
         launches: list[Launch] = []
         for row in newest:
             if len(launches) < REQUESTS_A_TICK:
-                self._request_run(by_name[row.name], [row], capacity, launches, put_off, newest=True)
+                self._request_run(by_name[row.name], [row], capacity, launches, later, newest=True)
         for asked_for, has_capacity in ((True, capacity.for_request), (False, capacity.for_catch_up)):
             behind = [
                 (by_name[name], stretch)
@@ -326,8 +260,8 @@ class _Tick:
             behind.sort(key=lambda b: (capacity.catching_up[b[0].tenant_id], b[1][0].day, b[0].name))
             for target, stretch in in_turn(behind):
                 if len(launches) < REQUESTS_A_TICK and has_capacity(target):
-                    self._request_run(target, stretch, capacity, launches, put_off, newest=False)
-        partition_states.write_outstanding(self._connection, put_off)
+                    self._request_run(target, stretch, capacity, launches, later, newest=False)
+        write_put_off(self._connection, later)
         return self._again + launches
 
     def _own_tenants(self) -> frozenset[str] | None:
@@ -335,13 +269,13 @@ class _Tick:
 
     def _request_run(
         self, target: Target, rows: Sequence[PendingPartition], capacity: Capacity, launches: list[Launch],
-        put_off: list[PendingPartition], *, newest: bool,
+        later: list[PendingPartition], *, newest: bool,
     ) -> None:  # fmt: skip
         first, last = rows[0].day, rows[-1].day
         exhausted = capacity.exhausted(target)
         if exhausted:
             limit, retry_at = exhausted
-            put_off += [replace(row, reason=f"the plan's limit: {limit}", wake_at=retry_at) for row in rows]
+            later += put_off(rows, retry_at, f"the plan's limit: {limit}")
             return
         if not capacity.has_free_run(target) or capacity.held_by_another(target, first, last):
             return
@@ -353,25 +287,7 @@ class _Tick:
         insert_request(self._connection, key, claim, launch.trigger, self.now, asked_by=launch.asked_by)
         capacity.take_slot(launch)
         launches.append(launch)
-        requested = [
-            replace(row, state="requested", reason=f"asked for: {key}", wake_at=None, request_key=key) for row in rows
-        ]
-        partition_states.write_outstanding(self._connection, requested)
-
-    def _judged_day(self, target: Target, day: date, published: publications.Days) -> PendingPartition:
-        """A day that is not current: due, or waiting for its inputs."""
-        missing = target.tables.missing(day, published)
-        version = self._version(target, day, published)
-        if missing and not target.waited_long_enough(day, self.now):
-            until = target.due_at(day) + target.wait_at_most if target.wait_at_most else None
-            return PendingPartition(*target.name, day, "waiting", f"waits for {', '.join(missing)}", until, 0, version)
-        return PendingPartition(
-            *target.name, day, "due", target.tables.why_not_current(day, published), self.now, 0, version
-        )
-
-    @staticmethod
-    def _version(target: Target, day: date, published: publications.Days) -> int:
-        return max((published[t, day].version for t in target.tables.all_tables() if (t, day) in published), default=0)
+        take(self._connection, rows, key)
 
     def _stopped(self, target: Target) -> bool:
         paused = target.paused or partition_states.pause_of(self._pauses, target.name) is not None

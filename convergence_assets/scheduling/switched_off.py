@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import dagster as dg
 
-from convergence_assets import dagster_compat
+from convergence_assets.dagster_internals import automation_states
 from convergence_assets.scheduling.launching import schedule_name
 from convergence_assets.scheduling.targets import Target
 from convergence_assets.settings import Shard
@@ -15,7 +15,9 @@ def switched_off(instance: dg.DagsterInstance) -> Callable[[Target], bool]:
 
     Where no location's name shows its part of the tenants, it is off if all of them have switched it off.
     """
-    locations = [(Shard.of_location(name), states) for name, states in dagster_compat.schedule_states(instance).items()]
+    locations = [
+        (Shard.of_location(name), states) for name, states in automation_states.schedule_states(instance).items()
+    ]
 
     def is_off(target: Target) -> bool:
         name = schedule_name(*target.schedule)

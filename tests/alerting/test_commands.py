@@ -8,7 +8,7 @@ import pytest
 
 from convergence_assets.alerting.routes import Routes
 from convergence_assets.control.incidents import open_incidents
-from convergence_assets.operations.routing import routes_of
+from convergence_assets.monitoring.routing import routes_of
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_tenants
 from tests import commands

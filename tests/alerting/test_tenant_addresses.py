@@ -8,7 +8,7 @@ import pytest
 from convergence_assets.alerting.deliver import _in_turn
 from convergence_assets.alerting.routes import Route, Routes
 from convergence_assets.alerting.testing import Tried, try_routes
-from convergence_assets.operations.routing import routes_of
+from convergence_assets.monitoring.routing import routes_of
 from convergence_assets.outgoing import HostRefused, to_public_addresses
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_tenants

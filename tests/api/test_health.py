@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from convergence_assets import dagster_compat
 from convergence_assets.api import readiness
 from convergence_assets.api.readiness import Part
-from convergence_assets.operations.automation import DAEMONS
+from convergence_assets.dagster_internals import automation_states
+from convergence_assets.monitoring.automation import DAEMONS
 from tests.api.service import Service, serving
 
 
@@ -18,9 +18,9 @@ from tests.api.service import Service, serving
 def working(fresh: Service, monkeypatch: pytest.MonkeyPatch) -> Service:
     """As beside a daemon that lives and has loaded the code location."""
     now = datetime.now(UTC)
-    monkeypatch.setattr(dagster_compat, "daemon_heartbeats", lambda instance: dict.fromkeys(DAEMONS, now))
-    tick = dagster_compat.Automation("catch_up", "sensor", timedelta(seconds=30), now, ("SKIPPED",), None)
-    monkeypatch.setattr(dagster_compat, "automations", lambda instance, ticks: iter([tick]))
+    monkeypatch.setattr(automation_states, "daemon_heartbeats", lambda instance: dict.fromkeys(DAEMONS, now))
+    tick = automation_states.Automation("catch_up", "sensor", timedelta(seconds=30), now, ("SKIPPED",), None)
+    monkeypatch.setattr(automation_states, "automations", lambda instance, ticks: iter([tick]))
     return fresh
 
 
@@ -51,9 +51,9 @@ def test_a_daemon_that_fell_silent_and_a_location_that_is_not_loaded_are_named(
 ) -> None:
     now = datetime.now(UTC)
     beats = dict.fromkeys(DAEMONS, now) | {"SENSOR": now - timedelta(minutes=4)}
-    monkeypatch.setattr(dagster_compat, "daemon_heartbeats", lambda instance: beats)
-    tick = dagster_compat.Automation("catch_up", "sensor", None, now - timedelta(minutes=6), ("FAILURE",), "no")
-    monkeypatch.setattr(dagster_compat, "automations", lambda instance, ticks: iter([tick]))
+    monkeypatch.setattr(automation_states, "daemon_heartbeats", lambda instance: beats)
+    tick = automation_states.Automation("catch_up", "sensor", None, now - timedelta(minutes=6), ("FAILURE",), "no")
+    monkeypatch.setattr(automation_states, "automations", lambda instance, ticks: iter([tick]))
     said = fresh.client.get("/health/ready").json()
     assert said["not_ready"] == ["daemons", "code_location"]
     assert said["parts"]["daemons"]["said"].startswith("no heartbeat of SENSOR (last ")

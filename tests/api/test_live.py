@@ -14,7 +14,7 @@ from convergence_assets.control.partition_states import Pauses
 from tests.api.service import ADMIN_KEY, GENEROUS
 from tests.api.service import running as serving_at
 from tests.assets.project import Project
-from tests.operations.platform_in_a_process import BERLIN, WARM, running
+from tests.run_launcher.platform_in_a_process import BERLIN, WARM, running
 
 
 @pytest.mark.live

@@ -11,7 +11,8 @@ from convergence_assets.control.locks import Claim, Locks
 from convergence_assets.control.publications import Publications
 from convergence_assets.control.run_requests import insert_request
 from convergence_assets.scheduling.capacity import Launch
-from convergence_assets.scheduling.planner import Found, Planner
+from convergence_assets.scheduling.planner import Planner
+from convergence_assets.scheduling.requesting import RequestedRun
 from convergence_assets.scheduling.targets import Targets, targets_of
 from tests.api.service import DAY, OTHER, OTHER_PIPELINE, Service, indexed
 
@@ -24,7 +25,7 @@ class Daemon:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self.found: dict[str, Found] = {}
+        self.found: dict[str, RequestedRun] = {}
         targets = targets_of(service.deployment.served.loaded().registry.tenants.values())
         self._targets = Targets([target for target in targets if target.tenant_id == "acme"])
         # It has come through every day before, so that what is asked for is all there is to do.
@@ -47,7 +48,7 @@ class Daemon:
                 "acme", "demo_costs", name, dict.fromkeys(days, 1), run_id=run_id,
                 read_through=publications.newest_version(),
             )  # fmt: skip
-        self.found[launch.key] = Found(run_id, "succeeded")
+        self.found[launch.key] = RequestedRun(run_id, "succeeded")
         self._service.index(indexed(run_id, first=launch.first, last=launch.last, created_at=store.now()))
 
 
@@ -111,7 +112,7 @@ def test_days_never_asked_for_go_together_and_days_that_were_go_alone(fresh: Ser
     assert fresh.post(RUNS, wanted).status_code == 202
     (launch,) = daemon.tick()
     assert (launch.first, launch.last) == (date(2026, 4, 2), date(2026, 4, 5))
-    daemon.found[launch.key] = Found("run-1", "failed")
+    daemon.found[launch.key] = RequestedRun("run-1", "failed")
     fresh.index(indexed("run-1", status="failed", dagster_status="FAILURE", first=launch.first, last=launch.last))
     daemon.tick()
     for _ in range(2):

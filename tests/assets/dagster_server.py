@@ -23,7 +23,7 @@ BIN = Path(sys.executable).parent
 
 INSTANCE = """
 run_queue: {max_concurrent_runs: 1}
-run_launcher: {module: convergence_assets.operations.launcher, class: WarmRunLauncher}
+run_launcher: {module: convergence_assets.dagster_instance, class: WarmRunLauncher}
 """
 
 

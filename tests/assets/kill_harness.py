@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from convergence_assets.operations.forkserver_client import PRELOADED
+from convergence_assets.run_launcher.forkserver_client import PRELOADED
 from convergence_assets.warehouse.duckdb.engine import Engine
 from tests.assets.project import Project, hourly
 

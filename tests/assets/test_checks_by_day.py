@@ -20,8 +20,8 @@ WEEK = [date(2026, 3, 10) + timedelta(days=n) for n in range(7)]
 LINES, TOTALS = (dg.AssetKey(["acme", "demo_costs", table]) for table in ("lines", "totals"))
 DAILY = dg.DailyPartitionsDefinition("2026-03-01", timezone=BERLIN)
 SHIPPED = """telemetry: {enabled: false}
-instance_class: {module: convergence_assets.operations.dagster_logs, class: Instance}
-storage: {custom: {module: convergence_assets.dagster_storage, class: SqliteStorage, config: {base_dir: %s}}}
+instance_class: {module: convergence_assets.dagster_instance, class: Instance}
+storage: {custom: {module: convergence_assets.dagster_instance, class: SqliteStorage, config: {base_dir: %s}}}
 """
 
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from convergence_assets.cli.main import app
 from convergence_assets.control import audit
 from convergence_assets.control.store import ControlStore
-from convergence_assets.operations.sensors import build_sensors
+from convergence_assets.monitoring.sensors import build_sensors
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_tenants
 from tests.assets.project import TENANTS, Project, hourly

@@ -17,9 +17,9 @@ from convergence_assets.control.keys import Keys
 from convergence_assets.control.location import control_url
 from convergence_assets.control.publications import Publications
 from convergence_assets.control.store import ControlStore, backup_of
-from convergence_assets.operations.monitor import BACKED_UP_EVERY
-from convergence_assets.operations.repairing import repair_control_store
-from convergence_assets.operations.state_files import StateFile, state_files
+from convergence_assets.monitoring.monitor import BACKED_UP_EVERY
+from convergence_assets.recovery.repairing import repair_control_store
+from convergence_assets.recovery.state_files import StateFile, state_files
 from tests import commands
 from tests.assets.project import TENANTS, Project, hourly
 from tests.clean_environment import clean_environment

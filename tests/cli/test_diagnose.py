@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from convergence_assets.cli.instance import open_instance
 from convergence_assets.cli.main import app
-from convergence_assets.operations import evidence
+from convergence_assets.diagnostics import evidence
 from convergence_assets.settings import Settings
 from tests.assets.project import TENANTS, Project, hourly
 

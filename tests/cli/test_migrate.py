@@ -18,7 +18,8 @@ from convergence_assets.control.published_locations import PublishedLocation
 from convergence_assets.control.store import ControlStore
 from convergence_assets.process import this_process
 from convergence_assets.scheduling.capacity import Launch
-from convergence_assets.scheduling.planner import Found, Planner
+from convergence_assets.scheduling.planner import Planner
+from convergence_assets.scheduling.requesting import RequestedRun
 from convergence_assets.scheduling.targets import Targets, targets_of
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_tenants
@@ -71,9 +72,9 @@ def first_bill(project: Project, dataset: str = "acme") -> datetime:
 def asked_for(project: Project, outcomes: dict[str, str] | None = None, at: datetime | None = None) -> list[Launch]:
     """What the planner asks for in its next tick, were the tenant not paused; `outcomes` are those of requests."""
 
-    def lookup(asked: Any) -> dict[str, Found]:
+    def lookup(asked: Any) -> dict[str, RequestedRun]:
         requests: list[Request] = list(asked)
-        return {r.key: Found("run", (outcomes or {}).get(r.key)) for r in requests}  # type: ignore[arg-type]
+        return {r.key: RequestedRun("run", (outcomes or {}).get(r.key)) for r in requests}  # type: ignore[arg-type]
 
     served = load_tenants(project.settings).tenants.values()
     targets = Targets(replace(t, paused=False, start_date=DAY) for t in targets_of(served))

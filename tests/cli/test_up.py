@@ -23,13 +23,13 @@ import pytest
 from convergence_assets.control.location import control_url
 from convergence_assets.control.locks import Locks
 from convergence_assets.control.store import ControlStore
-from convergence_assets.operations.automation import last_tick_at
+from convergence_assets.monitoring.automation import last_tick_at
 from tests.assets.project import TENANTS, Project, hourly
 from tests.clean_environment import clean_environment
 from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
-OPERATIONS = ROOT / "tests" / "operations"
+RUN_LAUNCHER_TESTS = ROOT / "tests" / "run_launcher"
 DAY = date(2026, 3, 2)
 
 
@@ -94,7 +94,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         port, api_port = free_port(), free_port()
         own = {
             "CONVERGENCE_HOME": str(project.settings.home), "CONVERGENCE_TENANTS": str(TENANTS),
-            "PYTHONPATH": os.pathsep.join([str(OPERATIONS), os.environ["PYTHONPATH"]]), "HANGING_PLAN": str(plan),
+            "PYTHONPATH": os.pathsep.join([str(RUN_LAUNCHER_TESTS), os.environ["PYTHONPATH"]]), "HANGING_PLAN": str(plan),
         }  # fmt: skip
         with (tmp_path / "log").open("ab") as log:
             process = subprocess.Popen(

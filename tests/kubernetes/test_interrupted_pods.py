@@ -17,7 +17,7 @@ from tests.assets.project import TENANTS, Project, hourly
 from tests.clean_environment import clean_environment
 from tests.dagster_homes import copy_storage
 from tests.kubernetes.kubernetes_api import KubernetesApi
-from tests.operations.test_interrupted import FIRST, Interrupted
+from tests.monitoring.test_interrupted import FIRST, Interrupted
 
 pytestmark = pytest.mark.live
 
@@ -33,8 +33,8 @@ run_launcher:
     job_image: here
     load_incluster_config: false
     kubeconfig_file: {kubeconfig}
-instance_class: {{module: convergence_assets.operations.dagster_logs, class: Instance}}
-storage: {{custom: {{module: convergence_assets.dagster_storage, class: SqliteStorage}}}}
+instance_class: {{module: convergence_assets.dagster_instance, class: Instance}}
+storage: {{custom: {{module: convergence_assets.dagster_instance, class: SqliteStorage}}}}
 run_monitoring: {{enabled: false}}
 telemetry: {{enabled: false}}
 """

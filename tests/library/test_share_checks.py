@@ -11,7 +11,7 @@ from convergence_assets.alerting.alert import Alert
 from convergence_assets.assets import share_checks
 from convergence_assets.assets.factory import build_assets
 from convergence_assets.assets.share_checks import CHECK, JOB, build_share_checks
-from convergence_assets.operations.conditions import shares_wrong
+from convergence_assets.monitoring.conditions import shares_wrong
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.sharing import SharedSource
 from convergence_assets.tenancy.tenant import TenantRegistry

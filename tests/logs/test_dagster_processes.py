@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tests.assets.project import Project
-from tests.operations.platform_in_a_process import DEFAULT, WARM, running
+from tests.run_launcher.platform_in_a_process import DEFAULT, WARM, running
 
-INSTANCE = "instance_class: {module: convergence_assets.operations.dagster_logs, class: Instance}\n"
+INSTANCE = "instance_class: {module: convergence_assets.dagster_instance, class: Instance}\n"
 DAY, EMPTY_DAY = date(2026, 3, 2), date(2026, 3, 3)
 
 

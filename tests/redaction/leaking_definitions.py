@@ -18,7 +18,7 @@ from tests.redaction.leaking_days import BY_SQL
 
 
 def _leak(
-    self: materialize.StepRun, window: object, run_id: str, origin: str, leave: publish_guard.PublishGuard
+    self: materialize.StepRun, window: object, run_id: str, origin: str, guard: publish_guard.PublishGuard
 ) -> materialize.Report:
     password, dsn = os.environ["ACME_DB_PASSWORD"], os.environ["ACME_SOURCE"]
     logging.getLogger("convergence_assets.leaking").warning("asked with %s", password)

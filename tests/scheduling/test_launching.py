@@ -13,7 +13,7 @@ from convergence_assets.assets.tags import REQUEST_TAG
 from convergence_assets.control.partition_states import Request
 from convergence_assets.control.run_requests import Outcome
 from convergence_assets.scheduling.launching import look_up_requests, schedule_name
-from convergence_assets.scheduling.planner import Found
+from convergence_assets.scheduling.requesting import RequestedRun
 from tests.dagster_homes import dagster_at
 from tests.scheduling.world import START
 
@@ -47,14 +47,14 @@ def test_a_request_has_the_outcome_of_its_run(
     instance: dg.DagsterInstance, status: STATUS, outcome: Outcome | None
 ) -> None:
     run_id = run(instance, status)
-    assert look_up_requests(instance, [REQUEST]) == {KEY: Found(run_id, outcome)}
+    assert look_up_requests(instance, [REQUEST]) == {KEY: RequestedRun(run_id, outcome)}
 
 
 def test_a_second_run_for_a_request_that_another_took_says_nothing_of_it(instance: dg.DagsterInstance) -> None:
     first = run(instance, STATUS.STARTED)
     run(instance, STATUS.FAILURE)
-    assert look_up_requests(instance, [replace(REQUEST, run_id=first)]) == {KEY: Found(first, None)}
-    assert look_up_requests(instance, [REQUEST]) == {KEY: Found(first, None)}
+    assert look_up_requests(instance, [replace(REQUEST, run_id=first)]) == {KEY: RequestedRun(first, None)}
+    assert look_up_requests(instance, [REQUEST]) == {KEY: RequestedRun(first, None)}
 
 
 def test_a_deployment_without_a_tenant_that_can_be_served_loads_with_its_sensors(

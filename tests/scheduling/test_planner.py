@@ -19,7 +19,8 @@ from convergence_assets.scheduling import due
 from convergence_assets.scheduling.capacity import CATCH_UP_DAYS
 from convergence_assets.scheduling.explain import explain
 from convergence_assets.scheduling.launching import run_request
-from convergence_assets.scheduling.planner import LOST_AFTER, REQUESTS_A_TICK, RETRY_AFTER
+from convergence_assets.scheduling.planner import LOST_AFTER, REQUESTS_A_TICK
+from convergence_assets.scheduling.requesting import RETRY_AFTER
 from convergence_assets.scheduling.targets import Target
 from tests.postgres.postgres_server import POSTGRES
 from tests.postgres.postgres_stores import postgres_store

@@ -16,7 +16,8 @@ from convergence_assets.control.publications import Publications, Tables
 from convergence_assets.control.run_requests import Outcome, Quota, Requests
 from convergence_assets.control.store import ControlStore
 from convergence_assets.scheduling.capacity import Launch
-from convergence_assets.scheduling.planner import Found, Planner
+from convergence_assets.scheduling.planner import Planner
+from convergence_assets.scheduling.requesting import RequestedRun
 from convergence_assets.scheduling.targets import Target, Targets
 from convergence_assets.settings import Settings, Shard
 from tests.control_stores import sqlite_store
@@ -89,8 +90,10 @@ class World:
         ((planner, _),) = self.planners
         return planner
 
-    def lookup(self, asked: Sequence[Request]) -> Mapping[str, Found]:
-        return {r.key: Found(self.runs[r.key].run_id, self.runs[r.key].outcome) for r in asked if r.key in self.runs}
+    def lookup(self, asked: Sequence[Request]) -> Mapping[str, RequestedRun]:
+        return {
+            r.key: RequestedRun(self.runs[r.key].run_id, self.runs[r.key].outcome) for r in asked if r.key in self.runs
+        }
 
     def tick(self) -> list[Launch]:
         """One round of the daemon: the schedules whose minute has come, then the catch-up sensor."""

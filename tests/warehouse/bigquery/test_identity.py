@@ -15,9 +15,9 @@ from google.cloud import bigquery
 from google.oauth2.credentials import Credentials
 
 from convergence_assets.assets.warehouse_factory import _impersonating
-from convergence_assets.operations.onboarding import plan
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy.onboarding import TenantSettings
+from convergence_assets.tenant_lifecycle.onboarding import plan
+from convergence_assets.tenant_lifecycle.onboarding_request import TenantSettings
 from tests.assets.project import Project, hourly
 from tests.peer.peer_server import Peer
 

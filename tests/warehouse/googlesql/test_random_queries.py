@@ -9,7 +9,8 @@ from collections import Counter
 import pytest
 
 from tests.warehouse.googlesql.oracle import FAULTS, Comparison, compare
-from tests.warehouse.googlesql.random_queries import random_query, shrunk, smaller
+from tests.warehouse.googlesql.query_parts import shrunk, smaller
+from tests.warehouse.googlesql.random_queries import random_query
 
 FEW, MANY, CHUNK = 300, 100_000, 2_000
 

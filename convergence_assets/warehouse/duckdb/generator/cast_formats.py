@@ -9,8 +9,8 @@ from functools import cache
 from typing import NamedTuple
 
 from convergence_assets.warehouse.duckdb.generator import zones
+from convergence_assets.warehouse.duckdb.generator.civil_time import DAYS, MONTHS, Civil, civil, days_since_epoch
 from convergence_assets.warehouse.duckdb.generator.python_functions import PythonFunction
-from convergence_assets.warehouse.duckdb.generator.time_formats import DAYS, MONTHS, Civil, civil, days_since_epoch
 
 _SECOND, _DAY = 1_000_000, 86_400_000_000
 _CATEGORIES = {

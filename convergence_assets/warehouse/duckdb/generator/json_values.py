@@ -1,6 +1,6 @@
 """Functions of JSON, and of STRINGs that hold it.
 
-What these functions give is the text that BigQuery prints of a value (see `json_texts`); a file's JSON column may hold
+What these functions give is the text that BigQuery prints of a value (see `json_printer`); a file's JSON column may hold
 another text of it.
 """
 
@@ -9,7 +9,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from convergence_assets.warehouse.duckdb.generator import json_texts, shortest
+from convergence_assets.warehouse.duckdb.generator import (
+    json_changes,
+    json_conversion,
+    json_extraction,
+    json_paths,
+    json_printer,
+    json_strict_parser,
+    shortest,
+)
 from convergence_assets.warehouse.duckdb.generator.calls import Argument, Call, Entries
 from convergence_assets.warehouse.duckdb.generator.literals import text
 from convergence_assets.warehouse.duckdb.generator.nodes import Unsupported
@@ -31,53 +39,53 @@ MACROS = (
 
 # By function: what it gives, and the Python functions over a STRING and over a JSON value.
 _SEARCHES: dict[str, tuple[str, Callable[..., Any], Callable[..., Any], bool]] = {
-    "json_query": ("VARCHAR", json_texts.text_query, json_texts.query, True),
-    "json_extract": ("VARCHAR", json_texts.text_query, json_texts.query, False),
-    "json_value": ("VARCHAR", json_texts.text_value, json_texts.scalar, True),
-    "json_extract_scalar": ("VARCHAR", json_texts.text_value, json_texts.scalar, False),
-    "json_query_array": ("VARCHAR[]", json_texts.text_query_array, json_texts.query_array, True),
-    "json_extract_array": ("VARCHAR[]", json_texts.text_query_array, json_texts.query_array, False),
-    "json_value_array": ("VARCHAR[]", json_texts.text_value_array, json_texts.scalar_array, True),
-    "json_extract_string_array": ("VARCHAR[]", json_texts.text_value_array, json_texts.scalar_array, False),
+    "json_query": ("VARCHAR", json_extraction.text_query, json_extraction.query, True),
+    "json_extract": ("VARCHAR", json_extraction.text_query, json_extraction.query, False),
+    "json_value": ("VARCHAR", json_extraction.text_value, json_extraction.scalar, True),
+    "json_extract_scalar": ("VARCHAR", json_extraction.text_value, json_extraction.scalar, False),
+    "json_query_array": ("VARCHAR[]", json_extraction.text_query_array, json_extraction.query_array, True),
+    "json_extract_array": ("VARCHAR[]", json_extraction.text_query_array, json_extraction.query_array, False),
+    "json_value_array": ("VARCHAR[]", json_extraction.text_value_array, json_extraction.scalar_array, True),
+    "json_extract_string_array": ("VARCHAR[]", json_extraction.text_value_array, json_extraction.scalar_array, False),
 }
 _PAIRS = ("VARCHAR", "VARCHAR[]", "VARCHAR[]", "BOOLEAN[]", "BOOLEAN")
 _CONVERSIONS: dict[str, tuple[str, Callable[[Any], Any], Callable[[Any], Any]]] = {
-    "bool": ("BOOLEAN", json_texts.to_bool, json_texts.lax_bool),
-    "int64": ("BIGINT", json_texts.to_int64, json_texts.lax_int64),
-    "float64": ("VARCHAR", json_texts.to_float64, json_texts.lax_float64),
-    "string": ("VARCHAR", json_texts.to_string, json_texts.lax_string),
+    "bool": ("BOOLEAN", json_conversion.to_bool, json_conversion.lax_bool),
+    "int64": ("BIGINT", json_conversion.to_int64, json_conversion.lax_int64),
+    "float64": ("VARCHAR", json_conversion.to_float64, json_conversion.lax_float64),
+    "string": ("VARCHAR", json_conversion.to_string, json_conversion.lax_string),
 }
 
 
 def _of_value(convert: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda text, *others: convert(json_texts.value_of(text), *others)
+    return lambda text, *others: convert(json_strict_parser.value_of(text), *others)
 
 
 def _python_functions() -> list[PythonFunction]:
     two = ("VARCHAR", "VARCHAR")
     entries = [
-        PythonFunction("json_member", two, "VARCHAR", json_texts.member),
-        PythonFunction("json_element", ("VARCHAR", "BIGINT"), "VARCHAR", json_texts.element),
-        PythonFunction("parse_json", two, "VARCHAR", json_texts.parsed),
-        PythonFunction("json_type", ("VARCHAR",), "VARCHAR", json_texts.type_name),
-        PythonFunction("json_flatten", ("VARCHAR",), "VARCHAR[]", json_texts.flattened),
-        PythonFunction("json_text", ("VARCHAR",), "VARCHAR", _of_value(json_texts.text_of)),
-        PythonFunction("json_pretty", ("VARCHAR",), "VARCHAR", json_texts.pretty),
-        PythonFunction("json_quoted", ("VARCHAR",), "VARCHAR", json_texts.quoted),
-        PythonFunction("json_numeric", ("VARCHAR", "BOOLEAN"), "VARCHAR", json_texts.of_numeric),
+        PythonFunction("json_member", two, "VARCHAR", json_extraction.member),
+        PythonFunction("json_element", ("VARCHAR", "BIGINT"), "VARCHAR", json_extraction.element),
+        PythonFunction("parse_json", two, "VARCHAR", json_strict_parser.parsed),
+        PythonFunction("json_type", ("VARCHAR",), "VARCHAR", json_extraction.type_name),
+        PythonFunction("json_flatten", ("VARCHAR",), "VARCHAR[]", json_extraction.flattened),
+        PythonFunction("json_text", ("VARCHAR",), "VARCHAR", _of_value(json_printer.text_of)),
+        PythonFunction("json_pretty", ("VARCHAR",), "VARCHAR", json_printer.pretty),
+        PythonFunction("json_quoted", ("VARCHAR",), "VARCHAR", json_printer.quoted),
+        PythonFunction("json_numeric", ("VARCHAR", "BOOLEAN"), "VARCHAR", json_printer.of_numeric),
         PythonFunction("json_double", ("DOUBLE",), "VARCHAR", shortest.of_json),
         PythonFunction("round_trip", ("DOUBLE",), "VARCHAR", shortest.round_trip),
-        PythonFunction("json_object", ("VARCHAR[]", "VARCHAR[]"), "VARCHAR", json_texts.of_members, True),
-        PythonFunction("json_keys", ("VARCHAR", "BIGINT", "VARCHAR"), "VARCHAR[]", json_texts.keys, True),
-        PythonFunction("json_remove", ("VARCHAR", "VARCHAR[]"), "VARCHAR", json_texts.without),
+        PythonFunction("json_object", ("VARCHAR[]", "VARCHAR[]"), "VARCHAR", json_changes.of_members, True),
+        PythonFunction("json_keys", ("VARCHAR", "BIGINT", "VARCHAR"), "VARCHAR[]", json_extraction.keys, True),
+        PythonFunction("json_remove", ("VARCHAR", "VARCHAR[]"), "VARCHAR", json_changes.without),
         PythonFunction(
-            "json_set", ("VARCHAR", "VARCHAR[]", "VARCHAR[]", "BOOLEAN"), "VARCHAR", json_texts.with_values, True
+            "json_set", ("VARCHAR", "VARCHAR[]", "VARCHAR[]", "BOOLEAN"), "VARCHAR", json_changes.with_values, True
         ),
-        PythonFunction("json_array_append", _PAIRS, "VARCHAR", json_texts.appended, True),
-        PythonFunction("json_array_insert", _PAIRS, "VARCHAR", json_texts.inserted, True),
-        PythonFunction("json_interval", ("BIGINT", "BIGINT", "BIGINT"), "VARCHAR", json_texts.of_interval),
-        PythonFunction("json_strip_nulls", (*two, "BOOLEAN", "BOOLEAN"), "VARCHAR", json_texts.stripped, True),
-        PythonFunction("json_to_float64", two, "DOUBLE", _of_value(json_texts.to_float64)),
+        PythonFunction("json_array_append", _PAIRS, "VARCHAR", json_changes.appended, True),
+        PythonFunction("json_array_insert", _PAIRS, "VARCHAR", json_changes.inserted, True),
+        PythonFunction("json_interval", ("BIGINT", "BIGINT", "BIGINT"), "VARCHAR", json_printer.of_interval),
+        PythonFunction("json_strip_nulls", (*two, "BOOLEAN", "BOOLEAN"), "VARCHAR", json_changes.stripped, True),
+        PythonFunction("json_to_float64", two, "DOUBLE", _of_value(json_conversion.to_float64)),
     ]
     for name, (gives, of_text, of_json, standard) in _SEARCHES.items():
         entries.append(PythonFunction(f"text_{name}", two, gives, partial(of_text, standard=standard)))
@@ -85,11 +93,11 @@ def _python_functions() -> list[PythonFunction]:
     for name, (gives, strict, lax) in _CONVERSIONS.items():
         if name != "float64":
             entries.append(PythonFunction(f"json_to_{name}", ("VARCHAR",), gives, _of_value(strict)))
-            array = json_texts.of_array(strict, name)
+            array = json_conversion.of_array(strict, name)
             entries.append(PythonFunction(f"json_to_{name}_array", ("VARCHAR",), f"{gives}[]", array))
         entries.append(PythonFunction(f"json_lax_{name}", ("VARCHAR",), gives, _of_value(lax)))
         entries.append(
-            PythonFunction(f"json_lax_{name}_array", ("VARCHAR",), f"{gives}[]", json_texts.lax_of_array(lax))
+            PythonFunction(f"json_lax_{name}_array", ("VARCHAR",), f"{gives}[]", json_conversion.lax_of_array(lax))
         )
     return entries
 
@@ -141,7 +149,7 @@ def _search(call: Call) -> str:
     of, path = call.arguments
     standard = _SEARCHES[call.name][3]
     if path.is_literal and path.value is not None:
-        _checked(path.value, lambda path_text: json_texts.steps(path_text, standard=standard))
+        _checked(path.value, lambda path_text: json_paths.steps(path_text, standard=standard))
     elif not path.is_literal and call.name == "json_query" and of.kind == "JSON":
         raise Unsupported("JSON_QUERY of a JSON value with a path that is not a literal has no form on the embedded"
                           " engine", "write the path as a literal")  # fmt: skip
@@ -206,7 +214,7 @@ def _written(sql: str, kind: Any, leaf: Callable[[str, Any], str], *, ordered: b
                     first.setdefault(name, field)
                 fields = sorted(first.items())
             parts = [
-                f"{text(json_texts.escaped(name) + ':')} || "
+                f"{text(json_printer.escaped(name) + ':')} || "
                 + _written(f"({sql}).{quoted(column)}", of, leaf, ordered=ordered)
                 for name, (column, of) in fields
             ]
@@ -354,7 +362,7 @@ def _remove(call: Call) -> str:
 def _strict(paths: list[Argument]) -> None:
     for path in paths:
         if path.is_literal and path.value is not None:
-            _checked(path.value, json_texts.strict_steps)
+            _checked(path.value, json_paths.strict_steps)
 
 
 def _set(call: Call) -> str:

@@ -6,7 +6,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from convergence_assets.warehouse.duckdb.functions import SPACES
-from convergence_assets.warehouse.duckdb.generator import formats, text_functions
+from convergence_assets.warehouse.duckdb.generator import (
+    encodings,
+    formats,
+    hashes,
+    regular_expressions,
+    text_functions,
+)
 from convergence_assets.warehouse.duckdb.generator.calls import Argument, Call, Entries
 from convergence_assets.warehouse.duckdb.generator.literals import text
 from convergence_assets.warehouse.duckdb.generator.nodes import Unsupported
@@ -53,15 +59,15 @@ _OF_BOTH: dict[str, tuple[str, str, Callable[..., Any]]] = {
     "replace": ("T T", "T", text_functions.replaced_all),
     "split": ("T", "T[]", text_functions.split),
     "translate": ("T T", "T", text_functions.translated),
-    "to_code_points": ("", "BIGINT[]", text_functions.codes_of),
-    "sha512": ("", "BLOB", text_functions.sha512),
-    "farm_fingerprint": ("", "BIGINT", text_functions.fingerprint),
-    "is_like": ("T", "BOOLEAN", text_functions.is_like),
-    "regexp_contains": ("T", "BOOLEAN", text_functions.matches),
-    "regexp_extract": ("T BIGINT BIGINT", "T", text_functions.extract),
-    "regexp_extract_all": ("T", "T[]", text_functions.extract_all),
-    "regexp_instr": ("T BIGINT BIGINT BIGINT", "BIGINT", text_functions.instr),
-    "regexp_replace": ("T T", "T", text_functions.replaced),
+    "to_code_points": ("", "BIGINT[]", encodings.codes_of),
+    "sha512": ("", "BLOB", hashes.sha512),
+    "farm_fingerprint": ("", "BIGINT", hashes.fingerprint),
+    "is_like": ("T", "BOOLEAN", regular_expressions.is_like),
+    "regexp_contains": ("T", "BOOLEAN", regular_expressions.matches),
+    "regexp_extract": ("T BIGINT BIGINT", "T", regular_expressions.extract),
+    "regexp_extract_all": ("T", "T[]", regular_expressions.extract_all),
+    "regexp_instr": ("T BIGINT BIGINT BIGINT", "BIGINT", regular_expressions.instr),
+    "regexp_replace": ("T T", "T", regular_expressions.replaced),
 }
 
 
@@ -70,21 +76,21 @@ def _python_functions() -> list[PythonFunction]:
     functions = [
         PythonFunction("upper", one, "VARCHAR", str.upper),
         PythonFunction("lower", one, "VARCHAR", str.lower),
-        PythonFunction("double_of_text", one, "VARCHAR", text_functions.double_of_text),
-        PythonFunction("int64_of_hex", one, "VARCHAR", text_functions.int64_of_hex),
+        PythonFunction("double_of_text", one, "VARCHAR", encodings.double_of_text),
+        PythonFunction("int64_of_hex", one, "VARCHAR", encodings.int64_of_hex),
         PythonFunction("initcap", one, "VARCHAR", text_functions.capitalised),
         PythonFunction("initcap_after", ("VARCHAR", "VARCHAR"), "VARCHAR", text_functions.capitalised),
         PythonFunction("soundex", one, "VARCHAR", text_functions.soundex),
-        PythonFunction("code_points_to_string", ("BIGINT[]",), "VARCHAR", text_functions.text_of_codes),
-        PythonFunction("code_points_to_bytes", ("BIGINT[]",), "BLOB", text_functions.bytes_of_codes),
-        PythonFunction("chr", ("BIGINT",), "VARCHAR", text_functions.character),
-        PythonFunction("normalize", ("VARCHAR", "VARCHAR"), "VARCHAR", text_functions.normalised),
-        PythonFunction("casefold", ("VARCHAR", "VARCHAR"), "VARCHAR", text_functions.normalised_and_folded),
-        PythonFunction("text_of_bytes", ("BLOB",), "VARCHAR", text_functions.text_of_bytes),
-        PythonFunction("strict_text", ("BLOB",), "VARCHAR", text_functions.strict_text),
-        PythonFunction("to_base32", ("BLOB",), "VARCHAR", text_functions.to_base32),
-        PythonFunction("from_base32", one, "BLOB", text_functions.from_base32),
-        PythonFunction("from_base64", one, "BLOB", text_functions.from_base64),
+        PythonFunction("code_points_to_string", ("BIGINT[]",), "VARCHAR", encodings.text_of_codes),
+        PythonFunction("code_points_to_bytes", ("BIGINT[]",), "BLOB", encodings.bytes_of_codes),
+        PythonFunction("chr", ("BIGINT",), "VARCHAR", encodings.character),
+        PythonFunction("normalize", ("VARCHAR", "VARCHAR"), "VARCHAR", encodings.normalised),
+        PythonFunction("casefold", ("VARCHAR", "VARCHAR"), "VARCHAR", encodings.normalised_and_folded),
+        PythonFunction("text_of_bytes", ("BLOB",), "VARCHAR", encodings.text_of_bytes),
+        PythonFunction("strict_text", ("BLOB",), "VARCHAR", encodings.strict_text),
+        PythonFunction("to_base32", ("BLOB",), "VARCHAR", encodings.to_base32),
+        PythonFunction("from_base32", one, "BLOB", encodings.from_base32),
+        PythonFunction("from_base64", one, "BLOB", encodings.from_base64),
         PythonFunction("bytes_lower", ("BLOB",), "BLOB", bytes.lower),
         PythonFunction("bytes_upper", ("BLOB",), "BLOB", bytes.upper),
         PythonFunction("bytes_reverse", ("BLOB",), "BLOB", lambda value: value[::-1]),
@@ -102,7 +108,7 @@ def _python_functions() -> list[PythonFunction]:
                 PythonFunction(f"{short}_{name}", takes, kind + gives[1:] if gives[0] == "T" else gives, work)
             )
         takes = (kind, f"{kind}[]", "VARCHAR", "BOOLEAN")
-        functions.append(PythonFunction(f"{short}_is_like_of", takes, "BOOLEAN", text_functions.is_like_of, True))
+        functions.append(PythonFunction(f"{short}_is_like_of", takes, "BOOLEAN", regular_expressions.is_like_of, True))
         functions.append(
             PythonFunction(
                 f"{short}_edit_distance", (kind, kind, "BIGINT"), "BIGINT",
@@ -259,7 +265,7 @@ def _pattern(call: Call) -> Argument:
     pattern = call.arguments[1]
     if pattern.is_literal and pattern.value is not None:
         try:
-            text_functions.compiled(pattern.value)
+            regular_expressions.compiled(pattern.value)
         except ValueError as error:
             raise Unsupported(str(error), "correct the pattern") from None
     return pattern
@@ -288,7 +294,7 @@ def _one_group(pattern: Argument) -> int | None:
     """How many groups a literal pattern has."""
     if not pattern.is_literal or pattern.value is None:
         return None
-    groups: int = text_functions.compiled(pattern.value).groups
+    groups: int = regular_expressions.compiled(pattern.value).groups
     if groups > 1:
         raise Unsupported("Regular expressions passed into extraction functions must not have more than 1 capturing"
                           " group", "write (?:...) for the others")  # fmt: skip
@@ -323,7 +329,7 @@ def _replace(call: Call) -> str:
     pattern, replacement = _pattern(call), call.arguments[2]
     if replacement.is_literal and replacement.value is not None and pattern.is_literal and pattern.value is not None:
         try:
-            text_functions.checked_replacement(pattern.value, replacement.value)
+            regular_expressions.checked_replacement(pattern.value, replacement.value)
         except ValueError as error:
             raise Unsupported(str(error), "write \\\\ for a backslash, \\\\1 for a group") from None
         if _plain(pattern) and not _may_be_empty(pattern.value):
@@ -333,4 +339,4 @@ def _replace(call: Call) -> str:
 
 def _may_be_empty(pattern: str) -> bool:
     """Whether a match may be of no characters, of which DuckDB replaces others than BigQuery does."""
-    return "\\b" in pattern or "\\B" in pattern or text_functions.compiled(pattern).search(b"") is not None
+    return "\\b" in pattern or "\\B" in pattern or regular_expressions.compiled(pattern).search(b"") is not None

@@ -3,8 +3,8 @@
 import re
 
 from convergence_assets.warehouse.duckdb.generator import zones
+from convergence_assets.warehouse.duckdb.generator.civil_time import civil, days_since_epoch
 from convergence_assets.warehouse.duckdb.generator.python_functions import PythonFunction
-from convergence_assets.warehouse.duckdb.generator.time_formats import civil, days_since_epoch
 
 _SECOND, _DAY = 1_000_000, 86_400_000_000
 _CLOCK = r"([0-9]{1,2}):([0-9]{1,2}):([0-9]{1,2})(?:\.([0-9]{1,6}))?"

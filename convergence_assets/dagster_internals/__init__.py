@@ -1,0 +1,1 @@
+"""What is not public API of Dagster: names, patches and storage, each covered by a test."""

@@ -1,0 +1,1 @@
+"""Explains a deployment and a run: `doctor`, and the evidence of `diagnose`."""

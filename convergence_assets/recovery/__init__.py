@@ -1,0 +1,1 @@
+"""Finds damaged state files, recreates the control store, and restores published partitions."""

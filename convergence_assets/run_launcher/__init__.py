@@ -1,0 +1,1 @@
+"""Starts runs: warm workers forked on one machine, and how their processes and pods end."""

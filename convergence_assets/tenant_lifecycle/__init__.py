@@ -1,0 +1,1 @@
+"""Onboards, migrates and removes tenants."""
