@@ -8,7 +8,7 @@ from mkdocs.structure.files import File, Files
 
 TOP = Path(__file__).parents[1]
 PAGES = ("README.md", "ARCHITECTURE.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md")
-_ELSEWHERE = re.compile(r"\[([^\]]+)\]\((?:\.\./)?(?:deploy|tenants|convergence_assets|LICENSE)[^)]*\)")
+_ELSEWHERE = re.compile(r"\[([^\]]+)\]\((?:\.\./)*(?:deploy|tenants|convergence_assets|LICENSE)[^)]*\)")
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -21,5 +21,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
     """Links between both kinds of page, as they are on the site; files that are no pages are named alone."""
-    markdown = markdown.replace("](../", "](").replace("](docs/", "](")
-    return _ELSEWHERE.sub(r"\1", markdown)
+    markdown = _ELSEWHERE.sub(r"\1", markdown)
+    # On the site the pages of docs/ are where the repository's own are: one folder less.
+    depth = page.file.src_uri.count("/")
+    return markdown.replace(f"]({'../' * (depth + 1)}", f"]({'../' * depth}").replace("](docs/", "](")
