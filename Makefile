@@ -13,7 +13,7 @@ SHARED := CONVERGENCE_HOME=$(SHARED_HOME) DAGSTER_HOME=$(SHARED_HOME)/dagster CO
 export DAGSTER_HOME ?= $(CURDIR)/.convergence/dagster
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-shared ui test test-fast test-live test-bigquery test-deployment peer soak bench lint workflows types imports docs site reference sql-functions check clean
+.PHONY: help install demo demo-shared ui test test-fast test-live test-bigquery test-deployment peer soak bench lint workflows types imports docs site reference sql-functions wheel test-wheel release check clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -111,6 +111,17 @@ reference: $(STAMP) ## write docs/COMMANDS.md from the commands' own help, and d
 
 sql-functions: $(STAMP) ## write the table of SQL functions into docs/SQL.md
 	$(BIN)/python -m convergence_assets.warehouse.duckdb.generator.listing docs/SQL.md
+
+wheel: ## build the wheel into dist/
+	rm -rf dist
+	$(PYTHON) -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+
+test-wheel: wheel ## install the wheel in an empty environment and run the demo from it
+	$(PYTHON) scripts/test_wheel.py dist/*.whl
+
+release: ## VERSION=0.2.0: set the version, date the changes, commit, tag, and build and try the wheel
+	$(PYTHON) scripts/release.py "$(VERSION)"
+	$(MAKE) test-wheel
 
 check: lint workflows types imports docs test test-deployment ## everything CI runs
 

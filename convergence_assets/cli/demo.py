@@ -1,6 +1,7 @@
 """`convergence demo`: a month of bills for the demo tenants, their pipelines run on it, and what came out."""
 
 import json
+import os
 import shutil
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -19,6 +20,7 @@ from convergence_assets.cli.lookup import pipeline_of
 from convergence_assets.cli.run import Definitions, RunResult
 from convergence_assets.cli.tables import print_table
 from convergence_assets.settings import Settings, SettingsError
+from convergence_assets.starter import write_project
 from convergence_assets.tenancy.registry import load_tenants
 from convergence_assets.tenancy.tenant import Tenant, TenantPipeline, TenantRegistry
 from convergence_assets.warehouse.interface import Job, SourceFile
@@ -79,6 +81,8 @@ def demo(
 ) -> None:
     """Generate a month of GCP bills, run the demo tenants' pipelines, and show what was published and why not.
 
+    In a folder without tenants it writes those of the demo first, with dagster.yaml and workspace.yaml.
+
     CONVERGENCE_TENANTS=examples/one_billing_account has two that share one billing account (`make demo-shared`).
 
     Example: convergence demo --days 14
@@ -88,6 +92,9 @@ def demo(
         raise SettingsError(
             "the demo writes made-up bills and runs on the embedded warehouse alone: unset GCP_PROJECT_ID"
         )
+    if not os.environ.get("CONVERGENCE_TENANTS") and not Path(settings.tenants).exists():
+        made = write_project(Path.cwd())
+        typer.echo(f"made {', '.join(made)} here: the demo's tenants, and how Dagster runs them", err=True)
     registry = load_tenants(settings)
     console = Console(stderr=as_json, highlight=False, soft_wrap=True)
     columns = (

@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convergence_assets.settings import Settings, SettingsError
+from convergence_assets.starter import starter
 
 if TYPE_CHECKING:
     import dagster as dg
-
-_DEFAULT = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
 
 
 def dagster_home(settings: Settings) -> Path:
@@ -22,8 +21,8 @@ def dagster_home(settings: Settings) -> Path:
             )
         return Path(configured)
     home = settings.dagster_home
-    shipped = Path("dagster.yaml")
-    text = shipped.read_text() if shipped.exists() else _DEFAULT
+    own = Path("dagster.yaml")
+    text = (own if own.exists() else starter("dagster.yaml")).read_text()
     config = home / "dagster.yaml"
     try:
         home.mkdir(parents=True, exist_ok=True)

@@ -59,7 +59,9 @@ def up(
             f"in use on {host}: port {', port '.join(taken)}; end what listens there, or say another"
         )
     if not Path(_WORKSPACE).exists():
-        raise typer.BadParameter(f"there is no {_WORKSPACE} here; call this in the folder that holds it")
+        raise typer.BadParameter(
+            f"there is no {_WORKSPACE} here; call this in the folder that holds it (`convergence demo` makes one)"
+        )
     home = dagster_home(settings)
     _create_stores(settings)
     overrides = {"DAGSTER_HOME": str(home), "PYTHONUNBUFFERED": "1", "CONVERGENCE_LOG_FORMAT": "json"}
