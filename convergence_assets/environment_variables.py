@@ -93,7 +93,8 @@ VARIABLES = (
     ),
     Variable(
         "CONVERGENCE_DAGSTER_PATCHES",
-        "`off` leaves Dagster as it is installed: slower and larger with many tenants, otherwise the same",
+        "`off` leaves Dagster as it is installed, with its own storage and console log, and planned checks shown as "
+        "failed: slower and larger with many tenants",
         "on with the version of Dagster that they are made for",
     ),
 )

@@ -23,7 +23,7 @@ Every error is `{error, message, next}`. `RateLimit-*` headers say how many requ
 
 
 def build_app(deployment: Deployment) -> FastAPI:
-    """The routes of SPEC 10 and 9, over what `deployment` has open."""
+    """The routes of the HTTP service, over what `deployment` has open."""
     # Its /docs and /redoc load nothing from elsewhere.
     app = FastAPIOffline(
         title="Convergence", version=version("convergence-assets"), summary="Multi-tenant cloud-cost pipelines",

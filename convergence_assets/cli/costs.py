@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from convergence_assets.cli.datetimes import end_of, moment
+from convergence_assets.cli.ledger import NOT_BEGUN
 from convergence_assets.cli.lookup import pipeline_named, pipeline_of, tenant_of
 from convergence_assets.cli.tables import print_table
 from convergence_assets.cli.validate import DOLLARS_PER_TIBIBYTE
@@ -73,7 +74,7 @@ def costs(
         if any(_bytes(cost, settings) is None for cost in listed):
             console.print("the embedded warehouse counts no bytes: nothing is billed there", style="dim")
     if progress_row is None:
-        typer.echo("no run was read yet: start Dagster's daemon, or give `convergence ledger rebuild`", err=True)
+        typer.echo(NOT_BEGUN, err=True)
 
 
 def _bytes(cost: "Cost", settings: Settings) -> int | None:

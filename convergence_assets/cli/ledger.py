@@ -20,6 +20,8 @@ ledger = typer.Typer(
     name="ledger", help="The x_meta tables: how far they are behind, and a rebuild.", no_args_is_help=True
 )
 
+NOT_BEGUN = "no run was read yet: start Dagster's daemon, or give `convergence ledger rebuild`"
+
 
 @ledger.command()
 def status(as_json: Annotated[bool, typer.Option("--json", help="One JSON object")] = False) -> None:
@@ -98,6 +100,9 @@ def _print_lag(lag: "Lag", loaded: frozenset[str]) -> None:
         print_table(table)
     for run_id, why in lag.unreadable.items():
         console.print(f"run {run_id} cannot be read: {why}", style="red", markup=False)
+    if not lag.begun:
+        console.print(NOT_BEGUN, style="dim")
+        return
     console.print(
         f"{lag.seconds:.0f} s behind; Dagster's storage was last read to its end {lag.unread_seconds:.0f} s ago",
         style="dim",

@@ -5,6 +5,7 @@ import json
 import re
 import sys
 import uuid
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -52,7 +53,7 @@ def query(
         rows = warehouse.read(Query(sql), job)
     if as_json:
         for row in rows.to_pylist():
-            sys.stdout.write(json.dumps(row, default=str) + "\n")
+            sys.stdout.write(json.dumps(row, default=_text) + "\n")
     elif as_csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(rows.column_names)
@@ -87,7 +88,7 @@ def _print_rows(rows: "pa.Table", limit: int | None, where: str) -> None:
     print_table(table)
     # A pipe gets the rows and nothing else.
     Console(stderr=not sys.stdout.isatty(), soft_wrap=True, highlight=False).print(
-        f"{rows.num_rows} rows, {where}", style="dim"
+        f"{rows.num_rows} row{'' if rows.num_rows == 1 else 's'}, {where}", style="dim"
     )
     if rows.num_rows > shown:
         typer.echo(f"the first {shown} of {rows.num_rows} rows; --limit, --json or --csv show more", err=True)
@@ -96,7 +97,9 @@ def _print_rows(rows: "pa.Table", limit: int | None, where: str) -> None:
 def _text(value: Any) -> str:
     if value is None:
         return ""
-    return json.dumps(value, default=str) if isinstance(value, list | dict) else str(value)
+    if isinstance(value, Decimal):
+        return f"{value:f}"  # str would say 0E-9
+    return json.dumps(value, default=_text) if isinstance(value, list | dict) else str(value)
 
 
 def _is_number(kind: str) -> bool:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from convergence_assets.cli.instance import open_instance
+from convergence_assets.cli.ledger import NOT_BEGUN
 from convergence_assets.cli.lookup import tenant_of
 from convergence_assets.cli.tables import print_table
 from convergence_assets.settings import Settings
@@ -74,7 +75,7 @@ def _platform(monitor: "Monitor", instance: "dg.DagsterInstance") -> dict[str, s
     silent = [] if dead else list(silent_locations(instance, monitor.servers(), now))
     broken = [alert.table or "" for alert in failing(instance, now)]
     with monitor.store.read() as connection:
-        lag_seconds = lag(connection, now, monitor.tenants).seconds
+        ledger = lag(connection, now, monitor.tenants)
     settings = monitor.settings
     idle = "not running: they are the daemon's" if dead else None
     return {
@@ -87,7 +88,7 @@ def _platform(monitor: "Monitor", instance: "dg.DagsterInstance") -> dict[str, s
         if dead
         else "alive",
         "sensors and schedules": f"failing: {', '.join(broken)}" if broken else idle or "working",
-        "ledger": f"{lag_seconds:.0f} s behind",
+        "ledger": f"{ledger.seconds:.0f} s behind" if ledger.begun else NOT_BEGUN,
         "rejected tenants": ", ".join(monitor.registry.rejected) or "none",
     }
 

@@ -1,1 +1,1 @@
-"""What needs a transaction: locks now, other state of the platform as it comes; SQLite, or Dagster's Postgres."""
+"""The control store: all state of the platform that needs a transaction, on SQLite or Dagster's Postgres."""

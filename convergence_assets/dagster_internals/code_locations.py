@@ -1,7 +1,4 @@
-"""How a code server makes the snapshot of its location, and how daemon and webserver read it.
-
-Names of Dagster 1.13 that are not public API, each covered by a test, as in `dagster_internals/compat.py`.
-"""
+"""The code locations of a workspace file: where their servers are, whether they answer, and reloading them."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,6 +1,7 @@
 """The changes that this project makes to Dagster while it runs: each with its reason, and one switch for all.
 
-CONVERGENCE_DAGSTER_PATCHES=off leaves Dagster as it is: slower and larger with many tenants, otherwise the same.
+CONVERGENCE_DAGSTER_PATCHES=off leaves Dagster as it is, slower and larger with many tenants: it also chooses Dagster's
+own SQLite storage (`sqlite_storage.py`), and stores planned checks, which Dagster shows as failed (`instance.py`).
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""The ledger's tables, with SPEC's columns: created in each tenant's dataset when its first row is written."""
+"""The ledger's tables: created in each tenant's dataset when its first row is written."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -57,6 +57,8 @@ class Lag:
     by_tenant: Mapping[str, float]
     backlogs: Sequence[Backlog]
     unreadable: Mapping[str, str] = field(default_factory=dict)
+    begun: bool = True
+    """Whether Dagster's storage was ever read."""
 
 
 def write_ledger(
@@ -95,7 +97,14 @@ def lag(connection: sa.Connection, now: datetime, tenants: Mapping[str, Tenant])
     by_tenant = {b.tenant_id: _age(b.oldest, now) for b in waiting if b.tenant_id in tenants}
     progress = run_cursors.progress(connection)
     unread = _age(progress.complete_at, now) if progress else 0.0
-    return Lag(max(unread, *by_tenant.values(), 0.0), unread, by_tenant, waiting, run_cursors.unreadable(connection))
+    return Lag(
+        max(unread, *by_tenant.values(), 0.0),
+        unread,
+        by_tenant,
+        waiting,
+        run_cursors.unreadable(connection),
+        progress is not None,
+    )
 
 
 def _is_ready(backlog: Backlog, now: datetime, rest_seconds: float) -> bool:

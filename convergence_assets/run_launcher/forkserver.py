@@ -2,8 +2,8 @@
 
 Run as a file (`python -P forkserver.py SOCKET CODE PRELOADED...`), never imported; CODE is the folder of the project's
 own packages. PRELOADED is a module, or `module:function` to call, whose result the module keeps. Clients request
-workers only while no file of the project has been replaced since (`warm.py`), so that no run executes old code. It
-ends by itself once no client is connected and no worker is alive; workers survive their client.
+workers only while no file of the project has been replaced since (`forkserver_client.py`), so that no run executes old
+code. It ends by itself once no client is connected and no worker is alive; workers survive their client.
 
 A client sends one JSON object per line. `{"fork": {argv, env, cwd, path, log}}` creates a waiting worker and answers
 `{"process": id, "started": ticks}`; `{"go": id}` lets it begin. One whose client disconnects before that never begins.

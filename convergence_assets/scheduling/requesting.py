@@ -1,4 +1,4 @@
-"""The state of a pipeline's days between two ticks of the planner. Every change of it is made here."""
+"""The rows of a pipeline's outstanding days between two ticks of the planner. Every change of them is made here."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -1,4 +1,7 @@
-"""Deletes a tenant's data: its tables, what runs staged for it, and the control store's rows about them."""
+"""Deletes a tenant's data: its tables, what runs staged for it, and the control store's rows about them.
+
+Its API keys are revoked, and its open incidents end.
+"""
 
 import getpass
 from contextlib import suppress
@@ -10,6 +13,8 @@ from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.control import audit, ledger_rows, partition_states, publications, published_locations
 from convergence_assets.control.audit import Deed
 from convergence_assets.control.errors import ControlError
+from convergence_assets.control.incidents import open_incidents, resolve_incident
+from convergence_assets.control.keys import Keys
 from convergence_assets.control.locks import Locks
 from convergence_assets.control.store import ControlStore
 from convergence_assets.monitoring.stuck import parts_of
@@ -56,7 +61,8 @@ def runs_at_work(instance: dg.DagsterInstance, store: ControlStore, tenant_id: s
 
 
 def delete_data(settings: Settings, instance: dg.DagsterInstance, tenant: Tenant) -> Deleted:
-    """Delete the tenant's published tables, its ledger, and what is staged for it; may be repeated after a failure.
+    """Delete the tenant's tables, its ledger and what is staged for it, revoke its API keys, and end its open
+    incidents; may be repeated after a failure.
 
     No code location may request its days any more. Raises `RunsAtWork`, `WarehouseError` and `ControlError`.
     """
@@ -76,7 +82,12 @@ def delete_data(settings: Settings, instance: dg.DagsterInstance, tenant: Tenant
         with suppress(ControlError):
             _record_deed(store, tenant, f"failed after {len(tables)} tables: {error.error_class}")
         raise
+    keys = Keys(store)
+    for key in keys.all(tenant.tenant_id):
+        keys.revoke(key.key_id, getpass.getuser(), tenant.tenant_id)
     with store.write("planner") as connection:
+        for incident in open_incidents(connection, tenant_id=tenant.tenant_id):
+            resolve_incident(connection, incident.fingerprint, "the tenant's data was deleted", store.now())
         # Else a later tenant of this id would count as having published these days.
         store.wait_for(connection, publications.WRITING)
         publications.delete_publications(connection, tenant.tenant_id, store.now())

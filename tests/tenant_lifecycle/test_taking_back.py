@@ -8,8 +8,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from convergence_assets.alerting import kinds
 from convergence_assets.assets.warehouse_factory import open_warehouse
-from convergence_assets.control import audit, partition_states, publications
+from convergence_assets.control import audit, incidents, partition_states, publications
+from convergence_assets.control.keys import Keys
 from convergence_assets.control.ledger_rows import LedgerRow, backlogs, put_rows
 from convergence_assets.control.locks import Claim, Locks
 from convergence_assets.control.store import ControlStore
@@ -138,6 +140,22 @@ def test_the_end_of_a_tenants_data_leaves_nothing_of_it_and_all_of_others(tmp_pa
     project.load_bills(hourly(DAY, project.tenant.timezone, 1.0))
     project.run(DAY, run_id="run2")
     assert len(project.read("SELECT * FROM acme.totals")) == 1, "a tenant that comes back begins anew"
+
+
+def test_with_a_tenants_data_its_keys_and_its_open_incidents_end(tmp_path: Path) -> None:
+    project = Project.at(tmp_path)
+    store = published(project)
+    keys = Keys(store)
+    own, other = keys.create("acme", "anna").secret, keys.create("globex", "anna").secret
+    with store.write() as connection:
+        for tenant_id in ("acme", "globex"):
+            alert = kinds.NO_DATA.alert("no rows", "no_data", tenant_id=tenant_id, table="lines", partition=str(DAY))
+            incidents.raise_alert(connection, alert, store.now())
+    with dg.DagsterInstance.ephemeral() as instance:
+        delete_data(project.settings, instance, project.tenant)
+    assert [keys.verify(own), keys.verify(other) is not None] == [None, True]
+    with store.read() as connection:
+        assert [incident.tenant_id for incident in incidents.open_incidents(connection)] == ["globex"]
 
 
 def test_nothing_is_deleted_while_a_run_is_at_work_or_waits(tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""The embedded warehouse: BigQuery SQL, transpiled, on one DuckDB file per dataset."""
+"""The embedded warehouse: BigQuery SQL on one DuckDB file per dataset."""

@@ -1,4 +1,4 @@
-"""`Warehouse` on DuckDB: one file per dataset, one per run for staging, BigQuery SQL transpiled."""
+"""`Warehouse` on DuckDB: one file per dataset, one per run for staging."""
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence

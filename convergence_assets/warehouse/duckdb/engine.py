@@ -317,7 +317,7 @@ def classified(error: Exception, sql: str) -> WarehouseError:
 
 
 def _position(message: str, sql: str) -> tuple[int | None, int | None]:
-    # The message is about the transpiled text; the first quoted name that is in the author's text is located.
+    # The message is about the generated text; the first quoted name that is in the author's text is located.
     for name in re.findall(r'"([^"]+)"', message):
         match = re.search(rf"\b{re.escape(name)}\b", sql, re.IGNORECASE)
         if match:
