@@ -92,6 +92,12 @@ VARIABLES = (
         "`768MB`",
     ),
     Variable(
+        "CONVERGENCE_KEEP_EVENTS_DAYS",
+        "how long the events of a run, and ticks, are kept ([history](OPERATING.md#how-long-history-is-kept))",
+        "90",
+    ),
+    Variable("CONVERGENCE_KEEP_RUNS_DAYS", "how long runs, and rows of the ledger, are kept", "365"),
+    Variable(
         "CONVERGENCE_DAGSTER_PATCHES",
         "`off` leaves Dagster as it is installed, with its own storage and console log, and planned checks shown as "
         "failed: slower and larger with many tenants",

@@ -60,7 +60,8 @@ class Settings:
     and docs/RUNBOOK.md can be opened, for the links of alerts, `workspace` the file that names the code servers, which
     are probed; `admin_key` opens the API's admin routes (None: nothing
     does), `metrics_token` opens /metrics alone, `api_port` is where it is served, `api_per_minute` and `api_per_hour`
-    limit a tenant's requests, `redis_url` is where they are counted (None: in its own memory).
+    limit a tenant's requests, `redis_url` is where they are counted (None: in its own memory);
+    `keep_events_days` and `keep_runs_days` are how long history is kept.
     """
 
     home: Path
@@ -84,6 +85,8 @@ class Settings:
     api_per_hour: int = 1000
     redis_url: str | None = field(default=None, repr=False)
     landing_folder: Path | None = None
+    keep_events_days: int = 90
+    keep_runs_days: int = 365
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
@@ -112,6 +115,8 @@ class Settings:
             api_per_hour=_count(environ, "CONVERGENCE_API_PER_HOUR", 1000),
             redis_url=environ.get("REDIS_URL") or None,
             landing_folder=_folder(environ.get("CONVERGENCE_LANDING")),
+            keep_events_days=_days(environ, "CONVERGENCE_KEEP_EVENTS_DAYS", 90),
+            keep_runs_days=_days(environ, "CONVERGENCE_KEEP_RUNS_DAYS", 365),
         )
 
     @property
@@ -200,6 +205,13 @@ def _count(environ: Mapping[str, str], variable: str, default: int) -> int:
     text = environ.get(variable) or str(default)
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise SettingsError(f"{variable}={text!r}: expected a number of requests, at least 1")
+    return int(text)
+
+
+def _days(environ: Mapping[str, str], variable: str, default: int) -> int:
+    text = environ.get(variable) or str(default)
+    if not text.isascii() or not text.isdigit() or not 7 <= int(text) <= 36500:
+        raise SettingsError(f"{variable}={text!r}: expected a number of days, at least 7")
     return int(text)
 
 

@@ -191,6 +191,13 @@ COMMANDS: dict[str, Entry] = {
         "Print a workspace.yaml of as many code servers as the tenants have parts, and how each of them is started.",
     ),
     "locks": Entry("locks", "locks", "Operate", "Which runs hold which days of which pipeline."),
+    "prune": Entry(
+        "prune",
+        "prune",
+        "Operate",
+        "Remove runs, events, ticks and ledger rows that are older than they are kept. The sensor `history` does so "
+        "daily.",
+    ),
     "ledger": Entry("ledger", "ledger", "Operate", "The x_meta tables: how far they are behind, and a rebuild."),
 }
 

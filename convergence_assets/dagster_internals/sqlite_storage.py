@@ -258,6 +258,16 @@ class EventLogStorage(SqliteEventLogStorage):
             EventLogStorage._empty = scratch.read_bytes()
         return EventLogStorage._empty
 
+    def delete_run_file(self, run_id: str) -> None:
+        """Delete the file of a run; one that is read later begins empty."""
+        with self._db_lock:
+            engine = self._kept_engines.pop(run_id, None)
+            if engine is not None:
+                engine.close()
+            path = self.path_for_shard(run_id)
+            for file in (f"{path}-wal", f"{path}-shm", path):
+                Path(file).unlink(missing_ok=True)
+
     def dispose(self) -> None:
         super().dispose()
         with self._db_lock:

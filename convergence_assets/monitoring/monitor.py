@@ -22,6 +22,7 @@ from convergence_assets.dagster_internals.code_locations import CodeLocation
 from convergence_assets.ledger.follow import Follower
 from convergence_assets.ledger.write import lag, write_ledger
 from convergence_assets.monitoring import automation, code_servers, conditions, sweeping
+from convergence_assets.monitoring.history import History
 from convergence_assets.monitoring.remediation import Case, Remediation
 from convergence_assets.monitoring.routing import routes_of
 from convergence_assets.monitoring.run_alerts import RunAlerts
@@ -101,6 +102,11 @@ class Monitor:
             names = runs.tenants_with_unpublished(connection, self.store.now() - sweeping.KEPT - _DAY)
         tenants = [tenant for name, tenant in self.tenants.items() if name in names]
         return sweeping.Sweeper(instance, self.store, self.settings).sweep(tenants, seconds)
+
+    def prune(self, instance: dg.DagsterInstance, seconds: float) -> str:
+        """Once a day remove history that is older than it is kept; what was removed, in words."""
+        history = History(instance, self.store, self.settings)
+        return str(history.prune(self.tenants.values(), seconds)) if history.is_due() else "nothing is due"
 
     def back_up(self) -> str | None:
         """Copy the control store's file where the copy is old; what was done, or why not, in words."""

@@ -1,5 +1,5 @@
-"""The monitoring sensors: `ledger` follows runs, `stuck_runs` remedies them, `staging` removes what they left, `alerts`
-notifies people."""
+"""The monitoring sensors: `ledger` follows runs, `stuck_runs` remedies them, `staging` removes what they left,
+`history` what is old, `alerts` notifies people."""
 
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 LEDGER_EVERY_SECONDS = 15
 STUCK_RUNS_EVERY_SECONDS = 30
 STAGING_EVERY_SECONDS = 600
+HISTORY_EVERY_SECONDS = 600
 ALERTS_EVERY_SECONDS = 15
 BUDGET_SECONDS = 40.0
 """Dagster ends a tick after 60."""
@@ -25,7 +26,7 @@ LEDGER_BUDGET_SECONDS = 24.0
 def build_sensors(registry: TenantRegistry, settings: Settings) -> list[dg.SensorDefinition]:
     """On by default; each works independently of the others' failures."""
     shared = _Shared(registry, settings)
-    return [_ledger(shared), _stuck_runs(shared), _staging(shared), _alerts(shared)]
+    return [_ledger(shared), _stuck_runs(shared), _staging(shared), _history(shared), _alerts(shared)]
 
 
 class _Shared:
@@ -87,6 +88,18 @@ def _staging(shared: _Shared) -> dg.SensorDefinition:
         return dg.SkipReason("; ".join(done)[:2000] if done else "nothing is left over")
 
     return staging
+
+
+def _history(shared: _Shared) -> dg.SensorDefinition:
+    @_on(
+        name="history",
+        minimum_interval_seconds=HISTORY_EVERY_SECONDS,
+        description="Once a day removes events, runs, ticks and ledger rows that are older than they are kept.",
+    )
+    def history(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        return dg.SkipReason(shared.watching.prune(context.instance, BUDGET_SECONDS))
+
+    return history
 
 
 def _alerts(shared: _Shared) -> dg.SensorDefinition:

@@ -251,6 +251,13 @@ class Warehouse(Protocol):
         """
         ...
 
+    def delete_before(self, table: TableRef, schema: TableSchema, day: date, job: Job) -> None:
+        """Delete the partitions of a TIMESTAMP-partitioned table that are before a day (UTC), in one atomic step.
+
+        Raises `NotFound` where there is no such table.
+        """
+        ...
+
     def running_jobs(self) -> Sequence[RunningJob]:
         """Jobs of this platform that run on the warehouse now, of any sender."""
         ...

@@ -1,7 +1,7 @@
 """What every warehouse adapter promises: rows that are merged by their key."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -83,6 +83,19 @@ def test_every_scalar_type_is_merged_as_it_is(opened: Open) -> None:
             MOMENT,
         )
         assert (*found[:6], json.loads(found[6]), found[7] or [], found[8]) == wanted
+
+
+def test_partitions_before_a_day_are_deleted_and_the_others_stay(opened: Open) -> None:
+    with opened() as warehouse:
+        with pytest.raises(NotFound):
+            warehouse.delete_before(EVENTS, EVENT_SCHEMA, DAY, JOB)
+        warehouse.ensure_table(EVENTS, EVENT_SCHEMA)
+        rows = [event(name) | {"created_at": datetime(2026, 3, day, 23, 59, tzinfo=UTC)} for name, day in
+                (("a", 1), ("b", 2), ("c", 3))]  # fmt: skip
+        warehouse.merge_rows(EVENTS, EVENT_SCHEMA, rows, ("id",), JOB)
+        for _ in range(2):
+            warehouse.delete_before(EVENTS, EVENT_SCHEMA, date(2026, 3, 3), JOB)
+            assert events(warehouse) == [("c", 1)]
 
 
 def test_rows_are_merged_into_no_table_that_is_not_there(opened: Open) -> None:

@@ -197,6 +197,13 @@ class BigQueryWarehouse:
         jobs = replace(self._jobs, budget_seconds=min(self._jobs.budget_seconds, job.timeout_seconds))
         jobs.run(self._connection.query("merge", Query(merge, {"rows": text}), job, identity=identity), job)
 
+    def delete_before(self, table: TableRef, schema: TableSchema, day: date, job: Job) -> None:
+        # A DELETE of whole partitions is not billed.
+        old = f"`{schema.partition_column}` < TIMESTAMP '{day} 00:00:00+00'"
+        sql = f"DELETE FROM {self._connection.quoted(table)} WHERE {old}"
+        jobs = replace(self._jobs, budget_seconds=min(self._jobs.budget_seconds, job.timeout_seconds))
+        jobs.run(self._connection.query("delete_before", Query(sql), job, identity=(str(table), str(day))), job)
+
     def running_jobs(self) -> Sequence[RunningJob]:
         return self._jobs.running(None)
 

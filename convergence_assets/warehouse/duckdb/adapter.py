@@ -210,6 +210,20 @@ class DuckDBWarehouse:
             with self._attaching.transaction():
                 self._engine.run(merge, {"rows": row_text(schema, rows)}, timeout_seconds=job.timeout_seconds)
 
+    def delete_before(self, table: TableRef, schema: TableSchema, day: date, job: Job) -> None:
+        dataset = Dataset.of(table)
+        if not self._layout.dataset_file(dataset).exists():
+            raise self._attaching.absent(dataset)
+        name = f"{quoted(str(dataset))}.{quoted(table.table)}"
+        assert schema.partition_column
+        old = f"{quoted(schema.partition_column)} < TIMESTAMPTZ '{day} 00:00:00+00'"
+        with self._attaching.writing(dataset, job.timeout_seconds):
+            existing = tables.existing(self._engine, str(dataset))
+            if table.table not in existing:
+                raise NotFound(absent(table, existing))
+            with self._attaching.transaction():
+                self._engine.run(f"DELETE FROM {name} WHERE {old}", timeout_seconds=job.timeout_seconds)
+
     def running_jobs(self) -> Sequence[RunningJob]:
         return ()  # A statement lives and dies with the process that runs it.
 

@@ -1,0 +1,166 @@
+"""Removes old events, runs and ticks from Dagster's storage, on SQLite and Postgres, and nothing that is state.
+
+State is what Dagster shows of a partition: of each asset's partition the newest event of each kind (materialisation,
+plan, observation), of each check's partition the newest execution, and the run whose failure makes a partition red.
+Dagster's own `delete_run` removes all events of a run, the newest materialisations too (1.13).
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+import dagster as dg
+import sqlalchemy as sa
+from dagster._core.scheduler.instigation import TickStatus
+from dagster._core.storage.event_log.schema import (
+    AssetCheckExecutionsTable,
+    AssetEventTagsTable,
+    SqlEventLogStorageTable,
+)
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from dagster._core.storage.runs.schema import BackfillTagsTable, BulkActionsTable, RunsTable, RunTagsTable
+from sqlalchemy.engine import Connection
+
+from convergence_assets.dagster_internals.sqlite_storage import EventLogStorage
+
+_EVENTS, _CHECKS = SqlEventLogStorageTable, AssetCheckExecutionsTable
+_PLANNED = dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED.value
+_MATERIALIZED = dg.DagsterEventType.ASSET_MATERIALIZATION.value
+_OBSERVED = dg.DagsterEventType.ASSET_OBSERVATION.value
+_NOT_MATERIALIZED = dg.DagsterEventType.ASSET_FAILED_TO_MATERIALIZE.value
+_OF_PARTITIONS = (_PLANNED, _MATERIALIZED, _OBSERVED, _NOT_MATERIALIZED)
+_BACKFILL_OVER = ("COMPLETED", "COMPLETED_SUCCESS", "COMPLETED_FAILED", "FAILED", "CANCELED")
+_AT_ONCE = 500
+"""Values in one statement."""
+
+
+class DagsterHistory:
+    """The history of an instance. Every method may be repeated after it was killed."""
+
+    def __init__(self, instance: dg.DagsterInstance) -> None:
+        self._instance = instance
+
+    def runs_before(self, moment: datetime, since: datetime | None = None) -> Iterator[dg.RunRecord]:
+        """Runs created between two moments (UTC), the oldest first."""
+        filters, cursor = dg.RunsFilter(created_before=moment, created_after=since), None
+        while page := self._instance.get_run_records(filters, 100, "id", ascending=True, cursor=cursor):
+            # The page is complete before its runs are deleted; the next one begins at a run that may be gone.
+            yield from page
+            filters = dg.RunsFilter(created_before=moment, created_after=page[-1].create_timestamp)
+
+    def delete_events(self, run_id: str) -> int:
+        """Delete the events of a run that is over, other than state; how many."""
+        storage: Any = self._instance.event_log_storage
+        with storage.index_transaction() as connection:
+            executions = self._old_executions(connection, run_id)
+            for ids in _parts(executions):
+                connection.execute(_CHECKS.delete().where(_CHECKS.c.id.in_(ids)))
+            events = self._old_events(connection, run_id)
+            for ids in _parts(events):
+                connection.execute(AssetEventTagsTable.delete().where(AssetEventTagsTable.c.event_id.in_(ids)))
+                connection.execute(_EVENTS.delete().where(_EVENTS.c.id.in_(ids)))
+        self._delete_file(run_id)
+        with suppress(OSError):
+            self._instance.compute_log_manager.delete_logs(prefix=[run_id])
+        return len(events)
+
+    def makes_a_partition_red(self, run_id: str) -> bool:
+        """Whether the newest attempt at a partition is this run's and it published nothing of it since."""
+        storage: Any = self._instance.event_log_storage
+        with storage.index_connection() as connection:
+            planned = sa.select(_EVENTS.c.id, _EVENTS.c.asset_key, _EVENTS.c.partition).where(
+                _EVENTS.c.run_id == run_id, _EVENTS.c.dagster_event_type == _PLANNED
+            )
+            return any(
+                row.id == _newest(connection, (_PLANNED, _MATERIALIZED), row.asset_key, row.partition)
+                for row in connection.execute(planned)
+            )
+
+    def delete_run(self, run_id: str) -> None:
+        """Delete the record of a run whose events were deleted."""
+        storage: Any = self._instance.run_storage
+        with storage.connect() as connection:
+            connection.execute(RunTagsTable.delete().where(RunTagsTable.c.run_id == run_id))
+            connection.execute(RunsTable.delete().where(RunsTable.c.run_id == run_id))
+
+    def delete_backfills(self, before: datetime) -> int:
+        """Delete backfills that are over and were begun before a moment; how many."""
+        storage: Any = self._instance.run_storage
+        with storage.connect() as connection:
+            old = sa.select(BulkActionsTable.c.key).where(
+                BulkActionsTable.c.timestamp < before.replace(tzinfo=None),
+                BulkActionsTable.c.status.in_(_BACKFILL_OVER),
+            )
+            keys = list(connection.scalars(old))
+            for part in _parts(keys):
+                connection.execute(BackfillTagsTable.delete().where(BackfillTagsTable.c.backfill_id.in_(part)))
+                connection.execute(BulkActionsTable.delete().where(BulkActionsTable.c.key.in_(part)))
+        return len(keys)
+
+    def delete_ticks(self, before: datetime) -> None:
+        """Delete ticks of sensors and schedules from before a moment, but for those that have not ended."""
+        ended = [status for status in TickStatus if status != TickStatus.STARTED]
+        for state in self._instance.all_instigator_state():
+            self._instance.purge_ticks(
+                state.instigator_origin_id, state.selector_id, before.timestamp(), tick_statuses=ended
+            )
+
+    @staticmethod
+    def _old_executions(connection: Connection, run_id: str) -> list[int]:
+        rows = connection.execute(
+            sa.select(_CHECKS.c.id, _CHECKS.c.asset_key, _CHECKS.c.check_name, _CHECKS.c.partition).where(
+                _CHECKS.c.run_id == run_id
+            )
+        ).all()
+        return [row.id for row in rows if row.id not in _newest_executions(connection, row)]
+
+    @staticmethod
+    def _old_events(connection: Connection, run_id: str) -> list[int]:
+        rows = connection.execute(
+            sa.select(_EVENTS.c.id, _EVENTS.c.dagster_event_type, _EVENTS.c.asset_key, _EVENTS.c.partition).where(
+                _EVENTS.c.run_id == run_id
+            )
+        ).all()
+        evaluations = sa.select(_CHECKS.c.evaluation_event_storage_id).where(_CHECKS.c.run_id == run_id)
+        kept = set(connection.scalars(evaluations))
+        for row in rows:
+            kind, asset_key = row.dagster_event_type, row.asset_key
+            of_partition = kind in _OF_PARTITIONS and asset_key is not None
+            if of_partition and row.id == _newest(connection, (kind,), asset_key, row.partition):
+                kept.add(row.id)
+        return [row.id for row in rows if row.id not in kept]
+
+    def _delete_file(self, run_id: str) -> None:
+        """SQLite has a file of each run beside its index."""
+        storage: Any = self._instance.event_log_storage
+        if isinstance(storage, EventLogStorage):
+            storage.delete_run_file(run_id)
+        elif isinstance(
+            storage, SqliteEventLogStorage
+        ):  # other processes of Dagster's would not notice that it is gone
+            with storage.run_connection(run_id) as connection:
+                connection.execute(_EVENTS.delete().where(_EVENTS.c.run_id == run_id))
+
+
+def _newest(connection: Connection, kinds: Collection[str], asset_key: str, partition: str | None) -> int | None:
+    same = _EVENTS.c.partition.is_(None) if partition is None else _EVENTS.c.partition == partition
+    query = sa.select(sa.func.max(_EVENTS.c.id)).where(
+        _EVENTS.c.asset_key == asset_key, _EVENTS.c.dagster_event_type.in_(kinds), same
+    )
+    newest: int | None = connection.scalar(query)
+    return newest
+
+
+def _newest_executions(connection: Connection, row: Any) -> set[int | None]:
+    """The newest execution of a check's partition, and the newest that was evaluated; of the check as a whole, too."""
+    check = (_CHECKS.c.asset_key == row.asset_key, _CHECKS.c.check_name == row.check_name)
+    same = _CHECKS.c.partition.is_(None) if row.partition is None else _CHECKS.c.partition == row.partition
+    evaluated = _CHECKS.c.evaluation_event_storage_id.is_not(None)
+    newest = sa.select(sa.func.max(_CHECKS.c.id)).where(*check)
+    queries = (newest, newest.where(same), newest.where(same, evaluated))
+    return {connection.scalar(query) for query in queries}
+
+
+def _parts(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    return (values[at : at + _AT_ONCE] for at in range(0, len(values), _AT_ONCE))

@@ -1,0 +1,289 @@
+"""What is old is removed, and every partition and check is afterwards as it was before."""
+
+import os
+import random
+import warnings
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+import sqlalchemy as sa
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, SqlEventLogStorageTable
+from dagster._core.storage.runs.schema import RunsTable, RunTagsTable
+
+from convergence_assets.assets.warehouse_factory import open_warehouse
+from convergence_assets.control import history as kept
+from convergence_assets.control import runs
+from convergence_assets.control.location import control_url
+from convergence_assets.control.store import ControlStore
+from convergence_assets.dagster_internals.history import DagsterHistory
+from convergence_assets.ledger.tables import LOGS, TABLES
+from convergence_assets.monitoring.history import EVERY, History
+from convergence_assets.settings import Settings
+from convergence_assets.warehouse.interface import Job
+from convergence_assets.warehouse.schema import TableRef
+from tests.assets.project import Project
+from tests.dagster_homes import dagster_at
+from tests.monitoring.watched import Watched
+from tests.postgres.postgres_server import Postgres
+
+DAILY = dg.DailyPartitionsDefinition("2026-03-01", end_date="2026-03-08")
+DAYS = list(DAILY.get_partition_keys())
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    IN_ONE_RUN = dg.BackfillPolicy.single_run()
+KEYS = [dg.AssetKey(["acme", "demo", name]) for name in ("lines", "totals")]
+CHECKS = [dg.AssetCheckKey(key, name) for key in KEYS for name in ("rows", "cost")]
+
+
+def quiet(make: Any) -> Any:
+    """Without what Dagster warns of: backfill policies are in beta."""
+
+    def made(*arguments: Any, **named: Any) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return make(*arguments, **named)
+
+    return made
+
+
+def table(key: dg.AssetKey, outcome: dict[str, str]) -> dg.AssetsDefinition:
+    """A table with two checks of its days, which ends as it is told."""
+
+    @quiet(dg.asset)(  # type: ignore[untyped-decorator]
+        key=key, partitions_def=DAILY, deps=KEYS[: KEYS.index(key)], backfill_policy=IN_ONE_RUN,
+        check_specs=[dg.AssetCheckSpec(name, asset=key) for name in ("rows", "cost")],
+    )  # fmt: skip
+    def body(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        if outcome["of"] == f"{key.path[-1]} fails":
+            raise dg.Failure("as it was told")
+        context.log.info("at work")
+        yield dg.MaterializeResult(metadata={"rows": random.randrange(100)})
+        for name in ("rows", "cost"):
+            yield dg.AssetCheckResult(
+                passed=outcome["of"] != f"{name} wrong", check_name=name, severity=dg.AssetCheckSeverity.WARN
+            )
+
+    made: dg.AssetsDefinition = body
+    return made
+
+
+OUTCOMES = ("all good", "lines fails", "totals fails", "rows wrong", "cost wrong")
+
+
+def play(instance: dg.DagsterInstance, seed: int, runs_of: int = 9) -> None:
+    """Runs over random days and ranges that end in random ways."""
+    chance, outcome = random.Random(seed), {"of": ""}
+    tables = [table(key, outcome) for key in KEYS]
+    for _ in range(runs_of):
+        outcome["of"] = chance.choice(OUTCOMES)
+        first, last = sorted(chance.choices(DAYS, k=2)) if chance.random() < 0.3 else [chance.choice(DAYS)] * 2
+        selection = chance.choice([[KEYS[0]], KEYS, KEYS])
+        tags = {"tenant": "acme"} | (
+            {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
+            if first != last
+            else {}
+        )
+        dg.materialize(
+            tables, instance=instance, selection=selection, tags=tags, raise_on_error=False,
+            partition_key=None if first != last else first,
+        )  # fmt: skip
+
+
+def state(instance: dg.DagsterInstance) -> dict[str, Any]:
+    """All that Dagster shows of partitions and checks."""
+    storage: Any = instance.event_log_storage
+    shown: dict[str, Any] = {}
+    for key in KEYS:
+        attempts = storage.get_latest_asset_partition_materialization_attempts_without_materializations(key)
+        runs_of_attempts = {run_id: instance.get_run_by_id(run_id) for run_id, _ in attempts.values()}
+        shown[f"{key} failed"] = sorted(
+            day for day, (run_id, _) in attempts.items()
+            if (run := runs_of_attempts[run_id]) and run.status == dg.DagsterRunStatus.FAILURE
+        )  # fmt: skip
+        shown[f"{key} materialized"] = sorted(instance.get_materialized_partitions(key))
+        for day in DAYS:
+            newest = instance.fetch_materializations(
+                dg.AssetRecordsFilter(asset_key=key, asset_partitions=[day]), limit=1
+            ).records
+            shown[f"{key} {day}"] = [(r.storage_id, r.run_id, r.asset_materialization.metadata) for r in newest]  # type: ignore[union-attr]
+    for check in CHECKS:
+        shown[f"{check} by day"] = sorted(map(str, storage.get_asset_check_partition_info([check])))
+        latest = storage.get_latest_asset_check_execution_by_key([check]).get(check)
+        shown[f"{check} latest"] = latest and (latest.id, latest.status, latest.event)
+    return shown
+
+
+def counts(instance: dg.DagsterInstance) -> dict[str, int]:
+    """Rows of Dagster's tables, and files of runs."""
+    storage, run_storage = instance.event_log_storage, instance.run_storage
+    tables = {"events": SqlEventLogStorageTable, "executions": AssetCheckExecutionsTable}
+    with storage.index_connection() as connection:  # type: ignore[attr-defined]
+        found = {name: connection.scalar(sa.select(sa.func.count()).select_from(t)) for name, t in tables.items()}
+    with run_storage.connect() as connection:  # type: ignore[attr-defined]
+        for name, t in (("runs", RunsTable), ("tags", RunTagsTable)):
+            found[name] = connection.scalar(sa.select(sa.func.count()).select_from(t))
+    return found
+
+
+POSTGRES = """storage:
+  postgres: {{postgres_db: {{hostname: 127.0.0.1, port: {port}, username: postgres, password: "{password}",
+    db_name: {database}, scheme: postgresql+psycopg2}}}}
+"""
+
+
+@pytest.fixture(
+    params=[
+        "this project's SQLite",
+        "Dagster's SQLite",
+        pytest.param("Postgres", marks=pytest.mark.xdist_group("postgres")),
+    ]
+)
+def instance(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    config = ""
+    if request.param == "Postgres":
+        postgres: Postgres = request.getfixturevalue("postgres")
+        config = POSTGRES.format(port=postgres.port, password=postgres.password, database=postgres.database())
+    elif request.param == "Dagster's SQLite":
+        config = f"storage: {{sqlite: {{base_dir: {tmp_path / 'dagster'}}}}}\n"
+    with dagster_at(tmp_path / "dagster", config) as opened:
+        yield opened
+
+
+@pytest.fixture
+def clock() -> list[timedelta]:
+    return [timedelta()]
+
+
+@pytest.fixture
+def history(instance: dg.DagsterInstance, tmp_path: Path, clock: list[timedelta]) -> History:
+    settings = Settings.from_env({"CONVERGENCE_HOME": str(tmp_path / "home"), "CONVERGENCE_WAREHOUSE": "embedded"})
+    store = ControlStore(control_url(settings, {}), lambda: datetime.now(UTC) + clock[0])
+    return History(instance, store, settings)
+
+
+@pytest.mark.parametrize("seed", [1])
+def test_partitions_and_checks_are_as_before_and_little_else_is_left(
+    history: History, clock: list[timedelta], seed: int
+) -> None:
+    play(history.instance, seed)
+    before, rows = state(history.instance), counts(history.instance)
+    assert history.prune(()).events == 0, "nothing is old yet"
+    clock[0] = timedelta(days=91)
+    pruned = history.prune(())
+    assert pruned.finished
+    assert pruned.runs_without_events == rows["runs"]
+    assert state(history.instance) == before
+    assert counts(history.instance)["runs"] == rows["runs"], "runs are kept longer than their events"
+    clock[0] = timedelta(days=366)
+    assert history.prune(()).runs > 0
+    assert state(history.instance) == before
+    left = counts(history.instance)
+    # Of each table's day a plan, a materialisation, a failure and an observation; of a check's day an execution.
+    assert left["events"] < rows["events"]
+    assert left["executions"] <= len(CHECKS) * (len(DAYS) + 1)
+    red = {run for key in KEYS for run in red_runs(history.instance, key)}
+    newest = history.instance.get_run_records(limit=1)[0].dagster_run.run_id
+    assert {r.dagster_run.run_id for r in history.instance.get_run_records()} == red | {newest}
+    again = history.prune(())
+    assert (again.events, again.runs, counts(history.instance)) == (0, 0, left)
+
+
+def red_runs(instance: dg.DagsterInstance, key: dg.AssetKey) -> set[str]:
+    storage: Any = instance.event_log_storage
+    attempts = storage.get_latest_asset_partition_materialization_attempts_without_materializations(key)
+    return {run_id for run_id, _ in attempts.values()}
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("seed", [1])
+def test_whatever_kills_it_the_next_call_continues(
+    history: History, clock: list[timedelta], seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play(history.instance, seed, runs_of=6)
+    before = state(history.instance)
+    clock[0] = timedelta(days=366)
+    chance = random.Random(seed)
+
+    def killing(work: Any) -> Any:
+        def maybe(*arguments: Any) -> Any:
+            if chance.random() < 0.05:
+                raise Killed
+            done = work(*arguments)
+            if chance.random() < 0.05:
+                raise Killed
+            return done
+
+        return maybe
+
+    for name in ("delete_events", "delete_run", "_delete_file"):
+        monkeypatch.setattr(DagsterHistory, name, killing(getattr(DagsterHistory, name)))
+    kills, finished = 0, False
+    while not finished:
+        assert kills < 500
+        try:
+            finished = history.prune(()).finished
+        except Killed:
+            kills += 1
+            assert state(history.instance) == before
+    assert kills > 0
+    assert state(history.instance) == before
+    monkeypatch.undo()
+    left = counts(history.instance)
+    assert history.prune(()).finished
+    assert counts(history.instance) == left
+
+
+def test_it_stops_in_time_and_is_due_once_a_day(history: History, clock: list[timedelta]) -> None:
+    play(history.instance, 5, runs_of=3)
+    clock[0] = timedelta(days=366)
+    assert history.is_due()
+    assert not history.prune((), seconds=-1).finished
+    assert history.is_due(), "what was not completed is due"
+    assert history.prune(()).finished
+    assert not history.is_due()
+    clock[0] += EVERY
+    assert history.is_due()
+
+
+def test_the_file_of_a_pruned_run_is_gone_and_its_page_is_empty(tmp_path: Path) -> None:
+    with dagster_at(tmp_path / "dagster") as instance:
+        play(instance, 3, runs_of=2)
+        run_ids = [record.dagster_run.run_id for record in instance.get_run_records()]
+        storage: Any = instance.event_log_storage
+        paths = [storage.path_for_shard(run_id) for run_id in run_ids]
+        assert all(map(os.path.exists, paths))
+        for run_id in run_ids:
+            assert DagsterHistory(instance).delete_events(run_id) > 0
+        assert not any(map(os.path.exists, paths))
+        assert list(instance.all_logs(run_ids[0])) == []
+
+
+def test_old_rows_of_the_index_and_the_ledger_go_and_a_pipelines_newest_run_stays(tmp_path: Path) -> None:
+    project = Project.at(tmp_path / "home")
+    watched = Watched(project)
+    old, newest = watched.now - timedelta(days=400), watched.now - timedelta(days=380)
+    for run_id, created in (("old", old), ("newest", newest)):
+        watched.run(run_id, created_at=created, started_at=created, status="succeeded")
+    logs, schema = TableRef("acme", LOGS), TABLES[LOGS].schema
+    with open_warehouse(project.settings) as warehouse:
+        warehouse.ensure_table(logs, schema)
+        rows = [
+            {"log_id": name, "pipeline_run_id": "r", "tenant_id": "acme", "pipeline_id": "p", "event": "published",
+             "created_at": moment} for name, moment in (("old", old), ("new", watched.now))
+        ]  # fmt: skip
+        warehouse.merge_rows(logs, schema, rows, ("log_id",), Job("put"))
+    with dagster_at(tmp_path / "dagster") as instance:
+        pruned = History(instance, watched.store, project.settings).prune([project.tenant])
+    assert (pruned.index_rows, pruned.ledger_tables, pruned.failed) == (1, 1, {})
+    with watched.store.read() as connection:
+        assert runs.latest_run(connection, "acme", "demo_costs").run_id == "newest"  # type: ignore[union-attr]
+        assert kept.completed_at(connection) == watched.now
+    assert project.read(f"SELECT log_id FROM acme.{LOGS}") == [{"log_id": "new"}]
+    assert isinstance(watched.now.date(), date)
