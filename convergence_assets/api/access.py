@@ -14,7 +14,7 @@ from convergence_assets.api.deployment import Deployment, deployment_of
 from convergence_assets.api.errors import Refusal, too_many, unauthorized
 from convergence_assets.api.http_metrics import AUTH_FAILURES, RATE_LIMIT_HITS
 from convergence_assets.api.rate_limits import Rules, network_of
-from convergence_assets.control.audit import Deed, record_deed
+from convergence_assets.control.audit import AuditEntry, record_entry
 from convergence_assets.control.keys import Scope
 
 ADMIN = "admin"
@@ -114,7 +114,7 @@ def _record_failure(deployment: Deployment, address: str, reason: str, action: s
     AUTH_FAILURES.labels(reason).inc()
     if secret:  # a request without a key is no guess
         deployment.limits.hit(deployment.limits.failures, address)
-        entry = Deed("unknown", action, f"refused: {reason}", address=address)
+        entry = AuditEntry("unknown", action, f"refused: {reason}", address=address)
         deployment.background.submit(partial(_write_audit_entry, deployment, entry))
     return unauthorized()
 
@@ -127,9 +127,9 @@ def _count_request(request: Request, deployment: Deployment, rules: Rules, who: 
         raise too_many("rate_limited", f"At most {status.limit} requests are allowed.", status.reset_seconds)
 
 
-def _write_audit_entry(deployment: Deployment, entry: Deed) -> None:
+def _write_audit_entry(deployment: Deployment, entry: AuditEntry) -> None:
     with deployment.store.write() as connection:
-        record_deed(connection, entry, deployment.store.now())
+        record_entry(connection, entry, deployment.store.now())
 
 
 def _digest(secret: str) -> bytes:

@@ -24,7 +24,7 @@ from convergence_assets.api.admin_models import (
 from convergence_assets.api.errors import Refusal, not_found, responses
 from convergence_assets.assets.publish_guard import quota_of
 from convergence_assets.control import incidents
-from convergence_assets.control.audit import Deed, record_deed
+from convergence_assets.control.audit import AuditEntry, record_entry
 from convergence_assets.control.keys import KeyRevoked
 from convergence_assets.control.run_requests import runs_used
 from convergence_assets.tenancy import tenant as tenancy
@@ -140,8 +140,8 @@ def acknowledge(
         if not incidents.acknowledge_incidents(connection, [_plain(fingerprint)], by, now):
             raise not_found()
         incident = next(i for i in incidents.open_incidents(connection) if i.fingerprint == fingerprint)
-        entry = Deed(by, "alert.ack", "done", incident.tenant_id, fingerprint, operator.address)
-        record_deed(connection, entry, now)
+        entry = AuditEntry(by, "alert.ack", "done", incident.tenant_id, fingerprint, operator.address)
+        record_entry(connection, entry, now)
     return Alert.of(incident)
 
 

@@ -15,7 +15,7 @@ from convergence_assets.api.pipelines import target_of
 from convergence_assets.api.run_detail import error_of_run, steps_of
 from convergence_assets.control import tenant_runs
 from convergence_assets.control.api_requests import api_request
-from convergence_assets.control.audit import Deed, record_deed
+from convergence_assets.control.audit import AuditEntry, record_entry
 from convergence_assets.control.tenant_runs import TenantRun
 
 executions = APIRouter(prefix="/api/v1", tags=["executions"])
@@ -70,9 +70,9 @@ def cancel(run_id: RunId, caller: Runner, deployment: DeploymentDep) -> Cancelle
         raise _conflict("shared", message, "Ask the platform's operator to end it.", run_id)
     done = cancellation.end_run(deployment.instance, run_id)
     outcome = f"{done[0]}: {done[1]}" if done else "it was over"
-    entry = Deed(caller.key_id, "run.cancel", outcome, caller.tenant_id, run_id, caller.address)
+    entry = AuditEntry(caller.key_id, "run.cancel", outcome, caller.tenant_id, run_id, caller.address)
     with deployment.store.write() as connection:
-        record_deed(connection, entry, deployment.store.now())
+        record_entry(connection, entry, deployment.store.now())
     if done is None:
         raise _conflict("is_over", "The run is over.", f"GET /api/v1/executions/{run_id} says how it ended.", run_id)
     return Cancelled(run_id=run_id, status=done[0], done=done[1])

@@ -17,7 +17,7 @@ from convergence_assets.api.models import RunOfRequest, RunRequest, WaitingDay
 from convergence_assets.assets.window import days_of
 from convergence_assets.control import audit, partition_states, tenant_runs
 from convergence_assets.control.api_requests import ApiRequest, api_requests_for, insert_api_request
-from convergence_assets.control.audit import Deed
+from convergence_assets.control.audit import AuditEntry
 from convergence_assets.control.partition_states import Name, Pause
 from convergence_assets.local_days import why_unfinished
 from convergence_assets.scheduling.day_requests import (
@@ -67,11 +67,11 @@ def request_days(
             f"req_{token_hex(12)}", target.tenant_id, target.pipeline, first, last, caller.key_id, store.now(), retry_of
         )
         insert_api_request(connection, stored)
-        entry = Deed(
+        entry = AuditEntry(
             caller.key_id, "run.retry" if retry_of else "run.trigger", f"asked for {first}...{last}", target.tenant_id,
             retry_of or f"{target.pipeline}/{stored.request_id}", caller.address,
         )  # fmt: skip
-        audit.record_deed(connection, entry, store.now())
+        audit.record_entry(connection, entry, store.now())
     return stored
 
 

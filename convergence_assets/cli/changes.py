@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 
 def changes(
-    since: Annotated[str, typer.Option(help="A date, a moment in UTC, or how long ago: 2h, 3d")] = "1d",
+    since: Annotated[
+        str, typer.Option("--from", "--since", help="A date, a moment in UTC, or how long ago: 2h, 3d")
+    ] = "1d",
     tenant: Annotated[str | None, typer.Option(help="Only this tenant's, and what concerns all")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a change")] = False,
 ) -> None:
@@ -27,14 +29,14 @@ def changes(
     A file's or package's change stands at the moment at which a code location or a run first had it, not at that of
     the edit. `convergence diagnose` shows the changes before a run.
 
-    Example: convergence changes --since 3d --tenant acme
+    Example: convergence changes --from 3d --tenant acme
     """
     from convergence_assets.control.store import ControlStore
     from convergence_assets.diagnostics.timeline import happened
 
     settings = Settings.from_env()
     store = ControlStore.open(settings)
-    begin = moment(since, store.now(), "--since")
+    begin = moment(since, store.now(), "--from")
     if tenant is not None:
         tenant_of(load_tenants(settings), tenant)
     with store.read() as connection:

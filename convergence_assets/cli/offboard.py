@@ -146,8 +146,8 @@ def _write_audit_entry(settings: Settings, tenant_id: str) -> None:
 
     store = ControlStore.open(settings)
     with store.write() as connection:
-        entry = audit.Deed(getpass.getuser(), "tenant.offboard", "done", tenant_id)
-        audit.record_deed(connection, entry, store.now())
+        entry = audit.AuditEntry(getpass.getuser(), "tenant.offboard", "done", tenant_id)
+        audit.record_entry(connection, entry, store.now())
 
 
 def _active_keys(settings: Settings, tenant_id: str) -> int:

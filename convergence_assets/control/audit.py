@@ -16,7 +16,7 @@ _log = logging.getLogger("convergence.audit")
 
 
 @dataclass(frozen=True)
-class Deed:
+class AuditEntry:
     """What somebody did. `actor` is a key's id, `admin`, a user of the command, or `unknown`; `address` is where a
     request came from; `subject` is what it was done to: a key, a run, a fingerprint."""
 
@@ -29,11 +29,11 @@ class Deed:
 
 
 @dataclass(frozen=True)
-class Noted:
-    """A deed with its moment (UTC)."""
+class RecordedEntry:
+    """An entry with its moment (UTC)."""
 
     moment: datetime
-    deed: Deed
+    entry: AuditEntry
 
 
 def fitted(text: str) -> str:
@@ -41,17 +41,17 @@ def fitted(text: str) -> str:
     return redacted(text)[:_LONGEST]
 
 
-def record_deed(connection: sa.Connection, deed: Deed, now: datetime) -> None:
-    """Record a deed in the caller's transaction, and in the process's log."""
-    row = {name: fitted(value) if value else value for name, value in vars(deed).items()}
+def record_entry(connection: sa.Connection, entry: AuditEntry, now: datetime) -> None:
+    """Record an entry in the caller's transaction, and in the process's log."""
+    row = {name: fitted(value) if value else value for name, value in vars(entry).items()}
     connection.execute(sa.insert(audit), row | {"moment": now})
     summary = ", ".join(f"{name}={value}" for name, value in row.items() if value)
-    _log.info("audit: %s", summary, extra={"audit": row, "tenant": deed.tenant_id})
+    _log.info("audit: %s", summary, extra={"audit": row, "tenant": entry.tenant_id})
 
 
-def recorded_deeds(
+def recorded_entries(
     connection: sa.Connection, tenant_id: str | None = None, limit: int = 1000, since: datetime | None = None
-) -> Sequence[Noted]:
+) -> Sequence[RecordedEntry]:
     """The newest first; of all tenants or of one."""
     query = sa.select(audit).order_by(audit.c.id.desc()).limit(limit)
     if since is not None:
@@ -59,7 +59,9 @@ def recorded_deeds(
     if tenant_id is not None:
         query = query.where(audit.c.tenant_id == tenant_id)
     return [
-        Noted(row.moment, Deed(row.actor, row.action, row.outcome, row.tenant_id, row.subject, row.address))
+        RecordedEntry(
+            row.moment, AuditEntry(row.actor, row.action, row.outcome, row.tenant_id, row.subject, row.address)
+        )
         for row in connection.execute(query)
     ]
 

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import sqlalchemy as sa
 
 from convergence_assets.control import audit
-from convergence_assets.control.audit import Deed
+from convergence_assets.control.audit import AuditEntry
 from convergence_assets.control.ledger_rows import LedgerRow, put_rows
 from convergence_assets.control.store import ControlStore
 from convergence_assets.control.tables import api_keys as table
@@ -102,7 +102,7 @@ class Keys:
         row["key_prefix"] = row.pop("prefix")
         with self._store.write() as connection:
             connection.execute(sa.insert(table), row)
-            self._changed(connection, key, Deed(created_by, "key.create", "done", tenant_id, key.key_id, address))
+            self._changed(connection, key, AuditEntry(created_by, "key.create", "done", tenant_id, key.key_id, address))
             audit.prune_audit(connection, now)
         return NewKey(key.key_id, secret, key.expires_at)
 
@@ -162,7 +162,7 @@ class Keys:
             if key.revoked_at is not None:
                 raise KeyRevoked(f"key {key_id} was revoked; make another one")
             until = max(key.expires_at, now + timedelta(days=days))
-            return self._change(connection, key, Deed(by, "key.extend", "done", key.tenant_id, key_id, address),
+            return self._change(connection, key, AuditEntry(by, "key.extend", "done", key.tenant_id, key_id, address),
                                 expires_at=until)  # fmt: skip
 
     def revoke(self, key_id: str, by: str, tenant_id: str | None = None, address: str | None = None) -> KeyInfo | None:
@@ -174,7 +174,7 @@ class Keys:
             key = _find(connection, key_id, tenant_id, to_change=True)
             if key is None or key.revoked_at is not None:
                 return key
-            return self._change(connection, key, Deed(by, "key.revoke", "done", key.tenant_id, key_id, address),
+            return self._change(connection, key, AuditEntry(by, "key.revoke", "done", key.tenant_id, key_id, address),
                                 revoked_at=self._store.now())  # fmt: skip
 
     def all(self, tenant_id: str | None = None) -> Sequence[KeyInfo]:
@@ -196,16 +196,16 @@ class Keys:
         with self._store.read() as connection:
             return {row.tenant_id: int(row._mapping["keys"]) for row in connection.execute(query)}
 
-    def _change(self, connection: sa.Connection, key: KeyInfo, deed: Deed, **values: datetime) -> KeyInfo:
+    def _change(self, connection: sa.Connection, key: KeyInfo, entry: AuditEntry, **values: datetime) -> KeyInfo:
         connection.execute(sa.update(table).where(table.c.key_id == key.key_id).values(values))
         changed = KeyInfo(**vars(key) | values)
-        self._changed(connection, changed, deed)
+        self._changed(connection, changed, entry)
         return changed
 
-    def _changed(self, connection: sa.Connection, key: KeyInfo, deed: Deed) -> None:
+    def _changed(self, connection: sa.Connection, key: KeyInfo, entry: AuditEntry) -> None:
         now = self._store.now()
         put_rows(connection, [ledger_row(key, now)], now)
-        audit.record_deed(connection, deed, now)
+        audit.record_entry(connection, entry, now)
 
 
 def ledger_row(key: KeyInfo, now: datetime) -> LedgerRow:

@@ -30,11 +30,13 @@ def happened(connection: sa.Connection, since: datetime, tenant_id: str | None =
         Happened(c.moment, c.kind, c.tenant_id, c.subject, c.said, f"run {c.run_id}" if c.run_id else None)
         for c in change_log.changes_since(connection, since, tenant_id)
     ]
-    for noted in audit.recorded_deeds(connection, limit=100_000, since=since):
-        deed = noted.deed
-        if deed.tenant_id in (None, tenant_id or deed.tenant_id) and not deed.outcome.startswith(_REFUSED):
-            description = deed.action if deed.outcome == "done" else f"{deed.action}: {deed.outcome}"
-            entries.append(Happened(noted.moment, "deed", deed.tenant_id, deed.subject or "", description, deed.actor))
+    for recorded in audit.recorded_entries(connection, limit=100_000, since=since):
+        action = recorded.entry
+        if action.tenant_id in (None, tenant_id or action.tenant_id) and not action.outcome.startswith(_REFUSED):
+            description = action.action if action.outcome == "done" else f"{action.action}: {action.outcome}"
+            entries.append(
+                Happened(recorded.moment, "deed", action.tenant_id, action.subject or "", description, action.actor)
+            )
     for pause in partition_states.all_pauses(connection).values():
         if pause.paused_at >= since and tenant_id in (None, pause.tenant_id):
             subject = pause.pipeline or "all pipelines"

@@ -4,7 +4,7 @@ from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
 
 from convergence_assets.control import audit
-from convergence_assets.control.audit import Deed
+from convergence_assets.control.audit import AuditEntry
 from convergence_assets.control.change_log import Changes
 from convergence_assets.control.store import ControlStore
 from convergence_assets.pipelines.problems import Problem
@@ -34,18 +34,18 @@ def _note_refusals(store: ControlStore, registry: TenantRegistry) -> None:
         refused = [p for p in rejection.problems if p.reaches_out][:_OF_A_TENANT]
         if not refused:
             continue
-        deeds = [
-            Deed("tenant files", "tenant.reach_out", "refused", tenant_id, audit.fitted(_refusal_text(p)))
+        entries = [
+            AuditEntry("tenant files", "tenant.reach_out", "refused", tenant_id, audit.fitted(_refusal_text(p)))
             for p in refused
         ]
         with store.write("audit of tenant files") as connection:
             noted = {
-                entry.deed.subject
-                for entry in audit.recorded_deeds(connection, tenant_id, since=now - _SAID_AGAIN_AFTER)
+                recorded.entry.subject
+                for recorded in audit.recorded_entries(connection, tenant_id, since=now - _SAID_AGAIN_AFTER)
             }
-            for deed in deeds:
-                if deed.subject not in noted:
-                    audit.record_deed(connection, deed, now)
+            for entry in entries:
+                if entry.subject not in noted:
+                    audit.record_entry(connection, entry, now)
 
 
 def _refusal_text(problem: Problem) -> str:

@@ -33,14 +33,20 @@ from convergence_assets.tenancy.tenant import StuckLimits, Tenant, TenantRegistr
 
 WRITING = {"bigquery": (16, 60.0), "embedded": (1, 0.0)}
 """How many tenants' ledgers are written in parallel, and how long each rests between two statements (seconds)."""
-STANDING: tuple[Kind, ...] = ("partition_late", "config_rejected", "ledger_lag", "automation_failing", "shares_wrong")
+LASTING_KINDS: tuple[Kind, ...] = (
+    "partition_late",
+    "config_rejected",
+    "ledger_lag",
+    "automation_failing",
+    "shares_wrong",
+)
 """The conditions checked in each tick, resolved once not found."""
 _OF_THE_WAREHOUSE: tuple[Kind, ...] = ("warehouse_unavailable",)
 _OF_THE_DAEMON: tuple[Kind, ...] = ("daemon_dead",)
 _OF_LOCATIONS: tuple[Kind, ...] = ("location_dead",)
 _OF_AUTOMATION: tuple[Kind, ...] = ("automation_failing",)
 BACKED_UP_EVERY = timedelta(hours=6)
-_LOOKING = "standing"
+_CONDITIONS_KEY = "standing"
 _DAY = timedelta(days=1)
 
 
@@ -151,7 +157,7 @@ class Monitor:
         failing = list(automation.failing(instance, now))
         # Without a daemon nothing ticks, whatever the location does.
         silent = [] if dead else list(automation.silent_locations(instance, self.servers(), now))
-        with self.store.write(_LOOKING) as connection:
+        with self.store.write(_CONDITIONS_KEY) as connection:
             conditions.update_incidents(connection, _OF_THE_DAEMON, dead, now)
             conditions.update_incidents(connection, _OF_LOCATIONS, silent, now)
             conditions.update_incidents(connection, _OF_AUTOMATION, failing, now)
@@ -174,7 +180,7 @@ class Monitor:
         now = self.store.now()
         failing = list(automation.failing(instance, now))
         shares = list(conditions.shares_wrong(instance, self.registry))
-        with self.store.write(_LOOKING) as connection:
+        with self.store.write(_CONDITIONS_KEY) as connection:
             alerts: list[Alert] = [
                 *conditions.late(connection, self.targets, now),
                 *conditions.rejected(self.registry),
@@ -182,7 +188,7 @@ class Monitor:
                 *failing,
                 *shares,
             ]
-            conditions.update_incidents(connection, STANDING, alerts, now)
+            conditions.update_incidents(connection, LASTING_KINDS, alerts, now)
             conditions.update_incidents(connection, _OF_THE_WAREHOUSE, conditions.warehouse_away(connection), now)
             # A tick of a sensor shows that the daemon and the code location are alive.
             conditions.update_incidents(connection, _OF_THE_DAEMON, (), now)

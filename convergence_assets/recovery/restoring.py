@@ -7,7 +7,7 @@ from datetime import date, datetime
 from convergence_assets.assets.queries import job_of
 from convergence_assets.assets.schema_mapping import table_schema, target_table
 from convergence_assets.control import audit, partition_states, publications
-from convergence_assets.control.audit import Deed
+from convergence_assets.control.audit import AuditEntry
 from convergence_assets.control.lock_session import LockSession
 from convergence_assets.control.locks import Claim
 from convergence_assets.control.publications import Publications
@@ -67,7 +67,7 @@ class Restored:
         ended: Callable[[str], bool],
         by: str,
     ) -> None:
-        """Publish what was staged, under the day's lock, which the run id holds; recorded as a publication and a deed.
+        """Publish what was staged, under the day's lock, which the run id holds; recorded as a publication and a entry.
         `ended` says whether another run is over.
 
         Raises `Refused` where a run holds the day, `AtWork` where one was requested, `LockLost`, `WarehouseError` and
@@ -94,9 +94,9 @@ class Restored:
         outcome = (
             f"as of {self.as_of:%Y-%m-%dT%H:%M:%SZ}: {staged.rows} rows in the place of {rows_now}, run {self.run_id}"
         )
-        deed = Deed(by, "table.restore", outcome, name[0], f"{self.step.table}/{self.day}")
+        entry = AuditEntry(by, "table.restore", outcome, name[0], f"{self.step.table}/{self.day}")
         with session.store.write() as connection:
-            audit.record_deed(connection, deed, session.store.now())
+            audit.record_entry(connection, entry, session.store.now())
         warehouse.discard(staged)
 
     def leave_alone(self, session: LockSession) -> None:

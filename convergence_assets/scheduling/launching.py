@@ -37,14 +37,14 @@ def build_scheduling(
     registry: TenantRegistry, settings: Settings
 ) -> tuple[list[dg.ScheduleDefinition], list[dg.SensorDefinition]]:
     """One schedule per cron and timezone, whose tick requests what is due, and the sensors beside them."""
-    asking = _Asking(registry, settings)
+    inputs = _PlannerInputs(registry, settings)
     sharing: dict[tuple[str, str], list[str]] = defaultdict(list)
     for tenant in registry.tenants.values():
         for pipeline in tenant.pipelines if tenant.enabled else ():
             sharing[pipeline.schedule, tenant.timezone].append(f"{tenant.tenant_id}/{pipeline.name}")
     of_name = Counter(schedule_name(*key) for key in sharing)
-    schedules = [_schedule(*key, names, asking, of_name) for key, names in sorted(sharing.items())]
-    return schedules, [_catch_up(asking), _late_data(asking)]
+    schedules = [_schedule(*key, names, inputs, of_name) for key, names in sorted(sharing.items())]
+    return schedules, [_catch_up(inputs), _late_data(inputs)]
 
 
 def schedule_name(cron: str, timezone: str) -> str:
@@ -104,7 +104,7 @@ def look_up_requests(instance: dg.DagsterInstance, requests: "Sequence[Request]"
     return by_key
 
 
-class _Asking:
+class _PlannerInputs:
     """What schedules and sensors share; the targets are built in the first tick, since that imports SQLAlchemy."""
 
     def __init__(self, registry: TenantRegistry, settings: Settings) -> None:
@@ -129,7 +129,7 @@ class _Asking:
 
 
 def _schedule(
-    cron: str, timezone: str, names: Sequence[str], asking: _Asking, of_name: Mapping[str, int]
+    cron: str, timezone: str, names: Sequence[str], inputs: _PlannerInputs, of_name: Mapping[str, int]
 ) -> dg.ScheduleDefinition:
     name = schedule_name(cron, timezone)
     if of_name[name] > 1:  # two spellings of one schedule: both have to load
@@ -146,7 +146,7 @@ def _schedule(
         description=f"`{cron}` in {timezone}: {shown}",
     )
     def due(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        launches = asking.planner(context.instance).due((cron, timezone))
+        launches = inputs.planner(context.instance).due((cron, timezone))
         if not launches:
             yield _NOTHING
         yield from map(run_request, launches)
@@ -154,9 +154,9 @@ def _schedule(
     return due
 
 
-def _catch_up(asking: _Asking) -> dg.SensorDefinition:
+def _catch_up(inputs: _PlannerInputs) -> dg.SensorDefinition:
     """Requests what the schedules' ticks did not: missed, failed, late and unblocked days."""
-    tenants = [tenant for tenant in asking.registry.tenants.values() if tenant.enabled]
+    tenants = [tenant for tenant in inputs.registry.tenants.values() if tenant.enabled]
 
     @dg.sensor(
         name="catch_up",
@@ -168,8 +168,8 @@ def _catch_up(asking: _Asking) -> dg.SensorDefinition:
     def catch_up(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         _set_pools(context.instance, tenants)
         stopped = automation_states.stopped_schedules(context.instance, automation_states.location_of(context))
-        on = [schedule for schedule in asking.targets.schedules if schedule_name(*schedule) not in stopped]
-        launches = asking.planner(context.instance).catch_up(on)
+        on = [schedule for schedule in inputs.targets.schedules if schedule_name(*schedule) not in stopped]
+        launches = inputs.planner(context.instance).catch_up(on)
         if not launches:
             return dg.SensorResult(skip_reason=_NOTHING)
         return dg.SensorResult(run_requests=[run_request(launch) for launch in launches])
@@ -177,7 +177,7 @@ def _catch_up(asking: _Asking) -> dg.SensorDefinition:
     return catch_up
 
 
-def _late_data(asking: _Asking) -> dg.SensorDefinition:
+def _late_data(inputs: _PlannerInputs) -> dg.SensorDefinition:
     """Checks in the sources whether published days have changed; `catch_up` then requests their runs."""
 
     @dg.sensor(
@@ -189,8 +189,8 @@ def _late_data(asking: _Asking) -> dg.SensorDefinition:
     def late_data(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         from convergence_assets.scheduling.late_data import ask_sources
 
-        targets = asking.targets.by_name.values()
-        changed = ask_sources(asking.store(), asking.settings, asking.registry.tenants.values(), targets)
+        targets = inputs.targets.by_name.values()
+        changed = ask_sources(inputs.store(), inputs.settings, inputs.registry.tenants.values(), targets)
         return dg.SkipReason(f"late data: {', '.join(changed[:50])}" if changed else "no day has changed")
 
     return late_data

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 import dagster as dg
 
 from convergence_assets.control import audit, partition_states, publications, published_locations
-from convergence_assets.control.audit import Deed
+from convergence_assets.control.audit import AuditEntry
 from convergence_assets.control.partition_states import PendingPartition
 from convergence_assets.control.published_locations import PublishedLocation
 from convergence_assets.control.store import ControlStore
@@ -96,7 +96,7 @@ def migrate(store: ControlStore, instance: dg.DagsterInstance, migration: Migrat
             PipelineDays.of(connection, targets[name], days, now).migrate(targets[name], version)
         published_locations.set_location(connection, tenant_id, migration.after, now)
         outcome = f"{migration.sentence}: {migration.count} days are asked for again"
-        audit.record_deed(connection, Deed(by, "tenant.migrate", outcome, tenant_id), now)
+        audit.record_entry(connection, AuditEntry(by, "tenant.migrate", outcome, tenant_id), now)
 
 
 def _days_again(

@@ -11,7 +11,7 @@ import dagster as dg
 
 from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.control import audit, ledger_rows, partition_states, publications, published_locations
-from convergence_assets.control.audit import Deed
+from convergence_assets.control.audit import AuditEntry
 from convergence_assets.control.errors import ControlError
 from convergence_assets.control.incidents import open_incidents, resolve_incident
 from convergence_assets.control.keys import Keys
@@ -80,7 +80,7 @@ def delete_data(settings: Settings, instance: dg.DagsterInstance, tenant: Tenant
             gone = warehouse.drop_dataset(dataset)
     except WarehouseError as error:
         with suppress(ControlError):
-            _record_deed(store, tenant, f"failed after {len(tables)} tables: {error.error_class}")
+            _record_entry(store, tenant, f"failed after {len(tables)} tables: {error.error_class}")
         raise
     keys = Keys(store)
     for key in keys.all(tenant.tenant_id):
@@ -94,13 +94,13 @@ def delete_data(settings: Settings, instance: dg.DagsterInstance, tenant: Tenant
         published_locations.delete_location(connection, tenant.tenant_id)
         partition_states.delete_tenant(connection, tenant.tenant_id)
         ledger_rows.delete_tenant_rows(connection, tenant.tenant_id)
-    _record_deed(
+    _record_entry(
         store, tenant, f"deleted {len(tables)} tables of dataset {dataset}" + (" and the dataset" if gone else "")
     )
     return Deleted(tuple(tables), staged, gone)
 
 
-def _record_deed(store: ControlStore, tenant: Tenant, outcome: str) -> None:
+def _record_entry(store: ControlStore, tenant: Tenant, outcome: str) -> None:
     with store.write() as connection:
-        deed = Deed(getpass.getuser(), "tenant.delete_data", outcome, tenant.tenant_id, tenant.dataset)
-        audit.record_deed(connection, deed, store.now())
+        entry = AuditEntry(getpass.getuser(), "tenant.delete_data", outcome, tenant.tenant_id, tenant.dataset)
+        audit.record_entry(connection, entry, store.now())

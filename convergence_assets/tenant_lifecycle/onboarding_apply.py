@@ -7,7 +7,7 @@ from pathlib import Path
 
 from convergence_assets.assets.warehouse_factory import open_bigquery, open_warehouse
 from convergence_assets.control import audit
-from convergence_assets.control.audit import Deed
+from convergence_assets.control.audit import AuditEntry
 from convergence_assets.control.errors import ControlError
 from convergence_assets.control.keys import Keys
 from convergence_assets.control.store import ControlStore
@@ -40,38 +40,38 @@ def apply(
     other means (nothing was changed), `TenantExists` where another command was first, and `OnboardingFailed` after
     undoing what was done.
     """
-    making = _Making(planned, settings, Deed(created_by, "tenant.onboard", "done", address=address), tell)
+    creation = _Creation(planned, settings, AuditEntry(created_by, "tenant.onboard", "done", address=address), tell)
     try:
-        making.lines()
-        making.file()
-        making.tables()
+        creation.lines()
+        creation.file()
+        creation.tables()
         if grants:
-            making.grants()
-        secret = making.key()
-        making.noted()
+            creation.grants()
+        secret = creation.key()
+        creation.noted()
     except (ReadOnlyPlace, TenantExists):
-        making.undo_lines([], [])
+        creation.undo_lines([], [])
         raise
     except Exception as error:
-        raise OnboardingFailed(making.step, error, *making.undo()) from error
+        raise OnboardingFailed(creation.step, error, *creation.undo()) from error
     except BaseException:  # Ctrl-C
-        undone, left = making.undo()
+        undone, left = creation.undo()
         for line in (*undone, *(f"left {what}" for what in left)):
             tell(line)
         raise
-    return Onboarded(tuple(making.done), secret, tuple(making.next_steps()))
+    return Onboarded(tuple(creation.done), secret, tuple(creation.next_steps()))
 
 
-class _Making:
+class _Creation:
     """The steps of one onboarding, and what each of them created."""
 
-    def __init__(self, planned: Onboarding, settings: Settings, deed: Deed, tell: Callable[[str], None]) -> None:
+    def __init__(self, planned: Onboarding, settings: Settings, entry: AuditEntry, tell: Callable[[str], None]) -> None:
         tenant = planned.tenant
         self.step = ""
         self.done: list[str] = []
         self._planned = planned
         self._settings = settings
-        self._deed = replace(deed, tenant_id=tenant.tenant_id)
+        self._entry = replace(entry, tenant_id=tenant.tenant_id)
         self._tell = tell
         self._dataset = Dataset(tenant.dataset, tenant.project)
         self._wrote_file = False
@@ -145,7 +145,7 @@ class _Making:
         existing = keys.all(tenant_id)
         if any(key.revoked_at is None for key in existing) or (existing and not self.done):
             return None
-        created = keys.create(tenant_id, self._deed.actor, address=self._deed.address)
+        created = keys.create(tenant_id, self._entry.actor, address=self._entry.address)
         self._key_id = created.key_id
         self._report(f"made API key {created.key_id}, valid until {created.expires_at:%Y-%m-%d}")
         return created.secret
@@ -154,7 +154,7 @@ class _Making:
         """Record in the audit log who onboarded."""
         self.step = "writing the audit log"
         if self.done:
-            self._record_deed("done")
+            self._record_entry("done")
 
     def undo(self) -> tuple[list[str], list[str]]:
         """What was undone and what is left, in words."""
@@ -170,7 +170,7 @@ class _Making:
         self.undo_lines(undone, left)
         if self._key_id:
             try:
-                Keys(ControlStore.open(self._settings)).revoke(self._key_id, self._deed.actor)
+                Keys(ControlStore.open(self._settings)).revoke(self._key_id, self._entry.actor)
                 undone.append(f"revoked API key {self._key_id}")
             except ControlError as error:
                 left.append(f"API key {self._key_id} ({error}): convergence keys revoke {self._key_id}")
@@ -182,7 +182,7 @@ class _Making:
             )
         left += [f"columns {changed}, which stood before" for changed in self._changed]
         with suppress(Exception):  # the store may be why the step failed; what was undone is reported all the same
-            self._record_deed(f"failed: {self.step}")
+            self._record_entry(f"failed: {self.step}")
         return undone, left
 
     def undo_lines(self, undone: list[str], left: list[str]) -> None:
@@ -240,10 +240,10 @@ class _Making:
                 f"to be rid of them: {_dropping(self._settings, remaining)}"
             )
 
-    def _record_deed(self, outcome: str) -> None:
+    def _record_entry(self, outcome: str) -> None:
         store = ControlStore.open(self._settings)
         with store.write() as connection:
-            audit.record_deed(connection, replace(self._deed, outcome=outcome), store.now())
+            audit.record_entry(connection, replace(self._entry, outcome=outcome), store.now())
 
     def _report(self, what: str) -> None:
         self.done.append(what)

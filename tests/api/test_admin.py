@@ -34,8 +34,10 @@ def test_an_alert_is_shown_and_acknowledged_by_name(service: Service) -> None:
     assert service.admin("POST", "/admin/alerts/0000/ack").status_code == 404
     assert service.admin("POST", path, {"by": "anna\n"}).status_code == 422
     with service.deployment.store.read() as connection:
-        deeds = [noted.deed for noted in audit.recorded_deeds(connection, OTHER) if noted.deed.action == "alert.ack"]
-    assert [(deed.actor, deed.subject, deed.address) for deed in deeds] == [
+        entries = [
+            noted.entry for noted in audit.recorded_entries(connection, OTHER) if noted.entry.action == "alert.ack"
+        ]
+    assert [(entry.actor, entry.subject, entry.address) for entry in entries] == [
         ("admin", alert["fingerprint"], "127.0.0.1"), ("anna", alert["fingerprint"], "127.0.0.1")
     ]  # fmt: skip
     assert service.admin("GET", "/admin/alerts?state=all").json()["alerts"][0]["fingerprint"] == alert["fingerprint"]
@@ -47,5 +49,7 @@ def test_a_run_that_is_two_tenants_is_ended_by_neither(service: Service) -> None
     over = service.post(f"/api/v1/executions/{service.ids['good']}/cancel")
     assert (over.status_code, over.json()["error"]) == (409, "is_over")
     with service.deployment.store.read() as connection:
-        deeds = [noted.deed for noted in audit.recorded_deeds(connection, "acme") if noted.deed.action == "run.cancel"]
-    assert [(deed.subject, deed.outcome) for deed in deeds] == [(service.ids["good"], "it was over")]
+        entries = [
+            noted.entry for noted in audit.recorded_entries(connection, "acme") if noted.entry.action == "run.cancel"
+        ]
+    assert [(entry.subject, entry.outcome) for entry in entries] == [(service.ids["good"], "it was over")]

@@ -97,7 +97,9 @@ def test_others_are_answered_while_hundreds_send_half_a_request(
         for made in half[:200]:
             made.settimeout(5)
             try:
-                closed += made.recv(1) == b""
+                while made.recv(65536):  # a slow machine may have told some that their request took too long
+                    pass
+                closed += 1
             except ConnectionResetError:
                 closed += 1
         assert closed == 200, "the oldest are closed"

@@ -67,8 +67,10 @@ def test_a_key_is_known_by_its_secret_until_it_expires_is_extended_and_revoked(s
     with pytest.raises(KeyRevoked, match="make another one"):
         safe.keys.extend(made.key_id, "anna")
     with safe.store.read() as connection:
-        deeds = [(n.deed.action, n.deed.subject, n.deed.tenant_id) for n in reversed(audit.recorded_deeds(connection))]
-    assert deeds == [(f"key.{done}", made.key_id, "acme") for done in ("create", "extend", "extend", "revoke")]
+        entries = [
+            (n.entry.action, n.entry.subject, n.entry.tenant_id) for n in reversed(audit.recorded_entries(connection))
+        ]
+    assert entries == [(f"key.{done}", made.key_id, "acme") for done in ("create", "extend", "extend", "revoke")]
 
 
 def test_nothing_but_the_whole_secret_opens(safe: Safe) -> None:

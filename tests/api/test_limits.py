@@ -81,8 +81,8 @@ def test_who_guesses_keys_is_slowed_down_noted_and_counted(tmp_path: Path) -> No
         assert AUTH_FAILURES.labels("unknown")._value.get() == counted + 5
         service.deployment.background.close()
         with service.deployment.store.read() as connection:
-            deeds = [noted.deed for noted in audit.recorded_deeds(connection) if noted.deed.actor == "unknown"]
-        assert [(deed.outcome, deed.address) for deed in deeds] == [("refused: unknown", "127.0.0.1")] * 5
+            entries = [noted.entry for noted in audit.recorded_entries(connection) if noted.entry.actor == "unknown"]
+        assert [(entry.outcome, entry.address) for entry in entries] == [("refused: unknown", "127.0.0.1")] * 5
 
 
 def test_who_sends_no_key_guesses_nothing(tmp_path: Path) -> None:

@@ -65,8 +65,8 @@ def test_a_tenant_is_made_at_once_with_a_key_that_is_shown_once(fresh: Service) 
         assert again.status_code == 200, again.text
         assert (again.json()["outcome"], again.json()["done"], again.json()["secret"]) == ("unchanged", [], None)
     with fresh.deployment.store.read() as connection:
-        deeds = [noted.deed for noted in audit.recorded_deeds(connection, "hooli")]
-    assert [(deed.actor, deed.action, deed.address) for deed in deeds] == [
+        entries = [noted.entry for noted in audit.recorded_entries(connection, "hooli")]
+    assert [(entry.actor, entry.action, entry.address) for entry in entries] == [
         ("anna", "tenant.onboard", "127.0.0.1"), ("anna", "key.create", "127.0.0.1")
     ]  # fmt: skip
 

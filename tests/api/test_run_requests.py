@@ -87,8 +87,10 @@ def test_a_day_that_is_asked_for_gets_a_run_and_the_request_says_which(fresh: Se
     found = state(fresh, asked["request_id"])
     assert (found["state"], found["run_id"], found["waiting"]) == ("done", "run-1", [])
     with fresh.deployment.store.read() as connection:
-        deeds = [noted.deed for noted in audit.recorded_deeds(connection, "acme") if noted.deed.action == "run.trigger"]
-    assert [deed.actor.startswith("key_") for deed in deeds] == [True]
+        entries = [
+            noted.entry for noted in audit.recorded_entries(connection, "acme") if noted.entry.action == "run.trigger"
+        ]
+    assert [entry.actor.startswith("key_") for entry in entries] == [True]
 
 
 def test_a_published_day_is_made_once_more_as_often_as_it_is_asked_for(fresh: Service, daemon: Daemon) -> None:

@@ -71,12 +71,12 @@ def test_an_edit_a_new_column_and_a_deed_are_told_in_their_order(tenants: Path) 
     settings = Settings.from_env()
     store = ControlStore.open(settings)
     with store.write() as connection:
-        audit.record_deed(connection, audit.Deed("jo", "tenant.offboard", "done", "acme"), store.now())
-        audit.record_deed(connection, audit.Deed("unknown", "auth", "refused: no such key"), store.now())
-    added, column, deed = changes("--since", "1h")[3:]
+        audit.record_entry(connection, audit.AuditEntry("jo", "tenant.offboard", "done", "acme"), store.now())
+        audit.record_entry(connection, audit.AuditEntry("unknown", "auth", "refused: no such key"), store.now())
+    added, column, action = changes("--since", "1h")[3:]
     assert added["said"].startswith("definition of demo_costs/totals: ")
     assert (column["kind"], column["said"]) == ("schema", "columns added: most")
-    assert (deed["kind"], deed["said"], deed["by"]) == ("deed", "tenant.offboard", "jo")
+    assert (action["kind"], action["said"], action["by"]) == ("deed", "tenant.offboard", "jo")
     shown = convergence("changes", "--since", "1h", "--tenant", "acme").stdout
     assert all(word in shown for word in ("columns added: most", "tenant.offboard", "run "))
     assert changes("--since", "2030-01-01") == []

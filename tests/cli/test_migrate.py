@@ -139,9 +139,9 @@ def test_a_new_timezone_is_taken_up_every_published_day_is_asked_for_again_and_r
     assert asked_for(project, {again.key: "succeeded"}) == []
     assert "nothing to migrate" in convergence("tenants", "migrate", "acme", "--yes").stdout
     with store_of(project).read() as connection:
-        (deed,) = audit.recorded_deeds(connection)
-    assert deed.deed.action == "tenant.migrate"
-    assert "timezone Europe/Berlin -> Asia/Tokyo: 1 days are asked for again" in deed.deed.outcome
+        (entry,) = audit.recorded_entries(connection)
+    assert entry.entry.action == "tenant.migrate"
+    assert "timezone Europe/Berlin -> Asia/Tokyo: 1 days are asked for again" in entry.entry.outcome
 
 
 def test_a_new_dataset_is_filled_anew_and_the_old_one_stays(project: Project) -> None:

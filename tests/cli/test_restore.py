@@ -85,9 +85,9 @@ def test_a_spoilt_day_is_put_back_what_reads_it_is_made_anew_and_the_planner_is_
     assert found["lines", DAY].marker is not None
     assert Locks(store).all() == []
     with store.read() as connection:
-        (deed,) = audit.recorded_deeds(connection)
-    assert (deed.deed.action, deed.deed.subject) == ("table.restore", f"lines/{DAY}")
-    assert "24 rows in the place of 24" in deed.deed.outcome
+        (entry,) = audit.recorded_entries(connection)
+    assert (entry.entry.action, entry.entry.subject) == ("table.restore", f"lines/{DAY}")
+    assert "24 rows in the place of 24" in entry.entry.outcome
     assert project.read("SELECT COUNT(*) AS n FROM acme_export.bills WHERE _PARTITIONTIME > '2000-01-01'")[0]["n"] == 24
 
 

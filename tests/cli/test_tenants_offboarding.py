@@ -4,7 +4,7 @@ import json
 from datetime import date
 from pathlib import Path
 
-from convergence_assets.control.audit import recorded_deeds
+from convergence_assets.control.audit import recorded_entries
 from convergence_assets.control.locks import Claim, Locks
 from convergence_assets.control.store import ControlStore
 from convergence_assets.settings import Settings
@@ -60,8 +60,8 @@ def test_data_is_deleted_only_where_it_is_said_twice_and_nothing_may_ask_for_its
     assert (again.returncode, "no table of it was there" in again.stdout) == (0, True)
     store = ControlStore.open(Settings.from_env({"CONVERGENCE_HOME": str(tmp_path / "home")}))
     with store.read() as connection:
-        actions = [entry.deed.action for entry in recorded_deeds(connection, "hooli")]
-    assert actions[:3] == ["tenant.delete_data", "tenant.delete_data", "tenant.offboard"]
+        actions = [entry.entry.action for entry in recorded_entries(connection, "hooli")]
+    assert actions[:4] == ["tenant.delete_data", "tenant.delete_data", "key.revoke", "tenant.offboard"]
 
 
 def test_data_is_not_deleted_while_a_run_is_at_work_and_the_tenant_stays_as_it_is(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from convergence_assets.control.audit import recorded_deeds
+from convergence_assets.control.audit import recorded_entries
 from convergence_assets.control.store import ControlStore
 from convergence_assets.settings import Settings
 from tests.cli.onboarding import EXPORT, HOOLI, TABLES, Convergence, onboarded, tree
@@ -51,7 +51,7 @@ def test_the_same_settings_again_change_nothing_and_say_so(convergence: Converge
     assert len(keys.splitlines()) == 1
     store = ControlStore.open(Settings.from_env({"CONVERGENCE_HOME": str(tmp_path / "home")}))
     with store.read() as connection:
-        assert [said.deed.action for said in recorded_deeds(connection, "hooli")] == ["tenant.onboard", "key.create"]
+        assert [said.entry.action for said in recorded_entries(connection, "hooli")] == ["tenant.onboard", "key.create"]
 
 
 def test_an_existing_tenant_with_other_settings_is_refused_with_the_differences(

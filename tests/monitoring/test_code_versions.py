@@ -28,8 +28,8 @@ def noted(tmp_path: Path) -> Callable[[datetime], list[tuple[str | None, str, st
         store = ControlStore(sa.make_url(f"sqlite:///{tmp_path / 'control.db'}"), lambda: now)
         note_loaded(store, load_registry(str(tmp_path / "tenants"), None, today=date(2026, 11, 23)))
         with store.read() as connection:
-            found = [one.deed for one in audit.recorded_deeds(connection) if one.deed.action == "tenant.reach_out"]
-        return [(deed.tenant_id, deed.outcome, deed.subject) for deed in reversed(found)]
+            found = [one.entry for one in audit.recorded_entries(connection) if one.entry.action == "tenant.reach_out"]
+        return [(entry.tenant_id, entry.outcome, entry.subject) for entry in reversed(found)]
 
     return lines
 

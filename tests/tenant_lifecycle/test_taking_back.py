@@ -70,8 +70,8 @@ def test_every_table_that_it_made_and_its_dataset_are_dropped(settings: Settings
         assert not warehouse.has_dataset(Dataset("hooli"))
     store = ControlStore.open(settings)
     with store.read() as connection:
-        (noted,) = audit.recorded_deeds(connection, "hooli")
-    assert (noted.deed.actor, noted.deed.action, noted.deed.outcome, noted.deed.address) == (
+        (noted,) = audit.recorded_entries(connection, "hooli")
+    assert (noted.entry.actor, noted.entry.action, noted.entry.outcome, noted.entry.address) == (
         "anna", "tenant.onboard", f"failed: making table hooli.{KEYS_TABLE}", "10.0.0.1"
     )  # fmt: skip
 
@@ -135,7 +135,7 @@ def test_the_end_of_a_tenants_data_leaves_nothing_of_it_and_all_of_others(tmp_pa
     with store.read() as connection:
         assert not publications.between(connection, "acme", ["lines", "totals"], DAY, DAY)
         assert not partition_states.all_outstanding(connection, "acme")
-        noted = [one.deed.outcome for one in audit.recorded_deeds(connection, "acme")]
+        noted = [one.entry.outcome for one in audit.recorded_entries(connection, "acme")]
     assert noted[1] == "deleted 2 tables of dataset acme and the dataset"
     project.load_bills(hourly(DAY, project.tenant.timezone, 1.0))
     project.run(DAY, run_id="run2")
