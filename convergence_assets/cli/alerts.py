@@ -8,7 +8,6 @@ import typer
 
 from convergence_assets.cli.lookup import tenant_of
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy.registry import load_tenants
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,16 +30,21 @@ def show(
     Example: convergence alerts list
     """
     from convergence_assets.alerting.dispatch import placed
+    from convergence_assets.alerting.routes import Routes
     from convergence_assets.control import incidents, notifications, outbox
     from convergence_assets.control.store import ControlStore
-    from convergence_assets.monitoring.routing import routes_of
 
     settings = Settings.from_env()
-    routes = routes_of(load_tenants(settings))
     with ControlStore.open(settings).read() as connection:
         listed = incidents.all_incidents(connection) if everything else incidents.open_incidents(connection)
         recipients_by_incident, backlog = notifications.destinations_told(connection), outbox.backlog(connection)
     late = {waiting.destination: waiting for waiting in backlog if waiting.last_error}
+    routes = Routes({}, ())
+    if listed:
+        from convergence_assets.monitoring.routing import routes_of
+        from convergence_assets.tenancy.registry import load_tenants
+
+        routes = routes_of(load_tenants(settings))
     for placement in placed(listed, routes):
         recipients = recipients_by_incident.get(placement.incident.incident_id, ())
         state = _state(placement, recipients, late)
@@ -122,6 +126,7 @@ def attempt(
     """
     from convergence_assets.alerting.testing import try_routes
     from convergence_assets.monitoring.routing import routes_of
+    from convergence_assets.tenancy.registry import load_tenants
 
     registry = load_tenants(Settings.from_env())
     routes, chosen = routes_of(registry), tenant

@@ -11,7 +11,6 @@ from convergence_assets.cli.datetimes import moment
 from convergence_assets.cli.lookup import tenant_of
 from convergence_assets.cli.tables import print_table, prose
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy.registry import load_tenants
 
 if TYPE_CHECKING:
     from convergence_assets.diagnostics.timeline import Happened
@@ -38,6 +37,8 @@ def changes(
     store = ControlStore.open(settings)
     begin = moment(since, store.now(), "--from")
     if tenant is not None:
+        from convergence_assets.tenancy.registry import load_tenants
+
         tenant_of(load_tenants(settings), tenant)
     with store.read() as connection:
         listed = happened(connection, begin, tenant)

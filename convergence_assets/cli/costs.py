@@ -13,13 +13,13 @@ from convergence_assets.cli.datetimes import end_of, moment
 from convergence_assets.cli.ledger import NOT_BEGUN
 from convergence_assets.cli.lookup import pipeline_named, pipeline_of, tenant_of
 from convergence_assets.cli.tables import print_table
-from convergence_assets.cli.validate import DOLLARS_PER_TIBIBYTE
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy.registry import load_tenants
 
 if TYPE_CHECKING:
     from convergence_assets.control.costs import Cost
 
+# https://cloud.google.com/bigquery/pricing, on-demand queries in the US
+DOLLARS_PER_TIBIBYTE = 6.25
 _LOOKED_BACK = timedelta(days=30)
 
 
@@ -45,13 +45,8 @@ def costs(
     from convergence_assets.control.store import ControlStore
 
     settings = Settings.from_env()
-    registry = load_tenants(settings)
-    if tenant is not None and pipeline is not None:
-        pipeline_of(tenant_of(registry, tenant), pipeline)
-    elif tenant is not None:
-        tenant_of(registry, tenant)
-    elif pipeline is not None:
-        pipeline_named(registry, pipeline)
+    if tenant is not None or pipeline is not None:
+        _check_names(settings, tenant, pipeline)
     store = ControlStore.open(settings)
     now = store.now()
     begins, ends = begins if since is None else since, ends if until is None else until
@@ -75,6 +70,18 @@ def costs(
             console.print("the embedded warehouse counts no bytes: nothing is billed there", style="dim")
     if progress_row is None:
         typer.echo(NOT_BEGUN, err=True)
+
+
+def _check_names(settings: Settings, tenant: str | None, pipeline: str | None) -> None:
+    from convergence_assets.tenancy.registry import load_tenants
+
+    registry = load_tenants(settings)
+    if tenant is not None and pipeline is not None:
+        pipeline_of(tenant_of(registry, tenant), pipeline)
+    elif tenant is not None:
+        tenant_of(registry, tenant)
+    elif pipeline is not None:
+        pipeline_named(registry, pipeline)
 
 
 def _bytes(cost: "Cost", settings: Settings) -> int | None:

@@ -8,7 +8,6 @@ import typer
 
 from convergence_assets.cli.lookup import tenant_of
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy.registry import load_tenants
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -39,6 +38,8 @@ def create(
     from convergence_assets.control.keys import SCOPES
 
     settings = Settings.from_env()
+    from convergence_assets.tenancy.registry import load_tenants
+
     tenant_of(load_tenants(settings), tenant)
     try:
         key = _keys(settings).create(tenant, by or getpass.getuser(), scope or SCOPES, days)

@@ -11,7 +11,6 @@ from rich.table import Table
 from convergence_assets.cli.instance import open_instance
 from convergence_assets.cli.tables import print_table, prose
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy.registry import load_tenants
 
 if TYPE_CHECKING:
     from convergence_assets.ledger.write import Lag
@@ -31,6 +30,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="One JSON object
     """
     from convergence_assets.control.store import ControlStore
     from convergence_assets.ledger.write import lag
+    from convergence_assets.tenancy.registry import load_tenants
 
     settings = Settings.from_env()
     tenants = load_tenants(settings).tenants
@@ -55,6 +55,7 @@ def rebuild(as_json: Annotated[bool, typer.Option("--json", help="One JSON objec
     from convergence_assets.control.store import ControlStore
     from convergence_assets.ledger.follow import Follower
     from convergence_assets.ledger.rebuild import follow_to_the_end, reset_ledger
+    from convergence_assets.tenancy.registry import load_tenants
 
     settings = Settings.from_env()
     tenants = load_tenants(settings).tenants

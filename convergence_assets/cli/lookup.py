@@ -5,15 +5,16 @@ from typing import TYPE_CHECKING
 import typer
 
 from convergence_assets.pipelines.problems import listing, nearest
-from convergence_assets.tenancy.tenant import Tenant, TenantPipeline, TenantRegistry
 
 if TYPE_CHECKING:
     import dagster as dg
 
+    from convergence_assets.tenancy.tenant import Tenant, TenantPipeline, TenantRegistry
+
 _NAMED = 5
 
 
-def tenant_of(registry: TenantRegistry, tenant_id: str) -> Tenant:
+def tenant_of(registry: "TenantRegistry", tenant_id: str) -> "Tenant":
     """Raises `typer.BadParameter` for one that is unknown or rejected."""
     if tenant_id in registry.tenants:
         return registry.tenants[tenant_id]
@@ -26,7 +27,7 @@ def tenant_of(registry: TenantRegistry, tenant_id: str) -> Tenant:
     raise typer.BadParameter(f"there is no tenant {tenant_id!r}{hint}")
 
 
-def running_tenant_of(registry: TenantRegistry, tenant_id: str) -> Tenant:
+def running_tenant_of(registry: "TenantRegistry", tenant_id: str) -> "Tenant":
     """A tenant that has assets; raises `typer.BadParameter` for a disabled one too."""
     tenant = tenant_of(registry, tenant_id)
     if not tenant.enabled:
@@ -34,7 +35,7 @@ def running_tenant_of(registry: TenantRegistry, tenant_id: str) -> Tenant:
     return tenant
 
 
-def pipeline_of(tenant: Tenant, name: str) -> TenantPipeline:
+def pipeline_of(tenant: "Tenant", name: str) -> "TenantPipeline":
     """Raises `typer.BadParameter` for one that the tenant does not run."""
     for pipeline in tenant.pipelines:
         if pipeline.name == name:
@@ -66,7 +67,7 @@ def run_of(instance: "dg.DagsterInstance", text: str) -> str:
     raise typer.BadParameter(f"there is no run {text!r}; {hint}")
 
 
-def pipeline_named(registry: TenantRegistry, text: str) -> tuple[str | None, str]:
+def pipeline_named(registry: "TenantRegistry", text: str) -> tuple[str | None, str]:
     """`tenant/pipeline`, or a pipeline of any tenant (None); raises `typer.BadParameter` where none runs it."""
     tenant_id, _, name = text.rpartition("/")
     if tenant_id:

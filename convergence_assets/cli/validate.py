@@ -12,6 +12,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from convergence_assets.assets.structure import declared_structural
+from convergence_assets.cli.costs import DOLLARS_PER_TIBIBYTE
 from convergence_assets.cli.tables import print_table, prose
 from convergence_assets.pipelines.problems import Problem, nearest
 from convergence_assets.settings import Settings
@@ -22,9 +23,6 @@ from convergence_assets.tenancy.warnings import warnings_of
 
 if TYPE_CHECKING:
     from convergence_assets.assets.dry_run import StepEstimate
-
-# https://cloud.google.com/bigquery/pricing, on-demand queries in the US
-DOLLARS_PER_TIBIBYTE = 6.25
 
 
 def validate(
