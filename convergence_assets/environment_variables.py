@@ -87,6 +87,11 @@ VARIABLES = (
         "`auto`",
     ),
     Variable(
+        "CONVERGENCE_LOG_DIR",
+        "a folder for app.log, error.log and audit.log beside stdout ([log files](LOGS.md#log-files))",
+        "none",
+    ),
+    Variable(
         "CONVERGENCE_MEMORY_LIMIT",
         "what the embedded engine may use in one process before it spills to disk",
         "`768MB`",

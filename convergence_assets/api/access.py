@@ -14,7 +14,7 @@ from convergence_assets.api.deployment import Deployment, deployment_of
 from convergence_assets.api.errors import Refusal, too_many, unauthorized
 from convergence_assets.api.http_metrics import AUTH_FAILURES, RATE_LIMIT_HITS
 from convergence_assets.api.rate_limits import Rules, network_of
-from convergence_assets.control.audit import AuditEntry, record_entry
+from convergence_assets.control.audit import UNKNOWN, AuditEntry, record_entry
 from convergence_assets.control.keys import Scope
 
 ADMIN = "admin"
@@ -114,7 +114,7 @@ def _record_failure(deployment: Deployment, address: str, reason: str, action: s
     AUTH_FAILURES.labels(reason).inc()
     if secret:  # a request without a key is no guess
         deployment.limits.hit(deployment.limits.failures, address)
-        entry = AuditEntry("unknown", action, f"refused: {reason}", address=address)
+        entry = AuditEntry(UNKNOWN, action, f"refused: {reason}", address=address)
         deployment.background.submit(partial(_write_audit_entry, deployment, entry))
     return unauthorized()
 

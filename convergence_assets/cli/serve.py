@@ -28,7 +28,7 @@ def serve(
     from convergence_assets.api.server import check_secrets
     from convergence_assets.api.server import serve as run
 
-    set_up()
+    set_up(files=True)
     settings = Settings.from_env()
     check_secrets(settings)
     if settings.admin_key is None:

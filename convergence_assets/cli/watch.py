@@ -35,7 +35,7 @@ def watch(
     from convergence_assets.monitoring.monitor import Monitor
 
     settings = Settings.from_env()
-    set_up()
+    set_up(files=True)
     with open_instance(settings) as instance:
         while True:
             # Read again: routes and tenants change while this runs.

@@ -12,6 +12,8 @@ from convergence_assets.redaction import redacted
 
 KEPT = timedelta(days=400)
 _LONGEST = 200
+UNKNOWN = "unknown"
+"""The actor of a request without a valid key."""
 _log = logging.getLogger("convergence.audit")
 
 
@@ -46,7 +48,8 @@ def record_entry(connection: sa.Connection, entry: AuditEntry, now: datetime) ->
     row = {name: fitted(value) if value else value for name, value in vars(entry).items()}
     connection.execute(sa.insert(audit), row | {"moment": now})
     summary = ", ".join(f"{name}={value}" for name, value in row.items() if value)
-    _log.info("audit: %s", summary, extra={"audit": row, "tenant": entry.tenant_id})
+    failed = "authentication failed, " if entry.actor == UNKNOWN and entry.outcome.startswith("refused: ") else ""
+    _log.info("audit: %s%s", failed, summary, extra={"audit": row, "tenant": entry.tenant_id})
 
 
 def recorded_entries(

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Literal, TextIO
 
+from convergence_assets.logs.files import file_handlers
 from convergence_assets.logs.lines import JsonLines, TextLines
 from convergence_assets.redaction import redacted
 from convergence_assets.settings import log_format
@@ -38,11 +39,14 @@ class _NotOfRuns(logging.Filter):
         return not hasattr(record, "dagster_meta")
 
 
-def set_up(stream: TextIO | None = None, level: int = logging.INFO, *, readable: bool = False) -> None:
+def set_up(
+    stream: TextIO | None = None, level: int = logging.INFO, *, readable: bool = False, files: bool = False
+) -> None:
     """Send every log line of this process to `stream` (default: stdout), warnings and uncaught errors too.
 
-    `readable`: as text also where it is no terminal, unless the environment says otherwise. Raises `SettingsError` for
-    an invalid CONVERGENCE_LOG_FORMAT.
+    `readable`: as text also where it is no terminal, unless the environment says otherwise. `files`: into the files of
+    CONVERGENCE_LOG_DIR, too. Raises `SettingsError` for an invalid CONVERGENCE_LOG_FORMAT, and for a folder that cannot
+    be written.
     """
     root = logging.getLogger()
     for handler in [h for h in root.handlers if isinstance(h, Lines)]:
@@ -50,6 +54,8 @@ def set_up(stream: TextIO | None = None, level: int = logging.INFO, *, readable:
     lines = Lines(stream or sys.stdout, level, readable=readable)
     lines.addFilter(_NotOfRuns())
     root.addHandler(lines)
+    for in_file in file_handlers() if files else ():
+        root.addHandler(in_file)
     for name in OWN:
         logging.getLogger(name).setLevel(level)
     logging.captureWarnings(True)
@@ -61,7 +67,7 @@ def set_up_beside_dagster() -> None:
     """The same in a process whose logging Dagster, and uvicorn in it, configure: before this or after."""
     if logging.config.dictConfigClass is _Configurator:
         return
-    set_up()
+    set_up(files=True)
     logging.config.dictConfigClass = _Configurator
     _take_over(logging.getLogger(name) for name in list(logging.root.manager.loggerDict))
 
@@ -95,6 +101,8 @@ def _take_over(loggers: Iterable[logging.Logger]) -> None:
             lines.addFilter(_NotOfRuns())
             logger.removeHandler(handler)
             logger.addHandler(lines)
+            for in_file in file_handlers():
+                logger.addHandler(in_file)
             logger.propagate = False
 
 

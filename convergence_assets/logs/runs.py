@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from convergence_assets.logs.files import file_handlers
 from convergence_assets.logs.lines import always_say
 from convergence_assets.logs.process import Lines
 
@@ -32,6 +33,8 @@ def run_logger(run_id: str | None, keys: Iterable[Sequence[str]], level: int) ->
     """
     logger = logging.Logger("dagster.run")
     logger.addHandler(Lines(sys.stdout, max(level, logging.INFO)))
+    for in_file in file_handlers():
+        logger.addHandler(in_file)
     logger.addFilter(_OfRun(run_id, [tuple(key) for key in keys if len(key) == 3]))
     return logger
 
@@ -40,6 +43,8 @@ def automation_logger() -> logging.Logger:
     """The logger that Dagster passes to a sensor or a schedule."""
     logger = logging.Logger("dagster.automation", logging.INFO)
     logger.addHandler(_OfAutomation(sys.stdout))
+    for in_file in file_handlers():
+        logger.addHandler(in_file)
     return logger
 
 
