@@ -89,6 +89,34 @@ def test_every_rule_has_a_series_that_makes_it_fire_and_one_that_does_not() -> N
     assert tests == {f"{name} {what}" for name in names for what in ("fires", "stays quiet")}
 
 
+def test_with_two_replicas_of_the_api_every_rule_of_the_store_sees_the_same(tmp_path: Path) -> None:
+    tests = yaml.safe_load((PACK / "rules_test.yml").read_text())
+    of_store = []
+    for case in tests["tests"]:
+        series = case["input_series"]
+        if any(one["series"].startswith(("http_", "auth_", "up", "host_")) for one in series):
+            continue
+        case["input_series"] = [
+            {"series": at_replica(one["series"], name), "values": one["values"]} for one in series for name in "ab"
+        ]
+        of_store.append(case)
+    assert len(of_store) >= 12
+    tests["tests"], tests["rule_files"] = of_store, [str(PACK / "rules.yml")]
+    (tmp_path / "two_replicas.yml").write_text(yaml.safe_dump(tests))
+    done = subprocess.run(
+        [program("promtool", "prometheus"), "test", "rules", "two_replicas.yml"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def at_replica(series: str, name: str) -> str:
+    """The series as Prometheus has it of one replica."""
+    metric, _, labels = series.partition("{")
+    own = f'instance="10.0.0.{ord(name)}:8080",pod="api-{name}"'
+    return f"{metric}{{{own}{',' + labels if labels.strip('}') else '}'}"
+
+
 def test_prometheus_takes_the_configuration() -> None:
     done = subprocess.run(
         [program("promtool", "prometheus"), "check", "config", "prometheus.yml"],
