@@ -15,13 +15,15 @@ from convergence_assets.control.workers import Worker, Workers
 from convergence_assets.dagster_internals import run_launchers, run_records
 from convergence_assets.ledger.run_mapping import parts, selected
 from convergence_assets.process import is_gone
-from convergence_assets.run_launcher.kubernetes_pods import ended_by_its_node
+from convergence_assets.run_launcher.kubernetes_pods import PodState, pod_state
 from convergence_assets.tenancy.tenant import StuckLimits, Tenant
 
 StuckKind = Literal["queued", "starting", "over_duration", "no_progress", "canceling", "dead", "interrupted", "by_hand"]
 """`by_hand`: within its limits, and ended by a person's request; `interrupted`: dead, ended by its platform."""
 SILENT_AFTER = timedelta(minutes=3)
 """A process of another host counts as dead where its locks have had no heartbeat for this long."""
+JOB_IS_MADE_WITHIN = timedelta(minutes=1)
+"""How long after a run's start Kubernetes may not know its Job yet."""
 LONGEST_RANGE = timedelta(hours=24)
 """How long a run over many days may take, however many they are."""
 MOVED_LOOKED_AT = 200
@@ -40,7 +42,7 @@ class Activity:
 
     `since` is when it got its status; `moved_at` when a run of its tenants was last active, began or ended (None:
     unknown); `gone` says whether its process has ended, as far as this host or its heartbeats show, and `interrupted`
-    whether its platform ended it.
+    whether its platform ended it; `pod` is why its pod does not run, in Kubernetes's words.
     """
 
     run_id: str
@@ -51,6 +53,7 @@ class Activity:
     moved_at: datetime | None = None
     gone: bool = False
     interrupted: bool = False
+    pod: str | None = None
 
     @property
     def days(self) -> int:
@@ -81,7 +84,8 @@ class Stuck:
             "dead": f"its process has ended and the run has not ({for_long})",
             "by_hand": f"it is {self.activity.status} {for_long}, within its limits",
         }[self.kind]
-        return f"{text} (limit {_minutes(self.limit)})" if self.limit else text
+        text = f"{text} (limit {_minutes(self.limit)})" if self.limit else text
+        return f"{text}; its pod: {self.activity.pod}" if self.activity.pod else text
 
 
 def judge_activity(activity: Activity, limits: StuckLimits, now: datetime) -> Stuck | None:
@@ -179,14 +183,17 @@ def _activities(
         last_event = run_records.last_event_at(instance, run.run_id) or created
         own_locks = [lock for lock in locks if lock.run_id == run.run_id]
         gone = _gone(instance, run, workers.get(run.run_id), own_locks, now)
+        pod = _pod(instance, run) if gone or run.status == dg.DagsterRunStatus.STARTING or gone is None else None
+        since = _since(instance, record, rows[0].started_at) or created
         yield Activity(
             run_id=run.run_id,
             status=run.status.value,
             parts=run_parts,
-            since=_since(instance, record, rows[0].started_at) or created,
+            since=since,
             last_event_at=last_event,
-            gone=gone,
-            interrupted=gone and run.status != dg.DagsterRunStatus.CANCELING and _was_interrupted(instance, run),
+            gone=gone is True or (pod is not None and pod.gone and now - since > JOB_IS_MADE_WITHIN),
+            interrupted=pod is not None and pod.interrupted and run.status != dg.DagsterRunStatus.CANCELING,
+            pod=pod.reason if pod else None,
         )
 
 
@@ -208,26 +215,29 @@ def _since(instance: dg.DagsterInstance, record: dg.RunRecord, started_at: datet
 
 def _gone(
     instance: dg.DagsterInstance, run: dg.DagsterRun, worker: Worker | None, locks: Collection[Lock], now: datetime
-) -> bool:
+) -> bool | None:
+    """Whether its process has ended; None where only its pod could tell."""
     gone = is_gone(worker.owner) if worker else None
     if gone is not None and worker is not None and worker.end_requested_at is None:
         return gone
     # Also for a worker whose end was requested on another host: its own host's launcher then ends it.
     healthy = run_launchers.worker_is_healthy(instance, run)
     if worker is None:
-        return healthy is False
+        return None if healthy is None else not healthy
     if gone is not None:
         return gone
     silent = bool(locks) and all(now - lock.heartbeat_at > SILENT_AFTER for lock in locks)
-    return healthy is False or silent
+    if healthy is False or silent:
+        return True
+    return None if healthy is None else False
 
 
-def _was_interrupted(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+def _pod(instance: dg.DagsterInstance, run: dg.DagsterRun) -> PodState | None:
     try:
-        return ended_by_its_node(instance, run)
+        return pod_state(instance, run)
     except Exception:
-        _log.exception("run %s: why its pod has ended cannot be asked", run.run_id)
-        return False
+        _log.exception("run %s: the state of its pod cannot be read", run.run_id)
+        return None
 
 
 def _moved(

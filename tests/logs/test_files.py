@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from convergence_assets.logs import files
-from tests.api.test_connections import serving_at
+from tests.api.service import serving
 from tests.clean_environment import clean_environment
 
 SET_UP = "import logging, sys\nfrom convergence_assets.logs.process import set_up\nset_up(files=True)\n"
@@ -81,7 +81,7 @@ def test_a_failed_authentication_is_a_line_of_the_audit_file(tmp_path: Path, mon
     for handler in handlers:
         audit.addHandler(handler)
     try:
-        with serving_at(tmp_path / "service") as service:
+        with serving(tmp_path / "service") as service:
             answer = httpx.get(f"{service.url}/api/v1/pipelines", headers={"x-api-key": "cvg_wrong_key"})
             assert answer.status_code == 401
     finally:
