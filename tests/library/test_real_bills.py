@@ -123,6 +123,45 @@ def test_only_an_adjustment_takes_credits_or_usage_back(
     assert stopped_by(platform.run(TENANT, [DAY], "gcp_cost_line_items")["gcp_cost_line_items"]) == {}
 
 
+PRESENT_MODEL = ROW | {
+    "cost": 7.2, "cost_at_list": 11.0, "cost_at_effective_price_default": 10.0, "cost_at_list_consumption_model": 7.9,
+    "credits": [], "consumption_model": {"id": "7754-699E", "description": "Compute Flexible CUDs 1 Year"},
+    "subscription": {"instance_id": "sub-77"}, "resource": {"name": "vm-present", "global_name": "//x/vm-present"},
+    "price": ROW["price"] | {"effective_price": 7.2, "effective_price_default": 10, "list_price": 11},
+}  # fmt: skip
+"""Usage that a spend-based commitment covers, as Google exports it since 2026."""
+FORMER_MODEL = ROW | {
+    "credits": [{"name": "cud", "amount": -2.0, "id": "cud-1", "type": "COMMITTED_USAGE_DISCOUNT_DOLLAR_BASE"}],
+    "resource": {"name": "vm-former", "global_name": "//x/vm-former"},
+}  # fmt: skip
+FEE = ROW | {
+    "sku": {"id": "FEE1", "description": "Commitment - dollar based v1: Flexible - 1 Year"}, "resource": None,
+    "subscription": {"instance_id": "sub-77"},
+    "credits": [{"name": "sub-77", "amount": -4.0, "id": "sub-77", "type": "FEE_UTILIZATION_OFFSET"}],
+}  # fmt: skip
+
+
+def test_usage_that_a_commitment_covers_is_committed_under_both_of_googles_models_and_its_fee_is_a_purchase(
+    platform: Platform, tmp_path: Path
+) -> None:
+    load(platform, tmp_path, [PRESENT_MODEL, FORMER_MODEL, FEE])
+    assert stopped_by(platform.run(TENANT, [DAY])["gcp_focus"]) == {}
+    rows = platform.rows(
+        "SELECT ResourceName, ChargeCategory, PricingCategory, CommitmentDiscountCategory, CommitmentDiscountStatus, "
+        "CommitmentDiscountId, BilledCost, ContractedCost, ListCost, CommitmentDiscountQuantity, "
+        "CommitmentDiscountUnit, InvoiceIssuerName "
+        "FROM acme.gcp_focus WHERE CommitmentDiscountId IS NOT NULL ORDER BY CommitmentDiscountId, ChargeCategory"
+    )
+    assert [tuple(map(str, row.values())) for row in rows] == [
+        ("vm-former", "Usage", "Committed", "Spend", "Used", "cud-1", "3.000000000", "5.000000000", "6.000000000",
+         "2.000000000", "EUR", "Google Cloud"),
+        ("None", "Purchase", "Standard", "Spend", "None", "sub-77", "1.000000000", "5.000000000", "6.000000000",
+         "5.000000000", "EUR", "Google Cloud"),
+        ("vm-present", "Usage", "Committed", "Spend", "Used", "sub-77", "7.200000000", "10.000000000", "11.000000000",
+         "7.200000000", "EUR", "Google Cloud"),
+    ]  # fmt: skip
+
+
 def test_tags_are_json_with_each_key_once_the_nearest_first(platform: Platform, tmp_path: Path) -> None:
     rows = [
         ROW

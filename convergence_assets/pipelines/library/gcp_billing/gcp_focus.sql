@@ -31,6 +31,11 @@ WITH charges AS (
         adjustment_id,
         adjustment_description,
         seller_name,
+        subscription_instance_id,
+        consumption_model_id,
+        consumption_model_description,
+        cost_at_effective_price_default,
+        effective_price_default,
         invoice_month,
         labels,
         project_labels,
@@ -74,8 +79,14 @@ WITH charges AS (
         CAST(pricing_amount AS NUMERIC) AS priced_amount,
         COALESCE(list_cost, cost) AS list_cost,
         COALESCE(list_cost, cost) / NULLIF(CAST(pricing_amount AS NUMERIC), 0) AS list_unit_price,
-        effective_price / NULLIF(COALESCE(pricing_unit_quantity, NUMERIC '1'), 0) AS contracted_unit_price,
+        IF(
+            LOWER(COALESCE(consumption_model_description, 'default')) != 'default',
+            COALESCE(effective_price_default, effective_price), effective_price
+        ) / NULLIF(COALESCE(pricing_unit_quantity, NUMERIC '1'), 0) AS contracted_unit_price,
         LOWER(COALESCE(service_description, '')) AS service,
+        -- Since 2026 usage that a spend-based commitment covers is a row of its own, without a credit; its consumption
+        -- model is the commitment's: https://cloud.google.com/docs/cuds-multiprice-datamodel
+        LOWER(COALESCE(consumption_model_description, 'default')) != 'default' AS is_at_commitment_price,
         -- A billing month of Google begins at midnight in Los Angeles.
         DATE_TRUNC(DATE(usage_start_time, 'America/Los_Angeles'), MONTH) AS usage_month,
         IF(
@@ -97,7 +108,19 @@ classed AS (
     SELECT
         *,
         category IN ('Usage', 'Purchase') AS is_priced,
-        category = 'Usage' AND committed_use_credits < 0 AS is_committed,
+        category = 'Usage' AND (committed_use_credits < 0 OR is_at_commitment_price) AS is_committed,
+        category = 'Usage' AND is_at_commitment_price AND cost_at_effective_price_default IS NOT NULL AS is_repriced,
+        category = 'Purchase' AND subscription_instance_id IS NOT NULL AS is_commitment_fee,
+        COALESCE(
+            IF(is_at_commitment_price, subscription_instance_id, NULL),
+            committed_use_credit_id, committed_use_credit_type,
+            consumption_model_id, consumption_model_description
+        ) AS commitment_id,
+        IF(
+            is_at_commitment_price, consumption_model_description, committed_use_credit_id
+        ) AS commitment_name,
+        is_at_commitment_price OR COALESCE(committed_use_credit_type = 'COMMITTED_USAGE_DISCOUNT_DOLLAR_BASE', FALSE)
+        OR REGEXP_CONTAINS(LOWER(COALESCE(sku_description, '')), 'dollar based') AS is_spend_based,
         CASE
             WHEN service LIKE '%support%' OR service = 'invoice' THEN 'Other'
             WHEN
@@ -225,36 +248,42 @@ SELECT
     usage_end_time AS ChargePeriodEnd,
     usage_start_time AS ChargePeriodStart,
     CASE
-        WHEN NOT is_committed THEN NULL
-        WHEN committed_use_credit_type = 'COMMITTED_USAGE_DISCOUNT_DOLLAR_BASE' THEN 'Spend'
+        WHEN NOT (is_committed OR is_commitment_fee) THEN NULL
+        WHEN is_spend_based THEN 'Spend'
         ELSE 'Usage'
     END AS CommitmentDiscountCategory,
-    IF(is_committed, COALESCE(committed_use_credit_id, committed_use_credit_type), NULL) AS CommitmentDiscountId,
-    IF(is_committed, committed_use_credit_id, NULL) AS CommitmentDiscountName,
     CASE
+        WHEN is_commitment_fee THEN subscription_instance_id
+        WHEN is_committed THEN commitment_id
+    END AS CommitmentDiscountId,
+    IF(is_committed, commitment_name, NULL) AS CommitmentDiscountName,
+    CASE
+        WHEN is_commitment_fee THEN IF(is_spend_based, cost, priced_amount)
         WHEN NOT is_committed THEN NULL
-        WHEN committed_use_credit_type = 'COMMITTED_USAGE_DISCOUNT_DOLLAR_BASE' THEN ABS(committed_use_credits)
+        WHEN is_at_commitment_price THEN cost
+        WHEN is_spend_based THEN ABS(committed_use_credits)
         ELSE priced_amount
     END AS CommitmentDiscountQuantity,
     IF(is_committed, 'Used', NULL) AS CommitmentDiscountStatus,
-    IF(is_committed, 'Committed Use Discount', NULL) AS CommitmentDiscountType,
+    IF(is_committed OR is_commitment_fee, 'Committed Use Discount', NULL) AS CommitmentDiscountType,
     CASE
-        WHEN NOT is_committed THEN NULL
-        WHEN committed_use_credit_type = 'COMMITTED_USAGE_DISCOUNT_DOLLAR_BASE' THEN currency
+        WHEN NOT (is_committed OR is_commitment_fee) THEN NULL
+        WHEN is_spend_based THEN currency
         ELSE pricing_unit
     END AS CommitmentDiscountUnit,
     IF(category = 'Usage', consumed_amount, NULL) AS ConsumedQuantity,
     IF(category = 'Usage' AND consumed_amount IS NOT NULL, usage_unit, NULL) AS ConsumedUnit,
-    cost AS ContractedCost,
+    -- A negotiated price, without what the commitment takes off.
+    IF(is_repriced, cost_at_effective_price_default, cost) AS ContractedCost,
     IF(is_priced, contracted_unit_price, NULL) AS ContractedUnitPrice,
     net_cost AS EffectiveCost,
     CAST(NULL AS STRING) AS InvoiceId,
-    COALESCE(seller_name, 'Google Cloud') AS InvoiceIssuerName,
+    'Google Cloud' AS InvoiceIssuerName,
     list_cost AS ListCost,
     IF(is_priced, list_unit_price, NULL) AS ListUnitPrice,
     CASE
         WHEN NOT is_priced THEN NULL
-        WHEN is_committed OR category = 'Purchase' THEN 'Committed'
+        WHEN is_committed THEN 'Committed'
         WHEN LOWER(sku_description) LIKE '%spot%' OR LOWER(sku_description) LIKE '%preemptible%' THEN 'Dynamic'
         ELSE 'Standard'
     END AS PricingCategory,
@@ -268,7 +297,7 @@ SELECT
     COALESCE(seller_name, 'Google Cloud') AS PublisherName,
     region AS RegionId,
     region AS RegionName,
-    COALESCE(resource_global_name, resource_name) AS ResourceId,
+    IF(is_commitment_fee, subscription_instance_id, COALESCE(resource_global_name, resource_name)) AS ResourceId,
     resource_name AS ResourceName,
     IF(
         resource_name IS NULL, NULL,
