@@ -27,6 +27,7 @@ NESTED = Column("r", "RECORD", "REPEATED", "", MEMBERS)
 REFUSED: dict[str, tuple[FileFormat, bytes, str]] = {
     "no bytes": ("csv", b"", "x.csv: has no bytes; expected a header"),
     "a renamed column": ("csv", b"a,bb\nx,1\n", "x.csv:1 b: missing; is it bb"),
+    "a column under quite another name": ("csv", b"a,price\nx,1\n", "x.csv:1 b: missing; the file has price instead, not declared"),
     "a column not declared": ("csv", b"a,b,c\nx,1,2\n", "x.csv:1: c is not declared"),
     "a column twice": ("csv", b"a,A,b\nx,y,1\n", "are one"),
     "another delimiter": ("csv", b"a;b\nx;1\n", "the delimiter is a comma, is it a semicolon"),

@@ -12,6 +12,8 @@ from convergence_assets.warehouse.schema import Column
 Keys = Mapping[str, "Keys"]
 """The names that a file holds, as it spells them, each with the names inside."""
 
+_SHOWN = 5
+
 
 @dataclass(frozen=True)
 class Matched:
@@ -61,6 +63,8 @@ def _missing(where: str, missing: Sequence[str], others: Sequence[str]) -> Itera
     for name in missing:
         near = _near(name, others)
         renamed = f"; is it {_named(near)}, which is not declared?" if near else ""
+        if others and not near:
+            renamed = f"; the file has {', '.join(map(_named, others[:_SHOWN]))} instead, not declared"
         yield f"{where} {name}: missing{renamed}; a column that files may lack is declared `optional: true`"
 
 
