@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from convergence_assets.outgoing import to_public_addresses
 from convergence_assets.pipelines.models import FilesStep
 from convergence_assets.tenancy.tenant import Step
+from convergence_assets.tenancy.warnings import REMOTE_PLACES
 from convergence_assets.warehouse.errors import NotFound, UnreadableFile
 from convergence_assets.warehouse.interface import SourceFile
 
@@ -60,7 +61,13 @@ def _matching(pattern: str, folder: str | None, scratch: Path, number: int) -> I
     try:
         filesystem, path = fsspec.core.url_to_fs(pattern)
         matches = sorted(filesystem.glob(path))
-    except (OSError, ImportError, ValueError) as error:
+    except ImportError as error:
+        protocol = pattern.partition("://")[0]
+        module, extra = REMOTE_PLACES.get(protocol, (error.name, error.name))
+        raise NotFound(
+            f"files {shown(pattern)} cannot be read by this installation, which lacks {module}: pip install {extra}"
+        ) from error
+    except (OSError, ValueError) as error:
         raise NotFound(f"files {shown(pattern)} cannot be listed: {error}") from error
     if len(matches) > MOST_FILES_A_DAY:
         raise UnreadableFile(

@@ -2,10 +2,17 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 
 from convergence_assets.pipelines.problems import Problem
 from convergence_assets.tenancy.folder import read_folder
-from convergence_assets.tenancy.tenant import AlertRoute, TenantRegistry
+from convergence_assets.tenancy.tenant import AlertRoute, Tenant, TenantRegistry
+
+REMOTE_PLACES = {
+    "s3": ("s3fs", "'convergence-assets[s3]'"), "gs": ("gcsfs", "'convergence-assets[gcs]'"),
+    "abfs": ("adlfs", "adlfs"),
+}  # fmt: skip
+"""By protocol the module that reads files there, and what installs it."""
 
 
 def warnings_of(tenants: str, registry: TenantRegistry, environ: Mapping[str, str] = os.environ) -> tuple[Problem, ...]:
@@ -19,6 +26,7 @@ def warnings_of(tenants: str, registry: TenantRegistry, environ: Mapping[str, st
         used = {pipeline.name for pipeline in tenant.pipelines}
         own_pipelines = {path.split("/")[1] for path in files if path.startswith("pipelines/") and path.count("/") > 1}
         problems += [_unused(root, tenant_id, name) for name in sorted(own_pipelines - used)]
+        problems += _unreadable_places(f"{root}/{tenant_id}", tenant)
         if tenant.alert_routes != registry.alert_routes:
             problems += _unset(f"{root}/{tenant_id}/tenant.yaml", tenant.alert_routes, environ)
     return tuple(problems)
@@ -32,6 +40,22 @@ def _unused(root: str, tenant_id: str, name: str) -> Problem:
         "nothing uses this pipeline",
         f"`template: {name}` among the `pipelines:` of {tenant_id}/tenant.yaml, if it is to run",
     )
+
+
+def _unreadable_places(folder: str, tenant: Tenant) -> Iterator[Problem]:
+    """Files at a place whose library is not installed in this environment."""
+    for pipeline in tenant.pipelines:
+        for step in pipeline.steps:
+            protocol = (step.path or "").partition("://")[0] if "://" in (step.path or "") else ""
+            module, extra = REMOTE_PLACES.get(protocol, (None, ""))
+            if module is not None and find_spec(module) is None:
+                yield Problem(
+                    folder,
+                    None,
+                    f"{pipeline.name}.{step.table}.path",
+                    f"files at {protocol}:// cannot be read by this installation",
+                    f"{module} where runs are: pip install {extra}",
+                )
 
 
 def _unset(file: str, routes: tuple[AlertRoute, ...], environ: Mapping[str, str]) -> Iterator[Problem]:
