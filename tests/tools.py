@@ -15,3 +15,11 @@ def program(name: str, package: str) -> str:
             pytest.fail(reason)
         pytest.skip(reason)
     return path
+
+
+def kubectl() -> str:
+    """The path of kubectl, whose test is skipped where there is none: Debian's is too old for these kustomizations."""
+    path = shutil.which("kubectl")
+    if path is None:
+        pytest.skip("kubectl is not on the PATH: https://kubernetes.io/docs/tasks/tools/")
+    return path
