@@ -1,6 +1,7 @@
 """Makes a release: `python scripts/release.py 0.2.0` in a clean checkout.
 
-Sets the version in pyproject.toml, dates what CHANGELOG.md has under "Unreleased", commits both and tags the commit.
+Sets the version in pyproject.toml and the tag of the image in deploy/kubernetes, dates what CHANGELOG.md has under
+"Unreleased", commits all of it and tags the commit.
 Nothing is pushed. `make release VERSION=0.2.0` then builds the wheel and runs the demo from it.
 """
 
@@ -11,6 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 VERSION = re.compile(r'^version = "(\d+)\.(\d+)\.(\d+)"$', re.MULTILINE)
+IMAGE_TAGS = {
+    "deploy/kubernetes/image/kustomization.yaml": re.compile(r"(newTag: )\S+()"),
+    "deploy/kubernetes/values.yaml": re.compile(r'(tag: ")[^"]*(")'),
+}
+"""Where manifests name the image's tag, which is the version."""
 UNRELEASED = "## Unreleased\n"
 
 
@@ -42,6 +48,9 @@ def main(wanted: str) -> None:
         sys.exit("CHANGELOG.md has nothing under '## Unreleased'; say what a deployment has to do or will notice")
     today = f"{datetime.now(UTC):%Y-%m-%d}"
     project.write_text(VERSION.sub(f'version = "{wanted}"', text, count=1))
+    for file, line in IMAGE_TAGS.items():
+        tagged = Path(file)
+        tagged.write_text(line.sub(rf"\g<1>{wanted}\g<2>", tagged.read_text(), count=1))
     changes.write_text(log.replace(UNRELEASED, f"{UNRELEASED}\n## {wanted} ({today})\n", 1))
     git("commit", "--quiet", "--all", "--message", f"Release {wanted}")
     git("tag", "--annotate", f"v{wanted}", "--message", f"Release {wanted}")

@@ -19,7 +19,8 @@ _POSTGRES = "postgresql+psycopg2"
 def control_url(settings: Settings, environ: Mapping[str, str] = os.environ) -> "URL":
     """CONVERGENCE_CONTROL_URL, else the Postgres of Dagster's `dagster.yaml`, else a SQLite file in `settings.home`.
 
-    Raises `SettingsError` for a URL of another database, or where `dagster.yaml` names a variable that is not set.
+    Raises `SettingsError` for a URL of another database, where `dagster.yaml` names a variable that is not set, and in
+    a pod on Kubernetes that would keep its store to itself.
     """
     from sqlalchemy import URL
 
@@ -30,6 +31,11 @@ def control_url(settings: Settings, environ: Mapping[str, str] = os.environ) -> 
     if storage:
         values = _resolved(storage, config, environ)
         return _named(str(values["postgres_url"]), str(config)) if "postgres_url" in values else _parts(values, config)
+    if environ.get("KUBERNETES_SERVICE_HOST") and settings.warehouse != "embedded":
+        raise SettingsError(
+            f"no control store is named, and {config} has no Postgres: a file in this pod would be lost with it, and "
+            "no other pod would see it. Set CONVERGENCE_CONTROL_URL, or mount Dagster's dagster.yaml"
+        )
     return URL.create("sqlite", database=str(settings.home / FILE))
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -163,3 +164,14 @@ def test_a_store_that_cannot_be_used_is_one_line_without_its_password(tmp_path: 
         ControlStore.open(settings(tmp_path, CONVERGENCE_CONTROL_URL=url), {})
     assert "secret" not in str(failed.value)
     assert "\n" not in str(failed.value)
+
+
+def test_a_pod_keeps_no_control_store_to_itself(tmp_path: Path) -> None:
+    pod = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "DAGSTER_HOME": str(tmp_path)}
+    on_bigquery = Settings.from_env({"GCP_PROJECT_ID": "p", "CONVERGENCE_HOME": str(tmp_path)})
+    with pytest.raises(SettingsError, match="no control store is named"):
+        control_url(on_bigquery, pod)
+    named = replace(on_bigquery, control_url="postgresql://u:secret-of-the-store@host/db")
+    assert control_url(named, pod).host == "host"
+    embedded = Settings.from_env({"CONVERGENCE_WAREHOUSE": "embedded", "CONVERGENCE_HOME": str(tmp_path)})
+    assert control_url(embedded, pod).get_backend_name() == "sqlite", "chosen by name, for one pod"
