@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from convergence_assets.control.tables import cursors, followed_runs, runs
 
 _EVENTS_THROUGH, _COMPLETED_AT = "history: events through", "history: completed at"
+_TENANTS_DONE = "history: tenants done"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -27,6 +28,15 @@ def completed_at(connection: sa.Connection) -> datetime | None:
 
 def write_completed_at(connection: sa.Connection, moment: datetime) -> None:
     _write(connection, _COMPLETED_AT, moment)
+
+
+def tenants_done(connection: sa.Connection) -> int:
+    """Of how many tenants, in the order of their ids, this pass has removed ledger rows."""
+    return connection.scalar(sa.select(cursors.c.value).where(cursors.c.name == _TENANTS_DONE)) or 0
+
+
+def write_tenants_done(connection: sa.Connection, number: int) -> None:
+    _write_value(connection, _TENANTS_DONE, number)
 
 
 def delete_runs_before(connection: sa.Connection, moment: datetime) -> int:
@@ -53,6 +63,9 @@ def _read(connection: sa.Connection, name: str) -> datetime | None:
 
 
 def _write(connection: sa.Connection, name: str, moment: datetime) -> None:
-    value = (moment - _EPOCH) // _MICROSECOND
+    _write_value(connection, name, (moment - _EPOCH) // _MICROSECOND)
+
+
+def _write_value(connection: sa.Connection, name: str, value: int) -> None:
     if not connection.execute(sa.update(cursors).where(cursors.c.name == name).values(value=value)).rowcount:
         connection.execute(sa.insert(cursors), {"name": name, "value": value})

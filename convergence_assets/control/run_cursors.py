@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from convergence_assets.control import history
 from convergence_assets.control.runs import IndexedRun
 from convergence_assets.control.tables import followed_runs, ledger_progress, remediations, runs
 
@@ -118,18 +119,24 @@ def stuck_reasons(connection: sa.Connection, run_ids: Collection[str]) -> dict[s
 
 
 def reset_index(connection: sa.Connection, now: datetime) -> None:
-    """Empty the index and let every run of it be found again, preserving what Dagster does not store."""
+    """Empty the index and let every run of it be found again, preserving what Dagster does not store.
+
+    Runs whose events were deleted stay as they are: nothing could be read of them again.
+    """
     before = progress(connection)
+    through = history.events_deleted_through(connection)
+    of_runs = [runs.c.created_at > through] if through else []
+    of_places = [followed_runs.c.created_at > through] if through else []
     preserved: dict[str, dict[str, tuple[str | None, str | None]]] = {}
     created: dict[str, datetime] = {}
-    for row in connection.execute(sa.select(runs)):
+    for row in connection.execute(sa.select(runs).where(*of_runs)):
         preserved.setdefault(row.run_id, {})[f"{row.tenant_id}/{row.pipeline}"] = (row.config_version, row.stuck_reason)
         created[row.run_id] = row.created_at
     for place in _places(connection, sa.select(followed_runs).where(followed_runs.c.dagster_status == NOT_SEEN_AGAIN)):
         preserved.setdefault(place.run_id, dict(place.kept or {}))
         created.setdefault(place.run_id, place.created_at)
-    connection.execute(sa.delete(followed_runs))
-    connection.execute(sa.delete(runs))
+    connection.execute(sa.delete(followed_runs).where(*of_places))
+    connection.execute(sa.delete(runs).where(*of_runs))
     again = [
         RunCursor(run, NOT_SEEN_AGAIN, False, created[run], created[run], kept=preserved[run]) for run in preserved
     ]

@@ -5,9 +5,9 @@ plan, observation), of each check's partition the newest execution, and the run 
 Dagster's own `delete_run` removes all events of a run, the newest materialisations too (1.13).
 """
 
+import logging
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -24,6 +24,7 @@ from sqlalchemy.engine import Connection
 
 from convergence_assets.dagster_internals.sqlite_storage import EventLogStorage
 
+_log = logging.getLogger(__name__)
 _EVENTS, _CHECKS = SqlEventLogStorageTable, AssetCheckExecutionsTable
 _PLANNED = dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED.value
 _MATERIALIZED = dg.DagsterEventType.ASSET_MATERIALIZATION.value
@@ -31,6 +32,7 @@ _OBSERVED = dg.DagsterEventType.ASSET_OBSERVATION.value
 _NOT_MATERIALIZED = dg.DagsterEventType.ASSET_FAILED_TO_MATERIALIZE.value
 _OF_PARTITIONS = (_PLANNED, _MATERIALIZED, _OBSERVED, _NOT_MATERIALIZED)
 _BACKFILL_OVER = ("COMPLETED", "COMPLETED_SUCCESS", "COMPLETED_FAILED", "FAILED", "CANCELED")
+PAGE = 500
 _AT_ONCE = 500
 """Values in one statement."""
 
@@ -43,11 +45,18 @@ class DagsterHistory:
 
     def runs_before(self, moment: datetime, since: datetime | None = None) -> Iterator[dg.RunRecord]:
         """Runs created between two moments (UTC), the oldest first."""
-        filters, cursor = dg.RunsFilter(created_before=moment, created_after=since), None
-        while page := self._instance.get_run_records(filters, 100, "id", ascending=True, cursor=cursor):
-            # The page is complete before its runs are deleted; the next one begins at a run that may be gone.
-            yield from page
-            filters = dg.RunsFilter(created_before=moment, created_after=page[-1].create_timestamp)
+        filters, seen = dg.RunsFilter(created_before=moment, created_after=since), set[str]()
+        while True:
+            # Runs of a page may be deleted before the next one is read, which therefore begins at a moment; of that
+            # moment there may be more than one.
+            page = self._instance.get_run_records(filters, PAGE, "create_timestamp", ascending=True)
+            new = [record for record in page if record.dagster_run.run_id not in seen]
+            yield from new
+            if not new:
+                return
+            seen = {record.dagster_run.run_id for record in page}
+            last = page[-1].create_timestamp - timedelta(microseconds=1)
+            filters = dg.RunsFilter(created_before=moment, created_after=last)
 
     def delete_events(self, run_id: str) -> int:
         """Delete the events of a run that is over, other than state; how many."""
@@ -61,8 +70,10 @@ class DagsterHistory:
                 connection.execute(AssetEventTagsTable.delete().where(AssetEventTagsTable.c.event_id.in_(ids)))
                 connection.execute(_EVENTS.delete().where(_EVENTS.c.id.in_(ids)))
         self._delete_file(run_id)
-        with suppress(OSError):
+        try:
             self._instance.compute_log_manager.delete_logs(prefix=[run_id])
+        except Exception as error:  # of a bucket that may not be written to, say: the events are what grows
+            _log.warning("run %s: what it printed could not be deleted: %s", run_id, error)
         return len(events)
 
     def makes_a_partition_red(self, run_id: str) -> bool:

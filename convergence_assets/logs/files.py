@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from convergence_assets.logs.lines import FIRST, line_fields
+from convergence_assets.logs.lines import FIRST, fields_or_fault
 from convergence_assets.settings import SettingsError
 
 VARIABLE = "CONVERGENCE_LOG_DIR"
@@ -57,7 +57,7 @@ class GrepLines(logging.Formatter):
     """One line a record, and its exception below."""
 
     def format(self, record: logging.LogRecord) -> str:
-        fields = line_fields(record)
+        fields = fields_or_fault(record)
         return as_grep_line(fields, _kind(record, fields))
 
 

@@ -54,7 +54,7 @@ class JsonLines(logging.Formatter):
     """One JSON object a record."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return json.dumps(_fields_or_fault(record))
+        return json.dumps(fields_or_fault(record))
 
 
 class TextLines(logging.Formatter):
@@ -65,7 +65,7 @@ class TextLines(logging.Formatter):
         self._colours = colours
 
     def format(self, record: logging.LogRecord) -> str:
-        return as_text(_fields_or_fault(record), colours=self._colours)
+        return as_text(fields_or_fault(record), colours=self._colours)
 
 
 def as_text(fields: Mapping[str, Any], *, colours: bool) -> str:
@@ -87,7 +87,8 @@ def wrapped(text: str, logger: str) -> dict[str, Any]:
     return {"time": moment, "severity": "DEFAULT", "message": redacted(text), "logger": logger}
 
 
-def _fields_or_fault(record: logging.LogRecord) -> dict[str, Any]:
+def fields_or_fault(record: logging.LogRecord) -> dict[str, Any]:
+    """The line's fields, or those of a line that says that this one could not be written."""
     try:
         return line_fields(record)
     except Exception as error:  # logging would print the record as it is

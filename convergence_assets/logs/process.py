@@ -75,6 +75,8 @@ def set_up_beside_dagster() -> None:
 def redact_records() -> None:
     """Redact every log record of this process where it is created, for handlers that do not redact."""
     create = logging.getLogRecordFactory()
+    if getattr(create, "redacts", False):
+        return
 
     def created(*args: Any, **kwargs: Any) -> logging.LogRecord:
         record = create(*args, **kwargs)
@@ -83,6 +85,7 @@ def redact_records() -> None:
             record.exc_text = redacted("".join(traceback.format_exception(*record.exc_info)))
         return record
 
+    created.redacts = True  # type: ignore[attr-defined]
     logging.setLogRecordFactory(created)
 
 

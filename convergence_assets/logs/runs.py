@@ -43,8 +43,6 @@ def automation_logger() -> logging.Logger:
     """The logger that Dagster passes to a sensor or a schedule."""
     logger = logging.Logger("dagster.automation", logging.INFO)
     logger.addHandler(_OfAutomation(sys.stdout))
-    for in_file in file_handlers():
-        logger.addHandler(in_file)
     return logger
 
 
@@ -123,6 +121,9 @@ class _OfAutomation(Lines):
         copied.msg, copied.args, copied.name = meta.get("orig_message", record.getMessage()), (), "dagster.automation"
         vars(copied).update(automation=meta.get("name"))
         super().emit(copied)
+        for in_file in file_handlers():
+            if copied.levelno >= in_file.level:
+                in_file.handle(copied)
 
 
 def _set_level(record: logging.LogRecord, level: int) -> None:

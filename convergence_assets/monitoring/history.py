@@ -25,6 +25,8 @@ from convergence_assets.warehouse.schema import TableRef
 
 EVERY = timedelta(days=1)
 _LEDGER_SECONDS = 30.0
+_LEAST_SECONDS = 5.0
+"""No statement is begun with less time than this."""
 _OVERLAP = timedelta(seconds=1)
 """Runs of one moment may be on both sides of a cursor; their events are deleted once more."""
 
@@ -82,16 +84,17 @@ class History:
         """
         end = time.monotonic() + seconds if seconds is not None else float("inf")
         pruned, dagster = Pruned(), DagsterHistory(self.instance)
-        pruned.finished = (
-            self._delete_events(dagster, pruned, end, advance)
-            and self._delete_runs(dagster, pruned, end, advance)
-            and self._delete_ledger_rows(tenants, pruned, end, advance)
-        )
+        if not self._delete_events(dagster, pruned, end, advance) or not self._delete_runs(
+            dagster, pruned, end, advance
+        ):
+            return pruned
+        pruned.backfills = dagster.delete_backfills(self.runs_before)
+        dagster.delete_ticks(self.events_before)
+        with self.store.write() as connection:
+            pruned.index_rows = history.delete_runs_before(connection, self.runs_before)
+        pruned.finished = self._delete_ledger_rows(tenants, pruned, end, advance)
         if pruned.finished:
-            pruned.backfills = dagster.delete_backfills(self.runs_before)
-            dagster.delete_ticks(self.events_before)
             with self.store.write() as connection:
-                pruned.index_rows = history.delete_runs_before(connection, self.runs_before)
                 history.write_completed_at(connection, self.store.now())
         return pruned
 
@@ -134,25 +137,44 @@ class History:
     def _delete_ledger_rows(
         self, tenants: Iterable[Tenant], pruned: Pruned, end: float, advance: Callable[[str], None]
     ) -> bool:
-        for tenant in tenants:
-            if time.monotonic() > end:
-                return False
+        in_order = sorted(tenants, key=lambda tenant: tenant.tenant_id)
+        with self.store.read() as connection:
+            done = history.tenants_done(connection)
+        for number, tenant in enumerate(in_order):
+            if number < done:
+                continue
             try:
-                pruned.ledger_tables += self._delete_rows_of(tenant)
+                pruned.ledger_tables += self._delete_rows_of(tenant, end)
+            except _OutOfTime:
+                return False
             except WarehouseError as error:
                 pruned.failed[tenant.tenant_id] = str(error)
+            with self.store.write() as connection:
+                history.write_tenants_done(connection, number + 1)
             advance(f"ledger of {tenant.tenant_id}")
+        with self.store.write() as connection:
+            history.write_tenants_done(connection, 0)
         return True
 
-    def _delete_rows_of(self, tenant: Tenant) -> int:
+    def _delete_rows_of(self, tenant: Tenant, end: float) -> int:
         day, tables = self.runs_before.date(), 0
         labels = {"tenant": tenant.tenant_id, "purpose": "prune"}
-        job = Job(f"prune-{tenant.tenant_id}-{day}", labels, _LEDGER_SECONDS)
-        with open_warehouse(self.settings, tenant.location, budget_seconds=_LEDGER_SECONDS) as warehouse:
+        budget = min(_LEDGER_SECONDS, end - time.monotonic())
+        if budget < _LEAST_SECONDS:
+            raise _OutOfTime
+        with open_warehouse(self.settings, tenant.location, budget_seconds=budget) as warehouse:
             for name, table in TABLES.items():
                 if name == API_KEYS:
                     continue
+                left = min(_LEDGER_SECONDS, end - time.monotonic())
+                if left < _LEAST_SECONDS:
+                    raise _OutOfTime
+                job = Job(f"prune-{tenant.tenant_id}-{day}", labels, left)
                 with suppress(NotFound):
                     warehouse.delete_before(TableRef(tenant.dataset, name, tenant.project), table.schema, day, job)
                     tables += 1
         return tables
+
+
+class _OutOfTime(Exception):
+    """The next statement would take longer than is left."""

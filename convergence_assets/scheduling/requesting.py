@@ -42,8 +42,11 @@ class PipelineDays:
         self._name = name
         self._tables = tables
         self._now = now
-        first, last = self.days[0], self.days[-1]
-        self.published = publications.between(connection, name[0], tables.all_tables(), first, last)
+        self.published = (
+            publications.between(connection, name[0], tables.all_tables(), self.days[0], self.days[-1])
+            if self.days
+            else {}
+        )
         self._versions: dict[date, int] = {}
         for (_, day), publication in self.published.items():
             self._versions[day] = max(publication.version, self._versions.get(day, 0))

@@ -69,6 +69,9 @@ def delete_data(settings: Settings, instance: dg.DagsterInstance, tenant: Tenant
     store = ControlStore.open(settings)
     if runs := runs_at_work(instance, store, tenant.tenant_id):
         raise RunsAtWork(tenant.tenant_id, runs)
+    keys = Keys(store)
+    for key in keys.all(tenant.tenant_id):
+        keys.revoke(key.key_id, getpass.getuser(), tenant.tenant_id)
     dataset = Dataset(tenant.dataset, tenant.project)
     tables: list[TableRef] = []
     try:
@@ -82,9 +85,6 @@ def delete_data(settings: Settings, instance: dg.DagsterInstance, tenant: Tenant
         with suppress(ControlError):
             _record_entry(store, tenant, f"failed after {len(tables)} tables: {error.error_class}")
         raise
-    keys = Keys(store)
-    for key in keys.all(tenant.tenant_id):
-        keys.revoke(key.key_id, getpass.getuser(), tenant.tenant_id)
     with store.write("planner") as connection:
         for incident in open_incidents(connection, tenant_id=tenant.tenant_id):
             resolve_incident(connection, incident.fingerprint, "the tenant's data was deleted", store.now())

@@ -121,3 +121,13 @@ def test_no_secret_gets_into_the_console_log_of_a_run(switch: str) -> None:
     assert "cannot open" in output
     assert "ValueError" in output
     assert "hunter" not in output
+
+
+def test_an_instance_that_is_opened_again_and_again_redacts_once() -> None:
+    again = LOG_A_SECRET.replace("instance.set_up_logs()", "[instance.set_up_logs() for _ in range(2000)]")
+    environ = clean_environment() | {patches.SWITCH: "off"}
+    ended = subprocess.run(
+        [sys.executable, "-c", again], cwd=ROOT, env=environ, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    assert "RecursionError" not in ended.stderr

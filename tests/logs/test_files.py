@@ -47,6 +47,18 @@ def test_errors_are_found_by_severity_kind_and_stack_and_hold_no_secret(tmp_path
     assert "hunter2" not in app.read_text() + error.read_text()
 
 
+def test_a_line_that_cannot_be_written_shows_none_of_its_arguments(tmp_path: Path) -> None:
+    stderr = write(tmp_path / "logs", "logging.getLogger('convergence_assets.x').error('count %d', 'hunter2-secret')\n")
+    assert "hunter2" not in stderr + (tmp_path / "logs" / "app.log").read_text()
+    assert grep("could not be written", tmp_path / "logs" / "error.log")
+
+
+def test_what_a_sensor_logs_is_in_the_files(tmp_path: Path) -> None:
+    write(tmp_path / "logs", "from convergence_assets.logs.runs import automation_logger\n"
+          "automation_logger().warning('looked', extra={'dagster_meta': {'name': 'ledger', 'orig_message': 'looked'}})\n")  # fmt: skip
+    assert grep("dagster.automation - looked automation=ledger", tmp_path / "logs" / "app.log")
+
+
 def test_many_processes_write_whole_lines_into_one_file(tmp_path: Path) -> None:
     folder = tmp_path / "logs"
     code = SET_UP + "for n in range(300): logging.getLogger('convergence_assets.x').info('%s %s', n, 'x' * 200)\n"

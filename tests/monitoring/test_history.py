@@ -4,6 +4,7 @@ import os
 import random
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from dagster._core.storage.runs.schema import RunsTable, RunTagsTable
 
 from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.control import history as kept
-from convergence_assets.control import runs
+from convergence_assets.control import run_cursors, runs
 from convergence_assets.control.location import control_url
 from convergence_assets.control.store import ControlStore
+from convergence_assets.dagster_internals import history as dagster_history
 from convergence_assets.dagster_internals.history import DagsterHistory
 from convergence_assets.ledger.tables import LOGS, TABLES
 from convergence_assets.monitoring.history import EVERY, History
@@ -250,6 +252,59 @@ def test_it_stops_in_time_and_is_due_once_a_day(history: History, clock: list[ti
     assert not history.is_due()
     clock[0] += EVERY
     assert history.is_due()
+
+
+def test_runs_that_are_created_side_by_side_are_all_seen_and_none_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dagster_history, "PAGE", 3)
+    with dagster_at(tmp_path / "dagster") as instance:
+        run_ids = [instance.create_run_for_job(dg.job(name="nothing")(lambda: None)).run_id for _ in range(10)]
+        moments = [datetime(2026, 3, 1, 0, 0, n // 2) for n in reversed(range(10))]
+        with instance.run_storage.connect() as connection:  # type: ignore[attr-defined]
+            for run_id, moment in zip(run_ids, moments, strict=True):
+                connection.execute(
+                    RunsTable.update().where(RunsTable.c.run_id == run_id).values(create_timestamp=moment)
+                )
+        dagster = DagsterHistory(instance)
+        found = [r.dagster_run.run_id for r in dagster.runs_before(datetime(2026, 4, 1, tzinfo=UTC))]
+        assert sorted(set(found)) == sorted(run_ids)
+        left = []
+        for record in dagster.runs_before(datetime(2026, 4, 1, tzinfo=UTC)):  # each is deleted while it goes on
+            left.append(record.dagster_run.run_id)
+            dagster.delete_run(record.dagster_run.run_id)
+        assert sorted(set(left)) == sorted(run_ids)
+
+
+def test_a_pass_that_runs_out_of_time_goes_on_with_the_next_tenant(tmp_path: Path) -> None:
+    watched = Watched(Project.at(tmp_path / "home"))
+    tenants = [replace(watched.project.tenant, tenant_id=f"t{n}", dataset=f"t{n}") for n in range(4)]
+    with dagster_at(tmp_path / "dagster") as instance:
+        history = History(instance, watched.store, watched.project.settings)
+        seen: list[str] = []
+
+        def advance(what: str) -> None:
+            seen.append(what)
+            if len(seen) == 2:
+                raise Killed
+
+        with pytest.raises(Killed):
+            history.prune(tenants, advance=advance)
+        assert history.prune(tenants, advance=seen.append).finished
+    assert seen == [f"ledger of t{n}" for n in range(4)]
+
+
+def test_a_rebuilt_index_keeps_the_runs_whose_events_are_gone(tmp_path: Path) -> None:
+    watched = Watched(Project.at(tmp_path / "home"))
+    old = watched.run("old", status="failed", error_class="not_found", rows_published=7,
+                      created_at=watched.now - timedelta(days=100))  # fmt: skip
+    watched.run("new", status="succeeded")
+    with watched.store.write() as connection:
+        kept.write_events_deleted_through(connection, watched.now - timedelta(days=90))
+        run_cursors.reset_index(connection, watched.now)
+    with watched.store.read() as connection:
+        assert runs.parts_of(connection, "old") == [old]
+        assert runs.parts_of(connection, "new") == [], "it is read again"
 
 
 def test_the_file_of_a_pruned_run_is_gone_and_its_page_is_empty(tmp_path: Path) -> None:
