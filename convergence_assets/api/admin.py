@@ -22,12 +22,12 @@ from convergence_assets.api.admin_models import (
     WantedKey,
 )
 from convergence_assets.api.errors import Refusal, not_found, responses
-from convergence_assets.assets.publish_guard import quota_of
 from convergence_assets.control import incidents
 from convergence_assets.control.audit import AuditEntry, record_entry
 from convergence_assets.control.keys import KeyRevoked
 from convergence_assets.control.run_requests import runs_used
 from convergence_assets.tenancy import tenant as tenancy
+from convergence_assets.tenancy.quota import quota_of
 from convergence_assets.tenancy.tenant import Tenant, TenantRegistry
 
 admin = APIRouter(prefix="/admin", tags=["admin"])

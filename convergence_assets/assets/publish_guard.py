@@ -16,6 +16,7 @@ from convergence_assets.dagster_internals import run_records
 from convergence_assets.local_days import why_unfinished
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.description import dataset_of, described
+from convergence_assets.tenancy.quota import quota_of
 from convergence_assets.tenancy.tenant import Tenant, TenantPipeline
 from convergence_assets.warehouse.interface import SchemaChange
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from convergence_assets.control.lock_session import LockSession
     from convergence_assets.control.locks import Claim, Lock, LockLost, Refused
     from convergence_assets.control.published_locations import PublishedLocation
-    from convergence_assets.control.run_requests import Duplicate, Outcome, OverLimit, Quota, Requests
+    from convergence_assets.control.run_requests import Duplicate, Outcome, OverLimit, Requests
     from convergence_assets.control.store import ControlStore
 
 SIGN_OF_LIFE_SECONDS = 60.0
@@ -49,14 +50,6 @@ class Unfinished(Exception):
 
     def __init__(self, claim: "Claim", sentence: str) -> None:
         super().__init__(f"{claim}: {sentence} Nothing was read or published. Next: run it when the day is over")
-
-
-def quota_of(tenant: Tenant) -> "Quota":
-    """What the tenant's plan allows."""
-    from convergence_assets.control.run_requests import Quota
-
-    plan = tenant.plan
-    return Quota(tenant.tenant_id, tenant.timezone, plan.max_concurrent_runs, plan.daily_runs, plan.monthly_runs)
 
 
 class PublishGuard:

@@ -1,14 +1,19 @@
 """The Dagster instance of the `convergence` command: DAGSTER_HOME's, else one under CONVERGENCE_HOME."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from convergence_assets.settings import Settings, SettingsError
 from convergence_assets.starter import starter
 
 if TYPE_CHECKING:
     import dagster as dg
+
+    from convergence_assets.dagster_internals.automation_states import Recorded
+
+T = TypeVar("T")
 
 
 def dagster_home(settings: Settings) -> Path:
@@ -42,3 +47,16 @@ def open_instance(settings: Settings) -> "dg.DagsterInstance":
 
     dagster_home(settings)
     return dg.DagsterInstance.get()
+
+
+def read_automation(settings: Settings, read: "Callable[[Recorded], T]") -> T:
+    """What `read` returns of the sensors, schedules and daemons: from Dagster's tables, else through an instance."""
+    from convergence_assets.control.location import dagster_postgres
+    from convergence_assets.dagster_internals.stored_automation import NotReadable, stored_automation
+
+    home = dagster_home(settings)
+    try:
+        return read(stored_automation(home, dagster_postgres(home / "dagster.yaml")))
+    except NotReadable:
+        with open_instance(settings) as instance:
+            return read(instance)

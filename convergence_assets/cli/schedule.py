@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from convergence_assets.cli.instance import open_instance
+from convergence_assets.cli.instance import read_automation
 from convergence_assets.cli.lookup import pipeline_of, tenant_of
 from convergence_assets.cli.tables import print_table, prose
 from convergence_assets.settings import Settings
@@ -39,9 +39,8 @@ def schedule(
     if tenant is not None:
         tenant_of(registry, tenant)
     table = Table("tenant", "pipeline", "last published", "next due", "missed", prose("outstanding"))
-    with open_instance(settings) as instance:
-        is_off = switched_off(instance)
-        dead = [alert.happened for alert in dead_daemons(instance, datetime.now(UTC))]
+    is_off = read_automation(settings, switched_off)
+    dead = read_automation(settings, lambda recorded: [d.happened for d in dead_daemons(recorded, datetime.now(UTC))])
     for explained in explain(ControlStore.open(settings), targets_of(registry.tenants.values()), tenant, is_off):
         if as_json:
             typer.echo(json.dumps(_as_json(explained)))

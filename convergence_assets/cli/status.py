@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from convergence_assets.cli.instance import open_instance
+from convergence_assets.cli.instance import read_automation
 from convergence_assets.cli.ledger import NOT_BEGUN
 from convergence_assets.cli.lookup import tenant_of
 from convergence_assets.cli.tables import print_table
@@ -17,11 +18,11 @@ from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_tenants
 
 if TYPE_CHECKING:
-    import dagster as dg
-
     from convergence_assets.control.runs import IndexedRun
-    from convergence_assets.monitoring.monitor import Monitor
+    from convergence_assets.control.store import ControlStore
+    from convergence_assets.dagster_internals.automation_states import Recorded
     from convergence_assets.scheduling.explain import Explained
+    from convergence_assets.tenancy.tenant import TenantRegistry
 
 _COLOURS = {"succeeded": "green", "failed": "red", "running": "blue", "queued": "cyan", "canceled": "yellow"}
 
@@ -37,18 +38,18 @@ def status(
     Example: convergence status acme
     """
     from convergence_assets.control import incidents, runs
-    from convergence_assets.monitoring.monitor import Monitor
+    from convergence_assets.control.store import ControlStore
     from convergence_assets.scheduling.explain import explain
+    from convergence_assets.scheduling.targets import targets_of
 
     settings = Settings.from_env()
     registry = load_tenants(settings)
     if tenant is not None:
         tenant_of(registry, tenant)
-    monitor = Monitor.of(registry, settings)
-    with open_instance(settings) as instance:
-        platform = _platform(monitor, instance)
-    explained = list(explain(monitor.store, monitor.targets, tenant))
-    with monitor.store.read() as connection:
+    store = ControlStore.open(settings)
+    platform = read_automation(settings, partial(_platform, settings, registry, store))
+    explained = list(explain(store, targets_of(registry.tenants.values()), tenant))
+    with store.read() as connection:
         open_ = [i for i in incidents.open_incidents(connection) if tenant in (None, i.tenant_id)]
         last = {(e.tenant_id, e.pipeline): runs.latest_run(connection, e.tenant_id, e.pipeline) for e in explained}
     alerts = Counter(i.severity for i in open_)
@@ -66,21 +67,23 @@ def status(
     raise typer.Exit(1 if alerts["critical"] or dead else 0)
 
 
-def _platform(monitor: "Monitor", instance: "dg.DagsterInstance") -> dict[str, str]:
+def _platform(
+    settings: Settings, registry: "TenantRegistry", store: "ControlStore", recorded: "Recorded"
+) -> dict[str, str]:
     from convergence_assets.ledger.write import lag
     from convergence_assets.monitoring.automation import dead_daemons, failing, silent_locations
+    from convergence_assets.monitoring.code_servers import servers
 
-    now = monitor.store.now()
-    dead = list(dead_daemons(instance, now))
-    silent = [] if dead else list(silent_locations(instance, monitor.servers(), now))
-    broken = [alert.table or "" for alert in failing(instance, now)]
-    with monitor.store.read() as connection:
-        ledger = lag(connection, now, monitor.tenants)
-    settings = monitor.settings
+    now = store.now()
+    dead = list(dead_daemons(recorded, now))
+    silent = [] if dead else list(silent_locations(recorded, servers(settings), now))
+    broken = [alert.table or "" for alert in failing(recorded, now)]
+    with store.read() as connection:
+        ledger = lag(connection, now, registry.tenants)
     idle = "not running: they are the daemon's" if dead else None
     return {
         "warehouse": f"{settings.warehouse} ({settings.warehouse_reason})",
-        "control store": monitor.store.shown,
+        "control store": store.shown,
         "daemon": f"dead: {dead[0].happened}" if dead else "alive",
         "code location": f"dead: {silent[0].happened}"
         if silent
@@ -89,7 +92,7 @@ def _platform(monitor: "Monitor", instance: "dg.DagsterInstance") -> dict[str, s
         else "alive",
         "sensors and schedules": f"failing: {', '.join(broken)}" if broken else idle or "working",
         "ledger": f"{ledger.seconds:.0f} s behind" if ledger.begun else NOT_BEGUN,
-        "rejected tenants": ", ".join(monitor.registry.rejected) or "none",
+        "rejected tenants": ", ".join(registry.rejected) or "none",
     }
 
 

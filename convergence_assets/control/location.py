@@ -27,16 +27,23 @@ def control_url(settings: Settings, environ: Mapping[str, str] = os.environ) -> 
     if settings.control_url:
         return _named(settings.control_url, "CONVERGENCE_CONTROL_URL")
     config = Path(environ.get("DAGSTER_HOME") or settings.dagster_home) / "dagster.yaml"
-    storage = _postgres_storage(config)
-    if storage:
-        values = _resolved(storage, config, environ)
-        return _named(str(values["postgres_url"]), str(config)) if "postgres_url" in values else _parts(values, config)
+    if url := dagster_postgres(config, environ):
+        return url
     if environ.get("KUBERNETES_SERVICE_HOST") and settings.warehouse != "embedded":
         raise SettingsError(
             f"no control store is named, and {config} has no Postgres: a file in this pod would be lost with it, and "
             "no other pod would see it. Set CONVERGENCE_CONTROL_URL, or mount Dagster's dagster.yaml"
         )
     return URL.create("sqlite", database=str(settings.home / FILE))
+
+
+def dagster_postgres(config: Path, environ: Mapping[str, str] = os.environ) -> "URL | None":
+    """The Postgres that a `dagster.yaml` names; None where it names none. Raises `SettingsError` as `control_url`."""
+    storage = _postgres_storage(config)
+    if storage is None:
+        return None
+    values = _resolved(storage, config, environ)
+    return _named(str(values["postgres_url"]), str(config)) if "postgres_url" in values else _parts(values, config)
 
 
 def _named(text: str, where: str) -> "URL":

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from filelock import FileLock, Timeout
 from sqlalchemy.exc import DatabaseError, InterfaceError, NoSuchModuleError, OperationalError, ProgrammingError
 
 from convergence_assets.connections import KEPT, shared_engine
@@ -141,6 +140,8 @@ class ControlStore:
     @contextmanager
     def _locked(self, file: Path) -> Iterator[None]:
         """Exclusive access to the file. Raises `ControlError` where this user may not write there, and `Timeout`."""
+        from filelock import FileLock  # it brings asyncio, and a store that needs no migration is opened without it
+
         lock = FileLock(f"{file}.lock", timeout=BUSY_TIMEOUT_SECONDS)
         try:
             lock.acquire()
@@ -173,7 +174,7 @@ class ControlStore:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except (DatabaseError, InterfaceError, sqlite3.Error, Timeout) as error:
+        except (DatabaseError, InterfaceError, sqlite3.Error, TimeoutError) as error:
             cause = getattr(error, "orig", None) or error
             message = " ".join(str(cause).split())
             if is_damage(cause):

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+_SERVER_ID, _EMPTY = "/api.DagsterApi/GetServerId", b""
+"""The method of a code server that answers from memory, and its request."""
+
 
 @dataclass(frozen=True)
 class CodeLocation:
@@ -25,23 +28,56 @@ class CodeLocation:
 
     def why_silent(self, seconds: float) -> str | None:
         """Why the server does not answer within some seconds; None where it does."""
-        from dagster._core.errors import DagsterUserCodeUnreachableError
+        import grpc  # without Dagster's client, whose import takes a second
 
-        try:
-            self._client().get_server_id(timeout=max(1, round(seconds)))
-        except DagsterUserCodeUnreachableError as error:
-            return " ".join(str(error.__cause__ or error).split())[:300]
+        address = (
+            f"{self.host or 'localhost'}:{self.port}" if self.port else f"unix:{Path(self.socket or '').absolute()}"
+        )
+        tls = grpc.ssl_channel_credentials() if self.ssl else None
+        with grpc.secure_channel(address, tls) if tls else grpc.insecure_channel(address) as channel:
+            try:
+                channel.unary_unary(_SERVER_ID)(_EMPTY, timeout=seconds)
+            except grpc.RpcError as error:
+                return " ".join(str(error).split())[:300]
         return None
 
     def reload(self, seconds: float) -> None:
         """Reload its code; raises `DagsterUserCodeUnreachableError`."""
-        self._client().reload_code(timeout=round(seconds))
-
-    def _client(self) -> Any:
         from dagster._grpc.client import DagsterGrpcClient
 
         host = self.host or "localhost"
-        return DagsterGrpcClient(port=self.port, socket=self.socket, host=host, use_ssl=self.ssl)
+        client = DagsterGrpcClient(port=self.port, socket=self.socket, host=host, use_ssl=self.ssl)
+        client.reload_code(timeout=round(seconds))
+
+
+def code_servers_of(workspace: Path) -> list[CodeLocation]:
+    """The locations of a workspace file whose server runs elsewhere; raises Dagster's errors for an invalid one."""
+    import yaml
+
+    try:
+        config = yaml.safe_load(workspace.read_text())
+    except yaml.YAMLError:
+        config = None  # Dagster says what is wrong with it
+    match config:
+        case {"load_from": [*entries]} if all(_is_plain(entry) for entry in entries):
+            servers = [entry["grpc_server"] for entry in entries if "grpc_server" in entry]
+            return [
+                CodeLocation(
+                    server["location_name"], None, server.get("host") or "localhost",
+                    server.get("port"), server.get("socket"), bool(server.get("ssl")),
+                )
+                for server in servers
+            ]  # fmt: skip
+    return [location for location in code_locations(workspace) if location.arguments is None]
+
+
+def _is_plain(entry: object) -> bool:
+    """Whether an entry is read without Dagster: a server with its name and address, or no server."""
+    match entry:
+        case {"grpc_server": dict(server)}:
+            named = "location_name" in server and ("port" in server) != ("socket" in server)
+            return named and all(isinstance(value, str | int) for value in server.values())
+    return isinstance(entry, dict)
 
 
 def code_locations(workspace: Path) -> list[CodeLocation]:

@@ -3,12 +3,10 @@
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
-import dagster as dg
-
 from convergence_assets.alerting import kinds
 from convergence_assets.alerting.alert import Alert
 from convergence_assets.dagster_internals import automation_states
-from convergence_assets.dagster_internals.automation_states import Automation
+from convergence_assets.dagster_internals.automation_states import Automation, Recorded
 from convergence_assets.dagster_internals.code_locations import CodeLocation
 from convergence_assets.monitoring import code_servers
 
@@ -24,7 +22,7 @@ TICK_WITHIN = timedelta(seconds=60)
 DAEMONS = ("SENSOR", "SCHEDULER", "QUEUED_RUN_COORDINATOR")
 
 
-def failing(instance: dg.DagsterInstance, now: datetime) -> Iterator[Alert]:
+def failing(instance: Recorded, now: datetime) -> Iterator[Alert]:
     """One alert per sensor or schedule that is on and fails or is silent."""
     for automation in automation_states.automations(instance, FAILURES):
         if automation.last_statuses[:FAILURES] == ("FAILURE",) * FAILURES:
@@ -35,13 +33,13 @@ def failing(instance: dg.DagsterInstance, now: datetime) -> Iterator[Alert]:
                 yield _failing(automation, f"no tick since {automation.last_tick_at:%Y-%m-%d %H:%M} UTC")
 
 
-def last_tick_at(instance: dg.DagsterInstance) -> datetime | None:
+def last_tick_at(instance: Recorded) -> datetime | None:
     """The last tick of any sensor; None where none ever ticked."""
     ticks = (a.last_tick_at for a in automation_states.automations(instance, 1) if a.what == "sensor")
     return max((tick for tick in ticks if tick is not None), default=None)
 
 
-def silent_locations(instance: dg.DagsterInstance, locations: Iterable[CodeLocation], now: datetime) -> Iterator[Alert]:
+def silent_locations(instance: Recorded, locations: Iterable[CodeLocation], now: datetime) -> Iterator[Alert]:
     """One alert per code location whose server does not answer; else one if the daemon is alive and no sensor ticks."""
     silent = code_servers.still_silent(locations)
     for location, why in silent:
@@ -64,12 +62,12 @@ def _failing(automation: Automation, happened: str) -> Alert:
     )
 
 
-def was_ever_started(instance: dg.DagsterInstance) -> bool:
+def was_ever_started(instance: Recorded) -> bool:
     """Whether any daemon of this instance ever had a heartbeat."""
     return any(name in automation_states.daemon_heartbeats(instance) for name in DAEMONS)
 
 
-def dead_daemons(instance: dg.DagsterInstance, now: datetime) -> Iterator[Alert]:
+def dead_daemons(instance: Recorded, now: datetime) -> Iterator[Alert]:
     """One alert where daemons that this platform needs have no heartbeat, or never had one."""
     beats = automation_states.daemon_heartbeats(instance)
     missing = {name: beats.get(name) for name in DAEMONS}

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from convergence_assets.dagster_internals.code_locations import CodeLocation, code_locations
+from convergence_assets.dagster_internals.code_locations import CodeLocation, code_servers_of
 from convergence_assets.process import Owner, is_gone, this_process
 from convergence_assets.settings import Settings
 
@@ -47,8 +47,7 @@ def servers(settings: Settings) -> list[CodeLocation]:
     workspace.yaml here. Raises Dagster's errors for an invalid file."""
     supervised = supervised_workspace(settings)
     file = settings.workspace or (supervised if is_up(settings) else _HERE)
-    locations = code_locations(file) if settings.workspace or file.exists() else []
-    return [location for location in locations if location.arguments is None]
+    return code_servers_of(file) if settings.workspace or file.exists() else []
 
 
 def silent(locations: Iterable[CodeLocation]) -> Iterator[tuple[CodeLocation, str]]:

@@ -5,8 +5,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rapidfuzz import fuzz, process
-
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*://)[^\s'\"]+")
 _NEAR = 60.0
 _LISTED = 40
@@ -46,6 +44,8 @@ class Problem:
 
 def nearest(name: str, candidates: Iterable[str]) -> str | None:
     """The known spelling closest to `name`, None where none is close."""
+    from rapidfuzz import fuzz, process  # of use where something is wrong
+
     match = process.extractOne(name, list(candidates), scorer=fuzz.ratio, score_cutoff=_NEAR)
     return match[0] if match else None
 

@@ -6,8 +6,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from rapidfuzz import fuzz, process
-
 from convergence_assets.row_conditions.tree import (
     All,
     Any,
@@ -63,6 +61,8 @@ def fitted(condition: Condition, types: Mapping[str, str]) -> Condition:
 
 def _type_of(name: str, types: Mapping[str, str]) -> str:
     if name not in types:
+        from rapidfuzz import fuzz, process  # of use where something is wrong
+
         near = process.extractOne(name, list(types), scorer=fuzz.ratio, score_cutoff=60)
         expected = f"one of {', '.join(sorted(types))}"
         raise ConditionError(f"{name!r} is no column of the table", expected, near[0] if near else None)

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
@@ -14,6 +13,7 @@ import dagster as dg
 from convergence_assets.assets.factory import pool_of
 from convergence_assets.assets.tags import REQUEST_TAG, TRIGGERED_BY_TAG, partition_key, run_tags
 from convergence_assets.dagster_internals import automation_states, pools
+from convergence_assets.scheduling.schedule_names import schedule_name
 from convergence_assets.settings import ONLY_TENANTS, Settings
 from convergence_assets.tenancy.tenant import Tenant, TenantRegistry
 
@@ -45,15 +45,6 @@ def build_scheduling(
     of_name = Counter(schedule_name(*key) for key in sharing)
     schedules = [_schedule(*key, names, inputs, of_name) for key, names in sorted(sharing.items())]
     return schedules, [_catch_up(inputs), _late_data(inputs)]
-
-
-def schedule_name(cron: str, timezone: str) -> str:
-    """The schedule's name in the UI, from its cron and timezone: `at_0_6_x_x_x_in_Europe_Berlin`."""
-    text = cron
-    for sign, word in (("*", "x"), ("/", "_every_"), (",", "_and_"), ("-", "_to_")):
-        text = text.replace(sign, word)
-    zone = timezone.replace("+", "_plus_").replace("-", "_minus_")
-    return re.sub(r"[^A-Za-z0-9]+", "_", f"at {text} in {zone}")
 
 
 def run_request(launch: "Launch") -> dg.RunRequest:

@@ -2,15 +2,14 @@
 
 from collections.abc import Callable
 
-import dagster as dg
-
 from convergence_assets.dagster_internals import automation_states
-from convergence_assets.scheduling.launching import schedule_name
+from convergence_assets.dagster_internals.automation_states import Recorded
+from convergence_assets.scheduling.schedule_names import schedule_name
 from convergence_assets.scheduling.targets import Target
 from convergence_assets.settings import Shard
 
 
-def switched_off(instance: dg.DagsterInstance) -> Callable[[Target], bool]:
+def switched_off(instance: Recorded) -> Callable[[Target], bool]:
     """Whether a pipeline's schedule is switched off in the code location that has the tenant.
 
     Where no location's name shows its part of the tenants, it is off if all of them have switched it off.

@@ -5,11 +5,11 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from convergence_assets.assets.publish_guard import quota_of
 from convergence_assets.control.partition_states import Name
 from convergence_assets.control.publications import Tables
 from convergence_assets.control.run_requests import Quota
 from convergence_assets.scheduling import due
+from convergence_assets.tenancy.quota import quota_of
 from convergence_assets.tenancy.tenant import Tenant, TenantPipeline
 
 

@@ -15,13 +15,13 @@ import dagster as dg
 import pytest
 import sqlalchemy as sa
 
-from convergence_assets.assets.publish_guard import quota_of
 from convergence_assets.cli.run import Definitions, RunResult
 from convergence_assets.control.locks import Claim, Locks
 from convergence_assets.control.run_requests import Requests
 from convergence_assets.control.store import ControlStore
 from convergence_assets.process import Owner
 from convergence_assets.settings import Settings
+from convergence_assets.tenancy.quota import quota_of
 from convergence_assets.warehouse.duckdb.files import DatasetLock, Layout
 from convergence_assets.warehouse.schema import Dataset
 from tests import commands

@@ -12,8 +12,9 @@ import pytest
 from convergence_assets.assets.tags import REQUEST_TAG
 from convergence_assets.control.partition_states import Request
 from convergence_assets.control.run_requests import Outcome
-from convergence_assets.scheduling.launching import look_up_requests, schedule_name
+from convergence_assets.scheduling.launching import look_up_requests
 from convergence_assets.scheduling.requesting import RequestedRun
+from convergence_assets.scheduling.schedule_names import schedule_name
 from tests.dagster_homes import dagster_at
 from tests.scheduling.world import START
 

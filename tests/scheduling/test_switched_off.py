@@ -12,7 +12,7 @@ from dagster._core.remote_origin import (
 )
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, ScheduleInstigatorData
 
-from convergence_assets.scheduling.launching import schedule_name
+from convergence_assets.scheduling.schedule_names import schedule_name
 from convergence_assets.scheduling.switched_off import switched_off
 from convergence_assets.settings import Shard
 from tests.scheduling.world import target
