@@ -1,21 +1,23 @@
 """The temporary functions that a script creates before its one statement."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import sqlglot
-from sqlglot import exp
-from sqlglot.tokenizer_core import TokenType
+if TYPE_CHECKING:
+    from sqlglot import exp
 
 
 class NotOneStatement(ValueError):
     """A script that is not one statement, with or without temporary functions before it."""
 
 
-def statement_of(parsed: Sequence[exp.Expr | None]) -> exp.Expr:
+def statement_of(parsed: "Sequence[exp.Expr | None]") -> "exp.Expr":
     """The statement among the parsed ones of a script. Raises `NotOneStatement`.
 
     A function that reads a table is refused: access is checked on the statement alone.
     """
+    from sqlglot import exp
+
     statements = [one for one in parsed if one is not None and not isinstance(one, exp.Semicolon)]
     if not statements:
         raise NotOneStatement("found no statement")
@@ -39,6 +41,9 @@ def parted(sql: str) -> tuple[str, str]:
     """A script's functions, each with its semicolon, and its statement; the first is empty where there are none."""
     if ";" not in sql:
         return "", sql
+    import sqlglot
+    from sqlglot.tokenizer_core import TokenType
+
     tokens = sqlglot.tokenize(sql, read="bigquery")
     end = len(sql)
     while tokens and tokens[-1].token_type == TokenType.SEMICOLON:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 
-from convergence_assets.pipelines.compile import RUN_PARAMETER_TYPES, CompiledSql, Names
+from convergence_assets.pipelines.compile import RUN_PARAMETER_TYPES
+from convergence_assets.pipelines.compiled_sql import CompiledSql, Names
 from convergence_assets.pipelines.models import ColumnSpec, SourceSpec, StepSpec, SuiteSpec
 from convergence_assets.pipelines.suites import check_names
 from convergence_assets.quality.expectations import Expectation

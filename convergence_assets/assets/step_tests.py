@@ -11,7 +11,7 @@ from typing import Any
 
 from convergence_assets.assets.schema_mapping import table_schema, window_parameters, written
 from convergence_assets.assets.window import Window
-from convergence_assets.pipelines.compile import CompiledSql, Names
+from convergence_assets.pipelines.compiled_sql import CompiledSql, Names
 from convergence_assets.pipelines.models import StepTest
 from convergence_assets.pipelines.problems import Problem
 from convergence_assets.tenancy.tenant import PlacedTest, Step, Tenant

@@ -1,30 +1,21 @@
 """Step SQL from template to text: Jinja for structure, table names by position, parameters left bound."""
 
+import hashlib
 import re
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache, lru_cache
+from pathlib import Path
 
 import jinja2
-import sqlglot
-from sqlglot import exp
-from sqlglot.tokenizer_core import TokenType
 
+from convergence_assets.kept_results import KeptResults, code_version
+from convergence_assets.pipelines.compiled_sql import CompiledSql, Names, with_names
 from convergence_assets.pipelines.parameters import PrintedValue
-from convergence_assets.pipelines.problems import Problem, listing, nearest
-from convergence_assets.pipelines.sql_names import (
-    ColumnName,
-    TableReference,
-    needed_columns,
-    qualified_tables,
-    returned_columns,
-    table_references,
-    unread_names,
-)
-from convergence_assets.pipelines.sql_size import MOST_TABLES, oversize
+from convergence_assets.pipelines.problems import Problem, TemplateError, listing, nearest
 from convergence_assets.pipelines.templating import FILTER_NAMES, OutOfBounds, rendered
-from convergence_assets.temporary_functions import NotOneStatement, parted, statement_of
+from convergence_assets.temporary_functions import parted
 
 RUN_PARAMETER_TYPES = {
     "partition_start": "TIMESTAMP", "partition_end": "TIMESTAMP", "first_partition_date": "DATE",
@@ -33,54 +24,8 @@ RUN_PARAMETER_TYPES = {
 """What every run binds, by name, with BigQuery's types."""
 RUN_PARAMETERS = frozenset(RUN_PARAMETER_TYPES)
 
-_NAMES = (TokenType.VAR, TokenType.IDENTIFIER)
 BATCH = "__batch__"
 """What `{batch}` of a suite's query is called while its text is read."""
-
-
-class TemplateError(ValueError):
-    """A template that cannot be used; carries its problems."""
-
-    def __init__(self, problems: tuple[Problem, ...]) -> None:
-        super().__init__("; ".join(p.render() for p in problems))
-        self.problems = problems
-
-
-@dataclass(frozen=True)
-class Names:
-    """What names in SQL become: a bare table's name any relation, a column's name (in lower case) another name."""
-
-    tables: Mapping[str, str]
-    columns: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class CompiledSql:
-    """Rendered SQL: the tables it reads by bare name, the columns it needs of them, the parameters it binds.
-
-    `returns` are its columns in order, None where a `*` leaves them open; `unread` are names it gives and never uses.
-    """
-
-    file: str
-    text: str
-    references: tuple[TableReference, ...]
-    parameters: frozenset[str]
-    needs: tuple[ColumnName, ...]
-    returns: tuple[ColumnName, ...] | None
-    unread: tuple[ColumnName, ...]
-    source_lines: tuple[int, ...]
-
-    @property
-    def tables(self) -> frozenset[str]:
-        return frozenset(r.name for r in self.references)
-
-    def line(self, rendered_line: int) -> int:
-        """The template's line of a line of `text`."""
-        return self.source_lines[min(rendered_line, len(self.source_lines)) - 1] if self.source_lines else 1
-
-    def resolve(self, names: Names) -> str:
-        """The text with every bare table name replaced; all else stays as the author wrote it."""
-        return _with_names(self.text, self.references, names)
 
 
 @lru_cache(maxsize=4096)
@@ -102,7 +47,23 @@ def _with_file_lines(file: str, text: str, lines: tuple[int, ...], read: Callabl
 @lru_cache(maxsize=4096)
 def _read_text(text: str) -> CompiledSql:
     # Tenants share their templates, so that each text is parsed once, whichever file has it.
-    return _compile_text("", text, tuple(range(1, text.count("\n") + 2)))
+    key = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+    kept = kept_names()
+    statement = CompiledSql.of(text, kept.read(key))
+    if statement is None:
+        from convergence_assets.pipelines.sql_reading import read_statement  # it imports sqlglot: 0.1 s
+
+        statement = read_statement(text)
+        kept.write(key, statement.names())
+    return statement
+
+
+@cache
+def kept_names() -> KeptResults:
+    here = Path(__file__).parent
+    files = [here / f"{name}.py" for name in ("compiled_sql", "sql_names", "sql_reading", "sql_size")]
+    functions = here.parent / "temporary_functions.py"
+    return KeptResults("names", code_version([*files, functions], ["sqlglot"]))
 
 
 def render(file: str, template: str, variables: Mapping[str, object]) -> str:
@@ -140,28 +101,12 @@ def _failed_at(error: BaseException) -> int:
 
 def resolve_tables(sql: str, names: Names) -> str:
     """A query of a suite with its bare table names replaced; names it does not know stay."""
+    import sqlglot
+
+    from convergence_assets.pipelines.sql_names import table_references
+
     tree = sqlglot.parse_one(sql, read="bigquery")
-    return _with_names(sql, [r for r in table_references(sql, tree) if r.name in names.tables], names)
-
-
-def _with_names(text: str, references: Sequence[TableReference], names: Names) -> str:
-    places = [(r.start, r.end, _relation(r, names.tables[r.name])) for r in references]
-    if names.columns:
-        places += [
-            (token.start, token.end + 1, names.columns[token.text.lower()])
-            for token in sqlglot.tokenize(text, read="bigquery")
-            if token.token_type in _NAMES and token.text.lower() in names.columns
-        ]
-    for start, end, name in sorted(places, reverse=True):
-        text = text[:start] + name + text[end:]
-    return text
-
-
-def _relation(reference: TableReference, relation: str) -> str:
-    """A query in a table's place keeps the table's name where the text gives it no other."""
-    if not relation.startswith("("):
-        return relation
-    return relation if reference.aliased else f"{relation} AS `{reference.name}`"
+    return with_names(sql, [r for r in table_references(sql, tree) if r.name in names.tables], names)
 
 
 def compile_query(file: str, line: int, query: str) -> CompiledSql:
@@ -176,99 +121,6 @@ def _read_query(query: str) -> CompiledSql:
         raise TemplateError((Problem("", 1, "", "found temporary functions before the SELECT", "one SELECT"),))
     read = _read_text(query.replace("{batch}", BATCH))
     return replace(read, references=tuple(r for r in read.references if r.name != BATCH))
-
-
-def _compile_text(file: str, text: str, lines: tuple[int, ...]) -> CompiledSql:
-    tree = _parse_text(file, text, lines)
-    qualified = [
-        Problem(
-            file,
-            lines[min(table.line, len(lines)) - 1],
-            table.name,
-            "tables are written bare",
-            "a step's table, or a source's name; UNNEST(t.items) AS item for an array",
-        )
-        for table in qualified_tables(tree)
-    ]
-    if qualified:
-        raise TemplateError(tuple(qualified))
-    if (count := sum(1 for _ in tree.find_all(exp.Table))) > MOST_TABLES:
-        message = f"{count} tables are read in one statement"
-        raise TemplateError((Problem(file, lines[0] if lines else 1, "", message, f"at most {MOST_TABLES}"),))
-    parameters = frozenset(p.name for p in tree.find_all(exp.Parameter))
-    references = table_references(text, tree)
-    return CompiledSql(
-        file, text, references, parameters, needed_columns(tree), returned_columns(tree), unread_names(tree), lines
-    )
-
-
-def _parse_text(file: str, text: str, lines: tuple[int, ...]) -> exp.Query:
-    if excess := oversize(text):
-        at, message, expected = excess
-        raise TemplateError((Problem(file, lines[min(at, len(lines)) - 1] if lines else 1, "", message, expected),))
-    try:
-        statement = statement_of(sqlglot.parse(text, read="bigquery"))
-    except NotOneStatement as error:
-        raise TemplateError((Problem(file, lines[0] if lines else 1, "", str(error), "one SELECT"),)) from None
-    except sqlglot.errors.SqlglotError as error:
-        first_error = (getattr(error, "errors", None) or [{}])[0]
-        described = first_error.get("description") or str(error).splitlines()[0]
-        at = min(
-            _odd_quotes(text) or first_error.get("line") or _quoted(text, described),
-            first_error.get("line") or len(lines),
-        )
-        line = lines[min(at, len(lines)) - 1] if lines else 1
-        described = re.sub(r"<class '[\w.]*?(\w+)'>", r"\1", described)
-        raise TemplateError((Problem(file, line, "", f"SQL syntax: {described}"),)) from None
-    except Exception as error:  # sqlglot 30 lets a function's builder fail with what it likes on wrong arguments
-        message = f"SQL syntax: {type(error).__name__}: {error}"
-        raise TemplateError((Problem(file, _failing_line(text, lines), "", message),)) from None
-    if not isinstance(statement, exp.Query):
-        kind = type(statement).__name__.upper()
-        raise TemplateError((Problem(file, lines[0] if lines else 1, "", f"found {kind}", "one SELECT"),))
-    return statement
-
-
-def _odd_quotes(text: str) -> int | None:
-    """The first line that opens a string and does not close it: the text fails only where the string ends."""
-    if '"""' in text or "'''" in text:
-        return None
-    for number, line in enumerate(text.splitlines(), 1):
-        code = next((line[: m.start()] for m in re.finditer("--", line) if _are_even(line[: m.start()])), line)
-        if not _are_even(code):
-            return number
-    return None
-
-
-def _are_even(code: str) -> bool:
-    bare = re.sub(r"\\.", "", re.sub(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|`[^`]*`", "", code))
-    return not any(quote in bare for quote in "'\"`")
-
-
-def _quoted(text: str, description: str) -> int:
-    """The line of the word that a message without a place quotes."""
-    for word in re.findall(r"'(\w+)'", description):
-        match = re.search(rf"\b{word}\b", text)
-        if match:
-            return text[: match.start()].count("\n") + 1
-    return 1
-
-
-def _failing_line(text: str, lines: tuple[int, ...]) -> int:
-    """Where a text begins to fail for another reason than being cut off: the last line of such a beginning."""
-    text_lines = text.splitlines()
-    low, high = 1, len(text_lines)
-    while low < high:
-        middle = (low + high) // 2
-        try:
-            sqlglot.parse("\n".join(text_lines[:middle]), read="bigquery")
-            fails = False
-        except sqlglot.errors.SqlglotError:
-            fails = False
-        except Exception:
-            fails = True
-        low, high = (low, middle) if fails else (middle + 1, high)
-    return lines[min(low, len(lines)) - 1] if lines else 1
 
 
 def _source_lines(template: str, text: str) -> tuple[int, ...]:

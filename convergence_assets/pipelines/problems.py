@@ -42,6 +42,14 @@ class Problem:
         return text
 
 
+class TemplateError(ValueError):
+    """A template that cannot be used; carries its problems."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("; ".join(p.render() for p in problems))
+        self.problems = problems
+
+
 def nearest(name: str, candidates: Iterable[str]) -> str | None:
     """The known spelling closest to `name`, None where none is close."""
     from rapidfuzz import fuzz, process  # of use where something is wrong

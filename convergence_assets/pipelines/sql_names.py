@@ -1,9 +1,10 @@
 """The names in a parsed SELECT: tables it reads, columns it needs from them, columns it returns."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from sqlglot import exp
+
+from convergence_assets.pipelines.compiled_sql import ColumnName, TableReference
 
 # Words that sqlglot reads as columns where BigQuery takes a part of a date.
 _DATE_PARTS = frozenset({
@@ -11,25 +12,6 @@ _DATE_PARTS = frozenset({
     "month", "quarter", "year", "isoyear", "date", "time", "monday", "tuesday", "wednesday", "thursday", "friday",
     "saturday", "sunday",
 })  # fmt: skip
-
-
-@dataclass(frozen=True)
-class TableReference:
-    """A bare table name in a text: [start, end) in characters, `line` 1-based; `aliased` where it is given another."""
-
-    name: str
-    start: int
-    end: int
-    line: int
-    aliased: bool = False
-
-
-@dataclass(frozen=True)
-class ColumnName:
-    """A column as a text writes it, and the line where it does."""
-
-    name: str
-    line: int
 
 
 def table_references(text: str, tree: exp.Expr) -> tuple[TableReference, ...]:

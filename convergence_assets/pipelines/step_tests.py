@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from convergence_assets.pipelines.compile import CompiledSql
+from convergence_assets.pipelines.compiled_sql import CompiledSql
 from convergence_assets.pipelines.models import BigQueryStep, ColumnSpec, TableStep
 from convergence_assets.pipelines.problems import Problem, listing, nearest
 from convergence_assets.pipelines.yaml_source import Path, Source, spelled

@@ -8,9 +8,9 @@ from importlib.resources import files
 from typing import Any
 
 from convergence_assets.pipelines.arguments import argument_mistakes
-from convergence_assets.pipelines.compile import TemplateError, compile_query
+from convergence_assets.pipelines.compile import compile_query
 from convergence_assets.pipelines.models import ExpectationSpec, SuiteSpec, TableStep, plain
-from convergence_assets.pipelines.problems import Problem, nearest
+from convergence_assets.pipelines.problems import Problem, TemplateError, nearest
 from convergence_assets.pipelines.sql_checks import partition_not_returned
 from convergence_assets.pipelines.yaml_source import Path, Source, spelled
 

@@ -51,7 +51,7 @@ PRELOADED = (
     "convergence_assets.pipelines.catalog:library",
     "convergence_assets.quality.validate",
     "convergence_assets.quality.patterns",
-    "convergence_assets.warehouse.duckdb.adapter", "convergence_assets.warehouse.duckdb.outcomes:code_version",
+    "convergence_assets.warehouse.duckdb.adapter", "convergence_assets.warehouse.duckdb.outcomes:kept_outcomes",
     "convergence_assets.warehouse.frames",
 )  # fmt: skip
 """What a worker imports to publish a table (a test compares it with a run), and the shipped pipelines."""

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from functools import cache
 
-from convergence_assets.pipelines.compile import CompiledSql
+from convergence_assets.pipelines.compiled_sql import CompiledSql
 from convergence_assets.pipelines.models import ColumnSpec, SourceSpec, TableStep
 from convergence_assets.pipelines.problems import Problem
 from convergence_assets.pipelines.yaml_source import Path, Source, spelled

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 
-from convergence_assets.pipelines.compile import BATCH, RUN_PARAMETER_TYPES, CompiledSql
+from convergence_assets.pipelines.compile import BATCH, RUN_PARAMETER_TYPES
+from convergence_assets.pipelines.compiled_sql import CompiledSql
 from convergence_assets.pipelines.models import ColumnSpec
 from convergence_assets.pipelines.parameters import BIGQUERY_TYPES
 from convergence_assets.pipelines.problems import Problem, listing, nearest

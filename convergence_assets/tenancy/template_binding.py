@@ -10,7 +10,8 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from convergence_assets.pipelines.catalog import PipelineTemplate
-from convergence_assets.pipelines.compile import CompiledSql, TemplateError, compile_query, compile_sql, render
+from convergence_assets.pipelines.compile import compile_query, compile_sql, render
+from convergence_assets.pipelines.compiled_sql import CompiledSql
 from convergence_assets.pipelines.models import BigQueryStep, ExpectationSpec, FilesStep, SuiteSpec
 from convergence_assets.pipelines.parameters import (
     BETWEEN_TABLES,
@@ -21,7 +22,7 @@ from convergence_assets.pipelines.parameters import (
     is_bindable,
     typed,
 )
-from convergence_assets.pipelines.problems import Problem, listing, nearest
+from convergence_assets.pipelines.problems import Problem, TemplateError, listing, nearest
 from convergence_assets.pipelines.suites import (
     UNEXPECTED_ROWS,
     check_names,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any
 
-from convergence_assets.pipelines.compile import CompiledSql
+from convergence_assets.pipelines.compiled_sql import CompiledSql
 from convergence_assets.pipelines.models import BigQueryStep, FilesStep, SourceSpec, StepTest, SuiteSpec
 from convergence_assets.pipelines.parameters import BoundValue
 from convergence_assets.pipelines.problems import Problem

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from convergence_assets.pipelines.compile import TemplateError, compile_sql
+from convergence_assets.pipelines.compile import compile_sql
+from convergence_assets.pipelines.problems import TemplateError
 from convergence_assets.pipelines.sql_size import oversize
 
 LARGE = {

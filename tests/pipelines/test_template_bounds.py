@@ -4,8 +4,9 @@ import time
 
 import pytest
 
-from convergence_assets.pipelines.compile import TemplateError, render
+from convergence_assets.pipelines.compile import render
 from convergence_assets.pipelines.parameters import BoundOnly
+from convergence_assets.pipelines.problems import TemplateError
 
 LOOPS = "{% for a in range(9) %}" * 12 + "x" + "{% endfor %}" * 12
 DOUBLED = (

@@ -9,9 +9,9 @@ import pytest
 from convergence_assets.assets.structure import declared_structural
 from convergence_assets.pipelines import catalog
 from convergence_assets.pipelines.catalog import library, load_template
-from convergence_assets.pipelines.compile import TemplateError, compile_sql
+from convergence_assets.pipelines.compile import compile_sql
 from convergence_assets.pipelines.models import ExpectationSpec, SuiteSpec
-from convergence_assets.pipelines.problems import Problem
+from convergence_assets.pipelines.problems import Problem, TemplateError
 from convergence_assets.pipelines.suites import RESERVED_CHECKS, check_names
 
 LIBRARY = Path(catalog.__file__).parent / "library" / "gcp_billing"

@@ -6,37 +6,22 @@ templates are a handful of files; a load or a worker that finds them never start
 """
 
 import hashlib
-import importlib.metadata
 import json
-import logging
-import os
-import shutil
-import stat
 import sys
-import tempfile
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from convergence_assets.kept_results import KeptResults, code_version
 from convergence_assets.warehouse.duckdb.sql_problems import SqlProblem
-from convergence_assets.warehouse.googlesql import module
 from convergence_assets.warehouse.schema import Column
-from convergence_assets.warehouse.statements import line_and_column
 
-UNUSED_DAYS = 30
-"""Outcomes of other versions of the code are removed after so many days."""
-MOST_FILES = 20_000
-"""Of one version of the code: a thousand tenants with SQL of their own are some thousands, `query` adds one a text."""
-_LOOKED_AT = "00"
-"""What the keys begin with whose writing has the files counted: one in 256."""
 _MARK = "\0"
 _PLANNING = "convergence_assets.warehouse.duckdb.generator.planning"
 _MOST_IN_MEMORY = 4096
-_log = logging.getLogger(__name__)
 _in_memory: dict[str, "Outcome"] = {}
 
 Columns = Mapping[str, Sequence[Column]]
@@ -74,7 +59,7 @@ def outcome(
     if result is None:
         result = _analyze_statement(sql, tables, parameters, pseudo_columns)
         if keep:
-            _write(key, result)
+            kept_outcomes().write(key, asdict(result))
     if len(_in_memory) >= _MOST_IN_MEMORY:
         _in_memory.clear()
     _in_memory[key] = result
@@ -122,6 +107,8 @@ def release() -> None:
 
 def place(sql: str, byte: int | None) -> tuple[int, int]:
     """Line and column, 1-based, of a byte of the statement; (1, 1) where there is none."""
+    from convergence_assets.warehouse.statements import line_and_column
+
     return line_and_column(sql.encode()[: byte or 0].decode(errors="ignore"))
 
 
@@ -137,13 +124,8 @@ def _shape(column: Column) -> list[Any]:
 
 
 def _read(key: str) -> Outcome | None:
-    for folder in _folders():
-        file = folder / f"{key}.json"
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            has = file.stat()
-            if has.st_uid not in (0, os.getuid()) or has.st_mode & 0o022:  # its text is run
-                continue
-            return _parsed(json.loads(file.read_text()))
+    with suppress(KeyError, TypeError):
+        return _parsed(kept_outcomes().read(key))
     return None
 
 
@@ -156,51 +138,10 @@ def _column(content: dict[str, Any]) -> Column:
     return Column(content["name"], content["type"], content["mode"], fields=tuple(map(_column, content["fields"])))
 
 
-def _write(key: str, result: Outcome) -> None:
-    content = json.dumps(asdict(result))
-    for folder in _folders():
-        with suppress(OSError):
-            if not folder.exists():
-                folder.mkdir(parents=True)
-                _remove_unused(folder)
-            descriptor, scratch = tempfile.mkstemp(prefix=key, dir=folder)
-            with os.fdopen(descriptor, "w") as written:
-                written.write(content)
-            os.chmod(scratch, stat.S_IRUSR | stat.S_IWUSR | stat.S_IRGRP | stat.S_IROTH)
-            os.rename(scratch, folder / f"{key}.json")
-            if key.startswith(_LOOKED_AT):
-                _remove_oldest(folder)
-            return
-    _log.debug("no folder for what became of SQL can be written; it is worked out again in each process")
-
-
-def _remove_oldest(folder: Path) -> None:
-    with suppress(OSError):  # others may remove the same ones
-        files = sorted((file.stat().st_mtime, file.path) for file in os.scandir(folder))
-        for _, path in files[: max(0, len(files) - MOST_FILES)]:
-            os.unlink(path)
-
-
-def _remove_unused(folder: Path) -> None:
-    for other in folder.parent.glob("sql-*"):
-        if other != folder and other.stat().st_mtime < time.time() - UNUSED_DAYS * 86_400:
-            shutil.rmtree(other, ignore_errors=True)
-
-
-def _folders() -> Iterator[Path]:
-    return (folder / f"sql-{code_version()}" for folder in module.folders())
-
-
 @cache
-def code_version() -> str:
-    """Of all that an outcome follows from beside its statement: this code, the analyzer, the engine, what checks its
+def kept_outcomes() -> KeptResults:
+    """With all that an outcome follows from beside its statement: this code, the analyzer, the engine, what checks its
     regular expressions and time zones."""
     here = Path(__file__).parent
     files = [*here.glob("*.py"), *(here / "generator").glob("*.py"), *(here.parent / "googlesql").glob("*.py")]
-    digest = hashlib.sha256()
-    for file in sorted(files):
-        digest.update(file.read_bytes())
-    for package in ("zetasql", "duckdb", "google-re2", "tzdata"):
-        with suppress(importlib.metadata.PackageNotFoundError):
-            digest.update(importlib.metadata.version(package).encode())
-    return digest.hexdigest()[:16]
+    return KeptResults("sql", code_version(files, ["zetasql", "duckdb", "google-re2", "tzdata"]))

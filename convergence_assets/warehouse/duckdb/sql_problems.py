@@ -5,10 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-import sqlglot
-from sqlglot.tokenizer_core import TokenType
-
-_AFTER_WHICH_NO_FUNCTION_STANDS = (TokenType.DOT, TokenType.WITH, TokenType.COMMA, TokenType.ALIAS)
 # Words that a parenthesis follows and that are no functions.
 _SYNTAX = frozenset({
     "ALL", "AND", "ANY", "ARRAY", "AS", "BY", "CASE", "CAST", "CUBE", "DISTINCT", "ELSE", "EXCEPT", "EXISTS", "EXTRACT",
@@ -41,13 +37,17 @@ class UnportableSQL(ValueError):
 
 def problems_by_name(sql: str) -> Iterator[SqlProblem]:
     """Functions that the embedded engine has no form for, found by their names only."""
+    import sqlglot
+    from sqlglot.tokenizer_core import TokenType
+
+    after_which_no_function_stands = (TokenType.DOT, TokenType.WITH, TokenType.COMMA, TokenType.ALIAS)
     tokens = sqlglot.tokenize(sql, read="bigquery")
     for before, token, after in zip([None, *tokens], tokens, tokens[1:], strict=False):
         name = token.text.upper()
         is_call = after.token_type == TokenType.L_PAREN and name.replace("_", "").isalnum() and not name[0].isdigit()
         if not is_call or name in _SYNTAX or name in function_names():
             continue
-        if before is not None and before.token_type in _AFTER_WHICH_NO_FUNCTION_STANDS and before.text != ",":
+        if before is not None and before.token_type in after_which_no_function_stands and before.text != ",":
             continue
         near = difflib.get_close_matches(name, function_names(), n=1)
         remedy = f"did you mean {near[0]}?" if near else "use one of the functions that the pipelines guide lists"

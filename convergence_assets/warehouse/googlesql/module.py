@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock
+from convergence_assets.kept_results import folders
 
 if TYPE_CHECKING:
     import wasmtime
@@ -42,12 +42,6 @@ def wasm_file() -> Path:
     assert package is not None
     assert package.submodule_search_locations is not None
     return Path(package.submodule_search_locations[0], "wasi", "zetasql.wasm")
-
-
-def folders() -> tuple[Path, ...]:
-    """Where the compiled module is searched: next to the installed packages, then in the user's cache."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path(os.path.expanduser("~"), ".cache"))
-    return Path(sys.prefix, "share", "convergence"), cache / "convergence"
 
 
 def engine() -> "wasmtime.Engine":
@@ -120,6 +114,7 @@ def _compile_elsewhere() -> None:
 def compile_once(places: Sequence[Path]) -> Path:
     """Compile into the first folder that can be written, unless it has the module already; gives the file."""
     import wasmtime
+    from filelock import FileLock
 
     wasm = wasm_file()
     name, made_for = _file_name(wasm), engine()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from convergence_assets import kept_results
 from convergence_assets.warehouse.duckdb import outcomes
 from convergence_assets.warehouse.duckdb.outcomes import Outcome, outcome
 from convergence_assets.warehouse.googlesql import client, module
@@ -18,7 +19,7 @@ SQL = "SELECT day, SUM(cost) AS cost FROM bills WHERE day = @day GROUP BY day"
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache, and no memory of other tests."""
-    monkeypatch.setattr(outcomes, "_folders", lambda: (tmp_path / "sql-now",))
+    monkeypatch.setattr(kept_results, "folders", lambda: (tmp_path,))
     monkeypatch.setattr(outcomes, "_in_memory", {})
     return tmp_path
 
@@ -74,8 +75,8 @@ def test_the_oldest_of_too_many_files_are_removed(folder: Path, monkeypatch: pyt
     os.utime(oldest, (1, 1))
     for number in range(4):
         worked_out(f"SELECT {number} AS n")
-    monkeypatch.setattr(outcomes, "MOST_FILES", 3)
-    monkeypatch.setattr(outcomes, "_LOOKED_AT", "")  # every key begins with it
+    monkeypatch.setattr(kept_results, "MOST_FILES", 3)
+    monkeypatch.setattr(kept_results, "_COUNTED", "")  # every key begins with it
     worked_out("SELECT 4 AS n")
     assert len(kept(folder)) == 3
     assert oldest not in kept(folder)
@@ -104,7 +105,7 @@ def test_a_file_that_others_may_write_is_not_believed(folder: Path, monkeypatch:
 def test_where_nothing_can_be_written_it_is_worked_out_in_each_process(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outcomes, "_folders", lambda: (Path("/proc/nowhere"), Path("/dev/null/nowhere")))
+    monkeypatch.setattr(kept_results, "folders", lambda: (Path("/proc/nowhere"), Path("/dev/null/nowhere")))
     assert worked_out().text
     monkeypatch.setattr(outcomes, "_in_memory", {})
     assert worked_out().text
