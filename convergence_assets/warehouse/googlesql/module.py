@@ -19,8 +19,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from convergence_assets.kept_results import folders
-
 if TYPE_CHECKING:
     import wasmtime
 
@@ -52,6 +50,14 @@ def engine() -> "wasmtime.Engine":
     config.shared_memory = True
     config.epoch_interruption = True  # a call can be ended from another thread
     return wasmtime.Engine(config)
+
+
+def folders() -> tuple[Path, ...]:
+    """Where the compiled module is searched."""
+    # The image's build compiles with this file alone, into a folder that it names.
+    from convergence_assets import kept_results
+
+    return kept_results.folders()
 
 
 def loaded(engine: "wasmtime.Engine") -> "wasmtime.Module":

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from convergence_assets import kept_results
 from convergence_assets.warehouse.googlesql import client, module
 from convergence_assets.warehouse.googlesql.module import AnalyzerMissing
 from tests.warehouse.googlesql.oracle import evaluated
@@ -22,7 +21,7 @@ NAME = module._file_name(module.wasm_file())
 def compiled() -> Path:
     """The compiled file of this machine."""
     module.loaded(module.engine())
-    return next(module._trusted(NAME, kept_results.folders()))
+    return next(module._trusted(NAME, module.folders()))
 
 
 @pytest.fixture
@@ -31,7 +30,7 @@ def folders(compiled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     places = tmp_path / "prefix" / "share" / "convergence", tmp_path / "cache" / "convergence"
     monkeypatch.setattr(sys, "prefix", str(tmp_path / "prefix"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert kept_results.folders() == places
+    assert module.folders() == places
     for place in places:
         place.mkdir(parents=True)
     yield places
@@ -55,7 +54,7 @@ def compilations(compiled: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     import wasmtime
 
     monkeypatch.setattr(wasmtime.Module, "from_file", lambda engine, path: Copied())
-    monkeypatch.setattr(module, "_compile_elsewhere", lambda: module.compile_once(kept_results.folders()))
+    monkeypatch.setattr(module, "_compile_elsewhere", lambda: module.compile_once(module.folders()))
     return made
 
 
@@ -99,7 +98,7 @@ def test_a_file_that_others_can_write_is_not_read(
 ) -> None:
     shutil.copy(compiled, folders[0] / NAME)
     (folders[0] / NAME).chmod(0o666)
-    assert list(module._trusted(NAME, kept_results.folders())) == []
+    assert list(module._trusted(NAME, module.folders())) == []
     assert module.loaded(module.engine()) is not None
     assert len(compilations) == 1
     assert (folders[0] / NAME).stat().st_mode & 0o022 == 0
@@ -110,14 +109,14 @@ def test_a_folder_that_cannot_be_written_leaves_it_to_the_next(
     folders: tuple[Path, Path], compilations: list[Path]
 ) -> None:
     folders[0].chmod(0o555)
-    assert module.compile_once(kept_results.folders()) == folders[1] / NAME
+    assert module.compile_once(module.folders()) == folders[1] / NAME
     assert len(compilations) == 1
 
 
 def test_a_file_in_a_folders_place_leaves_it_to_the_next(folders: tuple[Path, Path], compilations: list[Path]) -> None:
     folders[0].rmdir()
     folders[0].write_text("not a folder")
-    assert module.compile_once(kept_results.folders()) == folders[1] / NAME
+    assert module.compile_once(module.folders()) == folders[1] / NAME
     assert module.loaded(module.engine()) is not None
     assert len(compilations) == 1
 
@@ -141,7 +140,7 @@ def test_a_full_disk_leaves_nothing_behind(
 
     monkeypatch.setattr(os, "fdopen", full)
     with pytest.raises(AnalyzerMissing, match="can be written"):
-        module.compile_once(kept_results.folders())
+        module.compile_once(module.folders())
     assert not [file for folder in folders for file in folder.iterdir() if not file.name.endswith(".lock")]
 
 
