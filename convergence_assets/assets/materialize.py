@@ -36,10 +36,11 @@ from convergence_assets.pipelines.compile import resolve_tables
 from convergence_assets.pipelines.models import FilesStep
 from convergence_assets.quality.expectations import CheckOutcome
 from convergence_assets.settings import Settings
+from convergence_assets.tenancy.definition import definition_of
 from convergence_assets.tenancy.tenant import Step, Tenant, TenantPipeline
 from convergence_assets.warehouse.errors import WarehouseError
 from convergence_assets.warehouse.interface import STAGING_KEPT_DAYS, Job, Staged, Statement, Warehouse, silent
-from convergence_assets.warehouse.schema import Query
+from convergence_assets.warehouse.schema import Query, TableRef
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,9 +110,9 @@ class StepRun:
             if guard and (change.created or change.added):
                 guard.record_schema(change)
             seen = markers(warehouse, self.tenant, self.step, window, job)
-            staged = self._stage(warehouse, window, job)
+            staged = self.stage(warehouse, window, job)
             totals = money_totals(warehouse, self.step.spec, staged, job)
-            outcomes = self._validate(warehouse, staged, window, job)
+            outcomes = self.validate(warehouse, staged, window, job)
             if self.upstream_pipelines:
                 outcomes += (upstream_check(guard.missing if guard else {}, window.days),)
             if self.step.sources:
@@ -125,7 +126,7 @@ class StepRun:
                     guard.confirm_lock()
                 warehouse.publish(staged, passed, job)
                 if guard:
-                    guard.record_published(rows, seen)
+                    guard.record_published(rows, seen, definition_of(self.tenant, self.step))
             if not stopped:
                 warehouse.discard(staged)
             elif guard:
@@ -139,15 +140,18 @@ class StepRun:
         except WarehouseError as error:
             return source_check((), str(error), window.days)
 
-    def _stage(self, warehouse: Warehouse, window: Window, job: Job) -> Staged:
+    def stage(self, warehouse: Warehouse, window: Window, job: Job, target: TableRef | None = None) -> Staged:
+        """Make the window's rows in a staging table of the job's run, named like `target`, the step's own table where
+        not given. Raises `WarehouseError`."""
         schema = table_schema(self.step.spec)
-        target = target_table(self.tenant, self.step.table)
+        target = target or target_table(self.tenant, self.step.table)
         if isinstance(self.step.spec, FilesStep):
             with source_files(self.step, window.days, self.tenant.private_hosts) as files:
                 return warehouse.stage_files(target, schema, files, job, file_rules(self.step.spec.columns))
         return warehouse.stage_query(target, schema, queries_of(self.tenant, self.step, window), job)
 
-    def _validate(self, warehouse: Warehouse, staged: Staged, window: Window, job: Job) -> tuple[CheckOutcome, ...]:
+    def validate(self, warehouse: Warehouse, staged: Staged, window: Window, job: Job) -> tuple[CheckOutcome, ...]:
+        """The outcomes of the structural checks and of the suite over staged rows. Raises `WarehouseError`."""
         suite = expectations(self.step.suite)
         partition_column = self.step.spec.partition_column
         structural = structural_checks(self.step.spec.when_empty, staged, window.days)

@@ -15,6 +15,7 @@ def refuse_others(sql: str, tenant: Tenant, step: Step, *more: TableRef) -> None
     sources = [TableRef.parse(name) for source in step.sources.values() for name in source.tables]
     views = [view.view for view in shared_views(tenant, step.sources.values())]
     own_tables = {target_table(tenant, name) for name in (*step.upstream, step.table)}
+    own_tables |= {table for query in step.replaced.values() for table in table_names(query)}
     others = set(table_names(sql)) - {*own_tables, *sources, *views, *more}
     if others:
         others_listed = ", ".join(sorted(map(str, others)))

@@ -15,6 +15,7 @@ from convergence_assets.assets.window import days_of
 from convergence_assets.dagster_internals import run_records
 from convergence_assets.local_days import why_unfinished
 from convergence_assets.settings import Settings
+from convergence_assets.tenancy.definition import Definition
 from convergence_assets.tenancy.description import dataset_of, described
 from convergence_assets.tenancy.quota import quota_of
 from convergence_assets.tenancy.tenant import Tenant, TenantPipeline
@@ -87,12 +88,15 @@ class PublishGuard:
         """To be called before publishing; raises `LockLost` where another run took one of the days."""
         self._held.session.locks.confirm(self._held.lock)
 
-    def record_published(self, rows: Mapping[date, int], markers: Mapping[date, str]) -> None:
-        """Record what was published: rows and late-data markers by day."""
+    def record_published(self, rows: Mapping[date, int], markers: Mapping[date, str], definition: Definition) -> None:
+        """Record what was published: rows and late-data markers by day, and by which definition."""
+        from convergence_assets.control.definitions import StoredDefinition
+
         claim = self._held.claim
         self._publications.record(
             claim.tenant_id, claim.pipeline, self._table, rows,
             run_id=self._held.run_id, read_through=self._read_through, markers=markers,
+            definition=StoredDefinition(definition.version, definition.content),
         )  # fmt: skip
         self._held.record_location()
 

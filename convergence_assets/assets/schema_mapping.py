@@ -65,7 +65,7 @@ def table_names(tenant: Tenant, step: Step) -> Names:
     lets no query return a column of the name of an ingestion time or of a table's suffix, so that where a source is a
     query, all sources of the step give them another one.
     """
-    names = {name: target_table(tenant, name).quoted for name in (*step.upstream, step.table)}
+    names = {name: target_table(tenant, name).quoted for name in (*step.upstream, step.table)} | dict(step.replaced)
     if not any(_is_query(source, tenant) for source in step.sources.values()):
         return Names(names | {name: TableRef.parse(s.tables[0]).quoted for name, s in step.sources.items()})
     ingested = {_ingestion_time(source.spec).lower() for source in step.sources.values()} - {""}

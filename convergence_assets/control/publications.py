@@ -6,6 +6,7 @@ from datetime import date, datetime
 
 import sqlalchemy as sa
 
+from convergence_assets.control.definitions import StoredDefinition, keep_definition
 from convergence_assets.control.store import ControlStore
 from convergence_assets.control.tables import publications as table
 from convergence_assets.local_days import day_end
@@ -16,7 +17,8 @@ class Publication:
     """A table's partition as published: `version` grows with each publish in the store.
 
     `read_through` is the newest version before its rows were read; `marker` is its source's late-data marker at that
-    time.
+    time; `definition` is the version of the table's definition that made it (None: by a release that kept none, or put
+    back from before).
     """
 
     tenant_id: str
@@ -29,6 +31,7 @@ class Publication:
     marker: str | None
     run_id: str
     published_at: datetime
+    definition: str | None = None
 
     def is_whole(self, timezone: str) -> bool:
         """Whether its day was over in this timezone when it was published: else it has only part of the day's rows."""
@@ -115,12 +118,15 @@ class Publications:
         run_id: str,
         read_through: int,
         markers: Mapping[date, str] | None = None,
+        definition: StoredDefinition | None = None,
     ) -> None:
         """Record that a run has published these days of a table, in one transaction."""
         markers = markers or {}
         # One after the other, so that a version is not seen before a smaller one.
         with self._store.write(WRITING) as connection:
             version, now = newest_version(connection) + 1, self._store.now()
+            if definition:
+                keep_definition(connection, definition, now)
             of_table = (table.c.tenant_id == tenant_id, table.c.table_name == table_name)
             connection.execute(sa.delete(table).where(*of_table, table.c.day.in_(list(rows))))
             connection.execute(
@@ -137,6 +143,7 @@ class Publications:
                         "marker": markers.get(day),
                         "run_id": run_id,
                         "published_at": now,
+                        "definition": definition.version if definition else None,
                     }
                     for day, count in rows.items()
                 ],
@@ -161,6 +168,12 @@ def between(
     return {(p.table, p.day): p for p in _publications(connection, query)}
 
 
+def publications_of(connection: sa.Connection, tenant_id: str) -> Sequence[Publication]:
+    """All publications of a tenant, by table and day."""
+    query = sa.select(table).where(table.c.tenant_id == tenant_id, table.c.table_name != _NO_TABLE)
+    return list(_publications(connection, query.order_by(table.c.table_name, table.c.day)))
+
+
 def days_by_pipeline(connection: sa.Connection, tenant_id: str) -> dict[str, set[date]]:
     """The days of which a tenant's pipelines have published a table."""
     query = sa.select(table.c.pipeline, table.c.day).where(
@@ -170,6 +183,12 @@ def days_by_pipeline(connection: sa.Connection, tenant_id: str) -> dict[str, set
     for row in connection.execute(query.distinct()):
         days.setdefault(row.pipeline, set()).add(row.day)
     return days
+
+
+def rows_by_tenant(connection: sa.Connection) -> dict[str, int]:
+    """The rows of all days and tables that are published, by tenant."""
+    query = sa.select(table.c.tenant_id, sa.func.sum(table.c.rows).label("n")).group_by(table.c.tenant_id)
+    return {row.tenant_id: int(row.n) for row in connection.execute(query)}
 
 
 def delete_publications(connection: sa.Connection, tenant_id: str, now: datetime) -> int:
@@ -234,5 +253,5 @@ def _publications(connection: sa.Connection, query: sa.Select[tuple[object, ...]
     for row in connection.execute(query):
         yield Publication(
             row.tenant_id, row.pipeline, row.table_name, row.day, row.version, row.read_through, row.rows, row.marker,
-            row.run_id, row.published_at,
+            row.run_id, row.published_at, row.definition,
         )  # fmt: skip

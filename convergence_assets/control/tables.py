@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 # The newest file of migrations/versions; a store at this revision is opened without importing alembic.
-HEAD = "0011"
+HEAD = "0012"
 
 # Dagster has its own `alembic_version` in the same Postgres: every name here has one prefix.
 VERSION_TABLE = "convergence_schema_version"
@@ -72,7 +72,17 @@ publications = sa.Table(
     sa.Column("marker", sa.Text),
     sa.Column("run_id", sa.Text, nullable=False),
     sa.Column("published_at", Moment, nullable=False),
+    sa.Column("definition", sa.Text),
     sa.Index("convergence_publications_by_version", "version"),
+)
+
+# What tables were defined as when days of them were published; `content` is JSON, `version` its hash.
+definitions = sa.Table(
+    "convergence_definitions",
+    metadata,
+    sa.Column("version", sa.Text, primary_key=True),
+    sa.Column("content", sa.Text, nullable=False),
+    sa.Column("first_seen_at", Moment, nullable=False),
 )
 
 # A run that was requested or has begun, and its outcome. Plans count these rows, except failed ones. `asked_by` is the

@@ -41,7 +41,8 @@ class Step:
     `sql` is None for files, `path` None for SQL; `folder` is the local one that no file of `path` may lead out of,
     and `declared` where `path` is, as a problem without words;
     `upstream` are bare names of tables this tenant makes; `parameters` are the values its SQL may bind by name;
-    `late_data` asks its sources for markers of days.
+    `late_data` asks its sources for markers of days; `replaced` has, by the name of a table of this tenant, the query
+    in parentheses that is read in its place.
     """
 
     table: str
@@ -57,6 +58,7 @@ class Step:
     folder: str | None = None
     declared: Problem = field(default=Problem("", None, "", ""), compare=False, repr=False)
     tests: tuple[PlacedTest, ...] = field(default=(), compare=False, repr=False)
+    replaced: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
