@@ -55,6 +55,13 @@ COMMANDS: dict[str, Entry] = {
         "Start",
         "Check all tenant and pipeline files; exit code 1 if anything is wrong. Nothing is written.",
     ),
+    "preview": Entry(
+        "preview",
+        "preview",
+        "Start",
+        "Show what the files here would change in published tables: rows, money, checks, columns. Nothing is "
+        "published.",
+    ),
     "doctor": Entry(
         "doctor",
         "doctor",

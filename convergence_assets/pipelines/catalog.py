@@ -128,7 +128,11 @@ def _load_files(name: str, folder: str, items: tuple[tuple[str, bytes], ...]) ->
 
 def library() -> Mapping[str, LoadedTemplate]:
     """The templates that ship with the package, by name."""
-    root = files("convergence_assets.pipelines").joinpath("library")
+    return templates_in(files("convergence_assets.pipelines").joinpath("library"))
+
+
+def templates_in(root: Traversable) -> Mapping[str, LoadedTemplate]:
+    """The templates in the folders of a library, by name."""
     return {
         folder.name: load_template(folder.name, f"library/{folder.name}", dict(_contents(folder)))
         for folder in sorted(root.iterdir(), key=lambda f: f.name)

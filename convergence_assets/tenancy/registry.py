@@ -53,6 +53,19 @@ def load_to_check(settings: Settings, folder: Folder, now: datetime, granted: Gr
     return Loading(shown, folder, library(), store, today, context, keeps=False, granted=granted).registry()
 
 
+def load_accepted(settings: Settings, tenants: Collection[str]) -> TenantRegistry:
+    """The last accepted versions of these tenants, with the defaults of that time; those that were never accepted are
+    left out. Raises OSError where they cannot be read."""
+    store, today = AcceptedStore(settings.accepted_tenants), datetime.now(UTC).date()
+    kept = {name: store.files(name) for name in tenants}
+    folder = Folder(
+        dict(store.files("_defaults")),
+        {name: {path: raw for path, raw in files.items() if path[0] != "."} for name, files in kept.items() if files},
+    )
+    shown = settings.tenants.rstrip("/")
+    return Loading(shown, folder, library(), None, today, LoadContext.of(settings), keeps=False).registry()
+
+
 def grants_needed(settings: Settings) -> Grant:
     """The lines that `_defaults.yaml` lacks so that nothing of today's files is refused for their want; nothing is
     changed, and no accepted version is used. Raises `UnreadableFolder`."""

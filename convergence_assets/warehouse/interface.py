@@ -274,6 +274,10 @@ class Warehouse(Protocol):
         """The tables of a dataset that this platform made, by name; none where there is no such dataset."""
         ...
 
+    def existing_schema(self, table: TableRef) -> TableSchema | None:
+        """What a table is; None where there is none."""
+        ...
+
     def drop_table(self, table: TableRef, *, if_empty: bool = False) -> bool:
         """Remove a table and say whether this did; with `if_empty` one that holds a row stays."""
         ...

@@ -216,6 +216,12 @@ class BigQueryWarehouse:
     def tables_of(self, dataset: Dataset) -> Sequence[TableRef]:
         return self._administration.own_tables(dataset)
 
+    def existing_schema(self, table: TableRef) -> TableSchema | None:
+        try:
+            return tables.schema_of(self._administration.table(table), TableSchema(()))
+        except NotFound:
+            return None
+
     def drop_table(self, table: TableRef, *, if_empty: bool = False) -> bool:
         return self._administration.drop_table(table, if_empty=if_empty)
 

@@ -240,6 +240,14 @@ class DuckDBWarehouse:
             names = sorted(tables.existing(self._engine, str(dataset)))
         return [TableRef(dataset.name, name, dataset.project) for name in names]
 
+    def existing_schema(self, table: TableRef) -> TableSchema | None:
+        dataset = Dataset.of(table)
+        if not self.has_dataset(dataset):
+            return None
+        with self._attaching.reading([dataset], LOCK_TIMEOUT_SECONDS):
+            found = tables.existing(self._engine, str(dataset)).get(table.table)
+        return found.schema if found else None
+
     def drop_table(self, table: TableRef, *, if_empty: bool = False) -> bool:
         dataset = Dataset.of(table)
         if not self.has_dataset(dataset):
