@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from convergence_assets.assets.tags import CONFIG_VERSION_TAG, REQUEST_TAG, TRIGGER_TAG
+from convergence_assets.assets.tags import CONFIG_VERSION_TAG, REMAKES_TAG, REQUEST_TAG, TRIGGER_TAG
 from convergence_assets.assets.window import days_of
 from convergence_assets.dagster_internals import run_records
 from convergence_assets.local_days import why_unfinished
@@ -257,9 +257,13 @@ def _record_start(store: "ControlStore", tenant: Tenant, context: dg.AssetExecut
 
 
 def _begin_request(requests: "Requests", claim: "Claim", tenant: Tenant, context: dg.AssetExecutionContext) -> str:
+    from convergence_assets.control.run_requests import REMAKE
+
     run, quota, outcome = context.run, quota_of(tenant), partial(outcome_of, context.instance)
     if REQUEST_TAG in run.tags:
         return requests.take(run.tags[REQUEST_TAG], claim, run.run_id, run.root_run_id, quota, outcome)
+    if REMAKES_TAG in run.tags:
+        return requests.begin(claim, run.run_id, REMAKE, quota, outcome)
     trigger = run.tags.get(TRIGGER_TAG) or ("backfill" if _BACKFILL_TAG in run.tags else "manual")
     return requests.begin(claim, run.run_id, trigger, quota, outcome)
 

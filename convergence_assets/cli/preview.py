@@ -30,7 +30,10 @@ def preview(
     max_gigabytes: Annotated[
         int | None, typer.Option(help="What all statements together may be billed for on BigQuery", min=1)
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object")] = False,
+    stale: Annotated[
+        bool, typer.Option("--stale", help="List the published days that an older definition made; run nothing")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object; with --stale one a table")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="A comment for a pull request")] = False,
 ) -> None:
     """Show what the files here would change in published tables: rows, money, checks, columns. Nothing is published.
@@ -51,6 +54,13 @@ def preview(
 
     if as_json and as_markdown:
         raise typer.BadParameter("say --json or --markdown, not both")
+    if stale:
+        from convergence_assets.cli.stale import print_stale
+
+        if ref or sample or max_gigabytes or as_markdown:
+            raise typer.BadParameter("--stale goes with --tenant and --json alone")
+        print_stale(tenant, as_json=as_json)
+        return
     settings = replace(Settings.from_env(), only_tenants=None)
     store = ControlStore.open(settings)
     try:

@@ -1,7 +1,7 @@
 """`convergence run`: materialise a tenant's pipeline for a day or a range of days, in this process."""
 
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
@@ -108,16 +108,17 @@ class Definitions:
         *,
         tables: Collection[str] | None = None,
         run_id: str | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> RunResult:
         """Materialise every table of the pipeline, or those among `tables`, for [first, last] in one run, which holds
-        its lock to the end; one that `run_id` holds already is taken over."""
+        its lock to the end; one that `run_id` holds already is taken over. `tags` are given to the run besides."""
         from convergence_assets.assets.factory import asset_key
         from convergence_assets.assets.tags import TERMINAL, TRIGGERED_BY_TAG, partition_key, run_tags
         from convergence_assets.control.lock_session import release_run
 
         if problem := self._faulty.get(tenant.tenant_id):
             raise typer.BadParameter(problem.render())
-        tags = run_tags(tenant.tenant_id, pipeline.name, first, last, trigger) | {TRIGGERED_BY_TAG: TERMINAL}
+        own_tags = run_tags(tenant.tenant_id, pipeline.name, first, last, trigger) | {TRIGGERED_BY_TAG: TERMINAL}
         run_id = run_id or str(uuid.uuid4())
         keys = [asset_key(tenant, pipeline, s.table) for s in pipeline.steps if tables is None or s.table in tables]
         try:
@@ -127,7 +128,7 @@ class Definitions:
                 asset_selection=keys,
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
                 partition_key=partition_key(first, last),
-                tags=tags,
+                tags=own_tags | dict(tags or {}),
                 raise_on_error=False,
             )
         finally:

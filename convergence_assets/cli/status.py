@@ -52,9 +52,10 @@ def status(
     with store.read() as connection:
         open_ = [i for i in incidents.open_incidents(connection) if tenant in (None, i.tenant_id)]
         last = {(e.tenant_id, e.pipeline): runs.latest_run(connection, e.tenant_id, e.pipeline) for e in explained}
+    stale = _stale(monitor, {e.tenant_id for e in explained})
     alerts = Counter(i.severity for i in open_)
     if as_json:
-        pipelines = [_as_json(e, last[e.tenant_id, e.pipeline]) for e in explained]
+        pipelines = [_as_json(e, last[e.tenant_id, e.pipeline], stale) for e in explained]
         typer.echo(json.dumps({"platform": platform, "open_alerts": dict(alerts), "pipelines": pipelines}))
     else:
         console = Console(soft_wrap=True, highlight=False)
@@ -62,7 +63,7 @@ def status(
             console.print(Text(f"{name}: "), Text(text, "red" if text.startswith("dead") else ""))
         shown = ", ".join(f"{n} {severity}" for severity, n in sorted(alerts.items())) or "none"
         console.print(f"open alerts: {shown}" + ("; `convergence alerts list` shows them" if alerts else ""))
-        print_table(_table(explained, last))
+        print_table(_table(explained, last, stale))
     dead = any(platform[part].startswith("dead") for part in ("daemon", "code location"))
     raise typer.Exit(1 if alerts["critical"] or dead else 0)
 
@@ -96,10 +97,23 @@ def _platform(
     }
 
 
-def _table(explained: "list[Explained]", last: "dict[tuple[str, str], IndexedRun | None]") -> Table:
-    table = Table("tenant", "pipeline", "published", "due through", "outstanding", "last run", "of", "run")
+def _stale(monitor: "Monitor", tenant_ids: set[str]) -> dict[tuple[str, str], int]:
+    """How many published days of tables an older definition made, by tenant and pipeline."""
+    from convergence_assets.preview.stale import stale_counts
+
+    tenants = (tenant for name, tenant in monitor.registry.tenants.items() if name in tenant_ids)
+    return {(t.tenant_id, name): days for t in tenants for name, days in stale_counts(monitor.store, t).items()}
+
+
+def _table(
+    explained: "list[Explained]",
+    last: "dict[tuple[str, str], IndexedRun | None]",
+    stale: dict[tuple[str, str], int],
+) -> Table:
+    table = Table("tenant", "pipeline", "published", "due through", "outstanding", "stale", "last run", "of", "run")
     for pipeline in explained:
         run = last[pipeline.tenant_id, pipeline.pipeline]
+        old = stale.get((pipeline.tenant_id, pipeline.pipeline))
         outstanding = f"{len(pipeline.days)} days" if pipeline.days else ""
         table.add_row(
             pipeline.tenant_id,
@@ -107,6 +121,7 @@ def _table(explained: "list[Explained]", last: "dict[tuple[str, str], IndexedRun
             str(pipeline.last_published or "never"),
             str(pipeline.due_through),
             outstanding,
+            f"{old} days of tables" if old else "",
             Text(run.status, _COLOURS[run.status]) if run else "",
             (run.partition or "") if run else "",
             run.run_id if run else "",
@@ -114,7 +129,7 @@ def _table(explained: "list[Explained]", last: "dict[tuple[str, str], IndexedRun
     return table
 
 
-def _as_json(pipeline: "Explained", run: "IndexedRun | None") -> dict[str, object]:
+def _as_json(pipeline: "Explained", run: "IndexedRun | None", stale: dict[tuple[str, str], int]) -> dict[str, object]:
     return {
         "tenant": pipeline.tenant_id,
         "pipeline": pipeline.pipeline,
@@ -122,5 +137,6 @@ def _as_json(pipeline: "Explained", run: "IndexedRun | None") -> dict[str, objec
         "last_published": str(pipeline.last_published) if pipeline.last_published else None,
         "due_through": str(pipeline.due_through),
         "outstanding_days": [str(day.day) for day in pipeline.days],
+        "stale_table_days": stale.get((pipeline.tenant_id, pipeline.pipeline), 0),
         "last_run": {"run_id": run.run_id, "status": run.status, "partition": run.partition} if run else None,
     }

@@ -46,6 +46,13 @@ def changes_since(connection: sa.Connection, moment: datetime, tenant_id: str | 
     ]
 
 
+def states_of_tenant(connection: sa.Connection, tenant_id: str) -> Sequence[tuple[datetime, State]]:
+    """What was loaded of a tenant, with the moment from which on, the oldest first."""
+    query = sa.select(table.c.moment, table.c.state).where(table.c.subject == _subject(tenant_id))
+    rows = connection.execute(query.where(table.c.state.is_not(None)).order_by(table.c.moment, table.c.id))
+    return [(row.moment, json.loads(row.state)) for row in rows]
+
+
 class Changes:
     """The changes of a store. Every method raises `ControlError` where the store fails."""
 

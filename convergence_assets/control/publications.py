@@ -185,6 +185,14 @@ def days_by_pipeline(connection: sa.Connection, tenant_id: str) -> dict[str, set
     return days
 
 
+def days_by_definition(connection: sa.Connection, tenant_id: str) -> dict[tuple[str, str | None], int]:
+    """How many days of a tenant's tables each definition made, by table and definition."""
+    of_tenant = (table.c.tenant_id == tenant_id, table.c.table_name != _NO_TABLE)
+    counted = sa.select(table.c.table_name, table.c.definition, sa.func.count().label("n")).where(*of_tenant)
+    rows = connection.execute(counted.group_by(table.c.table_name, table.c.definition))
+    return {(row.table_name, row.definition): row.n for row in rows}
+
+
 def rows_by_tenant(connection: sa.Connection) -> dict[str, int]:
     """The rows of all days and tables that are published, by tenant."""
     query = sa.select(table.c.tenant_id, sa.func.sum(table.c.rows).label("n")).group_by(table.c.tenant_id)

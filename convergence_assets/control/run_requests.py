@@ -17,6 +17,8 @@ Outcome = Literal["succeeded", "failed", "interrupted"]
 OutcomeOf = Callable[[str], Outcome | None]
 """The outcome of a run by its id; None while it is not over, or unknown."""
 
+REMAKE = "remake"
+"""The trigger of a run that makes days again which an older definition made: no day or month of a plan counts it."""
 KEPT = timedelta(days=62)
 """Longer than any month that a plan counts."""
 
@@ -123,7 +125,7 @@ class Requests:
                     limit = f"the plan allows {quota.concurrent_runs} runs at once ({', '.join(sorted(beside))})"
                     raise OverLimit(claim, limit, None)
                 over = runs_used(connection, [quota], now)[claim.tenant_id].exhausted(quota, now)
-                if not over:
+                if not over or trigger == REMAKE:
                     insert_request(connection, key, claim, trigger, now, run_id)
                     return key
             if not self._settle({key: run for key, run in unknown.items() if run not in running}, of):
@@ -235,6 +237,7 @@ def runs_used(connection: sa.Connection, quotas: Collection[Quota], now: datetim
         counted = counted.where(
             table.c.tenant_id.in_([quota.tenant_id for quota in here]),
             table.c.requested_at >= here[0].month(now)[0],
+            table.c.trigger != REMAKE,
             sa.or_(table.c.outcome.is_(None), table.c.outcome == "succeeded"),
         )
         for row in connection.execute(counted.group_by(table.c.tenant_id)):

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convergence_assets.cli.backfill import chunk_days, spans
+from convergence_assets.cli.day_runs import chunk_days, spans
 from tests import commands
 from tests.assets.project import TENANTS, Project, hourly
 from tests.clean_environment import clean_environment
