@@ -45,9 +45,18 @@ class Launching:
     log: Path
 
     def make(
-        self, tenant: str, pipeline: str, first: date, last: date, instance: dg.DagsterInstance | None = None
+        self,
+        tenant: str,
+        pipeline: str,
+        first: date,
+        last: date,
+        instance: dg.DagsterInstance | None = None,
+        remote_origin: Any = None,
     ) -> dg.DagsterRun:
-        """A run as the planner asks for it, a day or a range in one run; `instance` is another one than the own."""
+        """A run as the planner asks for it, a day or a range in one run.
+
+        `instance` is another one than the own; a run that waits in the queue has a `remote_origin`.
+        """
         keys = {key for key in self.job.asset_layer.executable_asset_keys if key.path[:2] == [tenant, pipeline]}
         partition = partition_key(first, last)
         return (instance or self.instance).create_run_for_job(
@@ -56,6 +65,7 @@ class Launching:
             | ({"dagster/partition": partition} if partition else {}),
             asset_selection=frozenset(keys),
             job_code_origin=self.origin,
+            remote_job_origin=remote_origin,
         )
 
     def launch(self, run: dg.DagsterRun) -> None:

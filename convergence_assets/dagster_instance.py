@@ -28,4 +28,8 @@ def __getattr__(name: str) -> Any:
             from convergence_assets.run_launcher.launcher import WarmRunLauncher
 
             return WarmRunLauncher
+        case "CloudRunLauncher":
+            from convergence_assets.run_launcher.cloud_run import CloudRunLauncher
+
+            return CloudRunLauncher
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -37,3 +37,20 @@ def worker_is_healthy(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool 
     if health.transient or health.status == WorkerStatus.UNKNOWN:
         return None
     return health.status in (WorkerStatus.RUNNING, WorkerStatus.SUCCESS)
+
+
+def launch_later(message: str) -> Exception:
+    """An error on which the daemon puts a run back into the queue, and launches none for a while.
+
+    How often, and for how long: `max_user_code_failure_retries` and `user_code_failure_retry_delay` of the run
+    coordinator, which Dagster means for a code server that does not answer.
+    """
+    from dagster._core.errors import DagsterUserCodeUnreachableError
+
+    return DagsterUserCodeUnreachableError(message)
+
+
+def was_requeued(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Whether the run was put back into the queue after an attempt to launch it."""
+    enqueued = {dg.DagsterEventType.RUN_ENQUEUED}
+    return len(instance.get_records_for_run(run.run_id, None, enqueued, 2, ascending=True).records) > 1

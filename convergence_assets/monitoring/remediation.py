@@ -25,7 +25,7 @@ from convergence_assets.control.workers import Workers
 from convergence_assets.dagster_internals import pools, run_records
 from convergence_assets.ledger.run_mapping import INTERRUPTED
 from convergence_assets.ledger.run_reducer import REMEDIATION
-from convergence_assets.monitoring.stuck import Stuck
+from convergence_assets.monitoring.stuck import WITHOUT_ALERT, Stuck
 from convergence_assets.monitoring.sweeping import Sweeper
 from convergence_assets.process import is_gone
 from convergence_assets.run_launcher.termination import Ended, end_in_background
@@ -48,7 +48,8 @@ COUNTED_FOR = timedelta(hours=24)
 """The period in which `request_again` counts."""
 AT_ONCE = 8
 
-_ENDED = ("dead", INTERRUPTED)
+CANCELED = "canceled"
+_ENDED = ("dead", INTERRUPTED, CANCELED)
 _QUEUED = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED)
 _log = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ class Remediation:
         with self._store.write(key(case.run_id)) as connection:
             if not self._remediations.begin(connection, case.run_id, "alerted", case.kind, case.parts[0]):
                 return case
-            if case.kind != INTERRUPTED:  # nobody has to do anything: its days are requested again
+            if case.kind not in WITHOUT_ALERT:
                 # The run's row before its incident, as the follower locks them.
                 runs.mark_stuck(connection, case.run_id, case.kind, self._store.now())
                 for part in sorted(case.parts, key=_fingerprint):
@@ -223,9 +224,12 @@ class Remediation:
             ended = self._instance.get_run_by_id(case.run_id)
             return f"not needed: it ended as {ended.status.value}" if ended else "not needed: it was deleted"
         if case.kind == INTERRUPTED:
-            message = "Interrupted: its pod was deleted, evicted or preempted."
+            message = "Interrupted: its worker was ended from outside."
             run_records.run_was_interrupted(self._instance, run, message)
             return "said that it was interrupted"
+        if case.kind == CANCELED:
+            run_records.run_was_canceled(self._instance, run, "Its worker has ended, as was requested.")
+            return "said that it was canceled"
         run_records.run_has_failed(self._instance, run, f"Stuck ({case.kind}): brought to its end from outside.")
         return "brought to the state FAILURE from outside"
 
@@ -256,6 +260,8 @@ class Remediation:
             return "not asked for again: it succeeded"
         if case.kind == INTERRUPTED:
             return "its days are asked for at once, as of every interrupted run"
+        if case.kind == CANCELED:
+            return "not asked for again: its end was requested"
         return "; ".join(self._request_part_again(case, part) for part in case.parts)
 
     def _request_part_again(self, case: Case, part: Part) -> str:

@@ -24,6 +24,7 @@ from convergence_assets.control.store import ControlStore
 from convergence_assets.ledger.run_events import ChecksFailed, FailedCheck, Published, QuotaRefused, RunEnded, RunEvent
 from convergence_assets.ledger.run_mapping import INTERRUPTED
 from convergence_assets.monitoring.no_data import is_late, no_data_alert
+from convergence_assets.monitoring.stuck import WITHOUT_ALERT
 from convergence_assets.scheduling.requesting import INTERRUPTIONS
 from convergence_assets.scheduling.requeueing import ask_for_interrupted
 from convergence_assets.tenancy.tenant import Tenant
@@ -119,7 +120,7 @@ class RunAlerts:
                     kinds.RUN_INTERRUPTED, run, happened, INTERRUPTED, done=self._asked_again(connection, run)
                 )
             return
-        if kind_of(connection, run.run_id) not in (None, INTERRUPTED):  # its alert reports it already
+        if kind_of(connection, run.run_id) not in (None, *WITHOUT_ALERT):  # its alert reports it already
             return
         if run.status == "canceled":
             happened = f"Run {run.run_id} was asked to end: {fact.message or 'nobody said why'}."

@@ -15,15 +15,21 @@ from convergence_assets.control.workers import Worker, Workers
 from convergence_assets.dagster_internals import run_launchers, run_records
 from convergence_assets.ledger.run_mapping import parts, selected
 from convergence_assets.process import is_gone
-from convergence_assets.run_launcher.kubernetes_pods import PodState, pod_state
+from convergence_assets.run_launcher.platforms import worker_state
+from convergence_assets.run_launcher.worker_state import WorkerState
 from convergence_assets.tenancy.tenant import StuckLimits, Tenant
 
-StuckKind = Literal["queued", "starting", "over_duration", "no_progress", "canceling", "dead", "interrupted", "by_hand"]
-"""`by_hand`: within its limits, and ended by a person's request; `interrupted`: dead, ended by its platform."""
+StuckKind = Literal[
+    "queued", "starting", "over_duration", "no_progress", "canceling", "dead", "interrupted", "canceled", "by_hand"
+]
+"""`by_hand`: within its limits, and ended by a person's request; `interrupted`: dead, ended by its platform;
+`canceled`: dead, as was requested."""
+WITHOUT_ALERT: frozenset[str] = frozenset({"interrupted", "canceled"})
+"""Nobody has to do anything about them."""
 SILENT_AFTER = timedelta(minutes=3)
 """A process of another host counts as dead where its locks have had no heartbeat for this long."""
-JOB_IS_MADE_WITHIN = timedelta(minutes=1)
-"""How long after a run's start Kubernetes may not know its Job yet."""
+WORKER_IS_MADE_WITHIN = timedelta(minutes=1)
+"""How long after a run's start its platform may not know its worker yet."""
 LONGEST_RANGE = timedelta(hours=24)
 """How long a run over many days may take, however many they are."""
 MOVED_LOOKED_AT = 200
@@ -42,7 +48,7 @@ class Activity:
 
     `since` is when it got its status; `moved_at` when a run of its tenants was last active, began or ended (None:
     unknown); `gone` says whether its process has ended, as far as this host or its heartbeats show, and `interrupted`
-    whether its platform ended it; `pod` is why its pod does not run, in Kubernetes's words.
+    whether its platform ended it; `worker` is what its platform says of its worker.
     """
 
     run_id: str
@@ -53,7 +59,7 @@ class Activity:
     moved_at: datetime | None = None
     gone: bool = False
     interrupted: bool = False
-    pod: str | None = None
+    worker: WorkerState | None = None
 
     @property
     def days(self) -> int:
@@ -80,12 +86,14 @@ class Stuck:
             "over_duration": f"it runs {for_long}",
             "no_progress": f"it has written no event {for_long}",
             "canceling": f"it was asked to end and has not {for_long}",
-            "interrupted": f"its pod was deleted, evicted or preempted, and the run has not ended ({for_long})",
+            "interrupted": f"its worker was ended from outside, and the run has not ended ({for_long})",
+            "canceled": f"it was asked to end, its worker has ended, and the run has not ({for_long})",
             "dead": f"its process has ended and the run has not ({for_long})",
             "by_hand": f"it is {self.activity.status} {for_long}, within its limits",
         }[self.kind]
         text = f"{text} (limit {_minutes(self.limit)})" if self.limit else text
-        return f"{text}; its pod: {self.activity.pod}" if self.activity.pod else text
+        worker = self.activity.worker
+        return f"{text}; its {worker.kind}: {worker.reason}" if worker and worker.reason else text
 
 
 def judge_activity(activity: Activity, limits: StuckLimits, now: datetime) -> Stuck | None:
@@ -95,7 +103,8 @@ def judge_activity(activity: Activity, limits: StuckLimits, now: datetime) -> St
         return Stuck(activity, kind, since, limit) if now - since > limit else None
 
     if activity.gone:
-        return Stuck(activity, "interrupted" if activity.interrupted else "dead", activity.last_event_at, None)
+        kind: StuckKind = "interrupted" if activity.interrupted else "dead"
+        return Stuck(activity, "canceled" if activity.status == "CANCELING" else kind, activity.last_event_at, None)
     match activity.status:
         case "QUEUED" | "NOT_STARTED":
             return over("queued", max(activity.since, activity.moved_at or activity.since), limits.queued)
@@ -183,7 +192,8 @@ def _activities(
         last_event = run_records.last_event_at(instance, run.run_id) or created
         own_locks = [lock for lock in locks if lock.run_id == run.run_id]
         gone = _gone(instance, run, workers.get(run.run_id), own_locks, now)
-        pod = _pod(instance, run) if gone or run.status == dg.DagsterRunStatus.STARTING or gone is None else None
+        starting = run.status == dg.DagsterRunStatus.STARTING
+        state = _state(instance, run) if gone or starting or gone is None else None
         since = _since(instance, record, rows[0].started_at) or created
         yield Activity(
             run_id=run.run_id,
@@ -191,9 +201,9 @@ def _activities(
             parts=run_parts,
             since=since,
             last_event_at=last_event,
-            gone=gone is True or (pod is not None and pod.gone and now - since > JOB_IS_MADE_WITHIN),
-            interrupted=pod is not None and pod.interrupted and run.status != dg.DagsterRunStatus.CANCELING,
-            pod=pod.reason if pod else None,
+            gone=gone is True or (state is not None and state.gone and now - since > WORKER_IS_MADE_WITHIN),
+            interrupted=state is not None and state.interrupted,
+            worker=state,
         )
 
 
@@ -216,7 +226,7 @@ def _since(instance: dg.DagsterInstance, record: dg.RunRecord, started_at: datet
 def _gone(
     instance: dg.DagsterInstance, run: dg.DagsterRun, worker: Worker | None, locks: Collection[Lock], now: datetime
 ) -> bool | None:
-    """Whether its process has ended; None where only its pod could tell."""
+    """Whether its process has ended; None where only its platform could tell."""
     gone = is_gone(worker.owner) if worker else None
     if gone is not None and worker is not None and worker.end_requested_at is None:
         return gone
@@ -232,11 +242,11 @@ def _gone(
     return None if healthy is None else False
 
 
-def _pod(instance: dg.DagsterInstance, run: dg.DagsterRun) -> PodState | None:
+def _state(instance: dg.DagsterInstance, run: dg.DagsterRun) -> WorkerState | None:
     try:
-        return pod_state(instance, run)
+        return worker_state(instance, run)
     except Exception:
-        _log.exception("run %s: the state of its pod cannot be read", run.run_id)
+        _log.exception("run %s: the state of its worker cannot be read", run.run_id)
         return None
 
 

@@ -1,37 +1,22 @@
 """What Kubernetes says of a run's pod: whether it waits, why it has ended, or that its Job is gone."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
 
+from convergence_assets.run_launcher.worker_state import WorkerState, with_message
+
 # https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-conditions
 _OF_ITS_NODE = frozenset({"Evicted", "Preempting", "Preempted", "Shutdown", "NodeShutdown", "NodeLost", "Terminated"})
 _SIGTERM_EXIT_CODE = 143
-_LONGEST_MESSAGE = 200
+KIND = "pod"
 
 
-@dataclass(frozen=True)
-class PodState:
-    """The state of a run's pod. `interrupted`: it was deleted, evicted or preempted, which is no failure of the run.
+def pod_state(launcher: Any, run: dg.DagsterRun) -> WorkerState:
+    """The state of the run's pod, of a `K8sRunLauncher`; raises the errors of the Kubernetes client.
 
-    `gone`: neither its Job nor a pod of it exists. `reason` is Kubernetes's own (OOMKilled, Evicted, ImagePullBackOff,
-    Unschedulable, ...) with its message, None where the pod runs, or has ended by itself.
+    It is interrupted where it was deleted, evicted or preempted, and gone where neither its Job nor a pod of it exists.
     """
-
-    interrupted: bool = False
-    gone: bool = False
-    reason: str | None = None
-
-
-def pod_state(instance: dg.DagsterInstance, run: dg.DagsterRun) -> PodState | None:
-    """The state of the run's pod; None under any other launcher than that of Kubernetes.
-
-    Raises the errors of the Kubernetes client.
-    """
-    launcher: Any = instance.run_launcher
-    if not type(launcher).__module__.startswith("dagster_k8s."):
-        return None
     from dagster_k8s.job import get_job_name_from_run_id
 
     namespace = launcher.get_container_context_for_run(run).namespace
@@ -40,14 +25,14 @@ def pod_state(instance: dg.DagsterInstance, run: dg.DagsterRun) -> PodState | No
     pods = client.get_pods_in_job(job_name, namespace)
     if pods:
         reason = next((reason for pod in pods if (reason := _reason(pod))), None)
-        return PodState(interrupted=any(_was_ended(pod) for pod in pods), reason=reason)
+        return WorkerState(KIND, interrupted=any(_was_ended(pod) for pod in pods), reason=reason)
     status = client.get_job_status(job_name, namespace)
     if status is None:
-        return PodState(interrupted=True, gone=True, reason="its Job was deleted")
+        return WorkerState(KIND, interrupted=True, gone=True, reason="its Job was deleted")
     # A Job whose pod is gone before its end counts it as failed.
     if status.failed:
-        return PodState(interrupted=True, reason="its pod was deleted")
-    return PodState(reason=None if status.active or status.succeeded else "its Job has no pod yet")
+        return WorkerState(KIND, interrupted=True, reason="its pod was deleted")
+    return WorkerState(KIND, reason=None if status.active or status.succeeded else "its Job has no pod yet")
 
 
 def _was_ended(pod: Any) -> bool:
@@ -72,24 +57,17 @@ def _reason(pod: Any) -> str | None:
     """Why a pod does not run, the most telling one first."""
     for state in _terminated(pod):
         if state.reason not in (None, "Completed", "Error"):
-            return _named(state.reason, state.message)
+            return with_message(state.reason, state.message)
     if pod.status.reason:
-        return _named(pod.status.reason, pod.status.message)
+        return with_message(pod.status.reason, pod.status.message)
     for condition in pod.status.conditions or ():
         if condition.type == "DisruptionTarget" and condition.status == "True":
-            return _named(condition.reason or "DisruptionTarget", condition.message)
+            return with_message(condition.reason or "DisruptionTarget", condition.message)
     for container in (*(pod.status.init_container_statuses or ()), *(pod.status.container_statuses or ())):
         waiting = container.state.waiting if container.state else None
         if waiting and waiting.reason not in (None, "PodInitializing", "ContainerCreating"):
-            return _named(waiting.reason, waiting.message)
+            return with_message(waiting.reason, waiting.message)
     for condition in pod.status.conditions or ():
         if condition.type == "PodScheduled" and condition.status == "False":
-            return _named(condition.reason or "Unschedulable", condition.message)
+            return with_message(condition.reason or "Unschedulable", condition.message)
     return next((f"exit code {state.exit_code}" for state in _terminated(pod) if state.exit_code), None)
-
-
-def _named(reason: str, message: str | None) -> str:
-    text = " ".join((message or "").split())
-    if len(text) > _LONGEST_MESSAGE:
-        text = f"{text[:_LONGEST_MESSAGE]}..."
-    return f"{reason}: {text}" if text else reason

@@ -8,7 +8,8 @@ import dagster as dg
 import pytest
 from kubernetes import client as k8s
 
-from convergence_assets.run_launcher.kubernetes_pods import PodState, pod_state
+from convergence_assets.run_launcher.platforms import worker_state
+from convergence_assets.run_launcher.worker_state import WorkerState
 
 RUN = dg.DagsterRun("job", run_id="8b1b42fd-04ba-4f93-9d39-8a3c8a1fbe0a")
 
@@ -39,14 +40,14 @@ def pod(
     )  # fmt: skip
 
 
-def state_of(pods: list[k8s.V1Pod], job: Any = None) -> PodState | None:
+def state_of(pods: list[k8s.V1Pod], job: Any = None) -> WorkerState | None:
     """The state as the launcher's client answers it."""
     launcher = type("K8sRunLauncher", (), {"__module__": "dagster_k8s.launcher"})()
     launcher.get_container_context_for_run = lambda run: SimpleNamespace(namespace="convergence")
     launcher._api_client = SimpleNamespace(
         get_pods_in_job=lambda job_name, namespace: pods, get_job_status=lambda job_name, namespace: job
     )
-    return pod_state(SimpleNamespace(run_launcher=launcher), RUN)  # type: ignore[arg-type]
+    return worker_state(SimpleNamespace(run_launcher=launcher), RUN)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +66,7 @@ def state_of(pods: list[k8s.V1Pod], job: Any = None) -> PodState | None:
 def test_why_a_pod_does_not_run_is_said_in_kubernetes_words_and_is_no_interruption(
     seen: k8s.V1Pod, expected: str | None
 ) -> None:
-    assert state_of([seen]) == PodState(reason=expected)
+    assert state_of([seen]) == WorkerState("pod", reason=expected)
 
 
 @pytest.mark.parametrize(
@@ -86,18 +87,18 @@ def test_what_its_node_has_ended_is_an_interruption(seen: k8s.V1Pod) -> None:
 def test_a_pod_without_memory_is_a_failure_though_it_was_disrupted() -> None:
     conditions = (("DisruptionTarget", "True", "x", "y"),)
     state = state_of([pod(terminated=("OOMKilled", 137), conditions=conditions)])
-    assert state == PodState(reason="OOMKilled")
+    assert state == WorkerState("pod", reason="OOMKilled")
 
 
 def test_a_deleted_job_a_job_without_its_pod_and_one_that_waits_are_told_apart() -> None:
-    assert state_of([]) == PodState(interrupted=True, gone=True, reason="its Job was deleted")
-    assert state_of([], k8s.V1JobStatus(failed=1)) == PodState(interrupted=True, reason="its pod was deleted")
-    assert state_of([], k8s.V1JobStatus()) == PodState(reason="its Job has no pod yet")
-    assert state_of([], k8s.V1JobStatus(active=1)) == PodState()
+    assert state_of([]) == WorkerState("pod", interrupted=True, gone=True, reason="its Job was deleted")
+    assert state_of([], k8s.V1JobStatus(failed=1)) == WorkerState("pod", interrupted=True, reason="its pod was deleted")
+    assert state_of([], k8s.V1JobStatus()) == WorkerState("pod", reason="its Job has no pod yet")
+    assert state_of([], k8s.V1JobStatus(active=1)) == WorkerState("pod")
 
 
 def test_a_long_message_is_cut_and_another_launcher_has_no_pods() -> None:
     state = state_of([pod(waiting=("ErrImagePull", "x" * 1000))])
     assert state is not None
     assert len(state.reason or "") < 250
-    assert pod_state(SimpleNamespace(run_launcher=object()), RUN) is None  # type: ignore[arg-type]
+    assert worker_state(SimpleNamespace(run_launcher=object()), RUN) is None  # type: ignore[arg-type]
