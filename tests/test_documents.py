@@ -25,7 +25,7 @@ from convergence_assets.cli.commands import COMMANDS
 from convergence_assets.cli.main import app
 from convergence_assets.ledger.tables import TABLES
 from convergence_assets.monitoring import run_alerts
-from convergence_assets.monitoring.stuck import StuckKind
+from convergence_assets.monitoring.stuck import WITHOUT_ALERT, StuckKind
 from convergence_assets.pipelines.models import PipelineSpec, StepTest, SuiteSpec
 from convergence_assets.pipelines.validation import check
 from convergence_assets.pipelines.yaml_source import read_yaml
@@ -236,7 +236,7 @@ def _produced() -> dict[str, str]:
     found |= {
         f"stuck-{kind.replace('_', '-')}": "monitoring/remediation.py"
         for kind in get_args(StuckKind)
-        if kind != "interrupted"
+        if kind not in WITHOUT_ALERT
     }
     found |= {kind.runbook: "alerting/kinds.py" for kind in kinds.ALL if kind.runbook != "{anchor}"}
     return found

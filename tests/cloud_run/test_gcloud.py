@@ -1,0 +1,132 @@
+"""What people do to a deployment with gcloud: the lines of docs/CLOUD_RUN.md, and what each of them brings about."""
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests import tools
+from tests.clean_environment import clean_environment
+from tests.cloud_run.gcloud_api import MISSING_IMAGE, PROJECT, REGION, GcloudApi
+from tests.cloud_run.manifests import ROOT, container, manifests
+
+pytestmark = pytest.mark.live  # each line is a process of a second
+API = "convergence-data-pipeline"
+GUIDE = ROOT / "docs" / "CLOUD_RUN.md"
+NOT_RUN = ("gcloud run services proxy ",)
+NOT_ANSWERED = ("gcloud beta run worker-pools update ",)
+"""Lines that gcloud sends by gRPC over TLS, which the API here does not answer."""
+
+
+class Terminal:
+    """That of somebody who is logged in to Google Cloud, in a folder with the manifests."""
+
+    def __init__(self, folder: Path, api: GcloudApi) -> None:
+        self.api = api
+        self.folder = folder
+        (folder / "token").write_text("a token")
+        # Google's Python has its own packages.
+        self._environ = {name: value for name, value in clean_environment().items() if not name.startswith("PYTHON")} | {
+            "PATH": f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}", "HOME": str(folder),
+            "CLOUDSDK_CONFIG": str(folder / "gcloud"), "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE": str(folder / "token"),
+            "CLOUDSDK_CORE_PROJECT": PROJECT, "CLOUDSDK_RUN_REGION": REGION, "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
+            "CLOUDSDK_PROXY_TYPE": "http_no_tunnel", "CLOUDSDK_PROXY_ADDRESS": "127.0.0.1",
+            "CLOUDSDK_PROXY_PORT": str(api.port), "CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN": "http://run.test/",
+            "CLOUDSDK_API_ENDPOINT_OVERRIDES_LOGGING": "http://logging.test/",
+            "CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER": "http://secrets.test/",
+        }  # fmt: skip
+
+    def tried(self, line: str, **more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", line], cwd=self.folder, env=self._environ | more,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60,
+        )  # fmt: skip
+
+    def run(self, line: str, **more: str) -> str:
+        done = self.tried(line, **more)
+        assert done.returncode == 0, f"{line}\n{done.stdout}"
+        return done.stdout
+
+    def written(self, name: str, **changes: str) -> Path:
+        """A manifest with other text in it."""
+        text = yaml.safe_dump(manifests()[name])
+        for old, new in changes.items():
+            assert old in text
+            text = text.replace(old, new)
+        file = self.folder / f"{name}.yaml"
+        file.write_text(text)
+        return file
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Terminal]:
+    tools.gcloud()
+    api = GcloudApi()
+    api.start()
+    (tmp_path / "deploy").symlink_to(ROOT / "deploy")
+    (tmp_path / "build").symlink_to(ROOT / "build")
+    yield Terminal(tmp_path, api)
+    api.stop()
+
+
+def documented() -> list[str]:
+    """The lines of the guide that are to be typed, in their order."""
+    blocks = re.findall(r"^ *```sh\n(.*?)^ *```$", GUIDE.read_text(), re.DOTALL | re.MULTILINE)
+    return [line.strip() for block in blocks for line in block.splitlines() if line.strip()]
+
+
+def test_every_line_of_the_guide_works_in_its_order(terminal: Terminal) -> None:
+    lines = documented()
+    assert len(lines) > 25
+    api = terminal.api
+    for line in lines:
+        if line.startswith(NOT_RUN):
+            continue
+        if line.startswith(NOT_ANSWERED):
+            without = terminal.tried(line, CLOUDSDK_CORE_PROJECT="")
+            assert "The project property is set to the empty string" in without.stdout  # it took the arguments
+            continue
+        assert line.startswith(("gcloud ", "python deploy/cloud-run/render.py ")), line
+        terminal.run(line, EXECUTION="convergence-run-abcde", REVISION=f"{API}-00001")
+        if "update-env-vars=CONVERGENCE_API" in line:
+            variables = {variable["name"] for variable in container(api.get("services", API))["env"]}
+            assert {"CONVERGENCE_API_PER_MINUTE", "GCP_PROJECT_ID"} <= variables
+    named = {(plural, name) for plural, name in api.objects if plural not in ("revisions", "executions")}
+    plurals = {"Service": "services", "WorkerPool": "workerpools", "Job": "jobs"}
+    assert named == {(plurals[m["kind"]], m["metadata"]["name"]) for m in manifests().values()}
+    assert api.serving(API)["metadata"]["name"] == f"{API}-00001"
+    assert any('execution_name"=convergence-run-abcde' in filters for filters in api.logs)
+
+
+def test_the_guide_says_which_of_its_lines_were_not_run() -> None:
+    table = re.findall(r"^\| `(gcloud [a-z -]+)` \| not tested: ", GUIDE.read_text(), re.MULTILINE)
+    assert sorted(table) == sorted(words.strip() for words in (*NOT_RUN, *NOT_ANSWERED))
+    assert all(any(line.startswith(words) for line in documented()) for words in (*NOT_RUN, *NOT_ANSWERED))
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("api", "run services replace"), ("webserver", "run services replace"), ("tenants", "run services replace"),
+        ("daemon", "beta run worker-pools replace"), ("watch", "beta run worker-pools replace"),
+        ("run", "run jobs replace"), ("migrate", "run jobs replace"),
+    ],
+)  # fmt: skip
+def test_gcloud_refuses_a_key_that_a_manifest_does_not_have(terminal: Terminal, name: str, command: str) -> None:
+    file = terminal.written(name, **{"image: ": "imagee: "})
+    refused = terminal.tried(f"gcloud {command} {file}")
+    assert refused.returncode != 0
+    assert "imagee" in refused.stdout
+
+
+def test_a_revision_that_does_not_become_ready_gets_no_requests_and_the_command_fails(terminal: Terminal) -> None:
+    terminal.run(f"gcloud run services replace {terminal.written('api')}")
+    image = container(manifests()["api"])["image"]
+    failed = terminal.tried(f"gcloud run services replace {terminal.written('api', **{image: MISSING_IMAGE})}")
+    assert failed.returncode != 0
+    assert "Image not found" in failed.stdout
+    assert container({"spec": {"template": terminal.api.serving(API)}})["image"] == image
