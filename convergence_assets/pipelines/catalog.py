@@ -12,6 +12,7 @@ from convergence_assets.pipelines.compile import RUN_PARAMETERS
 from convergence_assets.pipelines.models import BigQueryStep, ParameterSpec, PipelineSpec, SuiteSpec, TableStep
 from convergence_assets.pipelines.parameters import expected, typed
 from convergence_assets.pipelines.problems import Problem, listing, nearest
+from convergence_assets.pipelines.reference import is_reference, relations
 from convergence_assets.pipelines.suites import suite_problems
 from convergence_assets.pipelines.validation import check
 from convergence_assets.pipelines.yaml_source import Source, read_yaml, spelled
@@ -31,6 +32,8 @@ class PipelineTemplate:
     suite_sources: Mapping[str, Source] = field(compare=False, hash=False)
     digests: Mapping[str, str] = field(hash=False)
     """By table a hash of its declaration and its suite."""
+    reference: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """By template variable the relation of a reference table."""
 
     def sql_file(self, step: BigQueryStep) -> str:
         """The step's SQL file as messages name it."""
@@ -121,8 +124,12 @@ def _load_files(name: str, folder: str, items: tuple[tuple[str, bytes], ...]) ->
                 problems += suite_problems(suite_source, ("expectations",), suite.expectations, step)
                 suites[step.table], suite_sources[step.table] = suite, suite_source
     problems += _stray_suites(folder, spec, contents)
+    reference, new_problems = relations(folder, contents)
+    problems += new_problems
     digests = {step.table: _digest(step, suites.get(step.table)) for step in spec.steps}
-    template = PipelineTemplate(name, folder, spec, source, sql, late_data_sql, suites, suite_sources, digests)
+    template = PipelineTemplate(
+        name, folder, spec, source, sql, late_data_sql, suites, suite_sources, digests, reference
+    )
     return LoadedTemplate(name, None if problems else template, tuple(problems))
 
 
@@ -144,7 +151,7 @@ def _contents(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, byte
     for entry in folder.iterdir():
         if entry.is_dir():
             yield from _contents(entry, f"{prefix}{entry.name}/")
-        elif entry.name.endswith((".yaml", ".sql", ".json")):
+        elif entry.name.endswith((".yaml", ".sql", ".json")) or is_reference(f"{prefix}{entry.name}"):
             yield f"{prefix}{entry.name}", entry.read_bytes()
 
 

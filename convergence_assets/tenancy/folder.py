@@ -19,6 +19,7 @@ from convergence_assets.tenancy.local_files import (
     Refused,
     content_of,
     files_of,
+    is_read,
     is_text,
 )
 
@@ -102,7 +103,7 @@ def _remote(url: str, only: Collection[str] | None) -> Iterator[tuple[str, bytes
         filesystem, root = fsspec.core.url_to_fs(url)
         filesystem.invalidate_cache()
         prefix = root.rstrip("/") + "/"
-        sizes = {p: info.get("size") or 0 for p, info in filesystem.find(root, detail=True).items() if p.endswith(READ)}
+        sizes = {p: info.get("size") or 0 for p, info in filesystem.find(root, detail=True).items() if is_read(p)}
         paths = {p: p.removeprefix(prefix).lstrip("/") for p in sizes}
         existing = {path.partition("/")[0] for path in paths.values() if "/" in path}
         if only is not None:

@@ -1,11 +1,13 @@
 """The files of a local tenant folder: regular ones of a bounded size and number, that lie in the folder itself."""
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 READ = (".yaml", ".sql", ".json")
+_REFERENCE = re.compile(r"(.*/)?reference/[^/]+\.csv")
 LARGEST_FILE = 1_000_000
 """Bytes."""
 LARGEST_FOLDER = 800_000
@@ -29,8 +31,8 @@ class Refused(OSError):
 
 
 def files_of(folder: Path, root: Path) -> Iterator[tuple[str, bytes | OSError]]:
-    """Each YAML, SQL and JSON file by its path within the folder, hidden ones left out; the reason for one that is
-    refused (the path is empty where that is the folder itself).
+    """Each file that is read by its path within the folder, hidden ones left out; the reason for one that is refused
+    (the path is empty where that is the folder itself).
 
     `root` is the folder of all tenants. A link may lead to the tenant's folder, also where a volume keeps it as
     `root/..data/<tenant>`, and nowhere else.
@@ -69,6 +71,11 @@ def content_of(path: Path) -> bytes | OSError:
         except OSError as error:
             return error
     return Refused(TOO_LARGE) if len(raw) > LARGEST_FILE else raw
+
+
+def is_read(path: str) -> bool:
+    """Whether a file of a tenant's folder is read: YAML, SQL, JSON, and a template's reference tables."""
+    return path.endswith(READ) or _REFERENCE.fullmatch(path) is not None
 
 
 def is_text(name: str) -> bool:
@@ -119,7 +126,7 @@ def _walked(folder: Path, tenant_folder: _TenantFolder) -> Iterator[tuple[Path, 
                 yield within / name, Refused("it is a folder")
             elif path.is_dir():
                 below.append(within / name)
-            elif path.suffix in READ:
+            elif is_read(path.as_posix()):
                 why = None if is_text(name) else Refused(NO_TEXT)
                 yield within / name, why
         for path in reversed(below):

@@ -172,7 +172,7 @@ def _steps(
     problems += new_problems
     if problems:
         return (), problems
-    variables = template_variables(binding.template.spec.parameters, values)
+    variables = {**template_variables(binding.template.spec.parameters, values), **binding.template.reference}
     sources, problems = bind.bound_sources(binding, variables)
     paths, new_problems = bind.bound_paths(binding, values, places)
     problems += new_problems

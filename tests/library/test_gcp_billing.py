@@ -160,4 +160,4 @@ def test_a_late_correction_is_counted_in_its_usage_day(platform: Any, tmp_path: 
 def test_the_focus_table_has_the_specifications_columns(registry: Any) -> None:
     step = next(s for s in registry.tenants["acme"].pipelines[0].steps if s.table == "gcp_focus")
     names = {c.name for c in step.spec.columns if not c.name.startswith("x_")} - {"usage_date"}
-    assert names == set(FOCUS_1_2)
+    assert names == {*FOCUS_1_2, "HostProviderName", "ServiceProviderName"}  # two of 1.3

@@ -1,11 +1,44 @@
--- The line items of the local days in FOCUS 1.2's columns, one row each.
-WITH charges AS (
+-- The line items of the local days in FOCUS 1.2's columns and two of 1.3's, one row each.
+WITH services AS (
+    SELECT
+        s.service_id,
+        s.description,
+        s.category,
+        s.subcategory
+    FROM {{ reference_services }} AS s
+),
+
+regions AS (
+    SELECT
+        r.region,
+        r.name
+    FROM {{ reference_regions }} AS r
+),
+
+units AS (
+    SELECT
+        u.unit,
+        u.focus_unit
+    FROM {{ reference_units }} AS u
+),
+
+-- `202610: 5140391111, 202611: ...` as the tenant gives it once a month's invoice is issued.
+invoices AS (
+    SELECT
+        REGEXP_EXTRACT(pair, '^ *([0-9]{6}) *:') AS invoice_month,
+        MIN(TRIM(REGEXP_EXTRACT(pair, ':(.*)$'))) AS invoice_number
+    FROM UNNEST(SPLIT(@invoice_numbers, ',')) AS pair
+    GROUP BY invoice_month
+),
+
+charges AS (
     SELECT
         usage_date,
         line_item_id,
         billing_account_id,
         usage_start_time,
         usage_end_time,
+        service_id,
         service_description,
         sku_id,
         sku_description,
@@ -20,6 +53,7 @@ WITH charges AS (
         effective_price,
         price_tier_start,
         pricing_unit_quantity,
+        list_price,
         cost,
         credits,
         committed_use_credits,
@@ -78,12 +112,23 @@ WITH charges AS (
         CAST(usage_amount AS NUMERIC) AS consumed_amount,
         CAST(pricing_amount AS NUMERIC) AS priced_amount,
         COALESCE(list_cost, cost) AS list_cost,
-        COALESCE(list_cost, cost) / NULLIF(CAST(pricing_amount AS NUMERIC), 0) AS list_unit_price,
-        IF(
-            LOWER(COALESCE(consumption_model_description, 'default')) != 'default',
-            COALESCE(effective_price_default, effective_price), effective_price
-        ) / NULLIF(COALESCE(pricing_unit_quantity, NUMERIC '1'), 0) AS contracted_unit_price,
-        LOWER(COALESCE(service_description, '')) AS service,
+        -- The price list's price; divided only where the export has none.
+        COALESCE(
+            list_price / NULLIF(COALESCE(pricing_unit_quantity, NUMERIC '1'), 0),
+            COALESCE(list_cost, cost) / NULLIF(CAST(pricing_amount AS NUMERIC), 0),
+            IF(COALESCE(list_cost, cost) = 0, NUMERIC '0', NULL)
+        ) AS list_unit_price,
+        COALESCE(
+            IF(
+                LOWER(COALESCE(consumption_model_description, 'default')) != 'default',
+                COALESCE(effective_price_default, effective_price), effective_price
+            ) / NULLIF(COALESCE(pricing_unit_quantity, NUMERIC '1'), 0),
+            cost / NULLIF(CAST(pricing_amount AS NUMERIC), 0),
+            IF(cost = 0, NUMERIC '0', NULL)
+        ) AS contracted_unit_price,
+        -- FOCUS's Unit Format: capitals, words by hyphens.
+        REPLACE(INITCAP(usage_unit), ' ', '-') AS usage_unit_by_words,
+        REPLACE(INITCAP(pricing_unit), ' ', '-') AS pricing_unit_by_words,
         -- Since 2026 usage that a spend-based commitment covers is a row of its own, without a credit; its consumption
         -- model is the commitment's: https://cloud.google.com/docs/cuds-multiprice-datamodel
         LOWER(COALESCE(consumption_model_description, 'default')) != 'default' AS is_at_commitment_price,
@@ -120,37 +165,7 @@ classed AS (
             is_at_commitment_price, consumption_model_description, committed_use_credit_id
         ) AS commitment_name,
         is_at_commitment_price OR COALESCE(committed_use_credit_type = 'COMMITTED_USAGE_DISCOUNT_DOLLAR_BASE', FALSE)
-        OR REGEXP_CONTAINS(LOWER(COALESCE(sku_description, '')), 'dollar based') AS is_spend_based,
-        CASE
-            WHEN service LIKE '%support%' OR service = 'invoice' THEN 'Other'
-            WHEN
-                service LIKE '%compute engine%' OR service LIKE '%kubernetes%' OR service LIKE '%cloud run%'
-                OR service LIKE '%openshift%' OR service LIKE '%app engine%' OR service LIKE '%functions%'
-                THEN 'Compute'
-            WHEN
-                service LIKE '%sql%'
-                OR service LIKE '%spanner%'
-                OR service LIKE '%bigtable%'
-                OR service LIKE '%firestore%'
-                OR service LIKE '%memorystore%' OR service LIKE '%alloydb%'
-                THEN 'Databases'
-            WHEN service LIKE '%storage%' OR service LIKE '%filestore%' OR service LIKE '%backup%' THEN 'Storage'
-            WHEN service LIKE '%network%' OR service LIKE '%dns%' OR service LIKE '%cdn%' OR service LIKE '%vpn%'
-                THEN 'Networking'
-            WHEN
-                service LIKE '%bigquery%'
-                OR service LIKE '%dataflow%'
-                OR service LIKE '%dataproc%'
-                OR service LIKE '%looker%'
-                THEN 'Analytics'
-            WHEN service LIKE '%vertex%' OR service LIKE '%gemini%' OR service LIKE '%machine learning%'
-                THEN 'AI and Machine Learning'
-            WHEN service LIKE '%pub/sub%' OR service LIKE '%workflows%' THEN 'Integration'
-            WHEN service LIKE '%security%' OR service LIKE '%key management%' OR service LIKE '%secret manager%'
-                THEN 'Security'
-            WHEN service LIKE '%logging%' OR service LIKE '%monitoring%' THEN 'Management and Governance'
-            ELSE 'Other'
-        END AS service_category
+        OR REGEXP_CONTAINS(LOWER(COALESCE(sku_description, '')), 'dollar based') AS is_spend_based
     FROM charges
 ),
 
@@ -219,9 +234,29 @@ tagged AS (
 described AS (
     SELECT
         classed.*,
-        tagged.tag_pairs
+        tagged.tag_pairs,
+        regions.name AS region_name,
+        COALESCE(consumed_units.focus_unit, classed.usage_unit_by_words) AS consumed_unit,
+        COALESCE(priced_units.focus_unit, classed.pricing_unit_by_words) AS priced_unit,
+        COALESCE(by_id.category, by_name.category, 'Other') AS service_category,
+        COALESCE(by_id.subcategory, by_name.subcategory, 'Other (Other)') AS service_subcategory,
+        CASE
+            WHEN by_id.category IS NOT NULL THEN 'service id'
+            WHEN by_name.category IS NOT NULL THEN 'service description'
+        END AS category_source,
+        -- An invoice has its number once its month has ended.
+        IF(
+            classed.billing_month < DATE_TRUNC(CURRENT_DATE('America/Los_Angeles'), MONTH),
+            invoices.invoice_number, NULL
+        ) AS invoice_number
     FROM classed
     LEFT JOIN tagged ON classed.label_text = tagged.label_text
+    LEFT JOIN regions ON classed.region = regions.region
+    LEFT JOIN units AS consumed_units ON classed.usage_unit = consumed_units.unit
+    LEFT JOIN units AS priced_units ON classed.pricing_unit = priced_units.unit
+    LEFT JOIN services AS by_id ON classed.service_id = by_id.service_id
+    LEFT JOIN services AS by_name ON classed.service_description = by_name.description
+    LEFT JOIN invoices ON classed.invoice_month = invoices.invoice_month
 )
 
 SELECT
@@ -229,7 +264,7 @@ SELECT
     zone AS AvailabilityZone,
     net_cost AS BilledCost,
     billing_account_id AS BillingAccountId,
-    CAST(NULL AS STRING) AS BillingAccountName,
+    NULLIF(@billing_account_name, '') AS BillingAccountName,
     'Billing Account' AS BillingAccountType,
     currency AS BillingCurrency,
     TIMESTAMP(DATE_ADD(billing_month, INTERVAL 1 MONTH), 'America/Los_Angeles') AS BillingPeriodEnd,
@@ -242,7 +277,7 @@ SELECT
     COALESCE(adjustment_description, sku_description) AS ChargeDescription,
     CASE
         WHEN category IN ('Tax', 'Adjustment') THEN 'One-Time'
-        WHEN category = 'Purchase' OR service LIKE '%support%' THEN 'Recurring'
+        WHEN category = 'Purchase' OR service_subcategory = 'Support' THEN 'Recurring'
         ELSE 'Usage-Based'
     END AS ChargeFrequency,
     usage_end_time AS ChargePeriodEnd,
@@ -269,15 +304,16 @@ SELECT
     CASE
         WHEN NOT (is_committed OR is_commitment_fee) THEN NULL
         WHEN is_spend_based THEN currency
-        ELSE pricing_unit
+        ELSE priced_unit
     END AS CommitmentDiscountUnit,
     IF(category = 'Usage', consumed_amount, NULL) AS ConsumedQuantity,
-    IF(category = 'Usage' AND consumed_amount IS NOT NULL, usage_unit, NULL) AS ConsumedUnit,
+    IF(category = 'Usage' AND consumed_amount IS NOT NULL, consumed_unit, NULL) AS ConsumedUnit,
     -- A negotiated price, without what the commitment takes off.
     IF(is_repriced, cost_at_effective_price_default, cost) AS ContractedCost,
     IF(is_priced, contracted_unit_price, NULL) AS ContractedUnitPrice,
     net_cost AS EffectiveCost,
-    CAST(NULL AS STRING) AS InvoiceId,
+    invoice_number AS InvoiceId,
+    'Google Cloud' AS HostProviderName,
     'Google Cloud' AS InvoiceIssuerName,
     list_cost AS ListCost,
     IF(is_priced, list_unit_price, NULL) AS ListUnitPrice,
@@ -292,11 +328,11 @@ SELECT
     net_cost AS PricingCurrencyEffectiveCost,
     IF(is_priced, list_unit_price, NULL) AS PricingCurrencyListUnitPrice,
     IF(is_priced, priced_amount, NULL) AS PricingQuantity,
-    IF(is_priced AND priced_amount IS NOT NULL, pricing_unit, NULL) AS PricingUnit,
+    IF(is_priced AND priced_amount IS NOT NULL, priced_unit, NULL) AS PricingUnit,
     'Google Cloud' AS ProviderName,
     COALESCE(seller_name, 'Google Cloud') AS PublisherName,
     region AS RegionId,
-    region AS RegionName,
+    COALESCE(region_name, region) AS RegionName,
     IF(is_commitment_fee, subscription_instance_id, COALESCE(resource_global_name, resource_name)) AS ResourceId,
     resource_name AS ResourceName,
     IF(
@@ -304,16 +340,11 @@ SELECT
         COALESCE(REGEXP_EXTRACT(COALESCE(resource_global_name, resource_name), '/([^/]+)/[^/]+$'), 'resource')
     ) AS ResourceType,
     service_category AS ServiceCategory,
-    COALESCE(service_description, 'Unknown') AS ServiceName,
-    CASE
-        WHEN service LIKE '%compute engine%' THEN 'Virtual Machines'
-        WHEN service LIKE '%kubernetes%' OR service LIKE '%openshift%' THEN 'Containers'
-        WHEN service LIKE '%cloud run%' OR service LIKE '%functions%' THEN 'Serverless Compute'
-        WHEN service LIKE '%sql%' OR service LIKE '%spanner%' OR service LIKE '%alloydb%' THEN 'Relational Databases'
-        WHEN service LIKE '%bigtable%' OR service LIKE '%firestore%' THEN 'NoSQL Databases'
-        WHEN service LIKE '%cloud storage%' THEN 'Object Storage'
-        ELSE CONCAT('Other (', service_category, ')')
-    END AS ServiceSubcategory,
+    COALESCE(
+        NULLIF(TRIM(REGEXP_REPLACE(NORMALIZE(service_description, NFKD), '[^ -~]', '')), ''), 'Unknown'
+    ) AS ServiceName,
+    COALESCE(seller_name, 'Google Cloud') AS ServiceProviderName,
+    service_subcategory AS ServiceSubcategory,
     IF(category = 'Tax', NULL, sku_id) AS SkuId,
     IF(category = 'Tax', NULL, sku_description) AS SkuMeter,
     CAST(NULL AS STRING) AS SkuPriceDetails,
@@ -325,5 +356,8 @@ SELECT
     line_item_id AS x_LineItemId,
     cost_type AS x_CostType,
     credits AS x_Credits,
-    invoice_month AS x_InvoiceMonth
+    invoice_month AS x_InvoiceMonth,
+    service_id AS x_ServiceId,
+    service_description AS x_ServiceName,
+    category_source AS x_ServiceCategorySource
 FROM described
