@@ -6,13 +6,15 @@ one day is evaluated for that day. A range is evaluated once for the run, with i
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
+from typing import Any
 
 import dagster as dg
 
 from convergence_assets.assets.schema_mapping import expectations
 from convergence_assets.assets.structure import declared_structural
 from convergence_assets.dagster_internals import check_events
-from convergence_assets.quality.expectations import CheckOutcome, PartitionOutcome
+from convergence_assets.quality.expectations import CheckOutcome, Expectation, PartitionOutcome
+from convergence_assets.quality.rules import RULES
 from convergence_assets.tenancy.tenant import Step
 
 EVERY_DAY_UP_TO = 31
@@ -46,17 +48,20 @@ def check_specs(
             e.name,
             asset=key,
             description=str(e.meta.get("reason") or e.type.replace("_", " ")),
-            metadata={
-                "severity": e.severity,
-                "expectation": e.type,
-                "kwargs": dg.MetadataValue.json(dict(e.kwargs)),
-            },
+            metadata={"severity": e.severity, "expectation": e.type, "kwargs": _arguments(e)},
             blocking=e.severity == "critical",
             partitions_def=partitions,
         )
         for e in expectations(step.suite)
     ]
     return specs
+
+
+def _arguments(expectation: Expectation) -> dg.MetadataValue[Any]:
+    """Of rules their ids alone, in one text: they are many, and every tenant has them."""
+    if expectation.type == RULES:
+        return dg.MetadataValue.text(" ".join(rule["id"] for rule in expectation.kwargs["rules"]))
+    return dg.MetadataValue.json(dict(expectation.kwargs))
 
 
 def check_results(
@@ -94,6 +99,8 @@ def check_result(
         "partitions": {d.isoformat(): _judged(outcome, d) for d in days} if len(days) > 1 else None,
         "held_back": [d.isoformat() for d in held_back] or None,
         "error": outcome.error,
+        "rules_broken": [_broken(rule, days) for rule in outcome.rules if not rule.passed] or None,
+        "rules_held": {rule.name: rule.column for rule in outcome.rules if rule.passed} or None,
     }
     return dg.AssetCheckResult(
         asset_key=asset_key,
@@ -123,6 +130,18 @@ def example_lines(examples: Sequence[object], unexpected: int | None) -> list[st
 def is_of_a_day(metadata: Mapping[str, object]) -> bool:
     """Whether an evaluation is one day's of a range: what counts or lists results takes the run's own."""
     return DAY_OF_A_RANGE in metadata
+
+
+def _broken(rule: CheckOutcome, days: Sequence[date]) -> dict[str, object]:
+    return {
+        "rule": rule.name,
+        "clause": rule.clause,
+        "column": rule.column,
+        "unexpected_count": rule.unexpected_count,
+        "unexpected_percent": rule.unexpected_percent,
+        "examples": list(rule.examples),
+        "partitions": {d.isoformat(): _judged(rule, d) for d in days},
+    }
 
 
 def _log_days(context: dg.AssetExecutionContext, outcomes: Sequence[CheckOutcome], days: Sequence[date]) -> None:

@@ -170,6 +170,9 @@ class StepRun:
             refuse_others(named, self.tenant, self.step, staged.table)
             return warehouse.read(Query(named, values), job)
 
+        def run_shipped(sql: str) -> "pa.Table":
+            return warehouse.read(Query(sql.replace("{batch}", staged.table.quoted)), job)
+
         def read_frame(names: frozenset[str]) -> "pd.DataFrame":
             return frame_from_arrow(warehouse.read_staged(staged, sorted(names), job), staged.schema.only(names))
 
@@ -178,7 +181,7 @@ class StepRun:
 
         scalar = {c.name: c.type for c in columns if c.mode != "REPEATED"}
         return structural + validate_in_warehouse(
-            Batch(run_query, typed, empty_frame(columns), scalar),
+            Batch(run_query, typed, empty_frame(columns), scalar, run_shipped),
             read_frame,
             suite,
             partition_column=partition_column,

@@ -52,7 +52,7 @@ def status(
     with store.read() as connection:
         open_ = [i for i in incidents.open_incidents(connection) if tenant in (None, i.tenant_id)]
         last = {(e.tenant_id, e.pipeline): runs.latest_run(connection, e.tenant_id, e.pipeline) for e in explained}
-    stale = _stale(monitor, {e.tenant_id for e in explained})
+    stale = _stale(store, registry, {e.tenant_id for e in explained})
     alerts = Counter(i.severity for i in open_)
     if as_json:
         pipelines = [_as_json(e, last[e.tenant_id, e.pipeline], stale) for e in explained]
@@ -97,12 +97,12 @@ def _platform(
     }
 
 
-def _stale(monitor: "Monitor", tenant_ids: set[str]) -> dict[tuple[str, str], int]:
+def _stale(store: "ControlStore", registry: "TenantRegistry", tenant_ids: set[str]) -> dict[tuple[str, str], int]:
     """How many published days of tables an older definition made, by tenant and pipeline."""
     from convergence_assets.preview.stale import stale_counts
 
-    tenants = (tenant for name, tenant in monitor.registry.tenants.items() if name in tenant_ids)
-    return {(t.tenant_id, name): days for t in tenants for name, days in stale_counts(monitor.store, t).items()}
+    tenants = (tenant for name, tenant in registry.tenants.items() if name in tenant_ids)
+    return {(t.tenant_id, name): days for t in tenants for name, days in stale_counts(store, t).items()}
 
 
 def _table(

@@ -15,6 +15,7 @@ from convergence_assets.ledger.tables import LOGS, RESULTS
 from convergence_assets.redaction import redacted, redacted_value
 
 LONGEST_MESSAGE = 4000
+RULE = "rule"
 
 
 @dataclass(frozen=True)
@@ -79,13 +80,26 @@ def jobs_of(event: Event, metadata: Mapping[str, Any]) -> Iterator[LedgerRow]:
 
 
 def result_rows(event: Event, check: str, passed: bool, metadata: Mapping[str, Any]) -> Iterator[LedgerRow]:
-    """One row per partition that a check evaluated."""
+    """One row per partition that a check evaluated; of a check that stands for rules, one per rule and partition."""
+    for rule in metadata.get("rules_broken") or ():
+        yield from _rows_of(event, rule["rule"], False, metadata | rule | {"expectation": RULE}, f"-{rule['rule']}")
+    held = {"expectation": RULE, "severity": metadata.get("severity"), "held_back": metadata.get("held_back")}
+    judged = metadata.get("partitions") or {}
+    days = {day: {"passed": True, "unexpected_count": 0} for day in judged}
+    for rule, column in (metadata.get("rules_held") or {}).items():
+        of_rule = held | {"column": column, "partitions": days, "unexpected_count": 0}
+        yield from _rows_of(event, rule, True, of_rule, f"-{rule}")
+    if not (metadata.get("rules_broken") or metadata.get("rules_held")):
+        yield from _rows_of(event, check, passed, metadata, "")
+
+
+def _rows_of(event: Event, check: str, passed: bool, metadata: Mapping[str, Any], suffix: str) -> Iterator[LedgerRow]:
     part = event.part
     whole = {key: metadata.get(key) for key in ("observed_value", "unexpected_count", "unexpected_percent")}
     judged = metadata.get("partitions") or {part.partition: {"passed": passed} | whole}
     held_back = metadata.get("held_back") or ()
     for partition, result in judged.items():
-        result_id = "-".join((part.run_id, str(event.number), partition or "all"))
+        result_id = "-".join((part.run_id, str(event.number), partition or "all")) + suffix
         observed = result.get("observed_value")
         examples = metadata.get("examples") if not result["passed"] else None
         values = {

@@ -8,6 +8,7 @@ from functools import lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
+from convergence_assets.pipelines import rule_tables
 from convergence_assets.pipelines.compile import RUN_PARAMETERS
 from convergence_assets.pipelines.models import BigQueryStep, ParameterSpec, PipelineSpec, SuiteSpec, TableStep
 from convergence_assets.pipelines.parameters import expected, typed
@@ -122,6 +123,7 @@ def _load_files(name: str, folder: str, items: tuple[tuple[str, bytes], ...]) ->
             problems += suite_errors
             if suite is not None:
                 problems += suite_problems(suite_source, ("expectations",), suite.expectations, step)
+                problems += _absent_columns(suite_source, suite, step)
                 suites[step.table], suite_sources[step.table] = suite, suite_source
     problems += _stray_suites(folder, spec, contents)
     reference, new_problems = relations(folder, contents)
@@ -206,8 +208,19 @@ def _unreadable_suites(folder: str, contents: Mapping[str, bytes]) -> Iterator[P
 def _digest(step: TableStep, suite: SuiteSpec | None) -> str:
     fields = {"type", "kwargs", "severity", "meta"}
     checks = [e.model_dump(mode="json", include=fields) for e in suite.expectations] if suite else []
-    text = json.dumps([step.model_dump(mode="json", exclude={"tests"}), checks], sort_keys=True)
+    rules = [rule_tables.digest(suite.rules)] if suite and suite.rules else []
+    text = json.dumps([step.model_dump(mode="json", exclude={"tests"}), checks, *rules], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _absent_columns(source: Source, suite: SuiteSpec, step: TableStep) -> Iterator[Problem]:
+    if suite.rules is None:
+        return
+    declared = [column.name for column in step.columns]
+    for rule in rule_tables.missing_columns(suite.rules, declared):
+        [column] = rule.columns
+        message = f"{step.table} has no column {column}, which the rules of {suite.rules} demand ({rule.id})"
+        yield Problem(source.file, source.line(("rules",)), "rules", message, column, nearest(column, declared))
 
 
 def _stray_suites(folder: str, spec: PipelineSpec, contents: Mapping[str, bytes]) -> Iterator[Problem]:

@@ -364,6 +364,9 @@ class SuiteSpec(Model):
 
     name: str = ""
     expectations: Annotated[tuple[ExpectationSpec, ...], Field(strict=False)]
+    rules: Literal["focus"] | None = Field(
+        None, description="A specification whose rules the rows hold too; docs/FOCUS.md"
+    )
     id: str | None = None
     suite_parameters: dict[str, Any] | None = None
     meta: Any = None
@@ -395,6 +398,5 @@ def _unique(columns: tuple[ColumnSpec, ...], key: str) -> None:
     seen: set[str] = set()
     for i, column in enumerate(columns):
         if column.name.lower() in seen:
-            message = f"column {column.name} is declared twice (names do not differ by case)"
-            raise Misplaced(message, key, i, "name")
+            raise Misplaced(f"column {column.name} is declared twice (names do not differ by case)", key, i, "name")
         seen.add(column.name.lower())

@@ -49,7 +49,10 @@ class PartitionOutcome:
 
 @dataclass(frozen=True)
 class CheckOutcome:
-    """An expectation judged over a run: passed where every partition passed, counts summed, examples of all."""
+    """An expectation judged over a run: passed where every partition passed, counts summed, examples of all.
+
+    `rules` are the outcomes that it stands for, where it stands for rules; `clause` is a rule's level and text.
+    """
 
     name: str
     type: str
@@ -62,6 +65,8 @@ class CheckOutcome:
     examples: tuple[str, ...] = ()
     error: str | None = None
     partitions: Mapping[str, PartitionOutcome] = field(default_factory=dict)
+    rules: tuple["CheckOutcome", ...] = ()
+    clause: str | None = None
 
     @property
     def failed_partitions(self) -> tuple[str, ...]:

@@ -45,6 +45,8 @@ class Batch:
     typed: Callable[["pa.Table"], "pd.DataFrame"]
     empty: "pd.DataFrame"
     types: Mapping[str, str]
+    run_shipped: Callable[[str], "pa.Table"] | None = None
+    """As `run_query`, for SQL that ships with this package: it names no other table, and nothing is looked up in it."""
 
 
 def pushed_down(

@@ -22,6 +22,7 @@ from convergence_assets.quality.presentation import nothing_to_judge, partition_
 from convergence_assets.quality.pushdown import Batch, pushed_down
 from convergence_assets.quality.queries import counted_together, judged_by_query
 from convergence_assets.quality.rows import Rows, judged_once, runs_once
+from convergence_assets.quality.rules import RULES, judged_by_rules
 from convergence_assets.quality.views import kinds_of
 
 if TYPE_CHECKING:
@@ -73,7 +74,9 @@ def validate_in_warehouse(
     What SQL can count, the warehouse counts, exactly; with `only_if_exact` only where an expectation reads whole
     numbers or decimals. For the other expectations, `read_frame` gives the staged rows of the columns that they read.
     """
-    numbered = dict(enumerate(expectations))
+    by_rules = {n: expectation for n, expectation in enumerate(expectations) if expectation.type == RULES}
+    outcomes = judged_by_rules(batch, by_rules, partition_column, partitions, sensitive)
+    numbered = {n: expectation for n, expectation in enumerate(expectations) if n not in by_rules}
     judged = pushed_down(batch, numbered, partition_column, partitions, sensitive, only_if_exact)
     remaining = [expectation for position, expectation in numbered.items() if position not in judged]
     columns_needed = columns_read(remaining, columns)
@@ -87,7 +90,9 @@ def validate_in_warehouse(
         columns=columns,
     )
     next_outcomes = iter(frame_outcomes)
-    return tuple(outcome_over(e, judged[n]) if n in judged else next(next_outcomes) for n, e in numbered.items())
+    for n, e in numbered.items():
+        outcomes[n] = outcome_over(e, judged[n]) if n in judged else next(next_outcomes)
+    return tuple(outcomes[n] for n in range(len(expectations)))
 
 
 class _Validation:

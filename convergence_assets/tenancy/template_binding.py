@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from convergence_assets.pipelines.catalog import PipelineTemplate
 from convergence_assets.pipelines.compile import compile_query, compile_sql, render
 from convergence_assets.pipelines.compiled_sql import CompiledSql
-from convergence_assets.pipelines.models import BigQueryStep, ExpectationSpec, FilesStep, SuiteSpec
+from convergence_assets.pipelines.models import BigQueryStep, ExpectationSpec, FilesStep, Severity, SuiteSpec
 from convergence_assets.pipelines.parameters import (
     BETWEEN_TABLES,
     TABLE,
@@ -23,6 +23,7 @@ from convergence_assets.pipelines.parameters import (
     typed,
 )
 from convergence_assets.pipelines.problems import Problem, TemplateError, listing, nearest
+from convergence_assets.pipelines.rule_tables import rule_groups, rules_of
 from convergence_assets.pipelines.suites import (
     UNEXPECTED_ROWS,
     check_names,
@@ -242,10 +243,17 @@ def merged_suites(binding: Binding) -> tuple[dict[str, BoundSuite], list[Problem
         source = binding.template.suite_sources.get(table, binding.file)
         placed = [_Placed(spec, source, ("expectations", i, "kwargs")) for i, spec in enumerate(suite.expectations)]
         index = {name: i for i, name in enumerate(check_names(suite))}
+        columns = frozenset(column.name for column in step.columns)
+        rules = {rule.id for rule in rules_of(suite.rules, columns)} if suite.rules else set()
+        severities: dict[str, Severity] = {}
         for name, change in binding.tenant_spec.thresholds.get(table, {}).items():
             key = ("thresholds", table, name)
+            if name in rules:
+                problems += _rule_problems(binding, key, change)
+                severities[name] = change.get("severity")  # type: ignore[assignment]
+                continue
             if name not in index:
-                problems.append(binding.problem(key, "no such check", listing(index), nearest(name, index)))
+                problems.append(binding.problem(key, "no such check", listing(index), nearest(name, [*index, *rules])))
                 continue
             before = placed[index[name]]
             spec, at = with_changes(before.spec, change), (*binding.path, *key)
@@ -261,9 +269,21 @@ def merged_suites(binding: Binding) -> tuple[dict[str, BoundSuite], list[Problem
         problems += suite_problems(binding.file, at, extra, step)
         placed += [_Placed(spec, binding.file, (*at, i, "kwargs")) for i, spec in enumerate(extra)]
         if not problems:
-            merged = suite.model_copy(update={"expectations": tuple(p.spec for p in placed)})
+            groups = rule_groups(suite.rules, columns, frozenset(severities.items())) if suite.rules else ()
+            merged = suite.model_copy(update={"expectations": (*(p.spec for p in placed), *groups)})
             suites[table] = BoundSuite(merged, tuple(p.query() for p in placed if p.spec.type == UNEXPECTED_ROWS))
     return suites, problems
+
+
+def _rule_problems(binding: Binding, key: Path, change: Mapping[str, Any]) -> Iterator[Problem]:
+    """What is wrong with a tenant's change of a rule: all that can be changed is its severity."""
+    for name in change:
+        if name != "severity":
+            yield binding.problem((*key, name), "a rule has no such argument", "severity", nearest(name, ["severity"]))
+    severity = change.get("severity")
+    if severity not in _SEVERITIES:
+        near = nearest(str(severity), _SEVERITIES)
+        yield binding.problem((*key, "severity"), f"{severity!r} is no severity", listing(_SEVERITIES), near)
 
 
 def bound_steps(

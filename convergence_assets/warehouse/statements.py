@@ -4,6 +4,7 @@ import difflib
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import sqlglot
 from sqlglot import exp
@@ -16,9 +17,11 @@ LINE_BREAK = re.compile(r"\r\n|\r|\n")
 """What GoogleSQL counts; str.splitlines() knows others."""
 
 
+@lru_cache(maxsize=4)
 def parsed(sql: str) -> exp.Expr:
-    """The statement of `sql`, behind its temporary functions; raises `InvalidQuery` with its position for what is none
-    or more."""
+    """The statement of `sql`, behind its temporary functions, not to be changed: it is kept for whoever asks next.
+
+    Raises `InvalidQuery` with its position for what is none or more."""
     try:
         return statement_of(sqlglot.parse(sql, read="bigquery"))
     except NotOneStatement as error:

@@ -70,7 +70,9 @@ def test_a_fault_of_the_schema_stops_the_load(platform: Any, clean: Path, tmp_pa
 def test_the_bills_without_a_fault_are_clean(platform: Any, clean: Path) -> None:
     platform.load_bills("acme", sorted((clean / "acme").glob("*.jsonl")))
     reports = platform.run("acme", DAYS)
-    assert [o.name for report in reports.values() for o in report.outcomes if not o.passed] == []
+    assert [
+        o.name for report in reports.values() for o in report.outcomes if not o.passed and o.severity != "info"
+    ] == []
 
 
 def test_a_fault_leaves_the_published_partition_as_it_was(platform: Any, clean: Path, tmp_path: Path) -> None:

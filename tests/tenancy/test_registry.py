@@ -11,6 +11,8 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from convergence_assets.assets.schema_mapping import expectations
+from convergence_assets.pipelines.catalog import load_template
 from convergence_assets.tenancy.accepted_versions import AcceptedStore
 from convergence_assets.tenancy.folder import UnreadableFolder
 from convergence_assets.tenancy.registry import load_registry
@@ -54,6 +56,12 @@ RULES: list[tuple[str, str, str]] = [
      "no step makes this table.*did you mean 'gcp_cost_daily'"),
     ("    start_date: 2026-10-01", "    start_date: 2026-10-01\n    thresholds: {gcp_cost_daily: {no_such: {mostly: 1}}}",
      "no such check"),
+    ("    start_date: 2026-10-01", "    start_date: 2026-10-01\n"
+     "    thresholds: {gcp_focus: {BilledCost-C-003-N: {severity: info}}}", "did you mean 'BilledCost-C-003-M'"),
+    ("    start_date: 2026-10-01", "    start_date: 2026-10-01\n"
+     "    thresholds: {gcp_focus: {BilledCost-C-003-M: {severity: warn}}}", "did you mean 'warning'"),
+    ("    start_date: 2026-10-01", "    start_date: 2026-10-01\n"
+     "    thresholds: {gcp_focus: {BilledCost-C-003-M: {mostly: 1, severity: info}}}", "a rule has no such argument"),
     ("    start_date: 2026-10-01", "    start_date: 2026-10-01\n    expectations: {gcp_cost_daily: "
      "[{type: expect_column_values_to_not_be_nul, kwargs: {column: net_cost}}]}", "did you mean 'expect_column_values_to_not_be_null'"),
     ("    start_date: 2026-10-01", "    start_date: 2026-10-01\n    expectations: {gcp_cost_daily: "
@@ -180,6 +188,38 @@ def test_the_definition_hash_follows_what_defines_a_table_and_nothing_else(tenan
     after = hashes()
     assert after["gcp_cost_daily"] != before["gcp_cost_daily"]
     assert after["gcp_cost_line_items"] == before["gcp_cost_line_items"]
+
+
+def test_a_tenant_sets_the_severity_of_one_rule_which_moves_to_another_check(tenants: Path) -> None:
+    def checks() -> dict[str, set[str]]:
+        step = next(s for s in load(tenants).tenants["acme"].pipelines[0].steps if s.table == "gcp_focus")
+        groups = [e for e in expectations(step.suite) if e.type == "rules"]
+        return {e.name: {rule["id"] for rule in e.kwargs["rules"]} for e in groups}
+
+    before = checks()
+    edit(
+        tenants / "acme" / "tenant.yaml",
+        "    start_date: 2026-10-01",
+        "    start_date: 2026-10-01\n    thresholds: {gcp_focus: {BilledCost-C-003-M: {severity: warning}}}",
+    )
+    assert checks() == before | {
+        "focus_money_critical": before["focus_money_critical"] - {"BilledCost-C-003-M"},
+        "focus_money_warning": {"BilledCost-C-003-M"},
+    }
+
+
+def test_a_table_under_rules_has_the_columns_that_they_demand() -> None:
+    files = {
+        "pipeline.yaml": b"name: own_focus\nsteps: [{kind: bigquery, table: rows, description: Rows, when_empty: fail, "
+        b"partition_column: day, columns: [{name: day, type: DATE}, {name: BiledCost, type: NUMERIC}]}]",
+        "rows.sql": b"SELECT DATE '2026-10-01' AS day, NUMERIC '1' AS BiledCost",
+        "expectations/rows.yaml": b"name: rows\nrules: focus\nexpectations: []",
+    }
+    problems = [problem.render() for problem in load_template("own_focus", "own_focus", files).problems]
+    named = next(problem for problem in problems if "BilledCost" in problem)
+    assert named.startswith("own_focus/expectations/rows.yaml:2")
+    assert "which the rules of focus demand (CostAndUsage-D-006-M)" in named
+    assert "did you mean 'BiledCost'" in named
 
 
 def test_a_secret_is_resolved_when_used_and_never_shown() -> None:
