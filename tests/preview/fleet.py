@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,12 +30,13 @@ class Fleet:
     """A folder with `tenants`, the home of what they have published, and Dagster's."""
 
     folder: Path
+    warehouse: Mapping[str, str] = field(default_factory=lambda: {"CONVERGENCE_WAREHOUSE": "embedded"})
 
     @classmethod
-    def at(cls, folder: Path) -> "Fleet":
+    def at(cls, folder: Path, **warehouse: Mapping[str, str]) -> "Fleet":
         shutil.copytree(TENANTS, folder / "tenants")
         small_dagster_home(folder / "dagster")
-        fleet = cls(folder)
+        fleet = cls(folder, **warehouse)
         for number, tenant in enumerate(("acme", "globex"), start=1):
             fleet.load(tenant, number)
         return fleet
@@ -44,7 +45,7 @@ class Fleet:
     def variables(self) -> dict[str, str]:
         return {
             "CONVERGENCE_HOME": str(self.folder / "home"), "CONVERGENCE_TENANTS": str(self.folder / "tenants"),
-            "DAGSTER_HOME": str(self.folder / "dagster"), "CONVERGENCE_WAREHOUSE": "embedded",
+            "DAGSTER_HOME": str(self.folder / "dagster"), **self.warehouse,
         }  # fmt: skip
 
     @property
