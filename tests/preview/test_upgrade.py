@@ -6,9 +6,11 @@ import random
 import signal
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
+import typer
 
 from convergence_assets.warehouse.duckdb.adapter import DuckDBWarehouse
 from tests import commands
@@ -117,7 +119,8 @@ def _killed(fleet: Fleet, after: float) -> None:
     setattr(DuckDBWarehouse, "existing_schema", counted)  # noqa: B010 - the first thing that an upgrade asks
     from convergence_assets.cli.upgrade import upgrade as command
 
-    command("acme", apply=True, as_json=True)
+    with suppress(typer.Exit):
+        command("acme", apply=True, as_json=True)
 
 
 @pytest.mark.parametrize("kills", [pytest.param(4, marks=pytest.mark.slow), pytest.param(40, marks=pytest.mark.soak)])
