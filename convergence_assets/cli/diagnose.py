@@ -87,6 +87,8 @@ def _lines(evidence: "Evidence") -> list[str]:
         )
         if part.stuck_reason:
             lines.append(f"  stuck: {part.stuck_reason}")
+    if evidence.worker:
+        lines.append(f"{evidence.worker.kind}: {evidence.worker.reason or 'at work'}")
     error = _error(evidence)
     if error:
         lines += [f"error {error['class']}: {error['message']}", f"  next: {error['remedy']}"]
@@ -121,6 +123,7 @@ def _as_json(evidence: "Evidence") -> dict[str, Any]:
         "failed_checks": evidence.failed_checks,
         "incidents": evidence.contents["incidents.json"],
         "remediations": evidence.contents["remediations.json"],
+        "worker": evidence.contents.get("worker_state.json"),
         "changes": evidence.contents["changes.json"],
         "not_asked": evidence.missing,
     }

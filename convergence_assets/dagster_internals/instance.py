@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from convergence_assets.dagster_internals import check_events, instance_parts, location_snapshots
+from convergence_assets.dagster_internals import check_events, instance_parts, kubernetes_launches, location_snapshots
 from convergence_assets.dagster_internals.patches import why_off
 from convergence_assets.logs.process import redact_records, set_up_beside_dagster
 from convergence_assets.logs.runs import automation_logger, run_logger
@@ -35,6 +35,8 @@ class Instance(dg.DagsterInstance):
         if _process(*sys.argv[:1]) in ("daemon", "webserver"):  # they read locations throughout their life
             location_snapshots.snapshots_in_pieces()
             location_snapshots.kept_as_long_as_their_server()
+        if _process(*sys.argv[:1]) == "daemon" and instance_parts.launches_on_kubernetes(self):
+            kubernetes_launches.wait_for_kubernetes()
         set_up_logs()
 
     @classmethod

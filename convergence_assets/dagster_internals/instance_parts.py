@@ -47,6 +47,12 @@ def instance_defaults(base_dir: str) -> Mapping[str, Any]:
     return defaults
 
 
+def launches_on_kubernetes(instance: dg.DagsterInstance) -> bool:
+    """Whether its dagster.yaml names the run launcher of dagster-k8s."""
+    launcher = instance.get_ref().run_launcher_data if instance.is_persistent else None
+    return launcher is not None and launcher.module_name.partition(".")[0] == "dagster_k8s"
+
+
 @patch(
     "Postgres storage opens a connection for every statement",
     upstream="https://github.com/dagster-io/dagster/issues/33935",

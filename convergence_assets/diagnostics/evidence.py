@@ -25,6 +25,8 @@ from convergence_assets.ledger.log_lines import Line, lines
 from convergence_assets.ledger.replay import Replayed, replay
 from convergence_assets.process import is_gone
 from convergence_assets.redaction import redacted
+from convergence_assets.run_launcher.platforms import worker_state
+from convergence_assets.run_launcher.worker_state import WorkerState
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.description import described
 from convergence_assets.tenancy.tenant import Tenant, TenantPipeline, TenantRegistry
@@ -47,6 +49,7 @@ class Evidence:
     incidents: tuple[Incident, ...] = ()
     changes: tuple[Happened, ...] = ()
     events: tuple[Line, ...] = ()
+    worker: WorkerState | None = None
     contents: dict[str, Any] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
 
@@ -98,6 +101,10 @@ class Gathering:
         self._tried(evidence, "compiled SQL", lambda: self._put_sql(evidence))
         self._tried(evidence, "jobs running on the warehouse", lambda: self._put_running(evidence))
         self._tried(evidence, "daemon", lambda: self._put_platform(evidence))
+        if not run.is_finished:
+            state = self._tried(evidence, "the state of its worker", lambda: worker_state(self.instance, run))
+            evidence.worker = state
+            evidence.contents["worker_state.json"] = asdict(state) if state else None
         return evidence
 
     def _tried(self, evidence: Evidence, what: str, ask: Callable[[], T]) -> T | None:

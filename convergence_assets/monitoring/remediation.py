@@ -28,6 +28,7 @@ from convergence_assets.ledger.run_reducer import REMEDIATION
 from convergence_assets.monitoring.stuck import WITHOUT_ALERT, Stuck
 from convergence_assets.monitoring.sweeping import Sweeper
 from convergence_assets.process import is_gone
+from convergence_assets.redaction import redacted
 from convergence_assets.run_launcher.termination import Ended, end_in_background
 from convergence_assets.scheduling.requeueing import requeue_days
 from convergence_assets.settings import Settings
@@ -85,7 +86,7 @@ class Remediation:
                 return case
             if case.kind not in WITHOUT_ALERT:
                 # The run's row before its incident, as the follower locks them.
-                runs.mark_stuck(connection, case.run_id, case.kind, self._store.now())
+                runs.mark_stuck(connection, case.run_id, redacted(stuck.reason), self._store.now())
                 for part in sorted(case.parts, key=_fingerprint):
                     raise_alert(connection, _alert(case, part, stuck.sentence), self._store.now())
             self._remediations.record_outcome(connection, case.run_id, "alerted", stuck.sentence)

@@ -1,6 +1,5 @@
 """Which runs are stuck: compares what is known of each with its limits."""
 
-import logging
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,10 +11,10 @@ from convergence_assets.control.locks import Lock, Locks
 from convergence_assets.control.remediations import Part
 from convergence_assets.control.store import ControlStore
 from convergence_assets.control.workers import Worker, Workers
-from convergence_assets.dagster_internals import run_launchers, run_records
+from convergence_assets.dagster_internals import run_records
 from convergence_assets.ledger.run_mapping import parts, selected
 from convergence_assets.process import is_gone
-from convergence_assets.run_launcher.platforms import worker_state
+from convergence_assets.run_launcher.platforms import Platform
 from convergence_assets.run_launcher.worker_state import WorkerState
 from convergence_assets.tenancy.tenant import StuckLimits, Tenant
 
@@ -30,6 +29,8 @@ SILENT_AFTER = timedelta(minutes=3)
 """A process of another host counts as dead where its locks have had no heartbeat for this long."""
 WORKER_IS_MADE_WITHIN = timedelta(minutes=1)
 """How long after a run's start its platform may not know its worker yet."""
+PLATFORM_SECONDS = 20.0
+"""How long a pass waits for the platform's answers in all: its client may take half a minute to give one up."""
 LONGEST_RANGE = timedelta(hours=24)
 """How long a run over many days may take, however many they are."""
 MOVED_LOOKED_AT = 200
@@ -37,7 +38,6 @@ MOVED_LOOKED_AT = 200
 QUEUED_LOOKED_AT = 200
 """How many queued runs are checked at once, the oldest; the others cannot be stuck for longer."""
 
-_log = logging.getLogger(__name__)
 _QUEUED = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED)
 _BEGUN = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
 
@@ -75,6 +75,12 @@ class Stuck:
     kind: StuckKind
     since: datetime
     limit: timedelta | None
+
+    @property
+    def reason(self) -> str:
+        """Its kind, and what its platform says of its worker: the run's `stuck_reason`."""
+        worker = self.activity.worker
+        return f"{self.kind} ({worker.kind}: {worker.reason})" if worker and worker.reason else self.kind
 
     @property
     def sentence(self) -> str:
@@ -154,9 +160,10 @@ def read_activities(
     workers = Workers(store).of([record.dagster_run.run_id for record in begun])
     locks = Locks(store).all()
     moved = _moved(instance, queued, begun, store.now())
+    platform = Platform(instance, PLATFORM_SECONDS)
     return [
-        *_activities(instance, store.now(), queued, {}, (), moved),
-        *_activities(instance, store.now(), begun, workers, locks, {}),
+        *_activities(instance, platform, store.now(), queued, {}, (), moved),
+        *_activities(instance, platform, store.now(), begun, workers, locks, {}),
     ]
 
 
@@ -172,6 +179,7 @@ def _records(
 
 def _activities(
     instance: dg.DagsterInstance,
+    platform: Platform,
     now: datetime,
     records: Collection[dg.RunRecord],
     workers: Mapping[str, Worker],
@@ -191,9 +199,9 @@ def _activities(
             continue
         last_event = run_records.last_event_at(instance, run.run_id) or created
         own_locks = [lock for lock in locks if lock.run_id == run.run_id]
-        gone = _gone(instance, run, workers.get(run.run_id), own_locks, now)
+        gone = _gone(platform, run, workers.get(run.run_id), own_locks, now)
         starting = run.status == dg.DagsterRunStatus.STARTING
-        state = _state(instance, run) if gone or starting or gone is None else None
+        state = platform.state(run) if gone or starting or gone is None else None
         since = _since(instance, record, rows[0].started_at) or created
         yield Activity(
             run_id=run.run_id,
@@ -224,14 +232,14 @@ def _since(instance: dg.DagsterInstance, record: dg.RunRecord, started_at: datet
 
 
 def _gone(
-    instance: dg.DagsterInstance, run: dg.DagsterRun, worker: Worker | None, locks: Collection[Lock], now: datetime
+    platform: Platform, run: dg.DagsterRun, worker: Worker | None, locks: Collection[Lock], now: datetime
 ) -> bool | None:
     """Whether its process has ended; None where only its platform could tell."""
     gone = is_gone(worker.owner) if worker else None
     if gone is not None and worker is not None and worker.end_requested_at is None:
         return gone
     # Also for a worker whose end was requested on another host: its own host's launcher then ends it.
-    healthy = run_launchers.worker_is_healthy(instance, run)
+    healthy = platform.is_healthy(run)
     if worker is None:
         return None if healthy is None else not healthy
     if gone is not None:
@@ -240,14 +248,6 @@ def _gone(
     if healthy is False or silent:
         return True
     return None if healthy is None else False
-
-
-def _state(instance: dg.DagsterInstance, run: dg.DagsterRun) -> WorkerState | None:
-    try:
-        return worker_state(instance, run)
-    except Exception:
-        _log.exception("run %s: the state of its worker cannot be read", run.run_id)
-        return None
 
 
 def _moved(

@@ -5,20 +5,14 @@ from collections.abc import Callable, Iterator
 
 import dagster as dg
 import pytest
-from dagster._core.test_utils import create_test_daemon_workspace_context
-from dagster._core.workspace.load_target import EmptyWorkspaceTarget
-from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 
 from convergence_assets.api.cancellation import end_run
-from convergence_assets.control import incidents
 from convergence_assets.dagster_internals import run_launchers
 from convergence_assets.run_launcher.platforms import worker_state
 from convergence_assets.settings import ONLY_TENANTS
 from tests.cloud_run.platform import DAYS, CloudRunPlatform, cloud_run
 
 pytestmark = pytest.mark.live
-RETRY_SECONDS = 31.0
-"""Longer than `user_code_failure_retry_delay`."""
 
 
 @pytest.fixture(scope="module")
@@ -37,22 +31,8 @@ def platform(shared: CloudRunPlatform) -> CloudRunPlatform:
 
 @pytest.fixture
 def tick(platform: CloudRunPlatform) -> Iterator[Callable[[], None]]:
-    """One look of the daemon at the queue, each later than Dagster waits after a launch that did not work."""
-    moment = 1_000_000_000.0
-    daemon = QueuedRunCoordinatorDaemon(interval_seconds=1)
-    with create_test_daemon_workspace_context(EmptyWorkspaceTarget(), platform.instance) as workspace:
-
-        def look() -> None:
-            nonlocal moment
-            moment += RETRY_SECONDS
-            list(daemon.run_iteration(workspace, fixed_iteration_time=moment))
-
+    with platform.queue() as look:
         yield look
-
-
-def alerts_of(platform: CloudRunPlatform, run: dg.DagsterRun) -> list[str]:
-    with platform.known.store.read() as connection:
-        return [i.happened for i in incidents.open_incidents(connection) if i.run_id == run.run_id]
 
 
 def test_a_run_is_an_execution_that_loads_its_tenant_alone(platform: CloudRunPlatform) -> None:
@@ -70,7 +50,7 @@ def test_a_run_that_a_person_ends_is_cancelled_and_not_asked_for_again(platform:
     assert platform.api.of(run.run_id).cancelled
     assert platform.known.indexed(run).status == "canceled"
     assert DAYS[1] not in platform.known.due()
-    assert all("was asked to end" in alert for alert in alerts_of(platform, run))
+    assert all("was asked to end" in alert for alert in platform.alerts_of(run))
     assert not platform.instance.run_launcher.terminate(run.run_id)
 
 
@@ -84,7 +64,7 @@ def test_an_execution_that_ended_without_a_word_is_interrupted_and_its_day_is_as
     assert (found.status, found.error_class) == ("canceled", "interrupted")
     row = platform.known.due()[DAYS[2]]
     assert (row.state, row.attempts, row.interruptions) == ("due", 0, 1)
-    assert alerts_of(platform, run) == []
+    assert platform.alerts_of(run) == []
     again = platform.launched(DAYS[2])
     assert platform.seen_to_its_end(again).status == dg.DagsterRunStatus.SUCCESS
 
@@ -94,7 +74,7 @@ def test_an_execution_without_memory_is_a_failure_and_its_alert_says_so(platform
     message = "The container was terminated: memory limit of 512 MiB exceeded."
     platform.api.send(platform.api.of(run.run_id), signal.SIGKILL, message)
     assert platform.seen_to_its_end(run).status == dg.DagsterRunStatus.FAILURE
-    assert any(f"its execution: OutOfMemory: {message}" in alert for alert in alerts_of(platform, run))
+    assert any(f"its execution: OutOfMemory: {message}" in alert for alert in platform.alerts_of(run))
 
 
 def test_while_the_api_is_away_runs_wait_in_the_queue_and_start_afterwards(
@@ -139,9 +119,6 @@ def test_a_run_that_cloud_run_refuses_fails_and_says_why(platform: CloudRunPlatf
 
 
 def test_a_launch_that_was_cut_off_is_interrupted(platform: CloudRunPlatform) -> None:
-    run = platform.queued(DAYS[9])
-    starting = dg.DagsterEvent(dg.DagsterEventType.RUN_STARTING.value, run.job_name)
-    platform.instance.report_dagster_event(starting, run.run_id)
-    state = worker_state(platform.instance, platform.current(run))
+    state = worker_state(platform.instance, platform.starting(DAYS[9]))
     assert state is not None
     assert (state.gone, state.interrupted, state.reason) == (True, True, "Cloud Run has none of this run")

@@ -68,7 +68,7 @@ def test_each_patch_has_a_reason_and_says_what_dagsters_developers_say_of_it() -
     assert instance_parts.keep_connections.__name__ in patches.PATCHES
     assert set(patches.PATCHES) == {
         "console_loggers_are", "keep_connections", "snapshot_once", "snapshots_in_pieces",
-        "kept_as_long_as_their_server",
+        "kept_as_long_as_their_server", "wait_for_kubernetes",
     }  # fmt: skip
     for one in patches.PATCHES.values():
         assert len(one.reason.split()) > 5
