@@ -20,10 +20,11 @@ Object = dict[str, Any]
 
 @dataclass
 class GcloudApi:
-    """`objects` by plural and name; `logs` are the filters that were asked for."""
+    """`objects` by plural and name; `logs` are the filters that were asked for, `daemons` how many were to run, in turn."""
 
     objects: dict[tuple[str, str], Object] = field(default_factory=dict)
     logs: list[str] = field(default_factory=list)
+    daemons: list[str] = field(default_factory=list)
 
     def start(self) -> None:
         api = self
@@ -60,6 +61,8 @@ class GcloudApi:
         if parts.path == "/v2/entries:list":
             self.logs.append(body["filter"])
             return 200, {"entries": [{"logName": "a", "timestamp": WHEN, "textPayload": "a line"}]}
+        if parts.path.startswith("/v1/projects/") and parts.path.endswith(PROJECT):
+            return 200, {"projectId": PROJECT, "projectNumber": "123456789012"}
         if parts.path.endswith("/versions"):
             name = f"{parts.path.removeprefix('/v1/')}/1"
             return 200, {"versions": [{"name": name, "state": "ENABLED", "createTime": WHEN}]}
@@ -105,6 +108,8 @@ class GcloudApi:
             url = f"https://{metadata['name']}-123456789012.{REGION}.run.app"
             status |= {"latestCreatedRevisionName": revision, "latestReadyRevisionName": latest, "traffic": traffic}
             status |= {"url": url, "address": {"url": url}}
+        if metadata["name"] == "convergence-daemon":
+            self.daemons.append(metadata["annotations"]["run.googleapis.com/manualInstanceCount"])
         self.objects[plural, metadata["name"]] = item | {"status": status}
         item["status"] = status
 
