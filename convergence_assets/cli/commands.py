@@ -69,6 +69,13 @@ COMMANDS: dict[str, Entry] = {
         "Look at everything that can be wrong with this set-up, and say what to do about it. Exit code 1 if "
         "anything is.",
     ),
+    "certify": Entry(
+        "certify",
+        "certify",
+        "Start",
+        "Examine the Google project that this platform runs on, and report whether it is fit. Exit code 1 if it is "
+        "not.",
+    ),
     "schema": Entry(
         "schema",
         "schema",

@@ -43,8 +43,7 @@ def doctor(
         for finding in findings:
             typer.echo(json.dumps(asdict(finding)))
     else:
-        print_table(_table(findings))
-        _print_remedies(console, findings)
+        print_findings(findings, console)
     raise typer.Exit(1 if any(finding.state == "broken" for finding in findings) else 0)
 
 
@@ -102,15 +101,12 @@ def _examined() -> "Sequence[Finding]":
     return list(examine(CHECKS, Setup(settings, partial(open_instance, settings), home), AFTER))
 
 
-def _table(findings: "Sequence[Finding]") -> Table:
+def print_findings(findings: "Sequence[Finding]", console: Console) -> None:
+    """A table, and below it what to do: a remedy is what a reader types next, and no column may fold it."""
     table = Table("check", "state", prose("seen"))
     for finding in findings:
         table.add_row(finding.check, Text(finding.state, _COLOURS[finding.state]), Text(finding.seen))
-    return table
-
-
-def _print_remedies(console: Console, findings: "Sequence[Finding]") -> None:
-    """Below the table: a remedy is what a reader types next, and no column may fold it."""
+    print_table(table)
     wrong = [finding for finding in findings if finding.next_step]
     for finding in wrong:
         colour = _COLOURS[finding.state]

@@ -19,7 +19,7 @@ from convergence_assets.local_days import why_unfinished
 from convergence_assets.redaction import redacted
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_for_a_run, load_tenants
-from convergence_assets.tenancy.tenant import Tenant, TenantPipeline
+from convergence_assets.tenancy.tenant import Tenant, TenantPipeline, TenantRegistry
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -84,14 +84,14 @@ def run(
 
 
 class Definitions:
-    """The code location, loaded once for any number of runs in this process."""
+    """The code location, loaded once for any number of runs in this process; of `registry` where it is given."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, registry: TenantRegistry | None = None) -> None:
         import dagster as dg
 
         from convergence_assets.assets.factory import build_assets
 
-        assets, self._faulty = build_assets(load_tenants(settings), settings)
+        assets, self._faulty = build_assets(registry or load_tenants(settings), settings)
         self._settings = settings
         self._job = dg.Definitions(
             assets=assets, executor=dg.in_process_executor

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from convergence_assets.control.errors import ControlError
 from convergence_assets.control.store import ControlStore
@@ -76,11 +76,12 @@ class Setup:
 
 
 Check = Callable[[Setup], Iterator[Finding]]
+AnySetup = TypeVar("AnySetup", bound=Setup)
 
 
 def examine(
-    checks: Mapping[str, Check],
-    setup: Setup,
+    checks: Mapping[str, Callable[[AnySetup], Iterator[Finding]]],
+    setup: AnySetup,
     after: Mapping[str, Collection[str]] = MappingProxyType({}),
     seconds: float = CHECK_SECONDS,
 ) -> Iterator[Finding]:
@@ -102,7 +103,9 @@ def examine(
         yield from findings
 
 
-def _within(name: str, check: Check, setup: Setup, seconds: float) -> Sequence[Finding]:
+def _within(
+    name: str, check: Callable[[AnySetup], Iterator[Finding]], setup: AnySetup, seconds: float
+) -> Sequence[Finding]:
     findings: list[Finding] = []
 
     def look() -> None:

@@ -104,6 +104,11 @@ class BigQueryWarehouse:
         return self._jobs.principal
 
     @property
+    def administration(self) -> Administration:
+        """Its datasets and tables as they are."""
+        return self._administration
+
+    @property
     def granting(self) -> Granting:
         """Who may read what."""
         return Granting(self._connection, self._administration)

@@ -1,7 +1,7 @@
 """Datasets and tables: made, brought up to date, listed, removed."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, cast
@@ -86,12 +86,33 @@ class Administration:
             declared.default_table_expiration_ms = STAGING_KEPT_DAYS * 86_400_000
         self.connection.jobs.call(lambda retry: self._client.create_dataset(declared, exists_ok=True, retry=retry))
 
+    def dataset(self, dataset: Dataset) -> "bigquery.Dataset":
+        """The dataset as it is; raises `NotFound`."""
+        fetched: bigquery.Dataset = self.connection.jobs.call(
+            lambda retry: self._client.get_dataset(self._name(dataset), retry=retry)
+        )
+        return fetched
+
     def has(self, dataset: Dataset) -> bool:
         try:
-            self.connection.jobs.call(lambda retry: self._client.get_dataset(self._name(dataset), retry=retry))
+            self.dataset(dataset)
         except NotFound:
             return False
         return True
+
+    def missing_permissions(self, table: TableRef, permissions: Collection[str]) -> list[str]:
+        """Those that the account does not have on a table; raises `NotFound`."""
+        reference = self.connection.reference(table)
+        answer = self.connection.jobs.call(
+            lambda retry: self._client.test_iam_permissions(reference, list(permissions), retry=retry)
+        )
+        return sorted(set(permissions) - set(answer.get("permissions", ())))
+
+    def labels_of_job(self, job_id: str) -> Mapping[str, str]:
+        """What a job is labelled with; raises `NotFound`."""
+        location = self.connection.location
+        job = self.connection.jobs.call(lambda retry: self._client.get_job(job_id, location=location, retry=retry))
+        return dict(job.labels)
 
     def datasets(self, project: str) -> list[str]:
         """Every dataset's name."""
