@@ -22,6 +22,7 @@ from tests.api.service import ADMIN_KEY, Service, furnish, serving
 from tests.tools import program
 
 PACK = Path(__file__).parents[2] / "deploy" / "monitoring"
+DOCUMENT = PACK.parents[1] / "docs" / "MONITORING.md"
 SERIES = re.compile(r"\b([a-z_]+(?:_total|_bucket|_count|_sum|_seconds|_bytes|_days|_percent|_active|_progress))\b")
 OF_PROMETHEUS = {"up"}
 
@@ -60,7 +61,8 @@ def happen(service: Service) -> None:
             runs.write_runs(connection, [replace(run, run_id=f"run-{status}", status=status, ended_at=None)])
         counters.add_counts(connection, increments((), [RunEnded(run, None, None, None)]))
         counted = {
-            ("data_quality_checks", ("acme", "critical", "passed")): 1.0, ("bigquery_jobs", ("acme", "succeeded", "")): 1.0,
+            ("data_quality_checks", ("acme", "critical", "passed")): 1.0,
+            ("data_quality_checks", ("acme", "critical", "failed")): 1.0, ("bigquery_jobs", ("acme", "succeeded", "")): 1.0,
             ("bigquery_bytes_billed", ("acme",)): 10.0, ("bigquery_job_duration_seconds_bucket", ("+Inf",)): 1.0,
             ("bigquery_job_duration_seconds_sum", ()): 1.0,
         }  # fmt: skip
@@ -72,6 +74,21 @@ def test_every_series_that_a_rule_or_a_panel_names_is_one_of_a_scrape(scraped: s
     wanted = named()
     assert len(wanted) > 15
     assert wanted - exposed(scraped) == set()
+
+
+def test_the_document_lists_the_series_of_a_scrape_and_the_rules(scraped: str) -> None:
+    text = DOCUMENT.read_text()
+    rows = [line.split("|") for line in text.splitlines() if line.startswith("| `")]
+    listed = [set(re.findall(r"`(\w+)`", row[1])) for row in rows]
+    rules = yaml.safe_load((PACK / "rules.yml").read_text())
+    alerts = {rule["alert"]: rule["labels"]["severity"] for group in rules["groups"] for rule in group["rules"]}
+    assert {
+        min(names): row[3].strip() for names, row in zip(listed, rows, strict=True) if names <= set(alerts)
+    } == alerts
+    series = set().union(*listed) - set(alerts)
+    own = {family.name + "_total" * (family.type == "counter") for family in text_string_to_metric_families(scraped)}
+    assert series <= own
+    assert {name for name in own if not name.startswith("process_") and not name.endswith("_created")} <= series
 
 
 def test_every_rule_has_a_series_that_makes_it_fire_and_one_that_does_not() -> None:
@@ -125,6 +142,16 @@ def test_prometheus_takes_the_configuration() -> None:
         text=True,
         check=False,
     )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_prometheus_takes_the_configuration_that_the_document_shows(tmp_path: Path) -> None:
+    (shown,) = re.findall(r"```yaml\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    (tmp_path / "prometheus.yml").write_text(shown)
+    done = subprocess.run(
+        [program("promtool", "prometheus"), "check", "config", "--syntax-only", "prometheus.yml"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
 
 
