@@ -2,8 +2,10 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 import yaml
 
@@ -44,6 +46,20 @@ def test_dagster_is_set_up_as_on_one_machine_but_for_what_runs_need() -> None:
     other = yaml.safe_load((ROOT / "deploy" / "dagster.postgres.yaml").read_text())
     different = {name for name in DAGSTER_YAML.keys() | other.keys() if DAGSTER_YAML.get(name) != other.get(name)}
     assert different == {"run_launcher"}
+
+
+def test_dagster_takes_its_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump({k: v for k, v in DAGSTER_YAML.items() if k != "storage"}))
+    for name, value in variables("daemon").items():
+        if name.startswith("CLOUD_RUN_"):
+            monkeypatch.setenv(name, value)
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        assert type(instance.run_launcher) is CloudRunLauncher
+        queue = instance.get_concurrency_config().run_queue_config
+    assert queue is not None
+    minutes = queue.max_user_code_failure_retries * queue.user_code_failure_retry_delay / 60
+    assert minutes == 10
+    assert "every 30 seconds, for ten minutes" in GUIDE
 
 
 def test_the_launcher_executes_the_job_that_is_deployed_and_its_variables_are_set() -> None:

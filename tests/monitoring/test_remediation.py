@@ -86,6 +86,23 @@ def test_a_dead_run_is_failed_its_lock_freed_its_day_asked_for_and_all_of_it_tol
     assert sum(line.startswith("convergence remediation:") for line in log) == len(STEPS)
 
 
+def test_a_run_that_was_asked_to_end_and_whose_process_is_gone_is_canceled_and_nobody_is_told(
+    watched: Watched, instance: dg.DagsterInstance
+) -> None:
+    run_id = dead_run(watched, instance)
+    instance.report_run_canceling(run_of(instance, run_id))
+    remedy = remediation(watched, instance)
+    case = remedy.begin(replace(stuck(watched, run_id), kind="canceled"), request_again=2)
+    outcomes = [line.split(": ")[1:] for line in remedy.run(case)]
+    assert [step for step, *_ in outcomes] == list(STEPS[1:])
+    assert ["jobs_cancelled", "no warehouse job was running"] in outcomes
+    assert run_of(instance, run_id).status == dg.DagsterRunStatus.CANCELED
+    assert Locks(watched.store).all() == []
+    with watched.store.read() as connection:
+        assert list(partition_states.all_outstanding(connection)) == []
+    assert watched.incidents() == []
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("step", STEPS[1:])
 def test_whoever_dies_at_a_step_the_next_one_goes_on_and_takes_no_step_twice(
