@@ -31,7 +31,7 @@ class Owner:
 def this_process() -> Owner:
     """The calling process."""
     process = os.getpid()
-    return Owner(socket.gethostname(), _boot_id(), _space(), process, _started(process) or "")
+    return Owner(_host(), _boot_id(), _space(), process, _started(process) or "")
 
 
 def is_gone(owner: Owner, spelled: Callable[[str], str] = str) -> bool | None:
@@ -39,7 +39,7 @@ def is_gone(owner: Owner, spelled: Callable[[str], str] = str) -> bool | None:
 
     `spelled` is how the owner's texts were stored, where storing changed them.
     """
-    if owner.host != spelled(socket.gethostname()):
+    if owner.host != spelled(_host()):
         return None
     if owner.boot_id != spelled(_boot_id()):
         return True
@@ -47,6 +47,11 @@ def is_gone(owner: Owner, spelled: Callable[[str], str] = str) -> bool | None:
         return None
     started = _started(owner.process)
     return started is None or owner.started != spelled(started)
+
+
+def _host() -> str:
+    """This host's name. On Cloud Run every container is called localhost, and a run's is known by its execution."""
+    return os.environ.get("CLOUD_RUN_EXECUTION") or socket.gethostname()
 
 
 @cache

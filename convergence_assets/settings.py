@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 ONLY_TENANTS = "CONVERGENCE_ONLY_TENANTS"
+IN_A_CONTAINER = ("KUBERNETES_SERVICE_HOST", "K_SERVICE", "CLOUD_RUN_JOB", "CLOUD_RUN_WORKER_POOL")
+"""Variables that Kubernetes and Cloud Run set in every container."""
 """The variable that lists the tenants to load, comma-separated; a run's worker has its own tenant's."""
 
 WarehouseKind = Literal["embedded", "bigquery"]
@@ -174,7 +176,7 @@ def _warehouse(environ: Mapping[str, str], project: str | None) -> tuple[Warehou
     if project:
         return "bigquery", "GCP_PROJECT_ID is set"
     by_name = "starts here only by name. Set GCP_PROJECT_ID, or CONVERGENCE_WAREHOUSE=embedded"
-    for variable in ("KUBERNETES_SERVICE_HOST", "K_SERVICE"):
+    for variable in IN_A_CONTAINER:
         if environ.get(variable):
             raise SettingsError(
                 f"no warehouse is chosen and {variable} is set: the embedded warehouse keeps its data on this pod's "

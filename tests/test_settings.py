@@ -2,13 +2,13 @@ from pathlib import Path
 
 import pytest
 
-from convergence_assets.settings import Settings, SettingsError
+from convergence_assets.settings import IN_A_CONTAINER, Settings, SettingsError
 
 POSTGRES = "storage:\n  postgres:\n    postgres_url: {env: DAGSTER_PG_URL}\n"
 LEGACY = "run_storage:\n  module: dagster_postgres.run_storage\n  class: PostgresRunStorage\n  config: {}\n"
 
 
-@pytest.mark.parametrize("variable", ["KUBERNETES_SERVICE_HOST", "K_SERVICE"])
+@pytest.mark.parametrize("variable", IN_A_CONTAINER)
 def test_the_embedded_warehouse_refuses_to_start_unnamed_on_a_pod(variable: str) -> None:
     with pytest.raises(SettingsError, match=rf"{variable} is set.*only by name"):
         Settings.from_env({variable: "10.0.0.1"})

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convergence_assets.redaction import remember
-from convergence_assets.settings import Settings, SettingsError, dagster_yaml_with_postgres
+from convergence_assets.settings import IN_A_CONTAINER, Settings, SettingsError, dagster_yaml_with_postgres
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
@@ -20,7 +20,7 @@ def control_url(settings: Settings, environ: Mapping[str, str] = os.environ) -> 
     """CONVERGENCE_CONTROL_URL, else the Postgres of Dagster's `dagster.yaml`, else a SQLite file in `settings.home`.
 
     Raises `SettingsError` for a URL of another database, where `dagster.yaml` names a variable that is not set, and in
-    a pod on Kubernetes that would keep its store to itself.
+    a container of Kubernetes or Cloud Run that would keep its store to itself.
     """
     from sqlalchemy import URL
 
@@ -29,10 +29,10 @@ def control_url(settings: Settings, environ: Mapping[str, str] = os.environ) -> 
     config = Path(environ.get("DAGSTER_HOME") or settings.dagster_home) / "dagster.yaml"
     if url := dagster_postgres(config, environ):
         return url
-    if environ.get("KUBERNETES_SERVICE_HOST") and settings.warehouse != "embedded":
+    if any(map(environ.get, IN_A_CONTAINER)) and settings.warehouse != "embedded":
         raise SettingsError(
-            f"no control store is named, and {config} has no Postgres: a file in this pod would be lost with it, and "
-            "no other pod would see it. Set CONVERGENCE_CONTROL_URL, or mount Dagster's dagster.yaml"
+            f"no control store is named, and {config} has no Postgres: a file in this container would be lost with it, "
+            "and no other one would see it. Set CONVERGENCE_CONTROL_URL, or mount Dagster's dagster.yaml"
         )
     return URL.create("sqlite", database=str(settings.home / FILE))
 

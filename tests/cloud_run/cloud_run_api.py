@@ -149,11 +149,12 @@ class CloudRunApi:
         args = overrides["args"]
         env = {variable["name"]: variable["value"] for variable in overrides.get("env", ())}
         process = None
+        theirs = {"CLOUD_RUN_JOB": JOB, "CLOUD_RUN_EXECUTION": name.rpartition("/")[2]}
         if not self.starts_nothing:
             command = [str(Path(sys.executable).with_name(args[0])), *args[1:]]
             with (self.folder / f"{name.rpartition('/')[2]}.log").open("wb") as log:
                 process = subprocess.Popen(
-                    command, env={**self.environ, **env}, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                    command, env={**self.environ, **theirs, **env}, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
                     start_new_session=True,
                 )  # fmt: skip
         self.executions[name] = Execution(name, args, env, process, _now())

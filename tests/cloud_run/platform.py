@@ -16,7 +16,7 @@ from tests.dagster_homes import copy_storage
 from tests.monitoring.test_interrupted import FIRST, Interrupted
 from tests.run_launcher.queued_runs import QUEUE, QueuedRuns
 
-DAYS = [FIRST + timedelta(days=n) for n in range(10)]
+DAYS = [FIRST + timedelta(days=n) for n in range(11)]
 LAUNCHER = """
 run_launcher:
   module: convergence_assets.dagster_instance

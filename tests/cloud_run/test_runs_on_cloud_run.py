@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 import dagster as dg
 import pytest
@@ -10,6 +11,7 @@ from convergence_assets.api.cancellation import end_run
 from convergence_assets.dagster_internals import run_launchers
 from convergence_assets.run_launcher.platforms import worker_state
 from convergence_assets.settings import ONLY_TENANTS
+from convergence_assets.tenancy.tenant import StuckLimits
 from tests.cloud_run.platform import DAYS, CloudRunPlatform, cloud_run
 
 pytestmark = pytest.mark.live
@@ -116,6 +118,20 @@ def test_a_run_that_cloud_run_refuses_fails_and_says_why(platform: CloudRunPlatf
     assert platform.current(run).status == dg.DagsterRunStatus.FAILURE
     messages = [str(event.dagster_event) for event in platform.instance.all_logs(run.run_id)]
     assert any("Cloud Run refuses to execute projects/example-project" in message for message in messages)
+
+
+def test_an_execution_that_does_not_start_is_cancelled_and_the_alert_says_why(platform: CloudRunPlatform) -> None:
+    platform.api.starts_nothing = True
+    run = platform.launched(DAYS[10])
+    platform.known.follow()
+    late = StuckLimits().starting + timedelta(minutes=1)
+    platform.remedy_later(late)
+    assert platform.api.of(run.run_id).cancelled
+    platform.remedy_later(late + timedelta(minutes=1))
+    platform.known.follow()
+    reason = "starting (execution: ResourcesAvailable: Waiting for resources: quota of the region is used up.)"
+    assert platform.known.indexed(run).stuck_reason == reason
+    assert any("its execution: ResourcesAvailable" in alert for alert in platform.alerts_of(run))
 
 
 def test_a_launch_that_was_cut_off_is_interrupted(platform: CloudRunPlatform) -> None:

@@ -139,6 +139,21 @@ def test_another_process_with_a_reused_id_is_not_taken_for_the_holder(store: Con
     assert Locks(store).acquire(claim(10), "after")
 
 
+def test_a_run_on_cloud_run_is_not_taken_for_dead_by_another_one_on_a_host_of_the_same_name(
+    store: ControlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "localhost")
+    monkeypatch.setenv("CLOUD_RUN_EXECUTION", "convergence-run-00001")
+    other = Owner(this_process().host, "its own boot", "pid:[1]", 1, "0")
+    Locks(store, other).acquire(claim(10), "other")
+    monkeypatch.setenv("CLOUD_RUN_EXECUTION", "convergence-run-00002")
+    assert is_gone(other) is None
+    with pytest.raises(Refused):
+        Locks(store).acquire(claim(10), "here")
+    monkeypatch.delenv("CLOUD_RUN_EXECUTION")
+    assert is_gone(other) is None  # as the daemon sees it
+
+
 def test_a_holder_in_another_container_of_this_host_is_believed_until_it_is_silent(store: ControlStore) -> None:
     here = this_process()
     contained = Owner(here.host, here.boot_id, "pid:[1]", 2**22 + 1, "0")

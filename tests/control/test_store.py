@@ -16,7 +16,7 @@ from convergence_assets.control.errors import ControlError
 from convergence_assets.control.location import control_url
 from convergence_assets.control.store import ControlStore
 from convergence_assets.control.tables import HEAD, VERSION_TABLE, metadata
-from convergence_assets.settings import Settings, SettingsError
+from convergence_assets.settings import IN_A_CONTAINER, Settings, SettingsError
 from tests.postgres.postgres_server import POSTGRES
 
 
@@ -166,8 +166,9 @@ def test_a_store_that_cannot_be_used_is_one_line_without_its_password(tmp_path: 
     assert "\n" not in str(failed.value)
 
 
-def test_a_pod_keeps_no_control_store_to_itself(tmp_path: Path) -> None:
-    pod = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "DAGSTER_HOME": str(tmp_path)}
+@pytest.mark.parametrize("variable", IN_A_CONTAINER)
+def test_a_container_keeps_no_control_store_to_itself(tmp_path: Path, variable: str) -> None:
+    pod = {variable: "10.0.0.1", "DAGSTER_HOME": str(tmp_path)}
     on_bigquery = Settings.from_env({"GCP_PROJECT_ID": "p", "CONVERGENCE_HOME": str(tmp_path)})
     with pytest.raises(SettingsError, match="no control store is named"):
         control_url(on_bigquery, pod)

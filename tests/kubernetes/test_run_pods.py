@@ -4,8 +4,8 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import patch
@@ -19,8 +19,6 @@ from dagster_k8s.job import get_job_name_from_run_id
 from benchmarks.tenant_day import launching
 from convergence_assets.api.cancellation import end_run
 from convergence_assets.cli.diagnose import _lines
-from convergence_assets.control.location import control_url
-from convergence_assets.control.store import ControlStore
 from convergence_assets.dagster_internals.kubernetes_launches import wait_for_kubernetes
 from convergence_assets.diagnostics.evidence import Gathering
 from convergence_assets.tenancy.tenant import StuckLimits
@@ -58,11 +56,6 @@ class Cluster(QueuedRuns):
 
     def job(self, run: dg.DagsterRun) -> str:
         return str(get_job_name_from_run_id(run.run_id))  # type: ignore[no-untyped-call]
-
-    def remedy_later(self, later: timedelta) -> None:
-        """The sensor stuck_runs, so much later."""
-        store = ControlStore(control_url(self.project.settings, {}), lambda: datetime.now(UTC) + later)
-        replace(self.known.watching, store=store).remedy(self.instance, 20.0)
 
     def diagnosed(self, run: dg.DagsterRun) -> list[str]:
         watching = self.known.watching

@@ -3,8 +3,8 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -15,6 +15,8 @@ from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import Queued
 
 from benchmarks.tenant_day import Launching
 from convergence_assets.control import incidents
+from convergence_assets.control.location import control_url
+from convergence_assets.control.store import ControlStore
 from tests.monitoring.test_interrupted import Interrupted
 
 QUEUE = """
@@ -83,6 +85,11 @@ class QueuedRuns:
         while not what():
             assert time.monotonic() < deadline, [log.read_text()[-3000:] for log in self.logs.glob("*.log")]
             time.sleep(0.1)
+
+    def remedy_later(self, later: timedelta) -> None:
+        """The sensor stuck_runs, so much later."""
+        store = ControlStore(control_url(self.known.project.settings, {}), lambda: datetime.now(UTC) + later)
+        replace(self.known.watching, store=store).remedy(self.instance, 20.0)
 
     def alerts_of(self, run: dg.DagsterRun) -> list[str]:
         with self.known.store.read() as connection:
