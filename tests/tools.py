@@ -17,6 +17,14 @@ def program(name: str, package: str) -> str:
     return path
 
 
+def gcloud() -> str:
+    """The path of gcloud, whose test is skipped where there is none: it is no package of Debian's."""
+    path = shutil.which("gcloud")
+    if path is None:
+        pytest.skip("gcloud is not on the PATH: https://cloud.google.com/sdk/docs/install")
+    return path
+
+
 def kubectl() -> str:
     """The path of kubectl, whose test is skipped where there is none: Debian's is too old for these kustomizations."""
     path = shutil.which("kubectl")

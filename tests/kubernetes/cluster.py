@@ -45,10 +45,12 @@ class Change:
 
 @dataclass
 class Cluster:
-    """`missing_images` cannot be pulled. All methods may be called from several threads."""
+    """`missing_images` cannot be pulled; a Job among `failing_jobs` fails. All methods may be called from several
+    threads."""
 
     nodes: tuple[str, ...] = ("node-a", "node-b")
     missing_images: set[str] = field(default_factory=set)
+    failing_jobs: set[str] = field(default_factory=set)
     changes: list[Change] = field(default_factory=list)
     changed: threading.Condition = field(default_factory=threading.Condition)
 
@@ -228,7 +230,9 @@ class Cluster:
         labels = {"batch.kubernetes.io/controller-uid": uid, "batch.kubernetes.io/job-name": name, "job-name": name}
         template["metadata"]["labels"] = template["metadata"].get("labels", {}) | labels
         self._start(job, template)
-        if "execute_run" not in (template["spec"]["containers"][0].get("args") or []):
+        if name in self.failing_jobs:
+            self._store(job | {"status": {"failed": 1, "conditions": [{"type": "Failed", "status": "True"}]}})
+        elif "execute_run" not in (template["spec"]["containers"][0].get("args") or []):
             self.finish(name, namespace)
 
     def _start(self, owner: Object, template: Object) -> None:

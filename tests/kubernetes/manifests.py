@@ -27,9 +27,9 @@ def kustomize(folder: Path) -> list[Object]:
 
 @functools.cache
 def manifests(environment: str) -> tuple[Object, ...]:
-    """All that is applied in an environment, the Job of its migrations too; to be read only."""
+    """All that is applied in an environment, the Jobs of its migrations and its certification too; to be read only."""
     overlay = FOLDER / "overlays" / environment
-    return (*kustomize(overlay), *kustomize(overlay / "migrate"))
+    return tuple(item for folder in (overlay, overlay / "migrate", overlay / "certify") for item in kustomize(folder))
 
 
 def find(environment: str, kind: str, name: str) -> Object:

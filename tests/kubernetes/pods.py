@@ -8,8 +8,8 @@ from tests.kubernetes.chart import chart_pod_templates, chart_values
 from tests.kubernetes.manifests import FOLDER, Object, PodTemplate, find, manifests
 
 POD_TEMPLATES = (
-    "convergence-data-pipeline", "convergence-watch", "convergence-migrate", "dagster-webserver", "dagster-daemon",
-    "dagster-tenants", "convergence-run",
+    "convergence-data-pipeline", "convergence-watch", "convergence-migrate", "convergence-certify", "dagster-webserver",
+    "dagster-daemon", "dagster-tenants", "convergence-run",
 )  # fmt: skip
 API = "convergence-data-pipeline"
 

@@ -203,7 +203,7 @@ def test_what_is_run_is_a_command_with_its_options(environment: str) -> None:
         for container in PodTemplate("", {}, manifest["spec"]["template"]["spec"]).containers
     ]
     assert sorted(" ".join(command[:2]) for command in commands) == [
-        "convergence keys", "convergence serve", "convergence watch", "dagster instance",
+        "convergence certify", "convergence keys", "convergence serve", "convergence watch", "dagster instance",
     ]  # fmt: skip
     for program, name, *options in commands:
         if program == "convergence":
