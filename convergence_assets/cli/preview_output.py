@@ -37,11 +37,7 @@ class PreviewReport:
         """Amounts are text, so that none is rounded."""
         fields = {
             "changes_money": changes_money(self.previews),
-            "touched": [
-                {"tenant_id": tenant_id, "pipeline": one.pipeline.name, "table": one.step.table,
-                 "parts": list(one.parts), "checks": list(one.checks), "reads": list(one.reads), "new": one.is_new}
-                for tenant_id, tables in self.touched.items() for one in tables
-            ],
+            "touched": [_touched_fields(name, one) for name, tables in self.touched.items() for one in tables],
             "previewed": [_fields(preview) for preview in self.previews],
             "refused": {name: [p.render() for p in one.problems] for name, one in self.refused.items()},
         }  # fmt: skip
@@ -95,8 +91,8 @@ class PreviewReport:
 
 def why(touched: TouchedTable) -> str:
     """Why a table is touched."""
-    if touched.is_new:
-        return "new"
+    if touched.served is None:
+        return "by an unknown definition" if touched.is_published else "new"
     reasons: list[str] = [part for part in touched.parts if part != "suite"]
     if touched.checks:
         reasons.append(f"checks {', '.join(touched.checks)}")
@@ -123,11 +119,11 @@ def _amounts(preview: TablePreview) -> str:
 
 def _spelled_amounts(amounts: Amounts) -> str:
     moved = list(amounts.items())
-    shown = [
-        f"{' '.join(filter(None, name))} {change.difference:+f} ({_spelled(change.before)} -> {_spelled(change.after)})"
-        + ("" if change.moved == abs(change.difference) else f", moved {change.moved:f}")
-        for name, change in moved[:_MOST_AMOUNTS]
-    ]
+    shown = []
+    for name, change in moved[:_MOST_AMOUNTS]:
+        text = f"{_signed(change.difference)} ({_spelled(change.before)} -> {_spelled(change.after)})"
+        both_ways = "" if change.moved == abs(change.difference) else f", moved {_spelled(change.moved)}"
+        shown.append(" ".join(filter(None, (*name, text))) + both_ways)
     more = [f"and {len(moved) - _MOST_AMOUNTS} more"] if len(moved) > _MOST_AMOUNTS else []
     return "; ".join(shown + more)
 
@@ -161,6 +157,18 @@ def _example(example: Example) -> str:
     rows = "" if example.rows[0] == example.rows[1] else f" rows {example.rows[0]} -> {example.rows[1]}"
     amounts = "".join(f" {n} {_spelled(b)} -> {_spelled(a)}" for n, (b, a) in example.amounts.items())
     return f"{shown}{more}:{rows}{amounts}"
+
+
+def _touched_fields(tenant_id: str, one: TouchedTable) -> dict[str, Any]:
+    return {
+        "tenant_id": tenant_id,
+        "pipeline": one.pipeline.name,
+        "table": one.step.table,
+        "parts": list(one.parts),
+        "checks": list(one.checks),
+        "reads": list(one.reads),
+        "new": one.served is None and not one.is_published,
+    }
 
 
 def _fields(preview: TablePreview) -> dict[str, Any]:
@@ -219,6 +227,10 @@ def _text(value: Decimal | None) -> str | None:
 
 def _spelled(value: Decimal | None) -> str:
     return "none" if value is None else f"{value.normalize():f}"
+
+
+def _signed(value: Decimal) -> str:
+    return f"{value.normalize():+f}" if value else "+0"
 
 
 def _counted(number: int, noun: str) -> str:

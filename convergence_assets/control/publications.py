@@ -193,6 +193,12 @@ def days_by_definition(connection: sa.Connection, tenant_id: str) -> dict[tuple[
     return {(row.table_name, row.definition): row.n for row in rows}
 
 
+def published_tables(connection: sa.Connection) -> set[tuple[str, str]]:
+    """Tenant and table of all that has a published day."""
+    query = sa.select(table.c.tenant_id, table.c.table_name).where(table.c.table_name != _NO_TABLE).distinct()
+    return {(row.tenant_id, row.table_name) for row in connection.execute(query)}
+
+
 def rows_by_tenant(connection: sa.Connection) -> dict[str, int]:
     """The rows of all days and tables that are published, by tenant."""
     query = sa.select(table.c.tenant_id, sa.func.sum(table.c.rows).label("n")).group_by(table.c.tenant_id)

@@ -34,7 +34,10 @@ class Fleet:
     def touched(self) -> Touched:
         """The tables that the candidate touches, by tenant; of tenants that it leaves alone there is nothing."""
         served = ServedDefinitions.of(self.settings, self.store, self.tenants)
-        touched = {name: touched_tables(tenant, served.of_tenant(name)) for name, tenant in self.tenants.items()}
+        touched = {
+            name: touched_tables(tenant, served.of_tenant(name), served.published_by(name))
+            for name, tenant in self.tenants.items()
+        }
         return {name: tables for name, tables in touched.items() if tables}
 
     def previews(

@@ -1,6 +1,6 @@
 """Which tables a change touches: those whose definition differs, and those that are made of their rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from convergence_assets.tenancy.definition import MAKE_ROWS, Definition, Part, definition_of
@@ -9,8 +9,9 @@ from convergence_assets.tenancy.tenant import Step, Tenant, TenantPipeline
 
 @dataclass(frozen=True)
 class TouchedTable:
-    """A step that a change touches. `parts` are what differs from `served` (None: no day of it was ever published), and
-    empty where it only reads the touched tables in `reads`; `checks` are those that differ, by name."""
+    """A step that a change touches. `parts` are what differs from `served` (None: it is not known, or no day was ever
+    published, as `is_published` says), and empty where it only reads the touched tables in `reads`; `checks` are those
+    that differ, by name."""
 
     pipeline: TenantPipeline
     step: Step
@@ -18,10 +19,7 @@ class TouchedTable:
     parts: tuple[Part, ...]
     checks: tuple[str, ...]
     reads: tuple[str, ...]
-
-    @property
-    def is_new(self) -> bool:
-        return self.served is None
+    is_published: bool = True
 
     @property
     def kind(self) -> tuple[str, ...]:
@@ -29,8 +27,11 @@ class TouchedTable:
         return self.pipeline.name, self.step.table, *self.parts, *self.checks
 
 
-def touched_tables(tenant: Tenant, served: Mapping[str, Definition]) -> Sequence[TouchedTable]:
-    """The touched tables of a tenant, each after those that it reads; `served` are definitions by table.
+def touched_tables(
+    tenant: Tenant, served: Mapping[str, Definition], published: Collection[str]
+) -> Sequence[TouchedTable]:
+    """The touched tables of a tenant, each after those that it reads; `served` are definitions by table, `published`
+    the tables of which days are published.
 
     What differs in text alone is not touched; a table whose suite alone differs has the same rows as before, so that
     what reads it is not touched.
@@ -44,7 +45,7 @@ def touched_tables(tenant: Tenant, served: Mapping[str, Definition]) -> Sequence
         reads = tuple(name for name in step.upstream if name in changes_rows)
         if before is None or parts or reads:
             checks = before.changed_checks(now) if before else ()
-            touched[step.table] = TouchedTable(pipeline, step, before, parts, checks, reads)
+            touched[step.table] = TouchedTable(pipeline, step, before, parts, checks, reads, step.table in published)
         if before is None or reads or MAKE_ROWS.intersection(parts):
             changes_rows.add(step.table)
     return list(touched.values())

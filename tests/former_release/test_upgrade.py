@@ -7,9 +7,11 @@ import tarfile
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests import commands
 from tests.clean_environment import clean_environment
 from tests.cli.test_up import answers, family_of, wait_for
 from tests.ports import free_port
@@ -28,6 +30,27 @@ def unpacked(folder: Path) -> dict[str, str]:
         archive.extractall(folder, filter="data")
     (folder / "workspace.yaml").write_text("load_from:\n  - python_module: convergence_assets.definitions\n")
     return {"CONVERGENCE_HOME": str(folder / "home"), "DAGSTER_HOME": str(folder / "home" / "dagster")}
+
+
+def test_a_former_home_is_previewed_and_what_its_own_release_made_is_known_by_its_text(tmp_path: Path) -> None:
+    environ = clean_environment() | unpacked(tmp_path) | {"CONVERGENCE_WAREHOUSE": "embedded"}
+
+    def answer(*words: str) -> tuple[int, list[dict[str, Any]]]:
+        done = commands.convergence(*words, "--json", environ=environ, folder=tmp_path)
+        assert "Traceback" not in done.stderr, done.stderr
+        return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
+
+    code, (preview,) = answer("preview", "--days", "2")
+    touched = {one["table"] for one in preview["touched"]}
+    assert touched <= set(TABLES)
+    assert code in (0, 3)
+    assert not [one["problem"] for one in preview["previewed"] if one["problem"]]
+    assert all(one["why"] == "by an unknown definition" for one in preview["previewed"])
+    _, stale = answer("preview", "--stale")
+    assert {(one["table"], tuple(one["differs"])) for one in stale} == {(name, ("unknown",)) for name in touched}
+    assert answer("upgrade", "--plan") == (0, [])
+    code, (plan,) = answer("backfill", "--stale", "--plan")
+    assert (code, bool(plan["plan"])) == (0, bool(touched))
 
 
 @pytest.mark.live
