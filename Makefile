@@ -91,8 +91,8 @@ lint: $(LINTERS_STAMP) ## ruff, sqlfluff, hadolint and shellcheck, in an environ
 	$(LINTERS)/bin/shellcheck deploy/verify.sh
 
 workflows: $(LINTERS_STAMP) ## the GitHub workflows against their schema, and for what an attacker could use; offline
-	$(LINTERS)/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
-	$(LINTERS)/bin/zizmor --offline --quiet .github/workflows
+	$(LINTERS)/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml deploy/github/*.yml
+	$(LINTERS)/bin/zizmor --offline --quiet .github/workflows deploy/github
 
 types: $(STAMP) ## mypy --strict
 	$(BIN)/mypy

@@ -58,7 +58,7 @@ class SchemaMismatch(WarehouseError):
     error_class = "schema_mismatch"
     remedy = (
         "Bring the pipeline's columns and its SQL or files together. New NULLABLE columns are added by themselves; "
-        "a removed column or a changed type or mode needs a new table."
+        "a removed column or a changed type or mode needs a higher `version` of the step, and `convergence upgrade`."
     )
 
 
