@@ -222,7 +222,7 @@ def test_the_files_shown_in_the_documents_are_accepted() -> None:
             value, problems = check(read_yaml(document.name, block.encode()), model)
             assert value is not None, [p.render() for p in problems]
             shown += 1
-    assert shown == 8
+    assert shown == 9
 
 
 def test_every_class_of_failure_has_its_section_in_the_troubleshooting_guide() -> None:

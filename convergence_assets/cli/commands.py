@@ -126,6 +126,7 @@ COMMANDS: dict[str, Entry] = {
         "Days",
         "Load files into a source table, replacing the days that they hold (loading a file twice changes nothing).",
     ),
+    "export": Entry("export", "export", "Look", "Published tables as files."),
     "restore": Entry(
         "restore",
         "restore",
