@@ -31,11 +31,3 @@ def kubectl() -> str:
     if path is None:
         pytest.skip("kubectl is not on the PATH: https://kubernetes.io/docs/tasks/tools/")
     return path
-
-
-def gcloud() -> str:
-    """The path of gcloud, whose test is skipped where there is none: it is in no registry of packages."""
-    path = shutil.which("gcloud")
-    if path is None:
-        pytest.skip("gcloud is not on the PATH: https://cloud.google.com/sdk/docs/install")
-    return path
