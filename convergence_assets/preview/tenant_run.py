@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
 from convergence_assets.assets.materialize import StepRun, stopped_partitions
-from convergence_assets.assets.queries import job_of
+from convergence_assets.assets.queries import job_of, queries_of
 from convergence_assets.assets.schema_mapping import (
     expectations,
     sensitive_columns,
@@ -30,7 +30,7 @@ from convergence_assets.tenancy.definition import definition_of
 from convergence_assets.tenancy.tenant import Tenant
 from convergence_assets.warehouse.errors import BytesCapExceeded, WarehouseError
 from convergence_assets.warehouse.interface import Job, Warehouse
-from convergence_assets.warehouse.schema import Dataset, TableRef
+from convergence_assets.warehouse.schema import Dataset, Query, TableRef
 
 RUN_PREFIX = "preview-"
 """What the ids begin with under which previews stage; the sensor `staging` removes what a killed one has left."""
@@ -39,18 +39,23 @@ _UNIQUE = ("expect_column_values_to_be_unique", "expect_compound_columns_to_be_u
 
 @dataclass
 class BytesBudget:
-    """What all statements of a preview may be billed for together; None where there is no limit."""
+    """What all statements of a preview may be billed for together; None where there is no limit. `billed` is what those
+    of finished tables were."""
 
     maximum: int | None
     billed: int = 0
 
-    def job(self, job: Job) -> Job:
-        """The same job, within what is left. Raises `BytesCapExceeded` where nothing is."""
+    def job(self, job: Job, warehouse: Warehouse, planned: Sequence[Query] = ()) -> Job:
+        """The same job, within what the statements of `warehouse` and of finished tables have left. Raises
+        `BytesCapExceeded` where nothing is left, or not enough for all that is planned next."""
         if self.maximum is None:
             return job
-        left = self.maximum - self.billed
-        if left <= 0:
-            raise BytesCapExceeded(f"the preview was billed for {self.billed:,} bytes, all that --max-gigabytes allows")
+        left = self.maximum - self.billed - sum(statement.bytes_billed or 0 for statement in warehouse.statements)
+        estimate = sum(warehouse.dry_run(query).bytes_processed or 0 for query in planned)
+        if left <= 0 or estimate > left:
+            raise BytesCapExceeded(
+                f"{max(left, 0):,} bytes are left of what --max-gigabytes allows, and it would read {estimate:,} more"
+            )
         return replace(job, maximum_bytes_billed=min(left, job.maximum_bytes_billed or left))
 
 
@@ -118,16 +123,18 @@ class TenantPreview:
         for number, span in enumerate(neighbours(days)):
             # Each as a run of its own would be: a SELECT of a range reads the days that are not among them, too.
             window = Window.local(span[0], span[-1], self.tenant.timezone)
-            job = self.budget.job(job_of(self.tenant, touched.pipeline, step.table, str(window), self.run_id))
+            own_job = job_of(self.tenant, touched.pipeline, step.table, str(window), self.run_id)
+            job = self.budget.job(own_job, warehouse, queries_of(self.tenant, step, window))
             into = replace(table, table=f"{table.table}_span{number}") if number else table
             part = run.stage(warehouse, window, job, into)
-            outcomes = run.validate(warehouse, part, window, job)
+            outcomes = run.validate(warehouse, part, window, self.budget.job(own_job, warehouse))
             stopped = stopped_partitions(outcomes, window.days)
             staged[part.table] = [day for day in window.days if day not in stopped]
             comparison = Comparison(
                 part, table, columns, declared_key(expectations(step.suite)), currency_column(step.spec),
                 touched.served.money if touched.served else None, sensitive_columns(step.spec),
             )  # fmt: skip
+            job = self.budget.job(own_job, warehouse)
             changes = comparison.by_day(warehouse, window.days, job)
             differs = any(one.rows.any for one in changes.values())
             examples = comparison.examples(warehouse, window.days, job) if differs else ()
