@@ -25,6 +25,14 @@ def gcloud() -> str:
     return path
 
 
+def bq() -> str:
+    """The path of bq, which comes with gcloud."""
+    path = shutil.which("bq")
+    if path is None:
+        pytest.skip("bq is not on the PATH: https://cloud.google.com/sdk/docs/install")
+    return path
+
+
 def kubectl() -> str:
     """The path of kubectl, whose test is skipped where there is none: Debian's is too old for these kustomizations."""
     path = shutil.which("kubectl")

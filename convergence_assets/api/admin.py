@@ -75,12 +75,16 @@ def tenant(tenant_id: TenantId, operator: Admin, deployment: DeploymentDep) -> T
 
 @admin.post("/tenants/{tenant_id}/api-keys", status_code=201, responses=responses(400, 404, 413), summary="Make a key")
 def make_key(
-    tenant_id: TenantId, operator: Admin, deployment: DeploymentDep, body: Annotated[WantedKey, Body()]
+    tenant_id: TenantId,
+    operator: Admin,
+    deployment: DeploymentDep,
+    body: Annotated[WantedKey | None, Body()] = None,
 ) -> NewKey:
     """Its secret is in this answer and nowhere else."""
+    wanted = body or WantedKey(created_by=ADMIN)
     if tenant_id not in _ids(deployment.served.loaded().registry):
         raise not_found()
-    key = deployment.keys.create(tenant_id, body.created_by, body.scopes, body.days, operator.address)
+    key = deployment.keys.create(tenant_id, wanted.created_by, wanted.scopes, wanted.days, operator.address)
     return NewKey(key_id=key.key_id, tenant_id=tenant_id, secret=key.secret, expires_at=key.expires_at)
 
 
