@@ -83,6 +83,7 @@ def test_every_line_of_curl_is_answered(tmp_path: Path) -> None:
 
 @pytest.mark.peer
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # bq takes seconds to start, on a busy machine half a minute
 def test_every_line_of_bq_works_on_the_ledger(peer: Peer, tmp_path: Path) -> None:
     bq = Path(tools.bq())
     with open_bigquery(peer.settings(tmp_path / "home")) as warehouse:

@@ -5,6 +5,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,14 @@ from convergence_assets.settings import Settings
 
 BUSY_TIMEOUT_SECONDS = 30
 _WRITES = "convergence_writes"
+
+
+@dataclass(frozen=True)
+class Connections:
+    """Of a Postgres server: how many ordinary users may have at a time, and how many there are now."""
+
+    allowed: int
+    used: int
 
 
 def utc_now() -> datetime:
@@ -76,6 +85,21 @@ class ControlStore:
         with self.read() as connection:
             clock: datetime | None = connection.scalar(sa.select(sa.func.clock_timestamp()))
             return clock
+
+    def connections(self) -> "Connections | None":
+        """What the server allows and has now; None where the store is a file. Raises `ControlError`."""
+        if not self._on_postgres:
+            return None
+        reserved = (
+            "current_setting('superuser_reserved_connections')::int"
+            " + coalesce(current_setting('reserved_connections', true)::int, 0)"
+        )
+        used = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
+        with self.read() as connection:
+            row = connection.exec_driver_sql(
+                f"SELECT current_setting('max_connections')::int - ({reserved}), ({used})"
+            ).one()
+        return Connections(allowed=row[0], used=row[1])
 
     def wait_for(self, connection: sa.Connection, key: str) -> None:
         """Let the rest of this transaction and those with `key` run one after the other, too."""

@@ -19,6 +19,11 @@ from convergence_assets.tenancy.folder import UnreadableFolder, read_folder
 from convergence_assets.tenant_lifecycle.code_location import Webserver, stale
 from convergence_assets.warehouse.errors import DamagedWarehouse
 
+CONNECTIONS_OF_A_WORKER = 2
+"""Dagster's and the control store's."""
+CONNECTIONS_OF_SERVICES = 30
+"""Of daemon, code server, webserver, two APIs and the watchdog; docs/DEPLOYMENT.md has what was measured."""
+_NEARLY_ALL = 0.9
 _SHOWN = 5
 _SECONDS_FOR_DATASETS = 15.0
 _REPAIR = "end what uses it (`convergence up`, daemon, webserver), then `convergence doctor --repair`"
@@ -77,6 +82,26 @@ def control_store(setup: Setup) -> Iterator[Finding]:
     with setup.store.read() as connection:
         connection.exec_driver_sql("SELECT 1")
     yield Finding("control store", "ok", f"{setup.store.shown} is up to date")
+
+
+def database_connections(setup: Setup) -> Iterator[Finding]:
+    """Whether Postgres allows as many connections as the runs at once and the other processes may take."""
+    name, connections = "database connections", setup.store.connections()
+    if connections is None:
+        yield Finding(name, "ok", "the control store is a file: there is no limit")
+        return
+    with setup.open_instance() as instance:
+        config = instance.get_concurrency_config().run_queue_config
+        runs = config.max_concurrent_runs if config else 0
+    needed = runs * CONNECTIONS_OF_A_WORKER + CONNECTIONS_OF_SERVICES
+    in_use = f"{connections.used} of {connections.allowed} are used"
+    seen = f"{in_use}; {runs} runs at once and the services take up to {needed}"
+    if needed <= connections.allowed and connections.used < connections.allowed * _NEARLY_ALL:
+        yield Finding(name, "ok", seen)
+        return
+    state: State = "broken" if needed > connections.allowed else "warning"
+    yield Finding(name, state, seen, "raise max_connections of Postgres, or lower max_concurrent_runs of dagster.yaml "
+                  "(docs/DEPLOYMENT.md has the budget)")  # fmt: skip
 
 
 def state(setup: Setup) -> Iterator[Finding]:
