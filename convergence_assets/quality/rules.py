@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from convergence_assets.quality.aggregates import partition_key
 from convergence_assets.quality.engine import message_of
 from convergence_assets.quality.expectations import EXAMPLES_KEPT, CheckOutcome, Expectation, PartitionOutcome
-from convergence_assets.quality.values import ERROR_LENGTH, row_example, shortened
+from convergence_assets.quality.values import ERROR_LENGTH, MASK, shortened
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 RULES = "rules"
 RULE = "rule"
 """The expectation type of one rule's outcome."""
-EXAMPLES_OF_A_RULE = 3
-"""For a partition."""
+EXAMPLES_OF_A_RULE = 6
+"""Of a run over many partitions; a partition has two."""
+EXAMPLE_LENGTH = 500
 _PREFIX = "convergence_"  # so that no alias hides a column
 
 
@@ -143,35 +144,33 @@ class _Judge:
         return f"(SELECT {', '.join(f'`{name}`' for name in names)},\n{added}\nFROM {{batch}})"
 
     def _examples(self, rules: Sequence[_Rule]) -> dict[tuple[str, str], list[str]]:
-        columns = list(dict.fromkeys(name for rule in rules for name in rule.columns))
-        plain = ", ".join(f"`{name}`" for name in columns)
+        """By rule and partition two rows that break it: the first and the last of them as texts are ordered."""
         distinct = _distinct(rules)
-        flags = ", ".join(f"COALESCE({self._condition(rule)}, FALSE) AS {rule.flag}" for rule in distinct)
-        ranks = ", ".join(
-            f"DENSE_RANK() OVER (PARTITION BY {_PREFIX}partition, {rule.flag} ORDER BY "
-            f"{', '.join(f'`{name}`' for name in rule.columns)}) AS {rule.flag}d"
+        ends = "".join(
+            f",\n{function}(IF({self._condition(rule)}, {self._row_text(rule)}, NULL)) AS {rule.flag}{end}"
             for rule in distinct
+            for function, end in (("MIN", "first"), ("MAX", "last"))
         )
-        listed = " OR ".join(f"({rule.flag} AND {rule.flag}d <= {EXAMPLES_OF_A_RULE})" for rule in distinct)
-        selected = ", ".join(f"{rule.flag}, {rule.flag}d" for rule in distinct)
         sql = (
-            f"SELECT DISTINCT {_PREFIX}partition, {plain}, {selected}\nFROM (\nSELECT *, {ranks}\nFROM (\n"
-            f"SELECT `{self.partition_column}` AS {_PREFIX}partition, {plain}, {flags}\nFROM {self._source(rules)}\n"
-            f") AS flagged\n) AS ranked\nWHERE {listed}"
+            f"SELECT `{self.partition_column}` AS {_PREFIX}partition{ends}\nFROM {self._source(rules)}\n"
+            f"GROUP BY `{self.partition_column}`"
         )
-        return self._shown(self._run(sql), rules)
-
-    def _shown(self, table: "pa.Table", rules: Sequence[_Rule]) -> dict[tuple[str, str], list[str]]:
-        hidden = {name.lower() for name in self.sensitive}
-        shown: dict[tuple[str, str], dict[str, None]] = {}
-        for row in table.to_pylist():
+        shown: dict[tuple[str, str], list[str]] = {}
+        for row in self._run(sql).to_pylist():
             key = str(partition_key(row[f"{_PREFIX}partition"]))
             for rule in rules:
-                if row[rule.flag] and row[f"{rule.flag}d"] <= EXAMPLES_OF_A_RULE:
-                    masked = [name for name in rule.columns if name.lower() in hidden]
-                    text = row_example({name: row[name] for name in rule.columns}, masked)
-                    shown.setdefault((rule.id, key), {})[text] = None
-        return {place: sorted(texts)[:EXAMPLES_OF_A_RULE] for place, texts in shown.items()}
+                texts = dict.fromkeys(row[f"{rule.flag}{end}"] for end in ("first", "last"))
+                shown[rule.id, key] = [shortened(text, EXAMPLE_LENGTH) for text in texts if text is not None]
+        return shown
+
+    def _row_text(self, rule: _Rule) -> str:
+        hidden = {name.lower() for name in self.sensitive}
+        parts = []
+        for number, name in enumerate(rule.columns):
+            parts.append(f"'{', ' if number else ''}{name}='")
+            is_hidden = name.lower() in hidden
+            parts.append(f"'{MASK}'" if is_hidden else f"COALESCE(CAST(`{name}` AS STRING), 'null')")
+        return f"CONCAT({', '.join(parts)})"
 
     def _run(self, sql: str) -> "pa.Table":
         return (self.batch.run_shipped or self.batch.run_query)(sql)
