@@ -7,13 +7,15 @@ LINTERS := .linters
 LINTERS_STAMP := $(LINTERS)/.installed
 PEER := $(CURDIR)/.peer
 PEER_STAMP := $(PEER)/.installed
+VALIDATOR := $(CURDIR)/.focus_validator
+VALIDATOR_STAMP := $(VALIDATOR)/.installed
 PEERS_STAMP := benchmarks/peers/.environments/.installed
 SHARED_HOME := $(CURDIR)/.convergence/one_billing_account
 SHARED := CONVERGENCE_HOME=$(SHARED_HOME) DAGSTER_HOME=$(SHARED_HOME)/dagster CONVERGENCE_TENANTS=examples/one_billing_account
 export DAGSTER_HOME ?= $(CURDIR)/.convergence/dagster
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-shared ui test test-fast test-live test-bigquery test-deployment peer soak bench lint workflows types imports docs site reference sql-functions wheel test-wheel image test-image release check clean
+.PHONY: help install demo demo-shared ui test test-fast test-live test-bigquery test-deployment test-focus peer validator soak bench lint workflows types imports docs site reference sql-functions wheel test-wheel image test-image release check clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -47,7 +49,7 @@ PYTEST := $(BIN)/python -m pytest
 SIDE_BY_SIDE := -n auto --dist loadgroup --durations 10
 
 test: $(STAMP) ## run the tests, all but those that need a deployment, a BigQuery server or minutes of load
-	$(PYTEST) $(SIDE_BY_SIDE) -m 'not live and not peer and not soak'
+	$(PYTEST) $(SIDE_BY_SIDE) -m 'not live and not peer and not validator and not soak'
 
 FAST := $(addprefix tests/,demo pipelines row_conditions redaction warehouse/duckdb warehouse/reading test_documents.py test_settings.py)
 
@@ -68,6 +70,15 @@ test-bigquery: $(STAMP) $(PEER_STAMP) ## run the BigQuery tests against a local 
 
 test-deployment: $(STAMP) $(PEER_STAMP) ## test-live and test-bigquery in one
 	CONVERGENCE_PEER_ENVIRONMENT=$(PEER) $(PYTEST) $(SIDE_BY_SIDE) -m '(live or peer) and not soak'
+
+$(VALIDATOR_STAMP): tests/focus_validator/requirements.txt tests/focus_validator/environment.py
+	$(PYTHON) -m tests.focus_validator.environment $(VALIDATOR)
+	@touch $(VALIDATOR_STAMP)
+
+validator: $(VALIDATOR_STAMP) ## make the FinOps Foundation's validator's environment (needs a Python 3.12 beside)
+
+test-focus: $(STAMP) $(VALIDATOR_STAMP) ## run the FinOps Foundation's validator over the demo tenants' exports
+	CONVERGENCE_VALIDATOR_ENVIRONMENT=$(VALIDATOR) $(PYTEST) $(SIDE_BY_SIDE) -m validator
 
 soak: $(STAMP) $(PEER_STAMP) ## run the tests that need minutes of load or outage, and properties with ten times the examples
 	CONVERGENCE_PEER_ENVIRONMENT=$(PEER) $(PYTEST) -m soak --timeout 3600
@@ -131,7 +142,7 @@ release: ## VERSION=0.2.0: set the version, date the changes, commit, tag, and b
 	$(PYTHON) scripts/release.py "$(VERSION)"
 	$(MAKE) test-wheel
 
-check: lint workflows types imports docs test test-deployment ## everything CI runs
+check: lint workflows types imports docs test test-focus test-deployment ## everything CI runs
 
 clean: ## remove what the project made (environment, state, caches)
-	rm -rf $(VENV) $(LINTERS) $(PEER) .convergence .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(LINTERS) $(PEER) $(VALIDATOR) .convergence .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

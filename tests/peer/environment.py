@@ -29,23 +29,28 @@ def main() -> None:
 
 def _python() -> str:
     """A Python that can run the server: CONVERGENCE_PEER_PYTHON, else the first that is found."""
-    if named := os.environ.get("CONVERGENCE_PEER_PYTHON"):
-        if not _is_new_enough(named):
-            sys.exit(f"CONVERGENCE_PEER_PYTHON={named}: expected a Python {NEEDED[0]}.{NEEDED[1]} or newer")
-        return named
-    installed = sorted(Path.home().glob(".pyenv/versions/3.*/bin/python"), reverse=True)
-    for candidate in ("python3.13", "python3.14", "python3", *map(str, installed)):
-        found = shutil.which(candidate)
-        if found and _is_new_enough(found):
-            return found
-    sys.exit(
+    return python_of(NEEDED, "CONVERGENCE_PEER_PYTHON") or sys.exit(
         f"the local BigQuery server needs Python {NEEDED[0]}.{NEEDED[1]} or newer and none was found: "
         "set CONVERGENCE_PEER_PYTHON to one"
     )
 
 
-def _is_new_enough(python: str) -> bool:
-    asked = [python, "-c", f"import sys; sys.exit(sys.version_info < {NEEDED})"]
+def python_of(needed: tuple[int, int], variable: str) -> str | None:
+    """A Python of this version or newer: the one that the variable names, else the first that is found."""
+    if named := os.environ.get(variable):
+        if not _is_new_enough(named, needed):
+            sys.exit(f"{variable}={named}: expected a Python {needed[0]}.{needed[1]} or newer")
+        return named
+    installed = sorted(Path.home().glob(".pyenv/versions/3.*/bin/python"), reverse=True)
+    for candidate in ("python3.13", "python3.14", "python3.12", "python3", *map(str, installed)):
+        found = shutil.which(candidate)
+        if found and _is_new_enough(found, needed):
+            return found
+    return None
+
+
+def _is_new_enough(python: str, needed: tuple[int, int]) -> bool:
+    asked = [python, "-c", f"import sys; sys.exit(sys.version_info < {needed})"]
     try:
         return subprocess.run(asked, capture_output=True).returncode == 0
     except OSError:
