@@ -38,6 +38,7 @@ ARGUMENTS = {
 OPTIONS = {
     "run": ["--partition", DAY],
     "upgrade": ["--plan"],
+    "export focus": ["--month", DAY[:7], "--out", "exports"],
     "backfill": ["--from", DAY, "--to", DAY],
     "restore": ["--as-of", "1h", "--yes"],
     "tenants onboard": [

@@ -64,19 +64,23 @@ def with_parameters(platform: Platform, **values: str) -> Platform:
     )
 
 
-def test_prices_are_the_price_lists_and_divided_only_where_it_has_none(platform: Platform, tmp_path: Path) -> None:
+def test_prices_are_the_price_lists_and_divided_where_it_has_none_or_one_that_does_not_give_the_cost(
+    platform: Platform, tmp_path: Path
+) -> None:
     usage = {"amount": 7200.0, "unit": "seconds", "amount_in_pricing_units": 3.0, "pricing_unit": "hour"}
     prices = ROW["price"] | {"effective_price": 1.25, "list_price": 2.5, "pricing_unit_quantity": 2}
     none = dict.fromkeys(ROW["price"]) | {"unit": "hour", "pricing_unit_quantity": 1}
     rows = [
-        named("listed", usage=usage, price=prices),
+        named("listed", usage=usage, price=prices, cost=1.875, cost_at_list=3.75, credits=[]),
+        named("of two tiers", usage=usage, price=prices, cost=1.5, cost_at_list=3.0, credits=[]),
         named("unlisted", usage=usage, price=none),
         named("unmetered", usage=usage | {"amount_in_pricing_units": 0.0}, price=none, cost=0.0, cost_at_list=0.0, credits=[]),
     ]  # fmt: skip
     load(platform, tmp_path, rows)
     assert stopped_by(platform.run(TENANT, [DAY])["gcp_focus"]) == {}
-    assert focus_rows(platform, "ResourceName, ListUnitPrice, ContractedUnitPrice", "ResourceName IN ('listed', 'unlisted', 'unmetered') AND ChargeCategory = 'Usage'") == [
+    assert focus_rows(platform, "ResourceName, ListUnitPrice, ContractedUnitPrice", "ResourceName IN ('listed', 'of two tiers', 'unlisted', 'unmetered') AND ChargeCategory = 'Usage'") == [
         ("listed", "1.250000000", "0.625000000"),
+        ("of two tiers", "1.000000000", "0.500000000"),
         ("unlisted", "2.000000000", "1.666666667"),
         ("unmetered", "0E-9", "0E-9"),
     ]  # fmt: skip

@@ -112,20 +112,11 @@ charges AS (
         CAST(usage_amount AS NUMERIC) AS consumed_amount,
         CAST(pricing_amount AS NUMERIC) AS priced_amount,
         COALESCE(list_cost, cost) AS list_cost,
-        -- The price list's price; divided only where the export has none.
-        COALESCE(
-            list_price / NULLIF(COALESCE(pricing_unit_quantity, NUMERIC '1'), 0),
-            COALESCE(list_cost, cost) / NULLIF(CAST(pricing_amount AS NUMERIC), 0),
-            IF(COALESCE(list_cost, cost) = 0, NUMERIC '0', NULL)
-        ) AS list_unit_price,
-        COALESCE(
-            IF(
-                LOWER(COALESCE(consumption_model_description, 'default')) != 'default',
-                COALESCE(effective_price_default, effective_price), effective_price
-            ) / NULLIF(COALESCE(pricing_unit_quantity, NUMERIC '1'), 0),
-            cost / NULLIF(CAST(pricing_amount AS NUMERIC), 0),
-            IF(cost = 0, NUMERIC '0', NULL)
-        ) AS contracted_unit_price,
+        list_price / NULLIF(COALESCE(pricing_unit_quantity, NUMERIC '1'), 0) AS price_on_the_list,
+        IF(
+            LOWER(COALESCE(consumption_model_description, 'default')) != 'default',
+            COALESCE(effective_price_default, effective_price), effective_price
+        ) / NULLIF(COALESCE(pricing_unit_quantity, NUMERIC '1'), 0) AS negotiated_price,
         -- FOCUS's Unit Format: capitals, words by hyphens.
         REPLACE(INITCAP(usage_unit), ' ', '-') AS usage_unit_by_words,
         REPLACE(INITCAP(pricing_unit), ' ', '-') AS pricing_unit_by_words,
@@ -154,7 +145,11 @@ classed AS (
         *,
         category IN ('Usage', 'Purchase') AS is_priced,
         category = 'Usage' AND (committed_use_credits < 0 OR is_at_commitment_price) AS is_committed,
-        category = 'Usage' AND is_at_commitment_price AND cost_at_effective_price_default IS NOT NULL AS is_repriced,
+        -- A negotiated price, without what the commitment takes off.
+        IF(
+            category = 'Usage' AND is_at_commitment_price AND cost_at_effective_price_default IS NOT NULL,
+            cost_at_effective_price_default, cost
+        ) AS contracted_cost,
         category = 'Purchase' AND subscription_instance_id IS NOT NULL AS is_commitment_fee,
         COALESCE(
             IF(is_at_commitment_price, subscription_instance_id, NULL),
@@ -235,6 +230,30 @@ described AS (
     SELECT
         classed.*,
         tagged.tag_pairs,
+        -- The price list's price, where it gives the cost. A charge that spans tiers has several prices, and some
+        -- charges have none: their cost is divided.
+        COALESCE(
+            IF(
+                ABS(classed.price_on_the_list * classed.priced_amount - classed.list_cost)
+                <= NUMERIC '0.000001'
+                + NUMERIC '0.000000001' * (ABS(classed.priced_amount) + ABS(classed.list_cost)),
+                classed.price_on_the_list, NULL
+            ),
+            classed.list_cost / NULLIF(classed.priced_amount, 0),
+            classed.price_on_the_list,
+            IF(classed.list_cost = 0, NUMERIC '0', NULL)
+        ) AS list_unit_price,
+        COALESCE(
+            IF(
+                ABS(classed.negotiated_price * classed.priced_amount - classed.contracted_cost)
+                <= NUMERIC '0.000001'
+                + NUMERIC '0.000000001' * (ABS(classed.priced_amount) + ABS(classed.contracted_cost)),
+                classed.negotiated_price, NULL
+            ),
+            classed.contracted_cost / NULLIF(classed.priced_amount, 0),
+            classed.negotiated_price,
+            IF(classed.contracted_cost = 0, NUMERIC '0', NULL)
+        ) AS contracted_unit_price,
         regions.name AS region_name,
         COALESCE(consumed_units.focus_unit, classed.usage_unit_by_words) AS consumed_unit,
         COALESCE(priced_units.focus_unit, classed.pricing_unit_by_words) AS priced_unit,
@@ -308,8 +327,7 @@ SELECT
     END AS CommitmentDiscountUnit,
     IF(category = 'Usage', consumed_amount, NULL) AS ConsumedQuantity,
     IF(category = 'Usage' AND consumed_amount IS NOT NULL, consumed_unit, NULL) AS ConsumedUnit,
-    -- A negotiated price, without what the commitment takes off.
-    IF(is_repriced, cost_at_effective_price_default, cost) AS ContractedCost,
+    contracted_cost AS ContractedCost,
     IF(is_priced, contracted_unit_price, NULL) AS ContractedUnitPrice,
     net_cost AS EffectiveCost,
     invoice_number AS InvoiceId,
