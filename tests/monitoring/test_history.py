@@ -29,6 +29,7 @@ from convergence_assets.warehouse.interface import Job
 from convergence_assets.warehouse.schema import TableRef
 from tests.assets.project import Project
 from tests.dagster_homes import dagster_at
+from tests.monitoring.partition_states import partition_states
 from tests.monitoring.watched import Watched
 from tests.postgres.postgres_server import Postgres
 
@@ -97,25 +98,13 @@ def play(instance: dg.DagsterInstance, seed: int, runs_of: int = 9) -> None:
 
 def state(instance: dg.DagsterInstance) -> dict[str, Any]:
     """All that Dagster shows of partitions and checks."""
-    storage: Any = instance.event_log_storage
-    shown: dict[str, Any] = {}
+    shown = partition_states(instance, KEYS, CHECKS)
     for key in KEYS:
-        attempts = storage.get_latest_asset_partition_materialization_attempts_without_materializations(key)
-        runs_of_attempts = {run_id: instance.get_run_by_id(run_id) for run_id, _ in attempts.values()}
-        shown[f"{key} failed"] = sorted(
-            day for day, (run_id, _) in attempts.items()
-            if (run := runs_of_attempts[run_id]) and run.status == dg.DagsterRunStatus.FAILURE
-        )  # fmt: skip
-        shown[f"{key} materialized"] = sorted(instance.get_materialized_partitions(key))
         for day in DAYS:
             newest = instance.fetch_materializations(
                 dg.AssetRecordsFilter(asset_key=key, asset_partitions=[day]), limit=1
             ).records
             shown[f"{key} {day}"] = [(r.storage_id, r.run_id, r.asset_materialization.metadata) for r in newest]  # type: ignore[union-attr]
-    for check in CHECKS:
-        shown[f"{check} by day"] = sorted(map(str, storage.get_asset_check_partition_info([check])))
-        latest = storage.get_latest_asset_check_execution_by_key([check]).get(check)
-        shown[f"{check} latest"] = latest and (latest.id, latest.status, latest.event)
     return shown
 
 

@@ -1,0 +1,163 @@
+"""A simulated year of a deployment whose history is removed every day: what it holds, and how long it takes to look.
+
+`python -m benchmarks.year [--tenants 100] [--days 365]`: about 0.1 CPU-seconds a tenant-day. With fewer days, all that
+is kept for a quarter or a year is kept for that part of them. Every month the removal is killed once, at random.
+"""
+
+import argparse
+import logging
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
+from rich.progress import track
+
+from benchmarks.figures import figure
+from benchmarks.simulated_deployment import SimulatedDeployment
+from benchmarks.stored_sizes import Sizes, stored
+from convergence_assets.scheduling.targets import Targets
+from tests.monitoring.partition_states import partition_states
+
+MONTHS, QUARTERS = 12, 4
+AT_MOST = 1.2
+"""Month 12, divided by month 3."""
+LOOKS = 15
+PAGES = 10
+"""Assets whose page is read."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """After the removal of a day: what is held, CPU seconds of ticks and of an asset's page by name, and table-days."""
+
+    sizes: Sizes
+    seconds: dict[str, float]
+    table_days: int
+
+
+@dataclass(frozen=True)
+class Year:
+    """Month 3 and month 12, and how often the removal was killed before its end."""
+
+    early: Moment
+    late: Moment
+    kills: int
+
+    @property
+    def growth(self) -> float:
+        """What is not state, in bytes."""
+        return self.late.sizes.history_bytes / self.early.sizes.history_bytes
+
+
+def simulated(
+    folder: Path,
+    tenants: int,
+    days: int,
+    seed: int = 1,
+    *,
+    killed: int = MONTHS,
+    looks: int = LOOKS,
+    shown: bool = False,
+) -> Year:
+    """Let the days pass; so often a removal is killed. Raises AssertionError where it changes a partition's state."""
+    chance, quarter = random.Random(seed), days // QUARTERS
+    kills, early = 0, None
+    with closing(SimulatedDeployment(folder, tenants, quarter, days, seed)) as deployment:
+        for day in track(range(1, days + 1), "days", disable=not shown):
+            deployment.pass_a_day()
+            compared = day % (days // killed) == 0
+            before = _states(deployment) if compared else None
+            if compared:
+                kills += deployment.pruned_and_killed(chance.uniform(0.05, 1.0))
+                assert _states(deployment) == before, f"killed on day {day}"
+            assert deployment.history.prune(()).finished
+            if compared:
+                assert _states(deployment) == before, f"day {day}"
+            if day == quarter:
+                early = _looked(deployment, looks)
+        assert early is not None
+        return Year(early, _looked(deployment, looks), kills)
+
+
+def _states(deployment: SimulatedDeployment) -> dict[str, Any]:
+    return partition_states(deployment.instance, deployment.asset_keys, deployment.checks)
+
+
+def _looked(deployment: SimulatedDeployment, looks: int) -> Moment:
+    instance, monitor = deployment.instance, deployment.monitor
+    schedules = Targets(monitor.targets).schedules
+    keys = deployment.asset_keys[:PAGES]
+    pages = {key: [check for check in deployment.checks if check.asset_key == key] for key in keys}
+    work: dict[str, Callable[[], object]] = {
+        "catch_up": lambda: deployment.planner.catch_up(schedules),
+        "ledger": deployment.follow,
+        "stuck_runs": lambda: monitor.remedy(instance, 30),
+        "alerts": lambda: monitor.alert(instance, 30),
+        "history": lambda: monitor.prune(instance, 30),
+        "an asset's page": lambda: _asset_pages(instance, pages),
+    }
+    sizes = stored(deployment.folder / "dagster", deployment.folder / "control.db")
+    seconds = {name: _seconds(look, looks) for name, look in work.items()}
+    return Moment(sizes, seconds, len(deployment.asset_keys) * len(deployment.days))
+
+
+def _asset_pages(instance: dg.DagsterInstance, pages: Mapping[dg.AssetKey, Sequence[dg.AssetCheckKey]]) -> None:
+    """What Dagster's UI reads for an asset's page: the states of its partitions, its newest events, its checks."""
+    storage: Any = instance.event_log_storage
+    for key, checks in pages.items():
+        instance.fetch_materializations(key, limit=100)
+        instance.fetch_observations(key, limit=100)
+        get_and_update_asset_status_cache_value(instance, key, dg.DailyPartitionsDefinition("2026-03-01"))
+        storage.get_latest_asset_partition_materialization_attempts_without_materializations(key)
+        storage.get_latest_asset_check_execution_by_key(checks)
+
+
+def _seconds(look: Callable[[], object], looks: int) -> float:
+    look()
+    taken = []
+    for _ in range(looks):
+        began = time.process_time()
+        look()
+        taken.append(time.process_time() - began)
+    return statistics.median(taken)
+
+
+def say(year: Year) -> None:
+    """The figures."""
+    early, late = year.early, year.late
+    figure("what is not state, month 12 / month 3", year.growth, "ratio", AT_MOST)
+    for name, moment in (("3", early), ("12", late)):
+        figure(f"state a table-day, month {name}", moment.sizes.state_bytes / moment.table_days, "bytes")
+        figure(f"what is not state, month {name}", moment.sizes.history_bytes / 2**20, "MiB")
+    for name in early.seconds:
+        ratio = late.seconds[name] / early.seconds[name]
+        figure(f"{name}, month 12 / month 3 ({1000 * early.seconds[name]:.1f} ms)", ratio, "ratio", AT_MOST)
+    figure("removals that were killed", year.kills, "")
+    for table, rows in late.sizes.history_rows.items():
+        if rows > 100:
+            was = early.sizes.history_rows[table]
+            held = late.sizes.history[table] / 2**20
+            print(f"{table}: {was} rows that are not state at month 3, {rows} at month 12 ({held:.1f} MiB)")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tenants", type=int, default=100)
+    parser.add_argument("--days", type=int, default=365)
+    said = parser.parse_args()
+    logging.disable(logging.CRITICAL)
+    with tempfile.TemporaryDirectory(prefix="convergence-year-") as folder:
+        year = simulated(Path(folder), said.tenants, said.days, shown=True)
+    say(year)
+
+
+if __name__ == "__main__":
+    main()
