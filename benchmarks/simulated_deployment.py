@@ -8,7 +8,9 @@ they are the warehouse's.
 
 import multiprocessing
 import random
+import shutil
 import uuid
+from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
@@ -47,7 +49,7 @@ from convergence_assets.scheduling.targets import Targets, targets_of
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.tenant import Tenant, TenantRegistry
 from tests.assets.project import Project, hourly
-from tests.dagster_homes import dagster_at
+from tests.dagster_homes import dagster_at, dagster_home
 
 FIRST = date(2026, 3, 1)
 GOOD, STOPPED = 1.0, 9000.0
@@ -104,11 +106,31 @@ class SimulatedDeployment:
             self._project.settings, keep_events_days=self.keep_events_days, keep_runs_days=self.keep_runs_days
         )
         self.instance = dagster_at(self.folder / "dagster")
-        url = sa.URL.create("sqlite", database=str(self.folder / "control.db"))
-        self.store = ControlStore(url, lambda: self.now)
+        self.store = self._store()
         self.names = [f"tenant_{n:03d}" for n in range(self.tenants)]
         self._good, self._stopped = self._record()
         self._sensors = [self._sensor(name) for name in SENSORS]
+
+    def _store(self) -> ControlStore:
+        url = sa.URL.create("sqlite", database=str(self.folder / "control.db"))
+        return ControlStore(url, lambda: self.now)
+
+    def copied(self, folder: Path) -> "SimulatedDeployment":
+        """As it is now, in an empty folder, without the files of single runs."""
+        made = copy(self)
+        made.folder, made.days = folder, list(self.days)
+        home = dagster_home(folder / "dagster")
+        for file in ("history/runs.db", "history/runs/index.db", "schedules/schedules.db"):
+            for part in (file, f"{file}-wal"):
+                (home / part).unlink(missing_ok=True)
+                if (self.folder / "dagster" / part).exists():
+                    shutil.copy(self.folder / "dagster" / part, home / part)
+        for database in self.folder.glob("control.db*"):
+            shutil.copy(database, folder)
+        made.instance, made.store = dg.DagsterInstance.from_config(str(home)), made._store()
+        for cached in ("monitor", "planner"):
+            made.__dict__.pop(cached, None)
+        return made
 
     def close(self) -> None:
         self.instance.dispose()
@@ -178,6 +200,8 @@ class SimulatedDeployment:
         self.follow()
         requested = self.planner.catch_up(Targets(self.monitor.targets).schedules)
         assert not requested, requested
+        self.monitor.remedy(self.instance, 30)
+        self.monitor.alert(self.instance, 30)
 
     def follow(self) -> None:
         """What the sensor `ledger` does, but for the writing of rows into the warehouse."""
