@@ -188,15 +188,16 @@ class SimulatedDeployment:
         day = FIRST + timedelta(days=len(self.days))
         self.days.append(day)
         self.now += timedelta(hours=22)
+        morning = self.now
         for number, tenant_id in enumerate(self.names):
-            at = self.now + timedelta(seconds=30 * number)
+            at = morning + timedelta(seconds=30 * number)
             if self._chance.random() < FAILS:
                 self._run(self._stopped, tenant_id, day, at)
             self._run(self._good, tenant_id, day, at + timedelta(seconds=10))
             if self._chance.random() < AGAIN:
                 self._run(self._good, tenant_id, self._chance.choice(self.days[-7:]), at + timedelta(seconds=20))
         self._tick()
-        self.now += timedelta(hours=2)
+        self.now = morning + timedelta(hours=2)
         self.follow()
         requested = self.planner.catch_up(Targets(self.monitor.targets).schedules)
         assert not requested, requested
@@ -226,6 +227,7 @@ class SimulatedDeployment:
                 ended = datetime.fromtimestamp(event.timestamp, UTC)
                 storage.handle_run_event(run.run_id, event.dagster_event, ended)
         succeeded = run.status == dg.DagsterRunStatus.SUCCESS
+        self.now = at + timedelta(seconds=5)
         publications = Publications(self.store)
         for table in TABLES if succeeded else ():
             seen = publications.newest_version()
