@@ -1,6 +1,6 @@
 """From asking for a run to its start, beside few and beside many tenants: `python -m benchmarks.starting [--json]`.
 
-A real `dagster dev` on the shipped dagster.yaml, nothing else in its queue. A run of one tenant's day is asked for as
+A real `dagster dev` on the shipped dagster.yaml, nothing else in its queue. A run of one tenant's day is requested as
 the UI asks, and the next one once it has ended.
 """
 

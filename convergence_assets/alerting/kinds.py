@@ -54,7 +54,7 @@ class AlertKind:
 
 _KEPT = "What was published before stays; what reads it does not run; "
 _READ_EXAMPLES = "Read the examples; correct the source, or the threshold in the tenant's file; run it again."
-_NOTHING_RUNS = "Nothing is asked for, watched or followed meanwhile; runs that were launched go on."
+_NOTHING_RUNS = "Nothing is requested, watched or followed meanwhile; runs that were launched go on."
 
 RUN_FAILED = AlertKind(
     "run_failed", "critical", "{anchor}",
@@ -102,13 +102,13 @@ QUALITY_DEGRADED = AlertKind(
 NO_DATA = AlertKind(
     "no_data", "critical", "no-data",
     title="{table} has no rows yet for {partition}",
-    done=_KEPT + "the planner asks for the day again.",
+    done=_KEPT + "the planner requests the day again.",
     next_step="See that the source is delivered there; a table that may be empty says so by `when_empty`.",
 )  # fmt: skip
 PARTITION_LATE = AlertKind(
     "partition_late", "critical", "partition-late",
     title="{days_are} late",
-    done="The planner goes on asking for what can be asked for.",
+    done="The planner goes on requesting what can be requested.",
     next_step="`convergence schedule {tenant_id}` says of each day why it is not there.",
 )  # fmt: skip
 LATE_DATA_UNASKED = AlertKind(
@@ -139,7 +139,7 @@ LEDGER_LAG = AlertKind(
 WAREHOUSE_UNAVAILABLE = AlertKind(
     "warehouse_unavailable", "critical", "warehouse-unavailable",
     title="The warehouse fails several tenants ({table})",
-    done="Their runs are asked for again, later each time; their own alerts wait.",
+    done="Their runs are requested again, later each time; their own alerts wait.",
     next_step="Look at the warehouse's status page, network and quotas.",
 )  # fmt: skip
 QUOTA_NEAR = AlertKind(

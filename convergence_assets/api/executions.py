@@ -51,7 +51,7 @@ def retry(run_id: RunId, caller: Runner, deployment: DeploymentDep) -> RunReques
     if len(parts) > 1 or run.first is None or run.last is None:
         message = "The run is over several pipelines, or over no partition."
         raise _conflict(
-            "not_repeatable", message, "Ask for the days: POST /api/v1/pipelines/{pipeline_id}/runs.", run_id
+            "not_repeatable", message, "Request the days: POST /api/v1/pipelines/{pipeline_id}/runs.", run_id
         )
     target = target_of(deployment, caller.tenant_id, run.pipeline)
     days_request = run_requests.request_days(deployment, caller, target, run.first, run.last, retry_of=run_id)

@@ -35,7 +35,7 @@ _free_slots = BoundedSemaphore(AT_ONCE)
 onboarding = APIRouter(prefix="/admin", tags=["admin"])
 
 _ANSWERS = responses(400, 409, 413) | {
-    200: {"model": OnboardedTenant, "description": "All stands as asked for, or only the plan was asked for"},
+    200: {"model": OnboardedTenant, "description": "All is already as requested, or only the plan was asked for"},
     409: {"model": NotOnboarded, "description": "A tenant of this id is there with other settings, or the tenants "
                                                 "folder cannot be written: `content` is the file to commit"},
     422: {"model": NotOnboarded, "description": "Something is missing or wrong; `reasons` names each"},

@@ -88,7 +88,7 @@ def executions_of(
 
 
 @pipelines.post(
-    "/{pipeline_id}/runs", status_code=202, responses=responses(400, 403, 404, 409, 413), summary="Ask for days"
+    "/{pipeline_id}/runs", status_code=202, responses=responses(400, 403, 404, 409, 413), summary="Request days"
 )
 def ask_for_days(
     pipeline_id: PipelineId, caller: Runner, deployment: DeploymentDep, body: Annotated[WantedRun, Body()]

@@ -26,18 +26,18 @@ _READ = (
     Kind.ASSET_CHECK_EVALUATION, *_BEGAN, *_ENDED,
 )  # fmt: skip
 _REMEDIES = {
-    "quality_failed": "Look at the failed checks; correct the source or the expectation and ask for the day again.",
-    "no_data": "Nothing while the source is on its way: the day is asked for again. Else see that it is delivered.",
-    "day_not_over": "Ask for the day when it is over.",
+    "quality_failed": "Look at the failed checks; correct the source or the expectation and request the day again.",
+    "no_data": "Nothing while the source is on its way: the day is requested again. Else see that it is delivered.",
+    "day_not_over": "Request the day when it is over.",
     "over_limit": "Wait until the plan allows another run, or change the plan.",
     "locked": "Wait for the run that holds the days.",
-    "lock_lost": "Ask for the days again.",
+    "lock_lost": "Request the days again.",
     "duplicate_request": "Nothing: another run was made for the same request.",
-    "control_store": "Ask for the days again; if it stays, the platform's store is not reached.",
-    "canceled": "Ask for the days again if it was not ended on purpose.",
-    "deleted": "The run was deleted in Dagster; ask for its days again.",
+    "control_store": "Request the days again; if it stays, the platform's store is not reached.",
+    "canceled": "Request the days again if it was not ended on purpose.",
+    "deleted": "The run was deleted in Dagster; request its days again.",
 }
-_ANY = "Read the message and the steps; ask for the days again once the cause is gone."
+_ANY = "Read the message and the steps; request the days again once the cause is gone."
 
 
 def remedy_of(error_class: str) -> str:

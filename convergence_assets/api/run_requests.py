@@ -58,7 +58,7 @@ def request_days(
             for earlier in api_requests_for(connection, *target.name, first, last):
                 if not status_of(connection, earlier).runs:
                     return earlier
-        reason = f"repeats run {retry_of}" if retry_of else "asked for over the API"
+        reason = f"repeats run {retry_of}" if retry_of else "requested over the API"
         try:
             request.make(reason, caller.key_id, retry_of)
         except (RunAtWork, RunJustEnded, NothingToRepeat, LongerThanPlan, PlanUsed) as refused:
@@ -68,7 +68,7 @@ def request_days(
         )
         insert_api_request(connection, stored)
         entry = AuditEntry(
-            caller.key_id, "run.retry" if retry_of else "run.trigger", f"asked for {first}...{last}", target.tenant_id,
+            caller.key_id, "run.retry" if retry_of else "run.trigger", f"requested {first}...{last}", target.tenant_id,
             retry_of or f"{target.pipeline}/{stored.request_id}", caller.address,
         )  # fmt: skip
         audit.record_entry(connection, entry, store.now())
@@ -116,7 +116,7 @@ def _check_days(target: Target, first: date, last: date, now: datetime) -> None:
     if unfinished := why_unfinished(last, target.timezone, now):
         raise invalid(unfinished)
     if (last - first).days >= LONGEST_RANGE_DAYS:
-        raise invalid(f"At most {LONGEST_RANGE_DAYS} days are asked for at once.")
+        raise invalid(f"At most {LONGEST_RANGE_DAYS} days are requested at once.")
 
 
 def _paused(reason: str) -> Refusal:

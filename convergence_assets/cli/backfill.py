@@ -82,7 +82,7 @@ def published_days(settings: Settings, tenant: Tenant, pipeline: TenantPipeline,
 
 def _print_summary(requested: int, pending: int, missing: Sequence[date]) -> None:
     table = Table("days", "count")
-    table.add_row("asked for", str(requested))
+    table.add_row("requested", str(requested))
     table.add_row("published before", str(requested - pending))
     table.add_row("published now", str(pending - len(missing)))
     table.add_row("not published", str(len(missing)), style="red" if missing else None)

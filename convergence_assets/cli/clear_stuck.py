@@ -31,7 +31,7 @@ def clear_stuck(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing")] = False,
     force: Annotated[bool, typer.Option("--force", help="Also a run that is within its limits")] = False,
     request_again: Annotated[
-        bool, typer.Option(help="Ask for the days of ended runs again, as often as the pipeline allows")
+        bool, typer.Option(help="Request the days of ended runs again, as often as the pipeline allows")
     ] = True,
     wait: Annotated[float, typer.Option(help="Seconds to see it through; the sensor goes on where it is left")] = 120,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a run")] = False,

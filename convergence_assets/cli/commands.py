@@ -106,19 +106,19 @@ COMMANDS: dict[str, Entry] = {
         "schedule",
         "schedule",
         "Days",
-        "What is published and due of every pipeline, and why a day is not asked for.",
+        "What is published and due of every pipeline, and why a day is not requested.",
     ),
     "pause": Entry(
         "schedule",
         "pause",
         "Days",
-        "Ask for no day of a pipeline, or of any of a tenant's, until `resume`; what runs already goes on.",
+        "Request no day of a pipeline, or of any of a tenant's, until `resume`; what runs already goes on.",
     ),
     "resume": Entry(
         "schedule",
         "resume",
         "Days",
-        "Ask again for the days of what was paused; those that were missed are caught up, the newest first.",
+        "Request the days of what was paused again; those that were missed are caught up, the newest first.",
     ),
     "load": Entry(
         "load",

@@ -35,7 +35,7 @@ def costs(
 ) -> None:
     """What the runs of each pipeline were billed, by the time at which they were made; reads no warehouse.
 
-    Runs come from the runs index, bytes from the jobs that they report. What somebody asked for by hand (`query`,
+    Runs come from the runs index, bytes from the jobs that they report. What somebody requested by hand (`query`,
     `load`), the writing of the ledger, and steps that ended in an error of the warehouse are not among them.
 
     Example: convergence costs --tenant acme --from 2026-10-01 --to 2026-10-31

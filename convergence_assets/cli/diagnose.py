@@ -79,7 +79,7 @@ def _lines(evidence: "Evidence") -> list[str]:
     for part in evidence.parts:
         lines.append(
             f"  tenant {part.tenant_id}, pipeline {part.pipeline}, partition {part.partition or 'none'}: "
-            f"{part.status}, attempt {part.attempt}, asked for by {part.trigger}, "
+            f"{part.status}, attempt {part.attempt}, requested by {part.trigger}, "
             f"config {part.config_version or 'unknown'}, {part.rows_published:,} rows published"
         )
         lines.append(

@@ -23,7 +23,7 @@ def migrate(
 ) -> None:
     """Take up the timezone or dataset that a tenant's file says now, though its days were published with another.
 
-    Until then such a file is set aside and the tenant is served as before. Every published day is asked for again by
+    Until then such a file is set aside and the tenant is served as before. Every published day is requested again by
     the planner, as the tenant's plan allows. No table is changed or deleted by this command: a former
     dataset stays as it is, with its ledger; after a new timezone, which lets days begin at other hours, a table holds
     days of both until all have run. Refused while a run of the tenant is at work: pause the tenant first.
@@ -69,7 +69,7 @@ def migrate(
         done, next_step = reloaded(settings, chosen)
         if not as_json:
             typer.echo(
-                f"migrated: {migration.count} days are asked for again; convergence schedule {tenant} shows them"
+                f"migrated: {migration.count} days are requested again; convergence schedule {tenant} shows them"
             )
             typer.echo(done or f"Next: {next_step}")
     if as_json:
@@ -95,7 +95,7 @@ def _lines(migration: "Migration") -> list[str]:
     lines = [f"tenant {migration.tenant.tenant_id}: {migration.sentence}"]
     for name, days in migration.days.items():
         if days:
-            lines.append(f"  {name}: {len(days)} published days ({days[0]}...{days[-1]}) are asked for again")
+            lines.append(f"  {name}: {len(days)} published days ({days[0]}...{days[-1]}) are requested again")
     if migration.before.dataset != migration.after.dataset:
         lines.append(f"  dataset {migration.before.dataset} stays as it is, and nothing is written to it any more")
     else:

@@ -30,10 +30,10 @@ def offboard(
     yes_delete_data_of: Annotated[str | None, typer.Option(help="The tenant id once more")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object")] = False,
 ) -> None:
-    """Disable a tenant: `enabled: false` in its file. Nothing is run or asked for any more; no data is deleted.
+    """Disable a tenant: `enabled: false` in its file. Nothing is run or requested any more; no data is deleted.
 
     With --delete-data and its id once more its published tables, its ledger and what is staged for it are deleted; exit
-    code 1 where a run is at work or the code location may still ask for its days. Exit code 3 where the tenants folder
+    code 1 where a run is at work or the code location may still request its days. Exit code 3 where the tenants folder
     cannot be written: the file is then shown, to be committed.
 
     Example: convergence tenants offboard hooli

@@ -323,7 +323,7 @@ class _Output:
             if result.done:
                 self._console.print(Text(f"tenant {tenant_id} is onboarded"))
             else:
-                self._console.print(Text(f"tenant {tenant_id} stands as asked for: nothing was changed"))
+                self._console.print(Text(f"tenant {tenant_id} is already as requested: nothing was changed"))
             if result.secret:
                 self._console.print(Text(f"API key, shown this once: {result.secret}", "bold"))
             for step in result.next_steps if result.done else ():

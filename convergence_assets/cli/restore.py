@@ -139,7 +139,7 @@ def _plan(restoring: "Restored", staged: "Staged", rows_now: int) -> list[str]:
         and {restoring.step.table, *restoring.readers}.intersection(step.upstream)
     )
     if others:
-        lines.append(f"  asked for again by the planner: {', '.join(others)}")
+        lines.append(f"  requested again by the planner: {', '.join(others)}")
     return lines
 
 

@@ -24,7 +24,7 @@ def schedule(
     tenant: Annotated[str | None, typer.Argument(help="Tenant id; absent: all")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a pipeline")] = False,
 ) -> None:
-    """What is published and due of every pipeline, and why a day is not asked for.
+    """What is published and due of every pipeline, and why a day is not requested.
 
     Example: convergence schedule acme
     """
@@ -56,7 +56,7 @@ def schedule(
     if not as_json:
         print_table(table)
         for happened in dead:
-            typer.echo(f"the Dagster daemon does not run, so nothing is asked for: {happened}", err=True)
+            typer.echo(f"the Dagster daemon does not run, so nothing is requested: {happened}", err=True)
 
 
 def pause(
@@ -65,7 +65,7 @@ def pause(
     reason: Annotated[str, typer.Option(help="Why, for whoever looks at it next")] = "no reason given",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object")] = False,
 ) -> None:
-    """Ask for no day of a pipeline, or of any of a tenant's, until `resume`; what runs already goes on.
+    """Request no day of a pipeline, or of any of a tenant's, until `resume`; what runs already goes on.
 
     Example: convergence pause acme gcp_billing --reason "export is being moved"
     """
@@ -85,7 +85,7 @@ def resume(
     pipeline: Annotated[str | None, typer.Argument(help="Pipeline name, as it was paused")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object")] = False,
 ) -> None:
-    """Ask again for the days of what was paused; those that were missed are caught up, the newest first.
+    """Request the days of what was paused again; those that were missed are caught up, the newest first.
 
     Example: convergence resume acme gcp_billing
     """

@@ -24,8 +24,8 @@ REMEDIATION = "convergence remediation:"
 OF_SEVERAL_TENANTS = "the run, which was of several tenants, did not succeed; nothing of this one failed"
 OF_A_QUOTA = ("quota_exceeded", "rate_limited")
 _UNEXPECTED, _NOT_BEGUN = "unexpected_termination", "run_worker_restart"
-_ASKED = "somebody asked for its end"
-_INTERRUPTION = "its process was ended by what it ran on, and nobody had asked for that"
+_ASKED = "somebody requested its end"
+_INTERRUPTION = "its process was ended by what it ran on, and nobody had requested that"
 _CLASSES = {kind.__name__: name for name, kind in ERROR_CLASSES.items()} | {"ControlError": "control_store"}
 
 

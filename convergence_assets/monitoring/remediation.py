@@ -258,30 +258,30 @@ class Remediation:
     def _request_again(self, case: Case) -> str:
         ended = self._instance.get_run_by_id(case.run_id)
         if ended is not None and ended.status == dg.DagsterRunStatus.SUCCESS:
-            return "not asked for again: it succeeded"
+            return "not requested again: it succeeded"
         if case.kind == INTERRUPTED:
-            return "its days are asked for at once, as of every interrupted run"
+            return "its days are requested at once, as of every interrupted run"
         if case.kind == CANCELED:
-            return "not asked for again: its end was requested"
+            return "not requested again: its end was requested"
         return "; ".join(self._request_part_again(case, part) for part in case.parts)
 
     def _request_part_again(self, case: Case, part: Part) -> str:
         if case.request_again == 0:
-            return "not asked for again: request_again is 0"
+            return "not requested again: request_again is 0"
         tenant = self._tenants.get(part.tenant_id)
         pipeline = next((p for p in tenant.pipelines if p.name == part.pipeline), None) if tenant else None
         if tenant is None or pipeline is None or part.first is None or part.last is None:
-            return "not asked for again: it names no partition of a pipeline that is known"
+            return "not requested again: it names no partition of a pipeline that is known"
         with self._store.read() as connection:
             since = self._store.now() - COUNTED_FOR
             before = self._remediations.taken_since(connection, "requested_again", part, since) - 1  # this one's row
         if before >= case.request_again:
-            return f"not asked for again: it was, {before} times within a day (request_again)"
+            return f"not requested again: it was, {before} times within a day (request_again)"
         reason = f"its run was stuck ({case.kind})"
         days = requeue_days(self._store, tenant, pipeline, part.first, part.last, case.run_id, reason)
         if not days:
-            return "not asked for again: all of its days are published"
-        outcome = f"{len(days)} days asked for again" if len(days) > 1 else f"{days[0]} asked for again"
+            return "not requested again: all of its days are published"
+        outcome = f"{len(days)} days requested again" if len(days) > 1 else f"{days[0]} requested again"
         return (
             f"{outcome} (its pipeline is paused: not before it is resumed)"
             if self._is_paused(tenant, pipeline)

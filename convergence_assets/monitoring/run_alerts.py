@@ -114,7 +114,7 @@ class RunAlerts:
             if count > INTERRUPTIONS:
                 happened = (
                     f"Run {run.run_id} is the {count}th of these days within a week that was ended by what it ran on, "
-                    "and that nobody had asked for."
+                    "and that nobody had requested."
                 )
                 yield _of_run(
                     kinds.RUN_INTERRUPTED, run, happened, INTERRUPTED, done=self._asked_again(connection, run)
@@ -181,8 +181,8 @@ class RunAlerts:
         unchanged = "What was published before stays."
         rows = self._outstanding(connection, run)
         if any(row.state == "gave_up" for row in rows):
-            return f"{unchanged} Its day is not asked for again: it failed too often."
-        return f"{unchanged} The planner asks for the day again, later each time." if rows else unchanged
+            return f"{unchanged} Its day is not requested again: it failed too often."
+        return f"{unchanged} The planner requests the day again, later each time." if rows else unchanged
 
     @staticmethod
     def _outstanding(connection: sa.Connection, run: IndexedRun) -> list[partition_states.PendingPartition]:

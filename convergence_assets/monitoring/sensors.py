@@ -65,7 +65,7 @@ def _stuck_runs(shared: _Shared) -> dg.SensorDefinition:
     @_on(
         name="stuck_runs",
         minimum_interval_seconds=STUCK_RUNS_EVERY_SECONDS,
-        description="Finds runs that are stuck, ends them, frees what they hold, and asks for their days again.",
+        description="Finds runs that are stuck, ends them, frees what they hold, and requests their days again.",
     )
     def stuck_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         done = shared.watching.remedy(context.instance, BUDGET_SECONDS)

@@ -284,7 +284,7 @@ StepSpec = BigQueryStep | FilesStep
 
 
 class StuckSpec(Model):
-    """When a run counts as stuck, and how often its days are asked for again; minutes."""
+    """When a run counts as stuck, and how often its days are requested again; minutes."""
 
     queued_minutes: Annotated[float, Field(gt=0, le=A_YEAR_OF_MINUTES)] | None = Field(
         None, description="In the queue while no run of the tenant is at work, began or ended; 120 where not given"
@@ -299,7 +299,7 @@ class StuckSpec(Model):
         None, description="Asked to end, not ended; 5"
     )
     request_again: Annotated[int, Field(ge=0, le=24)] | None = Field(
-        None, description="So often a day a stuck run's days are asked for again; 2"
+        None, description="So often a day a stuck run's days are requested again; 2"
     )
 
 

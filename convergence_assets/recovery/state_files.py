@@ -56,7 +56,7 @@ def state_files(settings: Settings, dagster_home: Path) -> Iterator[StateFile]:
     if url.get_backend_name() == "sqlite":
         yield StateFile(
             Path(str(url.database)), CONTROL_STORE,
-            "API keys, the audit log, pauses, what was asked for over the API, and who was told of what",
+            "API keys, the audit log, pauses, what was requested over the API, and who was told of what",
         )  # fmt: skip
     history = dagster_home / "history"
     yield StateFile(history / "runs.db", "Dagster's runs", "the list of runs; published rows stay as they are")

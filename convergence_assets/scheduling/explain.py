@@ -93,4 +93,4 @@ def _with_reason(
         return row
     newest = row.day == target.due_through(now)
     why = capacity.refusal(target, row.day, newest=newest, asked_for=row.asked_by is not None)
-    return replace(row, reason=f"{row.reason}; {why or 'it is asked for at the next tick'}")
+    return replace(row, reason=f"{row.reason}; {why or 'it is requested at the next tick'}")

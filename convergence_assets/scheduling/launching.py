@@ -187,7 +187,7 @@ def _late_data(inputs: _PlannerInputs) -> dg.SensorDefinition:
     return late_data
 
 
-_NOTHING = dg.SkipReason("nothing to ask for; `convergence schedule` says of each pipeline why")
+_NOTHING = dg.SkipReason("nothing to request; `convergence schedule` says of each pipeline why")
 
 
 def _set_pools(instance: dg.DagsterInstance, tenants: Iterable[Tenant]) -> None:

@@ -137,7 +137,7 @@ class PipelineDays:
             if row is not None and row.state == "gave_up":
                 continue
             before = row.attempts + (row.state == "requested") if row else 0
-            description = f"asked for again: {reason}, run {run_id}"
+            description = f"requested again: {reason}, run {run_id}"
             attempts = max(self._attempts(day), before, 1)
             again.append(self._due(day, description, attempts, row.asked_by if row else None))
         self._write(again)
@@ -231,7 +231,7 @@ def end_run_of_removed_pipeline(connection: sa.Connection, request: Request, run
 def take(connection: sa.Connection, rows: Sequence[PendingPartition], request_key: str) -> None:
     """Mark days as requested under this key."""
     requested = [
-        replace(row, state="requested", reason=f"asked for: {request_key}", wake_at=None, request_key=request_key)
+        replace(row, state="requested", reason=f"requested: {request_key}", wake_at=None, request_key=request_key)
         for row in rows
     ]
     partition_states.write_outstanding(connection, requested)

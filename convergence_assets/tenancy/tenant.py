@@ -64,7 +64,7 @@ class Step:
 @dataclass(frozen=True)
 class StuckLimits:
     """When a run counts as stuck; `running` is what a run over one day may take, and `request_again` how often a day a
-    stuck run's days are asked for again."""
+    stuck run's days are requested again."""
 
     queued: timedelta = timedelta(minutes=120)
     starting: timedelta = timedelta(minutes=10)

@@ -101,7 +101,7 @@ class TenantPipelineSpec(Model):
     late_after_minutes: Annotated[int, Field(gt=0, le=A_YEAR_OF_MINUTES)] | None = Field(
         None, description="So long after it is due an unpublished day is late"
     )
-    paused: bool = Field(False, description="True: its days are not asked for; `convergence pause` does the same")
+    paused: bool = Field(False, description="True: its days are not requested; `convergence pause` does the same")
     thresholds: dict[str, dict[str, dict[str, Any]]] = Field(
         {}, description="table -> check -> changed arguments, or `severity`"
     )
@@ -136,7 +136,7 @@ class TenantSpec(Model):
     service_account: str | None = Field(None, description="The operator's to say, in _defaults.yaml")
     owners: Annotated[tuple[Annotated[str, Field(pattern=_OWNER)], ...], Field(strict=False)] = ()
     enabled: bool = True
-    paused: bool = Field(False, description="True: no day of any of its pipelines is asked for")
+    paused: bool = Field(False, description="True: no day of any of its pipelines is requested")
     pipelines: Annotated[tuple[TenantPipelineSpec, ...], Field(strict=False, min_length=1)]
     alerts: Alerts | None = None
 

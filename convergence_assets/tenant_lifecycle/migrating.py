@@ -95,7 +95,7 @@ def migrate(store: ControlStore, instance: dg.DagsterInstance, migration: Migrat
         for name, days in _days_again(migration, targets, waiting).items():
             PipelineDays.of(connection, targets[name], days, now).migrate(targets[name], version)
         published_locations.set_location(connection, tenant_id, migration.after, now)
-        outcome = f"{migration.sentence}: {migration.count} days are asked for again"
+        outcome = f"{migration.sentence}: {migration.count} days are requested again"
         audit.record_entry(connection, AuditEntry(by, "tenant.migrate", outcome, tenant_id), now)
 
 

@@ -34,7 +34,7 @@ def failed(
     values: dict[str, Any] = {
         "title": f"{tenant_id}: gcp_billing of {partition} failed",
         "happened": "The warehouse did not answer for 120 s (unavailable).",
-        "done": "Nothing was published; the day is asked for again in 10 min.",
+        "done": "Nothing was published; the day is requested again in 10 min.",
         "next_step": "See whether BigQuery is available.",
         "runbook": "run-failed",
         "pipeline": "gcp_billing",

@@ -54,7 +54,7 @@ def test_a_daemon_that_was_never_started_is_missed_once_a_tenant_is_not_paused(s
     file = tenants / "acme" / "tenant.yaml"
     file.write_text(file.read_text().replace("paused: true", "paused: false"))
     (finding,) = found("daemon", setup)
-    assert (finding.state, "no day of acme is asked for" in finding.seen) == ("broken", True)
+    assert (finding.state, "no day of acme is requested" in finding.seen) == ("broken", True)
     assert "convergence up" in finding.next_step
 
 

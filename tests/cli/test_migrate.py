@@ -128,7 +128,7 @@ def test_a_new_timezone_is_taken_up_every_published_day_is_asked_for_again_and_r
 
     done = convergence("tenants", "migrate", "acme", said="y\n")
     assert done.exit_code == 0, done.output
-    assert f"demo_costs: 1 published days ({DAY}...{DAY}) are asked for again" in done.stdout
+    assert f"demo_costs: 1 published days ({DAY}...{DAY}) are requested again" in done.stdout
     assert "holds days of both timezones until all of them have run" in done.stdout
     assert "reload the code location" in done.stdout
     assert load_tenants(project.settings).rejected == {}
@@ -141,7 +141,7 @@ def test_a_new_timezone_is_taken_up_every_published_day_is_asked_for_again_and_r
     with store_of(project).read() as connection:
         (entry,) = audit.recorded_entries(connection)
     assert entry.entry.action == "tenant.migrate"
-    assert "timezone Europe/Berlin -> Asia/Tokyo: 1 days are asked for again" in entry.entry.outcome
+    assert "timezone Europe/Berlin -> Asia/Tokyo: 1 days are requested again" in entry.entry.outcome
 
 
 def test_a_new_dataset_is_filled_anew_and_the_old_one_stays(project: Project) -> None:

@@ -42,7 +42,7 @@ def test_the_same_settings_again_change_nothing_and_say_so(convergence: Converge
     again = onboarded(convergence)
     assert (again["code"], again["outcome"], again["done"], again["api_key"]) == (0, "unchanged", [], None)
     bare = convergence("tenants", "onboard", "hooli")
-    assert (bare.returncode, "stands as asked for: nothing was changed" in bare.stdout) == (0, True)
+    assert (bare.returncode, "is already as requested: nothing was changed" in bare.stdout) == (0, True)
     looked = convergence("tenants", "onboard", "hooli", "--plan")
     assert (looked.returncode, "is there and says the same" in looked.stdout) == (0, True)
     assert tree(tmp_path / "tenants") == before

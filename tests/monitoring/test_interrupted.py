@@ -1,4 +1,4 @@
-"""A run that is ended by what it runs on, and by nobody's wish, is no failure: it is canceled and asked for again."""
+"""A run that is ended by what it runs on, and by nobody's wish, is no failure: it is canceled and requested again."""
 
 import os
 import random

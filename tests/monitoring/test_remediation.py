@@ -1,4 +1,4 @@
-"""The remedy of a stuck run: every step once, whoever dies in between, and the days asked for again within limits."""
+"""The remedy of a stuck run: every step once, whoever dies in between, and the days requested again within limits."""
 
 from dataclasses import replace
 from datetime import date, timedelta
@@ -80,7 +80,7 @@ def test_a_dead_run_is_failed_its_lock_freed_its_day_asked_for_and_all_of_it_tol
     assert run_id in row.reason
     (incident,) = watched.incidents()
     assert (incident.kind, incident.cause, incident.count) == ("run_stuck", "dead", 1)
-    assert "2026-03-10 asked for again" in incident.done
+    assert "2026-03-10 requested again" in incident.done
     events = [r.event_log_entry.dagster_event for r in instance.get_records_for_run(run_id).records]
     log = [event.message or "" for event in events if event]
     assert sum(line.startswith("convergence remediation:") for line in log) == len(STEPS)
@@ -144,12 +144,12 @@ def test_a_day_is_asked_for_again_so_often_a_day_and_no_more(watched: Watched, i
         remedy.run(case)
         outcomes.append(Remediations(watched.store).of([run_id])[run_id]["requested_again"].outcome)
         watched.later(60)
-    assert [("not asked" in outcome) for outcome in outcomes] == [False, False, True, True]
+    assert [("not requested" in outcome) for outcome in outcomes] == [False, False, True, True]
     watched.later(25 * 60)
     run_id = dead_run(watched, instance)
     remedy = remediation(watched, instance)
     remedy.run(remedy.begin(stuck(watched, run_id), request_again=2))
-    assert "asked for again" in Remediations(watched.store).of([run_id])[run_id]["requested_again"].outcome
+    assert "requested again" in Remediations(watched.store).of([run_id])[run_id]["requested_again"].outcome
 
 
 def test_days_of_a_stuck_range_are_asked_for_one_by_one_under_keys_of_their_own_and_published_ones_not(
@@ -195,6 +195,6 @@ def test_a_run_that_succeeds_while_it_is_being_ended_is_not_asked_for_again(
     )
     said = remedy.run(case)
     assert any("it had ended by itself" in line for line in said)
-    assert any("not asked for again: it succeeded" in line for line in said)
+    assert any("not requested again: it succeeded" in line for line in said)
     with watched.store.read() as connection:
         assert partition_states.all_outstanding(connection) == []

@@ -1,4 +1,4 @@
-"""A real daemon and runs that hang in each way: found, ended, freed, alerted once, and asked for again."""
+"""A real daemon and runs that hang in each way: found, ended, freed, alerted once, and requested again."""
 
 import signal
 from datetime import UTC, datetime, timedelta
@@ -82,7 +82,7 @@ def test_a_run_that_hangs_in_any_way_is_ended_alerted_once_and_its_day_arrives(
         expected = [("run_stuck", kind, str(days[how])) for how, kind in kinds.items() if kind]
         expected += [("run_failed", "run_failure", str(days["killed"]))] if instance == DEFAULT else []
         assert sorted((i.kind, i.cause, i.partition) for i in incidents) == sorted(expected)
-        assert all("asked for again" in incident.done for incident in incidents if incident.kind == "run_stuck")
+        assert all("requested again" in incident.done for incident in incidents if incident.kind == "run_stuck")
 
         Pauses(store).resume("acme", None)
 

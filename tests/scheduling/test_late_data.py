@@ -1,4 +1,4 @@
-"""Rows that arrive for a published day: found after the schedule's next tick, and that day alone is asked for again."""
+"""Rows that arrive for a published day: found after the schedule's next tick, and that day alone is requested again."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Why a due day is not asked for: there is always a sentence."""
+"""Why a due day is not requested: there is always a sentence."""
 
 from datetime import date, timedelta
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The tenants shared out over code locations: each in one, its days asked for by that one alone."""
+"""The tenants shared out over code locations: each in one, its days requested by that one alone."""
 
 import re
 import shlex

@@ -173,7 +173,7 @@ def _never_started(setup: Setup) -> Finding:
     )
     if not waiting:
         return Finding("daemon", "ok", "it was not started yet, and no tenant waits for it: all are paused")
-    seen = f"it was never started: no day of {_listed(waiting)} is asked for"
+    seen = f"it was never started: no day of {_listed(waiting)} is requested"
     return Finding("daemon", "broken", seen, "convergence up, or dagster-daemon run -w workspace.yaml beside the rest")
 
 
