@@ -185,3 +185,21 @@ def test_a_reference_table_is_a_relation_of_its_rows() -> None:
         "reference_services", "reference_regions", "reference_units",
     }  # fmt: skip
     assert json.dumps(made)
+
+
+UNUSUAL: dict[str, dict[str, Any]] = {
+    "an adjustment without a quantity on a SKU with a price": {
+        "cost": -5.0, "cost_at_list": -5.0, "usage": {"amount": 0.0, "unit": "seconds", "amount_in_pricing_units": 0.0, "pricing_unit": "hour"},
+    },
+    "a flat fee": {"usage": {"amount": 0.0, "unit": "seconds", "amount_in_pricing_units": 0.0, "pricing_unit": "hour"}},
+    "money back for a quantity": {"cost": -5.0, "cost_at_list": -6.0},
+    "a charge of a moment": {"usage_end_time": ROW["usage_start_time"]},
+    "no quantity at all": {"usage": dict.fromkeys(ROW["usage"])},
+    "empty texts": {"seller_name": "", "subscription": {"instance_id": ""}, "sku": {"id": "F1", "description": "Commitment v1: Cpu"}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("unusual", UNUSUAL)
+def test_a_charge_that_is_unusual_and_right_stops_no_day(platform: Platform, tmp_path: Path, unusual: str) -> None:
+    load(platform, tmp_path, [named("unusual", credits=[]) | UNUSUAL[unusual]])
+    assert stopped_by(platform.run(TENANT, [DAY])["gcp_focus"]) == {}

@@ -64,8 +64,8 @@ charges AS (
         cost_type,
         adjustment_id,
         adjustment_description,
-        seller_name,
-        subscription_instance_id,
+        NULLIF(TRIM(seller_name), '') AS seller_name,
+        NULLIF(TRIM(subscription_instance_id), '') AS subscription_instance_id,
         consumption_model_id,
         consumption_model_description,
         cost_at_effective_price_default,
@@ -239,8 +239,12 @@ described AS (
                 + NUMERIC '0.000000001' * (ABS(classed.priced_amount) + ABS(classed.list_cost)),
                 classed.price_on_the_list, NULL
             ),
-            classed.list_cost / NULLIF(classed.priced_amount, 0),
-            classed.price_on_the_list,
+            -- A refund, with a cost below 0 or without a quantity, has no price.
+            IF(
+                classed.list_cost / NULLIF(classed.priced_amount, 0) >= 0,
+                classed.list_cost / NULLIF(classed.priced_amount, 0), NULL
+            ),
+            IF(classed.priced_amount IS NULL, classed.price_on_the_list, NULL),
             IF(classed.list_cost = 0, NUMERIC '0', NULL)
         ) AS list_unit_price,
         COALESCE(
@@ -250,8 +254,12 @@ described AS (
                 + NUMERIC '0.000000001' * (ABS(classed.priced_amount) + ABS(classed.contracted_cost)),
                 classed.negotiated_price, NULL
             ),
-            classed.contracted_cost / NULLIF(classed.priced_amount, 0),
-            classed.negotiated_price,
+            -- A refund, with a cost below 0 or without a quantity, has no price.
+            IF(
+                classed.contracted_cost / NULLIF(classed.priced_amount, 0) >= 0,
+                classed.contracted_cost / NULLIF(classed.priced_amount, 0), NULL
+            ),
+            IF(classed.priced_amount IS NULL, classed.negotiated_price, NULL),
             IF(classed.contracted_cost = 0, NUMERIC '0', NULL)
         ) AS contracted_unit_price,
         regions.name AS region_name,
