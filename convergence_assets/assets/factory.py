@@ -156,7 +156,6 @@ def _definition_metadata(step: Step) -> dict[str, object]:
         "partition_column": spec.partition_column,
         "clustering": ", ".join(spec.clustering),
         "when_empty": spec.when_empty,
-        "version": spec.version,
     }
 
 

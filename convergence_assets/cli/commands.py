@@ -96,12 +96,6 @@ COMMANDS: dict[str, Entry] = {
         "Days",
         "Materialise a range of days, oldest first; started again, it goes on with those that are not published.",
     ),
-    "upgrade": Entry(
-        "upgrade",
-        "upgrade",
-        "Days",
-        "Upgrade tables whose columns changed otherwise than by added ones: their step has a higher `version`.",
-    ),
     "schedule": Entry(
         "schedule",
         "schedule",

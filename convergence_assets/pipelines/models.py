@@ -158,9 +158,6 @@ class TableStep(Model):
     when_empty: Literal["fail", "warn", "publish"] = Field(
         "fail", description="What a partition without rows means: a failure, a warning, or a fact to publish"
     )
-    version: Annotated[int, Field(ge=1)] = Field(
-        1, description="Raised where an existing table does not take the columns; then `convergence upgrade`"
-    )
     partition_column: ColumnName = Field(description="A DATE column: the partition a row belongs to")
     clustering: Annotated[tuple[str, ...], Field(strict=False, max_length=4)] = ()
     partition_expiration_days: Annotated[int, Field(gt=0)] | None = None

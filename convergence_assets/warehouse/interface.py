@@ -278,14 +278,6 @@ class Warehouse(Protocol):
         """What a table is; None where there is none."""
         ...
 
-    def switch_table(self, table: TableRef, new: TableRef, kept: TableRef, job: Job) -> None:
-        """Let `table` be what `new` is: a reader sees the one or the other, whole. What it was is `kept` then, and
-        there is no `new` any more. Repeated after it was ended at any point, it does the rest.
-
-        Raises `NotFound` where there is no `new`.
-        """
-        ...
-
     def drop_table(self, table: TableRef, *, if_empty: bool = False) -> bool:
         """Remove a table and say whether this did; with `if_empty` one that holds a row stays."""
         ...

@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,13 +30,12 @@ class Fleet:
     """A folder with `tenants`, the home of what they have published, and Dagster's."""
 
     folder: Path
-    warehouse: Mapping[str, str] = field(default_factory=lambda: {"CONVERGENCE_WAREHOUSE": "embedded"})
 
     @classmethod
-    def at(cls, folder: Path, **warehouse: Mapping[str, str]) -> "Fleet":
+    def at(cls, folder: Path) -> "Fleet":
         shutil.copytree(TENANTS, folder / "tenants")
         small_dagster_home(folder / "dagster")
-        fleet = cls(folder, **warehouse)
+        fleet = cls(folder)
         for number, tenant in enumerate(("acme", "globex"), start=1):
             fleet.load(tenant, number)
         return fleet
@@ -45,7 +44,7 @@ class Fleet:
     def variables(self) -> dict[str, str]:
         return {
             "CONVERGENCE_HOME": str(self.folder / "home"), "CONVERGENCE_TENANTS": str(self.folder / "tenants"),
-            "DAGSTER_HOME": str(self.folder / "dagster"), **self.warehouse,
+            "DAGSTER_HOME": str(self.folder / "dagster"), "CONVERGENCE_WAREHOUSE": "embedded",
         }  # fmt: skip
 
     @property

@@ -248,17 +248,6 @@ class DuckDBWarehouse:
             found = tables.existing(self._engine, str(dataset)).get(table.table)
         return found.schema if found else None
 
-    def switch_table(self, table: TableRef, new: TableRef, kept: TableRef, job: Job) -> None:
-        dataset = Dataset.of(table)
-        with self._attaching.writing(dataset, job.timeout_seconds):
-            existing = tables.existing(self._engine, str(dataset))
-            if new.table not in existing:
-                raise NotFound(absent(new, existing))
-            with self._attaching.transaction():
-                for before, after in ((table, kept), (new, table)):
-                    name = f"{quoted(str(dataset))}.{quoted(before.table)}"
-                    self._engine.run(f"ALTER TABLE {name} RENAME TO {quoted(after.table)}")
-
     def drop_table(self, table: TableRef, *, if_empty: bool = False) -> bool:
         dataset = Dataset.of(table)
         if not self.has_dataset(dataset):
