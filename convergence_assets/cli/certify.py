@@ -27,7 +27,11 @@ def certify(
         typer.Option(metavar="TENANT DAY", help="Also try the warehouse in a dataset of its own, and run this day"),
     ] = None,
     max_gigabytes: Annotated[
-        int, typer.Option(min=1, help="With --canary: no statement may be billed for more, nor all of them together")
+        int,
+        typer.Option(
+            min=1,
+            help="With --canary: no statement may be billed for more; asked again after each pipeline for all of them",
+        ),
     ] = 10,
     output: Annotated[Path | None, typer.Option(help="Write the report as JSON into this file", dir_okay=False)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The report as one JSON object")] = False,

@@ -28,7 +28,7 @@ def preview(
     ] = None,
     ref: Annotated[str | None, typer.Option(help="Preview the files of a commit, not those of the folder")] = None,
     max_gigabytes: Annotated[
-        int | None, typer.Option(help="What all statements together may be billed for on BigQuery", min=1)
+        int | None, typer.Option(help="On BigQuery no statement may be billed for more than is left of it", min=1)
     ] = None,
     stale: Annotated[
         bool, typer.Option("--stale", help="List the published days that an older definition made; run nothing")

@@ -185,9 +185,13 @@ def days_by_pipeline(connection: sa.Connection, tenant_id: str) -> dict[str, set
     return days
 
 
-def days_by_definition(connection: sa.Connection, tenant_id: str) -> dict[tuple[str, str | None], int]:
-    """How many days of a tenant's tables each definition made, by table and definition."""
-    of_tenant = (table.c.tenant_id == tenant_id, table.c.table_name != _NO_TABLE)
+def days_by_definition(
+    connection: sa.Connection, tenant_id: str, starts: Mapping[str, date]
+) -> dict[tuple[str, str | None], int]:
+    """How many days of a tenant's tables each definition made, by table and definition; `starts` are the first days
+    that count, by table."""
+    counting = [sa.and_(table.c.table_name == name, table.c.day >= start) for name, start in starts.items()]
+    of_tenant = (table.c.tenant_id == tenant_id, sa.or_(sa.false(), *counting))
     counted = sa.select(table.c.table_name, table.c.definition, sa.func.count().label("n")).where(*of_tenant)
     rows = connection.execute(counted.group_by(table.c.table_name, table.c.definition))
     return {(row.table_name, row.definition): row.n for row in rows}

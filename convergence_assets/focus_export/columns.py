@@ -70,6 +70,9 @@ def exported_columns(columns: Sequence[ColumnSpec], version: str) -> tuple[Expor
     ]
     if wrong:
         raise NotFocus("; ".join(wrong))
+    nested = [c.name for c in columns if c.mode == "REPEATED" or c.type in ("RECORD", "BYTES")]
+    if nested:
+        raise NotFocus(f"{', '.join(nested)} is a list, a record or bytes, which no cell of a CSV file holds")
     others = {column.name for column in _all_columns()}
     own = [ExportedColumn(c.name, _own_name(c.name), c.type) for c in columns if c.name not in others]
     of_focus = [ExportedColumn(name, name, column.type) for name, column in wanted.items() if name in declared]

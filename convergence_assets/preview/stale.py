@@ -37,8 +37,12 @@ class StaleDay:
 def stale_days(store: ControlStore, tenant: Tenant) -> Sequence[StaleDay]:
     """Those of a tenant by pipeline, table and day; none of tables that it does not make any more."""
     steps = {step.table: (pipeline, step) for pipeline in tenant.pipelines for step in pipeline.steps}
+    starts = _starts(tenant)
     with store.read() as connection:
-        published = [one for one in publications_of(connection, tenant.tenant_id) if one.table in steps]
+        published = [
+            one for one in publications_of(connection, tenant.tenant_id)
+            if one.table in steps and one.day >= starts[one.table]
+        ]  # fmt: skip
         versions = {one.definition for one in published if one.definition}
         contents = definition_contents(connection, versions)
         unknown = any(one.definition not in contents for one in published)
@@ -66,7 +70,7 @@ def stale_days(store: ControlStore, tenant: Tenant) -> Sequence[StaleDay]:
 def stale_counts(store: ControlStore, tenant: Tenant) -> Mapping[str, int]:
     """How many days of its tables are to be made again, by pipeline: those of each table counted."""
     with store.read() as connection:
-        counted = publications.days_by_definition(connection, tenant.tenant_id)
+        counted = publications.days_by_definition(connection, tenant.tenant_id, _starts(tenant))
         contents = definition_contents(connection, {version for _, version in counted if version})
     counts: dict[str, int] = {}
     if any(version not in contents for _, version in counted):
@@ -80,6 +84,11 @@ def stale_counts(store: ControlStore, tenant: Tenant) -> Mapping[str, int]:
                 differs = Definition.stored(contents[version or ""]).differences(served) if table == step.table else ()
                 counts[pipeline.name] = counts.get(pipeline.name, 0) + (days if differs not in ((), ("text",)) else 0)
     return counts
+
+
+def _starts(tenant: Tenant) -> Mapping[str, date]:
+    """By table the first day that its pipeline makes: earlier ones stay as they are."""
+    return {step.table: pipeline.start_date for pipeline in tenant.pipelines for step in pipeline.steps}
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from convergence_assets.assets.queries import job_of, queries_of
 from convergence_assets.assets.schema_mapping import (
     expectations,
     sensitive_columns,
+    shared_views,
     table_schema,
     target_table,
 )
@@ -103,6 +104,10 @@ class TenantPreview:
             self._relations[step.table] = f"(SELECT * FROM {target_table(self.tenant, step.table).quoted})"
             self._held_back[step.table] = frozenset(missing)
             return replace(preview, missing=tuple(sorted(missing)))
+        views = shared_views(self.tenant, step.sources.values())
+        if views and (touched.served is None or "sources" in touched.parts):
+            named = ", ".join(str(view.view) for view in views)
+            return replace(preview, problem=f"it reads {named}, which is made when the change of its rows is served")
         ensure_shared_views(self.settings, self.tenant, step.sources.values())
         with open_warehouse(
             self.settings, self.tenant.location, service_account=self.tenant.service_account

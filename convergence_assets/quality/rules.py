@@ -96,12 +96,17 @@ class _Judge:
             rows = self._run(self._counting(rules)).to_pylist()
             counts = {partition_key(row[f"{_PREFIX}partition"]): row for row in rows}
             broken = [r for r in rules if any(row[r.flag] for row in counts.values())]
-            shown = self._examples(broken) if broken else {}
         except Exception as error:
             if getattr(error, "retryable", False):
                 raise
             failed = PartitionOutcome(passed=False, error=self._error(error))
             return {rule.id: dict.fromkeys(self.partitions, failed) for rule in rules}
+        try:
+            shown = self._examples(broken) if broken else {}
+        except Exception as error:
+            if getattr(error, "retryable", False):
+                raise
+            shown = {}  # what is broken is known without them
         # A row that lies in no partition of the run is the matter of another check, which is critical.
         return {
             rule.id: {

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from google.cloud import run_v2
 
 EXECUTION_TAG = "convergence/cloud_run_execution"
-"""The run's tag with the name of its execution, `projects/P/locations/R/jobs/J/executions/E`."""
+"""The run's tag with its id and the name of its execution, `projects/P/locations/R/jobs/J/executions/E`: a run that
+repeats another one has the other's tags."""
 ANSWER_SECONDS = 20.0
 LOOKED_THROUGH = 500
 """How many of the job's executions are looked through for that of a run without the tag."""
@@ -92,7 +93,7 @@ class CloudRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
             raise dg.DagsterInvariantViolationError(
                 f"run {run.run_id} was not launched: Cloud Run refuses to execute {self._job}: {error}"
             ) from error
-        run_records.add_run_tags(self._instance, run.run_id, {EXECUTION_TAG: name})
+        run_records.add_run_tags(self._instance, run.run_id, {EXECUTION_TAG: f"{run.run_id} {name}"})
         run_records.say_of_run(self._instance, run, f"Execution started ({name.rpartition('/')[2]}).")
 
     def _start(self, run: dg.DagsterRun) -> str:
@@ -162,7 +163,8 @@ class CloudRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
     def _known(self, run: dg.DagsterRun) -> str | None:
         """The name of the run's execution; where its tag was not written, it is looked for by the run's id."""
         current = self._instance.get_run_by_id(run.run_id) or run
-        if name := current.tags.get(EXECUTION_TAG):
+        run_id, _, name = current.tags.get(EXECUTION_TAG, "").partition(" ")
+        if name and run_id == run.run_id:
             return name
         listed = islice(self._clients.executions_of(self._job, ANSWER_SECONDS), LOOKED_THROUGH)
         return next((found.name for found in listed if executions.executes(found, run.run_id)), None)

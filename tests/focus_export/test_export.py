@@ -69,6 +69,12 @@ def mandatory(version: str) -> tuple[ColumnSpec, ...]:
     )
 
 
+def test_a_column_that_no_cell_holds_is_refused() -> None:
+    lists = ColumnSpec(name="x_Items", type="STRING", mode="REPEATED")
+    with pytest.raises(NotFocus, match="x_Items is a list"):
+        exported_columns((*mandatory("1.2"), lists), "1.2")
+
+
 def test_focuss_columns_come_first_and_the_tables_own_begin_with_x() -> None:
     columns = exported_columns((*specs("usage_date", "x_Note"), *reversed(mandatory("1.2")), *specs("Tags")), "1.2")
     names = [column.name for column in columns]
