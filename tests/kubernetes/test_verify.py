@@ -10,6 +10,7 @@ import pytest
 
 from tests.kubernetes.test_kubectl import NAMESPACE, Deployment
 
+pytestmark = pytest.mark.live
 VERIFY = "VERIFY_PAUSE=0.2 deploy/verify.sh kubernetes"
 JOB = "convergence-certify"
 

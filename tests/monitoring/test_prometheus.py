@@ -27,7 +27,7 @@ from tests.monitoring.prometheus import PACK, Prometheus, alertmanager, promethe
 from tests.monitoring.test_pack import happen
 
 QUEUED_FOR = timedelta(hours=3)
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.live
 GRAFANAS = {"$__rate_interval": "1m", "$tenant": ".*"}
 """What Grafana puts in place of its variables, with all tenants chosen."""
 
@@ -132,7 +132,9 @@ def test_every_panel_of_the_dashboard_is_answered(tmp_path: Path) -> None:
             empty = {query for query in empty if not answered(world.prometheus, query)}
             time.sleep(0.2)
         assert empty == set()
-        assert world.prometheus.query("worker_resident_memory_bytes > 1e7")
+        wait_until(
+            lambda: world.prometheus.query("worker_resident_memory_bytes > 1e7"), "the worker's memory is scraped"
+        )
 
 
 def queries() -> list[str]:

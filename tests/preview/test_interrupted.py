@@ -17,6 +17,8 @@ from tests import commands
 from tests.preview.fleet import DAYS, Fleet
 from tests.preview.test_preview import ROUNDED, SQL
 
+pytestmark = pytest.mark.live
+
 
 def _preview_and_end(fleet: Fleet, number: int) -> None:
     """Preview until the first table is staged; there the process gets a signal."""

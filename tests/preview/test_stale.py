@@ -7,6 +7,7 @@ from datetime import date
 from typing import Any
 
 import dagster as dg
+import pytest
 
 from convergence_assets.cli import backfill_stale, day_runs
 from convergence_assets.cli.run import Definitions, RunResult
@@ -17,6 +18,7 @@ from convergence_assets.tenancy.registry import load_registry
 from tests import commands
 from tests.preview.fleet import DAYS, Fleet
 
+pytestmark = pytest.mark.live
 COSTS = "acme/pipelines/costs"
 Stale = dict[tuple[str, date], tuple[str, ...]]
 
