@@ -43,7 +43,8 @@ def run_everything(platform: Platform, bills: Mapping[str, Sequence[Path]]) -> l
         platform.load_bills(tenant_id, files)
         for span in (DAYS, DAYS[1:2]):
             for table, report in platform.run(tenant_id, span).items():
-                assert [(table, o.name, o.error, o.examples) for o in report.outcomes if not o.passed] == []
+                failed = [o for o in report.outcomes if not o.passed and o.severity != "info"]
+                assert [(table, o.name, o.error, o.examples) for o in failed] == []
                 statements += report.statements
     return statements
 
