@@ -112,11 +112,13 @@ charges AS (
         CAST(usage_amount AS NUMERIC) AS consumed_amount,
         CAST(pricing_amount AS NUMERIC) AS priced_amount,
         COALESCE(list_cost, cost) AS list_cost,
-        list_price / NULLIF(COALESCE(pricing_unit_quantity, NUMERIC '1'), 0) AS price_on_the_list,
-        IF(
-            LOWER(COALESCE(consumption_model_description, 'default')) != 'default',
-            COALESCE(effective_price_default, effective_price), effective_price
-        ) / NULLIF(COALESCE(pricing_unit_quantity, NUMERIC '1'), 0) AS negotiated_price,
+        CAST(list_price / NULLIF(COALESCE(pricing_unit_quantity, NUMERIC '1'), 0) AS NUMERIC) AS price_on_the_list,
+        CAST(
+            IF(
+                LOWER(COALESCE(consumption_model_description, 'default')) != 'default',
+                COALESCE(effective_price_default, effective_price), effective_price
+            ) / NULLIF(COALESCE(pricing_unit_quantity, NUMERIC '1'), 0) AS NUMERIC
+        ) AS negotiated_price,
         -- FOCUS's Unit Format: capitals, words by hyphens.
         REPLACE(INITCAP(usage_unit), ' ', '-') AS usage_unit_by_words,
         REPLACE(INITCAP(pricing_unit), ' ', '-') AS pricing_unit_by_words,
@@ -242,7 +244,7 @@ described AS (
             -- A refund, with a cost below 0 or without a quantity, has no price.
             IF(
                 classed.list_cost / NULLIF(classed.priced_amount, 0) >= 0,
-                classed.list_cost / NULLIF(classed.priced_amount, 0), NULL
+                CAST(classed.list_cost / NULLIF(classed.priced_amount, 0) AS NUMERIC), NULL
             ),
             IF(classed.priced_amount IS NULL, classed.price_on_the_list, NULL),
             IF(classed.list_cost = 0, NUMERIC '0', NULL)
@@ -257,7 +259,7 @@ described AS (
             -- A refund, with a cost below 0 or without a quantity, has no price.
             IF(
                 classed.contracted_cost / NULLIF(classed.priced_amount, 0) >= 0,
-                classed.contracted_cost / NULLIF(classed.priced_amount, 0), NULL
+                CAST(classed.contracted_cost / NULLIF(classed.priced_amount, 0) AS NUMERIC), NULL
             ),
             IF(classed.priced_amount IS NULL, classed.negotiated_price, NULL),
             IF(classed.contracted_cost = 0, NUMERIC '0', NULL)
