@@ -56,11 +56,11 @@ def main() -> None:
 def _table(measured: dict[str, list[dict[str, object]]], failed: list[str]) -> Table:
     table = Table("", "figure", "measured", "", "at most", title="benchmarks")
     for name, figures in measured.items():
-        for said in figures:
-            value, at_most = said["value"], said["at_most"]
+        for row in figures:
+            value, at_most = row["value"], row["at_most"]
             over = isinstance(value, float | int) and isinstance(at_most, float | int) and value > at_most
             shown = f"[red]{value:.3g}[/red]" if over else f"{value:.3g}"
-            table.add_row(name, str(said["what"]), shown, str(said["unit"]), "" if at_most is None else f"{at_most:g}")
+            table.add_row(name, str(row["what"]), shown, str(row["unit"]), "" if at_most is None else f"{at_most:g}")
         if name in failed:
             table.add_row(name, "[red]failed[/red]", "", "", "")
     return table

@@ -85,7 +85,7 @@ def main() -> None:
     figure("warm / the bare script", medians["warm"] / medians["bare"], "CPU", 0.5)
     figure("cold / the bare script", medians["cold"] / medians["bare"], "CPU", 1.4)
     if chosen.json:
-        days_said = [{way: asdict(cost) | {"said": None} for way, cost in of_day.items()} for of_day in costs]
+        days_said = [{way: asdict(cost) | {"output": None} for way, cost in of_day.items()} for of_day in costs]
         result = {
             "machine": described,
             "rows": chosen.rows,
@@ -105,8 +105,8 @@ def ways(last: date, rows: int) -> Iterator[Ways]:
         cold, bare = Path(folder, "cold"), Path(folder, "bare")
         shutil.copytree(settings.home, cold, symlinks=True)  # accepted versions are links
         # The shipped storage keeps its files in this process's DAGSTER_HOME unless told otherwise.
-        said = (cold / "dagster" / "dagster.yaml").read_text()
-        named = said.replace(
+        text = (cold / "dagster" / "dagster.yaml").read_text()
+        named = text.replace(
             "class: SqliteStorage", f"class: SqliteStorage\n    config: {{base_dir: {cold / 'dagster'}}}"
         )
         (cold / "dagster" / "dagster.yaml").write_text(named)
@@ -172,10 +172,10 @@ def one_day(opened: Ways, day: date) -> dict[str, Cost]:
     costs = {"warm": Cost(used.cpu_seconds, used.seconds, used.peak_bytes)}
     costs["cold"] = cold_day(opened, day)
     costs["bare"] = measured([sys.executable, BARE, opened.bare_folder, TENANT, str(day)], os.environ)
-    said: Outcomes = json.loads(costs["bare"].said.splitlines()[-1])
+    payload: Outcomes = json.loads(costs["bare"].output.splitlines()[-1])
     for instance in (opened.warm.instance, opened.cold):
         ours = outcomes(instance)
-        assert ours == said, f"the checks of {day} differ: {differing(ours, said)}"
+        assert ours == payload, f"the checks of {day} differ: {differing(ours, payload)}"
     return costs
 
 
@@ -198,15 +198,15 @@ def outcomes(instance: dg.DagsterInstance) -> Outcomes:
     found: Outcomes = {}
     for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION):
         assert entry.dagster_event is not None
-        said = entry.dagster_event.asset_check_evaluation_data
-        if said.check_name != SOURCES.name:  # the bare script does not look at the export's columns
-            found.setdefault(said.asset_key.path[-1], {})[said.check_name] = said.passed
+        evaluation = entry.dagster_event.asset_check_evaluation_data
+        if evaluation.check_name != SOURCES.name:  # the bare script does not look at the export's columns
+            found.setdefault(evaluation.asset_key.path[-1], {})[evaluation.check_name] = evaluation.passed
     return found
 
 
 def differing(ours: Outcomes, bare: Outcomes) -> list[str]:
     """The checks of either that the other has not, or has with another outcome."""
-    one, other = ({(t, c, p) for t, checks in said.items() for c, p in checks.items()} for said in (ours, bare))
+    one, other = ({(t, c, p) for t, checks in results.items() for c, p in checks.items()} for results in (ours, bare))
     return [f"{table}.{check}" for table, check, _ in sorted(one ^ other)]
 
 
@@ -241,7 +241,7 @@ def show(rows: int, costs: list[dict[str, Cost]], medians: dict[str, float], com
         table.add_row(way, f"{cpu:.2f}", f"{cpu / medians['bare']:.2f}", f"{seconds:.2f}", f"{peak:.0f}")
     console = Console(soft_wrap=True, highlight=False)
     console.print(table)
-    count = sum(len(checks) for checks in json.loads(costs[0]["bare"].said.splitlines()[-1]).values())
+    count = sum(len(checks) for checks in json.loads(costs[0]["bare"].output.splitlines()[-1]).values())
     console.print(
         f"medians of {len(costs)} days; {compared:,} published rows equal; {count} checks a day, outcomes equal"
     )

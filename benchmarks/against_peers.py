@@ -79,17 +79,17 @@ def main() -> None:
                 cost, checks, totals = form(exports)
                 times = 1 if "7 days" in name else len(DAYS)
                 of_a_day = CHECKS_A_TENANT + (OWN_CHECKS if name.startswith("convergence") else 0)
-                wanted = of_a_day * len(TENANTS) * times
-                assert checks == wanted, f"{name}: {checks} checks passed of {wanted}"
+                rows_due = of_a_day * len(TENANTS) * times
+                assert checks == rows_due, f"{name}: {checks} checks passed of {rows_due}"
                 expected = expected or totals
                 assert totals == expected, f"{name} published other totals"
                 costs.setdefault(name, []).append(cost)
-                parts = cost.said if name.startswith("convergence") and "cold" not in name else ""
+                parts = cost.output if name.startswith("convergence") and "cold" not in name else ""
                 print(f"{name}: {cost.cpu_seconds:.1f} CPU-s{parts}, {cost.seconds:.1f} s", file=sys.stderr)
     show(chosen.rows, costs, len(expected))
     if chosen.json:
-        said = {name: [asdict(cost) | {"said": None} for cost in some] for name, some in costs.items()}
-        result = {"machine": described, "rows": chosen.rows, "costs": said}
+        figures_alone = {name: [asdict(cost) | {"output": None} for cost in some] for name, some in costs.items()}
+        result = {"machine": described, "rows": chosen.rows, "costs": figures_alone}
         chosen.json.write_text(json.dumps(result, indent=1))
 
 
@@ -132,8 +132,8 @@ def launched(platform: Launching, spans: Sequence[Sequence[date]]) -> tuple[Cost
     workers = platform.ended()[ended:]
     parts = {"workers": sum(w["cpu_seconds"] for w in workers), "client": client, "fork": _cpu(forkserver) - before}
     passed = [checks_passed(platform.instance, run_id) for run_id in run_ids]
-    said = ", ".join(f"{part} {cpu:.1f}" for part, cpu in parts.items())
-    return Cost(sum(parts.values()), seconds, max(w["peak_bytes"] for w in workers), f" ({said})"), sum(passed)
+    parts_shown = ", ".join(f"{part} {cpu:.1f}" for part, cpu in parts.items())
+    return Cost(sum(parts.values()), seconds, max(w["peak_bytes"] for w in workers), f" ({parts_shown})"), sum(passed)
 
 
 def checks_passed(instance: dg.DagsterInstance, run_id: str) -> int:
@@ -163,8 +163,8 @@ def cold_backfill(exports: Path) -> tuple[Cost, int, Totals]:
         command = Path(sys.executable).parent / "convergence"
         cost = Cost(0, 0, 0)
         for tenant in TENANTS:
-            asked = ["backfill", tenant, PIPELINE, "--from", str(DAYS[0]), "--to", str(DAYS[-1]), "--json"]
-            cost += measured([command, *asked], os.environ)
+            words = ["backfill", tenant, PIPELINE, "--from", str(DAYS[0]), "--to", str(DAYS[-1]), "--json"]
+            cost += measured([command, *words], os.environ)
         with dg.DagsterInstance.from_config(str(settings.home / "dagster")) as instance:
             checks = sum(checks_passed(instance, run.run_id) for run in instance.get_runs())
         return cost, checks, totals({t: (settings.home / DATASETS / f"{t}.duckdb", "main") for t in TENANTS})
@@ -195,10 +195,10 @@ def peer(name: str, spans: Sequence[Sequence[date]], selections: Sequence[str | 
             cost = Cost(0, 0, 0)
             for span in spans:
                 for selection in selections:
-                    asked = command(folder, span[0], span[-1], selection)
-                    cost += measured([executable, *asked], env, PEERS / name)
+                    words = command(folder, span[0], span[-1], selection)
+                    cost += measured([executable, *words], env, PEERS / name)
             published = {tenant: (folder / f"{name}.duckdb", tenant) for tenant in TENANTS}
-            return cost, count(cost.said), totals(published)
+            return cost, count(cost.output), totals(published)
 
     return form
 
@@ -213,8 +213,8 @@ def dbt_command(folder: Path, first: date, last: date, tenant: str | None) -> li
     return ["build", *fast, *window, *(["--select", f"models/{tenant}"] if tenant else [])]
 
 
-def dbt_checks(said: str) -> int:
-    return len(re.findall(r"\d+ of \d+ PASS ", said))
+def dbt_checks(output: str) -> int:
+    return len(re.findall(r"\d+ of \d+ PASS ", output))
 
 
 def sqlmesh_deploy(folder: Path) -> list[str]:
@@ -227,8 +227,8 @@ def sqlmesh_command(folder: Path, first: date, last: date, tenant: str | None) -
     return ["--log-file-dir", f"{folder}/logs", "run", *window, *chosen]
 
 
-def sqlmesh_checks(said: str) -> int:
-    return sum(map(int, re.findall(r"audits\s+passed\s+(\d+)", said)))
+def sqlmesh_checks(output: str) -> int:
+    return sum(map(int, re.findall(r"audits\s+passed\s+(\d+)", output)))
 
 
 def totals(published: dict[str, tuple[Path, str]]) -> Totals:

@@ -37,15 +37,15 @@ def main() -> None:
     parser.add_argument("--per-second", type=float, default=50)
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--requests", type=int, default=5000)
-    said = parser.parse_args()
+    arguments = parser.parse_args()
     with project() as settings:
         store = ControlStore.open(settings)
-        tenants = [f"tenant_{n:03d}" for n in range(said.tenants)]
-        _fill(store, tenants, said.runs)
+        tenants = [f"tenant_{n:03d}" for n in range(arguments.tenants)]
+        _fill(store, tenants, arguments.runs)
         keys = [Keys(store).create(tenant, "benchmark").secret for tenant in tenants]
         serving, url = _serve(settings)
         try:
-            asyncio.run(_measure(url, keys, psutil.Process(serving.pid), said))
+            asyncio.run(_measure(url, keys, psutil.Process(serving.pid), arguments))
         finally:
             serving.terminate()
             assert serving.wait(30) == 0
@@ -94,7 +94,7 @@ def _serve(settings: Settings) -> tuple[subprocess.Popen[bytes], str]:
     raise TimeoutError(url)
 
 
-async def _measure(url: str, keys: list[str], process: psutil.Process, said: argparse.Namespace) -> None:
+async def _measure(url: str, keys: list[str], process: psutil.Process, arguments: argparse.Namespace) -> None:
     import httpx
 
     asks: list[tuple[str, dict[str, str | int]]] = [
@@ -116,26 +116,28 @@ async def _measure(url: str, keys: list[str], process: psutil.Process, said: arg
         for number in range(200):
             await ask(number)
         cpu, began, sent = process.cpu_times(), time.perf_counter(), []
-        for number in range(int(said.per_second * said.seconds)):
-            await asyncio.sleep(max(0.0, began + number / said.per_second - time.perf_counter()))
+        for number in range(int(arguments.per_second * arguments.seconds)):
+            await asyncio.sleep(max(0.0, began + number / arguments.per_second - time.perf_counter()))
             sent.append(asyncio.create_task(ask(number)))
         took = sorted(await asyncio.gather(*sent))
         passed = time.perf_counter() - began
         used = process.cpu_times().user + process.cpu_times().system - cpu.user - cpu.system
         p95, p99 = (took[int(len(took) * share)] for share in (0.95, 0.99))
         print(
-            f"{said.runs} runs of {said.tenants} tenants, {len(took) / passed:.0f} requests/s: "
+            f"{arguments.runs} runs of {arguments.tenants} tenants, {len(took) / passed:.0f} requests/s: "
             f"p50 {statistics.median(took) * 1000:.1f} ms, p99 {p99 * 1000:.1f} ms, {used / passed:.2f} cores"
         )
-        figure(f"a page of executions at {said.per_second:g} requests/s, p95", p95 * 1000, "ms", LIMIT_SECONDS * 1000)
+        figure(
+            f"a page of executions at {arguments.per_second:g} requests/s, p95", p95 * 1000, "ms", LIMIT_SECONDS * 1000
+        )
         memory = [process.memory_info().rss]
         for part in range(5):
-            for start in range(0, said.requests // 5, 8):
+            for start in range(0, arguments.requests // 5, 8):
                 await asyncio.gather(*(ask(part + start + n) for n in range(8)))
             memory.append(process.memory_info().rss)
         grown = (memory[-1] - memory[1]) / 2**20
         figure("memory of the HTTP service", memory[-1] / 1e6, "MB")
-        figure(f"memory it grew by in {said.requests * 4 // 5} requests", grown, "MiB")
+        figure(f"memory it grew by in {arguments.requests * 4 // 5} requests", grown, "MiB")
 
 
 if __name__ == "__main__":

@@ -66,9 +66,9 @@ def _measured(what: str, days: int) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.backfill", what, "--days", str(days)]
     ran = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    said = json.loads(ran.stdout.splitlines()[-1])
+    printed = json.loads(ran.stdout.splitlines()[-1])
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"cpu": cpu, "wall": time.monotonic() - began, "peak": said.pop("peak"), "said": json.dumps(said)}
+    return {"cpu": cpu, "wall": time.monotonic() - began, "peak": printed.pop("peak"), "said": json.dumps(printed)}
 
 
 def backfill(last: date) -> None:
@@ -147,9 +147,9 @@ def script(settings: Settings, last: date) -> None:
         def typed(table, schema=schema):  # type: ignore[no-untyped-def]
             return frame_from_arrow(table, schema.only(table.column_names))
 
-        def frame(wanted, name=name, schema=schema):  # type: ignore[no-untyped-def]
-            chosen = ", ".join(quoted(c) for c in sorted(wanted))
-            return frame_from_arrow(engine.arrow(f"SELECT {chosen} FROM {name}"), schema.only(wanted))
+        def frame(expected, name=name, schema=schema):  # type: ignore[no-untyped-def]
+            chosen = ", ".join(quoted(c) for c in sorted(expected))
+            return frame_from_arrow(engine.arrow(f"SELECT {chosen} FROM {name}"), schema.only(expected))
 
         scalar = {c.name: c.type for c in schema.columns if c.mode != "REPEATED"}
         outcomes = validate_in_warehouse(
@@ -166,9 +166,9 @@ def script(settings: Settings, last: date) -> None:
     _say(failed_critical_checks=failed)
 
 
-def _say(**said: object) -> None:
+def _say(**fields: object) -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    print(json.dumps({"peak": peak} | said))
+    print(json.dumps({"peak": peak} | fields))
 
 
 if __name__ == "__main__":

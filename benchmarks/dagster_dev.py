@@ -25,19 +25,19 @@ class Processes:
     def ask(self, query: str, **variables: object) -> Any:
         """GraphQL; raises `OSError` where the webserver does not answer."""
         body = json.dumps({"query": query, "variables": variables}).encode()
-        asked = urllib.request.Request(f"{self._url}/graphql", body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(asked, timeout=60) as said:
-            answer = json.load(said)
+        http_request = urllib.request.Request(f"{self._url}/graphql", body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(http_request, timeout=60) as response:
+            answer = json.load(response)
         assert "errors" not in answer, answer["errors"]
         return answer["data"]
 
     def has_loaded(self) -> bool:
         """Whether the code location is there."""
         try:
-            said = self.ask("{ repositoriesOrError { ... on RepositoryConnection { nodes { name } } } }")
+            payload = self.ask("{ repositoriesOrError { ... on RepositoryConnection { nodes { name } } } }")
         except OSError:
             return False
-        return bool(said["repositoriesOrError"].get("nodes"))
+        return bool(payload["repositoriesOrError"].get("nodes"))
 
 
 @contextmanager

@@ -130,21 +130,21 @@ def _wait(what: Callable[[], bool], name: str, family: Family, seconds: float) -
 
 def _published(store: ControlStore) -> int:
     """Tenants of whose pipeline every table is there."""
-    made = tables.publications.c
-    each = sa.select(made.tenant_id).group_by(made.tenant_id).having(sa.func.count() == 3)
+    published = tables.publications.c
+    each = sa.select(published.tenant_id).group_by(published.tenant_id).having(sa.func.count() == 3)
     with store.read() as connection:
         return connection.execute(sa.select(sa.func.count()).select_from(each.subquery())).scalar_one()
 
 
 def _settled(store: ControlStore, deployed: Deployment, tenants: int) -> bool:
-    asked = tables.pipelines.c.late_data_asked_at >= deployed.due
+    has_asked = tables.pipelines.c.late_data_asked_at >= deployed.due
     ended = tables.runs.c.ended_at.is_not(None)
     with store.read() as connection:
         if ledger_rows.backlogs(connection) or connection.execute(sa.select(tables.partitions)).first():
             return False
         counted = [
             connection.execute(sa.select(sa.func.count()).select_from(table).where(done)).scalar_one()
-            for table, done in ((tables.pipelines, asked), (tables.runs, ended))
+            for table, done in ((tables.pipelines, has_asked), (tables.runs, ended))
         ]
     return counted == [tenants, tenants]
 
@@ -196,8 +196,8 @@ def main() -> None:
         try:
             with tempfile.TemporaryDirectory(prefix="convergence-bench-") as home:
                 url, lead = postgres.url(postgres.database()), timedelta(seconds=chosen.lead)
-                said = {"tenants": chosen.tenants, "beside": chosen.beside, "rows": chosen.rows, "slots": slots}
-                found.append(measured(Path(home), url, **said, lead=lead))
+                settings = {"tenants": chosen.tenants, "beside": chosen.beside, "rows": chosen.rows, "slots": slots}
+                found.append(measured(Path(home), url, **settings, lead=lead))
         finally:
             postgres.stop()
         if not chosen.json:

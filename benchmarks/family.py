@@ -45,12 +45,12 @@ class Family:
         spent: dict[str, float] = defaultdict(float)
         for role, process in self.processes():
             try:
-                said = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+                text = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
                 status = Path(f"/proc/{process.pid}/status").read_text()
             except OSError:
                 continue
             # Fields 14 to 17 of man proc_pid_stat; what follows the name begins with the third.
-            user, system, of_children, system_of_children = (int(ticks) / TICKS_A_SECOND for ticks in said[11:15])
+            user, system, of_children, system_of_children = (int(ticks) / TICKS_A_SECOND for ticks in text[11:15])
             spent[role] += user + system
             spent[REAPED.get(role, role)] += of_children + system_of_children
             if "VmHWM:" in status:

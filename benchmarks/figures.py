@@ -13,6 +13,6 @@ def figure(what: str, value: float, unit: str, at_most: float | None = None) -> 
     promised = "" if at_most is None else f" (at most {at_most:g})"
     print(f"{what}: {value:.3g} {unit}{promised}", flush=True)
     if file := os.environ.get(RESULTS):
-        said = {"what": what, "value": value, "unit": unit, "at_most": at_most}
+        row = {"what": what, "value": value, "unit": unit, "at_most": at_most}
         with Path(file).open("a") as results:
-            results.write(json.dumps(said) + "\n")
+            results.write(json.dumps(row) + "\n")

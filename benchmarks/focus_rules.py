@@ -97,8 +97,8 @@ def _measured(warehouse: Warehouse, tenant: Tenant) -> tuple[float, float]:
     def run_query(sql: str) -> "pa.Table":
         return warehouse.read(Query(resolve_tables(sql.replace("{batch}", target.quoted), names), values), Job("read"))
 
-    def read_frame(wanted: frozenset[str]) -> "pd.DataFrame":
-        return typed(shipped(f"SELECT {', '.join(f'`{name}`' for name in sorted(wanted))} FROM {{batch}}"))
+    def read_frame(expected: frozenset[str]) -> "pd.DataFrame":
+        return typed(shipped(f"SELECT {', '.join(f'`{name}`' for name in sorted(expected))} FROM {{batch}}"))
 
     def typed(table: "pa.Table") -> "pd.DataFrame":
         return frame_from_arrow(table, schema.only(table.column_names))

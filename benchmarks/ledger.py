@@ -30,9 +30,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tenants", type=int, default=1000)
     parser.add_argument("--runs", type=int, default=100_000)
-    said = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        _measure(Path(folder), said.tenants, said.runs)
+        _measure(Path(folder), arguments.tenants, arguments.runs)
 
 
 def _measure(folder: Path, tenants: int, runs: int) -> None:

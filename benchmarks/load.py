@@ -27,11 +27,11 @@ HEAVY = ("great_expectations", "pandas", "google.cloud", "scipy", "duckdb", "pya
 
 def measured(tenants: int) -> dict[str, float]:
     """Load that many tenants in a process of its own."""
-    said = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", "benchmarks.load", "--tenants", str(tenants), "--json"],
         check=True, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
-    return dict(json.loads(said.stdout))
+    return dict(json.loads(done.stdout))
 
 
 def _measure(tenants: int) -> dict[str, float]:

@@ -35,7 +35,7 @@ def write_tenants(folder: Path, count: int) -> None:
     (folder / "_defaults.yaml").write_text((TENANTS / "_defaults.yaml").read_text())
     for number in range(count):
         name = f"tenant{number:04d}"
-        said = {
+        content = {
             "tenant_id": name,
             "display_name": f"Tenant {number}",
             "timezone": ("Europe/Berlin", "America/New_York", "Asia/Tokyo", "UTC")[number % 4],
@@ -45,7 +45,7 @@ def write_tenants(folder: Path, count: int) -> None:
                 {"template": "chargeback", "start_date": date(2026, 10, 1), "with": {"export": f"{name}_in.bills"}}
             ],
         }
-        write(folder / name / "tenant.yaml", said)
+        write(folder / name / "tenant.yaml", content)
         pipeline = folder / name / "pipelines" / "chargeback"
         write(pipeline / "pipeline.yaml", _pipeline())
         for table, source in zip(TABLES, ("bills", *TABLES), strict=False):
@@ -53,12 +53,12 @@ def write_tenants(folder: Path, count: int) -> None:
             write(pipeline / "expectations" / f"{table}.yaml", _suite())
 
 
-def write(file: Path, said: object) -> None:
+def write(file: Path, content: object) -> None:
     """As YAML, its keys in the order in which they are said, and nothing by reference."""
     dumper = yaml.SafeDumper
     dumper.ignore_aliases = lambda *_: True  # type: ignore[method-assign]
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(yaml.dump(said, Dumper=dumper, sort_keys=False))
+    file.write_text(yaml.dump(content, Dumper=dumper, sort_keys=False))
 
 
 def _pipeline() -> dict[str, object]:

@@ -22,7 +22,7 @@ class Cost:
     cpu_seconds: float
     seconds: float
     peak_bytes: int
-    said: str = ""
+    output: str = ""
 
     def __add__(self, other: "Cost") -> "Cost":
         """One after the other."""
@@ -30,7 +30,7 @@ class Cost:
             self.cpu_seconds + other.cpu_seconds,
             self.seconds + other.seconds,
             max(self.peak_bytes, other.peak_bytes),
-            self.said + other.said,
+            self.output + other.output,
         )
 
 
@@ -39,12 +39,12 @@ def measured(command: Sequence[str | Path], env: Mapping[str, str], cwd: Path | 
     began = time.monotonic()
     process = subprocess.Popen(command, env=env, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert process.stdout is not None
-    said = process.stdout.read().decode()
+    output = process.stdout.read().decode()
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise RuntimeError(f"{' '.join(map(str, command))} ended with {process.returncode}: {said[-3000:]}")
-    return Cost(used.ru_utime + used.ru_stime, time.monotonic() - began, used.ru_maxrss * 1024, said)
+        raise RuntimeError(f"{' '.join(map(str, command))} ended with {process.returncode}: {output[-3000:]}")
+    return Cost(used.ru_utime + used.ru_stime, time.monotonic() - began, used.ru_maxrss * 1024, output)
 
 
 def peak_bytes() -> int:

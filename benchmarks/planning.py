@@ -29,10 +29,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tenants", type=int, default=1000)
     parser.add_argument("--days", type=int, default=400)
-    said = parser.parse_args()
-    for days in (10, said.days):
+    arguments = parser.parse_args()
+    for days in (10, arguments.days):
         with tempfile.TemporaryDirectory() as folder:
-            _measure(Path(folder), said.tenants, days)
+            _measure(Path(folder), arguments.tenants, days)
 
 
 def _measure(folder: Path, tenants: int, days: int) -> None:
@@ -42,7 +42,7 @@ def _measure(folder: Path, tenants: int, days: int) -> None:
     targets = [t for n in range(tenants) for t in _pipelines(f"tenant_{n:04d}", late=n < DUE // 2)]
     _history(store, targets, days)
     deployment = Targets(targets)
-    planner = Planner(store, deployment, lambda asked: {})
+    planner = Planner(store, deployment, lambda requests: {})
     on = deployment.schedules
     idle = [_seconds(lambda: planner.catch_up(on), 0) for _ in range(5)]
     clock[0] += timedelta(hours=1)

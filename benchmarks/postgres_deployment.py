@@ -70,9 +70,9 @@ def deployment(
     for name in (*names, *(f"paused{number:04d}" for number in range(beside))):
         export = f"{name}_billing_export.gcp_billing_export_resource_v1_0A1B2C_3D4E5F_6A7B8C"
         pipeline = {"template": "gcp_billing", "with": {"export_table": export}, "start_date": day}
-        said = {"tenant_id": name, "display_name": name, "timezone": zone, "owners": [f"owner@{name}.example"]}
+        content = {"tenant_id": name, "display_name": name, "timezone": zone, "owners": [f"owner@{name}.example"]}
         cron = {"schedule": f"{local.minute} {local.hour} * * *"}
-        write(folder / name / "tenant.yaml", said | {"paused": name not in names, "pipelines": [pipeline | cron]})
+        write(folder / name / "tenant.yaml", content | {"paused": name not in names, "pipelines": [pipeline | cron]})
     url = sa.make_url(postgres).set(drivername="postgresql+psycopg2")
     environ = _environment(home, folder, url, slots)
     settings = Settings.from_env(environ)
@@ -82,9 +82,9 @@ def deployment(
 
 def _environment(home: Path, tenants: Path, url: sa.URL, slots: int) -> Mapping[str, str]:
     (home / "dagster").mkdir()
-    said = DEPLOYED.read_text()
-    assert DEPLOYED_SLOTS in said
-    (home / "dagster" / "dagster.yaml").write_text(said.replace(DEPLOYED_SLOTS, f"max_concurrent_runs: {slots}"))
+    text = DEPLOYED.read_text()
+    assert DEPLOYED_SLOTS in text
+    (home / "dagster" / "dagster.yaml").write_text(text.replace(DEPLOYED_SLOTS, f"max_concurrent_runs: {slots}"))
     others = {k: v for k, v in os.environ.items() if not k.startswith(("CONVERGENCE_", "GCP_", "DAGSTER_"))}
     own = {"HOME": home, "TENANTS": tenants, "WAREHOUSE": "embedded"}
     of_postgres = {
@@ -107,6 +107,6 @@ def _load_bills(settings: Settings, names: list[str], zone: str, day: date, rows
     with open_warehouse(settings) as warehouse:
         warehouse.load_files(table, source_schema(source.spec), [SourceFile(str(f), "jsonl") for f in files], Job("b"))
     layout = Layout(settings.warehouse_folder)
-    made = layout.dataset_file(Dataset.of(table))
+    generated = layout.dataset_file(Dataset.of(table))
     for name in names[1:]:
-        shutil.copy(made, layout.dataset_file(Dataset(f"{name}_billing_export")))
+        shutil.copy(generated, layout.dataset_file(Dataset(f"{name}_billing_export")))

@@ -62,8 +62,10 @@ def main(rows: int) -> None:
 def _write(folder: Path, rows: int) -> None:
     engine = Engine(folder / "spill")
     names = {kind: [c.name for c in SCHEMA.columns if c.type == kind] for kind in KINDS}
-    made = ", ".join(f"{_MADE[k].format(at=at)} AS {n}" for k, all_ in names.items() for at, n in enumerate(all_))
-    columns = f"SELECT {made} FROM range({rows}) AS numbers(i)"
+    columns_sql = ", ".join(
+        f"{_MADE[k].format(at=at)} AS {n}" for k, all_ in names.items() for at, n in enumerate(all_)
+    )
+    columns = f"SELECT {columns_sql} FROM range({rows}) AS numbers(i)"
     typed = ", ".join(f"CAST({n} AS TIMESTAMPTZ) AS {n}" for n in names["TIMESTAMP"])
     for kind, options in (("csv", "HEADER"), ("jsonl", "FORMAT json"), ("parquet", "FORMAT parquet")):
         source = f"SELECT * REPLACE ({typed}) FROM ({columns})" if kind == "parquet" else columns

@@ -53,7 +53,7 @@ def shares_of(platform: "Launching", tenant: str, pipeline: str, day: date) -> d
     finished = platform.instance.get_run_by_id(run.run_id)
     assert finished is not None
     assert finished.is_success, f"the run of {day} failed"
-    found = json.loads(ran.said.splitlines()[-1])
+    found = json.loads(ran.output.splitlines()[-1])
     return {label: found[share] for share, label in SHARES.items()}
 
 

@@ -117,8 +117,8 @@ class SimulatedDeployment:
 
     def copied(self, folder: Path) -> "SimulatedDeployment":
         """As it is now, in an empty folder, without the files of single runs."""
-        made = copy(self)
-        made.folder, made.days = folder, list(self.days)
+        duplicate = copy(self)
+        duplicate.folder, duplicate.days = folder, list(self.days)
         home = dagster_home(folder / "dagster")
         for file in ("history/runs.db", "history/runs/index.db", "schedules/schedules.db"):
             for part in (file, f"{file}-wal"):
@@ -127,10 +127,10 @@ class SimulatedDeployment:
                     shutil.copy(self.folder / "dagster" / part, home / part)
         for database in self.folder.glob("control.db*"):
             shutil.copy(database, folder)
-        made.instance, made.store = dg.DagsterInstance.from_config(str(home)), made._store()
+        duplicate.instance, duplicate.store = dg.DagsterInstance.from_config(str(home)), duplicate._store()
         for cached in ("monitor", "planner"):
-            made.__dict__.pop(cached, None)
-        return made
+            duplicate.__dict__.pop(cached, None)
+        return duplicate
 
     def close(self) -> None:
         self.instance.dispose()
@@ -139,10 +139,10 @@ class SimulatedDeployment:
     def registry(self) -> TenantRegistry:
         """The tenants, whose days are due as soon as they are over."""
         own = self._project.tenant
-        made: dict[str, Tenant] = {
+        tenants: dict[str, Tenant] = {
             name: replace(own, tenant_id=name, dataset=name, paused=False) for name in self.names
         }
-        return TenantRegistry(made, {})
+        return TenantRegistry(tenants, {})
 
     @cached_property
     def monitor(self) -> Monitor:
@@ -151,7 +151,7 @@ class SimulatedDeployment:
 
     @cached_property
     def planner(self) -> Planner:
-        return Planner(self.store, Targets(self.monitor.targets), lambda asked: {})
+        return Planner(self.store, Targets(self.monitor.targets), lambda requests: {})
 
     @property
     def history(self) -> History:

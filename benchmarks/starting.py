@@ -61,7 +61,7 @@ def measured(tenants: int, runs: int) -> dict[str, float]:
 def _run(started: Processes, day: str) -> float:
     """Seconds from asking to the run's start; returns once it has ended."""
     tables = ("gcp_cost_line_items", "gcp_cost_daily", "gcp_focus")
-    asked = time.time()
+    requested_at = time.time()
     launched = started.ask(
         LAUNCH,
         p={
@@ -79,7 +79,7 @@ def _run(started: Processes, day: str) -> float:
         found = started.ask(STATUS, r=launched["run"]["runId"])["runOrError"]
         if found["status"] in ("SUCCESS", "FAILURE", "CANCELED"):
             assert found["status"] == "SUCCESS", found
-            return float(found["startTime"]) - asked
+            return float(found["startTime"]) - requested_at
         time.sleep(0.2)
 
 

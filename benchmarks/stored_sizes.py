@@ -61,10 +61,10 @@ def stored(dagster: Path, control: Path) -> Sizes:
         with closing(sqlite3.connect(file)) as connection:
             for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
                 is_state, width = _STATE.get(table, "0"), _width(connection, table)
-                for wanted, rows, held in (
+                for condition, rows, held in (
                     (is_state, found.state_rows, found.state), (f"NOT ({is_state})", found.history_rows, found.history),
                 ):  # fmt: skip
-                    query = f"SELECT COUNT(*), COALESCE(SUM({width}), 0) FROM {table} WHERE {wanted}"
+                    query = f"SELECT COUNT(*), COALESCE(SUM({width}), 0) FROM {table} WHERE {condition}"
                     rows[table], held[table] = connection.execute(query).fetchone()
     return found
 

@@ -41,9 +41,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tenants", type=int, default=1000)
     parser.add_argument("--runs", type=int, default=100_000)
-    said = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        _measure(Path(folder), said.tenants, said.runs)
+        _measure(Path(folder), arguments.tenants, arguments.runs)
 
 
 def _measure(folder: Path, tenants: int, runs: int) -> None:
@@ -67,8 +67,8 @@ def _measure(folder: Path, tenants: int, runs: int) -> None:
         figure(f"stuck_runs, {ACTIVE} runs at work", _seconds(lambda: watching.remedy(instance, 30)), "s", 1)
         for n in range(QUEUED):
             _queue(instance, n % tenants)
-        said = f"stuck_runs, {QUEUED} runs queued beside them"
-        figure(said, _seconds(lambda: watching.remedy(instance, 30)), "s", 1)
+        scene = f"stuck_runs, {QUEUED} runs queued beside them"
+        figure(scene, _seconds(lambda: watching.remedy(instance, 30)), "s", 1)
         figure("alerts, nothing to tell", _seconds(lambda: watching.alert(instance, 30)), "s", 1)
         with store.write() as connection:
             for n in range(FAILING):

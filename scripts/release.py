@@ -28,10 +28,10 @@ def git(*arguments: str) -> str:
     return done.stdout
 
 
-def main(wanted: str) -> None:
+def main(version: str) -> None:
     """Release this version; ends the program with a sentence where it cannot be."""
-    if not re.fullmatch(r"\d+\.\d+\.\d+", wanted):
-        sys.exit(f"{wanted!r} is no version; expected three numbers, such as 0.2.0")
+    if not re.fullmatch(r"\d+\.\d+\.\d+", version):
+        sys.exit(f"{version!r} is no version; expected three numbers, such as 0.2.0")
     if git("status", "--porcelain"):
         sys.exit("the checkout has changes that are not committed; commit or remove them first")
     project, changes = Path("pyproject.toml"), Path("CHANGELOG.md")
@@ -39,22 +39,22 @@ def main(wanted: str) -> None:
     current = VERSION.search(text)
     if current is None:
         sys.exit('pyproject.toml has no line such as version = "0.1.0"')
-    before, after = tuple(map(int, current.groups())), tuple(map(int, wanted.split(".")))
+    before, after = tuple(map(int, current.groups())), tuple(map(int, version.split(".")))
     if after <= before:
-        sys.exit(f"{wanted} is not newer than {'.'.join(current.groups())}")
+        sys.exit(f"{version} is not newer than {'.'.join(current.groups())}")
     begin = log.find(UNRELEASED)
     section = re.split(r"^## ", log[begin + len(UNRELEASED) :], maxsplit=1, flags=re.MULTILINE)[0] if begin >= 0 else ""
     if not section.strip():
         sys.exit("CHANGELOG.md has nothing under '## Unreleased'; say what a deployment has to do or will notice")
     today = f"{datetime.now(UTC):%Y-%m-%d}"
-    project.write_text(VERSION.sub(f'version = "{wanted}"', text, count=1))
+    project.write_text(VERSION.sub(f'version = "{version}"', text, count=1))
     for file, line in IMAGE_TAGS.items():
         tagged = Path(file)
-        tagged.write_text(line.sub(rf"\g<1>{wanted}\g<2>", tagged.read_text(), count=1))
-    changes.write_text(log.replace(UNRELEASED, f"{UNRELEASED}\n## {wanted} ({today})\n", 1))
-    git("commit", "--quiet", "--all", "--message", f"Release {wanted}")
-    git("tag", "--annotate", f"v{wanted}", "--message", f"Release {wanted}")
-    print(f"committed and tagged v{wanted}. Next: git push --follow-tags")
+        tagged.write_text(line.sub(rf"\g<1>{version}\g<2>", tagged.read_text(), count=1))
+    changes.write_text(log.replace(UNRELEASED, f"{UNRELEASED}\n## {version} ({today})\n", 1))
+    git("commit", "--quiet", "--all", "--message", f"Release {version}")
+    git("tag", "--annotate", f"v{version}", "--message", f"Release {version}")
+    print(f"committed and tagged v{version}. Next: git push --follow-tags")
 
 
 if __name__ == "__main__":

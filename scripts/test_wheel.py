@@ -18,8 +18,8 @@ def main(wheel: str) -> None:
         project.mkdir()
         venv.create(environment, with_pip=True)
         pip = [environment / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        wanted = f"{Path(wheel).resolve()}[demo]"
-        subprocess.run([*pip, "--constraint", ROOT / "constraints.txt", wanted], check=True)
+        requirement = f"{Path(wheel).resolve()}[demo]"
+        subprocess.run([*pip, "--constraint", ROOT / "constraints.txt", requirement], check=True)
         inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         demo = [environment / "bin" / "convergence", "demo", "--days", "7", "--json"]
         done = subprocess.run(demo, cwd=project, env=inherited, check=True, stdout=subprocess.PIPE, text=True)

@@ -52,12 +52,12 @@ def _storage(folder: Path) -> str:
 
 @functools.cache
 def _empty() -> Path:
-    made = Path(tempfile.mkdtemp(prefix="convergence-dagster-home-"))
-    atexit.register(shutil.rmtree, made, ignore_errors=True)
-    home = made / "home"
+    folder = Path(tempfile.mkdtemp(prefix="convergence-dagster-home-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    home = folder / "home"
     home.mkdir()
-    (made / "dagster.yaml").write_text(f"{QUIET}{_storage(home)}")
-    with dg.DagsterInstance.from_config(str(made)):
+    (folder / "dagster.yaml").write_text(f"{QUIET}{_storage(home)}")
+    with dg.DagsterInstance.from_config(str(folder)):
         pass
     for file in home.rglob("*.db"):
         with closing(sqlite3.connect(file)) as connection:

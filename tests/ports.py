@@ -27,9 +27,9 @@ def free_port() -> int:
     raise AssertionError("there is always another one")
 
 
-def free_ports(wanted: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Neighbours."""
     while True:
-        ports = [free_port() for _ in range(wanted)]
-        if ports[-1] - ports[0] == wanted - 1:
+        ports = [free_port() for _ in range(count)]
+        if ports[-1] - ports[0] == count - 1:
             return ports

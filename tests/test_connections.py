@@ -30,16 +30,16 @@ def use(
     request: pytest.FixtureRequest, url: str, postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Use:
     """As a tick has them: made for it, and left."""
-    said = {"HOST": "127.0.0.1", "PORT": postgres.port, "USERNAME": "postgres", "PASSWORD": postgres.password}
-    for name, value in (said | {"DB": url.rpartition("/")[2]}).items():
+    variables = {"HOST": "127.0.0.1", "PORT": postgres.port, "USERNAME": "postgres", "PASSWORD": postgres.password}
+    for name, value in (variables | {"DB": url.rpartition("/")[2]}).items():
         monkeypatch.setenv(f"DAGSTER_PG_{name}", str(value))
     (tmp_path / "dagster.yaml").write_text(DEPLOYED.read_text())
-    asked = sa.text("SELECT pg_backend_pid()")
+    query = sa.text("SELECT pg_backend_pid()")
 
     def of_control_store() -> int:
         store = ControlStore(sa.make_url(url).set(drivername="postgresql+psycopg2"))
         with store.write("test") as connection:
-            answered: int = connection.execute(asked).scalar_one()
+            answered: int = connection.execute(query).scalar_one()
         return answered
 
     def of_dagster() -> int:
@@ -48,7 +48,7 @@ def use(
             instance.get_asset_keys()
             instance.all_instigator_state()
             with instance.run_storage.connect() as connection:  # type: ignore[attr-defined]
-                answered: int = connection.execute(asked).scalar_one()
+                answered: int = connection.execute(query).scalar_one()
             return answered
 
     return of_dagster if request.param == "dagster" else of_control_store

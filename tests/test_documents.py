@@ -166,8 +166,8 @@ def _problem_of(words: list[str], whole: bool) -> str | None:
         (["pause", "a", "b", "c"], False, "c"),
     ],
 )
-def test_a_command_that_does_not_exist_is_noticed(words: list[str], whole: bool, said: str) -> None:
-    assert said in (_problem_of(words, whole) or "")
+def test_a_command_that_does_not_exist_is_noticed(words: list[str], whole: bool, message: str) -> None:
+    assert message in (_problem_of(words, whole) or "")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)
@@ -272,8 +272,8 @@ def test_every_section_of_the_runbook_is_of_an_alert_and_stands_there_once() -> 
 
 def test_every_section_of_the_runbook_says_how_it_ends() -> None:
     for section in re.split(r"^## ", TEXT[RUNBOOK], flags=re.MULTILINE)[2:]:
-        said = " ".join(section.split())
-        assert "**It ends**" in said or "it ends as [every failed run](#run-failed)" in said, section
+        text = " ".join(section.split())
+        assert "**It ends**" in text or "it ends as [every failed run](#run-failed)" in text, section
 
 
 @pytest.mark.filterwarnings("ignore:'imghdr':DeprecationWarning")  # Apprise 2.3 imports it

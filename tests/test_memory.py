@@ -39,9 +39,9 @@ print((resident() - before) // LARGE_BYTES)
 pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="these are functions of glibc")
 
 
-def kept_megabytes(blocks: int, size: int, *asked: str) -> int:
+def kept_megabytes(blocks: int, size: int, *arguments: str) -> int:
     """Of 160 MB that are freed between small blocks that stay."""
-    words = [sys.executable, "-c", FREES_BLOCKS, str(blocks), str(size), *asked]
+    words = [sys.executable, "-c", FREES_BLOCKS, str(blocks), str(size), *arguments]
     own = {k: v for k, v in os.environ.items() if not k.startswith(("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD"))}
     return int(subprocess.run(words, env=own, capture_output=True, text=True, check=True).stdout)
 
@@ -62,6 +62,6 @@ def test_a_code_server_gives_memory_back_from_its_start_and_whenever_its_snapsho
     monkeypatch.setattr(location_snapshots, "compile_records", lambda: None)
     monkeypatch.setattr(location_snapshots, "snapshot_once", called.append)
     monkeypatch.setattr(definitions, "give_large_blocks_back", lambda: called.append("large blocks"))
-    said = {"CONVERGENCE_HOME": str(tmp_path), "CONVERGENCE_TENANTS": str(tmp_path)}
-    definitions._of_a_location(Settings.from_env(said))
+    variables = {"CONVERGENCE_HOME": str(tmp_path), "CONVERGENCE_TENANTS": str(tmp_path)}
+    definitions._of_a_location(Settings.from_env(variables))
     assert called == ["large blocks", give_free_pages_back]

@@ -31,17 +31,17 @@ def rows() -> Iterator[tuple[str, str]]:
 def tried(by: str) -> list[str]:
     """The commands of a program that a row says was tried."""
     program = "curl" if by == "curl" else by
-    cells = [text + said for text, said in rows() if said.partition(":")[0] == by]
+    cells = [text + row for text, row in rows() if row.partition(":")[0] == by]
     codes = [a or b for cell in cells for a, b in _CODE.findall(cell)]
     return [code for code in codes if code.startswith(f"{program} ")]
 
 
 def test_each_row_says_what_has_tried_it_or_why_nothing_has() -> None:
-    known = [said for _, said in rows() if re.fullmatch(r"kubectl|curl|bq(: .+)?|options|not run( here)?: .+", said)]
-    assert known == [said for _, said in rows()]
+    known = [row for _, row in rows() if re.fullmatch(r"kubectl|curl|bq(: .+)?|options|not run( here)?: .+", row)]
+    assert known == [row for _, row in rows()]
     assert len(known) > 40
-    for text, said in rows():
-        if said == "options":
+    for text, row in rows():
+        if row == "options":
             assert "`convergence " in text, text
 
 

@@ -21,11 +21,11 @@ def test_no_port_is_soon_given_again_nor_one_that_is_in_use() -> None:
 
 def test_workers_of_pytest_are_given_ports_of_their_own_below_those_of_connections() -> None:
     code = "from ports import free_port; print(*{free_port() // 2000 for _ in range(1800)})"
-    said = [
+    done = [
         subprocess.run(
             [sys.executable, "-c", code], env=os.environ | {"PYTEST_XDIST_WORKER": f"gw{n}"},
             cwd=Path(__file__).parent, check=True, capture_output=True, text=True,
         ).stdout.split()
         for n in (0, 1)
     ]  # fmt: skip
-    assert said == [["10"], ["11"]]
+    assert done == [["10"], ["11"]]

@@ -34,24 +34,24 @@ def main() -> None:
     warehouse = opened(folder, tenant)
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
-    said: dict[str, dict[str, bool]] = {}
+    outcomes: dict[str, dict[str, bool]] = {}
     for table in TABLES:
         sql = (folder / "sql" / f"{table}.sql").read_text()
         warehouse.execute(f"CREATE OR REPLACE TEMP TABLE staged AS {sql}", used(sql, values))
         warehouse.execute(f"CREATE TABLE IF NOT EXISTS {table} AS FROM staged LIMIT 0")
         suite = yaml.load((HERE / "suites" / f"{table}.yaml").read_text(), yaml.CSafeLoader)["expectations"]
-        said[table] = judged(warehouse, context, table, suite, values)
+        outcomes[table] = judged(warehouse, context, table, suite, values)
         critical = {"partition_is_not_empty", "rows_lie_in_the_partition"}
         critical |= {check["meta"]["name"] for check in suite if check["severity"] == "critical"}
-        if any(not passed and name in critical for name, passed in said[table].items()):
+        if any(not passed and name in critical for name, passed in outcomes[table].items()):
             break
         warehouse.execute("BEGIN")
         warehouse.execute(f"DELETE FROM {table} WHERE usage_date = $day", {"day": day})
         warehouse.execute(f"INSERT INTO {table} FROM staged")
         warehouse.execute("COMMIT")
     warehouse.close()
-    print(json.dumps(said))
-    sys.exit(0 if len(said) == len(TABLES) else 1)
+    print(json.dumps(outcomes))
+    sys.exit(0 if len(outcomes) == len(TABLES) else 1)
 
 
 def opened(folder: Path, tenant: str) -> duckdb.DuckDBPyConnection:

@@ -81,10 +81,10 @@ def make_key(
     body: Annotated[WantedKey | None, Body()] = None,
 ) -> NewKey:
     """Its secret is in this answer and nowhere else."""
-    wanted = body or WantedKey(created_by=ADMIN)
+    requested = body or WantedKey(created_by=ADMIN)
     if tenant_id not in _ids(deployment.served.loaded().registry):
         raise not_found()
-    key = deployment.keys.create(tenant_id, wanted.created_by, wanted.scopes, wanted.days, operator.address)
+    key = deployment.keys.create(tenant_id, requested.created_by, requested.scopes, requested.days, operator.address)
     return NewKey(key_id=key.key_id, tenant_id=tenant_id, secret=key.secret, expires_at=key.expires_at)
 
 

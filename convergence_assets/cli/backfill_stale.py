@@ -68,9 +68,9 @@ def backfill_stale(
             runs = DayRuns(definitions, instance, one.tenant, one.pipeline, {REMAKES_TAG: "stale"}, wait.take)
             missing += len(runs.run(one.days, progress, task, as_json, newest_first=newest_first))
     if not as_json:
-        made = sum(len(one.days) for one in planned) - missing
+        published = sum(len(one.days) for one in planned) - missing
         end = f"; {missing} days are not. Next: read the reasons above, then give the same command again"
-        typer.echo(f"{made} days are made again" + (end if missing else ""))
+        typer.echo(f"{published} days are made again" + (end if missing else ""))
     raise typer.Exit(1 if missing else 0)
 
 

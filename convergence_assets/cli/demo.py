@@ -93,8 +93,8 @@ def demo(
             "the demo writes made-up bills and runs on the embedded warehouse alone: unset GCP_PROJECT_ID"
         )
     if not os.environ.get("CONVERGENCE_TENANTS") and not Path(settings.tenants).exists():
-        made = write_project(Path.cwd())
-        typer.echo(f"made {', '.join(made)} here: the demo's tenants, and how Dagster runs them", err=True)
+        written = write_project(Path.cwd())
+        typer.echo(f"made {', '.join(written)} here: the demo's tenants, and how Dagster runs them", err=True)
     registry = load_tenants(settings)
     console = Console(stderr=as_json, highlight=False, soft_wrap=True)
     columns = (

@@ -31,8 +31,8 @@ app = typer.Typer(
 )
 
 
-def _say_version(asked: bool) -> None:
-    if asked:
+def _say_version(requests: bool) -> None:
+    if requests:
         from importlib.metadata import version
 
         typer.echo(f"convergence {version('convergence-assets')}")

@@ -57,15 +57,15 @@ def exported_columns(columns: Sequence[ColumnSpec], version: str) -> tuple[Expor
     Raises `NotFocus` where a mandatory column is missing, or one is of another type than FOCUS's.
     """
     declared = {column.name: column for column in columns}
-    wanted = columns_of(version)
-    absent = [name for name, column in wanted.items() if column.is_mandatory and name not in declared]
+    of_version = columns_of(version)
+    absent = [name for name, column in of_version.items() if column.is_mandatory and name not in declared]
     if absent:
         near = nearest(absent[0], declared)
         hint = f"; did you mean {near!r}?" if near else ""
         raise NotFocus(f"no column {', '.join(absent)}, which FOCUS {version} demands{hint}")
     wrong = [
         f"{name} is {declared[name].type}, and {column.type} in FOCUS"
-        for name, column in wanted.items()
+        for name, column in of_version.items()
         if name in declared and declared[name].type != column.type
     ]
     if wrong:
@@ -75,7 +75,7 @@ def exported_columns(columns: Sequence[ColumnSpec], version: str) -> tuple[Expor
         raise NotFocus(f"{', '.join(nested)} is a list, a record or bytes, which no cell of a CSV file holds")
     others = {column.name for column in _all_columns()}
     own = [ExportedColumn(c.name, _own_name(c.name), c.type) for c in columns if c.name not in others]
-    of_focus = [ExportedColumn(name, name, column.type) for name, column in wanted.items() if name in declared]
+    of_focus = [ExportedColumn(name, name, column.type) for name, column in of_version.items() if name in declared]
     return (*of_focus, *sorted(own, key=lambda column: column.name))
 
 

@@ -39,14 +39,14 @@ def file_handlers() -> tuple[logging.Handler, ...]:
         raise SettingsError(f"{VARIABLE}={named} cannot be written: {error.strerror or error}") from None
 
     def handler(name: str, level: int = logging.NOTSET) -> logging.Handler:
-        made: logging.Handler = ConcurrentRotatingFileHandler(
+        rotating: logging.Handler = ConcurrentRotatingFileHandler(
             str(folder / name), maxBytes=BYTES, backupCount=FILES, encoding="utf-8", keep_file_open=True
         )
-        made.setLevel(level)
-        made.setFormatter(GrepLines())
+        rotating.setLevel(level)
+        rotating.setFormatter(GrepLines())
         # Dagster passes a run's records to every logger; they are written once, by the run's own.
-        made.addFilter(lambda record: not hasattr(record, "dagster_meta"))
-        return made
+        rotating.addFilter(lambda record: not hasattr(record, "dagster_meta"))
+        return rotating
 
     audit = handler("audit.log")
     audit.addFilter(lambda record: hasattr(record, "audit"))

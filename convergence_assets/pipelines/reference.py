@@ -24,7 +24,7 @@ def relations(folder: str, contents: Mapping[str, bytes]) -> tuple[dict[str, str
 
     An empty field is NULL.
     """
-    made: dict[str, str] = {}
+    relations_by_name: dict[str, str] = {}
     problems: list[Problem] = []
     for path in sorted(filter(is_reference, contents)):
         name, file = path.removeprefix(FOLDER).removesuffix(".csv"), f"{folder}/{path}"
@@ -32,13 +32,13 @@ def relations(folder: str, contents: Mapping[str, bytes]) -> tuple[dict[str, str
             problems.append(Problem(file, None, "", f"{name!r} is no name", "lower-case letters, digits and _"))
             continue
         try:
-            made[PREFIX + name] = _relation(contents[path].decode("utf-8"))
+            relations_by_name[PREFIX + name] = _relation(contents[path].decode("utf-8"))
         except UnicodeDecodeError as error:
             line = contents[path][: error.start].count(b"\n") + 1
             problems.append(Problem(file, line, "", "not UTF-8 text", "a UTF-8 file"))
         except _Wrong as error:
             problems.append(Problem(file, error.line, "", str(error), error.expected))
-    return made, problems
+    return relations_by_name, problems
 
 
 class _Wrong(ValueError):

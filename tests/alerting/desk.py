@@ -28,7 +28,7 @@ def failed(
     severity: Severity = "critical",
     cause: str = "unavailable",
     partition: str = "2026-10-01",
-    **said: Any,
+    **fields: Any,
 ) -> Alert:
     """An alert as the sensors raise it."""
     values: dict[str, Any] = {
@@ -40,10 +40,10 @@ def failed(
         "pipeline": "gcp_billing",
         "run_id": f"run-{tenant_id}",
     }
-    return Alert(kind, severity, tenant_id=tenant_id, cause=cause, partition=partition, **values | said)
+    return Alert(kind, severity, tenant_id=tenant_id, cause=cause, partition=partition, **values | fields)
 
 
-def platform(kind: Kind = "daemon_dead", cause: str = "", **said: Any) -> Alert:
+def platform(kind: Kind = "daemon_dead", cause: str = "", **fields: Any) -> Alert:
     values: dict[str, Any] = {
         "title": "The Dagster daemon is dead",
         "happened": "No heartbeat for 6 min.",
@@ -51,7 +51,7 @@ def platform(kind: Kind = "daemon_dead", cause: str = "", **said: Any) -> Alert:
         "next_step": "Start the daemon.",
         "runbook": "daemon-dead",
     }
-    return Alert(kind, "critical", cause=cause, **values | said)
+    return Alert(kind, "critical", cause=cause, **values | fields)
 
 
 def to(*urls: str, severities: Sequence[str] = ALL) -> tuple[Route, ...]:

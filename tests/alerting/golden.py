@@ -10,10 +10,12 @@ FOLDER = Path(__file__).parent / "golden"
 _KEY = re.compile(r"convergence-[0-9a-f]{32}")
 
 
-def same(name: str, said: Any) -> None:
+def same(name: str, content: Any) -> None:
     """Text, or what JSON can say, is what the golden file holds; keys that differ each time are left out."""
     text = (
-        said.replace("\r\n", "\n") if isinstance(said, str) else json.dumps(said, indent=2, ensure_ascii=False) + "\n"
+        content.replace("\r\n", "\n")
+        if isinstance(content, str)
+        else json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     )
     text = _KEY.sub("convergence-KEY", text)
     file = FOLDER / name

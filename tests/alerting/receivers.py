@@ -39,17 +39,17 @@ class Receiver:
                 body = json.loads(text)
                 with receiver._lock:
                     receiver.asked += 1
-                    status, said, headers = receiver.answer(body)
+                    status, content, headers = receiver.answer(body)
                     if status < 300:
                         receiver.got.append((self.path, body))
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)
-                self.send_header("Content-Length", str(len(said)))
+                self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
-                self.wfile.write(said.encode())
+                self.wfile.write(content.encode())
 
-            def log_message(self, *said: object) -> None:
+            def log_message(self, *arguments: object) -> None:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)

@@ -69,15 +69,15 @@ def test_list_says_who_was_told_what_is_muted_and_what_has_no_route(house: House
     )  # fmt: skip
     desk.settle()
     done = house.run("list", "--json")
-    said = {line["kind"]: line for line in map(json.loads, done.stdout.splitlines())}
-    assert {kind: line["state"] for kind, line in said.items()} == {
+    payload = {line["kind"]: line for line in map(json.loads, done.stdout.splitlines())}
+    assert {kind: line["state"] for kind, line in payload.items()} == {
         "daemon_dead": "told",
         "run_failed": "told",
         "partition_late": f"muted by {platform().fingerprint}",
         "run_canceled": "no route",
     }
-    assert said["run_failed"]["told"] == ["platform/routes[0]"]
-    assert said["run_failed"]["count"] == 1
+    assert payload["run_failed"]["told"] == ["platform/routes[0]"]
+    assert payload["run_failed"]["count"] == 1
     table = house.run("list").stdout
     assert failed("acme").fingerprint in table
     assert "no route" in table

@@ -185,9 +185,9 @@ def test_one_that_becomes_critical_is_told_as_critical_and_is_over_as_a_warning(
     desk.acknowledge(failed())
     desk.raise_(failed())
     desk.settle()
-    said = [(m.action, m.severity) for m in desk.messages()]
-    assert said.count(("trigger", "critical")) == 1
-    assert said.count(("resolve", "warning")) == 2
+    sent = [(m.action, m.severity) for m in desk.messages()]
+    assert sent.count(("trigger", "critical")) == 1
+    assert sent.count(("resolve", "warning")) == 2
     assert "it is critical now" in slack.bodies[-1]["message"]
     with desk.store.read() as connection:
         assert incidents.open_incidents(connection)[0].acknowledged_by is None
@@ -308,8 +308,8 @@ def test_two_daemons_that_decide_at_once_tell_once(url: str, receiver: Receiver)
 def test_a_tick_over_a_thousand_open_incidents_asks_no_more_of_the_store_than_one_over_ten(
     desk: Desk, receiver: Receiver
 ) -> None:
-    asked: list[str] = []
-    sa.event.listen(desk.store._engine, "before_cursor_execute", lambda *said: asked.append(said[2]))
+    statements: list[str] = []
+    sa.event.listen(desk.store._engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
     tenants(desk, receiver, 1000)
     spent = []
     for first, last in ((0, 10), (10, 1000)):
@@ -319,9 +319,9 @@ def test_a_tick_over_a_thousand_open_incidents_asks_no_more_of_the_store_than_on
         desk.decide()
         assert len(desk.actions()) == last
         desk.pass_(30)
-        asked.clear()
+        statements.clear()
         desk.decide()
-        spent.append(len(asked))
+        spent.append(len(statements))
     assert spent[0] == spent[1] > 0
 
 

@@ -20,9 +20,9 @@ def desk(url: str) -> Desk:
     return Desk(url, Routes({}, ()))
 
 
-def found(desk: Desk, **wanted: str) -> list[Incident]:
+def found(desk: Desk, **fields: str) -> list[Incident]:
     with desk.store.read() as connection:
-        return list(open_incidents(connection, **wanted))
+        return list(open_incidents(connection, **fields))
 
 
 def test_what_is_seen_again_is_the_same_incident_and_says_what_was_said_last(desk: Desk) -> None:

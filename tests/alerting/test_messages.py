@@ -125,10 +125,10 @@ def test_what_an_alert_says_is_never_markup_in_an_e_mail(desk: Desk, mailbox: Ma
     desk.routes = Routes({}, to(url, f"{url}&format=html"))
     desk.raise_(failed(happened="<script>alert(1)</script>"))
     desk.settle()
-    said = {body.get_content_type(): body.get_content() for mail in mailbox.got if (body := mail.get_body())}
-    assert set(said) == {"text/plain", "text/html"}
-    assert "<script>" not in said["text/html"]
-    assert "&lt;script&gt;" in said["text/html"]
+    bodies = {body.get_content_type(): body.get_content() for mail in mailbox.got if (body := mail.get_body())}
+    assert set(bodies) == {"text/plain", "text/html"}
+    assert "<script>" not in bodies["text/html"]
+    assert "&lt;script&gt;" in bodies["text/html"]
 
 
 def test_a_mail_server_that_is_away_gets_it_later(desk: Desk, mailbox: Mailbox) -> None:

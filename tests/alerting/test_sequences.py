@@ -96,14 +96,14 @@ class AlertsAsPeopleHearThem(RuleBasedStateMachine):
         by_key: dict[str, list[Message]] = defaultdict(list)
         for message in self.desk.messages():
             by_key[message.dedup_key].append(message)
-        for said in by_key.values():
-            actions = [message.action for message in said]
+        for of_key in by_key.values():
+            actions = [message.action for message in of_key]
             assert actions[0] == "trigger"
             assert actions.count("trigger") == 1
             assert actions.count("acknowledge") <= 1
             assert actions.count("resolve") <= 1
             assert "resolve" not in actions[:-1]
-            heard = [m for m in said if m.action in ("trigger", "update", "repeat")]
+            heard = [m for m in of_key if m.action in ("trigger", "update", "repeat")]
             for earlier, later in pairwise(heard):
                 passed = datetime.fromisoformat(later.sent_at) - datetime.fromisoformat(earlier.sent_at)
                 least = GROUP_INTERVAL if later.action == "update" else REPEAT_AFTER[later.severity]
@@ -111,10 +111,10 @@ class AlertsAsPeopleHearThem(RuleBasedStateMachine):
 
     @invariant()
     def what_was_decided_arrived_in_its_order(self) -> None:
-        said = [(m.dedup_key, m.action) for m in self.desk.messages()]
+        decided = [(m.dedup_key, m.action) for m in self.desk.messages()]
         words = {"update": "trigger", "repeat": "trigger"}
         arrived = [(body["dedup_key"], body["event_action"]) for body in self.receiver.bodies]
-        assert arrived == [(key, words.get(action, action)) for key, action in said]
+        assert arrived == [(key, words.get(action, action)) for key, action in decided]
 
     @invariant()
     def each_incident_is_told_in_one_notification_and_its_end_once(self) -> None:
@@ -129,7 +129,7 @@ class AlertsAsPeopleHearThem(RuleBasedStateMachine):
                 own = (subject.fingerprint, subject.started_at)
                 keys[own].add(message.dedup_key)
                 ended[own] += message.action == "resolve"
-        for own, told in keys.items():
+        for own, notifications in keys.items():
             # An incident that ends and opens again within a second has the same name here.
             if (
                 sum(
@@ -138,7 +138,7 @@ class AlertsAsPeopleHearThem(RuleBasedStateMachine):
                 )
                 == 1
             ):
-                assert len(told) == 1, own
+                assert len(notifications) == 1, own
                 assert ended[own] <= 1
 
     def teardown(self) -> None:

@@ -48,22 +48,22 @@ class Service:
     secrets: dict[str, str] = field(default_factory=dict)
     ids: dict[str, str] = field(default_factory=dict)
 
-    def key(self, tenant_id: str = "acme", **said: Any) -> str:
+    def key(self, tenant_id: str = "acme", **fields: Any) -> str:
         """A tenant's key, made once."""
-        name = f"{tenant_id} {sorted(said.items())}"
+        name = f"{tenant_id} {sorted(fields.items())}"
         if name not in self.secrets:
-            self.secrets[name] = self.deployment.keys.create(tenant_id, "test", **said).secret
+            self.secrets[name] = self.deployment.keys.create(tenant_id, "test", **fields).secret
         return self.secrets[name]
 
     def get(self, path: str, tenant_id: str = "acme", **params: Any) -> httpx.Response:
         return self.client.get(path, params=params, headers={"x-api-key": self.key(tenant_id)})
 
-    def post(self, path: str, said: object = None, tenant_id: str = "acme") -> httpx.Response:
-        return self.client.post(path, json=said, headers={"x-api-key": self.key(tenant_id)})
+    def post(self, path: str, content: object = None, tenant_id: str = "acme") -> httpx.Response:
+        return self.client.post(path, json=content, headers={"x-api-key": self.key(tenant_id)})
 
-    def admin(self, method: str, path: str, said: object = None) -> httpx.Response:
+    def admin(self, method: str, path: str, content: object = None) -> httpx.Response:
         headers = {"x-admin-key": ADMIN_KEY}
-        return self.client.request(method, path, headers=headers, json=said)
+        return self.client.request(method, path, headers=headers, json=content)
 
     def follow(self) -> None:
         """What the daemon's sensor does: bring the index up to Dagster."""
@@ -96,8 +96,8 @@ def tenants_at(folder: Path) -> Path:
     shutil.copytree(folder / "acme", other)
     (other / "pipelines" / "demo_costs").rename(other / "pipelines" / OTHER_PIPELINE)
     for file in (other / "tenant.yaml", other / "pipelines" / OTHER_PIPELINE / "pipeline.yaml"):
-        said = file.read_text().replace("demo_costs", OTHER_PIPELINE).replace("tenant_id: acme", f"tenant_id: {OTHER}")
-        file.write_text(said.replace("Acme", f"Globex {MARKER}").replace("acme_export", f"{OTHER}_export"))
+        text = file.read_text().replace("demo_costs", OTHER_PIPELINE).replace("tenant_id: acme", f"tenant_id: {OTHER}")
+        file.write_text(text.replace("Acme", f"Globex {MARKER}").replace("acme_export", f"{OTHER}_export"))
     return folder
 
 
@@ -169,11 +169,11 @@ def furnish(service: Service) -> dict[str, str]:
         *(indexed(f"old-{n}", created_at=datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=n)) for n in range(25)),
         *(indexed(f"{MARKER}-{n}", tenant_id=OTHER, pipeline=OTHER_PIPELINE) for n in range(5)),
     )  # fmt: skip
-    asked = service.post(f"/api/v1/pipelines/{OTHER_PIPELINE}/runs", {"partition": "2026-04-02"}, OTHER)
-    assert asked.status_code == 202, asked.text
-    ids["other request"] = asked.json()["request_id"]
-    asked = service.post("/api/v1/pipelines/demo_costs/runs", {"partition": "2026-04-02"})
-    ids["request"] = asked.json()["request_id"]
+    response = service.post(f"/api/v1/pipelines/{OTHER_PIPELINE}/runs", {"partition": "2026-04-02"}, OTHER)
+    assert response.status_code == 202, response.text
+    ids["other request"] = response.json()["request_id"]
+    response = service.post("/api/v1/pipelines/demo_costs/runs", {"partition": "2026-04-02"})
+    ids["request"] = response.json()["request_id"]
     with service.deployment.store.write() as connection:
         alert = Alert(
             kind="run_failed", severity="critical", title=f"{MARKER} failed", happened="It failed.", done="Nothing.",

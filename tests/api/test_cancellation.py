@@ -133,8 +133,8 @@ def test_a_request_in_flight_gets_its_answer(tmp_path: Path) -> None:
     found: list[httpx.Response] = []
 
     def ask(url: str) -> None:
-        wanted, headers = {"partition": "2026-04-02"}, {"x-api-key": secret}
-        found.append(httpx.post(f"{url}/api/v1/pipelines/demo_costs/runs", json=wanted, headers=headers, timeout=30))
+        partition, headers = {"partition": "2026-04-02"}, {"x-api-key": secret}
+        found.append(httpx.post(f"{url}/api/v1/pipelines/demo_costs/runs", json=partition, headers=headers, timeout=30))
 
     with served(settings) as (process, url, _):
         asking = threading.Thread(target=ask, args=(url,))

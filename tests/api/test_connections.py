@@ -33,35 +33,35 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 def connected(service: Service, sent: bytes = b"") -> socket.socket:
     url = httpx.URL(service.url)
-    made = socket.create_connection((url.host, url.port), timeout=10)
-    made.sendall(sent)
-    return made
+    connection = socket.create_connection((url.host, url.port), timeout=10)
+    connection.sendall(sent)
+    return connection
 
 
-def answer_of(made: socket.socket) -> bytes:
+def answer_of(value: socket.socket) -> bytes:
     """All that is sent until the connection is closed."""
     found = b""
-    while chunk := made.recv(65536):
+    while chunk := value.recv(65536):
         found += chunk
     return found
 
 
 @pytest.mark.parametrize("sent", [b"", HALF, HALF_A_BODY], ids=["nothing", "half the headers", "half the body"])
 def test_a_request_that_does_not_arrive_is_closed(quick: Service, sent: bytes) -> None:
-    with closing(connected(quick, sent)) as made:
+    with closing(connected(quick, sent)) as connection:
         began = time.monotonic()
-        said = answer_of(made)
+        answer = answer_of(connection)
         assert 0.5 < time.monotonic() - began < 5
-    assert said in (b"", connections._LATE)
+    assert answer in (b"", connections._LATE)
     assert quick.client.get("/health/live").status_code == 200
 
 
 def test_a_byte_now_and_then_does_not_prolong_it(quick: Service) -> None:
-    with closing(connected(quick, HALF)) as made:
+    with closing(connected(quick, HALF)) as connection:
         began = time.monotonic()
         with suppress(OSError):
             while time.monotonic() - began < 10:
-                made.sendall(b"x")
+                connection.sendall(b"x")
                 time.sleep(0.1)
         assert time.monotonic() - began < 5
 
@@ -72,11 +72,11 @@ def test_a_second_request_of_a_connection_has_its_own_time_and_an_idle_one_is_ke
             assert client.get("/health/live").status_code == 200
             time.sleep(0.7)
     whole = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
-    with closing(connected(quick, whole)) as made:
-        assert made.recv(65536).startswith(b"HTTP/1.1 200")
-        made.sendall(HALF)
+    with closing(connected(quick, whole)) as connection:
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        connection.sendall(HALF)
         began = time.monotonic()
-        answer_of(made)
+        answer_of(connection)
         assert 0.5 < time.monotonic() - began < 5
 
 
@@ -94,17 +94,17 @@ def test_others_are_answered_while_hundreds_send_half_a_request(
             took.append(time.monotonic() - began)
         assert statistics.quantiles(took, n=20)[-1] < 1.0, took
         closed = 0
-        for made in half[:200]:
-            made.settimeout(5)
+        for connection in half[:200]:
+            connection.settimeout(5)
             try:
-                while made.recv(65536):  # a slow machine may have told some that their request took too long
+                while connection.recv(65536):  # a slow machine may have told some that their request took too long
                     pass
                 closed += 1
             except ConnectionResetError:
                 closed += 1
         assert closed == 200, "the oldest are closed"
-        for made in half:
-            made.close()
+        for connection in half:
+            connection.close()
 
 
 def test_connections_that_are_kept_idle_make_room_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,13 +117,13 @@ def test_connections_that_are_kept_idle_make_room_too(tmp_path: Path, monkeypatc
             assert idle[-1].recv(65536).startswith(b"HTTP/1.1 200")
         idle[-1].sendall(whole)
         assert idle[-1].recv(65536).startswith(b"HTTP/1.1 200"), "the newest are kept"
-        for made in idle:
-            made.close()
+        for connection in idle:
+            connection.close()
 
 
 def test_where_all_are_being_answered_one_more_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = Connections(2)
-    monkeypatch.setattr(server, "Connections", lambda: made)
+    connections = Connections(2)
+    monkeypatch.setattr(server, "Connections", lambda: connections)
     entered, go_on = threading.Semaphore(0), threading.Event()
     with serving_at(tmp_path) as service:
 
@@ -177,9 +177,9 @@ def test_the_metrics_token_opens_metrics_alone(tmp_path: Path, monkeypatch: pyte
         monkeypatch.setattr("convergence_assets.api.metrics.ip_address", lambda address: NotHere())
         assert service.client.get("/metrics").status_code == 404
         assert service.client.get("/metrics", headers={"authorization": f"Bearer {token}x"}).status_code == 404
-        said = service.client.get("/metrics", headers={"authorization": f"Bearer {token}"})
-        assert said.status_code == 200
-        assert "http_requests_total" in said.text
+        answer = service.client.get("/metrics", headers={"authorization": f"Bearer {token}"})
+        assert answer.status_code == 200
+        assert "http_requests_total" in answer.text
         assert service.client.get("/admin/tenants", headers={"x-admin-key": token}).status_code == 401
         assert service.client.get("/api/v1/pipelines", headers={"x-api-key": token}).status_code == 401
 

@@ -99,15 +99,15 @@ def test_every_answer_is_one_that_the_document_names(service: Service, who: str)
 def test_everything_in_the_document_is_described_and_has_an_example(service: Service) -> None:
     document = service.client.get("/openapi.json").json()
     for path, methods in document["paths"].items():
-        for method, said in methods.items():
+        for method, operation in methods.items():
             where = f"{method} {path}"
-            assert said["summary"], where
-            assert said["description"], where
+            assert operation["summary"], where
+            assert operation["description"], where
             if path.startswith("/health"):
                 continue
-            assert {"401", "422", "429", "503"} <= set(said["responses"]), where
-            assert said["security"], where
-            for answer in said["responses"].values():
+            assert {"401", "422", "429", "503"} <= set(operation["responses"]), where
+            assert operation["security"], where
+            for answer in operation["responses"].values():
                 assert answer["description"], where
     for name, schema in document["components"]["schemas"].items():
         assert schema.get("description"), name

@@ -33,10 +33,10 @@ def test_live_asks_nobody(fresh: Service) -> None:
 def test_ready_when_everything_works_and_says_which_warehouse(working: Service) -> None:
     answer = working.client.get("/health/ready")
     assert answer.status_code == 200, answer.text
-    said = answer.json()
-    assert (said["status"], said["warehouse"], said["not_ready"]) == ("ready", "embedded", [])
-    assert set(said["parts"]) == {"control_store", "dagster_storage", "daemons", "code_location", "warehouse"}
-    assert "embedded" in said["parts"]["warehouse"]["said"]
+    body = answer.json()
+    assert (body["status"], body["warehouse"], body["not_ready"]) == ("ready", "embedded", [])
+    assert set(body["parts"]) == {"control_store", "dagster_storage", "daemons", "code_location", "warehouse"}
+    assert "embedded" in body["parts"]["warehouse"]["said"]
 
 
 def test_without_a_daemon_it_names_what_is_missing(fresh: Service) -> None:
@@ -54,10 +54,10 @@ def test_a_daemon_that_fell_silent_and_a_location_that_is_not_loaded_are_named(
     monkeypatch.setattr(automation_states, "daemon_heartbeats", lambda instance: beats)
     tick = automation_states.Automation("catch_up", "sensor", None, now - timedelta(minutes=6), ("FAILURE",), "no")
     monkeypatch.setattr(automation_states, "automations", lambda instance, ticks: iter([tick]))
-    said = fresh.client.get("/health/ready").json()
-    assert said["not_ready"] == ["daemons", "code_location"]
-    assert said["parts"]["daemons"]["said"].startswith("no heartbeat of SENSOR (last ")
-    assert "no sensor has ticked since" in said["parts"]["code_location"]["said"]
+    body = fresh.client.get("/health/ready").json()
+    assert body["not_ready"] == ["daemons", "code_location"]
+    assert body["parts"]["daemons"]["said"].startswith("no heartbeat of SENSOR (last ")
+    assert "no sensor has ticked since" in body["parts"]["code_location"]["said"]
 
 
 def test_a_store_that_is_gone_is_named_and_its_place_is_not(working: Service, tmp_path: Path) -> None:
@@ -76,10 +76,10 @@ def test_a_store_that_is_gone_is_named_and_its_place_is_not(working: Service, tm
 def test_probes_cost_nothing_and_one_that_hangs_holds_nobody_up(
     working: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked, let_go = [0], threading.Event()
+    calls, let_go = [0], threading.Event()
 
     def hangs() -> Part:
-        asked[0] += 1
+        calls[0] += 1
         let_go.wait(60)
         return Part(True, "at last")
 
@@ -89,7 +89,7 @@ def test_probes_cost_nothing_and_one_that_hangs_holds_nobody_up(
     for _ in range(20):
         answer = working.client.get("/health/ready")
         assert (answer.status_code, answer.json()["not_ready"]) == (503, ["warehouse"])
-    assert asked == [1], "a part that does not answer is not asked again"
+    assert calls == [1], "a part that does not answer is not asked again"
     let_go.set()
 
 

@@ -18,13 +18,13 @@ _UNKNOWN = ("nothing", "0" * 36)
 def routes(service: Service) -> list[str]:
     """Every path that a tenant's GET or POST may have."""
     paths = build_app(service.deployment).openapi()["paths"]
-    return sorted(f"{method} {path}" for path, said in paths.items() if "/api/v1" in path for method in said)
+    return sorted(f"{method} {path}" for path, operation in paths.items() if "/api/v1" in path for method in operation)
 
 
 def test_no_route_gives_anything_of_another_tenant(service: Service) -> None:
     theirs = [OTHER, OTHER_PIPELINE, OTHER_RUN, f"{MARKER}-1", service.ids["other"], service.ids["other request"]]
-    mine = ["demo_costs", "old-1", service.ids["good"], service.ids["shared"], service.ids["request"]]
-    names = st.sampled_from([*theirs, *mine, *_UNKNOWN]) | st.text(st.characters(codec="utf-8"), max_size=20)
+    own_ids = ["demo_costs", "old-1", service.ids["good"], service.ids["shared"], service.ids["request"]]
+    names = st.sampled_from([*theirs, *own_ids, *_UNKNOWN]) | st.text(st.characters(codec="utf-8"), max_size=20)
     cursors = [
         service.get("/api/v1/pipelines/executions", tenant_id=OTHER, limit=1).json()["next_cursor"],
         service.get("/api/v1/pipelines/executions", limit=1).json()["next_cursor"],

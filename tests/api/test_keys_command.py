@@ -27,11 +27,11 @@ def keys(*words: str) -> Result:
 
 def test_a_key_from_its_making_to_its_end(home: Path) -> None:
     assert "there are no keys" in keys("list").stdout
-    made = keys("create", "acme", "--scope", "read", "--days", "30", "--by", "anna")
-    assert made.exit_code == 0, made.output
-    secret, *rest = made.stdout.splitlines()
+    created = keys("create", "acme", "--scope", "read", "--days", "30", "--by", "anna")
+    assert created.exit_code == 0, created.output
+    secret, *rest = created.stdout.splitlines()
     assert rest == [], "the secret alone, to be put away by a script"
-    assert "is not shown again" in made.stderr
+    assert "is not shown again" in created.stderr
     found = Keys(ControlStore.open(Settings.from_env()))
     key = found.verify(secret)
     assert key is not None
@@ -52,7 +52,7 @@ def test_a_key_from_its_making_to_its_end(home: Path) -> None:
 
 
 def test_mistakes_are_a_line(home: Path) -> None:
-    for words, said, code in (
+    for words, message, code in (
         (("create", "acne"), "did you mean 'acme'?", 2),
         (("create", "acme", "--scope", "everything"), "scopes are among read, run", 2),
         (("create", "acme", "--days", "0"), "1 to 3650 days", 2),
@@ -61,7 +61,7 @@ def test_mistakes_are_a_line(home: Path) -> None:
     ):
         done = keys(*words)
         shown = " ".join(done.output.replace("│", " ").split())
-        assert (done.exit_code, said in shown) == (code, True), done.output
+        assert (done.exit_code, message in shown) == (code, True), done.output
         assert "Traceback" not in done.output
 
 

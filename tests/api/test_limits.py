@@ -119,27 +119,27 @@ def test_two_processes_share_one_limit_through_redis_and_have_one_each_while_it_
     headers = {"x-api-key": Keys(ControlStore.open(settings, {})).create("acme", "test").secret}
     shared = {"REDIS_URL": redis.url, "CONVERGENCE_API_PER_MINUTE": "8"}
 
-    def asked(*urls: str) -> list[httpx.Response]:
+    def answers_of(*urls: str) -> list[httpx.Response]:
         return [httpx.get(f"{url}{PATH}", headers=headers, timeout=30) for url in urls]
 
     with served(settings, None, **shared) as (_, one, _), served(settings, None, **shared) as (_, two, log):
         within_one_minute(45)
-        assert [remaining(answer) for answer in asked(one, two, one, two)] == [7, 6, 5, 4]
-        assert [answer.status_code for answer in asked(*[one] * 4, one, two)] == [200] * 4 + [429] * 2
+        assert [remaining(answer) for answer in answers_of(one, two, one, two)] == [7, 6, 5, 4]
+        assert [answer.status_code for answer in answers_of(*[one] * 4, one, two)] == [200] * 4 + [429] * 2
         redis.kill()
-        assert [remaining(answer) for answer in asked(*[one] * 3)] == [7, 6, 5], "a limit of its own"
-        answers = [answer.status_code for answer in asked(*[two] * 10)]
+        assert [remaining(answer) for answer in answers_of(*[one] * 3)] == [7, 6, 5], "a limit of its own"
+        answers = [answer.status_code for answer in answers_of(*[two] * 10)]
         assert answers == [200] * 8 + [429] * 2, "nobody is refused for it, and nobody is without a limit"
         redis.start()
         deadline = time.monotonic() + 30
-        while remaining(asked(one)[0]) != 7:  # an empty Redis, asked again after a few seconds
+        while remaining(answers_of(one)[0]) != 7:  # an empty Redis, asked again after a few seconds
             assert time.monotonic() < deadline
             time.sleep(2)
         while "Redis answers again" not in log.read_text():  # it found Redis dead later, and asks again later
             assert time.monotonic() < deadline
-            asked(two)
+            answers_of(two)
             time.sleep(0.5)
-        assert remaining(asked(two)[0]) <= 6, "shared again"
+        assert remaining(answers_of(two)[0]) <= 6, "shared again"
         assert log.read_text().count("Redis does not answer") == 1
         assert log.read_text().count("Redis answers again") == 1
 

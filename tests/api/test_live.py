@@ -60,18 +60,18 @@ def test_runs_are_asked_for_shown_and_ended_over_http(tmp_path: Path, monkeypatc
             platform.wait_for(
                 lambda: client.get("/api/v1/pipelines").json()["pipelines"][0]["last_published"] == str(yesterday), 150
             )
-            wanted = {"partition": str(yesterday)}
+            partition = {"partition": str(yesterday)}
 
-            def asked() -> dict[str, str] | None:
-                answer = client.post("/api/v1/pipelines/demo_costs/runs", json=wanted)
+            def requested() -> dict[str, str] | None:
+                answer = client.post("/api/v1/pipelines/demo_costs/runs", json=partition)
                 assert answer.status_code in (202, 409), answer.text
                 return answer.json() if answer.status_code == 202 else None
 
-            request = platform.wait_for(asked, 90)
+            request = platform.wait_for(requested, 90)
             done = platform.wait_for(
                 lambda: (
-                    said := client.get(f"/api/v1/requests/{request['request_id']}").json(),
-                    said if said["state"] == "done" and said["run_id"] else None,
+                    body := client.get(f"/api/v1/requests/{request['request_id']}").json(),
+                    body if body["state"] == "done" and body["run_id"] else None,
                 )[1],
                 150,
             )

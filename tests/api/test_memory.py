@@ -33,13 +33,13 @@ def test_many_requests_leave_its_memory_as_it_was(tmp_path: Path) -> None:
 
     def ask(connection: HTTPConnection, stranger: HTTPConnection, number: int) -> None:
         own, admin = {"x-api-key": secrets[number % 2]}, {"x-admin-key": ADMIN_KEY}
-        wanted = json.dumps({"partition": str(date(2026, 4, 1) + timedelta(days=number % 200))})
+        content = json.dumps({"partition": str(date(2026, 4, 1) + timedelta(days=number % 200))})
         guess = {"x-api-key": f"cvg_{number:010d}_guess"}
         sent: tuple[HTTPConnection, str, str, dict[str, str], str | None] = (
             (connection, "GET", "/api/v1/pipelines", own, None),
             (connection, "GET", "/api/v1/pipelines/executions?limit=5", own, None),
             (connection, "GET", f"/api/v1/executions/no-such-run-{number}", own, None),
-            (connection, "POST", "/api/v1/pipelines/demo_costs/runs", own, wanted),
+            (connection, "POST", "/api/v1/pipelines/demo_costs/runs", own, content),
             (connection, "GET", f"/nowhere/{number}", {}, None),
             (stranger, "GET", "/api/v1/pipelines", guess, None),
             (connection, "GET", "/admin/tenants/acme", admin, None),

@@ -43,22 +43,22 @@ def test_a_plan_shows_what_would_be_made_and_changes_nothing(fresh: Service) -> 
     before = tree(fresh)
     shown = fresh.admin("POST", PATH, hooli(only_plan=True))
     assert shown.status_code == 200, shown.text
-    said = shown.json()
-    assert (said["outcome"], said["done"], said["secret"]) == ("planned", [], None)
-    assert "timezone: America/Los_Angeles" in said["plan"]["content"]
-    assert "hooli.gcp_focus" in said["plan"]["tables"]
-    assert said["plan"]["schedules"][0]["first_due_at"] == "2026-10-02T13:00:00Z"
+    body = shown.json()
+    assert (body["outcome"], body["done"], body["secret"]) == ("planned", [], None)
+    assert "timezone: America/Los_Angeles" in body["plan"]["content"]
+    assert "hooli.gcp_focus" in body["plan"]["tables"]
+    assert body["plan"]["schedules"][0]["first_due_at"] == "2026-10-02T13:00:00Z"
     assert tree(fresh) == before
     assert fresh.admin("GET", f"{PATH}/hooli").status_code == 404
 
 
 def test_a_tenant_is_made_at_once_with_a_key_that_is_shown_once(fresh: Service) -> None:
-    made = fresh.admin("POST", PATH, hooli(created_by="anna"))
-    assert made.status_code == 201, made.text
-    said = made.json()
-    assert (said["outcome"], len(said["done"])) == ("onboarded", TABLES + 2)
+    response = fresh.admin("POST", PATH, hooli(created_by="anna"))
+    assert response.status_code == 201, response.text
+    created = response.json()
+    assert (created["outcome"], len(created["done"])) == ("onboarded", TABLES + 2)
     assert fresh.admin("GET", f"{PATH}/hooli").json()["state"] == "served"
-    own = fresh.client.get("/api/v1/pipelines", headers={"x-api-key": said["secret"]})
+    own = fresh.client.get("/api/v1/pipelines", headers={"x-api-key": created["secret"]})
     assert [pipeline["pipeline_id"] for pipeline in own.json()["pipelines"]] == ["gcp_billing"]
     for body in (hooli(created_by="bert"), {"tenant_id": "hooli"}):
         again = fresh.admin("POST", PATH, body)
@@ -90,8 +90,8 @@ def test_all_that_is_missing_or_wrong_is_named_and_nothing_is_made(fresh: Servic
     )  # fmt: skip
     wrong = fresh.admin("POST", PATH, hooli(timezone="Europe/Berlim", owners=["nobody"], schedule="often"))
     assert wrong.status_code == 422
-    said = " ".join(wrong.json()["reasons"])
-    assert all(word in said for word in ("timezone", "did you mean 'Europe/Berlin'", "owners[0]", "schedule"))
+    reasons = " ".join(wrong.json()["reasons"])
+    assert all(word in reasons for word in ("timezone", "did you mean 'Europe/Berlin'", "owners[0]", "schedule"))
     for more, name in (
         ({"tenant_id": "admin"}, "tenant_id"), ({"tenant_id": "../hooli"}, "tenant_id"),
         ({"with": {"gcp_biling": {"x": 1}}}, "gcp_biling"), ({"dataset": "acme"}, "acme"), ({"unknown": 1}, "unknown"),
@@ -113,10 +113,10 @@ def test_a_step_that_fails_says_what_was_taken_back(fresh: Service) -> None:
     file.write_bytes(b"no database of ours" * 1000)
     failed = fresh.admin("POST", PATH, HOOLI)
     assert failed.status_code == 503, failed.text
-    said = failed.json()
-    assert (said["error"], said["left"]) == ("onboarding_failed", [])
-    assert said["undone"] == [f"removed {fresh.settings.tenants}/hooli/tenant.yaml"]
-    assert "making table" in said["message"]
+    body = failed.json()
+    assert (body["error"], body["left"]) == ("onboarding_failed", [])
+    assert body["undone"] == [f"removed {fresh.settings.tenants}/hooli/tenant.yaml"]
+    assert "making table" in body["message"]
     assert tree(fresh) == before
     file.unlink()
     assert fresh.admin("POST", PATH, HOOLI).status_code == 201
@@ -130,7 +130,7 @@ def test_while_the_warehouse_keeps_it_waiting_everything_else_is_answered(fresh:
     with ThreadPoolExecutor(AT_ONCE) as threads:
         for lock in locks:
             lock.__enter__()
-        asked = [
+        requests = [
             threads.submit(httpx.post, f"{fresh.url}{PATH}", json=hooli(tenant_id=name, dataset=name),
                            headers={"x-admin-key": ADMIN_KEY}, timeout=120)
             for name in names
@@ -144,10 +144,10 @@ def test_while_the_warehouse_keeps_it_waiting_everything_else_is_answered(fresh:
             assert fresh.client.get("/health/live").status_code == 200
             assert fresh.get("/api/v1/pipelines").status_code == 200
         busy = fresh.admin("POST", PATH, hooli(tenant_id="one_more", dataset="one_more"))
-        assert not any(one.done() for one in asked), "they still wait"
+        assert not any(one.done() for one in requests), "they still wait"
         for lock in locks:
             lock.__exit__(None, None, None)
-        answers = [one.result() for one in asked]
+        answers = [one.result() for one in requests]
     assert (busy.status_code, busy.json()["error"]) == (429, "busy")
     assert [answer.status_code for answer in answers] == [201] * AT_ONCE, [answer.text for answer in answers]
 
@@ -178,8 +178,8 @@ def test_where_the_folder_cannot_be_written_the_answer_is_the_file_to_commit(tmp
         (tenants / "hooli").mkdir()
         (tenants / "hooli" / "tenant.yaml").write_text(handed.json()["content"])
         tenants.chmod(0o555)
-        made = httpx.post(f"{url}{PATH}", **asking)  # type: ignore[arg-type]
-        assert (made.status_code, len(made.json()["done"])) == (201, TABLES + 1), made.text
+        response = httpx.post(f"{url}{PATH}", **asking)  # type: ignore[arg-type]
+        assert (response.status_code, len(response.json()["done"])) == (201, TABLES + 1), response.text
     tenants.chmod(0o755)
 
 

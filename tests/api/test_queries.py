@@ -71,10 +71,10 @@ def test_a_run_that_dagster_has_forgotten_is_known_by_the_index(service: Service
 
 
 def test_of_a_run_that_is_two_tenants_each_sees_its_own_part(service: Service) -> None:
-    mine = service.get(f"/api/v1/executions/{service.ids['shared']}")
-    assert MARKER not in mine.text
-    assert [step["table"] for step in mine.json()["steps"]] == ["lines"]
-    assert mine.json()["error"]["message"] == "The run has failed; its steps say where."
+    own = service.get(f"/api/v1/executions/{service.ids['shared']}")
+    assert MARKER not in own.text
+    assert [step["table"] for step in own.json()["steps"]] == ["lines"]
+    assert own.json()["error"]["message"] == "The run has failed; its steps say where."
     theirs = service.get(f"/api/v1/executions/{service.ids['shared']}", tenant_id="globex_zzsecret").json()
     assert [step["table"] for step in theirs["steps"]] == [f"{MARKER}_lines"]
     assert theirs["steps"][0]["error"]["message"] == f"{MARKER} broke"

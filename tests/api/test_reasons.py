@@ -14,15 +14,15 @@ DAILY = dg.DailyPartitionsDefinition("2026-01-01")
 
 
 def test_days_of_a_pipeline_that_no_code_location_has_loaded_say_so(fresh: Service) -> None:
-    asked = fresh.post("/api/v1/pipelines/demo_costs/runs", {"partition": "2026-04-02"}).json()
-    (waiting,) = asked["waiting"]
+    body = fresh.post("/api/v1/pipelines/demo_costs/runs", {"partition": "2026-04-02"}).json()
+    (waiting,) = body["waiting"]
     assert waiting["reason"] == f"requested over the API; {UNSEEN}"
     store = fresh.deployment.store
     with store.write() as connection:
         partition_states.write_progress(
             connection, ("acme", "demo_costs"), partition_states.Progress(DAY, DAY, DAY), store.now()
         )
-    (waiting,) = fresh.get(f"/api/v1/requests/{asked['request_id']}").json()["waiting"]
+    (waiting,) = fresh.get(f"/api/v1/requests/{body['request_id']}").json()["waiting"]
     assert waiting["reason"] == "requested over the API"
 
 

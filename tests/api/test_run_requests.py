@@ -34,7 +34,7 @@ class Daemon:
                 through = target.due_through(service.deployment.store.now())
                 done = partition_states.Progress(target.start_date, through, through)
                 partition_states.write_progress(connection, target.name, done, service.deployment.store.now())
-        self._planner = Planner(service.deployment.store, self._targets, lambda asked: self.found)
+        self._planner = Planner(service.deployment.store, self._targets, lambda requests: self.found)
 
     def tick(self) -> list[Launch]:
         return self._planner.catch_up(self._targets.schedules)
@@ -67,10 +67,10 @@ def state(service: Service, request_id: str) -> dict[str, Any]:
 def test_a_day_that_is_asked_for_gets_a_run_and_the_request_says_which(fresh: Service, daemon: Daemon) -> None:
     answer = fresh.post(RUNS, {"partition": "2026-04-02"})
     assert answer.status_code == 202, answer.text
-    asked = answer.json()
-    assert (asked["state"], asked["run_id"], asked["partition_start"]) == ("waiting", None, "2026-04-02")
+    body = answer.json()
+    assert (body["state"], body["run_id"], body["partition_start"]) == ("waiting", None, "2026-04-02")
     again = fresh.post(RUNS, {"partition": "2026-04-02"})
-    assert (again.status_code, again.json()["request_id"]) == (202, asked["request_id"]), "it waits already"
+    assert (again.status_code, again.json()["request_id"]) == (202, body["request_id"]), "it waits already"
     (launch,) = daemon.tick()
     assert (launch.first, launch.last) == (date(2026, 4, 2), date(2026, 4, 2))
     (key,) = fresh.deployment.keys.all("acme")
@@ -78,13 +78,13 @@ def test_a_day_that_is_asked_for_gets_a_run_and_the_request_says_which(fresh: Se
     assert daemon.tick() == []
     fresh.index(indexed("run-1", status="running", first=launch.first, last=launch.last,
                         created_at=fresh.deployment.store.now()))  # fmt: skip
-    found = state(fresh, asked["request_id"])
+    found = state(fresh, body["request_id"])
     assert (found["state"], found["run_id"]) == ("running", "run-1")
     refused = fresh.post(RUNS, {"partition": "2026-04-02"})
     assert (refused.status_code, refused.json()["run_id"]) == (409, "run-1")
     daemon.publish(launch, "run-1")
     daemon.tick()
-    found = state(fresh, asked["request_id"])
+    found = state(fresh, body["request_id"])
     assert (found["state"], found["run_id"], found["waiting"]) == ("done", "run-1", [])
     with fresh.deployment.store.read() as connection:
         entries = [
@@ -110,15 +110,15 @@ def test_a_published_day_is_made_once_more_as_often_as_it_is_asked_for(fresh: Se
 
 
 def test_days_never_asked_for_go_together_and_days_that_were_go_alone(fresh: Service, daemon: Daemon) -> None:
-    wanted = {"first": "2026-04-02", "last": "2026-04-05"}
-    assert fresh.post(RUNS, wanted).status_code == 202
+    span = {"first": "2026-04-02", "last": "2026-04-05"}
+    assert fresh.post(RUNS, span).status_code == 202
     (launch,) = daemon.tick()
     assert (launch.first, launch.last) == (date(2026, 4, 2), date(2026, 4, 5))
     daemon.found[launch.key] = RequestedRun("run-1", "failed")
     fresh.index(indexed("run-1", status="failed", dagster_status="FAILURE", first=launch.first, last=launch.last))
     daemon.tick()
     for _ in range(2):
-        answer = fresh.post(RUNS, wanted)
+        answer = fresh.post(RUNS, span)
         assert answer.status_code == 202, answer.text
     seen: list[Launch] = []
     for number in range(4):  # the plan of this tenant allows one older day at a time
@@ -177,7 +177,7 @@ def test_a_pipeline_that_is_paused_says_by_whom(fresh: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "words"),
+    ("content", "words"),
     [
         ({"partition": "2026-02-28"}, "begins on 2026-03-01"),
         ({"partition": str(YESTERDAY + timedelta(days=1))}, "not over yet"),
@@ -191,8 +191,8 @@ def test_a_pipeline_that_is_paused_says_by_whom(fresh: Service) -> None:
         ([], "body"),
     ],
 )  # fmt: skip
-def test_days_that_cannot_be_are_refused(fresh: Service, said: object, words: str) -> None:
-    answer = fresh.post(RUNS, said)
+def test_days_that_cannot_be_are_refused(fresh: Service, content: object, words: str) -> None:
+    answer = fresh.post(RUNS, content)
     assert answer.status_code == 422, answer.text
     assert words in answer.json()["message"]
 

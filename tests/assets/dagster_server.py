@@ -68,9 +68,9 @@ def dagster_dev(
         body = json.dumps({"query": query, "variables": variables}).encode()
         request = urllib.request.Request(f"http://127.0.0.1:{port}/graphql", body, {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=30) as response:
-            said: dict[str, Any] = json.load(response)
-        assert "errors" not in said, said["errors"]
-        data: dict[str, Any] = said["data"]
+            payload: dict[str, Any] = json.load(response)
+        assert "errors" not in payload, payload["errors"]
+        data: dict[str, Any] = payload["data"]
         return data
 
     try:

@@ -76,15 +76,15 @@ def in_child(work: Callable[[], str | None]) -> tuple[bool, str]:
         finally:
             os._exit(code)
     os.close(writing)
-    said = b""
+    output = b""
     while chunk := os.read(reading, 65536):
-        said += chunk
+        output += chunk
     os.close(reading)
     _, status = os.waitpid(pid, 0)
     killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
     if not killed and os.waitstatus_to_exitcode(status) != 0:
         raise SystemExit(f"a child failed: {os.waitstatus_to_exitcode(status)}")
-    return killed, said.decode()
+    return killed, output.decode()
 
 
 def published(home: Path) -> str:

@@ -77,8 +77,8 @@ def test_a_range_is_evaluated_day_by_day_and_what_it_skipped_is_shown_as_nothing
     last = instance.event_log_storage.get_asset_check_execution_history(dg.AssetCheckKey(LINES, "cost_is_possible"), 9)
     assert (last[0].partition, last[0].status.value) == (None, "FAILED")  # the run's own result is the latest
     assert sorted(str(record.partition) for record in last[1:]) == sorted(map(str, WEEK))
-    told = [(c.table, c.name) for c in result.checks]
-    assert len(told) == len(set(told)) == 6
+    names = [(c.table, c.name) for c in result.checks]
+    assert len(names) == len(set(names)) == 6
 
 
 def test_the_ledger_and_the_log_have_a_check_and_day_once(project: Project, instance: dg.DagsterInstance) -> None:
@@ -88,9 +88,9 @@ def test_the_ledger_and_the_log_have_a_check_and_day_once(project: Project, inst
     assert replayed is not None
     rows = [(row.values["check_name"], row.values["partition"]) for row in replayed.checks]
     assert len(rows) == len(set(rows)) == 6 * 7
-    said = [line.message for line in lines(instance, run_id) if line.event == "check" and line.level != "debug"]
-    assert len(said) == 6
-    (failed,) = [text for text in said if "failed" in text and "cost_is_possible" in text]
+    messages = [line.message for line in lines(instance, run_id) if line.event == "check" and line.level != "debug"]
+    assert len(messages) == 6
+    (failed,) = [text for text in messages if "failed" in text and "cost_is_possible" in text]
     assert "on 2026-03-13, e.g. " in failed
     assert failed.endswith(" and 23 more")
 

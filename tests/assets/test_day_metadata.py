@@ -90,10 +90,10 @@ def by_day(instance: dg.DagsterInstance, *names: str) -> dict[str, tuple[Any, ..
     records = instance.fetch_materializations(COSTS, limit=10).records
     found = {}
     for record in records:
-        made = record.asset_materialization
-        assert made is not None
-        found[str(made.partition)] = tuple(
-            made.metadata[name].value if name in made.metadata else None for name in names
+        materialization = record.asset_materialization
+        assert materialization is not None
+        found[str(materialization.partition)] = tuple(
+            materialization.metadata[name].value if name in materialization.metadata else None for name in names
         )
     return found
 

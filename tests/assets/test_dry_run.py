@@ -39,9 +39,9 @@ def run(*options: str) -> tuple[int, dict[str, list[dict[str, object]]]]:
 
 
 def test_every_query_is_checked_before_any_table_exists(tenants: Path, warehouse: str) -> None:
-    code, said = run()
-    assert (code, said["problems"]) == (0, [])
-    assert {e["table"] for e in said["estimates"]} >= {
+    code, output = run()
+    assert (code, output["problems"]) == (0, [])
+    assert {e["table"] for e in output["estimates"]} >= {
         "gcp_cost_line_items",
         "gcp_cost_daily",
         "gcp_focus",
@@ -54,9 +54,9 @@ def test_a_type_that_is_wrong_is_a_problem_with_its_file_in_bigquerys_words(tena
     text = sql.read_text()
     lines = text.splitlines()
     sql.write_text(text.replace("usage_date BETWEEN", "usage_date + usage_date = usage_date AND usage_date BETWEEN", 1))
-    code, said = run("--tenant", "initech")
+    code, output = run("--tenant", "initech")
     assert code == 1
-    (problem,) = said["problems"]
+    (problem,) = output["problems"]
     assert str(problem["file"]).endswith("total_cost_daily.sql")
     assert "No matching signature for operator + for argument types: DATE, DATE" in str(problem["message"])
     assert isinstance(problem["line"], int)

@@ -81,8 +81,8 @@ def test_the_delimiter_the_optional_column_and_the_rounding_of_the_file_are_kept
     ],
     ids=["no rounding was declared", "another delimiter", "a column that is not optional is missing"],
 )
-def test_what_was_not_declared_is_refused(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(UnreadableFile, match=said):
+def test_what_was_not_declared_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UnreadableFile, match=message):
         run(tmp_path, text)
 
 
@@ -96,8 +96,8 @@ def test_load_says_how_many_rows_it_loaded_and_which_columns_it_ignored(tmp_path
     }  # fmt: skip
     done = commands.convergence("load", "acme", "demo_costs", "bills", file, "--json", environ=environ)
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
-    assert (said["files"], said["rows"]) == (1, 1)
-    assert any("carbon" in note for note in said["notes"])
-    told = commands.convergence("load", "acme", "demo_costs", "bills", file, environ=environ)
-    assert "carbon" in told.stdout + told.stderr
+    printed = json.loads(done.stdout)
+    assert (printed["files"], printed["rows"]) == (1, 1)
+    assert any("carbon" in note for note in printed["notes"])
+    loaded = commands.convergence("load", "acme", "demo_costs", "bills", file, environ=environ)
+    assert "carbon" in loaded.stdout + loaded.stderr

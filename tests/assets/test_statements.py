@@ -23,8 +23,8 @@ def bound() -> tuple[Tenant, TenantPipeline, Step]:
 
 
 def warning(bound: tuple[Tenant, TenantPipeline, Step], *statements: Statement) -> str | None:
-    said = statement_metadata(*bound, statements).get("slow_or_heavy")
-    return None if said is None else str(said.value)
+    text = statement_metadata(*bound, statements).get("slow_or_heavy")
+    return None if text is None else str(text.value)
 
 
 def test_a_quick_and_light_statement_leaves_no_warning(bound: tuple[Tenant, TenantPipeline, Step]) -> None:
@@ -32,11 +32,11 @@ def test_a_quick_and_light_statement_leaves_no_warning(bound: tuple[Tenant, Tena
 
 
 def test_a_statement_over_thirty_seconds_is_named(bound: tuple[Tenant, TenantPipeline, Step]) -> None:
-    said = warning(bound, QUICK, replace(QUICK, job_id="job-slow", seconds=31.0))
-    assert said is not None
-    assert "`job-slow` (stage0) took 31 s" in said
-    assert "job-quick" not in said
-    assert "longest stage" in said
+    text = warning(bound, QUICK, replace(QUICK, job_id="job-slow", seconds=31.0))
+    assert text is not None
+    assert "`job-slow` (stage0) took 31 s" in text
+    assert "job-quick" not in text
+    assert "longest stage" in text
 
 
 def test_a_statement_over_ten_gigabytes_is_named_with_what_makes_the_query_expensive(
@@ -46,10 +46,10 @@ def test_a_statement_over_ten_gigabytes_is_named_with_what_makes_the_query_expen
     assert step.sql is not None
     source = next(iter(step.sources))
     wide = replace(step, sql=replace(step.sql, text=f"SELECT * FROM {source}"))
-    said = warning((tenant, pipeline, wide), replace(QUICK, job_id="job-heavy", bytes_processed=12 * 10**9))
-    assert said is not None
-    assert "`job-heavy` (stage0) took 1 s and read 12.0 GB (warned above 30 s or 10 GB)" in said
-    assert "SELECT *" in said
+    warned = warning((tenant, pipeline, wide), replace(QUICK, job_id="job-heavy", bytes_processed=12 * 10**9))
+    assert warned is not None
+    assert "`job-heavy` (stage0) took 1 s and read 12.0 GB (warned above 30 s or 10 GB)" in warned
+    assert "SELECT *" in warned
 
 
 def test_a_pipelines_own_limits_decide(bound: tuple[Tenant, TenantPipeline, Step]) -> None:

@@ -54,12 +54,12 @@ def doctor(variables: dict[str, str]) -> Doctor:
     def run(first: Callable[[], None] | None = None, **more: str) -> tuple[int, Said]:
         done = commands.convergence("doctor", "--json", environ=clean_environment() | variables | more, first=first)
         assert "Traceback" not in done.stderr, done.stderr
-        said: Said = {}
+        findings: Said = {}
         for line in done.stdout.splitlines():
             finding = json.loads(line)
             assert finding["state"] == "ok" or finding["next_step"], finding
-            said.setdefault(finding["check"], []).append(finding)
-        return done.returncode, said
+            findings.setdefault(finding["check"], []).append(finding)
+        return done.returncode, findings
 
     return run
 

@@ -14,8 +14,8 @@ def found(name: str, setup: Setup) -> list[Finding]:
     return list(examine({name: CHECKS[name]}, setup))
 
 
-def states(said: Said) -> dict[str, set[str]]:
-    return {name: {finding["state"] for finding in findings} for name, findings in said.items()}
+def states(found: Said) -> dict[str, set[str]]:
+    return {name: {finding["state"] for finding in findings} for name, findings in found.items()}
 
 
 def fresh(setup: Setup) -> Setup:

@@ -22,8 +22,8 @@ Convergence = Callable[..., Done]
 def onboarded(convergence: Convergence, *words: str, **more: str) -> dict[str, Any]:
     done = convergence("tenants", "onboard", *HOOLI, *words, "--yes", "--json", **more)
     assert done.stdout, done.stderr
-    said: dict[str, Any] = json.loads(done.stdout)
-    return said | {"code": done.returncode}
+    printed: dict[str, Any] = json.loads(done.stdout)
+    return printed | {"code": done.returncode}
 
 
 def tree(folder: Path) -> dict[str, bytes]:

@@ -23,11 +23,11 @@ DAYS = [FIRST + timedelta(days=n) for n in range(5)]  # the third has 23 hours i
 
 @given(st.sets(st.dates(date(2026, 1, 1), date(2026, 12, 31))))
 def test_runs_cover_every_day_once_and_no_other(days: set[date]) -> None:
-    made = list(spans(sorted(days), 90))
-    covered = [first + timedelta(days=n) for first, last in made for n in range((last - first).days + 1)]
+    ranges = list(spans(sorted(days), 90))
+    covered = [first + timedelta(days=n) for first, last in ranges for n in range((last - first).days + 1)]
     assert covered == sorted(days)
-    assert all((last - first).days < 90 for first, last in made)
-    joined = [(a, b) for a, b in pairwise(made) if b[0] - a[1] == timedelta(days=1)]
+    assert all((last - first).days < 90 for first, last in ranges)
+    joined = [(a, b) for a, b in pairwise(ranges) if b[0] - a[1] == timedelta(days=1)]
     assert all((a[1] - a[0]).days == 89 for a, _ in joined), "neighbours share a run while it has room"
 
 

@@ -99,6 +99,6 @@ def test_a_code_location_notes_what_it_has_loaded_in_its_first_tick_alone(tenant
 
 
 def test_a_mistake_is_answered_in_a_line(tenants: Path) -> None:
-    for words, said in ((("--since", "lately"), "how long ago"), (("--tenant", "acm"), "did you mean 'acme'")):
+    for words, message in ((("--since", "lately"), "how long ago"), (("--tenant", "acm"), "did you mean 'acme'")):
         result = convergence("changes", *words)
-        assert (result.exit_code, said in result.output) == (2, True), result.output
+        assert (result.exit_code, message in result.output) == (2, True), result.output

@@ -37,17 +37,17 @@ def test_validate_prints_every_problem_and_exits_with_one(tenants: Path, tmp_pat
     (tenants / "globex" / "tenant.yaml").write_text("- nothing\n")
     wrong = convergence(tmp_path, "validate", "--json", CONVERGENCE_TENANTS=str(tenants))
     assert wrong.returncode == 1
-    said = json.loads(wrong.stdout)
-    assert {Path(p["file"]).parent.name for p in said["problems"]} == {"acme", "globex"}
-    assert all(p["line"] for p in said["problems"])
-    assert [t["tenant_id"] for t in said["tenants"]] == ["initech"]
+    printed = json.loads(wrong.stdout)
+    assert {Path(p["file"]).parent.name for p in printed["problems"]} == {"acme", "globex"}
+    assert all(p["line"] for p in printed["problems"])
+    assert [t["tenant_id"] for t in printed["tenants"]] == ["initech"]
     assert not (tmp_path / "accepted").exists()
 
 
 def test_a_pipeline_is_paused_and_resumed_and_schedule_says_so(tmp_path: Path) -> None:
     def reasons() -> dict[str, str | None]:
         shown = convergence(tmp_path, "schedule", "initech", "--json").stdout.splitlines()
-        return {said["pipeline"]: said["paused"] for said in map(json.loads, shown)}
+        return {payload["pipeline"]: payload["paused"] for payload in map(json.loads, shown)}
 
     by_file = "paused in the tenant's file"
     assert reasons() == {"gcp_billing": by_file, "total_cost": by_file}
@@ -70,8 +70,8 @@ def test_a_pipeline_is_paused_and_resumed_and_schedule_says_so(tmp_path: Path) -
 
 
 def test_schema_prints_json_schema_with_the_keys_as_files_spell_them(tmp_path: Path) -> None:
-    said = json.loads(convergence(tmp_path, "schema", "tenant").stdout)
-    assert "with" in said["$defs"]["TenantPipelineSpec"]["properties"]
+    printed = json.loads(convergence(tmp_path, "schema", "tenant").stdout)
+    assert "with" in printed["$defs"]["TenantPipelineSpec"]["properties"]
 
 
 @pytest.mark.parametrize(
@@ -98,12 +98,12 @@ def test_schema_prints_json_schema_with_the_keys_as_files_spell_them(tmp_path: P
     ],
 )
 def test_a_users_mistake_is_one_clear_message_and_never_a_stack_trace(
-    tmp_path: Path, words: tuple[str, ...], environ: dict[str, str], said: str
+    tmp_path: Path, words: tuple[str, ...], environ: dict[str, str], message: str
 ) -> None:
     done = convergence(tmp_path, *words, **environ)
     assert done.returncode == 2
     text = " ".join((done.stdout + done.stderr).replace("│", " ").split())
-    assert said in text, text
+    assert message in text, text
     assert "Traceback" not in text
 
 
@@ -113,18 +113,18 @@ def test_the_demo_publishes_stops_the_bad_day_and_shows_the_correction(tmp_path:
     words = ("demo", "--rows-per-day", "300", "--days", "7", "--seed", "11", "--json")
     done = convergence(tmp_path, *words, CONVERGENCE_LANDING=landing)
     assert done.returncode == 0, done.stderr[-3000:]
-    told = {t["tenant"]: t for t in json.loads(done.stdout)}
-    assert set(told) == {"acme", "globex", "initech"}
-    days = {t: set(told[t]["published"]["gcp_focus"]) for t in told}
+    payload = {t["tenant"]: t for t in json.loads(done.stdout)}
+    assert set(payload) == {"acme", "globex", "initech"}
+    days = {t: set(payload[t]["published"]["gcp_focus"]) for t in payload}
     week = {f"2026-10-{d:02d}" for d in range(1, 8)} | {"2026-10-09"}
     assert days["acme"] == days["initech"] == week
     assert days["globex"] == week - {"2026-10-06"}
-    assert [(s["partition"], s["checks"]) for s in told["globex"]["stopped"]] == [
+    assert [(s["partition"], s["checks"]) for s in payload["globex"]["stopped"]] == [
         ("2026-10-06", ["no_row_was_exported_twice"])
     ]
-    assert told["acme"]["checks"]["failed"] == 0
-    asked = convergence(tmp_path, "query", "SELECT usage_date, net_cost FROM acme.gcp_cost_daily", "--csv")
-    rows = list(csv.DictReader(io.StringIO(asked.stdout)))
+    assert payload["acme"]["checks"]["failed"] == 0
+    queried = convergence(tmp_path, "query", "SELECT usage_date, net_cost FROM acme.gcp_cost_daily", "--csv")
+    rows = list(csv.DictReader(io.StringIO(queried.stdout)))
     assert {r["usage_date"] for r in rows} == week
     table = convergence(tmp_path, "query", "SELECT COUNT(*) AS n FROM globex.gcp_cost_daily")
     assert "embedded warehouse" in " ".join(table.stderr.split())
@@ -135,10 +135,10 @@ def test_the_demo_of_one_billing_account_shows_that_the_parts_make_the_whole(tmp
     shared = {"CONVERGENCE_TENANTS": str(ROOT / "examples" / "one_billing_account")}
     done = convergence(tmp_path, "demo", "--days", "7", "--json", **shared)
     assert done.returncode == 0, done.stderr[-3000:]
-    told = json.loads(done.stdout)
-    assert [t["tenant"] for t in told] == ["hooli", "pied_piper"]
-    assert all(t["checks"]["failed"] == 0 and not t["failures"] for t in told)
-    assert all(len(t["published"]["gcp_focus"]) == 8 for t in told)
+    printed = json.loads(done.stdout)
+    assert [t["tenant"] for t in printed] == ["hooli", "pied_piper"]
+    assert all(t["checks"]["failed"] == 0 and not t["failures"] for t in printed)
+    assert all(len(t["published"]["gcp_focus"]) == 8 for t in printed)
     counted = convergence(tmp_path, "shares", "--from", "2026-10-01", "--to", "2026-11-30", "--json", **shared)
     found = json.loads(counted.stdout)
     assert found["adds_up"] is True

@@ -70,6 +70,6 @@ def test_bigquery_is_given_the_authors_text_with_full_names_and_typed_parameters
         (("acme", "demo_costs", "--from", "2026-10-02"), "--from and --to"),
     ],
 )
-def test_a_mistake_is_answered_in_a_line(project: Project, words: tuple[str, ...], said: str) -> None:
+def test_a_mistake_is_answered_in_a_line(project: Project, words: tuple[str, ...], message: str) -> None:
     result = CliRunner(env={"COLUMNS": "300"}).invoke(app, ["compile", *words])
-    assert (result.exit_code, said in result.output) == (2, True), result.output
+    assert (result.exit_code, message in result.output) == (2, True), result.output

@@ -28,7 +28,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ControlStore:
     return ControlStore.open(Settings.from_env())
 
 
-def said(*words: str) -> Result:
+def costs_command(*words: str) -> Result:
     return CliRunner(env={"COLUMNS": "300"}).invoke(app, ["costs", *words])
 
 
@@ -44,11 +44,11 @@ def a_run(store: ControlStore, billed: int) -> None:
 
 def test_the_embedded_warehouse_is_said_to_count_nothing_rather_than_zero(store: ControlStore) -> None:
     a_run(store, 0)
-    shown = said()
+    shown = costs_command()
     assert shown.exit_code == 0, shown.output
     assert "not counted" in shown.stdout
     assert "counts no bytes" in shown.stdout
-    assert json.loads(said("--json").stdout) == {
+    assert json.loads(costs_command("--json").stdout) == {
         "tenant": "acme", "pipeline": "demo_costs", "day": None, "runs": 1, "failed": 0, "rows_published": 5,
         "bytes_billed": None, "usd_on_demand": None,
     }  # fmt: skip
@@ -57,14 +57,14 @@ def test_the_embedded_warehouse_is_said_to_count_nothing_rather_than_zero(store:
 def test_billed_bytes_have_their_price(store: ControlStore, monkeypatch: pytest.MonkeyPatch) -> None:
     a_run(store, 2**40)
     monkeypatch.setenv("GCP_PROJECT_ID", "some-project")
-    found = json.loads(said("--tenant", "acme", "--by-day", "--json").stdout)
+    found = json.loads(costs_command("--tenant", "acme", "--by-day", "--json").stdout)
     assert (found["bytes_billed"], found["usd_on_demand"]) == (2**40, 6.25)
     assert found["day"] == str((store.now() - timedelta(hours=1)).date())
-    assert "6.2500" in said().stdout
+    assert "6.2500" in costs_command().stdout
 
 
 def test_a_time_without_runs_says_so_and_an_index_that_was_never_filled_too(store: ControlStore) -> None:
-    shown = said("--to", "2026-01-31", "--from", "2026-01-01")
+    shown = costs_command("--to", "2026-01-31", "--from", "2026-01-01")
     assert (shown.exit_code, shown.stdout.splitlines()[0]) == (0, "no run was made in that time")
     assert "from 2026-01-01T00:00Z to 2026-02-01T00:00Z" in shown.stdout
     assert "ledger rebuild" in shown.stderr
@@ -81,7 +81,7 @@ def test_a_time_without_runs_says_so_and_an_index_that_was_never_filled_too(stor
     ],
 )
 def test_a_mistake_is_answered_in_a_line(store: ControlStore, words: tuple[str, ...], answer: str) -> None:
-    shown = said(*words)
+    shown = costs_command(*words)
     assert (shown.exit_code, answer in shown.output) == (2, True), shown.output
 
 

@@ -35,11 +35,11 @@ RUN = ("run", "acme", "demo_costs", "--partition", str(OTHER))
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A home with one published day."""
-    made = Project.at(tmp_path_factory.mktemp("damage") / "home")
-    made.load_bills([row for day in (DAY, OTHER) for row in hourly(day, "Europe/Berlin", 1.0)])
-    done = convergence(made.settings.home, "run", "acme", "demo_costs", "--partition", str(DAY))
+    project = Project.at(tmp_path_factory.mktemp("damage") / "home")
+    project.load_bills([row for day in (DAY, OTHER) for row in hourly(day, "Europe/Berlin", 1.0)])
+    done = convergence(project.settings.home, "run", "acme", "demo_costs", "--partition", str(DAY))
     assert done.returncode == 0, done.stderr
-    return made
+    return project
 
 
 @pytest.fixture
@@ -80,14 +80,14 @@ FILES = {
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("what", FILES)
 def test_a_damaged_file_of_the_platforms_state_is_named_and_made_anew(home: Path, what: str) -> None:
-    path, said = FILES[what]
+    path, content = FILES[what]
     file = home / path
     overwritten(file)
     assert convergence(home, "validate").returncode == 0, "it writes nothing, and needs nothing of it"
     assert "\n1" in convergence(home, *QUERY).stdout, "what is published is read without it"
     failed = convergence(home, *RUN)
     assert failed.returncode != 0
-    assert f"{said} " in one_line(failed.stdout + failed.stderr)
+    assert f"{content} " in one_line(failed.stdout + failed.stderr)
     assert "convergence doctor --repair" in one_line(failed.stdout + failed.stderr)
     looked = convergence(home, "doctor")
     assert looked.returncode == 1
@@ -114,9 +114,9 @@ def test_a_control_store_made_anew_knows_what_is_published_and_asks_for_none_of_
     before = days(home)
     assert before == {("lines", DAY), ("totals", DAY)}
     overwritten(home / "control.db")
-    said = convergence(home, "doctor", "--repair", "--yes").stdout
-    assert "there is no copy that can be read: an empty one is made" in said
-    assert "2 published days of tables taken from Dagster's records" in said
+    output = convergence(home, "doctor", "--repair", "--yes").stdout
+    assert "there is no copy that can be read: an empty one is made" in output
+    assert "2 published days of tables taken from Dagster's records" in output
     assert days(home) == before
     tables = {
         name: p for (name, _), p in Publications(store_of(home)).between("acme", ["lines", "totals"], DAY, DAY).items()
@@ -131,8 +131,8 @@ def test_the_copy_of_the_control_store_brings_back_keys_and_dagster_what_came_af
     assert store.back_up(BACKED_UP_EVERY) is None, "it is not old yet"
     assert convergence(home, *RUN).returncode == 0
     overwritten(home / "control.db")
-    said = convergence(home, "doctor", "--repair", "--yes").stdout
-    assert "UTC brought back; what came after it is not in it" in said
+    output = convergence(home, "doctor", "--repair", "--yes").stdout
+    assert "UTC brought back; what came after it is not in it" in output
     assert [key.key_id for key in Keys(store_of(home)).all("acme")] == [made.key_id]
     assert days(home) == {(table, day) for table in ("lines", "totals") for day in (DAY, OTHER)}
 
@@ -147,20 +147,20 @@ def test_a_repair_that_was_stopped_on_the_way_goes_on_with_the_next_call(home: P
         for _ in range(2):
             next(stopped)
     assert days(home) == set()
-    said = convergence(home, "doctor", "--repair", "--yes").stdout
-    assert "the repair that was begun before goes on" in said
+    output = convergence(home, "doctor", "--repair", "--yes").stdout
+    assert "the repair that was begun before goes on" in output
     assert days(home) == before
     assert "no file" in convergence(home, "doctor", "--repair", "--yes").stdout
 
 
 def test_a_copy_that_comes_back_says_that_revoked_keys_came_with_it(home: Path) -> None:
     keys = Keys(store_of(home))
-    made = keys.create("acme", "ann")
+    key = keys.create("acme", "ann")
     store_of(home).back_up(BACKED_UP_EVERY)
-    keys.revoke(made.key_id, "ann")
+    keys.revoke(key.key_id, "ann")
     overwritten(home / "control.db")
-    said = convergence(home, "doctor", "--repair", "--yes").stdout
-    assert "API keys that were revoked after it are valid again" in said
+    output = convergence(home, "doctor", "--repair", "--yes").stdout
+    assert "API keys that were revoked after it are valid again" in output
 
 
 def test_nothing_is_made_anew_while_the_platform_runs(home: Path) -> None:
@@ -229,7 +229,7 @@ def read_only(home: Path) -> Iterator[Path]:
     ],
 )
 def test_a_home_that_cannot_be_written_is_read_and_otherwise_named(
-    read_only: Path, words: tuple[str, ...], code: int, said: str
+    read_only: Path, words: tuple[str, ...], code: int, message: str
 ) -> None:
     done = subprocess.run(
         [Path(sys.executable).with_name("convergence"), *words], env=environ(read_only), capture_output=True, text=True,
@@ -237,7 +237,7 @@ def test_a_home_that_cannot_be_written_is_read_and_otherwise_named(
     )  # fmt: skip
     text = one_line(done.stdout + done.stderr)
     assert (done.returncode, "Traceback" in text) == (code, False), text
-    assert said in text
+    assert message in text
 
 
 def fill_up(file: Path) -> None:

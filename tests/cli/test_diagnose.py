@@ -54,7 +54,7 @@ def test_a_failed_run_is_told_with_its_error_checks_and_what_changed_and_packed(
     assert convergence("ledger", "rebuild").exit_code == 0
     shown = convergence("diagnose", run_id[:10])
     assert shown.exit_code == 0, shown.output
-    for said in (
+    for line in (
         f"run {run_id}: FAILURE",
         "tenant acme, pipeline demo_costs, partition 2026-10-02: failed",
         "error no_data: ",
@@ -63,7 +63,7 @@ def test_a_failed_run_is_told_with_its_error_checks_and_what_changed_and_packed(
         "schema table acme.lines: made",
         f"files in diagnose-{run_id[:8]}.zip",
     ):
-        assert said in shown.stdout, shown.stdout
+        assert line in shown.stdout, shown.stdout
     assert "not asked" not in shown.stdout
     found = bundle(tmp_path / f"diagnose-{run_id[:8]}.zip")
     assert found["run.json"]["parts"][0]["error_class"] == "no_data"
@@ -97,12 +97,12 @@ def test_a_run_is_diagnosed_before_any_daemon_has_read_it_and_with_the_warehouse
     monkeypatch.setenv("GCP_PROJECT_ID", "some-project")
     monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", "http://127.0.0.1:1")
     monkeypatch.setattr(evidence, "_WAREHOUSE_SECONDS", 1.0)
-    said = json.loads(convergence("diagnose", run_id, "--json").stdout)
-    assert (said["status"], said["error"], said["failed_checks"]) == ("SUCCESS", None, [])
-    assert said["parts"][0]["rows_published"] == 25
-    assert "unavailable" in said["not_asked"]["jobs running on the warehouse"].lower()
-    assert "jobs_running_now.json" not in said["files"]
-    assert bundle(Path(said["bundle"]))["publications.json"]
+    printed = json.loads(convergence("diagnose", run_id, "--json").stdout)
+    assert (printed["status"], printed["error"], printed["failed_checks"]) == ("SUCCESS", None, [])
+    assert printed["parts"][0]["rows_published"] == 25
+    assert "unavailable" in printed["not_asked"]["jobs running on the warehouse"].lower()
+    assert "jobs_running_now.json" not in printed["files"]
+    assert bundle(Path(printed["bundle"]))["publications.json"]
 
 
 def test_a_run_that_is_not_there_or_a_file_that_cannot_be_written_is_answered_in_a_line(project: Project) -> None:

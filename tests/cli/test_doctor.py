@@ -24,9 +24,9 @@ from tests.unprivileged import as_anybody
 def test_every_check_says_something_and_a_person_reads_what_to_do_below_the_table(
     doctor: Doctor, variables: dict[str, str]
 ) -> None:
-    code, said = doctor()
-    assert (code, list(said)) == (1, list(CHECKS))
-    wrong = {name for name, found in states(said).items() if "broken" in found}
+    code, output = doctor()
+    assert (code, list(output)) == (1, list(CHECKS))
+    wrong = {name for name, found in states(output).items() if "broken" in found}
     assert wrong == {"code location"}
     shown = commands.convergence("doctor", environ=clean_environment() | variables)
     assert shown.returncode == 1
@@ -34,29 +34,29 @@ def test_every_check_says_something_and_a_person_reads_what_to_do_below_the_tabl
 
 
 def test_settings_that_cannot_be_read_are_the_only_finding(doctor: Doctor) -> None:
-    code, said = doctor(CONVERGENCE_WAREHOUSE="oracle")
-    assert (code, list(said)) == (1, ["settings"])
-    assert "expected 'embedded' or 'bigquery'" in said["settings"][0]["next_step"] + said["settings"][0]["seen"]
+    code, output = doctor(CONVERGENCE_WAREHOUSE="oracle")
+    assert (code, list(output)) == (1, ["settings"])
+    assert "expected 'embedded' or 'bigquery'" in output["settings"][0]["next_step"] + output["settings"][0]["seen"]
 
 
 def test_a_misspelled_setting_is_named_with_the_nearest(doctor: Doctor) -> None:
-    _, said = doctor(CONVERGENCE_TENNANTS="somewhere")
-    (finding,) = said["settings"]
+    _, output = doctor(CONVERGENCE_TENNANTS="somewhere")
+    (finding,) = output["settings"]
     assert (finding["state"], finding["seen"]) == ("warning", "CONVERGENCE_TENNANTS is set, and nothing reads it")
     assert finding["next_step"] == "CONVERGENCE_TENANTS is meant?"
 
 
 def test_a_home_that_cannot_be_written(doctor: Doctor, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    code, said = doctor(CONVERGENCE_HOME=str(tmp_path / "file" / "home"))
+    code, output = doctor(CONVERGENCE_HOME=str(tmp_path / "file" / "home"))
     assert code == 1
-    assert "Not a directory" in said["home"][0]["seen"]
+    assert "Not a directory" in output["home"][0]["seen"]
     locked = tmp_path / "locked"
     locked.mkdir(mode=0o555)
-    code, said = doctor(as_anybody, CONVERGENCE_HOME=str(locked))
-    assert (code, "Permission denied" in said["home"][0]["seen"]) == (1, True)
-    assert said["home"][0]["next_step"].startswith("make it writable")
-    assert list(said) == list(CHECKS), "the other checks are made all the same"
+    code, output = doctor(as_anybody, CONVERGENCE_HOME=str(locked))
+    assert (code, "Permission denied" in output["home"][0]["seen"]) == (1, True)
+    assert output["home"][0]["next_step"].startswith("make it writable")
+    assert list(output) == list(CHECKS), "the other checks are made all the same"
 
 
 def test_a_control_store_of_a_newer_version(doctor: Doctor, setup: Setup) -> None:
@@ -64,8 +64,8 @@ def test_a_control_store_of_a_newer_version(doctor: Doctor, setup: Setup) -> Non
     with closing(sqlite3.connect(setup.settings.home / "control.db")) as store:
         store.execute(f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
         store.commit()
-    code, said = doctor()
-    (finding,) = said["control store"]
+    code, output = doctor()
+    (finding,) = output["control store"]
     assert (code, finding["state"]) == (1, "broken")
     assert "was made by a newer version of Convergence" in finding["seen"]
     assert finding["next_step"] == "bring this installation to that version"
@@ -110,9 +110,9 @@ def test_a_check_that_raises_or_hangs_holds_up_no_other(setup: Setup) -> None:
         yield Finding("fine", "ok", "as ever")
 
     checks = {"raises": raises, "hangs": hangs, "fine": fine, "left out": fine}
-    said = list(examine(checks, setup, {"left out": ["fine", "hangs"], "fine": ["left out"]}, seconds=0.3))
-    assert [(finding.check, finding.state) for finding in said] == [
+    findings = list(examine(checks, setup, {"left out": ["fine", "hangs"], "fine": ["left out"]}, seconds=0.3))
+    assert [(finding.check, finding.state) for finding in findings] == [
         ("raises", "broken"), ("hangs", "broken"), ("fine", "ok"), ("left out", "warning"),
     ]  # fmt: skip
-    assert "RuntimeError: no luck" in said[0].seen
-    assert "no answer within" in said[1].seen
+    assert "RuntimeError: no luck" in findings[0].seen
+    assert "no answer within" in findings[1].seen

@@ -14,17 +14,17 @@ from tests.warehouse.bigquery.fake_bigquery import FakeBigQuery, Refusal, fake_b
 
 
 def test_no_google_credentials(doctor: Doctor, tmp_path: Path) -> None:
-    code, said = doctor(GCP_PROJECT_ID="a-project", HOME=str(tmp_path), NO_GCE_CHECK="true")
+    code, output = doctor(GCP_PROJECT_ID="a-project", HOME=str(tmp_path), NO_GCE_CHECK="true")
     assert code == 1
-    (finding,) = said["Google credentials"]
+    (finding,) = output["Google credentials"]
     assert finding["state"] == "broken"
     assert "BigQuery is chosen (GCP_PROJECT_ID is set) and there are none" in finding["seen"]
     assert finding["next_step"].startswith("gcloud auth application-default login")
-    assert {name for name, found in states(said).items() if "broken" in found} == {
+    assert {name for name, found in states(output).items() if "broken" in found} == {
         "Google credentials", "code location",
     }, "one cause is told once"  # fmt: skip
     for name in ("warehouse", "permissions"):
-        assert said[name][0]["seen"] == "not looked at, since Google credentials is broken"
+        assert output[name][0]["seen"] == "not looked at, since Google credentials is broken"
 
 
 @pytest.fixture
@@ -62,8 +62,8 @@ def test_a_table_that_may_not_be_read_is_named_with_its_tenant(google: tuple[Fak
     (fine,) = found("permissions", setup)
     assert fine.state == "ok", fine
     shutil.rmtree(setup.settings.home)  # what was looked at is remembered for the day
-    said = "Access Denied: Table a-project:acme_billing_export.t: User does not have permission to query table"
-    fake.dry_run = lambda body: refused(Refusal(403, "accessDenied", said))  # type: ignore[method-assign]
+    message = "Access Denied: Table a-project:acme_billing_export.t: User does not have permission to query table"
+    fake.dry_run = lambda body: refused(Refusal(403, "accessDenied", message))  # type: ignore[method-assign]
     findings = found("permissions", setup)
     assert {finding.state for finding in findings} == {"broken"}
     assert findings[0].seen.startswith("acme, table gcp_cost_line_items: access_denied: Access Denied: Table")
@@ -75,7 +75,7 @@ def test_a_table_that_may_not_be_read_is_named_with_its_tenant(google: tuple[Fak
 def test_on_the_local_bigquery_server_the_warehouse_its_clock_and_permissions_are_well(
     doctor: Doctor, peer: Peer
 ) -> None:
-    _, said = doctor(**peer.variables)
-    assert states({name: said[name] for name in ("Google credentials", "warehouse", "permissions", "clock")}) == {
+    _, output = doctor(**peer.variables)
+    assert states({name: output[name] for name in ("Google credentials", "warehouse", "permissions", "clock")}) == {
         "Google credentials": {"ok"}, "warehouse": {"ok"}, "permissions": {"ok"}, "clock": {"ok"},
     }  # fmt: skip

@@ -60,16 +60,16 @@ def test_a_daemon_that_was_never_started_is_missed_once_a_tenant_is_not_paused(s
 
 @pytest.mark.live
 def test_a_dagster_home_that_is_no_folder_and_a_storage_that_is_away(doctor: Doctor, tmp_path: Path) -> None:
-    _, said = doctor(DAGSTER_HOME="/nowhere")
-    assert "DAGSTER_HOME=/nowhere is no folder" in said["Dagster"][0]["seen"]
-    assert [said[name][0]["seen"] for name in ("clock", "daemon", "run queue")] == [
+    _, output = doctor(DAGSTER_HOME="/nowhere")
+    assert "DAGSTER_HOME=/nowhere is no folder" in output["Dagster"][0]["seen"]
+    assert [output[name][0]["seen"] for name in ("clock", "daemon", "run queue")] == [
         "not looked at, since Dagster is broken"
     ] * 3
     url = f"postgresql+psycopg2://nobody:secret@127.0.0.1:{free_port()}/nothing"
     (tmp_path / "dagster.yaml").write_text(f"storage: {{postgres: {{postgres_url: '{url}'}}}}\n")
-    code, said = doctor(DAGSTER_HOME=str(tmp_path), CONVERGENCE_WAREHOUSE="embedded")
-    assert (code, said["Dagster"][0]["state"], said["control store"][0]["state"]) == (1, "broken", "broken")
-    assert "secret" not in json.dumps(said)
+    code, output = doctor(DAGSTER_HOME=str(tmp_path), CONVERGENCE_WAREHOUSE="embedded")
+    assert (code, output["Dagster"][0]["state"], output["control store"][0]["state"]) == (1, "broken", "broken")
+    assert "secret" not in json.dumps(output)
 
 
 def test_files_that_nothing_has_loaded_as_they_are(setup: Setup, tenants: Path) -> None:

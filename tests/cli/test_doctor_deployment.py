@@ -92,20 +92,20 @@ def test_a_running_platform_is_well_takes_up_a_new_tenant_and_is_stale_after_an_
     with running(environ, log, "dagster", "dev", "-m", "convergence_assets.definitions", "-p", str(port)):
         wait_for_the_tenants(port, log)
         deadline = time.monotonic() + 120
-        code, said = doctor()
+        code, output = doctor()
         while code and time.monotonic() < deadline:  # the daemon's first heartbeats
             time.sleep(1)
-            code, said = doctor()
-        assert code == 0, [f for findings in said.values() for f in findings if f["state"] != "ok"]
-        assert "has loaded what the files say" in said["code location"][0]["seen"]
-        made = convergence(environ, *HOOLI)
-        assert f"loaded the code location anew at http://127.0.0.1:{port}" in made
+            code, output = doctor()
+        assert code == 0, [f for findings in output.values() for f in findings if f["state"] != "ok"]
+        assert "has loaded what the files say" in output["code location"][0]["seen"]
+        done = convergence(environ, *HOOLI)
+        assert f"loaded the code location anew at http://127.0.0.1:{port}" in done
         assert doctor()[1]["code location"][0]["state"] == "ok"
         file = tenants / "hooli" / "tenant.yaml"
         file.write_text(file.read_text().replace("export_table: a.b", "export_table: c.d"))
-        _, said = doctor()
-        assert said["code location"][0]["state"] == "broken"
-        assert "hooli/gcp_billing/gcp_cost_line_items" in said["code location"][0]["seen"]
+        _, output = doctor()
+        assert output["code location"][0]["state"] == "broken"
+        assert "hooli/gcp_billing/gcp_cost_line_items" in output["code location"][0]["seen"]
         ended = convergence(environ, "tenants", "offboard", "hooli")
         assert "loaded the code location anew" in ended
         assert doctor()[1]["code location"][0]["state"] == "ok"
@@ -123,8 +123,8 @@ def test_a_code_server_that_answers_a_reload_and_loads_nothing_is_found_out(
         await_listening(grpc, server, tmp_path / "grpc.log")
         with running(environ, log, "dagster-webserver", "-w", str(workspace), "-h", "127.0.0.1", "-p", str(port)):
             wait_for_the_tenants(port, log)
-            made = convergence(environ, *HOOLI)
-            assert "tenant hooli is onboarded" in made
-            assert "restart the code server" in made, made
-            _, said = doctor()
-            assert "hooli/gcp_billing/gcp_cost_daily" in said["code location"][0]["seen"]
+            done = convergence(environ, *HOOLI)
+            assert "tenant hooli is onboarded" in done
+            assert "restart the code server" in done, done
+            _, output = doctor()
+            assert "hooli/gcp_billing/gcp_cost_daily" in output["code location"][0]["seen"]

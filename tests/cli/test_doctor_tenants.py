@@ -18,8 +18,8 @@ def test_a_bad_tenant_file(doctor: Doctor, tenants: Path, setup: Setup) -> None:
     load_tenants(setup.settings)
     (tenants / "acme" / "tenant.yaml").write_text("tenant_id: acme\ntimezon: UTC\n")
     (tenants / "newone").mkdir()
-    code, said = doctor()
-    acme, newone = said["tenant files"]
+    code, output = doctor()
+    acme, newone = output["tenant files"]
     assert (code, acme["state"], newone["state"]) == (1, "broken", "broken")
     assert "tenant acme is rejected, it is served on its last accepted version" in acme["seen"]
     assert "did you mean 'timezone'" in acme["seen"]
@@ -36,11 +36,11 @@ def test_keys_that_have_expired_or_soon_will(setup: Setup) -> None:
     revoked = long_ago.create("acme", "anna", days=1)
     long_ago.revoke(revoked.key_id, "anna")
     soon = long_ago.create("globex", "anna", days=15)
-    said = {finding.seen.split()[0]: finding for finding in found("API keys", setup)}
-    assert set(said) == {over.key_id, covered.key_id, soon.key_id}
-    assert said[over.key_id].state == "broken"
-    assert f"convergence keys extend {over.key_id}" in said[over.key_id].next_step
-    assert said[covered.key_id].state == said[soon.key_id].state == "warning"
+    findings = {finding.seen.split()[0]: finding for finding in found("API keys", setup)}
+    assert set(findings) == {over.key_id, covered.key_id, soon.key_id}
+    assert findings[over.key_id].state == "broken"
+    assert f"convergence keys extend {over.key_id}" in findings[over.key_id].next_step
+    assert findings[covered.key_id].state == findings[soon.key_id].state == "warning"
     assert found("API keys", replace(setup, limits=Limits(key_expires_within=timedelta(days=1))))
 
 

@@ -107,7 +107,7 @@ def given(*words: str) -> Result:
     return result
 
 
-def said(result: Result) -> str:
+def output_of(result: Result) -> str:
     return result.output + (str(result.exception) if isinstance(result.exception, ANSWERED) else "")
 
 
@@ -134,11 +134,11 @@ def test_a_tenant_that_is_not_there_is_named(name: str) -> None:
         words = [*arguments(name), tenant.opts[0], "acmee/demo_costs" if tenant.name == "pipeline_id" else wrong]
     result = given(*words)
     if name == "keys list":  # a tenant that is gone may have keys
-        assert "there are no keys" in said(result)
+        assert "there are no keys" in output_of(result)
         return
     assert (result.exit_code != 0) == (name != "locks release")
     expected = "a lower-case letter" if name == "tenants onboard" else wrong
-    assert expected in said(result), said(result)
+    assert expected in output_of(result), output_of(result)
 
 
 @pytest.mark.parametrize("name", [n for n in WORKING if any(p.name == "pipeline" for p in COMMANDS[n].params)])
@@ -150,9 +150,9 @@ def test_a_pipeline_that_is_not_there_is_named_with_the_nearest(name: str) -> No
         words = [*arguments(name), "--pipeline", "demo_cost"]
     result = given(*words)
     if name == "locks release":
-        assert "pipeline demo_cost" in said(result)
+        assert "pipeline demo_cost" in output_of(result)
         return
-    assert (result.exit_code, "did you mean 'demo_costs'" in said(result)) == (2, True), said(result)
+    assert (result.exit_code, "did you mean 'demo_costs'" in output_of(result)) == (2, True), output_of(result)
 
 
 NO_DAYS = [
@@ -168,7 +168,7 @@ NO_DAYS = [
 def test_a_day_that_is_none_is_answered_with_what_is_expected(name: str, before: list[str], typed: str) -> None:
     result = given(*arguments(name), *before, typed)
     assert result.exit_code != 0
-    assert "expected" in said(result) or "Expected" in said(result), said(result)
+    assert "expected" in output_of(result) or "Expected" in output_of(result), output_of(result)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_a_day_that_is_none_is_answered_with_what_is_expected(name: str, before:
 def test_a_run_that_is_not_there_is_named(words: list[str]) -> None:
     result = given(*words)
     assert result.exit_code != 0
-    assert words[-1] in said(result)
+    assert words[-1] in output_of(result)
 
 
 @pytest.mark.parametrize("name", WORKING)

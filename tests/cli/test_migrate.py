@@ -168,8 +168,8 @@ def test_a_tenant_whose_runs_are_at_work_is_not_migrated(project: Project) -> No
     with store.write() as connection:
         row = PendingPartition("acme", "demo_costs", DAY, "requested", "asked for: some key")
         partition_states.write_outstanding(connection, [row])
-    asked = convergence("tenants", "migrate", "acme", "--yes")
-    assert (asked.exit_code, "asked for: some key" in asked.stderr) == (1, True), asked.output
+    done = convergence("tenants", "migrate", "acme", "--yes")
+    assert (done.exit_code, "asked for: some key" in done.stderr) == (1, True), done.output
     with store.read() as connection:
         assert published_locations.all_places(connection)["acme"].timezone == "Europe/Berlin"
 
@@ -189,12 +189,12 @@ def test_a_run_that_loaded_another_place_for_its_tenant_publishes_nothing(
 
 
 def test_a_mistake_is_answered_in_a_line(project: Project) -> None:
-    for words, said in (
+    for words, message in (
         (("acm",), "did you mean 'acme'"),
         (("acme", "--json"), "say --plan or --yes too"),
     ):
         result = convergence("tenants", "migrate", *words)
-        assert (result.exit_code, said in result.output) == (2, True), result.output
+        assert (result.exit_code, message in result.output) == (2, True), result.output
     edit(project, "timezone: Europe/Berlin", "timezone: Europe/Berlyn")
     result = convergence("tenants", "migrate", "acme")
     assert (result.exit_code, "Europe/Berlyn" in result.output) == (2, True), result.output

@@ -62,7 +62,7 @@ def asked_for(project: Project) -> tuple[list[PendingPartition], list[str]]:
     """What the planner says of the day, and what it asks for in its next tick."""
     store = ControlStore.open(project.settings)
     targets = Targets(replace(t, paused=False, start_date=DAY) for t in targets_of([project.tenant]))
-    launches = Planner(store, targets, lambda asked: {}).catch_up(list(targets.schedules))
+    launches = Planner(store, targets, lambda requests: {}).catch_up(list(targets.schedules))
     with store.read() as connection:
         rows = partition_states.outstanding(connection, "acme", "demo_costs", [DAY])
     return rows, [launch.key for launch in launches if launch.first <= DAY <= launch.last]
@@ -100,8 +100,8 @@ def test_a_table_that_nothing_reads_is_restored_alone_and_a_no_changes_nothing(p
     assert (no.exit_code, published(project)) == (1, ({Decimal(7)}, [Decimal(7 * 24)]))
     done = convergence("restore", "acme", "totals", str(DAY), "--as-of", good.isoformat(), "--yes", "--json")
     assert done.exit_code == 0, done.output
-    said = json.loads(done.stdout)
-    assert (said["rows_before"], said["rows_restored"], said["made_anew"]) == (1, 1, {})
+    printed = json.loads(done.stdout)
+    assert (printed["rows_before"], printed["rows_restored"], printed["made_anew"]) == (1, 1, {})
     assert published(project) == ({Decimal(7)}, [Decimal(24)])
     assert asked_for(project) == ([], [])
 
@@ -180,6 +180,6 @@ def test_the_embedded_warehouse_says_that_it_keeps_no_past_and_what_to_do(embedd
         (("acme", "lines", str(DAY), "--as-of", "1h", "--json"), "say --yes too"),
     ],
 )
-def test_a_mistake_is_answered_in_a_line(environment: None, words: tuple[str, ...], said: str) -> None:
+def test_a_mistake_is_answered_in_a_line(environment: None, words: tuple[str, ...], message: str) -> None:
     result = convergence("restore", *words)
-    assert (result.exit_code, said in result.output) == (2, True), result.output
+    assert (result.exit_code, message in result.output) == (2, True), result.output

@@ -123,11 +123,11 @@ def test_a_pipeline_that_nothing_uses_and_a_route_without_its_variable_are_warni
         file.write('alerts: {routes: [{severities: [critical], to: "${env:ACME__NOWHERE_URL}"}]}\n')
     result = CliRunner().invoke(app, ["validate"])
     assert result.exit_code == 0, result.output
-    said = " ".join(result.output.split())
-    assert "warning: " in said
-    assert "acme/pipelines/spare: nothing uses this pipeline" in said
-    assert "`template: spare`" in said
-    assert "alerts.routes[0].to: environment variable ACME__NOWHERE_URL is not set here" in said
+    output_line = " ".join(result.output.split())
+    assert "warning: " in output_line
+    assert "acme/pipelines/spare: nothing uses this pipeline" in output_line
+    assert "`template: spare`" in output_line
+    assert "alerts.routes[0].to: environment variable ACME__NOWHERE_URL is not set here" in output_line
     warnings = json.loads(CliRunner().invoke(app, ["validate", "--json", "--tenant", "acme"]).output)["warnings"]
     assert len(warnings) == 2
     set_here = CliRunner(env={"ACME__NOWHERE_URL": "json://x"}).invoke(app, ["validate", "--json"])

@@ -16,12 +16,12 @@ from tests.peer.peer_server import Peer
 def test_a_newcomer_onboards_runs_looks_and_offboards(convergence: Convergence, tmp_path: Path) -> None:
     shown = convergence("tenants", "onboard", "--help")
     assert all(word in shown.stdout for word in ("--plan", "--template", "--with", "Example: convergence tenants"))
-    made = convergence("tenants", "onboard", *HOOLI, "--owner", "finops@hooli.example", "--yes")
-    assert made.returncode == 0, made.stderr
-    assert "tenant hooli is onboarded" in made.stdout
-    assert "API key, shown this once: cvg_" in made.stdout
-    assert "next     bring what it reads: convergence load hooli gcp_billing billing_export FILES" in made.stdout
-    assert "next     run a day: convergence run hooli gcp_billing --partition 2026-10-01" in made.stdout
+    done = convergence("tenants", "onboard", *HOOLI, "--owner", "finops@hooli.example", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "tenant hooli is onboarded" in done.stdout
+    assert "API key, shown this once: cvg_" in done.stdout
+    assert "next     bring what it reads: convergence load hooli gcp_billing billing_export FILES" in done.stdout
+    assert "next     run a day: convergence run hooli gcp_billing --partition 2026-10-01" in done.stdout
     assert convergence("validate", "--tenant", "hooli").returncode == 0
     day = date(2026, 10, 1)
     hooli = DemoTenant("hooli", "America/Los_Angeles")
@@ -29,9 +29,9 @@ def test_a_newcomer_onboards_runs_looks_and_offboards(convergence: Convergence, 
     assert convergence("load", "hooli", "gcp_billing", "billing_export", *map(str, bills)).returncode == 0
     ran = convergence("run", "hooli", "gcp_billing", "--partition", str(day))
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    (said,) = [t for t in map(json.loads, convergence("tenants", "list", "--json").stdout.splitlines())
+    (payload,) = [t for t in map(json.loads, convergence("tenants", "list", "--json").stdout.splitlines())
                if t["tenant"] == "hooli"]  # fmt: skip
-    assert (said["status"], said["last_published"], said["dataset"]) == ("served", "2026-10-01", "hooli")
+    assert (payload["status"], payload["last_published"], payload["dataset"]) == ("served", "2026-10-01", "hooli")
     assert "gcp_focus: last published 2026-10-01" in convergence("tenants", "show", "hooli").stdout
     ended = convergence("tenants", "offboard", "hooli")
     assert ended.returncode == 0
@@ -45,8 +45,8 @@ def test_a_newcomer_onboards_runs_looks_and_offboards(convergence: Convergence, 
 @pytest.mark.live
 def test_tenants_behind_a_url_are_written_there(convergence: Convergence, tmp_path: Path) -> None:
     url = f"file://{tmp_path}/tenants"
-    made = onboarded(convergence, CONVERGENCE_TENANTS=url)
-    assert (made["outcome"], made["plan"]["file"]) == ("onboarded", f"{url}/hooli/tenant.yaml")
+    done = onboarded(convergence, CONVERGENCE_TENANTS=url)
+    assert (done["outcome"], done["plan"]["file"]) == ("onboarded", f"{url}/hooli/tenant.yaml")
     assert onboarded(convergence, CONVERGENCE_TENANTS=url)["outcome"] == "unchanged"
     ended = convergence("tenants", "offboard", "hooli", "--json", CONVERGENCE_TENANTS=url)
     assert json.loads(ended.stdout)["outcome"] == "offboarded"
@@ -56,8 +56,8 @@ def test_tenants_behind_a_url_are_written_there(convergence: Convergence, tmp_pa
 def test_a_rejected_tenant_is_listed_with_what_is_wrong(convergence: Convergence, tenants: Path) -> None:
     (tenants / "acme" / "tenant.yaml").write_text("tenant_id: acme\ntimezon: UTC\n")
     convergence("pause", "globex", "--reason", "desk is closed")
-    said = {t["tenant"]: t for t in map(json.loads, convergence("tenants", "list", "--json").stdout.splitlines())}
-    assert {name: t["status"] for name, t in said.items()} == {
+    payload = {t["tenant"]: t for t in map(json.loads, convergence("tenants", "list", "--json").stdout.splitlines())}
+    assert {name: t["status"] for name, t in payload.items()} == {
         "acme": "rejected", "globex": "paused", "initech": "paused",
     }  # fmt: skip
     shown = convergence("tenants", "show", "acme")
@@ -71,8 +71,8 @@ def test_a_rejected_tenant_is_listed_with_what_is_wrong(convergence: Convergence
 def test_on_the_local_bigquery_server_a_tenant_is_onboarded_and_a_failed_one_is_taken_back(
     convergence: Convergence, tmp_path: Path, peer: Peer
 ) -> None:
-    made = onboarded(convergence, "--location", "US", **peer.variables)
-    assert made["outcome"] == "onboarded", made
+    done = onboarded(convergence, "--location", "US", **peer.variables)
+    assert done["outcome"] == "onboarded", done
     with peer.client() as client:
         assert {t.table_id for t in client.list_tables("hooli")} == set(TABLES)
     assert onboarded(convergence, **peer.variables)["outcome"] == "unchanged"
@@ -91,8 +91,8 @@ def test_on_the_local_bigquery_server_a_tenant_is_onboarded_and_a_failed_one_is_
     assert onboarded(convergence, "--location", "US", **peer.variables)["outcome"] == "onboarded"
     twice = ("tenants", "offboard", "hooli", "--delete-data", "--yes-delete-data-of", "hooli", "--json")
     assert convergence(*twice, **peer.variables).returncode == 1
-    said = json.loads(convergence(*twice, **peer.variables).stdout)
-    assert set(said["tables"]) == {f"hooli.{table}" for table in TABLES}
-    assert said["stays"][0].startswith("dataset peer-project.hooli, which holds what others made")
+    printed = json.loads(convergence(*twice, **peer.variables).stdout)
+    assert set(printed["tables"]) == {f"hooli.{table}" for table in TABLES}
+    assert printed["stays"][0].startswith("dataset peer-project.hooli, which holds what others made")
     with peer.client() as client:
         assert [t.table_id for t in client.list_tables("hooli")] == ["theirs"]

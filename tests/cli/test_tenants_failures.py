@@ -107,9 +107,9 @@ def test_of_two_at_once_one_is_made_and_the_other_takes_nothing_of_it_away(
                          stderr=subprocess.PIPE, text=True)
         for minute in (10, 20)
     ]  # fmt: skip
-    said = [process.communicate(timeout=120) for process in both]
+    outputs = [process.communicate(timeout=120) for process in both]
     codes = [process.returncode for process in both]
-    assert sorted(codes) == [0, 1], said
+    assert sorted(codes) == [0, 1], outputs
     winner = (10, 20)[codes.index(0)]
     assert f'schedule: "{winner} 6 * * *"' in (tmp_path / "tenants" / "hooli" / "tenant.yaml").read_text()
 
@@ -145,6 +145,6 @@ def test_an_interrupted_one_takes_back_what_it_made(environ: dict[str, str], tmp
         assert time.monotonic() < deadline
         time.sleep(0.001)
     process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=60)
+    _, output = process.communicate(timeout=60)
     assert process.returncode != 0
-    assert not file.parent.exists(), said
+    assert not file.parent.exists(), output

@@ -13,9 +13,9 @@ def test_the_operators_lines_are_written_beside_the_tenants_file(convergence: Co
     plan = convergence("tenants", "onboard", *HOOLI, *BIG, "--plan")
     assert "tenants: {hooli: {plan: enterprise}}, secrets: {hooli: [OUR_SLACK]}, in " in plan.stdout
     assert (tenants / "_defaults.yaml").read_text() == before
-    made = onboarded(convergence, *BIG)
-    assert made["plan"]["grants"] == {"tenants": {"hooli": {"plan": "enterprise"}}, "secrets": {"hooli": ["OUR_SLACK"]}}
-    assert made["done"][0].startswith(f"wrote into {tenants}/_defaults.yaml: tenants: {{hooli:")
+    done = onboarded(convergence, *BIG)
+    assert done["plan"]["grants"] == {"tenants": {"hooli": {"plan": "enterprise"}}, "secrets": {"hooli": ["OUR_SLACK"]}}
+    assert done["done"][0].startswith(f"wrote into {tenants}/_defaults.yaml: tenants: {{hooli:")
     after = (tenants / "_defaults.yaml").read_text()
     assert after == before + "  hooli: {plan: enterprise}\nsecrets:\n  hooli: [OUR_SLACK]\n"
     assert convergence("validate").returncode == 0
@@ -27,7 +27,7 @@ def test_the_operators_lines_are_taken_back_with_the_rest(convergence: Convergen
     (tmp_path / "home" / "control.db").mkdir(parents=True)
     failed = onboarded(convergence, *BIG)
     assert (failed["code"], failed["outcome"], failed["left"]) == (1, "failed", [])
-    assert any(said.startswith("took tenants: {hooli: {plan: enterprise}}") for said in failed["undone"])
+    assert any(line.startswith("took tenants: {hooli: {plan: enterprise}}") for line in failed["undone"])
     assert tree(tmp_path / "tenants") == before
 
 

@@ -53,8 +53,8 @@ def test_data_is_deleted_only_where_it_is_said_twice_and_nothing_may_ask_for_its
     assert dataset.exists()
     deleted = convergence(*twice, "--json")
     assert deleted.returncode == 0, deleted.stderr
-    said = json.loads(deleted.stdout)
-    assert (said["outcome"], set(said["tables"])) == ("deleted", {f"hooli.{table}" for table in TABLES})
+    printed = json.loads(deleted.stdout)
+    assert (printed["outcome"], set(printed["tables"])) == ("deleted", {f"hooli.{table}" for table in TABLES})
     assert not dataset.exists()
     again = convergence(*twice)
     assert (again.returncode, "no table of it was there" in again.stdout) == (0, True)

@@ -23,13 +23,13 @@ def test_a_plan_shows_everything_and_changes_nothing(convergence: Convergence, t
     before = tree(tmp_path)
     shown = convergence("tenants", "onboard", *HOOLI, "--plan")
     assert shown.returncode == 0, shown.stderr
-    said = " ".join(shown.stdout.split())
-    assert all(table in said for table in TABLES)
-    assert "hooli/gcp_billing/gcp_focus" in said
-    assert "the first day, 2026-10-01, is due 2026-10-02 13:00 UTC" in said
-    assert "export_table: hooli_export" in said
-    told = json.loads(convergence("tenants", "onboard", *HOOLI, "--plan", "--json").stdout)
-    assert (told["outcome"], told["plan"]["stands"], len(told["plan"]["tables"])) == ("planned", False, 7)
+    output = " ".join(shown.stdout.split())
+    assert all(table in output for table in TABLES)
+    assert "hooli/gcp_billing/gcp_focus" in output
+    assert "the first day, 2026-10-01, is due 2026-10-02 13:00 UTC" in output
+    assert "export_table: hooli_export" in output
+    printed = json.loads(convergence("tenants", "onboard", *HOOLI, "--plan", "--json").stdout)
+    assert (printed["outcome"], printed["plan"]["stands"], len(printed["plan"]["tables"])) == ("planned", False, 7)
     assert tree(tmp_path) == before
     assert not (tmp_path / "home").exists()
 
@@ -51,7 +51,10 @@ def test_the_same_settings_again_change_nothing_and_say_so(convergence: Converge
     assert len(keys.splitlines()) == 1
     store = ControlStore.open(Settings.from_env({"CONVERGENCE_HOME": str(tmp_path / "home")}))
     with store.read() as connection:
-        assert [said.entry.action for said in recorded_entries(connection, "hooli")] == ["tenant.onboard", "key.create"]
+        assert [record.entry.action for record in recorded_entries(connection, "hooli")] == [
+            "tenant.onboard",
+            "key.create",
+        ]
 
 
 def test_an_existing_tenant_with_other_settings_is_refused_with_the_differences(
@@ -77,9 +80,9 @@ def test_an_existing_tenant_with_other_settings_is_refused_with_the_differences(
 
 
 def test_flags_that_are_missing_are_all_named_where_nobody_can_be_asked(convergence: Convergence) -> None:
-    said = convergence("tenants", "onboard", "hooli", "--template", "gcp_billing")
-    text = " ".join(said.stderr.replace("│", " ").split())
-    assert said.returncode == 2
+    done = convergence("tenants", "onboard", "hooli", "--template", "gcp_billing")
+    text = " ".join(done.stderr.replace("│", " ").split())
+    assert done.returncode == 2
     assert "missing: --display-name, --timezone, --start-date, --with export_table=..." in text
     unsaid = convergence("tenants", "onboard", *HOOLI)
     assert (unsaid.returncode, "nothing is made unless --yes says so" in unsaid.stderr) == (2, True)
@@ -119,22 +122,22 @@ def test_the_answers_to_its_questions_make_a_tenant(environ: dict[str, str], tmp
         env=environ, stdin=there, stdout=there, stderr=there, cwd=ROOT,
     )  # fmt: skip
     os.close(there)
-    said = ""
+    output = ""
     answers = (
         ("Display name [Hooli]:", ""), ("Timezone", "Europe/Nowhere"), ("is no IANA timezone", "Europe/Berlin"),
         ("Pipelines", ""), ("First day to make", "2026-10-01"), ("Owner", "a@b.example"), ("export_table", EXPORT),
         ("Make it?", "y"),
     )  # fmt: skip
     for question, answer in answers:
-        while question not in said:
-            said += _heard(here)
-        said = said[said.index(question) + len(question) :]
+        while question not in output:
+            output += _heard(here)
+        output = output[output.index(question) + len(question) :]
         os.write(here, f"{answer}\n".encode())
     while process.poll() is None:
-        said += _heard(here)
-    said += _heard(here)
-    assert process.returncode == 0, said
-    assert "tenant hooli is onboarded" in said
+        output += _heard(here)
+    output += _heard(here)
+    assert process.returncode == 0, output
+    assert "tenant hooli is onboarded" in output
     file = (tmp_path / "tenants" / "hooli" / "tenant.yaml").read_text()
     assert "timezone: Europe/Berlin # a partition is a day here" in file
     assert "owners: [a@b.example]" in file
@@ -170,8 +173,8 @@ def test_an_address_in_plain_text_is_refused_and_never_shown(convergence: Conver
     refused = convergence("tenants", "onboard", *HOOLI, "--alert-route", "critical=slack://secret/token", "--yes")
     assert refused.returncode == 2
     assert "secret" not in refused.stdout + refused.stderr
-    made = onboarded(convergence, "--alert-route", "critical=${env:HOOLI__SLACK}")
-    assert '{severities: [critical], to: "${env:HOOLI__SLACK}"}' in made["plan"]["content"]
+    done = onboarded(convergence, "--alert-route", "critical=${env:HOOLI__SLACK}")
+    assert '{severities: [critical], to: "${env:HOOLI__SLACK}"}' in done["plan"]["content"]
 
 
 def test_an_id_whose_variables_could_be_anothers_is_refused(convergence: Convergence) -> None:
@@ -186,6 +189,6 @@ def test_an_id_that_cannot_be_is_said_before_anything_is_asked(environ: dict[str
         env=environ, stdin=there, stdout=there, stderr=subprocess.PIPE, text=True, cwd=ROOT,
     )  # fmt: skip
     os.close(there)
-    _, said = process.communicate(timeout=60)
+    _, output = process.communicate(timeout=60)
     os.close(here)
-    assert (process.returncode, "'Hooli!' is not valid here" in said) == (2, True), said
+    assert (process.returncode, "'Hooli!' is not valid here" in output) == (2, True), output

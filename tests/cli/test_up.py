@@ -181,9 +181,9 @@ def test_what_is_killed_comes_back_and_sensors_tick_again(start: Start) -> None:
     up.wait_for(up.is_ready)
     for part in ("code server's child", "daemon"):
         assert kill_and_see_it_back(up, part) < 60, part
-    said = up.log.read_text()
-    assert "code lost its process `api grpc`, which was killed or ran out of memory; it is started again in 1 s" in said
-    assert "daemon ended by itself (SIGKILL); it is started again in 1 s" in said
+    text = up.log.read_text()
+    assert "code lost its process `api grpc`, which was killed or ran out of memory; it is started again in 1 s" in text
+    assert "daemon ended by itself (SIGKILL); it is started again in 1 s" in text
 
 
 @pytest.mark.soak

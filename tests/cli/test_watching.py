@@ -72,8 +72,8 @@ def test_a_dead_run_is_shown_first_and_then_cleared_with_all_that_it_held(projec
         assert run_of(instance, run_id).status == dg.DagsterRunStatus.STARTED
         done = convergence(project, "clear-stuck", "--pipeline-id", "acme/demo_costs")
         assert done.returncode == 0, done.stdout + done.stderr
-        for said in ("FAILURE from outside", "1 locks released", "paused: not before it is resumed", "closed"):
-            assert said in done.stdout
+        for phrase in ("FAILURE from outside", "1 locks released", "paused: not before it is resumed", "closed"):
+            assert phrase in done.stdout
         assert run_of(instance, run_id).status == dg.DagsterRunStatus.FAILURE
         assert (
             json.loads("[" + ",".join(convergence(project, "locks", "list", "--json").stdout.splitlines()) + "]") == []
@@ -96,9 +96,9 @@ def test_a_dead_run_is_shown_first_and_then_cleared_with_all_that_it_held(projec
 def test_a_run_within_its_limits_is_left_alone_unless_a_person_insists(project: Project) -> None:
     with instance_of(project) as instance:
         run_id = begun_run(project, instance, dead=False)
-        said = convergence(project, "clear-stuck", "--run-id", run_id)
-        assert said.returncode == 1
-        assert "within its limits: left alone; --force ends it all the same" in said.stdout
+        done = convergence(project, "clear-stuck", "--run-id", run_id)
+        assert done.returncode == 1
+        assert "within its limits: left alone; --force ends it all the same" in done.stdout
         assert run_of(instance, run_id).status == dg.DagsterRunStatus.STARTED
         assert "no run is stuck" in convergence(project, "clear-stuck").stdout
 
@@ -113,11 +113,11 @@ def test_a_run_within_its_limits_is_left_alone_unless_a_person_insists(project: 
     ],
 )
 def test_a_name_that_is_not_there_is_answered_with_the_nearest(
-    project: Project, words: tuple[str, ...], said: str
+    project: Project, words: tuple[str, ...], message: str
 ) -> None:
     found = convergence(project, "clear-stuck", *words)
     assert found.returncode == 2
-    assert said in " ".join(found.stderr.replace("│", " ").split())
+    assert message in " ".join(found.stderr.replace("│", " ").split())
     assert "Traceback" not in found.stderr
 
 
@@ -139,7 +139,7 @@ def test_a_disabled_tenant_is_not_run_and_says_why(project: Project, tmp_path: P
     file = tenants / "acme" / "tenant.yaml"
     file.write_text(file.read_text() + "enabled: false\n")
     for words in (("run", "--partition", str(DAY)), ("backfill", "--from", str(DAY), "--to", str(DAY))):
-        said = convergence(project, words[0], "acme", "demo_costs", *words[1:], tenants=tenants)
-        assert said.returncode == 2
-        assert "tenant acme is disabled" in " ".join(said.stderr.replace("│", " ").split())
-        assert "Traceback" not in said.stderr
+        done = convergence(project, words[0], "acme", "demo_costs", *words[1:], tenants=tenants)
+        assert done.returncode == 2
+        assert "tenant acme is disabled" in " ".join(done.stderr.replace("│", " ").split())
+        assert "Traceback" not in done.stderr

@@ -34,8 +34,8 @@ class Process:
         assert self._popen.stdout
         line = self._popen.stdout.readline()
         assert line, f"process {self.pid} ended"
-        said: dict[str, Any] = json.loads(line)
-        return said
+        payload: dict[str, Any] = json.loads(line)
+        return payload
 
     def ask(self, **command: Any) -> dict[str, Any]:
         self.tell(**command)

@@ -25,11 +25,11 @@ def test_of_processes_that_ask_at_once_one_holds_and_the_others_name_it(
         process.tell(do="hold", run_id=f"run{number}", days=[DAY], when=str(go))
     go.touch()
     answers = [process.answer() for process in asking]
-    (winner,) = [number for number, said in enumerate(answers) if said["got"]]
-    refusals = [said for said in answers if not said["got"]]
-    assert [said["holder"] for said in refusals] == [f"run{winner}"] * (count - 1)
+    (winner,) = [number for number, payload in enumerate(answers) if payload["got"]]
+    refusals = [payload for payload in answers if not payload["got"]]
+    assert [payload["holder"] for payload in refusals] == [f"run{winner}"] * (count - 1)
     for named in ("tenant acme, pipeline costs, partition 2026-03-10", f"run run{winner} (host ", "Next: wait"):
-        assert all(named in said["message"] for said in refusals)
+        assert all(named in payload["message"] for payload in refusals)
     assert asking[winner].ask(do="confirm", run_id=f"run{winner}") == {"still": True}
 
 

@@ -79,9 +79,9 @@ class LocksAsTheModelSays(RuleBasedStateMachine):
 
     @rule(run=RUNS)
     def live_on(self, run: str) -> None:
-        mine = [fence for fence, (run_id, *_) in self.held.items() if run_id == run]
-        assert self.locks(run).beat(mine) == len(mine)
-        for fence in mine:
+        of_run = [fence for fence, (run_id, *_) in self.held.items() if run_id == run]
+        assert self.locks(run).beat(of_run) == len(of_run)
+        for fence in of_run:
             self.beaten(fence)
 
     def beaten(self, fence: int) -> None:

@@ -51,10 +51,10 @@ def claim(first: int, last: int | None = None, pipeline: str = "costs", tenant: 
 @pytest.mark.parametrize(
     "wanted", [claim(10), claim(14), claim(8, 10), claim(14, 20), claim(11, 12), claim(0, 30)], ids=str
 )
-def test_a_range_is_refused_where_it_shares_a_day_with_another_runs(store: ControlStore, wanted: Claim) -> None:
+def test_a_range_is_refused_where_it_shares_a_day_with_another_runs(store: ControlStore, requested: Claim) -> None:
     held = Locks(store).acquire(claim(10, 14), "one")
     with pytest.raises(Refused) as refused:
-        Locks(store).acquire(wanted, "two")
+        Locks(store).acquire(requested, "two")
     assert refused.value.holder == held
     assert Locks(store).all() == [held]
 
@@ -64,9 +64,9 @@ def test_a_range_is_refused_where_it_shares_a_day_with_another_runs(store: Contr
     [claim(9), claim(15), claim(0, 9), claim(15, 30), claim(10, 14, pipeline="focus"), claim(10, 14, tenant="globex")],
     ids=str,
 )
-def test_other_days_pipelines_and_tenants_are_not_blocked(store: ControlStore, wanted: Claim) -> None:
+def test_other_days_pipelines_and_tenants_are_not_blocked(store: ControlStore, requested: Claim) -> None:
     one = Locks(store).acquire(claim(10, 14), "one")
-    two = Locks(store).acquire(wanted, "two")
+    two = Locks(store).acquire(requested, "two")
     assert two.fence > one.fence
     assert Locks(store).all() == [one, two]
 
@@ -110,10 +110,10 @@ def test_a_run_that_asks_before_it_publishes_is_safe_for_another_minute(store: C
 def test_a_lock_whose_run_dagster_calls_over_is_free_and_only_runs_in_the_way_are_asked_about(
     store: ControlStore,
 ) -> None:
-    locks, asked = Locks(store), []
+    locks, run_ids = Locks(store), []
 
     def is_over(run_id: str) -> bool:
-        asked.append(run_id)
+        run_ids.append(run_id)
         return run_id.startswith("over")
 
     for day, run_id in enumerate(["over0", "over1", "other"]):
@@ -122,7 +122,7 @@ def test_a_lock_whose_run_dagster_calls_over_is_free_and_only_runs_in_the_way_ar
         locks.acquire(claim(0, 2), "new", is_over)
     assert refused.value.holder.run_id == "other"
     locks.acquire(claim(0, 1), "new", is_over)
-    assert set(asked) == {"over0", "over1", "other"}
+    assert set(run_ids) == {"over0", "over1", "other"}
     assert [lock.run_id for lock in locks.all()] == ["other", "new"]
 
 

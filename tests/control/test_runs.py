@@ -182,13 +182,13 @@ def test_a_dagster_on_postgres_and_the_locks_share_a_database(
     (project.settings.home / "dagster" / "dagster.yaml").write_text(
         "telemetry: {enabled: false}\nstorage:\n  postgres:\n    postgres_url: {env: PG_URL}\n"
     )
-    said = start(
+    process = start(
         project, BIN / "dagster", "asset", "materialize", "-m", "convergence_assets.definitions",
         "--select", "key:acme/*", "--partition", DAY.isoformat(),
         PG_URL=url.replace("postgresql", "postgresql+psycopg2"), CONVERGENCE_WAREHOUSE="embedded",
     )  # fmt: skip
-    errors = said.communicate(timeout=120)[1]
-    assert said.returncode == 0, errors[-3000:]
+    errors = process.communicate(timeout=120)[1]
+    assert process.returncode == 0, errors[-3000:]
     shared = ControlStore.open(Settings.from_env({"CONVERGENCE_CONTROL_URL": url}), {})
     with shared.read() as connection:
         assert connection.scalar(sa.text("SELECT count(*) FROM runs WHERE status = 'SUCCESS'")) == 1
@@ -211,22 +211,22 @@ def test_the_command_lists_locks_and_releases_a_living_ones_only_by_force(
     living = locks.acquire(CLAIM, "living")
     dead = Locks(store, Owner(living.owner.host, living.owner.boot_id, living.owner.space, 2**22 + 1, "0"))
     dead.acquire(Claim("acme", "other", DAY, DAY), "dead")
-    code, said = convergence("locks", "list", "--json")
-    shown = {row["run_id"]: row["free_because"] for row in map(json.loads, said.splitlines())}
+    code, output = convergence("locks", "list", "--json")
+    shown = {row["run_id"]: row["free_because"] for row in map(json.loads, output.splitlines())}
     assert (code, shown) == (0, {"living": None, "dead": "its process has ended"})
     assert convergence("locks", "release", "acme", "other") == (
         0, "released: tenant acme, pipeline other, partition 2026-03-10, run dead\n",
     )  # fmt: skip
-    code, said = convergence("locks", "release", "acme", "demo_costs")
+    code, output = convergence("locks", "release", "acme", "demo_costs")
     assert code == 1
-    assert "is alive. Next: wait for it, end it, or say --force" in said
-    code, said = convergence("locks", "release", "acme", "demo_costs", "--partition", "2026-03-11", "--force")
-    assert "no run holds a lock of tenant acme, pipeline demo_costs on 2026-03-11" in said
+    assert "is alive. Next: wait for it, end it, or say --force" in output
+    code, output = convergence("locks", "release", "acme", "demo_costs", "--partition", "2026-03-11", "--force")
+    assert "no run holds a lock of tenant acme, pipeline demo_costs on 2026-03-11" in output
     assert convergence("locks", "release", "acme", "demo_costs", "--partition", "2026-03-10", "--force")[0] == 0
     assert convergence("locks", "list") == (0, "no run holds a lock\n")
-    code, said = convergence("locks", "release", "acme", "demo_costs", "--partition", "soon")
+    code, output = convergence("locks", "release", "acme", "demo_costs", "--partition", "soon")
     assert code == 2
-    assert "--partition: " in said
+    assert "--partition: " in output
 
 
 def test_a_run_over_its_tenants_plan_ends_before_any_work_and_says_when_to_try_again(

@@ -32,7 +32,7 @@ def test_pages_show_every_run_that_fits_once_the_newest_first(store: ControlStor
     every.append(made(7, "acme", "costs"))
     with store.write() as connection:
         runs.write_runs(connection, every)
-    for asked in (
+    for run_filter in (
         RunFilter(),
         RunFilter("acme"),
         RunFilter("acme", "bills"),
@@ -41,15 +41,15 @@ def test_pages_show_every_run_that_fits_once_the_newest_first(store: ControlStor
         fitting = [
             r
             for r in every
-            if asked.tenant_id in (None, r.tenant_id)
-            and asked.pipeline in (None, r.pipeline)
-            and r.created_at >= (asked.since or BEGIN)
+            if run_filter.tenant_id in (None, r.tenant_id)
+            and run_filter.pipeline in (None, r.pipeline)
+            and r.created_at >= (run_filter.since or BEGIN)
         ]
         found: list[IndexedRun] = []
         after, pages = None, 0
         with store.read() as connection:
             while pages == 0 or after:
-                page = runs.runs_page(connection, asked, 7, after)
+                page = runs.runs_page(connection, run_filter, 7, after)
                 found += page.runs
                 after, pages = page.next, pages + 1
         newest = sorted(fitting, key=lambda r: (r.created_at, r.run_id, r.tenant_id, r.pipeline), reverse=True)

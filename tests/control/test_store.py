@@ -159,8 +159,8 @@ def test_a_transaction_that_fails_leaves_nothing(url: str) -> None:
         ("sqlite:////dev/null", "not a database|unable to open|disk I/O|locked|readonly"),
     ],
 )
-def test_a_store_that_cannot_be_used_is_one_line_without_its_password(tmp_path: Path, url: str, said: str) -> None:
-    with pytest.raises(ControlError, match=said) as failed:
+def test_a_store_that_cannot_be_used_is_one_line_without_its_password(tmp_path: Path, url: str, message: str) -> None:
+    with pytest.raises(ControlError, match=message) as failed:
         ControlStore.open(settings(tmp_path, CONVERGENCE_CONTROL_URL=url), {})
     assert "secret" not in str(failed.value)
     assert "\n" not in str(failed.value)

@@ -111,8 +111,8 @@ def test_no_event_of_a_run_keeps_a_secret(instance: dg.DagsterInstance) -> None:
     assert not [text for text in stored if SECRET in text]
     hidden = [text for text in stored if "***" in text]
     assert any(all(f'"{name}"' in text for name in METADATA) for text in hidden)
-    for said in ("logged ***", "no answer with ***", "https://h/***", '"deep": ["***"]', "ValueError: ***"):
-        assert any(said in text for text in hidden), said
+    for shown in ("logged ***", "no answer with ***", "https://h/***", '"deep": ["***"]', "ValueError: ***"):
+        assert any(shown in text for text in hidden), shown
     failure = next(
         e.dagster_event for e in instance.all_logs(run.run_id) if e.dagster_event and e.dagster_event.is_step_failure
     )
@@ -156,9 +156,9 @@ def test_runs_sensors_and_schedules_say_everything_to_our_loggers(
             heard.append(record.getMessage())
 
     def logger() -> logging.Logger:
-        made = logging.Logger("of the test")
-        made.addHandler(Hears())
-        return made
+        own_logger = logging.Logger("of the test")
+        own_logger.addHandler(Hears())
+        return own_logger
 
     def of_run(run_id: str | None, keys: object, level: int) -> logging.Logger:
         given.append((run_id, list(keys)))  # type: ignore[call-overload]
@@ -201,12 +201,12 @@ def test_a_process_of_dagsters_is_told_by_what_started_it(started: str, process:
 def test_what_reads_locations_as_long_as_it_lives_takes_their_snapshots_in_pieces_and_not_every_minute(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: str, long_lived: bool
 ) -> None:
-    asked: list[str] = []
+    names: list[str] = []
     ways = ["snapshots_in_pieces", "kept_as_long_as_their_server"]
     for way in ways:
-        monkeypatch.setattr(location_snapshots, way, lambda way=way: asked.append(way))
+        monkeypatch.setattr(location_snapshots, way, lambda way=way: names.append(way))
     monkeypatch.setattr(dagster_logs, "set_up_logs", lambda: None)
     monkeypatch.setattr("sys.argv", [started])
     (tmp_path / "dagster.yaml").write_text(f"telemetry: {{enabled: false}}\n{CLASS}")
     with dg.DagsterInstance.from_config(str(tmp_path)):
-        assert asked == (ways if long_lived else [])
+        assert names == (ways if long_lived else [])

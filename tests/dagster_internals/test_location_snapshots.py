@@ -59,11 +59,11 @@ print(assets, checks, alive["AssetNodeSnap"], alive["AssetCheckNodeSnap"], alive
 def test_the_snapshot_of_a_location_is_let_go(tmp_path: Path) -> None:
     home = {"CONVERGENCE_HOME": str(tmp_path), "CONVERGENCE_TENANTS": str(ROOT / "tenants")}
     environ = os.environ | home | {"ACME__SLACK_URL": "https://alerts.example/acme"}
-    said = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-W", "error::dagster.BetaWarning", "-c", SNAPSHOT_IS_LET_GO],
         env=environ, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
-    assets, checks, *alive = map(int, said.stdout.split())
+    assets, checks, *alive = map(int, done.stdout.split())
     assert assets > 6
     assert checks > 100
     assert max(alive) <= 3, alive
@@ -96,7 +96,7 @@ def test_a_code_server_makes_each_snapshot_once_however_often_it_loads_and_whoev
     monkeypatch.setattr(server, "DagsterApiServer", Served)
     for _ in range(3):
         location_snapshots.snapshot_once(lambda: answers.append(len(made)))
-    said: list[str] = []
+    messages: list[str] = []
     one: Any = Served()
 
     def request(repository: str, by: str, *, deferred: bool = True) -> Any:
@@ -106,7 +106,7 @@ def test_a_code_server_makes_each_snapshot_once_however_often_it_loads_and_whoev
 
     def ask(repository: str, by: str) -> None:
         barrier.wait(10)
-        said.append(one._get_serialized_external_repository_data(request(repository, by)))
+        messages.append(one._get_serialized_external_repository_data(request(repository, by)))
 
     asking = [
         threading.Thread(target=ask, args=(repository, by))
@@ -117,7 +117,7 @@ def test_a_code_server_makes_each_snapshot_once_however_often_it_loads_and_whoev
         thread.start()
     for thread in asking:
         thread.join(30)
-    assert sorted(said) == sorted(["a True"] * 4 + ["b True"] * 2 + [broken] * 2)
+    assert sorted(messages) == sorted(["a True"] * 4 + ["b True"] * 2 + [broken] * 2)
     assert sorted(made) == ["a", "b", "broken", "broken"]  # what failed may do better the next time
     assert most == [1]
     assert len(answers) == 8
@@ -144,9 +144,9 @@ def test_a_snapshot_is_kept_packed_and_streamed_in_pieces_that_make_it_whole(mon
     one: Any = Served()
     location = GrpcServerCodeLocationOrigin(host="localhost", port=1, location_name="daemon")
     origin = serialize_value(RemoteRepositoryOrigin(location, "a"))
-    asked = SimpleNamespace(serialized_repository_python_origin=origin, defer_snapshots=True)
+    args = SimpleNamespace(serialized_repository_python_origin=origin, defer_snapshots=True)
     for _ in range(2):
-        pieces = list(one.StreamingExternalRepository(asked, None))
+        pieces = list(one.StreamingExternalRepository(args, None))
         assert [piece.sequence_number for piece in pieces] == list(range(len(pieces)))
         assert {len(piece.serialized_external_repository_chunk) for piece in pieces[:-1]} == {1000}
         assert "".join(piece.serialized_external_repository_chunk for piece in pieces) == text
@@ -195,8 +195,8 @@ def test_a_snapshot_in_pieces_is_the_one_that_dagster_takes_at_once_and_errors_a
     with GrpcServerProcess(instance.get_ref(), loadable_target_origin=large, wait_on_exit=True) as server:
         client = server.create_client()
         location = GrpcServerCodeLocationOrigin("localhost", socket=server.socket, port=server.port, location_name="x")
-        asked = [RemoteRepositoryOrigin(location, name) for name in ("__repository__", "absent")]
-        wanted = [client.external_repository(one, defer_snapshots=True) for one in asked]
+        origins = [RemoteRepositoryOrigin(location, name) for name in ("__repository__", "absent")]
+        expected = [client.external_repository(one, defer_snapshots=True) for one in origins]
         location_snapshots.snapshots_in_pieces()
         streamed, pieces = type(client)._get_streaming_response, [0]
 
@@ -207,13 +207,13 @@ def test_a_snapshot_in_pieces_is_the_one_that_dagster_takes_at_once_and_errors_a
                 yield piece
 
         monkeypatch.setattr(type(client), "_get_streaming_response", counted)
-        assert client.external_repository(asked[0], defer_snapshots=True) == wanted[0]
-        assert len(wanted[0]) > 8_000_000
+        assert client.external_repository(origins[0], defer_snapshots=True) == expected[0]
+        assert len(expected[0]) > 8_000_000
         assert pieces == [3]
-        assert "ExternalRepositoryErrorData" in wanted[1]
-        assert client.external_repository(asked[1]).partition(",")[0] == wanted[1].partition(",")[0]
+        assert "ExternalRepositoryErrorData" in expected[1]
+        assert client.external_repository(origins[1]).partition(",")[0] == expected[1].partition(",")[0]
     with pytest.raises(DagsterUserCodeUnreachableError):
-        client.external_repository(asked[0])
+        client.external_repository(origins[0])
 
 
 @pytest.mark.live

@@ -257,8 +257,8 @@ def test_metadata_of_a_day_reaches_its_own_materialisation_alone(instance: dg.Da
     tags = {"dagster/asset_partition_range_start": "2026-03-01", "dagster/asset_partition_range_end": "2026-03-03"}
     assert dg.materialize([counted], instance=instance, tags=tags).success
     records = instance.fetch_materializations(counted.key, limit=5).records
-    made = [record.asset_materialization for record in records]
-    assert {m.partition: (m.metadata["dagster/row_count"].value, m.metadata["of_the_run"].value) for m in made if m} == {
+    materialization = [record.asset_materialization for record in records]
+    assert {m.partition: (m.metadata["dagster/row_count"].value, m.metadata["of_the_run"].value) for m in materialization if m} == {
         "2026-03-01": (0, 7), "2026-03-02": (1, 7), "2026-03-03": (2, 7),
     }  # fmt: skip
 

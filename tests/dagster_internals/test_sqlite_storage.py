@@ -132,33 +132,33 @@ def test_of_a_killed_process_dagster_reads_every_event_that_was_acknowledged_and
         pass
     writer = subprocess.Popen([sys.executable, "-c", WRITER, str(home)], stdout=subprocess.PIPE)
     assert writer.stdout
-    said = [int(writer.stdout.readline()) for _ in range(after)]
+    acknowledged = [int(writer.stdout.readline()) for _ in range(after)]
     writer.send_signal(signal.SIGKILL)
-    said += [int(line) for line in writer.stdout.read().splitlines()]
+    acknowledged += [int(line) for line in writer.stdout.read().splitlines()]
     writer.wait()
     with instance(home, ours=False) as using:
         kept = using.fetch_materializations(dg.AssetKey("a"), limit=10_000, ascending=True).records
         numbers = [
             record.asset_materialization.metadata["number"].value for record in kept if record.asset_materialization
         ]
-        assert numbers[: len(said)] == said
-        assert len(numbers) <= len(said) + 1
+        assert numbers[: len(acknowledged)] == acknowledged
+        assert len(numbers) <= len(acknowledged) + 1
         using.report_runless_asset_event(dg.AssetMaterialization("a"))  # nobody holds a lock on the file
 
 
 def tables_of(file: Path) -> tuple[Any, ...]:
     with closing(sqlite3.connect(file)) as connection:
-        made = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY 1, 2").fetchall()
+        definitions = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY 1, 2").fetchall()
         versions = connection.execute("SELECT version_num FROM alembic_version").fetchall()
-        return made, versions, connection.execute("PRAGMA journal_mode").fetchone()
+        return definitions, versions, connection.execute("PRAGMA journal_mode").fetchone()
 
 
 def test_the_file_of_a_run_is_what_dagster_makes_it(home: Path, tmp_path: Path) -> None:
     with instance(home, ours=True) as using:
-        mine = [run(using, "2026-10-01") for _ in range(2)]
+        own_runs = [run(using, "2026-10-01") for _ in range(2)]
     with instance(tmp_path / "plain", ours=False) as using:
         theirs = run(using, "2026-10-01")
-    files = [home / "history" / "runs" / f"{run_id}.db" for run_id in mine]
+    files = [home / "history" / "runs" / f"{run_id}.db" for run_id in own_runs]
     expected = tables_of(tmp_path / "plain" / "history" / "runs" / f"{theirs}.db")
     assert [tables_of(file) for file in files] == [expected, expected]
     assert {entry.name for entry in (home / "history" / "runs").iterdir()} == {"index.db", *(f.name for f in files)}
@@ -248,11 +248,11 @@ def test_runs_are_on_the_disk_when_they_are_said_to_be_and_events_soon(home: Pat
         log = using.event_log_storage
         assert isinstance(log, SqliteEventLogStorage)
         assert isinstance(using.run_storage, SqliteRunStorage)
-        asked = sa.text("PRAGMA synchronous")
+        query = sa.text("PRAGMA synchronous")
         with log.run_connection(run_id) as of_run:
-            assert of_run.execute(asked).scalar() == normal
+            assert of_run.execute(query).scalar() == normal
         with log.index_connection() as of_index, using.run_storage.connect() as of_runs:
-            assert (of_index.execute(asked).scalar(), of_runs.execute(asked).scalar()) == (normal, full)
+            assert (of_index.execute(query).scalar(), of_runs.execute(query).scalar()) == (normal, full)
 
 
 def test_threads_that_write_at_once_lose_nothing(home: Path) -> None:

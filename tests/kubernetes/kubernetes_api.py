@@ -58,11 +58,11 @@ class KubernetesApi:
         class Handler(BaseHTTPRequestHandler):
             def answer(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                status, said = api.asked(self.command, self.path, json.loads(body) if body else {})
+                status, payload = api.asked(self.command, self.path, json.loads(body) if body else {})
                 if status == 0:
                     self.close_connection = True
                     return
-                text = json.dumps(said).encode()
+                text = json.dumps(payload).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(text)))
@@ -90,11 +90,11 @@ class KubernetesApi:
         file = self.folder / "kubeconfig"
         cluster = {"name": "here", "cluster": {"server": f"http://127.0.0.1:{self._server.server_port}"}}
         context = {"name": "here", "context": {"cluster": "here", "user": "me"}}
-        said = {
+        content = {
             "apiVersion": "v1", "kind": "Config", "current-context": "here", "clusters": [cluster],
             "contexts": [context], "users": [{"name": "me", "user": {}}],
         }  # fmt: skip
-        file.write_text(yaml.safe_dump(said))
+        file.write_text(yaml.safe_dump(content))
         return file
 
     def asked(self, method: str, path: str, body: Any) -> tuple[int, Any]:
@@ -106,8 +106,8 @@ class KubernetesApi:
         if method == "POST" and kind == "jobs":
             if body["metadata"]["name"] in self.jobs:
                 return 409, {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "AlreadyExists"}
-            made = self._create(body)
-            return (503, {"kind": "Status", "apiVersion": "v1"}) if self.loses_answers else (201, made)
+            created = self._create(body)
+            return (503, {"kind": "Status", "apiVersion": "v1"}) if self.loses_answers else (201, created)
         if method == "GET" and "jobs" in words and name:
             return (200, self._job(name)) if name in self.jobs else _absent(name)
         if method == "GET" and "pods" in words and name is None:

@@ -44,8 +44,8 @@ OF_KIND = {resource.kind: resource for resource in RESOURCES}
 
 
 def resource_at(group: str, version: str, plural: str) -> Resource | None:
-    wanted = (group, version, plural)
-    return next((r for r in RESOURCES if (r.group, r.version, r.plural) == wanted), None)
+    sought = (group, version, plural)
+    return next((r for r in RESOURCES if (r.group, r.version, r.plural) == sought), None)
 
 
 def groups() -> Iterator[tuple[str, str]]:

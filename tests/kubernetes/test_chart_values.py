@@ -182,19 +182,19 @@ def test_the_pod_of_a_run_is_the_one_that_the_values_ask_for(job: Object) -> Non
     assert job["metadata"]["namespace"] == NAMESPACE
     assert (job["spec"]["ttlSecondsAfterFinished"], job["spec"]["backoffLimit"]) == (3600, 0)
     template = job["spec"]["template"]
-    spec, wanted = template["spec"], pod_template("production", "convergence-run")
-    assert wanted.labels.items() <= template["metadata"]["labels"].items()
+    spec, expected_pod = template["spec"], pod_template("production", "convergence-run")
+    assert expected_pod.labels.items() <= template["metadata"]["labels"].items()
     assert template["metadata"]["annotations"] == {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"}
     for name in (
         "priorityClassName", "serviceAccountName", "automountServiceAccountToken", "enableServiceLinks",
         "terminationGracePeriodSeconds", "securityContext",
     ):  # fmt: skip
-        assert spec[name] == wanted.spec[name], name
+        assert spec[name] == expected_pod.spec[name], name
     assert spec["terminationGracePeriodSeconds"] == 120
-    (container,), (expected,) = spec["containers"], wanted.containers
+    (container,), (expected,) = spec["containers"], expected_pod.containers
     for name in ("image", "resources", "securityContext", "volumeMounts"):
         assert container[name] == expected[name], name
-    assert spec["volumes"] == wanted.spec["volumes"]
+    assert spec["volumes"] == expected_pod.spec["volumes"]
 
 
 @on_postgres

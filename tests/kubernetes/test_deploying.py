@@ -31,7 +31,7 @@ def deployment(tmp_path: Path) -> Iterator[Deployment]:
     found.stop()
 
 
-def asked(folder: Path) -> list[str]:
+def commands_run(folder: Path) -> list[str]:
     return (folder / "helm.log").read_text().splitlines()
 
 
@@ -45,7 +45,7 @@ def test_a_release_whose_pods_do_not_start_is_undone(deployment: Deployment, tmp
     assert deployment.template()["containers"][0]["image"] != former
     deployment.run(f"{SCRIPT} undo {tmp_path}/former")
     assert deployment.template()["containers"][0]["image"] == former
-    assert asked(tmp_path)[-1] == "rollback dagster 7"
+    assert commands_run(tmp_path)[-1] == "rollback dagster 7"
 
 
 @pytest.mark.slow
@@ -57,7 +57,7 @@ def test_a_release_is_migrated_first_then_rolled_out(deployment: Deployment, tmp
     deployment.run(f"{SCRIPT} apply {tmp_path}/former production")
     assert deployment.cluster.get("Job", "convergence-migrate", NAMESPACE)["status"]["succeeded"] == 1
     assert deployment.cluster.get("Deployment", API, NAMESPACE)
-    (upgrade,) = [line for line in asked(tmp_path) if line.startswith("upgrade")]
+    (upgrade,) = [line for line in commands_run(tmp_path) if line.startswith("upgrade")]
     assert upgrade.startswith(f"upgrade --install dagster dagster/dagster --version {KEYS['version']} ")
     for values in ("deploy/kubernetes/values.yaml", "deploy/kubernetes/overlays/production/values.yaml"):
         assert f"-f {ROOT / values}" in upgrade

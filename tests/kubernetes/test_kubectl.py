@@ -218,9 +218,11 @@ def test_resources_are_set_and_the_requests_stay(deployment: Deployment) -> None
     assert resources == {"limits": {"cpu": "4", "memory": "8Gi"}, "requests": requests}
 
 
-@pytest.mark.parametrize(("wanted", "pods"), [(10, 10), (1, 2), (25, 10)])
-def test_the_api_is_scaled_within_the_bounds_of_its_autoscaler(deployment: Deployment, wanted: int, pods: int) -> None:
-    deployment.run(f"kubectl scale deployment {API} --replicas={wanted}")
+@pytest.mark.parametrize(("requested", "pods"), [(10, 10), (1, 2), (25, 10)])
+def test_the_api_is_scaled_within_the_bounds_of_its_autoscaler(
+    deployment: Deployment, requested: int, pods: int
+) -> None:
+    deployment.run(f"kubectl scale deployment {API} --replicas={requested}")
     assert len(deployment.names()) == pods
 
 

@@ -44,10 +44,10 @@ class World:
         cls, store: Callable[[Callable[[], datetime]], ControlStore], instance: dg.DagsterInstance, project: Project
     ) -> "World":
         clock = [timedelta()]
-        made = store(lambda: datetime.now(UTC) + clock[0])
-        with made.write() as connection:
+        created = store(lambda: datetime.now(UTC) + clock[0])
+        with created.write() as connection:
             told.create(connection, checkfirst=True)
-        return cls(made, instance, project, clock)
+        return cls(created, instance, project, clock)
 
     @property
     def facts(self) -> list[RunEvent]:
@@ -105,24 +105,24 @@ class World:
         return [str(row["id"]) for row in self.project.read(f"SELECT {column} AS id FROM acme.{table} ORDER BY 1")]
 
 
-def materialize(world: World, *assets: dg.AssetsDefinition, **said: Any) -> str:
+def materialize(world: World, *assets: dg.AssetsDefinition, **fields: Any) -> str:
     """Run the assets in this process; the run's id."""
-    return run_assets(world.instance, *assets, **said)
+    return run_assets(world.instance, *assets, **fields)
 
 
-def run_assets(instance: dg.DagsterInstance, *assets: dg.AssetsDefinition, **said: Any) -> str:
+def run_assets(instance: dg.DagsterInstance, *assets: dg.AssetsDefinition, **fields: Any) -> str:
     job = dg.Definitions(assets=assets, executor=dg.in_process_executor).resolve_implicit_global_asset_job_def()
     config = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     keys = [key for asset in assets for key in asset.keys]
     done = job.execute_in_process(
         instance=instance, asset_selection=keys, run_config=config, raise_on_error=False,
-        **{"partition_key": "2026-03-01"} | said,
+        **{"partition_key": "2026-03-01"} | fields,
     )  # fmt: skip
     return done.run_id
 
 
 def table(
-    name: str, body: Body, pipeline: str = "demo_costs", tenant: str = "acme", **said: Any
+    name: str, body: Body, pipeline: str = "demo_costs", tenant: str = "acme", **fields: Any
 ) -> dg.AssetsDefinition:
     """An asset `[tenant, pipeline, name]`."""
 
@@ -133,7 +133,7 @@ def table(
         warnings.simplefilter("ignore", dg.BetaWarning)
         policy = dg.BackfillPolicy.single_run()
         key = [tenant, pipeline, name]
-        asset: dg.AssetsDefinition = dg.asset(key=key, partitions_def=DAYS, backfill_policy=policy, **said)(made)
+        asset: dg.AssetsDefinition = dg.asset(key=key, partitions_def=DAYS, backfill_policy=policy, **fields)(made)
         return asset
 
 
@@ -158,6 +158,6 @@ def agrees_with_dagster(world: World) -> None:
         assert run.dagster_status == record.dagster_run.status.value
         assert run.status == row["status"] == status_of(run.dagster_status)
         for moment, column in ((record.start_time, "started_at"), (record.end_time, "ended_at")):
-            said = datetime.fromtimestamp(moment, UTC) if moment else None
-            assert said == getattr(run, column) == row[column]
+            of_dagster = datetime.fromtimestamp(moment, UTC) if moment else None
+            assert of_dagster == getattr(run, column) == row[column]
         assert (row["rows_published"], row["error_class"]) == (run.rows_published, run.error_class)

@@ -34,13 +34,13 @@ def test_a_runs_log_is_read_without_its_warehouse_by_the_beginning_of_its_id(
     project: Project, convergence: Shell
 ) -> None:
     project.load_bills(hourly(DAY, BERLIN, 9000.0))
-    code, said, _ = convergence("run", "acme", "demo_costs", "--partition", str(DAY), "--json")
+    code, output, _ = convergence("run", "acme", "demo_costs", "--partition", str(DAY), "--json")
     assert code == 1
-    run_id = json.loads(said)["run_id"]
+    run_id = json.loads(output)["run_id"]
     project.settings.warehouse_folder.rename(project.settings.home / "away")
-    code, said, errors = convergence("logs", run_id[:8], "--json")
+    code, output, errors = convergence("logs", run_id[:8], "--json")
     assert code == 0, errors
-    found = [json.loads(line) for line in said.splitlines()]
+    found = [json.loads(line) for line in output.splitlines()]
     assert [e["error_class"] for e in found if e["event"] == "step_failure"] == ["quality_failed"]
     assert {e["level"] for e in found} == {"info", "warning", "error"}
     (check,) = [e for e in found if "cost_is_possible" in e["message"] and e["event"] == "check"]
@@ -48,11 +48,11 @@ def test_a_runs_log_is_read_without_its_warehouse_by_the_beginning_of_its_id(
         check["message"]
         == "cost_is_possible failed (critical): 24 unexpected, on 2026-03-10, e.g. day=2026-03-10, cost=9000 and 23 more"
     )
-    code, said, _ = convergence("logs", run_id, "--level", "error")
+    code, output, _ = convergence("logs", run_id, "--level", "error")
     assert code == 0
-    assert "quality_failed" in said
-    assert "step_start" not in said
-    assert f"run {run_id}: FAILURE" in said
+    assert "quality_failed" in output
+    assert "step_start" not in output
+    assert f"run {run_id}: FAILURE" in output
     code, _, errors = convergence("logs", run_id[:-1] + ("0" if run_id[-1] != "0" else "1"))
     assert code == 2
     assert run_id in " ".join(errors.split())
@@ -62,14 +62,14 @@ def test_a_runs_log_is_read_without_its_warehouse_by_the_beginning_of_its_id(
 def test_the_ledger_is_rebuilt_and_says_what_waits(project: Project, convergence: Shell) -> None:
     project.load_bills(hourly(DAY, BERLIN, 1.25))
     assert convergence("run", "acme", "demo_costs", "--partition", str(DAY))[0] == 0
-    code, said, errors = convergence("ledger", "rebuild")
-    assert (code, said.splitlines()[-1]) == (
+    code, output, errors = convergence("ledger", "rebuild")
+    assert (code, output.splitlines()[-1]) == (
         0, "1 runs read again; their rows wait for the warehouse: `convergence ledger status`",
     ), errors  # fmt: skip
-    code, said, errors = convergence("ledger", "status", "--json")
+    code, output, errors = convergence("ledger", "status", "--json")
     assert code == 0, errors
-    found = json.loads(said)
+    found = json.loads(output)
     assert found["rows_waiting"] == found["tenants"][0]["rows"] == 1 + 6 + 8
-    code, said, _ = convergence("ledger", "status")
+    code, output, _ = convergence("ledger", "status")
     assert code == 0
-    assert "acme" in said
+    assert "acme" in output

@@ -166,8 +166,8 @@ def test_a_run_without_tags_is_found_by_its_assets_and_has_a_row_a_pipeline(simp
 
 
 def test_a_run_that_selects_no_assets_by_name_is_found_by_what_it_plans(world: World) -> None:
-    made = table("a", good())
-    dg.materialize([made], instance=world.instance, partition_key="2026-03-02", selection=None)
+    asset = table("a", good())
+    dg.materialize([asset], instance=world.instance, partition_key="2026-03-02", selection=None)
     world.follow()
     (found,) = world.index()
     assert (found.pipeline, found.partition, found.status) == ("demo_costs", "2026-03-02", "succeeded")
@@ -194,11 +194,11 @@ def test_what_asked_for_a_run_is_told_from_its_tags(
 
 def queued(world: World, *, parent: str | None = None, status: Any = dg.DagsterRunStatus.NOT_STARTED) -> dg.DagsterRun:
     """A run as the daemon has it before it begins."""
-    made = table("a", good())
-    job = dg.Definitions(assets=[made]).resolve_implicit_global_asset_job_def()
+    asset = table("a", good())
+    job = dg.Definitions(assets=[asset]).resolve_implicit_global_asset_job_def()
     tags = {"dagster/parent_run_id": parent, "dagster/root_run_id": parent} if parent else {}
     return world.instance.create_run_for_job(
-        job, asset_selection=frozenset(made.keys), status=status, tags=tags | {"dagster/partition": "2026-03-01"},
+        job, asset_selection=frozenset(asset.keys), status=status, tags=tags | {"dagster/partition": "2026-03-01"},
         parent_run_id=parent, root_run_id=parent,
     )  # fmt: skip
 
@@ -345,9 +345,9 @@ def test_what_one_tenants_part_of_a_run_said_is_not_told_of_anothers(simple: Wor
 
     materialize(simple, table("a", broken), table("g", good(), tenant="globex"))
     simple.settle()
-    told = {ended.run.tenant_id: ended for ended in simple.of_kind(RunEnded)}
-    assert told["acme"].message == "acme's own secret trouble"
-    assert (told["globex"].error_class, told["globex"].message) == ("step_failure", OF_SEVERAL_TENANTS)
+    ended_runs = {ended.run.tenant_id: ended for ended in simple.of_kind(RunEnded)}
+    assert ended_runs["acme"].message == "acme's own secret trouble"
+    assert (ended_runs["globex"].error_class, ended_runs["globex"].message) == ("step_failure", OF_SEVERAL_TENANTS)
     rows = {run.tenant_id: run for run in simple.index()}
     assert "secret" not in str(rows["globex"])
     with simple.store.read() as connection:

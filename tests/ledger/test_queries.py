@@ -60,11 +60,11 @@ def test_the_four_queries_work_as_they_stand_and_agree_with_the_index(
         assert list(rows[0]) == COLUMNS[number].split(", ")
     runs = read("SELECT * FROM acme.x_meta_pipeline_runs ORDER BY created_at")
     assert list(runs[0]) == RUN_COLUMNS.split(", ")
-    for row, said in zip(runs, simple.index(), strict=True):
-        assert row["pipeline_run_id"] == said.run_id
+    for row, ledger_row in zip(runs, simple.index(), strict=True):
+        assert row["pipeline_run_id"] == ledger_row.run_id
         for column in ("status", "started_at", "ended_at", "rows_published", "error_class", "error_message", "attempt"):
-            assert row[column] == getattr(said, column), column
-        assert (row["partition_start"], row["updated_at"]) == (said.first, said.updated_at)
+            assert row[column] == getattr(ledger_row, column), column
+        assert (row["partition_start"], row["updated_at"]) == (ledger_row.first, ledger_row.updated_at)
 
 
 def test_the_project_of_the_tests_is_the_tenant_that_the_queries_name(project: Project) -> None:

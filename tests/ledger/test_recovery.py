@@ -54,7 +54,7 @@ def all_ids(world: World) -> dict[str, list[str]]:
     return {name: world.ids(name, column) for name, column in TABLES}
 
 
-def told(world: World) -> Counter[bytes]:
+def facts_told(world: World) -> Counter[bytes]:
     return Counter(pickle.dumps(fact) for fact in world.facts)
 
 
@@ -88,7 +88,7 @@ def test_wherever_follower_and_writer_are_killed_no_row_is_lost_or_doubled_and_e
     a_little_of_everything(simple)
     simple.follow()
     simple.write()
-    wanted, facts = all_ids(simple), told(simple)
+    expected, facts = all_ids(simple), facts_told(simple)
     assert sum(facts.values()) == 6, "three tables published, three ends"
     number = 0
     while True:
@@ -103,10 +103,10 @@ def test_wherever_follower_and_writer_are_killed_no_row_is_lost_or_doubled_and_e
         world.wait(200)  # the lease of a killed writer
         world.follow()
         world.write()
-        assert all_ids(world) == wanted, f"killed before commit {number - 1}"
-        assert told(world) == facts, f"killed before commit {number - 1}"
+        assert all_ids(world) == expected, f"killed before commit {number - 1}"
+        assert facts_told(world) == facts, f"killed before commit {number - 1}"
     assert number > 8
-    assert all_ids(world) == wanted
+    assert all_ids(world) == expected
 
 
 def test_a_fact_that_cannot_be_told_holds_back_no_other_run_and_is_told_later(world: World) -> None:
@@ -177,7 +177,7 @@ def test_an_index_that_is_built_again_is_the_same_and_writes_no_row_twice(world:
         index.mark_stuck(connection, run_id, "idle", world.store.now())
     world.settle()
     world.write()
-    before, ids, facts = world.indexed_everything(), all_ids(world), told(world)
+    before, ids, facts = world.indexed_everything(), all_ids(world), facts_told(world)
     tenant = replace(world.project.tenant, config_version="another one since")
     reset_ledger(world.store)
     assert world.index() == []
@@ -191,7 +191,7 @@ def test_an_index_that_is_built_again_is_the_same_and_writes_no_row_twice(world:
     assert stuck[0] == stuck[1], "all but when somebody marked it"
     world.write()
     assert all_ids(world) == ids
-    assert told(world) == facts, "what was told is not told again"
+    assert facts_told(world) == facts, "what was told is not told again"
     agrees_with_dagster(world)
 
 
@@ -205,10 +205,10 @@ def test_a_rebuild_forgets_runs_that_were_deleted_from_dagster(world: World) -> 
 
 
 def test_the_warehouse_is_away_for_an_hour_and_the_ledger_catches_up_exactly(simple: World) -> None:
-    world, asked = simple, []
+    world, calls = simple, []
 
     def away(location: str | None) -> Any:
-        asked.append(world.store.now())
+        calls.append(world.store.now())
         raise WarehouseUnavailable("the warehouse does not answer")
 
     for _ in range(12):
@@ -217,7 +217,7 @@ def test_the_warehouse_is_away_for_an_hour_and_the_ledger_catches_up_exactly(sim
         for _ in range(5):
             world.write(away)
             world.wait(60)
-    assert len(asked) < 15, "it is asked less often the longer it is away"
+    assert len(calls) < 15, "it is asked less often the longer it is away"
     with world.store.read() as connection:
         behind = lag(connection, world.store.now(), {"acme": world.project.tenant})
     assert 3500 < behind.seconds <= 3700
@@ -335,8 +335,8 @@ def test_an_event_that_becomes_visible_after_a_later_one_is_read_once(world: Wor
     storage = world.instance.event_log_storage
     assert isinstance(storage, SqlEventLogStorage)
     with storage.run_connection(run_id) as connection:
-        wanted = sa.text("SELECT * FROM event_logs WHERE run_id = :r AND dagster_event_type = 'ASSET_MATERIALIZATION'")
-        hidden = dict(connection.execute(wanted, {"r": run_id}).mappings().one())
+        query = sa.text("SELECT * FROM event_logs WHERE run_id = :r AND dagster_event_type = 'ASSET_MATERIALIZATION'")
+        hidden = dict(connection.execute(query, {"r": run_id}).mappings().one())
         connection.execute(sa.text("DELETE FROM event_logs WHERE id = :i"), {"i": hidden["id"]})
     world.follow()
     assert [run.rows_published for run in world.index()] == [0]

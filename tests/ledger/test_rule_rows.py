@@ -40,8 +40,8 @@ def rows_of(rules: tuple[CheckOutcome, ...], days: list[date]) -> list[dict[str,
 
 def test_each_rule_of_a_check_is_a_row_of_each_day() -> None:
     rows = rows_of((of_rule("BilledCost-C-003-M", 3), of_rule("BilledCost-C-005-C", 0)), DAYS)
-    told = {(row["check_name"], row["partition"]): (row["passed"], row["unexpected_count"]) for row in rows}
-    assert told == {
+    outcomes = {(row["check_name"], row["partition"]): (row["passed"], row["unexpected_count"]) for row in rows}
+    assert outcomes == {
         ("BilledCost-C-003-M", "2026-10-01"): (True, 0),
         ("BilledCost-C-003-M", "2026-10-02"): (False, 3),
         ("BilledCost-C-005-C", "2026-10-01"): (True, 0),

@@ -51,7 +51,7 @@ def evaluated(instance: dg.DagsterInstance, registry: TenantRegistry, deployment
     return found
 
 
-def told(instance: dg.DagsterInstance, registry: TenantRegistry) -> list[Alert]:
+def alerts_raised(instance: dg.DagsterInstance, registry: TenantRegistry) -> list[Alert]:
     return list(shares_wrong(instance, registry))
 
 
@@ -60,14 +60,14 @@ def test_a_source_that_adds_up_passes_with_what_everybody_has(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(share_checks, "DAYS", 10_000)
-    assert told(instance, registry) == [], "not looked at yet"
+    assert alerts_raised(instance, registry) == [], "not looked at yet"
     rows = loaded(deployment, registry, bills(tmp_path))
     found = evaluated(instance, registry, deployment)
     assert (found.check_name, found.asset_key) == (CHECK, dg.AssetKey(["source", *EXPORT.split(".")]))
     assert found.passed
     counts = [found.metadata[f"rows of {who}"].value for who in ("rockets", "sky", "control", "the rest")]
     assert sum(int(str(count)) for count in counts) == found.metadata["rows of all"].value == len(rows)
-    assert told(instance, registry) == []
+    assert alerts_raised(instance, registry) == []
 
 
 def test_the_operator_is_told_critically_where_a_row_is_two_tenants(
@@ -80,11 +80,11 @@ def test_the_operator_is_told_critically_where_a_row_is_two_tenants(
     wrong = replace(registry, shared_sources=(Overlapping(shared.table, shared.shares),))
     found = evaluated(instance, wrong, deployment)
     assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.ERROR)
-    (alert,) = told(instance, registry)
+    (alert,) = alerts_raised(instance, registry)
     assert (alert.kind, alert.severity, alert.tenant_id, alert.table) == ("shares_wrong", "critical", None, EXPORT)
     assert f"the parts have {4 * len(rows):,} rows, the whole {len(rows):,}" in alert.happened
     assert evaluated(instance, registry, deployment).passed
-    assert told(instance, registry) == [], "it is over with the next count"
+    assert alerts_raised(instance, registry) == [], "it is over with the next count"
 
 
 def test_what_cannot_be_counted_did_not_pass_and_is_a_warning(
@@ -92,7 +92,7 @@ def test_what_cannot_be_counted_did_not_pass_and_is_a_warning(
 ) -> None:
     found = evaluated(instance, registry, deployment)
     assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
-    (alert,) = told(instance, registry)
+    (alert,) = alerts_raised(instance, registry)
     assert alert.severity == "warning"
     assert "cannot be counted" in alert.title
 

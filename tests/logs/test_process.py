@@ -77,11 +77,11 @@ def test_what_dagster_and_uvicorn_configure_writes_these_lines_whenever_they_do_
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("said", "is_json"), [("", False), ("auto", False), ("json", True), ("text", False)])
-def test_on_a_terminal_lines_are_text_unless_the_environment_says_otherwise(said: str, is_json: bool) -> None:
+@pytest.mark.parametrize(("variable", "is_json"), [("", False), ("auto", False), ("json", True), ("text", False)])
+def test_on_a_terminal_lines_are_text_unless_the_environment_says_otherwise(variable: str, is_json: bool) -> None:
     ours, theirs = pty.openpty()
     code = SET_UP + "set_up()\nlogging.getLogger('convergence').info('hello')\n"
-    environ = clean_environment() | {"CONVERGENCE_LOG_FORMAT": said}
+    environ = clean_environment() | {"CONVERGENCE_LOG_FORMAT": variable}
     subprocess.run([sys.executable, "-c", code], env=environ, stdout=theirs, check=True)
     os.close(theirs)
     line = os.read(ours, 4096).decode()

@@ -75,8 +75,8 @@ def test_a_dead_process_is_dead_whatever_else_the_run_says() -> None:
 def test_a_run_in_a_queue_that_moves_is_not_stuck_however_long_it_waits() -> None:
     waiting = activity("QUEUED", timedelta(days=2), moved_at=NOW - LIMITS.queued)
     assert judge_activity(waiting, LIMITS, NOW) is None
-    stands = activity("QUEUED", timedelta(days=2), moved_at=NOW - LIMITS.queued - MINUTE)
-    found = judge_activity(stands, LIMITS, NOW)
+    unmoved = activity("QUEUED", timedelta(days=2), moved_at=NOW - LIMITS.queued - MINUTE)
+    found = judge_activity(unmoved, LIMITS, NOW)
     assert found is not None
     assert found.since == NOW - LIMITS.queued - MINUTE
 

@@ -143,9 +143,11 @@ def test_watchers_that_are_killed_lose_nothing_and_tell_once(
     assert scene.kills >= kills
     assert sorted(i.cause for i in scene.incidents()) == sorted(f"cause_{n}" for n in failures)
     assert all(i.count == 1 for i in scene.incidents()), "each was observed once"
-    said = Counter((body["dedup_key"], body["event_action"]) for body in receiver.bodies)
-    assert sum(count - 1 for count in said.values()) <= scene.kills, "a death repeats at most what was on its way"
-    told = scene.told()
-    assert told == {key for key, action in said if action == "resolve"}, "whoever was told of it is told of its end"
+    messages = Counter((body["dedup_key"], body["event_action"]) for body in receiver.bodies)
+    assert sum(count - 1 for count in messages.values()) <= scene.kills, "a death repeats at most what was on its way"
+    announced = scene.told()
+    assert announced == {key for key, action in messages if action == "resolve"}, (
+        "whoever was told of it is told of its end"
+    )
     # What was mended before anybody was told is told to nobody.
-    assert len(failures) - len(mended_at_once) <= len(told) <= len(failures)
+    assert len(failures) - len(mended_at_once) <= len(announced) <= len(failures)

@@ -62,8 +62,8 @@ def test_the_jobs_of_a_dead_run_are_found_by_their_label_and_cancelled(peer: Pee
             Activity(run.run_id, "STARTED", (part,), watched.now, watched.now, gone=True), "dead", watched.now, None
         )
         remediation = Remediation(instance, watched.store, settings, watched.tenants)
-        said = remediation.run(remediation.begin(found, request_again=0))
-        assert "1 warehouse jobs cancelled" in said[0]
+        report = remediation.run(remediation.begin(found, request_again=0))
+        assert "1 warehouse jobs cancelled" in report[0]
         while warehouse.running_jobs():
             assert time.monotonic() < deadline
             time.sleep(0.2)

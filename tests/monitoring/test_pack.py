@@ -30,10 +30,10 @@ OF_PROMETHEUS = {"up"}
 def named() -> set[str]:
     """Every series that a rule, a rule's test or a panel names."""
     rules = yaml.safe_load((PACK / "rules.yml").read_text())
-    said = [rule["expr"] for group in rules["groups"] for rule in group["rules"]]
+    expressions = [rule["expr"] for group in rules["groups"] for rule in group["rules"]]
     panels = json.loads((PACK / "dashboard.json").read_text())["panels"]
-    said += [target["expr"] for panel in panels for target in panel["targets"]]
-    return {name for text in said for name in SERIES.findall(text)} - OF_PROMETHEUS
+    expressions += [target["expr"] for panel in panels for target in panel["targets"]]
+    return {name for text in expressions for name in SERIES.findall(text)} - OF_PROMETHEUS
 
 
 def exposed(text: str) -> set[str]:
@@ -71,9 +71,9 @@ def happen(service: Service) -> None:
 
 
 def test_every_series_that_a_rule_or_a_panel_names_is_one_of_a_scrape(scraped: str) -> None:
-    wanted = named()
-    assert len(wanted) > 15
-    assert wanted - exposed(scraped) == set()
+    series = named()
+    assert len(series) > 15
+    assert series - exposed(scraped) == set()
 
 
 def test_the_document_lists_the_series_of_a_scrape_and_the_rules(scraped: str) -> None:
@@ -163,8 +163,8 @@ def test_runbooks_that_rules_name_are_there() -> None:
         if line[:3] == "## "
     }
     rules = yaml.safe_load((PACK / "rules.yml").read_text())
-    said = {rule["annotations"]["runbook"] for group in rules["groups"] for rule in group["rules"]}
-    assert {anchor.partition("#")[2] for anchor in said} - {""} <= anchors
+    links = {rule["annotations"]["runbook"] for group in rules["groups"] for rule in group["rules"]}
+    assert {anchor.partition("#")[2] for anchor in links} - {""} <= anchors
 
 
 @pytest.mark.parametrize(

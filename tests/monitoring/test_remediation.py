@@ -69,8 +69,8 @@ def test_a_dead_run_is_failed_its_lock_freed_its_day_asked_for_and_all_of_it_tol
     run_id = dead_run(watched, instance)
     remedy = remediation(watched, instance)
     case = remedy.begin(stuck(watched, run_id), request_again=2)
-    said = remedy.run(case)
-    assert [line.split(": ")[1] for line in said] == list(STEPS[1:])
+    report = remedy.run(case)
+    assert [line.split(": ")[1] for line in report] == list(STEPS[1:])
     assert remedy.is_closed(case)
     assert run_of(instance, run_id).status == dg.DagsterRunStatus.FAILURE
     assert Locks(watched.store).all() == []
@@ -112,11 +112,11 @@ def test_whoever_dies_at_a_step_the_next_one_goes_on_and_takes_no_step_twice(
     dying = remediation(watched, instance)
     act = dying._take_step
 
-    def dies(asked: StepName, case: Case) -> str:
-        if asked == step and when == "before":
+    def dies(requests: StepName, case: Case) -> str:
+        if requests == step and when == "before":
             raise Killed
-        outcome = act(asked, case)
-        if asked == step:
+        outcome = act(requests, case)
+        if requests == step:
             raise Killed
         return outcome
 
@@ -127,8 +127,8 @@ def test_whoever_dies_at_a_step_the_next_one_goes_on_and_takes_no_step_twice(
     again = remediation(watched, instance)
     assert again.run(again.begin(stuck(watched, run_id), request_again=2)) == [], "somebody may still be at it"
     watched.later(4)
-    said = again.run(again.begin(stuck(watched, run_id), request_again=2))
-    assert said[0].split(": ")[1] == step
+    report = again.run(again.begin(stuck(watched, run_id), request_again=2))
+    assert report[0].split(": ")[1] == step
     assert again.is_closed(case)
     assert [i.count for i in watched.incidents()] == [1]
     with watched.store.read() as connection:
@@ -158,7 +158,7 @@ def test_days_of_a_stuck_range_are_asked_for_one_by_one_under_keys_of_their_own_
     last = DAY + timedelta(days=2)
     target = planner_target(watched)
     watched.now = target.due_at(last) + timedelta(hours=1)
-    planner = Planner(watched.store, Targets([replace(target, start_date=DAY)]), lambda asked: found)
+    planner = Planner(watched.store, Targets([replace(target, start_date=DAY)]), lambda requests: found)
     found: dict[str, RequestedRun] = {}
     for _ in range(2):
         run_id = dead_run(watched, instance, DAY, last)
@@ -193,8 +193,8 @@ def test_a_run_that_succeeds_while_it_is_being_ended_is_not_asked_for_again(
         ),
         run_id,
     )
-    said = remedy.run(case)
-    assert any("it had ended by itself" in line for line in said)
-    assert any("not requested again: it succeeded" in line for line in said)
+    report = remedy.run(case)
+    assert any("it had ended by itself" in line for line in report)
+    assert any("not requested again: it succeeded" in line for line in report)
     with watched.store.read() as connection:
         assert partition_states.all_outstanding(connection) == []

@@ -25,11 +25,11 @@ def test_a_failure_names_the_run_its_class_and_the_remedy_and_ends_when_the_day_
     run = watched.run("run1")
     watched.observe(watched.ended(run, "failed", "access_denied", "no permission on dataset x"))
     assert watched.open() == [("run_failed", "critical", "2026-03-10")]
-    told = watched.incidents()[0]
-    assert "run1" in told.happened
-    assert "no permission on dataset x" in told.happened
-    assert told.cause == "access_denied"
-    assert told.runbook == "run-failed-access-denied"
+    incident = watched.incidents()[0]
+    assert "run1" in incident.happened
+    assert "no permission on dataset x" in incident.happened
+    assert incident.cause == "access_denied"
+    assert incident.runbook == "run-failed-access-denied"
     watched.later(10)
     again = watched.run("run2")
     watched.observe(*watched.publish(again, DAY), watched.ended(again, "succeeded"))
@@ -144,9 +144,9 @@ def test_a_statement_refused_for_a_quota_is_the_projects_incident_until_nothing_
     run = watched.run("run1")
     watched.observe(QuotaRefused(run, "lines", "quota_exceeded", "Quota exceeded: too many partition modifications"))
     watched.observe(QuotaRefused(watched.run("run2"), "totals", "rate_limited", "too many requests"))
-    (told,) = watched.incidents()
-    assert (told.kind, told.severity, told.tenant_id, told.count) == ("quota_near", "warning", None, 2)
-    assert "acme/demo_costs/totals, run run2: too many requests" in told.happened
+    (incident,) = watched.incidents()
+    assert (incident.kind, incident.severity, incident.tenant_id, incident.count) == ("quota_near", "warning", None, 2)
+    assert "acme/demo_costs/totals, run run2: too many requests" in incident.happened
     for minutes, there in ((59, True), (2, False)):
         watched.later(minutes)
         with watched.store.read() as connection:

@@ -62,8 +62,8 @@ def over(instance: dg.DagsterInstance, error_class: str = "internal", stopped_by
     @dg.asset(key=["acme", "demo_costs", "lines"])
     def lines(context: dg.AssetExecutionContext) -> None:
         if stopped_by:
-            said = {"stopped_by": dg.MetadataValue.json(stopped_by)}
-            context.log_event(dg.AssetObservation(context.asset_key, metadata=said, partition="2026-11-01"))
+            event_metadata = {"stopped_by": dg.MetadataValue.json(stopped_by)}
+            context.log_event(dg.AssetObservation(context.asset_key, metadata=event_metadata, partition="2026-11-01"))
         raise dg.Failure("it failed", metadata={"error_class": dg.MetadataValue.text(error_class)})
 
     return dg.materialize([lines], instance=instance, raise_on_error=False).run_id
@@ -86,8 +86,8 @@ def test_rows_of_a_run_that_died_go_and_those_of_failed_checks_stay_for_seven_da
     tenants = [watched.project.tenant]
     assert sweeper.sweep(tenants, 60.0) == [], "whoever repeats it may still take it up"
     watched.now += SETTLED + timedelta(minutes=1)
-    said = {f"acme: rows that run {run_id} had staged" for run_id in (dead, no_data)}
-    assert set(sweeper.sweep(tenants, 60.0)) == said
+    lines = {f"acme: rows that run {run_id} had staged" for run_id in (dead, no_data)}
+    assert set(sweeper.sweep(tenants, 60.0)) == lines
     assert staged(deployment) == {*evidence, works, unknown}
     watched.now += UNKNOWN_FOR
     sweeper.sweep(tenants, 60.0)
@@ -140,8 +140,8 @@ def test_the_remedy_of_a_dead_run_removes_what_it_staged_at_once(
     part = Part("acme", "demo_costs", DAY, DAY)
     activity = Activity(dead, "STARTED", (part,), watched.now, watched.now, gone=True)
     remediation = Remediation(instance, watched.store, deployment, watched.tenants)
-    said = remediation.run(remediation.begin(Stuck(activity, "dead", watched.now, None), 2))
-    assert any("what it staged removed" in line for line in said), said
+    report = remediation.run(remediation.begin(Stuck(activity, "dead", watched.now, None), 2))
+    assert any("what it staged removed" in line for line in report), report
     assert staged(deployment) == {other}
 
 
@@ -154,6 +154,6 @@ def test_the_remedy_of_a_dead_run_keeps_what_its_checks_had_stopped(
     part = Part("acme", "demo_costs", DAY, DAY)
     activity = Activity(dead, "STARTED", (part,), watched.now, watched.now, gone=True)
     remediation = Remediation(instance, watched.store, deployment, watched.tenants)
-    said = remediation.run(remediation.begin(Stuck(activity, "dead", watched.now, None), 2))
-    assert any("is kept for those" in line for line in said), said
+    report = remediation.run(remediation.begin(Stuck(activity, "dead", watched.now, None), 2))
+    assert any("is kept for those" in line for line in report), report
     assert staged(deployment) == {dead}

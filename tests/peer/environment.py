@@ -50,9 +50,9 @@ def python_of(needed: tuple[int, int], variable: str) -> str | None:
 
 
 def _is_new_enough(python: str, needed: tuple[int, int]) -> bool:
-    asked = [python, "-c", f"import sys; sys.exit(sys.version_info < {needed})"]
+    words = [python, "-c", f"import sys; sys.exit(sys.version_info < {needed})"]
     try:
-        return subprocess.run(asked, capture_output=True).returncode == 0
+        return subprocess.run(words, capture_output=True).returncode == 0
     except OSError:
         return False
 

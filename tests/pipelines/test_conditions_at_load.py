@@ -63,9 +63,9 @@ def test_what_is_no_comparison_is_refused_with_file_line_and_the_way_to_write_it
     files: Files, problems: Problems, condition: str, parts: list[str]
 ) -> None:
     (problem,) = problems(in_suite(files, condition))
-    said = problem.render()
-    assert said.startswith("library/costs/expectations/costs_daily.yaml:5: expectations[0].kwargs.row_condition: ")
-    assert [part for part in parts if part not in said] == []
+    text = problem.render()
+    assert text.startswith("library/costs/expectations/costs_daily.yaml:5: expectations[0].kwargs.row_condition: ")
+    assert [part for part in parts if part not in text] == []
 
 
 def test_a_condition_of_spark_is_refused(files: Files, problems: Problems) -> None:

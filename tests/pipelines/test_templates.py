@@ -111,13 +111,13 @@ def test_the_files_without_a_mistake_are_accepted(files: Files, problems: Found)
 
 @pytest.mark.parametrize(("file", "old", "new", "said"), RULES, ids=[f"{r[0]}-{r[3]}" for r in RULES])
 def test_a_mistake_in_a_pipeline_is_named_with_file_and_line(
-    files: Files, problems: Found, file: str, old: str, new: str, said: str
+    files: Files, problems: Found, file: str, old: str, new: str, message: str
 ) -> None:
     assert old in files[file]
     first = files[file][: files[file].index(old)].count("\n") + 1
     files[file] = files[file].replace(old, new, 1)
     found = problems(files)
-    matching = [p for p in found if re.search(said, p.render())]
+    matching = [p for p in found if re.search(message, p.render())]
     assert matching, [p.render() for p in found]
     near = range(first - 1, first + new.count("\n") + 3)
     assert any(p.file.endswith(file) and p.line in near for p in found), [p.render() for p in found]
@@ -125,9 +125,13 @@ def test_a_mistake_in_a_pipeline_is_named_with_file_and_line(
 
 def test_a_parameter_that_is_missing_or_not_allowed_is_said_in_the_tenants_file(files: Files, problems: Found) -> None:
     files["tenant.yaml"] = files["tenant.yaml"].replace("{export: raw.bills}", "{region: asia}")
-    said = [p.render().rpartition("acme/")[2] for p in problems(files)]
-    assert any(line.startswith("tenant.yaml:6: pipelines[0].with.region: 'asia' is not allowed") for line in said), said
-    assert any("parameter 'export' is missing; expected dataset.table" in line for line in said), said
+    problems_shown = [p.render().rpartition("acme/")[2] for p in problems(files)]
+    assert any(
+        line.startswith("tenant.yaml:6: pipelines[0].with.region: 'asia' is not allowed") for line in problems_shown
+    ), problems_shown
+    assert any("parameter 'export' is missing; expected dataset.table" in line for line in problems_shown), (
+        problems_shown
+    )
 
 
 @pytest.mark.parametrize("given", ["1e30", "'NaN'", "'1.0000000001'", "true", "[1]"])
@@ -181,9 +185,9 @@ def test_a_path_of_files_names_the_day_and_nothing_unknown(files: Files, problem
         '"{date}/{hour}.csv"': "path has {hour}",
         '"{{ regoin }}/{date}.csv"': "unknown template variable",
     }
-    for path, said in cases.items():
+    for path, expected in cases.items():
         found = problems({**files, "pipeline.yaml": files["pipeline.yaml"].replace("path: X", f"path: {path}")})
-        assert [p.line for p in found if said in p.message] == [19], [p.render() for p in found]
+        assert [p.line for p in found if expected in p.message] == [19], [p.render() for p in found]
     assert not problems(
         {
             **files,
@@ -197,17 +201,19 @@ def test_a_path_of_files_names_the_day_and_nothing_unknown(files: Files, problem
 def test_broken_suites_are_said_along_with_a_broken_pipeline(files: Files, problems: Found) -> None:
     files["pipeline.yaml"] = files["pipeline.yaml"].replace("steps:", "stpes:")
     files["expectations/costs_daily.yaml"] = files["expectations/costs_daily.yaml"].replace("kwargs", "kwarks")
-    said = "\n".join(p.render() for p in problems(files))
-    assert "stpes" in said
-    assert "kwarks" in said
+    problem = "\n".join(p.render() for p in problems(files))
+    assert "stpes" in problem
+    assert "kwarks" in problem
 
 
 def test_missing_and_stray_files_are_said(files: Files, problems: Found) -> None:
     files["costs_dialy.sql"] = files.pop("costs_daily.sql")
     files["expectations/costs_dialy.yaml"] = files.pop("expectations/costs_daily.yaml")
-    said = [p.render() for p in problems(files)]
-    assert any("there is no costs_daily.sql" in p and "did you mean 'costs_dialy.sql'" in p for p in said), said
-    assert any("no step makes a table 'costs_dialy'" in p for p in said), said
+    problems_shown = [p.render() for p in problems(files)]
+    assert any("there is no costs_daily.sql" in p and "did you mean 'costs_dialy.sql'" in p for p in problems_shown), (
+        problems_shown
+    )
+    assert any("no step makes a table 'costs_dialy'" in p for p in problems_shown), problems_shown
     assert load_template("costs", "library/costs", {}).problems[0].message == "no pipeline.yaml in this folder"
 
 

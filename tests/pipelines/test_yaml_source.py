@@ -53,10 +53,10 @@ DAMAGE = [
 
 
 @pytest.mark.parametrize(("raw", "line", "said"), DAMAGE, ids=[f"{i}-{d[2]}" for i, d in enumerate(DAMAGE)])
-def test_damage_is_said_at_its_line(raw: bytes, line: int, said: str) -> None:
+def test_damage_is_said_at_its_line(raw: bytes, line: int, expected: str) -> None:
     source = read_yaml("f", raw)
     assert source.data is None
-    assert any(said in p.message and p.line == line for p in source.problems), source.problems
+    assert any(expected in p.message and p.line == line for p in source.problems), source.problems
 
 
 def test_a_byte_order_mark_is_no_damage() -> None:

@@ -134,8 +134,8 @@ class Staged:
         return frame_from_arrow(self.table, COLUMNS)
 
     def only(self, key: str) -> "Staged":
-        mine = self.table.filter(pa.compute.equal(self.table["usage_date"], pa.scalar(date.fromisoformat(key))))
-        return Staged(mine, (key,))
+        of_day = self.table.filter(pa.compute.equal(self.table["usage_date"], pa.scalar(date.fromisoformat(key))))
+        return Staged(of_day, (key,))
 
     def run_query(self, sql: str) -> pa.Table:
         statement = duckdb_text(sql.replace("{batch}", "batch"), {"batch": {column.name: column for column in COLUMNS}})

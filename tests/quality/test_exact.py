@@ -154,9 +154,9 @@ def test_a_frame_and_the_warehouse_say_the_same_of_exact_numbers(
         for ours, theirs in zip(outcomes, framed, strict=True):
             for key in DAYS:
                 here, there = ours.partitions[key], theirs.partitions[key]
-                said = f"{ours.type} on {key}"
-                assert set(here.examples) == set(there.examples), said
-                assert replace(here, examples=()) == replace(there, examples=()), said
+                label = f"{ours.type} on {key}"
+                assert set(here.examples) == set(there.examples), label
+                assert replace(here, examples=()) == replace(there, examples=()), label
 
 
 DECIMAL = st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**40), max_value=10**40, places=12)

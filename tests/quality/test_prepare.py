@@ -28,9 +28,9 @@ def test_an_escaped_wildcard_is_a_character() -> None:
 def test_dates_given_as_text_become_the_columns_own_kind(value: str) -> None:
     day = pd.DataFrame({"c": pd.to_datetime(["2026-03-01"])})
     at = pd.DataFrame({"c": pd.to_datetime(["2026-03-01"], utc=True)})
-    wanted = Expectation("e", "expect_column_values_to_be_between", {"column": "c", "min_value": value})
-    assert prepared(wanted, day)[1]["min_value"] == day["c"][0]
-    assert prepared(wanted, at)[1]["min_value"] == at["c"][0]
+    expectation = Expectation("e", "expect_column_values_to_be_between", {"column": "c", "min_value": value})
+    assert prepared(expectation, day)[1]["min_value"] == day["c"][0]
+    assert prepared(expectation, at)[1]["min_value"] == at["c"][0]
 
 
 def test_a_suite_parameter_without_a_value_is_refused() -> None:
@@ -52,8 +52,8 @@ def test_a_suite_parameter_without_a_value_is_refused() -> None:
     ],
 )
 def test_bigquery_types_are_judged_by_the_declaration(kwargs: dict[str, object], judged: object) -> None:
-    wanted = Expectation("e", "expect_column_values_to_be_of_type", {"column": "c", **kwargs})
-    assert declared_type_judged(wanted, {"c": "NUMERIC"}) == judged
+    expectation = Expectation("e", "expect_column_values_to_be_of_type", {"column": "c", **kwargs})
+    assert declared_type_judged(expectation, {"c": "NUMERIC"}) == judged
 
 
 def test_the_numeric_view_is_exact_and_leaves_the_frame_alone() -> None:

@@ -79,8 +79,8 @@ def test_a_sensitive_column_is_masked_under_whatever_name_the_query_gives_it(
 ) -> None:
     outcome = by_query(sql, sensitive=frozenset({"region", "region2"}))
     assert not outcome.passed
-    told = f"{outcome.examples} {outcome.error} {outcome.observed_value} {outcome.partitions}".lower()
-    assert re.search(r"""(?<![a-z])(eu|us|asia)(?![a-z])""", told) is None
+    text = f"{outcome.examples} {outcome.error} {outcome.observed_value} {outcome.partitions}".lower()
+    assert re.search(r"""(?<![a-z])(eu|us|asia)(?![a-z])""", text) is None
 
 
 def test_other_columns_stay_readable_beside_a_masked_one(by_query: Callable[..., CheckOutcome]) -> None:

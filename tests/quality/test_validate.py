@@ -55,8 +55,10 @@ def test_a_suite_that_great_expectations_exported_drops_in_unchanged(
     ]
     exported: Any = gx.ExpectationSuite(name="exported", expectations=built).to_json_dict()
     read_back = [
-        Expectation(ours.name, said["type"], said["kwargs"], said["severity"], said["meta"])
-        for ours, said in zip(every_type, exported["expectations"], strict=True)
+        Expectation(
+            ours.name, exported_one["type"], exported_one["kwargs"], exported_one["severity"], exported_one["meta"]
+        )
+        for ours, exported_one in zip(every_type, exported["expectations"], strict=True)
     ]
     assert {e.severity for e in read_back} == {severity}
     outcomes = day.validate(read_back)

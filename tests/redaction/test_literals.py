@@ -41,13 +41,13 @@ def test_an_escaped_text_is_hidden_as_it_is_written_and_as_it_is_read() -> None:
 
 @pytest.mark.parametrize("text", SHOWN)
 def test_what_says_what_is_wrong_is_shown(text: str) -> None:
-    said = f'Could not cast literal "{text}" to type DATE'
-    assert hide_literals(said, f'SELECT CAST("{text}" AS DATE)') == said
+    message = f'Could not cast literal "{text}" to type DATE'
+    assert hide_literals(message, f'SELECT CAST("{text}" AS DATE)') == message
 
 
 def test_what_the_statement_does_not_hold_is_data_and_shown() -> None:
-    said = "Could not convert string 'hunter2hunter2' to INT32"
-    assert hide_literals(said, "SELECT CAST(token AS INT64) FROM bills") == said
+    message = "Could not convert string 'hunter2hunter2' to INT32"
+    assert hide_literals(message, "SELECT CAST(token AS INT64) FROM bills") == message
 
 
 def test_the_embedded_engine_quotes_no_secret_of_a_statement(tmp_path: Path) -> None:

@@ -59,8 +59,8 @@ class Written:
 
     places: dict[str, bytes] = field(default_factory=dict)
 
-    def add(self, where: str, said: bytes | str) -> None:
-        self.places[where] = self.places.get(where, b"") + (said.encode() if isinstance(said, str) else said)
+    def add(self, where: str, content: bytes | str) -> None:
+        self.places[where] = self.places.get(where, b"") + (content.encode() if isinstance(content, str) else content)
 
     def add_folder(self, folder: Path) -> None:
         for file in folder.rglob("*"):
@@ -87,10 +87,10 @@ class Written:
 
     def holding(self, secret: str) -> list[str]:
         return [
-            f"{where}: …{said[max(0, at - 80) : at + 80]!r}"
-            for where, said in self.places.items()
+            f"{where}: …{content[max(0, at - 80) : at + 80]!r}"
+            for where, content in self.places.items()
             for form in forms(secret)
-            if (at := said.find(form)) >= 0
+            if (at := content.find(form)) >= 0
         ]
 
 
@@ -104,8 +104,8 @@ def _unpacked(packed: bytes) -> bytes:
 @pytest.mark.parametrize("secret", [DATABASE, SOURCE, HOOK])
 def test_the_search_finds_what_it_looks_for(secret: str, tmp_path: Path) -> None:
     basic = base64.b64encode(f"user:{secret}".encode())
-    for n, said in enumerate((secret, json.dumps([secret]), urllib.parse.quote(secret, safe=""), basic.decode())):
-        (tmp_path / f"{n}").write_text(f"before {said} after")
+    for n, content in enumerate((secret, json.dumps([secret]), urllib.parse.quote(secret, safe=""), basic.decode())):
+        (tmp_path / f"{n}").write_text(f"before {content} after")
     found = Written()
     found.add_folder(tmp_path)
     assert {place.partition(":")[0] for place in found.holding(secret)} == {str(tmp_path / str(n)) for n in range(4)}
@@ -183,9 +183,9 @@ def launch(port: int, day: object) -> str:
         },
         "executionMetadata": {"tags": [{"key": "dagster/partition", "value": str(day)}]},
     }  # fmt: skip
-    asked = {"query": query, "variables": {"p": params}}
-    said = httpx.post(f"http://127.0.0.1:{port}/graphql", json=asked, timeout=60).json()
-    return str(said["data"]["launchRun"]["run"]["runId"])
+    request = {"query": query, "variables": {"p": params}}
+    body = httpx.post(f"http://127.0.0.1:{port}/graphql", json=request, timeout=60).json()
+    return str(body["data"]["launchRun"]["run"]["runId"])
 
 
 @pytest.mark.live
@@ -245,7 +245,7 @@ def test_no_secret_is_in_anything_that_is_written_shown_or_sent(tmp_path: Path, 
     # They were there: what was hidden left its mark wherever a run's error is told.
     assert b"text of INT64: ***" in written.places["the API's answers"]
     for where in ("up.log", "table event_logs", "table convergence_runs", "x_meta_pipeline_logs", "alerts", "diagnose"):
-        assert any(b"***" in said for place, said in written.places.items() if where in place), where
+        assert any(b"***" in content for place, content in written.places.items() if where in place), where
 
 
 def flows(
@@ -261,9 +261,9 @@ def flows(
     api = httpx.Client(base_url=f"http://127.0.0.1:{api_port}", timeout=60)
     wait_for(lambda: api.get("/health/ready").status_code == 200, log)
     wait_for(lambda: httpx.get(f"http://127.0.0.1:{port}/server_info").status_code == 200, log)
-    made = api.post("/admin/tenants/acme/api-keys", json={}, headers={"x-admin-key": ADMIN})
-    assert made.status_code == 201, made.text
-    key = next(value for value in made.json().values() if str(value).startswith("cvg_"))
+    response = api.post("/admin/tenants/acme/api-keys", json={}, headers={"x-admin-key": ADMIN})
+    assert response.status_code == 201, response.text
+    key = next(value for value in response.json().values() if str(value).startswith("cvg_"))
     runs = [launch(port, BY_EXCEPTION), launch(port, BY_SQL)]
 
     def shown(run_id: str) -> Any:

@@ -48,17 +48,17 @@ def knows(*values: str, **environ: str) -> Known:
 def test_a_planted_secret_is_never_left(form: str, secret: str, before: str, after: str) -> None:
     written = FORMS[form](secret.strip())
     assume(secret.strip() not in "***")
-    said = _redacted(before + written + after, knows(secret))
-    assert secret.strip() not in said
+    shown = _redacted(before + written + after, knows(secret))
+    assert secret.strip() not in shown
 
 
 @given(user=st.text(max_size=12), secret=secrets, urlsafe=st.booleans(), more=st.text(max_size=5))
 def test_not_in_the_base64_of_basic_authentication_either(user: str, secret: str, urlsafe: bool, more: str) -> None:
     encode = base64.urlsafe_b64encode if urlsafe else base64.b64encode
-    said = _redacted(
+    shown = _redacted(
         "Sent " + encode(f"{user}:{secret.strip()}{more}".encode(errors="replace")).decode() + ".", knows(secret)
     )
-    assert said == "Sent ***."
+    assert shown == "Sent ***."
 
 
 @given(secret=secrets, text=st.text(max_size=200))
@@ -153,8 +153,8 @@ def test_variables_that_are_referred_to_hold_secrets() -> None:
 
 def test_tokens_within_an_address_are_secrets_and_its_words_are_not() -> None:
     known = knows("https://hooks.example.com/services/incoming/T0KEN-abc123?sig=Zz9Zz9Zz9&channel=costs-alerts")
-    said = _redacted("hooks.example.com services incoming costs-alerts T0KEN-abc123 Zz9Zz9Zz9", known)
-    assert said == "hooks.example.com services incoming costs-alerts *** ***"
+    shown = _redacted("hooks.example.com services incoming costs-alerts T0KEN-abc123 Zz9Zz9Zz9", known)
+    assert shown == "hooks.example.com services incoming costs-alerts *** ***"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "203.0.113.20", "[2001:db8::20]"])
@@ -166,12 +166,12 @@ def test_an_ip_address_that_messages_are_sent_to_is_no_secret(host: str) -> None
 
 def test_lines_of_a_secret_of_several_lines_are_secrets() -> None:
     account = json.dumps({"type": "service_account", "private_key": PEM, "client_email": "x@y.iam.gserviceaccount.com"})
-    said = _redacted(f"bad line {PEM.splitlines()[1]} of x@y.iam.gserviceaccount.com", knows(account))
-    assert said == "bad line *** of x@y.iam.gserviceaccount.com"
+    shown = _redacted(f"bad line {PEM.splitlines()[1]} of x@y.iam.gserviceaccount.com", knows(account))
+    assert shown == "bad line *** of x@y.iam.gserviceaccount.com"
 
 
 def test_fields_that_are_named_so_are_hidden_whole() -> None:
-    said = {
+    record = {
         "token": "a",
         "db_password": "b",
         "tokens": "c",
@@ -179,7 +179,7 @@ def test_fields_that_are_named_so_are_hidden_whole() -> None:
         "secret": None,
         "ok": True,
     }
-    assert redacted_value(said) == {
+    assert redacted_value(record) == {
         "token": "***", "db_password": "***", "tokens": "c", "list": [{"api_key": "***", "n": 5}], "secret": None, "ok": True,
     }  # fmt: skip
 
@@ -204,6 +204,6 @@ NAMES = ["password", "db_passwd", "client_secret", "pwd", "token", "api_key", "a
 @pytest.mark.parametrize("name", [*NAMES, *(name.upper() for name in NAMES)])
 @pytest.mark.parametrize("form", ["{}=v4lue", "{}='v4 lue'", '{{"{}": "v4lue"}}', "https://h/?a=b&{}=v4lue&c=d"])
 def test_values_under_the_names_of_secrets_are_hidden(name: str, form: str) -> None:
-    said = redacted(form.format(name))
-    assert "v4" not in said
-    assert name in said
+    shown = redacted(form.format(name))
+    assert "v4" not in shown
+    assert name in shown

@@ -78,9 +78,9 @@ class Platform:
         """`dagster asset materialize`, which runs in its own process; that process, and the run's id."""
         with self.instance() as instance:
             before = {run.run_id for run in instance.get_runs()}
-            said = ["asset", "materialize", "-m", "hanging_definitions", "--select", "key:acme/demo_costs/*"]
+            words = ["asset", "materialize", "-m", "hanging_definitions", "--select", "key:acme/demo_costs/*"]
             typed = subprocess.Popen(
-                [BIN / "dagster", *said, "--partition", str(day)],
+                [BIN / "dagster", *words, "--partition", str(day)],
                 env=dict(self.environ), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             )  # fmt: skip
 
@@ -91,12 +91,12 @@ class Platform:
             return typed, self.wait_for(made, 60)
 
     def terminate(self, run_id: str) -> str:
-        said = self.ask("mutation($r: String!) { terminateRun(runId: $r) { __typename } }", r=run_id)
-        return str(said["terminateRun"]["__typename"])
+        payload = self.ask("mutation($r: String!) { terminateRun(runId: $r) { __typename } }", r=run_id)
+        return str(payload["terminateRun"]["__typename"])
 
     def status(self, run_id: str) -> str:
-        asked = "query($r: ID!) { runOrError(runId: $r) { ... on Run { status } } }"
-        return str(self.ask(asked, r=run_id)["runOrError"]["status"])
+        query = "query($r: ID!) { runOrError(runId: $r) { ... on Run { status } } }"
+        return str(self.ask(query, r=run_id)["runOrError"]["status"])
 
     def wait_for(self, what: Callable[[], T | None], seconds: float = 60) -> T:
         """The first true answer; fails with the log's end."""
@@ -116,8 +116,8 @@ class Platform:
 
     def step_began(self, run_id: str) -> bool:
         """And its process is known."""
-        asked = "query($r: ID!) { runOrError(runId: $r) { ... on Run { stepStats { status } } } }"
-        began = bool(self.ask(asked, r=run_id)["runOrError"]["stepStats"])
+        query = "query($r: ID!) { runOrError(runId: $r) { ... on Run { stepStats { status } } } }"
+        began = bool(self.ask(query, r=run_id)["runOrError"]["stepStats"])
         return began and Workers(self.store()).find(run_id) is not None
 
     def worker(self, run_id: str) -> int:
@@ -149,8 +149,8 @@ def running(
     shared, own = tenants / "_defaults.yaml", tenants / "acme" / "tenant.yaml"
     shared.write_text(shared.read_text().replace("max_concurrent_runs: 2", "max_concurrent_runs: 8") + defaults)
     if first:
-        said = own.read_text().replace("paused: true", "paused: false")
-        own.write_text(said.replace("start_date: 2026-03-01", f'start_date: {first}\n    schedule: "* * * * *"'))
+        text = own.read_text().replace("paused: true", "paused: false")
+        own.write_text(text.replace("start_date: 2026-03-01", f'start_date: {first}\n    schedule: "* * * * *"'))
         # What runs is for the test to say, until it resumes the tenant.
         store = ControlStore(control_url(project.settings, {}))
         Pauses(store).pause("acme", None, "the test", "runs come by hand")

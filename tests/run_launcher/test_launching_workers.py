@@ -57,7 +57,7 @@ def start(
 def test_a_worker_has_its_own_environment_folder_and_words_and_the_packages_imported(
     forkserver: Forkserver, tmp_path: Path
 ) -> None:
-    said = module(
+    printed = module(
         tmp_path / "code",
         "import os, sys, pathlib\n"
         "imported = 'sqlalchemy' in sys.modules\n"
@@ -66,11 +66,11 @@ def test_a_worker_has_its_own_environment_folder_and_words_and_the_packages_impo
         "pathlib.Path('said.tmp').write_text(text)\n"
         "os.rename('said.tmp', 'said')\n",
     )
-    owner = start(forkserver, said, "a", "b")
-    wait_for(lambda: (said / "said").exists())
-    assert (said / "said").read_text() == f"variable {said} ['a', 'b'] True [] True"
+    owner = start(forkserver, printed, "a", "b")
+    wait_for(lambda: (printed / "said").exists())
+    assert (printed / "said").read_text() == f"variable {printed} ['a', 'b'] True [] True"
     wait_for(lambda: is_gone(owner))
-    wait_for(lambda: not (said / "log").exists())  # it ended well: nobody needs what it printed
+    wait_for(lambda: not (printed / "log").exists())  # it ended well: nobody needs what it printed
 
 
 def test_a_worker_runs_the_code_of_its_own_start_and_not_that_of_the_forkservers(

@@ -14,10 +14,10 @@ RUN = dg.DagsterRun("job", run_id="8b1b42fd-04ba-4f93-9d39-8a3c8a1fbe0a")
 
 def test_it_is_asked_until_its_time_is_used_up(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
-    asked: list[str] = []
+    calls: list[str] = []
 
     def answer(run: dg.DagsterRun) -> CheckRunHealthResult:
-        asked.append(run.run_id)
+        calls.append(run.run_id)
         clock[0] += 15
         return CheckRunHealthResult(WorkerStatus.FAILED)
 
@@ -25,7 +25,7 @@ def test_it_is_asked_until_its_time_is_used_up(monkeypatch: pytest.MonkeyPatch) 
     launcher = SimpleNamespace(supports_check_run_worker_health=True, check_run_worker_health=answer)
     platform = Platform(SimpleNamespace(run_launcher=launcher), 20.0)  # type: ignore[arg-type]
     assert [platform.is_healthy(RUN) for _ in range(4)] == [False, False, None, None]
-    assert len(asked) == 2
+    assert len(calls) == 2
 
 
 def test_one_that_fails_to_answer_says_nothing_of_a_worker(caplog: pytest.LogCaptureFixture) -> None:

@@ -25,8 +25,8 @@ def test_the_days_of_a_new_tenant_arrive_by_themselves_and_each_once(project: Pr
     tenants = tmp_path / "tenants"
     shutil.copytree(TENANTS, tenants)
     file = tenants / "acme" / "tenant.yaml"
-    said = file.read_text().replace("paused: true", "paused: false")
-    file.write_text(said.replace("start_date: 2026-03-01", f'start_date: {days[0]}\n    schedule: "* * * * *"'))
+    text = file.read_text().replace("paused: true", "paused: false")
+    file.write_text(text.replace("start_date: 2026-03-01", f'start_date: {days[0]}\n    schedule: "* * * * *"'))
     project.load_bills([row for day in days for row in hourly(day, BERLIN, 1.25)])
     environ = environment(project, CONVERGENCE_TENANTS=str(tenants))
     with dagster_dev(environ) as ask:

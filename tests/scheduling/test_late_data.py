@@ -63,7 +63,7 @@ def planned(project: Project, monkeypatch: pytest.MonkeyPatch) -> tuple[ControlS
     monkeypatch.setattr(store, "now", lambda: datetime(2026, 3, 12, 7, tzinfo=UTC))
     (target,) = targets_of([project.tenant])
     target = replace(target, paused=False, start_date=FIRST)
-    Planner(store, Targets([target]), lambda asked: {}).catch_up([target.schedule])
+    Planner(store, Targets([target]), lambda requests: {}).catch_up([target.schedule])
     return store, target
 
 
@@ -76,9 +76,9 @@ def test_a_day_whose_rows_changed_after_its_publish_is_asked_for_again_and_no_ot
     monkeypatch.setattr(store, "now", lambda: datetime(2026, 3, 12, 7, tzinfo=UTC))
     (target,) = targets_of([project.tenant])
     target = replace(target, paused=False, start_date=FIRST)
-    planner = Planner(store, Targets([target]), lambda asked: {})
+    planner = Planner(store, Targets([target]), lambda requested: {})
 
-    def asked() -> list[str]:
+    def requested() -> list[str]:
         return ask_sources(store, project.settings, [project.tenant], [target])
 
     project.load_bills([row for day in DAYS for row in hourly(day, "Europe/Berlin", 1.25)])
@@ -86,16 +86,16 @@ def test_a_day_whose_rows_changed_after_its_publish_is_asked_for_again_and_no_ot
     definitions = Definitions(project.settings)
     assert definitions.run(instance, project.tenant, project.tenant.pipelines[0], first, last).succeeded
     assert planner.catch_up([target.schedule]) == []
-    assert asked() == []
+    assert requested() == []
     used = datetime(2026, 3, 10, 12, tzinfo=UTC)
     project.load_bills([(used, datetime(2026, 3, 20, tzinfo=UTC), -3.5)])
-    assert asked() == []  # it has been asked since the schedule's last tick
+    assert requested() == []  # it has been asked since the schedule's last tick
     monkeypatch.setattr(store, "now", lambda: datetime(2026, 3, 13, 7, tzinfo=UTC))
-    assert asked() == ["acme/demo_costs 2026-03-10"]
-    (said,) = explain(store, [target])
-    assert [row.reason.split(":")[0] for row in said.days] == ["late data"]
+    assert requested() == ["acme/demo_costs 2026-03-10"]
+    (explained,) = explain(store, [target])
+    assert [row.reason.split(":")[0] for row in explained.days] == ["late data"]
     assert {launch.first for launch in planner.catch_up([target.schedule])} == {DAYS[1], DAYS[2] + timedelta(days=1)}
-    assert asked() == []
+    assert requested() == []
 
 
 def test_sources_that_cannot_be_asked_are_an_incident_until_they_can(
@@ -103,22 +103,22 @@ def test_sources_that_cannot_be_asked_are_an_incident_until_they_can(
 ) -> None:
     store, target = planned(project, monkeypatch)
 
-    def told() -> list[Incident]:
+    def incidents() -> list[Incident]:
         with store.read() as connection:
             return list(open_incidents(connection, "late_data_unasked"))
 
     assert ask_sources(store, project.settings, [project.tenant], [target]) == []  # the export is not there yet
-    (incident,) = told()
+    (incident,) = incidents()
     assert (incident.severity, incident.tenant_id, incident.pipeline, incident.cause) == (
         "warning", "acme", "demo_costs", "not_found"
     )  # fmt: skip
     assert "2026-03-09...2026-03-11: dataset acme_export does not exist" in incident.happened
     project.load_bills(hourly(FIRST, "Europe/Berlin", 1.25))
     assert ask_sources(store, project.settings, [project.tenant], [target]) == []
-    assert told(), "it is not asked before the schedule's next tick"
+    assert incidents(), "it is not asked before the schedule's next tick"
     monkeypatch.setattr(store, "now", lambda: datetime(2026, 3, 13, 7, tzinfo=UTC))
     ask_sources(store, project.settings, [project.tenant], [target])
-    assert told() == []
+    assert incidents() == []
 
 
 def test_asking_imports_neither_arrow_nor_pandas_into_the_code_server(

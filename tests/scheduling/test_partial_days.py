@@ -26,25 +26,25 @@ def publish(world: World, day: date, moment: datetime, table: str = "t_a", tenan
     world.now = now
 
 
-def asked(world: World) -> list[str]:
+def newly_requested(world: World) -> list[str]:
     return [f"{launch.first}...{launch.last}" for launch in world.tick()]
 
 
 def test_a_day_published_in_the_afternoon_is_made_again_when_it_is_over(tmp_path: Path) -> None:
     world = World(tmp_path, [target("acme", start_date=START)], at(START, 15))
     publish(world, START, world.now)
-    assert asked(world) == []
+    assert newly_requested(world) == []
     world.advance(at(START + DAY, 6))
-    assert asked(world) == [f"{START}...{START}"]
+    assert newly_requested(world) == [f"{START}...{START}"]
     world.advance(at(START + DAY, 7))
-    assert asked(world) == []
+    assert newly_requested(world) == []
 
 
 def test_days_that_a_former_release_published_early_and_passed_over_are_due_once(tmp_path: Path) -> None:
     world = World(tmp_path, [target("acme")], at(START + 3 * DAY, 6))
     world.tick()
     world.advance(world.now + timedelta(hours=1))
-    assert asked(world) == []
+    assert newly_requested(world) == []
     publish(world, START + DAY, at(START + DAY, 20))
     with world.store.write() as connection:  # as in a store of the former release: seen, and nobody has looked
         partition_states.write_read_through(connection, publications.newest_version(connection), world.planner._shard)
@@ -54,7 +54,7 @@ def test_days_that_a_former_release_published_early_and_passed_over_are_due_once
         (row,) = partition_states.all_outstanding(connection)
     assert (row.day, row.state) == (START + DAY, "requested")
     world.advance(world.now + timedelta(hours=1))
-    assert asked(world) == []
+    assert newly_requested(world) == []
 
 
 def test_what_reads_an_early_day_waits_until_it_is_made_again(tmp_path: Path) -> None:
@@ -72,8 +72,8 @@ def test_the_last_published_day_is_one_that_was_over(tmp_path: Path) -> None:
     publish(world, START + DAY, at(START + DAY, 23))
     for ahead in range(5):
         publish(world, START + (3 + ahead) * DAY, at(START + 3 * DAY, 4))
-    (said,) = explain(world.store, world.targets)
-    assert said.last_published == START
+    (explained,) = explain(world.store, world.targets)
+    assert explained.last_published == START
     with world.store.read() as connection:
         assert publications.newest_days(connection, {"acme": "UTC"}) == {("acme", "t_a"): START}
         assert publications.newest_days(connection, {}) == {}

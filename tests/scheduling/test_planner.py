@@ -43,17 +43,17 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., World]
     return made
 
 
-def asked(world: World) -> list[str]:
+def newly_requested(world: World) -> list[str]:
     return [launch.key for launch in world.tick()]
 
 
 def test_the_newest_day_comes_first_and_the_missed_ones_in_one_run(make: Callable[..., World]) -> None:
     world = make(target("acme"))
-    assert asked(world) == ["acme/a/2026-03-03/v0/a1", "acme/a/2026-03-01...2026-03-02/v0/a1"]
-    assert asked(world) == []
+    assert newly_requested(world) == ["acme/a/2026-03-03/v0/a1", "acme/a/2026-03-01...2026-03-02/v0/a1"]
+    assert newly_requested(world) == []
     world.advance(world.now + timedelta(hours=1))
     assert world.outstanding_days() == []
-    assert asked(world) == []
+    assert newly_requested(world) == []
 
 
 def ask_for(world: World, tenant: str, *days: date, by: str = "key_1") -> None:
@@ -104,11 +104,11 @@ def test_the_newest_day_is_the_askers_where_somebody_asked_and_keeps_them_when_i
 
 def test_a_day_that_reads_another_pipeline_waits_for_it_and_says_so(make: Callable[..., World]) -> None:
     world = make(target("acme"), target("acme", "b", "a"), now=at(START + DAY, 6))
-    assert asked(world) == ["acme/a/2026-03-01/v0/a1"]
-    (_, said) = explain(world.store, world.targets)
-    assert [(row.state, row.reason) for row in said.days] == [("waiting", "waits for t_a")]
+    assert newly_requested(world) == ["acme/a/2026-03-01/v0/a1"]
+    (_, output) = explain(world.store, world.targets)
+    assert [(row.state, row.reason) for row in output.days] == [("waiting", "waits for t_a")]
     world.advance(world.now + timedelta(hours=1))
-    assert asked(world) == ["acme/b/2026-03-01/v1/a1"]
+    assert newly_requested(world) == ["acme/b/2026-03-01/v1/a1"]
 
 
 def test_after_wait_at_most_a_day_runs_without_what_it_reads_and_once_more_when_that_is_there(
@@ -116,7 +116,7 @@ def test_after_wait_at_most_a_day_runs_without_what_it_reads_and_once_more_when_
 ) -> None:
     reader = target("acme", "b", "a", wait_at_most=timedelta(hours=2))
     world = make(target("acme", paused=True), reader, now=at(START + DAY, 6))
-    assert asked(world) == []
+    assert newly_requested(world) == []
     world.now = at(START + DAY, 8)
     (launch,) = world.planner.catch_up(world.on)
     assert launch.key == "acme/b/2026-03-01/v0/a1"
@@ -134,9 +134,9 @@ def test_what_was_published_again_makes_its_readers_due_again(make: Callable[...
         world.advance(world.now + timedelta(hours=1))
     assert world.outstanding_days() == []
     world.publish(world.targets[0], [START], "by hand")
-    assert asked(world) == ["acme/b/2026-03-01/v3/a1"]
+    assert newly_requested(world) == ["acme/b/2026-03-01/v3/a1"]
     world.advance(world.now + timedelta(hours=1))
-    assert asked(world) == []
+    assert newly_requested(world) == []
     assert world.outstanding_days() == []
 
 
@@ -144,15 +144,15 @@ def test_a_failed_day_is_tried_again_later_and_given_up_in_the_end(make: Callabl
     world = make(target("acme"), now=at(START + DAY, 6))
     world.fail_share = 1.0
     for attempt in range(1, len(RETRY_AFTER) + 2):
-        assert asked(world) == [f"acme/a/2026-03-01/v0/a{attempt}"]
+        assert newly_requested(world) == [f"acme/a/2026-03-01/v0/a{attempt}"]
         world.advance(world.now + timedelta(minutes=30))
-        assert asked(world) == []  # its failure is noticed
+        assert newly_requested(world) == []  # its failure is noticed
         if attempt <= len(RETRY_AFTER):
             world.advance(world.now + RETRY_AFTER[attempt - 1] - timedelta(minutes=1))
             assert not any(launch.first == START for launch in world.tick())
             world.advance(world.now + timedelta(minutes=1))
-    (said,) = explain(world.store, world.targets)
-    given_up = [row for row in said.days if row.state == "gave_up"]
+    (explained,) = explain(world.store, world.targets)
+    given_up = [row for row in explained.days if row.state == "gave_up"]
     assert given_up
     assert "given up after 7 attempts" in given_up[0].reason
 
@@ -165,18 +165,18 @@ def test_an_interrupted_day_is_asked_for_again_at_once_three_times_as_the_same_a
     world.interrupted_share = 1.0
     for number in range(4):
         again = f"i{number}" if number else ""
-        assert asked(world) == [f"acme/a/2026-03-01/v0/a1{again}"]
+        assert newly_requested(world) == [f"acme/a/2026-03-01/v0/a1{again}"]
         world.advance(world.now + timedelta(minutes=30))
-    assert asked(world) == [], "the fourth is a failure: it waits"
+    assert newly_requested(world) == [], "the fourth is a failure: it waits"
     world.advance(world.now + RETRY_AFTER[0])
-    assert asked(world) == ["acme/a/2026-03-01/v0/a2i3"]
+    assert newly_requested(world) == ["acme/a/2026-03-01/v0/a2i3"]
     with world.store.read() as connection:
         assert runs_used(connection, [quota], world.now)["acme"].daily == 1, (
             "what was interrupted uses nothing of the plan"
         )
     world.interrupted_share = 0.0
     world.advance(world.now + timedelta(minutes=30))
-    assert asked(world) == []
+    assert newly_requested(world) == []
     assert world.outstanding_days() == []
 
 
@@ -186,7 +186,7 @@ def test_an_interrupted_run_of_a_published_day_that_was_asked_for_is_asked_for_a
     world = make(target("acme"), now=at(START + DAY, 6))
     world.tick()
     world.advance(world.now + timedelta(hours=1))
-    assert asked(world) == []
+    assert newly_requested(world) == []
     ask_for(world, "acme", START)
     (first,) = world.tick()
     world.interrupted_share = 1.0
@@ -230,10 +230,10 @@ def test_a_paused_pipeline_is_left_alone_and_caught_up_when_it_is_resumed(make: 
     world = make(target("acme"), target("globex"))
     Pauses(world.store).pause("acme", None, "ann", "export is moved")
     assert {launch.target.tenant_id for launch in world.tick()} == {"globex"}
-    (said, _) = explain(world.store, world.targets)
-    assert said.paused
-    assert "paused by ann" in said.paused
-    assert "export is moved" in said.paused
+    (explained, _) = explain(world.store, world.targets)
+    assert explained.paused
+    assert "paused by ann" in explained.paused
+    assert "export is moved" in explained.paused
     assert Pauses(world.store).resume("acme", None)
     assert {launch.target.tenant_id for launch in world.tick()} == {"acme"}
 
@@ -246,9 +246,9 @@ def test_a_schedule_that_is_switched_off_asks_for_nothing(make: Callable[..., Wo
 def test_a_day_that_another_run_holds_is_asked_for_when_it_is_free(make: Callable[..., World]) -> None:
     world = make(target("acme"), now=at(START + DAY, 6))
     lock = Locks(world.store).acquire(Claim("acme", "a", START, START), "somebody's")
-    assert asked(world) == []
+    assert newly_requested(world) == []
     Locks(world.store).release([lock.fence])
-    assert asked(world) == ["acme/a/2026-03-01/v0/a1"]
+    assert newly_requested(world) == ["acme/a/2026-03-01/v0/a1"]
 
 
 def test_a_request_that_no_run_was_made_for_is_handed_out_again_under_its_key(make: Callable[..., World]) -> None:
@@ -286,7 +286,7 @@ def test_a_used_up_plan_delays_days_until_there_is_more_of_it_and_a_failed_run_d
     world = make(*(target("acme", name, quota=quota, start_date=START + 2 * DAY) for name in "abcd"))
     world.fail_share = 1.0
     assert len(world.tick()) == 2
-    delayed = [row for said in explain(world.store, world.targets) for row in said.days if row.state == "due"]
+    delayed = [row for explained in explain(world.store, world.targets) for row in explained.days if row.state == "due"]
     assert [row.wake_at for row in delayed] == [again, again]
     with pytest.raises(OverLimit, match=r"runs of the (day|month) are used"):
         world.requests.begin(Claim("acme", "e", START, START), "by hand", "manual", quota, lambda _: "succeeded")

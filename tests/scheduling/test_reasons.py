@@ -36,9 +36,9 @@ def test_a_used_up_plan_says_when_it_goes_on(tmp_path: Path) -> None:
     quota = Quota("acme", "UTC", 4, 1, 20000)
     world = World(tmp_path, [target("acme", quota=quota), target("acme", "b", quota=quota)], at(START + DAY, 6))
     world.tick()
-    said = [row.reason for found in explain(world.store, world.targets) for row in found.days if row.state == "due"]
-    assert said
-    assert all("the plan's limit: " in why for why in said)
+    reasons = [row.reason for found in explain(world.store, world.targets) for row in found.days if row.state == "due"]
+    assert reasons
+    assert all("the plan's limit: " in why for why in reasons)
 
 
 def test_a_schedule_that_is_switched_off_and_a_pipeline_that_nobody_loaded_are_said(tmp_path: Path) -> None:

@@ -40,18 +40,18 @@ def test_a_thousand_tenants_are_shared_out_evenly() -> None:
     assert min(parts.values()) > 200
 
 
-@pytest.mark.parametrize("said", ["0/4", "5/4", "4", "1/", "/4", "a/b", "1/0", "-1/4", "1/4/2"])
-def test_a_part_that_cannot_be_is_refused_with_what_is_expected(said: str) -> None:
+@pytest.mark.parametrize("part", ["0/4", "5/4", "4", "1/", "/4", "a/b", "1/0", "-1/4", "1/4/2"])
+def test_a_part_that_cannot_be_is_refused_with_what_is_expected(part: str) -> None:
     with pytest.raises(SettingsError, match=r"CONVERGENCE_SHARD=.*expected a part of the tenants such as 1/4"):
-        Settings.from_env({"CONVERGENCE_SHARD": said})
+        Settings.from_env({"CONVERGENCE_SHARD": part})
 
 
 def test_hosts_of_their_own_share_a_port() -> None:
     words = ["workspace", "--shards", "2", "--host", "code-{n}", "--port", "3030"]
-    said = subprocess.run([BIN / "convergence", *words], check=True, capture_output=True, text=True).stdout
-    servers = [entry["grpc_server"] for entry in yaml.safe_load(said)["load_from"]]
+    output = subprocess.run([BIN / "convergence", *words], check=True, capture_output=True, text=True).stdout
+    servers = [entry["grpc_server"] for entry in yaml.safe_load(output)["load_from"]]
     assert [(s["host"], s["port"]) for s in servers] == [("code-1", 3030), ("code-2", 3030)]
-    assert "CONVERGENCE_SHARD=2/2 dagster code-server start" in said
+    assert "CONVERGENCE_SHARD=2/2 dagster code-server start" in output
 
 
 @pytest.mark.soak
@@ -65,10 +65,12 @@ def test_a_generated_workspace_serves_each_tenant_once_and_its_days_arrive(proje
     for name in names:
         shutil.copytree(TENANTS / "acme", tmp_path / "tenants" / name)
         file = tmp_path / "tenants" / name / "tenant.yaml"
-        said = (
+        content = (
             file.read_text().replace("paused: true", "paused: false").replace("tenant_id: acme", f"tenant_id: {name}")
         )
-        file.write_text(said.replace("start_date: 2026-03-01", f'start_date: {yesterday}\n    schedule: "* * * * *"'))
+        file.write_text(
+            content.replace("start_date: 2026-03-01", f'start_date: {yesterday}\n    schedule: "* * * * *"')
+        )
     defaults = (TENANTS / "_defaults.yaml").read_text()
     shared = 'access: {"*": {tables: [acme_export.bills]}}\n'
     (tmp_path / "tenants" / "_defaults.yaml").write_text(defaults + shared)

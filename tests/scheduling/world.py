@@ -27,13 +27,13 @@ START = date(2026, 3, 1)
 
 def target(
     tenant: str, pipeline: str = "a", reads: str | None = None, *, timezone: str = "UTC", start_date: date = START,
-    quota: Quota | None = None, **said: Any,
+    quota: Quota | None = None, **fields: Any,
 ) -> Target:  # fmt: skip
     """A pipeline of one table `t_<pipeline>`, that reads the table of another one."""
     tables = Tables({f"t_{pipeline}": {f"t_{reads}": start_date} if reads else {}}, timezone)
     upstream = frozenset({reads}) if reads else frozenset[str]()
     quota = quota or Quota(tenant, timezone, 4, 1000, 20000)
-    return replace(Target(tenant, pipeline, "0 6 * * *", timezone, start_date, tables, upstream, quota), **said)
+    return replace(Target(tenant, pipeline, "0 6 * * *", timezone, start_date, tables, upstream, quota), **fields)
 
 
 @dataclass
@@ -90,9 +90,11 @@ class World:
         ((planner, _),) = self.planners
         return planner
 
-    def lookup(self, asked: Sequence[Request]) -> Mapping[str, RequestedRun]:
+    def lookup(self, requests: Sequence[Request]) -> Mapping[str, RequestedRun]:
         return {
-            r.key: RequestedRun(self.runs[r.key].run_id, self.runs[r.key].outcome) for r in asked if r.key in self.runs
+            r.key: RequestedRun(self.runs[r.key].run_id, self.runs[r.key].outcome)
+            for r in requests
+            if r.key in self.runs
         }
 
     def tick(self) -> list[Launch]:
@@ -100,8 +102,8 @@ class World:
         launches = []
         for planner, own in self.planners:
             for schedule in {t.schedule for t in own} & self.on:
-                mine = next(t for t in own if t.schedule == schedule)
-                through = mine.due_through(self.now)
+                target = next(t for t in own if t.schedule == schedule)
+                through = target.due_through(self.now)
                 if self._ticked.get((planner, schedule)) != through:
                     self._ticked[planner, schedule] = through
                     launches += planner.due(schedule)

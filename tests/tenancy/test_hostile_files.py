@@ -299,12 +299,12 @@ def test_two_of_a_tenants_tables_with_one_name_in_dagster_are_refused(
 ) -> None:
     folder = mallory(None)
     own = folder / "pipelines" / "total_cost"
-    for name, made in (("foo", "bar__baz"), ("foo__bar", "baz")):
+    for name, pair in (("foo", "bar__baz"), ("foo__bar", "baz")):
         target = folder / "pipelines" / name
         target.mkdir()
         files, _ = (own / "pipeline.yaml").read_text().split("  - kind: bigquery\n", 1)
         (target / "pipeline.yaml").write_text(
-            files.replace("name: total_cost", f"name: {name}").replace("licences\n", f"{made}\n", 1)
+            files.replace("name: total_cost", f"name: {name}").replace("licences\n", f"{pair}\n", 1)
         )
     with (folder / TENANT).open("a") as file:
         file.writelines(f"  - template: {name}\n    start_date: 2026-10-01\n" for name in ("foo", "foo__bar"))

@@ -49,8 +49,8 @@ def fifty(tmp_path: Path) -> Path:
     shutil.copy(SMALL / "_defaults.yaml", tenants)
     for number in range(50):
         own = Path(shutil.copytree(SMALL / "acme", tenants / f"t{number:02d}"))
-        said = (own / "tenant.yaml").read_text()
-        (own / "tenant.yaml").write_text(said.replace("acme", own.name))
+        text = (own / "tenant.yaml").read_text()
+        (own / "tenant.yaml").write_text(text.replace("acme", own.name))
     return tenants
 
 
@@ -87,9 +87,9 @@ def test_definitions_open_the_files_and_build_the_assets_of_the_named_tenants_al
 def test_a_name_without_a_folder_is_an_error_with_the_nearest_one(
     count: Callable[[str | None], dict[str, list[str]]],
 ) -> None:
-    (said,) = count("t07,tt31")["error"]
-    assert "there is no tenant 'tt31'" in said
-    assert "did you mean 't31'" in said
+    (message,) = count("t07,tt31")["error"]
+    assert "there is no tenant 'tt31'" in message
+    assert "did you mean 't31'" in message
 
 
 @pytest.mark.parametrize("name", ["../tenants/t01", ".", "..", "_defaults.yaml", "t01/pipelines"])
@@ -132,20 +132,20 @@ def test_the_sql_of_files_that_a_whole_load_accepted_is_not_checked_again(
 
     monkeypatch.setattr(parsing, "reading_problems", counted)
 
-    def asked(**named: Any) -> tuple[TenantRegistry, int]:
+    def loaded(**named: Any) -> tuple[TenantRegistry, int]:
         checked.clear()
         found = load_registry(str(fifty), store, today=TODAY, **named)
         return found, len(checked)
 
-    whole, of_all = asked()
+    whole, of_all = loaded()
     assert of_all == 50
-    some, of_accepted = asked(only={"t07"})
+    some, of_accepted = loaded(only={"t07"})
     assert of_accepted == 0
     assert some.tenants["t07"] == whole.tenants["t07"]
 
     sql = next((fifty / "t07").rglob("*.sql"))
     sql.write_text(sql.read_text().replace("FROM ", "FROM no_such_"))
-    changed, of_changed = asked(only={"t07"})
+    changed, of_changed = loaded(only={"t07"})
     assert of_changed == 2  # the changed files, and the version that is served in their place
     assert set(changed.rejected) == {"t07"}
     assert changed.tenants["t07"] == whole.tenants["t07"]

@@ -143,9 +143,9 @@ def test_a_fault_of_ours_in_one_tenant_is_reported_and_the_others_live(
     monkeypatch.setattr(loading_module, "build_tenant", failing)
     registry = load()
     assert set(registry.tenants) == ALL - {"acme"}
-    said = registry.rejected["acme"].problems[0].render()
-    assert "a fault of Convergence" in said
-    assert "s3cr3t" not in said
+    problem = registry.rejected["acme"].problems[0].render()
+    assert "a fault of Convergence" in problem
+    assert "s3cr3t" not in problem
 
 
 def test_a_file_that_cannot_be_read_is_its_tenants_problem_alone(load: Load, tenants: Path, tmp_path: Path) -> None:

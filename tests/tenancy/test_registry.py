@@ -70,7 +70,7 @@ RULES: list[tuple[str, str, str]] = [
 
 
 @pytest.mark.parametrize(("old", "new", "said"), RULES, ids=[n.strip().split("\n")[-1][:60] for _, n, _ in RULES])
-def test_a_mistake_in_a_tenant_file_is_named_with_its_line(tenants: Path, old: str, new: str, said: str) -> None:
+def test_a_mistake_in_a_tenant_file_is_named_with_its_line(tenants: Path, old: str, new: str, message: str) -> None:
     import re
 
     file = tenants / "acme" / "tenant.yaml"
@@ -78,7 +78,7 @@ def test_a_mistake_in_a_tenant_file_is_named_with_its_line(tenants: Path, old: s
     registry = load(tenants)
     assert set(registry.tenants) == {"globex", "initech"}
     problems = registry.rejected["acme"].problems
-    matching = [p for p in problems if re.search(said, p.render())]
+    matching = [p for p in problems if re.search(message, p.render())]
     assert matching, [p.render() for p in problems]
     assert matching[0].file.endswith("acme/tenant.yaml")
     assert matching[0].line is not None
@@ -89,9 +89,9 @@ def test_all_mistakes_are_reported_and_not_the_first_alone(tenants: Path) -> Non
     edit(tenants / "acme" / "tenant.yaml", "plan: enterprise", "plan: gold")
     edit(tenants / "acme" / "tenant.yaml", "start_date: 2026-10-01", "start_date: 2030-01-01")
     edit(tenants / "globex" / "tenant.yaml", "timezone:", "timezome:")
-    said = [p.render() for p in load(tenants).problems]
+    problems_shown = [p.render() for p in load(tenants).problems]
     for mistake in ("'gold'", "2030-01-01", "timezome"):
-        assert any(mistake in line for line in said), said
+        assert any(mistake in line for line in problems_shown), problems_shown
 
 
 @pytest.mark.parametrize(
@@ -106,12 +106,14 @@ def test_all_mistakes_are_reported_and_not_the_first_alone(tenants: Path) -> Non
         (lambda text: b"a: " + b"[" * 500 + b"]" * 500, "nested too deeply"),
     ],
 )
-def test_a_damaged_file_is_one_clear_problem(tenants: Path, damage: Callable[[bytes], bytes], said: str) -> None:
+def test_a_damaged_file_is_one_clear_problem(tenants: Path, damage: Callable[[bytes], bytes], message: str) -> None:
     file = tenants / "acme" / "tenant.yaml"
     file.write_bytes(damage(file.read_bytes()))
     registry = load(tenants)
     assert "acme" not in registry.tenants
-    assert any(said in p.render() for p in registry.rejected["acme"].problems), [p.render() for p in registry.problems]
+    assert any(message in p.render() for p in registry.rejected["acme"].problems), [
+        p.render() for p in registry.problems
+    ]
 
 
 def test_a_bad_edit_leaves_the_tenant_on_its_last_accepted_version(tenants: Path, tmp_path: Path) -> None:

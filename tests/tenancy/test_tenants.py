@@ -59,17 +59,17 @@ def test_a_pipeline_starts_in_our_time(load: Load, edit: Edit, start: str) -> No
 @pytest.mark.parametrize(
     "said", ["0 0 * * 5L", "0 0 LW * *", "0 0 * * 5#2", "@daily", "0 24 * * *", "0 0 30 2 *", "* * *"]
 )
-def test_a_schedule_that_schedulers_read_differently_is_refused(said: str) -> None:
+def test_a_schedule_that_schedulers_read_differently_is_refused(cron: str) -> None:
     with pytest.raises(ValueError, match="no cron schedule"):
-        valid_cron(said)
+        valid_cron(cron)
 
 
-@pytest.mark.parametrize("said", ["0 6 * * *", "*/15 0-5 1,15 JAN,jul MON-FRI", "1/2 * * * 7"])
-def test_dagster_takes_every_schedule_that_is_accepted(said: str) -> None:
+@pytest.mark.parametrize("cron", ["0 6 * * *", "*/15 0-5 1,15 JAN,jul MON-FRI", "1/2 * * * 7"])
+def test_dagster_takes_every_schedule_that_is_accepted(cron: str) -> None:
     import dagster as dg
 
-    schedule = dg.ScheduleDefinition(name="s", cron_schedule=valid_cron(said), job_name="j")
-    assert schedule.cron_schedule == said
+    schedule = dg.ScheduleDefinition(name="s", cron_schedule=valid_cron(cron), job_name="j")
+    assert schedule.cron_schedule == cron
 
 
 @pytest.mark.parametrize("owner", ["bill@sub_domain.example", "bill@x.technology", "bill", "team:", "team:a b"])

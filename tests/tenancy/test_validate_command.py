@@ -52,11 +52,11 @@ def test_the_json_has_every_field_of_a_problem_and_the_tenants_that_are_fine(
     line = edit("acme/tenant.yaml", "plan: enterprise", "plan: enterprize")
     done = convergence("validate", "--json")
     assert done.returncode == 1
-    said = json.loads(done.stdout)
-    (problem,) = said["problems"]
+    printed = json.loads(done.stdout)
+    (problem,) = printed["problems"]
     assert set(problem) == {"file", "line", "key", "message", "expected", "suggestion", "grant", "reaches_out"}
     assert (problem["line"], problem["key"], problem["suggestion"]) == (line, "plan", "enterprise")
-    assert [t["tenant_id"] for t in said["tenants"]] == ["globex", "initech"]
+    assert [t["tenant_id"] for t in printed["tenants"]] == ["globex", "initech"]
 
 
 def test_one_tenant_can_be_asked_for(convergence: Convergence, edit: Callable[[str, str, str], int]) -> None:
@@ -78,11 +78,11 @@ def test_one_tenant_can_be_asked_for(convergence: Convergence, edit: Callable[[s
     ],
 )
 def test_a_wrong_environment_is_one_line_and_exit_code_2(
-    convergence: Convergence, environ: Mapping[str, str], said: str
+    convergence: Convergence, environ: Mapping[str, str], message: str
 ) -> None:
     done = convergence("validate", environ=environ)
     assert done.returncode == 2
-    assert said in done.stderr
+    assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 
 

@@ -30,8 +30,8 @@ class Google:
         class Handler(BaseHTTPRequestHandler):
             def answer(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                status, said = google.asked(self.command, self.path.partition("?")[0], json.loads(body or b"{}"))
-                text = json.dumps(said).encode()
+                status, payload = google.asked(self.command, self.path.partition("?")[0], json.loads(body or b"{}"))
+                text = json.dumps(payload).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(text)))

@@ -35,35 +35,35 @@ def read(text: str) -> dict[str, Any]:
 def test_whatever_is_said_is_read_back_as_it_was_said(
     name: str, zone: str, values: dict[str, object], owners: list[str]
 ) -> None:
-    wanted = TenantSettings(
+    settings = TenantSettings(
         "hooli", name, zone, ("first", "second"), {"second": values}, date(2026, 10, 1), zone, name, name, name, name,
         tuple(owners), (Route(("critical", "info"), name),),
     )  # fmt: skip
-    said = read(rendered(wanted))
-    assert (said["display_name"], said["timezone"], said["plan"]) == (name, zone, name)
-    assert said["bigquery"] == {"project": name, "dataset": name, "location": name}
-    assert said.get("owners", []) == owners
-    first, second = said["pipelines"]
+    read_back = read(rendered(settings))
+    assert (read_back["display_name"], read_back["timezone"], read_back["plan"]) == (name, zone, name)
+    assert read_back["bigquery"] == {"project": name, "dataset": name, "location": name}
+    assert read_back.get("owners", []) == owners
+    first, second = read_back["pipelines"]
     assert first == {"template": "first", "start_date": date(2026, 10, 1), "schedule": zone}
     assert second.get("with", {}) == values
-    assert said["alerts"] == {"routes": [{"severities": ["critical", "info"], "to": name}]}
+    assert read_back["alerts"] == {"routes": [{"severities": ["critical", "info"], "to": name}]}
 
 
 def test_a_file_differs_in_nothing_from_what_it_was_rendered_from() -> None:
-    wanted = TenantSettings(
+    settings = TenantSettings(
         "hooli", "Hooli: the No. 1", "UTC", ("gcp_billing",), {"gcp_billing": {"export_table": "a.b"}},
         date(2026, 10, 1), "0 7 * * *", "starter", "EU", "my-project", "hooli_costs", ("team:cloud", "a@b.example"),
         (Route(("critical",), "${env:HOOLI__SLACK}"),),
     )  # fmt: skip
-    stands, problems = parse_tenant_file("tenant.yaml", rendered(wanted).encode())
+    current, problems = parse_tenant_file("tenant.yaml", rendered(settings).encode())
     assert problems == []
-    assert stands is not None
-    assert differences(stands, wanted) == []
-    assert differences(stands, TenantSettings("hooli")) == []
+    assert current is not None
+    assert differences(current, settings) == []
+    assert differences(current, TenantSettings("hooli")) == []
     other = TenantSettings("hooli", alert_routes=(Route(("critical",), "slack://token"),), owners=("a@b.example",))
-    said = differences(stands, other)
-    assert len(said) == 2
-    assert "token" not in " ".join(said)
+    lines = differences(current, other)
+    assert len(lines) == 2
+    assert "token" not in " ".join(lines)
 
 
 @pytest.mark.parametrize(
@@ -89,8 +89,8 @@ def test_a_file_that_cannot_be_edited_line_by_line_is_left_alone() -> None:
 
 def test_a_parameter_is_taken_as_yaml_reads_it_and_belongs_to_the_template_it_names() -> None:
     both = ("first", "second")
-    said = parameters(["first.n=5", "second.t=a.b", "second.s='5'", "first.on=true", "first.odd=a: b"], both)
-    assert said == {"first": {"n": 5, "on": True, "odd": "a: b"}, "second": {"t": "a.b", "s": "5"}}
+    values = parameters(["first.n=5", "second.t=a.b", "second.s='5'", "first.on=true", "first.odd=a: b"], both)
+    assert values == {"first": {"n": 5, "on": True, "odd": "a: b"}, "second": {"t": "a.b", "s": "5"}}
     assert parameters(["x=2026-10-01"], ("only",)) == {"only": {"x": date(2026, 10, 1)}}
     for wrong, why in (
         ("x=1", "of which template .first, second."),

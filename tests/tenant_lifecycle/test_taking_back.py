@@ -56,8 +56,8 @@ def tables(settings: Settings, dataset: str = "hooli") -> list[str]:
 
 
 def test_every_table_that_it_made_and_its_dataset_are_dropped(settings: Settings) -> None:
-    def tell(said: str) -> None:
-        if said == f"made table hooli.{KEYS_TABLE}":
+    def tell(message: str) -> None:
+        if message == f"made table hooli.{KEYS_TABLE}":
             raise RuntimeError("that is enough")
 
     with pytest.raises(OnboardingFailed) as failed:
@@ -81,7 +81,7 @@ def test_what_stood_before_stays_with_its_rows_or_without(settings: Settings) ->
         warehouse.ensure_table(TableRef("hooli", "gcp_focus"), TableSchema((Column("x", "STRING"),)))
         warehouse.ensure_table(TableRef("hooli", "theirs"), TableSchema((Column("x", "STRING"),)))
     with pytest.raises(OnboardingFailed, match=r"gcp_focus failed \(schema_mismatch\)") as failed:
-        apply(planned(settings), settings, "anna", lambda said: None)
+        apply(planned(settings), settings, "anna", lambda message: None)
     assert failed.value.undone[1:] == ("dropped tables hooli.gcp_cost_line_items, hooli.gcp_cost_daily",)
     assert failed.value.left == ()
     assert tables(settings) == ["gcp_focus", "theirs"]
@@ -95,8 +95,8 @@ def test_a_table_that_somebody_has_written_to_meanwhile_stays_and_is_named(setti
         with open_warehouse(settings) as warehouse:
             warehouse.merge_rows(TableRef("hooli", KEYS_TABLE), table.schema, [row], table.key, Job("test"))
 
-    def tell(said: str) -> None:
-        if said.startswith("made API key"):  # the step after the tables
+    def tell(message: str) -> None:
+        if message.startswith("made API key"):  # the step after the tables
             write_a_row()
             raise RuntimeError("that is enough")
 
@@ -106,7 +106,7 @@ def test_a_table_that_somebody_has_written_to_meanwhile_stays_and_is_named(setti
     assert left.startswith(f"tables hooli.{KEYS_TABLE}, which hold rows by now")
     assert f'DROP TABLE "{KEYS_TABLE}";' in left
     assert tables(settings) == [KEYS_TABLE]
-    assert apply(planned(settings), settings, "anna", lambda said: None).secret
+    assert apply(planned(settings), settings, "anna", lambda message: None).secret
 
 
 def published(project: Project) -> ControlStore:
@@ -178,8 +178,8 @@ def test_what_is_told_of_a_deleted_tenant_makes_no_table_again(tmp_path: Path) -
     project = Project.at(tmp_path)
     store = published(project)
     ended = replace(project.tenant, enabled=False)
-    said = KEY | {"tenant_id": "acme", "created_at": "2026-03-10T00:00:00Z"}
-    row = LedgerRow("acme", KEYS_TABLE, "k", said)
+    key_row = KEY | {"tenant_id": "acme", "created_at": "2026-03-10T00:00:00Z"}
+    row = LedgerRow("acme", KEYS_TABLE, "k", key_row)
     opening = partial(open_warehouse, project.settings)
     for tenant, kept in ((project.tenant, True), (ended, False)):
         with dg.DagsterInstance.ephemeral() as instance:

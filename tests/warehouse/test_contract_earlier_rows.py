@@ -50,10 +50,10 @@ def test_a_partition_is_staged_as_it_was_at_a_moment_and_put_back(peer: Peer, tm
         (timedelta(days=3), "no rows kept of|did not exist at"),
     ],
 )
-def test_a_moment_of_which_nothing_is_kept_is_refused(peer: Peer, tmp_path: Path, ago: timedelta, said: str) -> None:
+def test_a_moment_of_which_nothing_is_kept_is_refused(peer: Peer, tmp_path: Path, ago: timedelta, message: str) -> None:
     with open_warehouse(peer.settings(tmp_path)) as warehouse:
         warehouse.ensure_table(TABLE, SCHEMA)
-        with pytest.raises(NotKept, match=said) as refused:
+        with pytest.raises(NotKept, match=message) as refused:
             warehouse.stage_past(TABLE, SCHEMA, DAY, datetime.now(UTC) - ago, JOB)
         assert "convergence run" in refused.value.remedy
 

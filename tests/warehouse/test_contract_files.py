@@ -44,13 +44,13 @@ def test_files_of_every_format_are_staged_alike(opened: Open, tmp_path: Path) ->
         ("name,cost\na,expensive\n", "bad.csv:2 cost: expensive; expected a decimal number"),
     ],
 )
-def test_a_file_that_does_not_fit_is_named(opened: Open, tmp_path: Path, text: str, said: str) -> None:
+def test_a_file_that_does_not_fit_is_named(opened: Open, tmp_path: Path, text: str, message: str) -> None:
     schema = TableSchema(
         columns=(Column("day", "DATE"), Column("name", "STRING"), Column("cost", "NUMERIC")), partition_column="day"
     )
     file = tmp_path / "bad.csv"
     file.write_text(text)
-    with opened() as warehouse, pytest.raises(SchemaMismatch, match=said) as caught:
+    with opened() as warehouse, pytest.raises(SchemaMismatch, match=message) as caught:
         warehouse.stage_files(TABLE, schema, [SourceFile(str(file), "csv", DAY)], JOB)
     assert str(file) in str(caught.value)
 

@@ -71,7 +71,7 @@ def test_every_scalar_type_is_merged_as_it_is(opened: Open) -> None:
         warehouse.merge_rows(EVENTS, EVENT_SCHEMA, [row], ("id",), JOB)
         sql = "SELECT id, number, share, exact, good, day, said, tags, created_at FROM acme.x_events"
         (found,) = published(warehouse, sql)
-        wanted: tuple[Any, ...] = (
+        payload: tuple[Any, ...] = (
             "quote ' \" \\ end\n",
             2**62,
             0.1 + 0.2,
@@ -82,7 +82,7 @@ def test_every_scalar_type_is_merged_as_it_is(opened: Open) -> None:
             [],
             MOMENT,
         )
-        assert (*found[:6], json.loads(found[6]), found[7] or [], found[8]) == wanted
+        assert (*found[:6], json.loads(found[6]), found[7] or [], found[8]) == payload
 
 
 def test_partitions_before_a_day_are_deleted_and_the_others_stay(opened: Open) -> None:

@@ -101,13 +101,13 @@ def test_a_new_nullable_column_is_added_and_old_rows_have_null_in_it(opened: Ope
     ],
 )  # fmt: skip
 def test_a_change_that_is_not_additive_is_refused_and_writes_nothing(
-    opened: Open, columns: tuple[Column, ...], said: str
+    opened: Open, columns: tuple[Column, ...], message: str
 ) -> None:
     with opened() as warehouse:
         warehouse.ensure_table(TABLE, SCHEMA)
         warehouse.publish(stage(warehouse, rows(DAY, "1")), [DAY], JOB)
         before = published(warehouse)
-        with pytest.raises(SchemaMismatch, match=said):
+        with pytest.raises(SchemaMismatch, match=message):
             warehouse.ensure_table(TABLE, replace(SCHEMA, columns=columns))
         assert published(warehouse) == before
 
@@ -121,8 +121,8 @@ def test_a_change_that_is_not_additive_is_refused_and_writes_nothing(
         (rows(DAY, "1").sql.replace("@day AS day", "CAST(NULL AS DATE) AS day"), "REQUIRED"),
     ],
 )
-def test_rows_that_do_not_fit_the_declared_columns_are_refused(opened: Open, sql: str, said: str) -> None:
-    with opened() as warehouse, pytest.raises(SchemaMismatch, match=said):
+def test_rows_that_do_not_fit_the_declared_columns_are_refused(opened: Open, sql: str, message: str) -> None:
+    with opened() as warehouse, pytest.raises(SchemaMismatch, match=message):
         stage(warehouse, Query(sql, {"day": DAY} if "@day" in sql else {}))
 
 

@@ -90,8 +90,8 @@ class FakeBigQuery:
         job["jobReference"].setdefault("location", "EU")
         if self.job_errors:
             error = self.job_errors.pop(0)
-            said = {"reason": error.reason, "message": error.message}
-            job["status"] |= {"errorResult": said, "errors": [said]}
+            failure = {"reason": error.reason, "message": error.message}
+            job["status"] |= {"errorResult": failure, "errors": [failure]}
         self.jobs[job_id] = job
         return 200, job
 
@@ -133,8 +133,8 @@ def fake_bigquery() -> Iterator[FakeBigQuery]:
         def _respond(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
             body = json.loads(self.rfile.read(length) or b"{}")
-            status, said = fake.answer(self.command, self.path, body)
-            content = json.dumps(said).encode()
+            status, answer_body = fake.answer(self.command, self.path, body)
+            content = json.dumps(answer_body).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(content)))

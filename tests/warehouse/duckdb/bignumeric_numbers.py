@@ -110,7 +110,7 @@ def from_double(f: float) -> object:
 
 def safe(work: Callable[..., object]) -> Callable[..., object]:
     def wrapped(*operands: Any) -> object:
-        made = work(*operands)
-        return None if made is ERROR else made
+        result = work(*operands)
+        return None if result is ERROR else result
 
     return wrapped

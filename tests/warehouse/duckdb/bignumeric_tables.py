@@ -21,9 +21,9 @@ NAMES = "abmfns"
 Row = tuple[Decimal | None, Decimal | None, Decimal | None, float | None, int | None, str | None]
 
 
-def fill(connection: duckdb.DuckDBPyConnection, made: Sequence[Row]) -> None:
+def fill(connection: duckdb.DuckDBPyConnection, value: Sequence[Row]) -> None:
     connection.execute("DELETE FROM pairs")
-    held = [(i, *(format(v, "f") if isinstance(v, Decimal) else v for v in row)) for i, row in enumerate(made)]
+    held = [(i, *(format(v, "f") if isinstance(v, Decimal) else v for v in row)) for i, row in enumerate(value)]
     connection.execute("BEGIN")
     connection.executemany(
         "INSERT INTO pairs VALUES (?, bignumeric_from_text(?), bignumeric_from_text(?), ?, ?, ?, ?)", held

@@ -58,8 +58,8 @@ def test_a_subquery_over_an_array_becomes_a_list_function(
 ) -> None:
     sql = f"SELECT {subquery} AS answer, i FROM t"
     assert "unnest(" not in duckdb_text(sql, TYPES).lower()
-    wanted = [Decimal(e) if isinstance(e, str) and e[0].isdigit() else e for e in expected]
-    assert answers(connection, sql) == wanted
+    expected_items = [Decimal(e) if isinstance(e, str) and e[0].isdigit() else e for e in expected]
+    assert answers(connection, sql) == expected_items
 
 
 @pytest.mark.parametrize(

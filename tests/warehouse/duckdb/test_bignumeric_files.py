@@ -102,9 +102,9 @@ def test_files_go_into_parquet_with_their_decimals(tmp_path: Path) -> None:
     into.parent.mkdir()
     file.write_text(f"day,x\n2026-03-01,{DIGITS}\n2026-03-01,\n")
     files_to_parquet(into, SCHEMA, [SourceFile(str(file), "csv")], ANY_COLUMN, exact=False)
-    made = pq.read_table(into)
-    assert made.schema.field("x").type == pa.decimal256(76, 38)
-    assert sorted(made["x"].to_pylist(), key=str) == [DIGITS, None]
+    table = pq.read_table(into)
+    assert table.schema.field("x").type == pa.decimal256(76, 38)
+    assert sorted(table["x"].to_pylist(), key=str) == [DIGITS, None]
     file.write_text("day,x\n2026-03-01,5e38\n")
     with pytest.raises(SchemaMismatch, match="more than 76 digits"):
         files_to_parquet(

@@ -123,15 +123,15 @@ def in_shape(shape: str, expression: str) -> str:
 @pytest.mark.property
 @RUN
 def test_an_operation_gives_decimals_answer_and_an_error_where_there_is_none(
-    connection: duckdb.DuckDBPyConnection, shape: str, made: Sequence[Row]
+    connection: duckdb.DuckDBPyConnection, shape: str, value: Sequence[Row]
 ) -> None:
-    fill(connection, made)
+    fill(connection, value)
     # A type is the analyzer's wherever a column comes from: some of them show that it is.
     for expression, (operands, exact) in list((NUMBERS | PLAIN).items())[:: 1 if shape == "column" else 4]:
         # As text, since Arrow and DuckDB's client hold no 77 digits.
-        asked = f"CAST({expression} AS STRING)" if expression in NUMBERS else expression
-        found = answers(connection, in_shape(shape, asked), len(made))
-        for i, row in enumerate(made):
+        column = f"CAST({expression} AS STRING)" if expression in NUMBERS else expression
+        found = answers(connection, in_shape(shape, column), len(value))
+        for i, row in enumerate(value):
             values = [dict(zip(NAMES, row, strict=True))[o] for o in operands]
             expected = None if None in values else exact(*values)
             if expression in NUMBERS and expected is not None and expected is not ERROR:
@@ -159,18 +159,18 @@ _TAKES_NULL = {
 @pytest.mark.property
 @RUN
 def test_sum_avg_min_and_max_are_exact_in_groups_windows_and_arrays(
-    connection: duckdb.DuckDBPyConnection, made: Sequence[tuple[int, Decimal | None]]
+    connection: duckdb.DuckDBPyConnection, value: Sequence[tuple[int, Decimal | None]]
 ) -> None:
-    fill(connection, [(a, None, None, None, g, None) for g, a in made])
-    groups: dict[int, list[Decimal]] = {g: [] for g, _ in made}
-    for g, a in made:
+    fill(connection, [(a, None, None, None, g, None) for g, a in value])
+    groups: dict[int, list[Decimal]] = {g: [] for g, _ in value}
+    for g, a in value:
         groups[g] += [a] if a is not None else []
-    said = ", ".join(f"CAST({f}(a){{w}} AS STRING)" for f in ("SUM", "AVG", "MIN", "MAX"))
+    columns = ", ".join(f"CAST({f}(a){{w}} AS STRING)" for f in ("SUM", "AVG", "MIN", "MAX"))
     over = " OVER (PARTITION BY n)"
     for sql in (
-        f"SELECT n, {said.format(w='')} FROM pairs WHERE n = @g GROUP BY n",
-        f"SELECT DISTINCT n, {said.format(w=over)} FROM pairs WHERE n = @g",
-        f"WITH q AS (SELECT n, a AS c FROM pairs) SELECT n, {said.format(w='').replace('(a)', '(c)')} FROM q "
+        f"SELECT n, {columns.format(w='')} FROM pairs WHERE n = @g GROUP BY n",
+        f"SELECT DISTINCT n, {columns.format(w=over)} FROM pairs WHERE n = @g",
+        f"WITH q AS (SELECT n, a AS c FROM pairs) SELECT n, {columns.format(w='').replace('(a)', '(c)')} FROM q "
         "WHERE n = @g GROUP BY n",
     ):
         for g, values in groups.items():
@@ -190,9 +190,9 @@ def test_sum_avg_min_and_max_are_exact_in_groups_windows_and_arrays(
 @pytest.mark.property
 @RUN
 def test_order_groups_and_joins_follow_the_number(
-    connection: duckdb.DuckDBPyConnection, made: Sequence[Decimal | None], other: Sequence[Decimal]
+    connection: duckdb.DuckDBPyConnection, value: Sequence[Decimal | None], other: Sequence[Decimal]
 ) -> None:
-    mixed = [(a, None, other[i % len(other)], None, None, None) for i, a in enumerate([*made, *other])]
+    mixed = [(a, None, other[i % len(other)], None, None, None) for i, a in enumerate([*value, *other])]
     fill(connection, mixed)
     held = [a for a, *_ in mixed]
     found = connection.execute(duckdb_text("SELECT CAST(a AS STRING) AS t FROM pairs ORDER BY a", TYPES)).fetchall()

@@ -108,5 +108,5 @@ def test_a_dataset_that_was_written_before_is_brought_to_the_newer_storage_and_k
 def storage_version(file: Path) -> str:
     with duckdb.connect() as connection:
         connection.execute(f"ATTACH '{file}' AS found (READ_ONLY)")
-        asked = "SELECT tags['storage_version'] FROM duckdb_databases() WHERE database_name = 'found'"
-        return str(connection.execute(asked).fetchall()[0][0])
+        query = "SELECT tags['storage_version'] FROM duckdb_databases() WHERE database_name = 'found'"
+        return str(connection.execute(query).fetchall()[0][0])

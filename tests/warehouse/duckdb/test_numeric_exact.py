@@ -157,9 +157,9 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
         yield opened
 
 
-def fill(connection: duckdb.DuckDBPyConnection, made: Sequence[Row]) -> None:
+def fill(connection: duckdb.DuckDBPyConnection, value: Sequence[Row]) -> None:
     connection.execute("DELETE FROM pairs")
-    held = [(i, *(format(v, "f") if isinstance(v, Decimal) else v for v in row)) for i, row in enumerate(made)]
+    held = [(i, *(format(v, "f") if isinstance(v, Decimal) else v for v in row)) for i, row in enumerate(value)]
     connection.execute("BEGIN")
     connection.executemany("INSERT INTO pairs VALUES (?, ?, ?, ?, ?, ?, ?)", held)
     connection.execute("COMMIT")
@@ -169,13 +169,13 @@ def same(answer: object, expected: object) -> bool:
     return answer == expected and (answer is None) == (expected is None) and not isinstance(answer, float)
 
 
-def answers(connection: duckdb.DuckDBPyConnection, sql: str, made: Sequence[Row]) -> dict[int, object]:
+def answers(connection: duckdb.DuckDBPyConnection, sql: str, value: Sequence[Row]) -> dict[int, object]:
     """Answers by row, without those of rows that are an error; all rows at once, and one by one where one of them is."""
     try:
         return dict(connection.execute(sql).fetchall())
     except duckdb.Error:
         found: dict[int, object] = {}
-        for i in range(len(made)):
+        for i in range(len(value)):
             with suppress(duckdb.ConversionException, duckdb.OutOfRangeException, duckdb.InvalidInputException):
                 found |= dict(connection.execute(sql.replace("pairs", f"(FROM pairs WHERE i = {i})")).fetchall())
         return found
@@ -197,13 +197,13 @@ def in_shape(shape: str, expression: str) -> str:
 @pytest.mark.property
 @RUN
 def test_an_operation_gives_decimals_answer_and_an_error_where_there_is_none(
-    connection: duckdb.DuckDBPyConnection, shape: str, made: Sequence[Row]
+    connection: duckdb.DuckDBPyConnection, shape: str, value: Sequence[Row]
 ) -> None:
-    fill(connection, made)
+    fill(connection, value)
     # A type is the analyzer's wherever a column comes from: some of them show that it is.
     for expression, (operands, exact) in list(EXPRESSIONS.items())[:: 1 if shape == "column" else 4]:
-        found = answers(connection, in_shape(shape, expression), made)
-        for i, row in enumerate(made):
+        found = answers(connection, in_shape(shape, expression), value)
+        for i, row in enumerate(value):
             values = [dict(zip(NAMES, row, strict=True))[o] for o in operands]
             expected = None if None in values else exact(*values)
             if expected is None and None not in values and not expression.startswith("SAFE_"):
@@ -257,12 +257,12 @@ def test_bound_parameters_give_decimals_answer_and_an_error_where_there_is_none(
 def test_sum_and_avg_are_exact_in_groups_and_windows(
     connection: duckdb.DuckDBPyConnection, value: st.SearchStrategy[Decimal], data: st.DataObject
 ) -> None:
-    made = data.draw(
+    rows_drawn = data.draw(
         st.lists(st.tuples(st.integers(0, 3), optional(st.one_of(money, halves, value))), min_size=1, max_size=40)
     )
-    fill(connection, [(a, None, None, g, None, None) for g, a in made])
+    fill(connection, [(a, None, None, g, None, None) for g, a in rows_drawn])
     groups: dict[int, list[Decimal]] = {}
-    for g, a in made:
+    for g, a in rows_drawn:
         groups.setdefault(g, []).extend([a] if a is not None else [])
     for sql in (
         "SELECT n, SUM(a) AS s, AVG(a) AS v FROM pairs GROUP BY n",

@@ -86,8 +86,8 @@ class _Queries:
     def cell(self, kind: str, at: int, *, typed: bool) -> str:
         if kind == "key":
             return str(at + 1)
-        made = "NULL" if self.random.random() < 0.2 else self.literal(kind)
-        return f"CAST({made} AS {NARROW.get(kind, kind)})" if typed and made == "NULL" else made
+        text = "NULL" if self.random.random() < 0.2 else self.literal(kind)
+        return f"CAST({text} AS {NARROW.get(kind, kind)})" if typed and text == "NULL" else text
 
     def literal(self, kind: str) -> str:
         """A value of a kind, written out."""
@@ -207,8 +207,8 @@ class _Queries:
         column = Column(alias, element)
         if self.random.random() < 0.3:
             array = self.expression(f"ARRAY<{element}>", (), 1)
-            made = Part("source", ("UNNEST(", array, f") AS {alias} WITH OFFSET AS {offset}"))
-            return Relation(made, (column, Column(offset, "small")), (offset,))
+            from_part = Part("source", ("UNNEST(", array, f") AS {alias} WITH OFFSET AS {offset}"))
+            return Relation(from_part, (column, Column(offset, "small")), (offset,))
         of = self.source(0)
         array = self.expression(f"ARRAY<{element}>", of.columns, 1)
         join = self.random.choice((" CROSS JOIN " if inner else ", ", " CROSS JOIN ", " LEFT JOIN "))

@@ -57,7 +57,7 @@ def test_what_nests_deeper_runs_or_is_refused(sql: str) -> None:
 def test_threads_take_turns() -> None:
     start = threading.Barrier(4)
 
-    def asked(number: int) -> list[object]:
+    def answers(number: int) -> list[object]:
         start.wait()
         found: list[object] = []
         for at in range(10):
@@ -68,7 +68,7 @@ def test_threads_take_turns() -> None:
         return found
 
     with ThreadPoolExecutor(4) as threads:
-        assert list(threads.map(asked, range(4))) == [[n * 1000 + at for at in range(10)] for n in range(4)]
+        assert list(threads.map(answers, range(4))) == [[n * 1000 + at for at in range(10)] for n in range(4)]
 
 
 def test_a_thread_works_while_another_ones_statement_breaks_the_analyzer() -> None:

@@ -95,8 +95,8 @@ def test_a_file_that_is_damaged_is_worked_out_anew(folder: Path, monkeypatch: py
 def test_a_file_that_others_may_write_is_not_believed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = worked_out()
     (file,) = kept(folder)
-    said = json.loads(file.read_text())
-    file.write_text(json.dumps(said | {"text": "SELECT 1"}))
+    payload = json.loads(file.read_text())
+    file.write_text(json.dumps(payload | {"text": "SELECT 1"}))
     file.chmod(0o666)
     monkeypatch.setattr(outcomes, "_in_memory", {})
     assert worked_out() == before

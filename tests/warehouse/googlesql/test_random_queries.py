@@ -24,7 +24,7 @@ def judged(seed: int) -> Comparison:
     return compare(shrunk(query, lambda sql: compare(sql).verdict == first.verdict).sql)
 
 
-def told(seed: int, one: Comparison) -> str:
+def described(seed: int, one: Comparison) -> str:
     return f"seed {seed}, {one.verdict}: {one.sql}\n    {one.said[:1000]}"
 
 
@@ -35,7 +35,7 @@ def test_random_queries_give_the_rows_of_the_reference_implementation_or_are_ref
     for seed in range(first, first + FEW // 2):
         one = judged(seed)
         verdicts[one.verdict] += 1
-        assert one.verdict not in FAULTS, told(seed, one)
+        assert one.verdict not in FAULTS, described(seed, one)
     assert verdicts["right"] > FEW / 8, verdicts
 
 
@@ -51,7 +51,7 @@ def test_many_random_queries_give_the_rows_of_the_reference_implementation_or_ar
         one = judged(seed)
         verdicts[one.verdict] += 1
         if one.verdict in FAULTS:
-            faults.append(told(seed, one))
+            faults.append(described(seed, one))
             if len(faults) == 10:
                 break
     with capsys.disabled():
@@ -74,7 +74,7 @@ def test_a_failing_query_is_cut_down_to_what_fails() -> None:
 
 def main() -> None:
     for seed in map(int, sys.argv[1:]):
-        print(told(seed, judged(seed)))
+        print(described(seed, judged(seed)))
 
 
 if __name__ == "__main__":

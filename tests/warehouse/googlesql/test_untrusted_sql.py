@@ -52,10 +52,10 @@ def test_the_load_works_out_nothing_that_is_constant(sql: str) -> None:
 
 
 def _nested(form: str, innermost: str, depth: int) -> str:
-    made = innermost
+    nested = innermost
     for level in range(depth):
-        made = form.format(of=made, level=level)
-    return f"SELECT {made} AS x"
+        nested = form.format(of=nested, level=level)
+    return f"SELECT {nested} AS x"
 
 
 @pytest.mark.parametrize(("sql", "longest"), [

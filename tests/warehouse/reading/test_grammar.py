@@ -127,8 +127,8 @@ def read_by(pattern: str, text: str, read: Any) -> Any:
 
 def moment(text: str) -> datetime:
     clock = re.sub(r"(\.\d{6})0*", r"\1", text.replace("UTC", "Z").replace(" Z", "Z"))
-    made = datetime.fromisoformat(clock)
-    return made.astimezone(UTC).replace(tzinfo=None) if made.tzinfo else made
+    parsed = datetime.fromisoformat(clock)
+    return parsed.astimezone(UTC).replace(tzinfo=None) if parsed.tzinfo else parsed
 
 
 DIGITS = st.text("0123456789", min_size=1, max_size=32)
