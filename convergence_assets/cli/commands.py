@@ -82,7 +82,7 @@ COMMANDS: dict[str, Entry] = {
         "Tenants",
         "Print the JSON Schema of a file, generated from what the loader checks.",
     ),
-    "tenants": Entry("tenants", "tenants", "Tenants", "Who is served, onboarding, and its end."),
+    "tenants": Entry("tenants", "tenants", "Tenants", "List, onboard, migrate and remove tenants."),
     "keys": Entry("keys", "keys", "Tenants", "API keys of tenants."),
     "run": Entry(
         "run",
@@ -133,6 +133,12 @@ COMMANDS: dict[str, Entry] = {
         "Look",
         "Whether the platform works, open alerts, and of each pipeline its last run and last published day.",
     ),
+    "day": Entry(
+        "day",
+        "day",
+        "Look",
+        "What became of one day: which tables are published, the runs that worked on it, and why it is not requested.",
+    ),
     "logs": Entry("logs", "logs", "Look", "What happened in a run, step by step; needs no warehouse."),
     "diagnose": Entry(
         "diagnose",
@@ -151,13 +157,14 @@ COMMANDS: dict[str, Entry] = {
         "costs",
         "costs",
         "Look",
-        "What the runs of each pipeline were billed, by the time at which they were made; reads no warehouse.",
+        "What the runs of each pipeline were billed, by the time at which they were created; reads no warehouse.",
     ),
     "shares": Entry(
         "shares",
         "shares",
         "Look",
-        "Count the rows and the cost of every shared source by tenant, with the rest; absent: of the last seven days.",
+        "Count rows and cost of every shared source by tenant, and of the rows that no tenant owns; by "
+        "default of the last seven days.",
     ),
     "changes": Entry(
         "changes",
@@ -184,14 +191,15 @@ COMMANDS: dict[str, Entry] = {
         "clear_stuck",
         "clear_stuck",
         "Operate",
-        "End runs that are stuck: cancel their warehouse jobs, end their processes, free what they hold, ask again.",
+        "End runs that are stuck: cancel their warehouse jobs, end their processes, release their locks, and "
+        "request their days again.",
     ),
     "watch": Entry(
         "watch",
         "watch",
         "Operate",
-        "Look after the daemon, its code location, sensors and schedules from outside; raise, send and "
-        "resolve alerts as they do.",
+        "Monitor the daemon, its code location, sensors and schedules from a process of its own, and send "
+        "their alerts.",
     ),
     "serve": Entry(
         "serve",
@@ -203,7 +211,7 @@ COMMANDS: dict[str, Entry] = {
         "workspace",
         "workspace",
         "Operate",
-        "Print a workspace.yaml of as many code servers as the tenants have parts, and how each of them is started.",
+        "Print a workspace.yaml with one code server per shard of the tenants, and the command that starts each.",
     ),
     "locks": Entry("locks", "locks", "Operate", "Which runs hold which days of which pipeline."),
     "prune": Entry(

@@ -35,6 +35,7 @@ FIRST_LOAD_UNTIL = date(2026, 10, 11)
 CORRECTED_DAY = date(2026, 10, 9)
 BAD_TENANT, BAD_DAY, BAD_DAY_FAULT = "globex", date(2026, 10, 6), "duplicated_export_rows"
 PIPELINE = "gcp_billing"
+_LEDGER_SECONDS = 60.0
 
 
 @dataclass
@@ -170,6 +171,8 @@ def _run_pipelines(
     tenants = [registry.tenants[tenant_id] for tenant_id in exports]
     bar = progress.add_task("loading Dagster", total=len(tenants) + 1)
     results = [TenantResult(tenant) for tenant in tenants]
+    from convergence_assets.monitoring.monitor import Monitor
+
     with open_instance(settings) as instance:
         definitions = Definitions(settings)
         progress.advance(bar)
@@ -186,6 +189,9 @@ def _run_pipelines(
                 result.runs.append(definitions.run(instance, result.tenant, pipeline, CORRECTED_DAY, CORRECTED_DAY))
             result.after = _net(settings, result.tenant, CORRECTED_DAY)
             progress.advance(bar)
+        bar = progress.add_task("run ledger", total=1)
+        Monitor.of(registry, settings).follow(instance, _LEDGER_SECONDS)
+        progress.advance(bar)
     return results
 
 
@@ -239,7 +245,7 @@ def _print_results(console: Console, settings: Settings, results: list[TenantRes
     for result in results:
         for n, (name, partitions) in enumerate(result.published().items()):
             net = (_net(settings, result.tenant) or "") if name == "gcp_cost_daily" else ""
-            tenant = result.tenant.tenant_id if n == 0 else result.tenant.timezone if n == 1 else ""
+            tenant = f"{result.tenant.tenant_id} ({result.tenant.timezone})" if n == 0 else ""
             table.add_row(tenant, name, str(len(partitions)), f"{sum(partitions.values()):,}", net)
         table.add_section()
     print_table(table, console)
@@ -265,5 +271,6 @@ def _print_results(console: Console, settings: Settings, results: list[TenantRes
     console.print(
         "\nLook at a table:  [bold].venv/bin/convergence query[/bold] "
         f"'{example}'\n"
+        f"What became of a day: [bold].venv/bin/convergence day[/bold] {BAD_TENANT} {PIPELINE} {BAD_DAY}\n"
         "Open the UI:      [bold]make ui[/bold], then http://127.0.0.1:3000"
     )

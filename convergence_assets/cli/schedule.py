@@ -21,7 +21,7 @@ _SHOWN_DAYS = 5
 
 
 def schedule(
-    tenant: Annotated[str | None, typer.Argument(help="Tenant id; absent: all")] = None,
+    tenant: Annotated[str | None, typer.Argument(help="Tenant id; default: all")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a pipeline")] = False,
 ) -> None:
     """What is published and due of every pipeline, and why a day is not requested.
@@ -39,8 +39,9 @@ def schedule(
     if tenant is not None:
         tenant_of(registry, tenant)
     table = Table("tenant", "pipeline", "last published", "next due", "missed", prose("outstanding"))
-    is_off = read_automation(settings, switched_off)
-    dead = read_automation(settings, lambda recorded: [d.happened for d in dead_daemons(recorded, datetime.now(UTC))])
+    is_off, dead = read_automation(
+        settings, lambda recorded: (switched_off(recorded), [*dead_daemons(recorded, datetime.now(UTC))])
+    )
     for explained in explain(ControlStore.open(settings), targets_of(registry.tenants.values()), tenant, is_off):
         if as_json:
             typer.echo(json.dumps(_as_json(explained)))
@@ -50,18 +51,18 @@ def schedule(
             explained.pipeline,
             str(explained.last_published or "never"),
             f"{explained.next_due} (at {explained.next_due_at:%m-%dT%H:%MZ})",
-            str(explained.behind or ""),
+            str(explained.missed or ""),
             _reasons(explained),
         )
     if not as_json:
         print_table(table)
-        for happened in dead:
-            typer.echo(f"the Dagster daemon does not run, so nothing is requested: {happened}", err=True)
+        for alert in dead:
+            typer.echo(f"the Dagster daemon does not run, so nothing is requested: {alert.happened}", err=True)
 
 
 def pause(
     tenant: Annotated[str, typer.Argument(help="Tenant id")],
-    pipeline: Annotated[str | None, typer.Argument(help="Pipeline name; absent: all of the tenant's")] = None,
+    pipeline: Annotated[str | None, typer.Argument(help="Pipeline name; default: all of the tenant's")] = None,
     reason: Annotated[str, typer.Option(help="Why, for whoever looks at it next")] = "no reason given",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object")] = False,
 ) -> None:
@@ -128,8 +129,8 @@ def _word(pipeline: str | None) -> str:
 
 def _reasons(explained: "Explained") -> str:
     lines = [explained.paused] if explained.paused else []
-    if explained.behind and not explained.paused and explained.unopened:
-        lines.append(f"{explained.behind} missed: {explained.unopened}")
+    if explained.missed and not explained.paused:
+        lines.append(f"{explained.missed} missed: {explained.missed_because}")
     for row in explained.days[-_SHOWN_DAYS:]:
         again = f", again at {row.wake_at:%Y-%m-%dT%H:%MZ}" if row.wake_at and row.attempts else ""
         lines.append(f"{row.day} {row.state}: {row.reason}{again}")
@@ -153,8 +154,8 @@ def _as_json(explained: "Explained") -> dict[str, object]:
         "next_due": explained.next_due.isoformat(),
         "next_due_at": explained.next_due_at.isoformat(),
         "paused": explained.paused,
-        "missed": explained.behind,
-        "missed_because": (explained.paused or explained.unopened) if explained.behind else None,
+        "missed": explained.missed,
+        "missed_because": explained.missed_because,
         "outstanding": [
             {
                 "day": row.day.isoformat(), "state": row.state, "reason": row.reason, "attempts": row.attempts,

@@ -13,7 +13,7 @@ from rich.text import Text
 from convergence_assets.cli.instance import read_automation
 from convergence_assets.cli.ledger import NOT_BEGUN
 from convergence_assets.cli.lookup import tenant_of
-from convergence_assets.cli.tables import print_table
+from convergence_assets.cli.tables import RUN_COLOURS, print_table
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_tenants
 
@@ -24,11 +24,9 @@ if TYPE_CHECKING:
     from convergence_assets.scheduling.explain import Explained
     from convergence_assets.tenancy.tenant import TenantRegistry
 
-_COLOURS = {"succeeded": "green", "failed": "red", "running": "blue", "queued": "cyan", "canceled": "yellow"}
-
 
 def status(
-    tenant: Annotated[str | None, typer.Argument(help="Tenant id; absent: all, and the platform itself")] = None,
+    tenant: Annotated[str | None, typer.Argument(help="Tenant id; default: all, and the platform itself")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object")] = False,
 ) -> None:
     """Whether the platform works, open alerts, and of each pipeline its last run and last published day.
@@ -122,7 +120,7 @@ def _table(
             str(pipeline.due_through),
             outstanding,
             f"{old} days of tables" if old else "",
-            Text(run.status, _COLOURS[run.status]) if run else "",
+            Text(run.status, RUN_COLOURS[run.status]) if run else "",
             (run.partition or "") if run else "",
             run.run_id if run else "",
         )

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+RUN_COLOURS = {"succeeded": "green", "failed": "red", "running": "blue", "queued": "cyan", "canceled": "yellow"}
+"""By a run's status."""
 _LEAST_PROSE = 24
 """A column of prose is folded to no less than this width."""
 _INDENT = "    "

@@ -73,6 +73,10 @@ class Tables:
                 return False
         return True
 
+    def are_whole(self, day: date, published: Days) -> bool:
+        """Whether every table of the pipeline is published with the whole day."""
+        return all(self._is_whole(name, day, published) for name in self.reads)
+
     def why_not_current(self, day: date, published: Days) -> str:
         """Why a day that is not `is_current` is to be made (again)."""
         publications = [published[name, day] for name in self.reads if (name, day) in published]

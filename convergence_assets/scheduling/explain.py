@@ -5,6 +5,8 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
+import sqlalchemy as sa
+
 from convergence_assets.control import partition_states, publications
 from convergence_assets.control.locks import Locks
 from convergence_assets.control.store import ControlStore
@@ -15,8 +17,8 @@ from convergence_assets.scheduling.targets import Target
 @dataclass(frozen=True)
 class Explained:
     """A pipeline's state. `last_published` is the newest day of which every table is published; `paused` says why none
-    of its days is requested; `behind` is the number of days not opened yet, `unopened` says why; `days` are the
-    outstanding ones with their reason."""
+    of its days is requested; `missed` is the number of due days that are neither published nor outstanding,
+    `missed_because` says why; `days` are the outstanding ones with their reason."""
 
     tenant_id: str
     pipeline: str
@@ -25,17 +27,17 @@ class Explained:
     next_due: date
     next_due_at: datetime
     paused: str | None
-    behind: int
-    unopened: str | None
+    missed: int
+    missed_because: str | None
     days: tuple[partition_states.PendingPartition, ...]
 
 
 SWITCHED_OFF = "its schedule is switched off in Dagster"
 UNSEEN = (
-    "no code location has looked at this pipeline yet: its next tick is to come, or it is to be reloaded (Dagster UI, "
-    "Deployment)"
+    "no code location has looked at this pipeline yet: wait for its next tick, or reload the code location (Dagster "
+    "UI, Deployment)"
 )
-UNOPENED = "older days are opened at the next ticks, the oldest first"
+NOT_YET_CONSIDERED = "older days are requested after the newest ones, the oldest first, at the next ticks"
 
 
 def explain(
@@ -61,7 +63,8 @@ def explain(
         coming = max(through + timedelta(days=1), target.start_date)
         paused = _stopped(target, partition_states.pause_of(pauses, target.name), is_off=is_off(target))
         state = progress.get(target.name)
-        opened = state.opened_through if state else target.start_date - timedelta(days=1)
+        with store.read() as connection:
+            missed = _missed(connection, target, state, through)
         published = [newest.get((target.tenant_id, table)) for table in target.tables.reads]
         yield Explained(
             tenant_id=target.tenant_id,
@@ -71,10 +74,22 @@ def explain(
             next_due=coming,
             next_due_at=target.due_at(coming),
             paused=paused,
-            behind=max((through - opened).days - bool(state and state.newest_opened == through != opened), 0),
-            unopened=UNOPENED if state else UNSEEN,
+            missed=missed,
+            missed_because=(paused or (NOT_YET_CONSIDERED if state else UNSEEN)) if missed else None,
             days=tuple(row if paused else _with_reason(row, target, capacity, now) for row in rows[target.name]),
         )
+
+
+def _missed(connection: sa.Connection, target: Target, state: partition_states.Progress | None, through: date) -> int:
+    first = state.opened_through + timedelta(days=1) if state else target.start_date
+    days = [first + timedelta(days=n) for n in range((through - first).days + 1)]
+    if state:
+        days = [day for day in days if not state.has_opened(day)]
+    if not days:
+        return 0
+    names = target.tables.reads
+    published = publications.between(connection, target.tenant_id, names, days[0], days[-1])
+    return sum(not target.tables.are_whole(day, published) for day in days)
 
 
 def _stopped(target: Target, pause: partition_states.Pause | None, *, is_off: bool) -> str | None:

@@ -75,7 +75,7 @@ def test_schema_prints_json_schema_with_the_keys_as_files_spell_them(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("words", "environ", "said"),
+    ("words", "environ", "message"),
     [
         (("query", "SELECT 1 AS one FROM nobody.t"), {}, "dataset nobody does not exist"),
         (("query", "SELEC 1"), {}, "error: invalid_query"),
@@ -123,6 +123,11 @@ def test_the_demo_publishes_stops_the_bad_day_and_shows_the_correction(tmp_path:
         ("2026-10-06", ["no_row_was_exported_twice"])
     ]
     assert payload["acme"]["checks"]["failed"] == 0
+    stopped = convergence(tmp_path, "day", "globex", "gcp_billing", "2026-10-06", "--json")
+    day = json.loads(stopped.stdout)
+    assert (stopped.returncode, set(day["tables"].values())) == (1, {None})
+    assert "no_row_was_exported_twice" in day["runs"][0]["error_message"]
+    assert convergence(tmp_path, "day", "acme", "gcp_billing", "2026-10-06").returncode == 0
     queried = convergence(tmp_path, "query", "SELECT usage_date, net_cost FROM acme.gcp_cost_daily", "--csv")
     rows = list(csv.DictReader(io.StringIO(queried.stdout)))
     assert {r["usage_date"] for r in rows} == week

@@ -46,4 +46,4 @@ def test_a_schedule_that_is_switched_off_and_a_pipeline_that_nobody_loaded_are_s
     (off,) = explain(world.store, world.targets, is_off=lambda target: True)
     assert off.paused == SWITCHED_OFF
     (unseen,) = explain(world.store, world.targets)
-    assert (unseen.behind, unseen.unopened, unseen.days) == (3, UNSEEN, ())
+    assert (unseen.missed, unseen.missed_because, unseen.days) == (3, UNSEEN, ())
