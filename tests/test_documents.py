@@ -157,7 +157,7 @@ def _problem_of(words: list[str], whole: bool) -> str | None:
 
 
 @pytest.mark.parametrize(
-    ("words", "whole", "said"),
+    ("words", "whole", "message"),
     [
         (["jobs", "--nonsense"], False, "--nonsense"),
         (["locks", "nonsense"], False, "no command nonsense"),

@@ -73,7 +73,7 @@ def test_the_delimiter_the_optional_column_and_the_rounding_of_the_file_are_kept
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("cost;fee\n1;0.1234567885\n", r"2026-03-10\.csv:2 fee: 0\.1234567885"),
         ("cost,fee\n1,1\n", "the delimiter is a semicolon, is it a comma in the file"),

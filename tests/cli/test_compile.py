@@ -62,7 +62,7 @@ def test_bigquery_is_given_the_authors_text_with_full_names_and_typed_parameters
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("acme", "demo_cost"), "did you mean 'demo_costs'?"),
         (("acme", "demo_costs", "--table", "total"), "did you mean 'totals'?"),

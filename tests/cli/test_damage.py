@@ -219,7 +219,7 @@ def read_only(home: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("words", "code", "message"),
     [
         (("validate",), 0, "fine: "),
         (QUERY, 0, "n 1"),

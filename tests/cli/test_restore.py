@@ -171,7 +171,7 @@ def test_the_embedded_warehouse_says_that_it_keeps_no_past_and_what_to_do(embedd
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("acme", "line", str(DAY), "--as-of", "1h"), "did you mean 'lines'"),
         (("acme", "lines", "2026-02-30", "--as-of", "1h"), "expected a date"),

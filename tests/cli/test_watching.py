@@ -104,7 +104,7 @@ def test_a_run_within_its_limits_is_left_alone_unless_a_person_insists(project: 
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("--pipeline-id", "acme/demo_cost"), "did you mean 'demo_costs'?"),
         (("--pipeline-id", "acm/demo_costs"), "did you mean 'acme'?"),

@@ -49,7 +49,7 @@ def claim(first: int, last: int | None = None, pipeline: str = "costs", tenant: 
 
 
 @pytest.mark.parametrize(
-    "wanted", [claim(10), claim(14), claim(8, 10), claim(14, 20), claim(11, 12), claim(0, 30)], ids=str
+    "requested", [claim(10), claim(14), claim(8, 10), claim(14, 20), claim(11, 12), claim(0, 30)], ids=str
 )
 def test_a_range_is_refused_where_it_shares_a_day_with_another_runs(store: ControlStore, requested: Claim) -> None:
     held = Locks(store).acquire(claim(10, 14), "one")
@@ -60,7 +60,7 @@ def test_a_range_is_refused_where_it_shares_a_day_with_another_runs(store: Contr
 
 
 @pytest.mark.parametrize(
-    "wanted",
+    "requested",
     [claim(9), claim(15), claim(0, 9), claim(15, 30), claim(10, 14, pipeline="focus"), claim(10, 14, tenant="globex")],
     ids=str,
 )

@@ -152,7 +152,7 @@ def test_a_transaction_that_fails_leaves_nothing(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "message"),
     [
         ("postgresql://me:secret@127.0.0.1:1/dagster", "Connection refused"),
         ("sqlite:////proc/no-such-folder/control.db", "Next: make that folder writable"),

@@ -109,7 +109,7 @@ def test_the_files_without_a_mistake_are_accepted(files: Files, problems: Found)
     assert problems(files) == []
 
 
-@pytest.mark.parametrize(("file", "old", "new", "said"), RULES, ids=[f"{r[0]}-{r[3]}" for r in RULES])
+@pytest.mark.parametrize(("file", "old", "new", "message"), RULES, ids=[f"{r[0]}-{r[3]}" for r in RULES])
 def test_a_mistake_in_a_pipeline_is_named_with_file_and_line(
     files: Files, problems: Found, file: str, old: str, new: str, message: str
 ) -> None:

@@ -52,7 +52,7 @@ DAMAGE = [
 ]
 
 
-@pytest.mark.parametrize(("raw", "line", "said"), DAMAGE, ids=[f"{i}-{d[2]}" for i, d in enumerate(DAMAGE)])
+@pytest.mark.parametrize(("raw", "line", "expected"), DAMAGE, ids=[f"{i}-{d[2]}" for i, d in enumerate(DAMAGE)])
 def test_damage_is_said_at_its_line(raw: bytes, line: int, expected: str) -> None:
     source = read_yaml("f", raw)
     assert source.data is None

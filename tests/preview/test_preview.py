@@ -190,7 +190,7 @@ def test_it_prints_a_table_for_people_and_markdown_for_a_pull_request(fleet: Fle
     fleet.edit(SQL, *ROUNDED)
     code, out, _ = fleet.command("preview")
     assert code == 3
-    assert "2 tables of 1 tenant touched, 1 of them previewed. Money changes." in out
+    assert "2 tables of 1 tenant touched; 1 tenant previewed. Money changes." in out
     assert "reads lines" in out
     code, out, _ = fleet.command("preview", "--markdown")
     assert out.startswith("### Preview of published tables\n")

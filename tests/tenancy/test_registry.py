@@ -69,7 +69,7 @@ RULES: list[tuple[str, str, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("old", "new", "said"), RULES, ids=[n.strip().split("\n")[-1][:60] for _, n, _ in RULES])
+@pytest.mark.parametrize(("old", "new", "message"), RULES, ids=[n.strip().split("\n")[-1][:60] for _, n, _ in RULES])
 def test_a_mistake_in_a_tenant_file_is_named_with_its_line(tenants: Path, old: str, new: str, message: str) -> None:
     import re
 
@@ -95,7 +95,7 @@ def test_all_mistakes_are_reported_and_not_the_first_alone(tenants: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "message"),
     [
         (lambda text: b"\xff\xfe" + text, "not UTF-8"),
         (lambda text: b"", "empty"),

@@ -57,7 +57,7 @@ def test_a_pipeline_starts_in_our_time(load: Load, edit: Edit, start: str) -> No
 
 
 @pytest.mark.parametrize(
-    "said", ["0 0 * * 5L", "0 0 LW * *", "0 0 * * 5#2", "@daily", "0 24 * * *", "0 0 30 2 *", "* * *"]
+    "cron", ["0 0 * * 5L", "0 0 LW * *", "0 0 * * 5#2", "@daily", "0 24 * * *", "0 0 30 2 *", "* * *"]
 )
 def test_a_schedule_that_schedulers_read_differently_is_refused(cron: str) -> None:
     with pytest.raises(ValueError, match="no cron schedule"):

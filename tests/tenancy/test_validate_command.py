@@ -69,7 +69,7 @@ def test_one_tenant_can_be_asked_for(convergence: Convergence, edit: Callable[[s
 
 
 @pytest.mark.parametrize(
-    ("environ", "said"),
+    ("environ", "message"),
     [
         ({"CONVERGENCE_TENANTS": "nowhere"}, "tenants folder nowhere does not exist"),
         ({"CONVERGENCE_TENANTS": "memory://nowhere"}, "is empty or does not exist"),

@@ -43,7 +43,7 @@ def test_a_partition_is_staged_as_it_was_at_a_moment_and_put_back(peer: Peer, tm
 
 @pytest.mark.peer
 @pytest.mark.parametrize(
-    ("ago", "said"),
+    ("ago", "message"),
     [
         (timedelta(days=8), "longer ago than BigQuery keeps rows"),
         (timedelta(days=-1), "still to come"),

@@ -38,7 +38,7 @@ def test_files_of_every_format_are_staged_alike(opened: Open, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("name,cost,extra\na,1,2\n", "extra is not declared"),
         ("name,cost\na,expensive\n", "bad.csv:2 cost: expensive; expected a decimal number"),

@@ -92,7 +92,7 @@ def test_a_new_nullable_column_is_added_and_old_rows_have_null_in_it(opened: Ope
 
 
 @pytest.mark.parametrize(
-    ("columns", "said"),
+    ("columns", "message"),
     [
         (SCHEMA.columns[:-1], "labels is in the table and no longer declared"),
         ((*SCHEMA.columns[:2], Column("cost", "FLOAT64"), SCHEMA.columns[3]), "cost is NUMERIC NULLABLE in the table and FLOAT64"),
@@ -113,7 +113,7 @@ def test_a_change_that_is_not_additive_is_refused_and_writes_nothing(
 
 
 @pytest.mark.parametrize(
-    ("sql", "said"),
+    ("sql", "message"),
     [
         ("SELECT @day AS day, 'a' AS name, NUMERIC '1' AS cost", "labels is declared and the SQL does not give it"),
         (rows(DAY, "1").sql.replace("SELECT", "SELECT 1 AS extra,", 1), "extra is given by the SQL and not declared"),

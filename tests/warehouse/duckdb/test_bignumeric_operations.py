@@ -119,7 +119,7 @@ def in_shape(shape: str, expression: str) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
-@given(made=rows)
+@given(value=rows)
 @pytest.mark.property
 @RUN
 def test_an_operation_gives_decimals_answer_and_an_error_where_there_is_none(
@@ -155,7 +155,7 @@ _TAKES_NULL = {
 }
 
 
-@given(made=st.lists(st.tuples(st.integers(0, 3), optional(wides)), min_size=1, max_size=40))
+@given(value=st.lists(st.tuples(st.integers(0, 3), optional(wides)), min_size=1, max_size=40))
 @pytest.mark.property
 @RUN
 def test_sum_avg_min_and_max_are_exact_in_groups_windows_and_arrays(
@@ -186,7 +186,7 @@ def test_sum_avg_min_and_max_are_exact_in_groups_windows_and_arrays(
             assert connection.execute(query, {"g": g}).fetchall() == [(g, *answer)]
 
 
-@given(made=st.lists(optional(wides), min_size=1, max_size=25), other=st.lists(narrow, min_size=1, max_size=10))
+@given(value=st.lists(optional(wides), min_size=1, max_size=25), other=st.lists(narrow, min_size=1, max_size=10))
 @pytest.mark.property
 @RUN
 def test_order_groups_and_joins_follow_the_number(

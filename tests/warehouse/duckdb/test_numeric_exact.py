@@ -193,7 +193,7 @@ def in_shape(shape: str, expression: str) -> str:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@given(made=rows)
+@given(value=rows)
 @pytest.mark.property
 @RUN
 def test_an_operation_gives_decimals_answer_and_an_error_where_there_is_none(
