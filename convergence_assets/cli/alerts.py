@@ -61,11 +61,11 @@ def show(
 @alerts.command()
 def ack(
     fingerprint: Annotated[str, typer.Argument(help="As `convergence alerts list` and the message show it")],
-    by: Annotated[str | None, typer.Option(help="Who sees to it; absent: the user of this command")] = None,
+    by: Annotated[str | None, typer.Option(help="Who sees to it; default: the user of this command")] = None,
     group: Annotated[bool, typer.Option("--group", help="Also the others of the same message")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object an incident")] = False,
 ) -> None:
-    """Say that somebody sees to an incident: it is not told of again until it is over.
+    """Acknowledge an incident: no reminders until it is resolved.
 
     Example: convergence alerts ack 3f9a0c1d2e4b5a67 --by anna
     """
@@ -95,8 +95,8 @@ def resolve(
     reason: Annotated[str, typer.Option(help="Why it is over")] = "no reason given",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object")] = False,
 ) -> None:
-    """End an incident that nothing will end by itself, as of a day that nobody wants any more. It comes back if its
-    condition does.
+    """Resolve by hand an incident that does not resolve itself, such as a failed day that is no longer needed. It comes
+    back if its condition does.
 
     Example: convergence alerts resolve 3f9a0c1d2e4b5a67 --reason "that day is not needed"
     """
@@ -116,7 +116,7 @@ def resolve(
 @alerts.command("test")
 def attempt(
     tenant: Annotated[
-        str | None, typer.Argument(help="Tenant id, or `platform` for the shared routes; absent: every route")
+        str | None, typer.Argument(help="Tenant id, or `platform` for the shared routes; default: every route")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a route")] = False,
 ) -> None:

@@ -21,8 +21,8 @@ from convergence_assets.tenancy.tenant import Tenant, TenantPipeline
 
 
 def backfill(
-    tenant: Annotated[str | None, typer.Argument(help="Tenant id; with --stale absent: all")] = None,
-    pipeline: Annotated[str | None, typer.Argument(help="Pipeline name; with --stale absent: all")] = None,
+    tenant: Annotated[str | None, typer.Argument(help="Tenant id; default with --stale: all")] = None,
+    pipeline: Annotated[str | None, typer.Argument(help="Pipeline name; default with --stale: all")] = None,
     first: Annotated[str | None, typer.Option("--from", help="First day, e.g. 2026-01-01")] = None,
     last: Annotated[str | None, typer.Option("--to", help="Last day")] = None,
     again: Annotated[bool, typer.Option("--again", help="Also the days that are published already")] = False,

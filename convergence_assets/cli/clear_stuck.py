@@ -36,7 +36,8 @@ def clear_stuck(
     wait: Annotated[float, typer.Option(help="Seconds to see it through; the sensor goes on where it is left")] = 120,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a run")] = False,
 ) -> None:
-    """End runs that are stuck: cancel their warehouse jobs, end their processes, free what they hold, ask again.
+    """End runs that are stuck: cancel their warehouse jobs, end their processes, release their locks, and request their
+    days again.
 
     Exit code 1 where a run was left alone or is not over yet.
 

@@ -38,7 +38,7 @@ class Compiled:
 def compile_sql(
     tenant: Annotated[str, typer.Argument(help="Tenant id")],
     pipeline: Annotated[str, typer.Argument(help="Pipeline name")],
-    partition: Annotated[str | None, typer.Option(help="One day; absent: yesterday in the tenant's timezone")] = None,
+    partition: Annotated[str | None, typer.Option(help="One day; default: yesterday in the tenant's timezone")] = None,
     first: Annotated[str | None, typer.Option("--from", help="First day of a range")] = None,
     last: Annotated[str | None, typer.Option("--to", help="Last day of a range")] = None,
     table: Annotated[str | None, typer.Option(help="Only the step that makes this table")] = None,

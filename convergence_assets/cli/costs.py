@@ -27,13 +27,13 @@ def costs(
     tenant: Annotated[str | None, typer.Option(help="Only this tenant's")] = None,
     pipeline: Annotated[str | None, typer.Option(help="Only this pipeline's")] = None,
     begins: Annotated[str, typer.Option("--from", help="A date, a moment in UTC, or how long ago: 2h, 3d")] = "30d",
-    ends: Annotated[str | None, typer.Option("--to", help="The last day, or a moment; absent: now")] = None,
+    ends: Annotated[str | None, typer.Option("--to", help="The last day, or a moment; default: now")] = None,
     since: Annotated[str | None, typer.Option(hidden=True, help="As --from")] = None,
     until: Annotated[str | None, typer.Option(hidden=True, help="As --to")] = None,
     by_day: Annotated[bool, typer.Option("--by-day", help="A line a UTC day")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a pipeline, or a pipeline and day")] = False,
 ) -> None:
-    """What the runs of each pipeline were billed, by the time at which they were made; reads no warehouse.
+    """What the runs of each pipeline were billed, by the time at which they were created; reads no warehouse.
 
     Runs come from the runs index, bytes from the jobs that they report. What somebody requested by hand (`query`,
     `load`), the writing of the ledger, and steps that ended in an error of the warehouse are not among them.

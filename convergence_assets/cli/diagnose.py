@@ -21,7 +21,7 @@ _CHANGES_SHOWN, _CHECKS_SHOWN, _EVENTS_SHOWN = 10, 10, 8
 def diagnose(
     run: Annotated[str, typer.Argument(help="Run id, or a beginning of it that no other run has")],
     output: Annotated[
-        Path | None, typer.Option(help="The zip file; absent: diagnose-RUN.zip in the present folder", dir_okay=False)
+        Path | None, typer.Option(help="The zip file; default: diagnose-RUN.zip in the present folder", dir_okay=False)
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The summary as one JSON object")] = False,
 ) -> None:

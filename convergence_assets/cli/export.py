@@ -37,7 +37,7 @@ def focus(
     tenant: Annotated[str, typer.Argument(help="Whose FOCUS tables")],
     month: Annotated[str, typer.Option(help="The month of the tables' days, as 2026-10")],
     out: Annotated[Path, typer.Option(help="The folder for the files; made where it is not there")],
-    version: Annotated[str, typer.Option(help="Of the specification: 1.2 or 1.3")] = "1.2",
+    version: Annotated[str, typer.Option(help="FOCUS version: 1.2 or 1.3")] = "1.2",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a table")] = False,
 ) -> None:
     """Write the FOCUS tables of a month as CSV and Parquet, each with a manifest of its rows, days and sums.

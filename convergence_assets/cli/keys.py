@@ -18,14 +18,14 @@ keys = typer.Typer(name="keys", help="API keys of tenants.", no_args_is_help=Tru
 
 _Days = Annotated[int, typer.Option(help="For so many days from now")]
 _Json = Annotated[bool, typer.Option("--json", help="One JSON object a key")]
-_By = Annotated[str | None, typer.Option(help="Who does it; absent: the user of this command")]
+_By = Annotated[str | None, typer.Option(help="Who does it; default: the user of this command")]
 
 
 @keys.command()
 def create(
     tenant: Annotated[str, typer.Argument(help="Tenant id")],
     scope: Annotated[
-        list[str] | None, typer.Option(help="read, or run (ask for, repeat and cancel runs); absent: both")
+        list[str] | None, typer.Option(help="read, or run (request days, retry and cancel runs); default: both")
     ] = None,
     days: _Days = 90,
     by: _By = None,
@@ -59,10 +59,10 @@ def create(
 
 @keys.command("list")
 def show(
-    tenant: Annotated[str | None, typer.Argument(help="Tenant id; absent: of all tenants")] = None,
+    tenant: Annotated[str | None, typer.Argument(help="Tenant id; default: all tenants")] = None,
     as_json: _Json = False,
 ) -> None:
-    """Every key, also those that are over; secrets are kept nowhere.
+    """All keys, including expired and revoked ones. Secrets are not stored.
 
     Example: convergence keys list acme
     """

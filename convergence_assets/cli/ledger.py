@@ -46,9 +46,9 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="One JSON object
 
 @ledger.command()
 def rebuild(as_json: Annotated[bool, typer.Option("--json", help="One JSON object")] = False) -> None:
-    """Read Dagster's storage again from the beginning: runs index and ledger rows are written over their former selves.
+    """Read Dagster's storage from the beginning and overwrite the runs index and the ledger's rows.
 
-    Nothing is alerted a second time, and sensors that follow meanwhile help.
+    Nothing is alerted a second time. Sensors may run meanwhile: they share the work.
 
     Example: convergence ledger rebuild
     """

@@ -31,8 +31,8 @@ app = typer.Typer(
 )
 
 
-def _say_version(requests: bool) -> None:
-    if requests:
+def _print_version(is_given: bool) -> None:
+    if is_given:
         from importlib.metadata import version
 
         typer.echo(f"convergence {version('convergence-assets')}")
@@ -42,7 +42,7 @@ def _say_version(requests: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", help="Say it, and exit", callback=_say_version, is_eager=True)
+        bool, typer.Option("--version", help="Print the version and exit", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
     """Multi-tenant cloud-cost pipelines on Dagster and BigQuery."""

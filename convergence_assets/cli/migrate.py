@@ -21,7 +21,7 @@ def migrate(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object; needs --plan or --yes")] = False,
 ) -> None:
-    """Take up the timezone or dataset that a tenant's file says now, though its days were published with another.
+    """Apply a changed timezone or dataset of a tenant whose days were published with the old one.
 
     Until then such a file is set aside and the tenant is served as before. Every published day is requested again by
     the planner, as the tenant's plan allows. No table is changed or deleted by this command: a former

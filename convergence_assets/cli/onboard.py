@@ -41,8 +41,8 @@ def onboard(
         typer.Option("--with", help="A parameter, key=value, or template.key=value; may be given several times"),
     ] = None,
     start_date: Annotated[str | None, typer.Option(help="The first day that is made, e.g. 2026-10-01")] = None,
-    schedule: Annotated[str | None, typer.Option(help="Cron in its timezone; absent: the shared one")] = None,
-    plan_name: Annotated[str | None, typer.Option(help="How much it may run; absent: the shared plan")] = None,
+    schedule: Annotated[str | None, typer.Option(help="Cron in its timezone; default: the shared one")] = None,
+    plan_name: Annotated[str | None, typer.Option(help="How much it may run; default: the shared plan")] = None,
     location: Annotated[str | None, typer.Option(help="BigQuery location of its dataset, e.g. EU")] = None,
     project: Annotated[str | None, typer.Option(help="Google Cloud project of its dataset")] = None,
     dataset: Annotated[str | None, typer.Option(help="Absent: the tenant id")] = None,
@@ -53,22 +53,22 @@ def onboard(
     ] = None,
     share_project: Annotated[
         list[str] | None,
-        typer.Option(help="Of a table that other tenants read too: a project whose rows are its, * for any characters"),
+        typer.Option(help="In a shared table: a project whose rows belong to this tenant; * stands for any characters"),
     ] = None,
     share_label: Annotated[
-        list[str] | None, typer.Option(help="The same by a label, key=value; a row has to fit all that are said")
+        list[str] | None, typer.Option(help="The same by a label, key=value; a row has to fit all of them")
     ] = None,
     apply_grants: Annotated[
         bool, typer.Option("--apply-grants", help="On BigQuery: allow its service account what it needs, as you")
     ] = False,
     platform_account: Annotated[
-        str | None, typer.Option(help="Service account of the workers, which act as the tenant's; absent: yours")
+        str | None, typer.Option(help="Service account of the workers, which act as the tenant's; default: yours")
     ] = None,
     only_plan: Annotated[bool, typer.Option("--plan", help="Show what would be made, and change nothing")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Make it without asking")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object with the plan and what was done")] = False,
 ) -> None:
-    """Make a new tenant: its file, dataset, tables and API key. What stands already is left as it is.
+    """Make a new tenant: its file, dataset, tables and API key. What exists is left unchanged.
 
     Asks for what no option says, on a terminal. Exit code 1 where it is refused or a step failed (what was made is then
     taken back), 3 where the tenants folder cannot be written: the file is then shown, to be committed.

@@ -24,7 +24,10 @@ def preview(
     tenant: Annotated[list[str] | None, typer.Option(help="Only this one; may be given several times")] = None,
     days: Annotated[int, typer.Option(help="So many of the last published days of each pipeline", min=1, max=90)] = 7,
     sample: Annotated[
-        int | None, typer.Option(help="Run so many tenants for all that are touched, of every kind and size", min=1)
+        int | None,
+        typer.Option(
+            help="Run only so many of the touched tenants, chosen to cover every kind of change and size", min=1
+        ),
     ] = None,
     ref: Annotated[str | None, typer.Option(help="Preview the files of a commit, not those of the folder")] = None,
     max_gigabytes: Annotated[

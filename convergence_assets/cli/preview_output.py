@@ -80,8 +80,8 @@ class PreviewReport:
         run = {preview.tenant_id for preview in self.previews}
         money = "Money changes." if changes_money(self.previews) else "No money changes."
         return (
-            f"{_counted(tables, 'table')} of {_counted(len(self.touched), 'tenant')} touched, "
-            f"{len(run)} of them previewed. {money}"
+            f"{_counted(tables, 'table')} of {_counted(len(self.touched), 'tenant')} touched; "
+            f"{_counted(len(run), 'tenant')} previewed. {money}"
         )
 
     def _refusals(self) -> Iterator[str]:

@@ -32,7 +32,7 @@ def query(
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a header")] = False,
     limit: Annotated[
         int | None,
-        typer.Option(help="Rows shown as a table; absent: 100 on a terminal, all in a pipe", min=1),
+        typer.Option(help="Rows shown as a table; default: 100 on a terminal, all in a pipe", min=1),
     ] = None,
     maximum_gigabytes_billed: Annotated[int, typer.Option(help="Refused on BigQuery if it reads more", min=1)] = 10,
     rows_of: Annotated[

@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 
 def shares(
     first: Annotated[str | None, typer.Option("--from", help="First day of the export's partitions")] = None,
-    last: Annotated[str | None, typer.Option("--to", help="Last day; absent: yesterday")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Last day; default: yesterday")] = None,
     maximum_gigabytes_billed: Annotated[int, typer.Option(help="Refused on BigQuery if it reads more", min=1)] = 100,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a shared source")] = False,
 ) -> None:
-    """Count the rows and the cost of every shared source by tenant, with the rest; absent: of the last seven days.
+    """Count rows and cost of every shared source by tenant, and of the rows that no tenant owns; by default of the last
+    seven days.
 
-    Exit code 1 where the parts do not make the whole.
+    Exit code 1 if the tenants' rows and the rest do not add up to the total.
 
     Example: convergence shares --from 2026-10-01 --to 2026-10-31
     """

@@ -18,7 +18,7 @@ from convergence_assets.tenancy.grants import in_lines, in_one_line
 from convergence_assets.tenancy.registry import grants_needed, load_tenants
 from convergence_assets.tenancy.tenant import Tenant, TenantRegistry
 
-tenants = typer.Typer(name="tenants", help="Who is served, onboarding, and its end.", no_args_is_help=True)
+tenants = typer.Typer(name="tenants", help="List, onboard, migrate and remove tenants.", no_args_is_help=True)
 tenants.command()(onboard)
 tenants.command()(offboard)
 tenants.command()(migrate)

@@ -37,7 +37,7 @@ _WORKSPACE = "workspace.yaml"
 def up(
     port: Annotated[int, typer.Option(help="Of the Dagster UI", min=1, max=65535)] = 3000,
     api_port: Annotated[
-        int | None, typer.Option(help="Of the HTTP service; absent: API_PORT, else 8080", min=1, max=65535)
+        int | None, typer.Option(help="Of the HTTP service; default: API_PORT, else 8080", min=1, max=65535)
     ] = None,
     host: Annotated[str, typer.Option(help="The address that both listen on")] = "127.0.0.1",
 ) -> None:

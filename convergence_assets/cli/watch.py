@@ -24,8 +24,7 @@ def watch(
         bool, typer.Option("--reload", help="Have a code location that does not answer load its code anew")
     ] = False,
 ) -> None:
-    """Look after the daemon, its code location, sensors and schedules from outside; raise, send and resolve alerts as
-    they do.
+    """Monitor the daemon, its code location, sensors and schedules from a process of its own, and send their alerts.
 
     Run it beside the daemon and not in it: a container of its own, a systemd unit, or cron with --once.
 

@@ -17,7 +17,7 @@ def workspace(
         int, typer.Option(help="Of the first part; the next port is the next part's", min=1, max=65535)
     ] = 4266,
 ) -> None:
-    """Print a workspace.yaml of as many code servers as the tenants have parts, and how each of them is started.
+    """Print a workspace.yaml with one code server per shard of the tenants, and the command that starts each.
 
     Example: convergence workspace --shards 4 > workspace.yaml
     """
