@@ -10,7 +10,7 @@ from convergence_assets.assets.factory import build_assets
 from convergence_assets.assets.share_checks import build_share_checks
 from convergence_assets.dagster_internals import location_snapshots
 from convergence_assets.dagster_internals.instance import set_up_logs
-from convergence_assets.memory import give_free_pages_back, give_large_blocks_back
+from convergence_assets.memory import release_free_pages, release_large_blocks
 from convergence_assets.monitoring.sensors import build_sensors
 from convergence_assets.pipelines.problems import Problem
 from convergence_assets.scheduling.launching import build_scheduling
@@ -41,9 +41,9 @@ def _of_a_run(settings: Settings) -> dg.Definitions:
 
 def _of_a_location(settings: Settings) -> dg.Definitions:
     if location_snapshots.is_code_server():
-        give_large_blocks_back()
+        release_large_blocks()
         location_snapshots.compile_records()
-        location_snapshots.snapshot_once(give_free_pages_back)
+        location_snapshots.snapshot_once(release_free_pages)
     registry = _registry(settings)
     part = registry.part(settings.shard.holds)
     assets, faulty = _assets(part, settings)

@@ -8,7 +8,7 @@ _M_MMAP_THRESHOLD = -3  # malloc.h
 _NO_SUCH_FUNCTION = AttributeError, OSError, TypeError
 
 
-def give_large_blocks_back() -> None:
+def release_large_blocks() -> None:
     """Return blocks of `LARGE_BYTES` and more to the system as soon as they are freed, from now on.
 
     By default malloc raises its threshold to the size of a freed block (up to 32 MB), and then places such blocks
@@ -18,7 +18,7 @@ def give_large_blocks_back() -> None:
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES)
 
 
-def give_free_pages_back() -> None:
+def release_free_pages() -> None:
     """Return what is free between blocks that stay (man 3 malloc_trim)."""
     with suppress(*_NO_SUCH_FUNCTION):
         ctypes.CDLL(None).malloc_trim(0)

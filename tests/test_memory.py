@@ -10,13 +10,13 @@ import pytest
 
 from convergence_assets import definitions
 from convergence_assets.dagster_internals import location_snapshots
-from convergence_assets.memory import give_free_pages_back
+from convergence_assets.memory import release_free_pages
 from convergence_assets.settings import Settings
 
 FREES_BLOCKS = """
 import resource
 import sys
-from convergence_assets.memory import LARGE_BYTES, give_free_pages_back, give_large_blocks_back
+from convergence_assets.memory import LARGE_BYTES, release_free_pages, release_large_blocks
 
 def resident():
     with open("/proc/self/statm") as said:
@@ -24,7 +24,7 @@ def resident():
 
 blocks, size, asked = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
 if "large" in asked:
-    give_large_blocks_back()
+    release_large_blocks()
 usual = bytearray(31 * LARGE_BYTES)
 del usual  # from now on malloc takes such sizes for usual ones
 before = resident()
@@ -32,7 +32,7 @@ held = [(bytearray(size), bytearray(4096)) for _ in range(blocks)]
 small = [small for _, small in held]
 del held
 if "pages" in asked:
-    give_free_pages_back()
+    release_free_pages()
 print((resident() - before) // LARGE_BYTES)
 """
 
@@ -61,7 +61,7 @@ def test_a_code_server_gives_memory_back_from_its_start_and_whenever_its_snapsho
     monkeypatch.setattr(location_snapshots, "is_code_server", lambda: True)
     monkeypatch.setattr(location_snapshots, "compile_records", lambda: None)
     monkeypatch.setattr(location_snapshots, "snapshot_once", called.append)
-    monkeypatch.setattr(definitions, "give_large_blocks_back", lambda: called.append("large blocks"))
+    monkeypatch.setattr(definitions, "release_large_blocks", lambda: called.append("large blocks"))
     variables = {"CONVERGENCE_HOME": str(tmp_path), "CONVERGENCE_TENANTS": str(tmp_path)}
     definitions._of_a_location(Settings.from_env(variables))
-    assert called == ["large blocks", give_free_pages_back]
+    assert called == ["large blocks", release_free_pages]

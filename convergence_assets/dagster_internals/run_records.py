@@ -44,7 +44,7 @@ def cancel_queued(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
         instance.report_run_canceled(run)
 
 
-def say_of_run(instance: dg.DagsterInstance, run: dg.DagsterRun, message: str) -> None:
+def log_to_run(instance: dg.DagsterInstance, run: dg.DagsterRun, message: str) -> None:
     """Write a line to the run's log that belongs to no step."""
     instance.report_engine_event(message, run)
 

@@ -103,9 +103,9 @@ class Remediation:
         done, _ = wait(running, timeout=seconds)
         pool.shutdown(wait=False, cancel_futures=True)
         outcomes: list[str] = []
-        for climbed in done:
+        for finished in done:
             try:
-                outcomes += climbed.result()
+                outcomes += finished.result()
             except Exception:
                 _log.exception("the remedy of a stuck run failed; it is tried again in the next tick")
         return outcomes
@@ -297,7 +297,7 @@ class Remediation:
         run = self._instance.get_run_by_id(case.run_id)
         if run is not None:
             with suppress(Exception):
-                run_records.say_of_run(self._instance, run, f"{REMEDIATION} {message}")
+                run_records.log_to_run(self._instance, run, f"{REMEDIATION} {message}")
 
 
 def _fingerprint(part: Part) -> str:

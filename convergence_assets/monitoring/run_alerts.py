@@ -26,7 +26,7 @@ from convergence_assets.ledger.run_mapping import INTERRUPTED
 from convergence_assets.monitoring.no_data import is_late, no_data_alert
 from convergence_assets.monitoring.stuck import WITHOUT_ALERT
 from convergence_assets.scheduling.requesting import INTERRUPTIONS
-from convergence_assets.scheduling.requeueing import ask_for_interrupted
+from convergence_assets.scheduling.requeueing import requeue_interrupted_days
 from convergence_assets.tenancy.tenant import Tenant
 from convergence_assets.warehouse.errors import ERROR_CLASSES, NotFound
 
@@ -81,7 +81,7 @@ class RunAlerts:
         if tenant is None or pipeline is None or run.first is None or run.last is None or run.triggered_by == TERMINAL:
             return
         if self._interruptions(connection, run) <= INTERRUPTIONS:
-            ask_for_interrupted(self._store, connection, tenant, pipeline, run.first, run.last, run.run_id)
+            requeue_interrupted_days(self._store, connection, tenant, pipeline, run.first, run.last, run.run_id)
 
     @staticmethod
     def _interruptions(connection: sa.Connection, run: IndexedRun) -> int:

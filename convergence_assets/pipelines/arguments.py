@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from convergence_assets.patterns import mistake
 from convergence_assets.pipelines.models import ExpectationSpec, TableStep
 from convergence_assets.pipelines.problems import listing, nearest
+from convergence_assets.re2_patterns import mistake
 from convergence_assets.row_conditions import ConditionError, fitted, read_condition
 
 ArgumentMistake = tuple[str | None, str, str | None, str | None]

@@ -122,7 +122,7 @@ class FrameParts:
         return _of_values(column[column.notna()], function, self.type_)
 
 
-def judged_over(
+def outcomes_over(
     keys: Sequence[str],
     counts: Mapping[str, int],
     part: PartOf,

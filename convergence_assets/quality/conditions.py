@@ -6,11 +6,11 @@ from datetime import datetime
 from itertools import combinations
 from typing import Any
 
-from convergence_assets.patterns import mistake
 from convergence_assets.quality import exact, gx_compat
 from convergence_assets.quality.exact import EXACT, decimal_of
 from convergence_assets.quality.expectations import Expectation, columns_named
 from convergence_assets.quality.filters import literal
+from convergence_assets.re2_patterns import mistake
 
 _GROUPED = frozenset({"STRING", "INT64", "NUMERIC", "BIGNUMERIC", "BOOL", "DATE", "DATETIME", "TIMESTAMP", "TIME"})
 _ALIKE = frozenset({"STRING", "BOOL", "DATE", "DATETIME", "TIMESTAMP"})

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from convergence_assets.quality import filters, gx_compat
 from convergence_assets.quality.exact import EXACT
 from convergence_assets.quality.expectations import Expectation, columns_named
+from convergence_assets.quality.frame_views import Form, form_of, view
 from convergence_assets.quality.prepare import exact_arguments, prepared
-from convergence_assets.quality.views import Form, form_of, view
 from convergence_assets.row_conditions import Condition, fitted, read_condition
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
-from convergence_assets.patterns import mistake
+from convergence_assets.re2_patterns import mistake
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -23,7 +23,7 @@ from convergence_assets.quality.expectations import (
     columns_touched,
 )
 from convergence_assets.quality.presentation import partition_outcome
-from convergence_assets.quality.rows import Counted, judged_counts, unexpected_values
+from convergence_assets.quality.rows import Counted, outcomes_of_counts, unexpected_values
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -140,7 +140,9 @@ class _Plan:
         shown = self._examples({p: counts for p, counts in counted.items() if sum(counts.unexpected)})
         no_rows = gx_compat.engine_over(self.batch.empty)
         for p, counts in counted.items():
-            answers[p] = judged_counts(self.built[p], no_rows, self.partitions, counts, shown.get(p, {}), sensitive)
+            answers[p] = outcomes_of_counts(
+                self.built[p], no_rows, self.partitions, counts, shown.get(p, {}), sensitive
+            )
         return answers
 
     def _counting(self, conditions: Mapping[int, RowCondition], needed_parts: Sequence[Part]) -> str:
@@ -213,7 +215,7 @@ class _Plan:
             def part(key: str, function: str, parts: Mapping[str, Part] = parts) -> Any:
                 return inside[key][columns[parts[function]]] if key in inside else nothing.get(function)
 
-            answers[position] = aggregates.judged_over(self.partitions, counts, part, self.built[position], sensitive)
+            answers[position] = aggregates.outcomes_over(self.partitions, counts, part, self.built[position], sensitive)
         return answers
 
     def _examples(self, failed: Mapping[int, Counted]) -> dict[int, dict[int, list[object]]]:

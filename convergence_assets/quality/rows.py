@@ -101,7 +101,7 @@ def runs_once(built: Built) -> bool:
     return gx_compat.map_metric(built.gx) in ALONE | WITHIN_PARTITION
 
 
-def judged_once(rows: Rows, built: Built, sensitive: frozenset[str]) -> dict[str, PartitionOutcome]:
+def evaluate_at_once(rows: Rows, built: Built, sensitive: frozenset[str]) -> dict[str, PartitionOutcome]:
     """Every partition's outcome. Raises what a metric raises: then each partition has to be judged by itself.
 
     Unexpected rows of no partition fail all of them, since their partition is unknown.
@@ -114,7 +114,7 @@ def judged_once(rows: Rows, built: Built, sensitive: frozenset[str]) -> dict[str
     counted = Counted(rows.count(total), rows.count(considered), rows.count(unexpected))
     listed = _first_of_each(rows, unexpected)
     shown = {position: unexpected_values(rows.frame, built, positions) for position, positions in listed.items()}
-    return judged_counts(built, engine, rows.keys, counted, shown, sensitive)
+    return outcomes_of_counts(built, engine, rows.keys, counted, shown, sensitive)
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class Counted:
     unexpected: "Sequence[int] | np.ndarray[Any, Any]"
 
 
-def judged_counts(
+def outcomes_of_counts(
     built: Built,
     engine: Any,
     keys: Sequence[str],

@@ -17,13 +17,13 @@ from convergence_assets.quality.expectations import (
     columns_read,
     outcome_over,
 )
+from convergence_assets.quality.frame_views import kinds_of
 from convergence_assets.quality.prepare import declared_type_judged
 from convergence_assets.quality.presentation import nothing_to_judge, partition_outcome
 from convergence_assets.quality.pushdown import Batch, pushed_down
 from convergence_assets.quality.queries import counted_together, judged_by_query
-from convergence_assets.quality.rows import Rows, judged_once, runs_once
+from convergence_assets.quality.rows import Rows, evaluate_at_once, runs_once
 from convergence_assets.quality.rules import RULES, judged_by_rules
-from convergence_assets.quality.views import kinds_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -188,11 +188,11 @@ class _Validation:
             if aggregates.can_aggregate(expectation.expectation, expectation.types):
                 column = expectation.expectation.kwargs.get("column")
                 parts = FrameParts(rows, column, expectation.types.get(str(column)), expectation.row_mask(rows.frame))
-                answers[position] = aggregates.judged_over(rows.keys, counts, parts.part, expectation, self.sensitive)
+                answers[position] = aggregates.outcomes_over(rows.keys, counts, parts.part, expectation, self.sensitive)
             elif runs_once(expectation) and not is_single:
                 # Where a metric raises, it may do so in one partition alone.
                 with suppress(Exception):
-                    answers[position] = judged_once(rows, expectation, self.sensitive)
+                    answers[position] = evaluate_at_once(rows, expectation, self.sensitive)
         remaining = {p: b for p, b in built.items() if p not in answers}
         if not remaining:
             return answers
@@ -220,7 +220,7 @@ class _Validation:
     def _exactly(self, built: Built, frame: "pd.DataFrame", key: str) -> PartitionOutcome:
         """One partition's outcome by exact arguments, which GX makes doubles of where it runs a whole suite."""
         try:
-            return judged_once(Rows.alone(frame, key), built, self.sensitive)[key]
+            return evaluate_at_once(Rows.alone(frame, key), built, self.sensitive)[key]
         except Exception as error:
             return partition_outcome(built.expectation, Raw(False, error=engine.message_of(error)), self.sensitive)
 

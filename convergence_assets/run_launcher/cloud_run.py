@@ -94,7 +94,7 @@ class CloudRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
                 f"run {run.run_id} was not launched: Cloud Run refuses to execute {self._job}: {error}"
             ) from error
         run_records.add_run_tags(self._instance, run.run_id, {EXECUTION_TAG: f"{run.run_id} {name}"})
-        run_records.say_of_run(self._instance, run, f"Execution started ({name.rpartition('/')[2]}).")
+        run_records.log_to_run(self._instance, run, f"Execution started ({name.rpartition('/')[2]}).")
 
     def _start(self, run: dg.DagsterRun) -> str:
         from google.cloud import run_v2

@@ -92,7 +92,7 @@ class WarmRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
         except NoForkserver as error:
             raise dg.DagsterInvariantViolationError(f"run {run.run_id} was not launched: {error}") from error
         self._forget_old_logs()
-        run_records.say_of_run(self._instance, run, f"Worker forked ({owner}).")
+        run_records.log_to_run(self._instance, run, f"Worker forked ({owner}).")
 
     def terminate(self, run_id: str) -> bool:
         """Ask the worker to end, and kill it if it does not; returns at once, whether there was one.

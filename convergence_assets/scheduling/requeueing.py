@@ -22,7 +22,7 @@ def requeue_days(
         return _days(store, connection, tenant, pipeline, first, last).requeue(run_id, reason)
 
 
-def ask_for_interrupted(
+def requeue_interrupted_days(
     store: ControlStore, connection: sa.Connection, tenant: Tenant, pipeline: TenantPipeline, first: date, last: date,
     run_id: str,
 ) -> list[date]:  # fmt: skip

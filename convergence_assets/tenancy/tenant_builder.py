@@ -12,7 +12,7 @@ from convergence_assets.pipelines.parameters import template_variables
 from convergence_assets.pipelines.problems import Problem, listing, nearest
 from convergence_assets.pipelines.validation import check
 from convergence_assets.pipelines.yaml_source import Source, read_yaml
-from convergence_assets.tenancy import parsing
+from convergence_assets.tenancy import step_dependencies
 from convergence_assets.tenancy import template_binding as bind
 from convergence_assets.tenancy.alert_addresses import refused_addresses
 from convergence_assets.tenancy.allowances import (
@@ -126,7 +126,9 @@ def _pipelines(
             )
         )
     if not problems:
-        cycle = parsing.circle({step.table: step.upstream for pipeline in pipelines for step in pipeline.steps})
+        cycle = step_dependencies.find_cycle(
+            {step.table: step.upstream for pipeline in pipelines for step in pipeline.steps}
+        )
         if cycle:
             reader = next(b for b in bindings if any(step.table == cycle[0] for step in b.template.spec.steps))
             message = f"pipelines read one another in a circle: {' -> '.join(cycle)}"
@@ -165,7 +167,12 @@ def _stuck(tenant_spec: TenantPipelineSpec, defaults: Defaults, template: Pipeli
 
 
 def _steps(
-    binding: Binding, tenant_tables: parsing.TableColumns, places: FilePlaces, *, is_complete: bool, read: bool
+    binding: Binding,
+    tenant_tables: step_dependencies.TableColumns,
+    places: FilePlaces,
+    *,
+    is_complete: bool,
+    read: bool,
 ) -> tuple[tuple[Step, ...], list[Problem]]:
     values, problems = bind.parameters(binding)
     suites, new_problems = bind.merged_suites(binding)
@@ -181,10 +188,10 @@ def _steps(
     new_problems += late_problems
     problems += new_problems
     if not new_problems and not read:
-        problems += parsing.reading_problems(
+        problems += step_dependencies.reading_problems(
             binding, compiled, suites, tenant_tables, late_data, is_complete=is_complete
         )
-    tables, new_problems = parsing.order(binding, compiled, suites)
+    tables, new_problems = step_dependencies.order(binding, compiled, suites)
     problems += new_problems
     if problems:
         return (), problems

@@ -190,7 +190,7 @@ def test_the_last_event_of_a_run_is_found_and_the_last_of_a_kind(instance: dg.Da
     assert run_records.last_event_at(instance, run.run_id) is None
     before = datetime.now(UTC)
     run_records.run_is_canceling(instance, run)
-    run_records.say_of_run(instance, run, "convergence remediation: something was done")
+    run_records.log_to_run(instance, run, "convergence remediation: something was done")
     last = run_records.last_event_at(instance, run.run_id)
     canceling = run_records.last_event_at(instance, run.run_id, dg.DagsterEventType.RUN_CANCELING)
     assert last is not None

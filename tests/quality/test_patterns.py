@@ -11,8 +11,8 @@ import re2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convergence_assets.patterns import LONGEST, mistake
 from convergence_assets.quality.patterns import contains, contains_of, fits
+from convergence_assets.re2_patterns import LONGEST, mistake
 from tests.examples import examples
 
 pytestmark = pytest.mark.xdist_group("great_expectations")

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convergence_assets.quality.expectations import Expectation
+from convergence_assets.quality.frame_views import view
 from convergence_assets.quality.prepare import declared_type_judged, like_as_regex, prepared
-from convergence_assets.quality.views import view
 
 TEXT = st.text(alphabet="ab%_.*\\\n", max_size=6)
 

@@ -15,7 +15,7 @@ import pytest
 from convergence_assets.cli.run import Definitions
 from convergence_assets.pipelines.problems import Problem
 from convergence_assets.settings import Settings
-from convergence_assets.tenancy import parsing
+from convergence_assets.tenancy import step_dependencies
 from convergence_assets.tenancy.folder import UnreadableFolder
 from convergence_assets.tenancy.loading import LoadContext
 from convergence_assets.tenancy.registry import load_registry
@@ -124,13 +124,13 @@ def test_the_sql_of_files_that_a_whole_load_accepted_is_not_checked_again(
     fifty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, checked = tmp_path / "accepted", []
-    real = parsing.reading_problems
+    real = step_dependencies.reading_problems
 
     def counted(*binding: Any, **named: Any) -> Iterator[Problem]:
         checked.append(binding)
         return real(*binding, **named)
 
-    monkeypatch.setattr(parsing, "reading_problems", counted)
+    monkeypatch.setattr(step_dependencies, "reading_problems", counted)
 
     def loaded(**named: Any) -> tuple[TenantRegistry, int]:
         checked.clear()

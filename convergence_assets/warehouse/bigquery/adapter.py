@@ -131,7 +131,7 @@ class BigQueryWarehouse:
 
     def stage_past(self, target: TableRef, schema: TableSchema, partition: date, as_of: datetime, job: Job) -> Staged:
         time_travel.must_be_kept(target, as_of)
-        with time_travel.telling_not_kept(target, as_of):
+        with time_travel.explaining_expired_history(target, as_of):
             stood = time_travel.rows(self._connection.quoted(target), schema, partition, as_of)
             query = time_travel.in_columns(stood, schema, self.dry_run(stood).columns)
             return self.stage_query(target, schema, [query], job)

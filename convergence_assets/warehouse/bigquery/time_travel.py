@@ -41,7 +41,7 @@ def in_columns(past: Query, schema: TableSchema, column_names: Collection[str]) 
 
 
 @contextmanager
-def telling_not_kept(table: TableRef, as_of: datetime) -> Iterator[None]:
+def explaining_expired_history(table: TableRef, as_of: datetime) -> Iterator[None]:
     """BigQuery's error is `Invalid snapshot time` for a moment before its window or the table's beginning."""
     try:
         yield

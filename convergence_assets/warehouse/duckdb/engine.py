@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from convergence_assets.redaction import hide_literals
 from convergence_assets.warehouse.duckdb import bignumeric_encoding
-from convergence_assets.warehouse.duckdb.generator.refusing import without_cast
+from convergence_assets.warehouse.duckdb.generator.raising import without_cast
 from convergence_assets.warehouse.duckdb.numeric import install_functions
 from convergence_assets.warehouse.duckdb.parameters import with_values
 from convergence_assets.warehouse.duckdb.quoting import quoted

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from convergence_assets.warehouse.duckdb import bignumeric, bignumeric_encoding, functions
 from convergence_assets.warehouse.duckdb.generator import macros
-from convergence_assets.warehouse.duckdb.generator.refusing import TEXT, refused
+from convergence_assets.warehouse.duckdb.generator.raising import TEXT, refused
 
 if TYPE_CHECKING:
     import duckdb

@@ -3,7 +3,7 @@
 from convergence_assets.warehouse.duckdb.generator import comparing
 from convergence_assets.warehouse.duckdb.generator.calls import Call, Entries
 from convergence_assets.warehouse.duckdb.generator.nodes import Unsupported
-from convergence_assets.warehouse.duckdb.generator.refusing import refused as _refused
+from convergence_assets.warehouse.duckdb.generator.raising import refused as _refused
 from convergence_assets.warehouse.duckdb.generator.types import duckdb_type, element_of
 from convergence_assets.warehouse.googlesql.types import kind_of
 

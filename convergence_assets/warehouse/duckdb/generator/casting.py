@@ -7,8 +7,8 @@ from typing import Any
 from convergence_assets.warehouse.duckdb.generator import time_casting
 from convergence_assets.warehouse.duckdb.generator.calls import Argument, once
 from convergence_assets.warehouse.duckdb.generator.nodes import Unsupported
-from convergence_assets.warehouse.duckdb.generator.refusing import TEXT
-from convergence_assets.warehouse.duckdb.generator.refusing import refused as _refused
+from convergence_assets.warehouse.duckdb.generator.raising import TEXT
+from convergence_assets.warehouse.duckdb.generator.raising import refused as _refused
 from convergence_assets.warehouse.duckdb.generator.types import duckdb_type, element_of, fields_of
 from convergence_assets.warehouse.duckdb.quoting import quoted
 from convergence_assets.warehouse.googlesql.types import kind_of, spelled

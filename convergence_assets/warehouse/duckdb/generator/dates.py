@@ -17,7 +17,7 @@ from convergence_assets.warehouse.duckdb.generator import (
     zones,
 )
 from convergence_assets.warehouse.duckdb.generator.calls import Call, Entries, once
-from convergence_assets.warehouse.duckdb.generator.refusing import refused as _refused
+from convergence_assets.warehouse.duckdb.generator.raising import refused as _refused
 
 if TYPE_CHECKING:
     import duckdb

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from convergence_assets.warehouse.duckdb.generator.refusing import refusal
+from convergence_assets.warehouse.duckdb.generator.raising import refusal
 
 # Each byte that is part of no character becomes one U+FFFD; Python's own handler makes one of several.
 codecs.register_error("convergence_each_byte", lambda error: ("\ufffd", error.start + 1))  # type: ignore[attr-defined]

@@ -5,7 +5,7 @@ import re
 from decimal import ROUND_HALF_UP, Decimal, localcontext
 from typing import Any, NamedTuple
 
-from convergence_assets.warehouse.duckdb.generator import shortest
+from convergence_assets.warehouse.duckdb.generator import float_texts
 from convergence_assets.warehouse.duckdb.generator.calls import Argument, Call, Entries
 from convergence_assets.warehouse.duckdb.generator.literals import text
 from convergence_assets.warehouse.duckdb.generator.nodes import Unsupported
@@ -122,7 +122,7 @@ def string(specifier: str, value: str) -> str:
 
 def literal_double(value: float) -> str:
     """A FLOAT64 with a point or an exponent."""
-    shown = "-0.0" if value == 0 and math.copysign(1, value) < 0 else shortest.round_trip(value)
+    shown = "-0.0" if value == 0 and math.copysign(1, value) < 0 else float_texts.round_trip(value)
     return shown if re.search(r"[.en]", shown) else f"{shown}.0"
 
 

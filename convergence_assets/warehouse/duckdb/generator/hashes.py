@@ -3,7 +3,7 @@
 import hashlib
 from typing import Any
 
-from convergence_assets.warehouse.duckdb.generator.text_functions import bytes_of
+from convergence_assets.warehouse.duckdb.generator.string_functions_in_python import bytes_of
 
 _INT64_BITS = (1 << 64) - 1
 _K0, _K1, _K2 = 0xC3A5C85C97CB3127, 0xB492B66FBE98F273, 0x9AE16A3B2F90404F

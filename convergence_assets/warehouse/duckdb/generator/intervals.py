@@ -6,7 +6,7 @@ from typing import Any
 from convergence_assets.warehouse.duckdb.generator.calls import Call, Entries, once
 from convergence_assets.warehouse.duckdb.generator.nodes import Unsupported
 from convergence_assets.warehouse.duckdb.generator.python_functions import PythonFunction
-from convergence_assets.warehouse.duckdb.generator.refusing import refused as _refused
+from convergence_assets.warehouse.duckdb.generator.raising import refused as _refused
 from convergence_assets.warehouse.duckdb.generator.types import element_of, fields_of
 from convergence_assets.warehouse.googlesql.types import kind_of
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from convergence_assets.warehouse.duckdb import bignumeric
-from convergence_assets.warehouse.duckdb.generator import encodings, shortest
+from convergence_assets.warehouse.duckdb.generator import encodings, float_texts
 from convergence_assets.warehouse.duckdb.generator.json_printer import LARGEST_DOUBLE_INTEGER, scalar_text
 from convergence_assets.warehouse.duckdb.generator.json_strict_parser import value_of
 
@@ -93,7 +93,7 @@ def lax_float64(value: Any) -> str | None:
 def lax_string(value: Any) -> str | None:
     match value:
         case float():
-            return shortest.round_trip(value)
+            return float_texts.round_trip(value)
         case None | dict() | list():
             return None
         case str():

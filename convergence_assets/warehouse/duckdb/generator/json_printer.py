@@ -8,7 +8,7 @@ import re
 from decimal import Decimal
 from typing import Any
 
-from convergence_assets.warehouse.duckdb.generator import shortest
+from convergence_assets.warehouse.duckdb.generator import float_texts
 from convergence_assets.warehouse.duckdb.generator.json_lenient_parser import Members, Number
 
 LARGEST_DOUBLE_INTEGER = 1 << 53
@@ -52,7 +52,7 @@ def text_of(value: Any) -> str:
         case str():
             return quoted(value)
         case float():
-            return shortest.of_json(value)
+            return float_texts.of_json(value)
     return scalar_text(value)
 
 
@@ -65,7 +65,7 @@ def of_numeric(text: str, wide_as_text: bool) -> str:
     """The JSON number of a NUMERIC; in quotes where a FLOAT64 does not hold it and it is to be kept."""
     if "." not in text and -(1 << 63) <= int(text) < 1 << 64:
         return f'"{text}"' if wide_as_text and abs(int(text)) > LARGEST_DOUBLE_INTEGER else text
-    printed = shortest.of_json(float(text))
+    printed = float_texts.of_json(float(text))
     return f'"{text}"' if wide_as_text and Decimal(printed) != Decimal(text) else printed
 
 

@@ -4,7 +4,7 @@ import json
 from decimal import Decimal
 from typing import Any
 
-from convergence_assets.warehouse.duckdb.generator import shortest
+from convergence_assets.warehouse.duckdb.generator import float_texts
 from convergence_assets.warehouse.duckdb.generator.json_lenient_parser import SURROGATE, TEXT_DECODER, refuse_constant
 from convergence_assets.warehouse.duckdb.generator.json_printer import printed_text, text_of
 
@@ -34,7 +34,7 @@ _DECODER = json.JSONDecoder(
 
 def _exact_float(text: str) -> float:
     value = _float(text)
-    if len(text) > 1500 or Decimal(shortest.of_json(value)) != Decimal(text):
+    if len(text) > 1500 or Decimal(float_texts.of_json(value)) != Decimal(text):
         raise ValueError(f"Input number: {text[:100]} cannot round-trip through string representation")
     return value
 

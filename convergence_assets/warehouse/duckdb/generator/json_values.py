@@ -10,13 +10,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from convergence_assets.warehouse.duckdb.generator import (
+    float_texts,
     json_changes,
     json_conversion,
     json_extraction,
     json_paths,
     json_printer,
     json_strict_parser,
-    shortest,
 )
 from convergence_assets.warehouse.duckdb.generator.calls import Argument, Call, Entries
 from convergence_assets.warehouse.duckdb.generator.literals import text
@@ -73,8 +73,8 @@ def _python_functions() -> list[PythonFunction]:
         PythonFunction("json_pretty", ("VARCHAR",), "VARCHAR", json_printer.pretty),
         PythonFunction("json_quoted", ("VARCHAR",), "VARCHAR", json_printer.quoted),
         PythonFunction("json_numeric", ("VARCHAR", "BOOLEAN"), "VARCHAR", json_printer.of_numeric),
-        PythonFunction("json_double", ("DOUBLE",), "VARCHAR", shortest.of_json),
-        PythonFunction("round_trip", ("DOUBLE",), "VARCHAR", shortest.round_trip),
+        PythonFunction("json_double", ("DOUBLE",), "VARCHAR", float_texts.of_json),
+        PythonFunction("round_trip", ("DOUBLE",), "VARCHAR", float_texts.round_trip),
         PythonFunction("json_object", ("VARCHAR[]", "VARCHAR[]"), "VARCHAR", json_changes.of_members, True),
         PythonFunction("json_keys", ("VARCHAR", "BIGINT", "VARCHAR"), "VARCHAR[]", json_extraction.keys, True),
         PythonFunction("json_remove", ("VARCHAR", "VARCHAR[]"), "VARCHAR", json_changes.without),

@@ -3,27 +3,29 @@
 from typing import TYPE_CHECKING
 
 from convergence_assets.warehouse.duckdb.generator import (
+    array_subqueries,
     arrays,
     casting,
     conditions,
     dates,
     json_values,
-    lists,
     numbers,
     statistics,
-    texts,
+    string_functions,
 )
 
 if TYPE_CHECKING:
     import duckdb
 
 MACROS = tuple(
-    m for module in (conditions, numbers, texts, dates, casting, arrays, json_values, lists) for m in module.MACROS
+    m
+    for module in (conditions, numbers, string_functions, dates, casting, arrays, json_values, array_subqueries)
+    for m in module.MACROS
 )
 
 
 def install_functions(connection: "duckdb.DuckDBPyConnection") -> None:
     """Make the macros and functions, for this connection alone."""
-    for module in (numbers, texts, json_values, dates, statistics):
+    for module in (numbers, string_functions, json_values, dates, statistics):
         module.install_functions(connection)
     connection.execute("; ".join(f"CREATE OR REPLACE TEMP MACRO {macro}" for macro in MACROS))

@@ -9,8 +9,8 @@ from convergence_assets.warehouse.duckdb.generator import comparing
 from convergence_assets.warehouse.duckdb.generator.calls import Call, Entries
 from convergence_assets.warehouse.duckdb.generator.nodes import Unsupported
 from convergence_assets.warehouse.duckdb.generator.python_functions import PythonFunction, install
-from convergence_assets.warehouse.duckdb.generator.refusing import refusal
-from convergence_assets.warehouse.duckdb.generator.refusing import refused as _refused
+from convergence_assets.warehouse.duckdb.generator.raising import refusal
+from convergence_assets.warehouse.duckdb.generator.raising import refused as _refused
 from convergence_assets.warehouse.duckdb.generator.types import element_of
 from convergence_assets.warehouse.googlesql.types import spelled
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
-from convergence_assets.warehouse.duckdb.generator.text_functions import LARGEST_OUTPUT, T, bytes_of
+from convergence_assets.warehouse.duckdb.generator.string_functions_in_python import LARGEST_OUTPUT, T, bytes_of
 
 
 @lru_cache(maxsize=256)

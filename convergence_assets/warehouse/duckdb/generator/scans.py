@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
-from convergence_assets.warehouse.duckdb.generator import aggregates, comparing, lists, refusing, windows
+from convergence_assets.warehouse.duckdb.generator import aggregates, array_subqueries, comparing, raising, windows
 from convergence_assets.warehouse.duckdb.generator.expressions import Expressions
 from convergence_assets.warehouse.duckdb.generator.names import column_name
 from convergence_assets.warehouse.duckdb.generator.nodes import Fields, Unsupported, chosen, reading
@@ -184,7 +184,7 @@ class Scans:
     def _assertion(self, fields: Fields, columns: tuple[Any, ...]) -> Relation:
         of = self.relation(fields.need("input_scan"))
         condition, message = (self.expressions.sql(fields.need(name)) for name in ("condition", "message"))
-        failed = refusing.refused("Assert failed", f"coalesce({message}, '')", "BOOLEAN")
+        failed = raising.refused("Assert failed", f"coalesce({message}, '')", "BOOLEAN")
         # Behind a LIMIT, which DuckDB moves no later condition across: it would be asked of fewer rows.
         return replace(of, sql=f"SELECT * FROM {of.item} WHERE CASE WHEN {condition} THEN true ELSE {failed} END"
                        f" LIMIT {_EVERY_ROW}", columns=columns)  # fmt: skip
@@ -271,13 +271,13 @@ class Scans:
     def _as_list(self, form: str, subquery: Any) -> str | None:
         self._folding += 1
         try:
-            folded = lists.folded(self.expressions, form, subquery)
-        except lists.NotAList:
+            folded = array_subqueries.folded(self.expressions, form, subquery)
+        except array_subqueries.NotAList:
             folded = None
         finally:
             self._folding -= 1
         if folded is None and self._folding:  # written once more at each level, it would be written 2^depth times
-            raise lists.NotAList
+            raise array_subqueries.NotAList
         return folded
 
     def _subquery_within(self, fields: Fields) -> str:
@@ -337,7 +337,7 @@ def _unnested(arrays: Sequence[str], elements: Sequence[str], number: str | None
     lengths = ", ".join(f"coalesce(len({array}), 0)" for array in arrays)
     count = f"{'least' if mode == 'TRUNCATE' else 'greatest'}({lengths})"
     if mode == "STRICT":
-        unequal = refusing.refused("Unnested arrays under STRICT mode must have equal lengths", count, "BIGINT")
+        unequal = raising.refused("Unnested arrays under STRICT mode must have equal lengths", count, "BIGINT")
         count = f"CASE WHEN {count} <> least({lengths}) THEN {unequal} ELSE {count} END"
     cut = "" if mode == "PAD" else f"[1:{count}]"
     selected = [f"unnest(({array}){cut}) AS {element}" for array, element in zip(arrays, elements, strict=True)]

@@ -12,7 +12,7 @@ from convergence_assets.warehouse.duckdb.generator import aggregates, comparing
 from convergence_assets.warehouse.duckdb.generator.calls import Argument, once
 from convergence_assets.warehouse.duckdb.generator.names import column_name
 from convergence_assets.warehouse.duckdb.generator.nodes import Fields, Unsupported, chosen
-from convergence_assets.warehouse.duckdb.generator.refusing import refused
+from convergence_assets.warehouse.duckdb.generator.raising import refused
 from convergence_assets.warehouse.googlesql.types import kind_of
 
 if TYPE_CHECKING:

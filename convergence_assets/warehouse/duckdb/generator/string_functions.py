@@ -11,13 +11,13 @@ from convergence_assets.warehouse.duckdb.generator import (
     formats,
     hashes,
     regular_expressions,
-    text_functions,
+    string_functions_in_python,
 )
 from convergence_assets.warehouse.duckdb.generator.calls import Argument, Call, Entries
 from convergence_assets.warehouse.duckdb.generator.literals import text
 from convergence_assets.warehouse.duckdb.generator.nodes import Unsupported
 from convergence_assets.warehouse.duckdb.generator.python_functions import PythonFunction, install
-from convergence_assets.warehouse.duckdb.generator.refusing import refused as _refused
+from convergence_assets.warehouse.duckdb.generator.raising import refused as _refused
 
 if TYPE_CHECKING:
     import duckdb
@@ -49,16 +49,16 @@ MACROS = (
 
 # By function: the types that it takes beside a STRING or BYTES first, T for that type again, and what it gives.
 _OF_BOTH: dict[str, tuple[str, str, Callable[..., Any]]] = {
-    "repeat": ("BIGINT", "T", text_functions.repeated),
-    "lpad": ("BIGINT T", "T", text_functions.padded_left),
-    "rpad": ("BIGINT T", "T", text_functions.padded_right),
-    "part": ("BIGINT BIGINT", "T", text_functions.part),
-    "left": ("BIGINT", "T", text_functions.left),
-    "right": ("BIGINT", "T", text_functions.right),
-    "instr": ("T BIGINT BIGINT", "BIGINT", text_functions.place),
-    "replace": ("T T", "T", text_functions.replaced_all),
-    "split": ("T", "T[]", text_functions.split),
-    "translate": ("T T", "T", text_functions.translated),
+    "repeat": ("BIGINT", "T", string_functions_in_python.repeated),
+    "lpad": ("BIGINT T", "T", string_functions_in_python.padded_left),
+    "rpad": ("BIGINT T", "T", string_functions_in_python.padded_right),
+    "part": ("BIGINT BIGINT", "T", string_functions_in_python.part),
+    "left": ("BIGINT", "T", string_functions_in_python.left),
+    "right": ("BIGINT", "T", string_functions_in_python.right),
+    "instr": ("T BIGINT BIGINT", "BIGINT", string_functions_in_python.place),
+    "replace": ("T T", "T", string_functions_in_python.replaced_all),
+    "split": ("T", "T[]", string_functions_in_python.split),
+    "translate": ("T T", "T", string_functions_in_python.translated),
     "to_code_points": ("", "BIGINT[]", encodings.codes_of),
     "sha512": ("", "BLOB", hashes.sha512),
     "farm_fingerprint": ("", "BIGINT", hashes.fingerprint),
@@ -78,9 +78,9 @@ def _python_functions() -> list[PythonFunction]:
         PythonFunction("lower", one, "VARCHAR", str.lower),
         PythonFunction("double_of_text", one, "VARCHAR", encodings.double_of_text),
         PythonFunction("int64_of_hex", one, "VARCHAR", encodings.int64_of_hex),
-        PythonFunction("initcap", one, "VARCHAR", text_functions.capitalised),
-        PythonFunction("initcap_after", ("VARCHAR", "VARCHAR"), "VARCHAR", text_functions.capitalised),
-        PythonFunction("soundex", one, "VARCHAR", text_functions.soundex),
+        PythonFunction("initcap", one, "VARCHAR", string_functions_in_python.capitalised),
+        PythonFunction("initcap_after", ("VARCHAR", "VARCHAR"), "VARCHAR", string_functions_in_python.capitalised),
+        PythonFunction("soundex", one, "VARCHAR", string_functions_in_python.soundex),
         PythonFunction("code_points_to_string", ("BIGINT[]",), "VARCHAR", encodings.text_of_codes),
         PythonFunction("code_points_to_bytes", ("BIGINT[]",), "BLOB", encodings.bytes_of_codes),
         PythonFunction("chr", ("BIGINT",), "VARCHAR", encodings.character),
@@ -112,7 +112,7 @@ def _python_functions() -> list[PythonFunction]:
         functions.append(
             PythonFunction(
                 f"{short}_edit_distance", (kind, kind, "BIGINT"), "BIGINT",
-                text_functions.edit_distance_within,
+                string_functions_in_python.edit_distance_within,
                 takes_nulls=True,
             )
         )  # fmt: skip

@@ -76,7 +76,7 @@ def order(
     tables = [step.table for step in binding.template.spec.steps]
     texts = {t: readers(compiled.get(t), suites[t]) for t in tables}
     graph = {t: {name for text in texts[t] for name in text.tables if name in tables and name != t} for t in tables}
-    cycle = circle(graph)
+    cycle = find_cycle(graph)
     if not cycle:
         return tuple(TopologicalSorter(graph).static_order()), []
     reader, read = cycle[:2]
@@ -85,7 +85,7 @@ def order(
     return (), [Problem(sql.file, line, read, message, "an earlier table or a source")]
 
 
-def circle(graph: Mapping[str, Iterable[str]]) -> Sequence[str]:
+def find_cycle(graph: Mapping[str, Iterable[str]]) -> Sequence[str]:
     """Tables that read one another in a circle, each followed by one that it reads; empty if there are none."""
     try:
         TopologicalSorter(graph).prepare()
