@@ -11,6 +11,9 @@ HEAD = "0012"
 # Dagster has its own `alembic_version` in the same Postgres: every name here has one prefix.
 VERSION_TABLE = "convergence_schema_version"
 
+COMPATIBILITY_TABLE = "convergence_schema_compatibility"
+"""One row: the oldest `HEAD` whose code can use the tables; migrations that break former releases raise it."""
+
 metadata = sa.MetaData()
 
 
