@@ -16,7 +16,7 @@ from sqlalchemy.exc import DatabaseError, InterfaceError, NoSuchModuleError, Ope
 from convergence_assets.connections import KEPT, shared_engine
 from convergence_assets.control.errors import ControlError, DamagedStore, is_damage
 from convergence_assets.control.location import control_url
-from convergence_assets.control.tables import COMPATIBILITY_TABLE, HEAD, VERSION_TABLE
+from convergence_assets.control.tables import HEAD, VERSION_TABLE, compatibility
 from convergence_assets.settings import Settings
 
 BUSY_TIMEOUT_SECONDS = 30
@@ -142,11 +142,11 @@ class ControlStore:
     def _revision(self) -> str | None:
         if not self._on_postgres and not Path(str(self._url.database)).exists():
             return None
-        return self._one_value(f"SELECT version_num FROM {VERSION_TABLE}")
+        return self._one_value(sa.text(f"SELECT version_num FROM {VERSION_TABLE}"))
 
     def _expect_usable(self) -> None:
         """Raises `ControlError` where a newer release's tables are not for this one."""
-        oldest = self._one_value(f"SELECT oldest_revision FROM {COMPATIBILITY_TABLE}")
+        oldest = self._one_value(sa.select(compatibility.c.oldest_revision))
         if oldest is None or oldest > HEAD:
             raise self._too_new()
 
@@ -156,10 +156,10 @@ class ControlStore:
             "tables. Next: bring this installation to that version, or restore the backup from before the upgrade"
         )
 
-    def _one_value(self, query: str) -> str | None:
+    def _one_value(self, query: sa.Executable) -> str | None:
         try:
             with self._engine.connect() as connection:
-                value: str | None = connection.scalar(sa.text(query))
+                value: str | None = connection.scalar(query)
                 return value
         except (OperationalError, ProgrammingError) as error:
             # No such table; where the database itself fails, `_migrate` hits the same failure and raises it.

@@ -15,7 +15,7 @@ from alembic.script import ScriptDirectory
 from convergence_assets.control.errors import ControlError
 from convergence_assets.control.location import control_url
 from convergence_assets.control.store import ControlStore
-from convergence_assets.control.tables import COMPATIBILITY_TABLE, HEAD, VERSION_TABLE, metadata
+from convergence_assets.control.tables import HEAD, VERSION_TABLE, compatibility, metadata
 from convergence_assets.settings import IN_A_CONTAINER, Settings, SettingsError
 from tests.postgres.postgres_server import POSTGRES
 
@@ -133,10 +133,10 @@ def migrated_further(url: str, oldest_revision: str | None) -> Settings:
     named = settings(Path("/nowhere"), CONVERGENCE_CONTROL_URL=url)
     with ControlStore.open(named, {}).write() as connection:
         connection.execute(sa.text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
-        connection.execute(sa.text(f"DROP TABLE IF EXISTS {COMPATIBILITY_TABLE}"))
-        if oldest_revision is not None:
-            connection.execute(sa.text(f"CREATE TABLE {COMPATIBILITY_TABLE} (oldest_revision TEXT NOT NULL)"))
-            connection.execute(sa.text(f"INSERT INTO {COMPATIBILITY_TABLE} VALUES ('{oldest_revision}')"))
+        if oldest_revision is None:
+            compatibility.drop(connection)
+        else:
+            connection.execute(sa.update(compatibility).values(oldest_revision=oldest_revision))
     return named
 
 
