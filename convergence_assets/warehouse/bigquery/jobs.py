@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from convergence_assets.warehouse.bigquery.classify import classified
 from convergence_assets.warehouse.bigquery.job_owner import is_gone
 from convergence_assets.warehouse.bigquery.labels import MANAGED, value_of
+from convergence_assets.warehouse.bigquery.spending import announce, record
 from convergence_assets.warehouse.errors import JobTimeout, WarehouseError
 from convergence_assets.warehouse.interface import WAITS_EVERY_SECONDS, Job, RunningJob, Statement, Waits, silent
 
@@ -76,7 +77,8 @@ class Jobs:
         sent: list[_Sent] = []
         try:
             for request in requests:
-                sent.append(self._send(request, job, 1))  # noqa: PERF401 - a failure here must find those sent
+                sent.append(self._send(request, job, 1))
+                announce()
             return [self._wait(one, job, deadline) for one in sent]
         except BaseException:
             self._cancel_all([one.job.job_id for one in sent if one.job.state != "DONE"])
@@ -147,6 +149,8 @@ class Jobs:
                     ) from None
                 failure = self._classified(error, sent.request)
                 ended = sent.job.state == "DONE" and sent.job.error_result
+                if ended:
+                    record(sent.job)
                 # Only a job that has ended is followed by another: one that cannot be reached may still write.
                 if not (ended and failure.retryable and not isinstance(failure, JobTimeout) and tries < ATTEMPTS):
                     raise failure from error
@@ -155,6 +159,7 @@ class Jobs:
                 sent.job, sent.attempt, sent.attached = again.job, again.attempt, again.attached
                 tries += 1
                 continue
+            record(sent.job)
             self.finished.append(_statement(sent))
             return sent.job
 
@@ -191,11 +196,14 @@ class Jobs:
         options: dict[str, Any] = {"location": self.location, "retry": None, "timeout": CANCEL_TIMEOUT_SECONDS}
         try:
             self.client.cancel_job(job_id, **options)
-            return bool(self.client.get_job(job_id, **options).state == "DONE")
+            job = self.client.get_job(job_id, **options)
         except NotFound:
             return True
         except Exception:
             return False
+        if job.state == "DONE":
+            record(job)
+        return bool(job.state == "DONE")
 
 
 def _worth_sending_again(error: Exception) -> bool:
