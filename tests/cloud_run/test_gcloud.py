@@ -25,7 +25,6 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
     api = GcloudApi()
     api.start()
     (tmp_path / "deploy").symlink_to(ROOT / "deploy")
-    (tmp_path / "build").symlink_to(ROOT / "build")
     yield Terminal(tmp_path, api)
     api.stop()
 
