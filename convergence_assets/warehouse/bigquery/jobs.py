@@ -49,6 +49,13 @@ class _Sent:
     job: Any
     attempt: int
     attached: bool
+    recorded: bool = False
+
+    def record(self) -> None:
+        """Count once what the job was billed, when it has ended."""
+        if not self.recorded:
+            record(self.job)
+            self.recorded = True
 
 
 @dataclass
@@ -81,6 +88,9 @@ class Jobs:
                 announce()
             return [self._wait(one, job, deadline) for one in sent]
         except BaseException:
+            for one in sent:
+                if one.job.state == "DONE":
+                    one.record()
             self._cancel_all([one.job.job_id for one in sent if one.job.state != "DONE"])
             raise
 
@@ -150,16 +160,16 @@ class Jobs:
                 failure = self._classified(error, sent.request)
                 ended = sent.job.state == "DONE" and sent.job.error_result
                 if ended:
-                    record(sent.job)
+                    sent.record()
                 # Only a job that has ended is followed by another: one that cannot be reached may still write.
                 if not (ended and failure.retryable and not isinstance(failure, JobTimeout) and tries < ATTEMPTS):
                     raise failure from error
                 time.sleep(min(30.0, 2.0**tries) * random.uniform(0.5, 1.0))
                 again = self._send(sent.request, job, sent.attempt + 1)
-                sent.job, sent.attempt, sent.attached = again.job, again.attempt, again.attached
+                sent.job, sent.attempt, sent.attached, sent.recorded = again.job, again.attempt, again.attached, False
                 tries += 1
                 continue
-            record(sent.job)
+            sent.record()
             self.finished.append(_statement(sent))
             return sent.job
 
