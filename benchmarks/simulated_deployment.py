@@ -29,8 +29,10 @@ from dagster._core.scheduler.instigation import (
     TickData,
     TickStatus,
 )
+from dagster._core.snap import ExecutionPlanSnapshot, JobSnap
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._serdes import deserialize_value, serialize_value
+from dagster_shared.record import copy as copy_record
 
 from convergence_assets.alerting.links import Links
 from convergence_assets.alerting.routes import Routes
@@ -57,6 +59,8 @@ GOOD, STOPPED = 1.0, 9000.0
 FAILS, AGAIN = 0.1, 0.1
 """How many of a tenant's days are stopped before they are published, and published again some days later."""
 SENSORS = ("catch_up", "ledger", "stuck_runs", "staging", "history", "alerts")
+RELEASED_EVERY_DAYS = 7
+"""A release changes the definitions of every tenant, and with them Dagster's snapshots."""
 TICKS_A_DAY = 4
 """Of a sensor; in fact there are thousands, and `retention` of dagster.yaml removes those that did nothing sooner."""
 PIPELINE, TABLES = "demo_costs", ("lines", "totals")
@@ -71,12 +75,18 @@ class Recorded:
     day: date
     text: str
     began: float
+    job: JobSnap
+    plan: ExecutionPlanSnapshot
 
     @classmethod
     def of(cls, instance: dg.DagsterInstance, run_id: str, day: date) -> "Recorded":
         run, events = instance.get_run_by_id(run_id), list(instance.all_logs(run_id))
         assert run is not None
-        return cls(run, day, serialize_value([run, *events]), events[0].timestamp)
+        assert run.job_snapshot_id
+        assert run.execution_plan_snapshot_id
+        job = instance.get_job_snapshot(run.job_snapshot_id)
+        plan = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id)
+        return cls(run, day, serialize_value([run, *events]), events[0].timestamp, job, plan)
 
     def again(self, tenant_id: str, day: date, at: datetime) -> tuple[dg.DagsterRun, list[dg.EventLogEntry]]:
         """The run as that tenant's, of that day and moment."""
@@ -108,6 +118,7 @@ class SimulatedDeployment:
         self.instance = dagster_at(self.folder / "dagster")
         self.store = self._store()
         self.names = [f"tenant_{n:03d}" for n in range(self.tenants)]
+        self._released: dict[tuple[str, int], tuple[str, str]] = {}
         self._good, self._stopped = self._record()
         self._sensors = [self._sensor(name) for name in SENSORS]
 
@@ -215,6 +226,7 @@ class SimulatedDeployment:
     def _run(self, recorded: Recorded, tenant_id: str, day: date, at: datetime) -> None:
         run, events = recorded.again(tenant_id, day, at)
         storage: Any = self.instance.run_storage
+        run = self._of_the_release(recorded, run)
         waiting = run._replace(status=dg.DagsterRunStatus.NOT_STARTED)
         storage.add_historical_run(waiting, at)
         claim = Claim(tenant_id, PIPELINE, day, day)
@@ -246,16 +258,17 @@ class SimulatedDeployment:
                 done = definitions.run(instance, tenant, tenant.pipelines[0], day, day)
                 assert done.succeeded == (cost == GOOD), done
                 recorded.append(Recorded.of(instance, done.run_id, day))
-                self._copy_snapshots(instance, recorded[-1].run)
         return recorded[0], recorded[1]
 
-    def _copy_snapshots(self, of: dg.DagsterInstance, run: dg.DagsterRun) -> None:
-        storage: Any = self.instance.run_storage
-        assert run.job_snapshot_id
-        assert run.execution_plan_snapshot_id
-        if not storage.has_job_snapshot(run.job_snapshot_id):
-            storage.add_job_snapshot(of.get_job_snapshot(run.job_snapshot_id))
-            storage.add_execution_plan_snapshot(of.get_execution_plan_snapshot(run.execution_plan_snapshot_id))
+    def _of_the_release(self, recorded: Recorded, run: dg.DagsterRun) -> dg.DagsterRun:
+        """The run with the snapshots of the release of that day."""
+        number = len(self.days) // RELEASED_EVERY_DAYS
+        if (names := self._released.get((recorded.run.run_id, number))) is None:
+            storage: Any = self.instance.run_storage
+            job_id = storage.add_job_snapshot(copy_record(recorded.job, description=f"release {number}"))
+            plan_id = storage.add_execution_plan_snapshot(recorded.plan._replace(job_snapshot_id=job_id))
+            names = self._released[recorded.run.run_id, number] = job_id, plan_id
+        return run._replace(job_snapshot_id=names[0], execution_plan_snapshot_id=names[1])
 
     def _sensor(self, name: str) -> InstigatorState:
         location = InProcessCodeLocationOrigin(LoadableTargetOrigin(python_file="definitions.py"))

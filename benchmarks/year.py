@@ -122,7 +122,6 @@ def _asset_pages(instance: dg.DagsterInstance, pages: Mapping[dg.AssetKey, Seque
         instance.fetch_materializations(key, limit=100)
         instance.fetch_observations(key, limit=100)
         get_and_update_asset_status_cache_value(instance, key, dg.DailyPartitionsDefinition("2026-03-01"))
-        storage.get_latest_asset_partition_materialization_attempts_without_materializations(key)
         storage.get_latest_asset_check_execution_by_key(checks)
 
 

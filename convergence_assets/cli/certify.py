@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from convergence_assets.diagnostics.certify.project import ProjectSetup
     from convergence_assets.diagnostics.certify.report import Report
     from convergence_assets.diagnostics.doctor.examine import Finding
+    from convergence_assets.warehouse.bigquery.spending import Spending
 
 _CHECK_SECONDS = 300.0
 _CANARY_SECONDS = 3600.0
+_AFTER_TRIALS = {"drain": ("warehouse contract",), "canary": ("warehouse contract",)}
 
 
 def certify(
@@ -30,7 +32,7 @@ def certify(
         int,
         typer.Option(
             min=1,
-            help="With --canary: no statement may be billed for more; asked again after each pipeline for all of them",
+            help="With --canary: what all its statements together may be billed for",
         ),
     ] = 10,
     output: Annotated[Path | None, typer.Option(help="Write the report as JSON into this file", dir_okay=False)] = None,
@@ -39,7 +41,8 @@ def certify(
     """Examine the Google project that this platform runs on, and report whether it is fit. Exit code 1 if it is not.
 
     Permissions, impersonation, locations, expiry, columns, quotas, labels and every tenant's queries are looked at
-    without writing anything, and nothing is billed. --canary makes and removes a dataset, and publishes a day.
+    without writing anything, and nothing is billed. --canary makes and removes a dataset, interrupts a day's run as a
+    node that is drained does, and publishes the day.
 
     Example: convergence certify --output certified.json
     """
@@ -73,19 +76,23 @@ def _report(settings: Settings, canary: tuple[str, str] | None, max_gigabytes: i
     from convergence_assets.diagnostics.certify.project import ProjectSetup
     from convergence_assets.diagnostics.certify.report import Report
     from convergence_assets.diagnostics.doctor.examine import examine
+    from convergence_assets.warehouse.bigquery.spending import Spending, limited
+    from convergence_assets.warehouse.interface import GIGABYTE
 
+    spending = Spending(max_gigabytes * GIGABYTE)
     setup = ProjectSetup(settings, partial(open_instance, settings), dagster_home(settings))
-    trials = _trials(setup, *canary, max_gigabytes) if canary else {}  # a mistake in its words is told first
+    trials = _trials(setup, *canary, spending) if canary else {}  # a mistake in its words is told first
     began = setup.now()
     findings = list(examine(CHECKS, setup, AFTER, _CHECK_SECONDS))
     # A day is run on a project that has passed.
     if trials and not any(finding.state == "broken" for finding in findings):
-        findings += examine(trials, setup, {"canary": ("warehouse contract",)}, _CANARY_SECONDS)
+        with limited(spending):
+            findings += examine(trials, setup, _AFTER_TRIALS, _CANARY_SECONDS)
     else:
         findings += [_not_tried(name) for name in trials]
     project = settings.project or ""
     release = version("convergence-assets")
-    return Report(project, release, began, setup.now(), canary, sum(setup.billed), findings)
+    return Report(project, release, began, setup.now(), canary, spending.billed, findings)
 
 
 def _not_tried(name: str) -> "Finding":
@@ -101,10 +108,14 @@ def _summary(report: "Report") -> str:
 
 
 def _trials(
-    setup: "ProjectSetup", tenant_id: str, day: str, max_gigabytes: int
+    setup: "ProjectSetup", tenant_id: str, day: str, spending: "Spending"
 ) -> "dict[str, Callable[[ProjectSetup], Iterator[Finding]]]":
-    from convergence_assets.cli.canary import NAME, Canary
+    from convergence_assets.cli import canary, drain
     from convergence_assets.diagnostics.certify import contract
 
-    trial = Canary(setup, tenant_id, day, max_gigabytes)
-    return {contract.NAME: lambda setup: contract.contract(setup, trial.tenant), NAME: trial.run}
+    trial = canary.Canary(setup, tenant_id, day, spending)
+    return {
+        contract.NAME: lambda setup: contract.contract(setup, trial.tenant),
+        drain.NAME: lambda setup: drain.drained(setup, trial),
+        canary.NAME: trial.run,
+    }

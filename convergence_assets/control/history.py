@@ -8,6 +8,7 @@ from convergence_assets.control.tables import cursors, followed_runs, runs
 
 _EVENTS_THROUGH, _COMPLETED_AT = "history: events through", "history: completed at"
 _TENANTS_DONE = "history: tenants done"
+_SNAPSHOTS_THROUGH = "history: snapshots through"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -28,6 +29,15 @@ def completed_at(connection: sa.Connection) -> datetime | None:
 
 def write_completed_at(connection: sa.Connection, moment: datetime) -> None:
     _write(connection, _COMPLETED_AT, moment)
+
+
+def snapshots_through(connection: sa.Connection) -> int:
+    """The number of Dagster's last snapshot when history was last removed; 0 before the first time."""
+    return connection.scalar(sa.select(cursors.c.value).where(cursors.c.name == _SNAPSHOTS_THROUGH)) or 0
+
+
+def write_snapshots_through(connection: sa.Connection, number: int) -> None:
+    _write_value(connection, _SNAPSHOTS_THROUGH, number)
 
 
 def tenants_done(connection: sa.Connection) -> int:

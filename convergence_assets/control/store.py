@@ -16,7 +16,7 @@ from sqlalchemy.exc import DatabaseError, InterfaceError, NoSuchModuleError, Ope
 from convergence_assets.connections import KEPT, shared_engine
 from convergence_assets.control.errors import ControlError, DamagedStore, is_damage
 from convergence_assets.control.location import control_url
-from convergence_assets.control.tables import HEAD, VERSION_TABLE
+from convergence_assets.control.tables import HEAD, VERSION_TABLE, compatibility
 from convergence_assets.settings import Settings
 
 BUSY_TIMEOUT_SECONDS = 30
@@ -43,14 +43,21 @@ class ControlStore:
     """
 
     def __init__(self, url: sa.URL, now: Callable[[], datetime] = utc_now) -> None:
-        """Open the store, and migrate it if its tables are older than this code. Raises `ControlError`."""
+        """Open the store, and migrate it if its tables are older than this code.
+
+        Tables of a newer release are used as they are where that release says so, as in a roll-out and after a
+        rollback. Raises `ControlError` where it does not.
+        """
         self.now = now
         self.shown = url.render_as_string(hide_password=True)
         self._url = url
         self._engine = _engine(url)
         with self._errors():
             revision = self._revision()
-            if revision != HEAD:
+            self.is_newer = revision is not None and revision > HEAD
+            if self.is_newer:
+                self._expect_usable()
+            elif revision != HEAD:
                 self._migrate()
 
     @classmethod
@@ -135,10 +142,25 @@ class ControlStore:
     def _revision(self) -> str | None:
         if not self._on_postgres and not Path(str(self._url.database)).exists():
             return None
+        return self._one_value(sa.text(f"SELECT version_num FROM {VERSION_TABLE}"))
+
+    def _expect_usable(self) -> None:
+        """Raises `ControlError` where a newer release's tables are not for this one."""
+        oldest = self._one_value(sa.select(compatibility.c.oldest_revision))
+        if oldest is None or oldest > HEAD:
+            raise self._too_new()
+
+    def _too_new(self) -> ControlError:
+        return ControlError(
+            f"control store {self.shown} was migrated by a newer version of Convergence, and this one cannot use its "
+            "tables. Next: bring this installation to that version, or restore the backup from before the upgrade"
+        )
+
+    def _one_value(self, query: sa.Executable) -> str | None:
         try:
             with self._engine.connect() as connection:
-                revision: str | None = connection.scalar(sa.text(f"SELECT version_num FROM {VERSION_TABLE}"))
-                return revision
+                value: str | None = connection.scalar(query)
+                return value
         except (OperationalError, ProgrammingError) as error:
             # No such table; where the database itself fails, `_migrate` hits the same failure and raises it.
             if isinstance(error, OperationalError) and self._on_postgres:
@@ -188,11 +210,8 @@ class ControlStore:
         config.set_main_option("script_location", "convergence_assets.control:migrations")
         try:
             command.upgrade(config, "head")
-        except CommandError as error:
-            raise ControlError(
-                f"control store {self.shown} was made by a newer version of Convergence ({error}). "
-                "Next: bring this installation to that version"
-            ) from error
+        except CommandError as error:  # a newer version has migrated it since its revision was read
+            raise self._too_new() from error
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 # The newest file of migrations/versions; a store at this revision is opened without importing alembic.
-HEAD = "0012"
+HEAD = "0013"
 
 # Dagster has its own `alembic_version` in the same Postgres: every name here has one prefix.
 VERSION_TABLE = "convergence_schema_version"
@@ -32,6 +32,11 @@ class Moment(sa.TypeDecorator[datetime]):
         moment: datetime = value
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
+
+# One row: the oldest `HEAD` whose code can use the tables. A migration that former releases cannot live with raises it.
+compatibility = sa.Table(
+    "convergence_schema_compatibility", metadata, sa.Column("oldest_revision", sa.Text, nullable=False)
+)
 
 # A row is a process of a run that holds the days [first_day, last_day]; released rows are deleted.
 locks = sa.Table(

@@ -142,12 +142,13 @@ def interruptions_shown() -> Iterator[None]:
 
 _FAILURE_REASON_TAG = "dagster/failure_reason"
 
-_INTERRUPTED = "UNEXPECTED_TERMINATION"
+_INTERRUPTED = ("UNEXPECTED_TERMINATION", "RUN_WORKER_RESTART")
+"""The second: a worker began while the run was not waiting for one, since the first was lost or its launch repeated."""
 
 
 def is_interrupted(run: dg.DagsterRun) -> bool:
     """Whether a run's process was ended without a request, as far as the run's events show."""
-    return run.status == dg.DagsterRunStatus.FAILURE and run.tags.get(_FAILURE_REASON_TAG) == _INTERRUPTED
+    return run.status == dg.DagsterRunStatus.FAILURE and run.tags.get(_FAILURE_REASON_TAG) in _INTERRUPTED
 
 
 def was_interrupted(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:

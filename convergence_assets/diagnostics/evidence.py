@@ -102,7 +102,8 @@ class Gathering:
         self._tried(evidence, "jobs running on the warehouse", lambda: self._put_running(evidence))
         self._tried(evidence, "daemon", lambda: self._put_platform(evidence))
         if not run.is_finished:
-            state = self._tried(evidence, "the state of its worker", lambda: worker_state(self.instance, run))
+            worker = Workers(self.store).find(run_id)
+            state = self._tried(evidence, "the state of its worker", lambda: worker_state(self.instance, run, worker))
             evidence.worker = state
             evidence.contents["worker_state.json"] = asdict(state) if state else None
         return evidence

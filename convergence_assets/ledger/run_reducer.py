@@ -23,7 +23,7 @@ REMEDIATION = "convergence remediation:"
 """The prefix of an engine event's message that reports what was done about a stuck run."""
 OF_SEVERAL_TENANTS = "the run, which was of several tenants, did not succeed; nothing of this one failed"
 OF_A_QUOTA = ("quota_exceeded", "rate_limited")
-_UNEXPECTED, _NOT_BEGUN = "unexpected_termination", "run_worker_restart"
+_ENDED_FROM_OUTSIDE = frozenset({"unexpected_termination", "run_worker_restart"})
 _ASKED = "somebody requested its end"
 _INTERRUPTION = "its process was ended by what it ran on, and nobody had requested that"
 _CLASSES = {kind.__name__: name for name, kind in ERROR_CLASSES.items()} | {"ControlError": "control_store"}
@@ -122,11 +122,9 @@ class RunReducer:
         return self._failure(name, part)
 
     def _was_interrupted(self) -> bool:
-        """Whether a signal ended the run, by its own end or the first error of a step."""
+        """Whether a signal ended the run, by its own end or the first error of a step, or it lost its worker."""
         status = next(iter(self.parts.values())).dagster_status
-        # A run whose end was requested before it began may not begin (dagster 1.13).
-        reasons = {_UNEXPECTED, _NOT_BEGUN} if self.memory.asked_to_end else {_UNEXPECTED}
-        ended_so = self.memory.ending is not None and self.memory.ending[0] in reasons
+        ended_so = self.memory.ending is not None and self.memory.ending[0] in _ENDED_FROM_OUTSIDE
         errors = {failure[1] for failure in self.memory.failures.values()}
         return status == "FAILURE" and (ended_so or errors == {run_records.INTERRUPTION})
 

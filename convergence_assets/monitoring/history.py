@@ -1,4 +1,5 @@
-"""Removes history that is older than it is kept: Dagster's events, runs and ticks, the runs index, and ledger rows.
+"""Removes history that is older than it is kept: Dagster's events, runs, ticks and snapshots, and the rows of the runs
+index and the ledger.
 
 State stays: of each table's day the newest materialisation and check results, and what was published. Nothing below
 CONVERGENCE_LANDING is touched.
@@ -16,6 +17,7 @@ from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.control import history
 from convergence_assets.control.store import ControlStore
 from convergence_assets.dagster_internals.history import DagsterHistory
+from convergence_assets.dagster_internals.snapshots import OutOfTime, Snapshots
 from convergence_assets.ledger.tables import API_KEYS, TABLES
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.tenant import Tenant
@@ -39,6 +41,7 @@ class Pruned:
     events: int = 0
     runs: int = 0
     backfills: int = 0
+    snapshots: int = 0
     index_rows: int = 0
     ledger_tables: int = 0
     failed: dict[str, str] = field(default_factory=dict)
@@ -48,7 +51,8 @@ class Pruned:
     def __str__(self) -> str:
         text = (
             f"{self.events} events of {self.runs_without_events} runs, {self.runs} runs, {self.backfills} backfills, "
-            f"{self.index_rows} rows of the runs index; {self.ledger_tables} ledger tables looked at"
+            f"{self.snapshots} snapshots, {self.index_rows} rows of the runs index; "
+            f"{self.ledger_tables} ledger tables looked at"
         )
         failures = "; ".join(f"{tenant_id}: {why}" for tenant_id, why in self.failed.items())
         return f"{text}; not reached: {failures}" if failures else text
@@ -90,6 +94,8 @@ class History:
             return pruned
         pruned.backfills = dagster.delete_backfills(self.runs_before)
         dagster.delete_ticks(self.events_before)
+        if not self._delete_snapshots(pruned, end):
+            return pruned
         with self.store.write() as connection:
             pruned.index_rows = history.delete_runs_before(connection, self.runs_before)
         pruned.finished = self._delete_ledger_rows(tenants, pruned, end, advance)
@@ -134,6 +140,20 @@ class History:
             advance(f"run {run.run_id}")
         return True
 
+    def _delete_snapshots(self, pruned: Pruned, end: float) -> bool:
+        """Those that no run needs, and that were there when history was last removed: their runs have been made."""
+        snapshots = Snapshots(self.instance)
+        newest = snapshots.newest()
+        with self.store.read() as connection:
+            through = history.snapshots_through(connection)
+        try:
+            pruned.snapshots = snapshots.delete(through, lambda: time.monotonic() > end)
+        except OutOfTime:
+            return False
+        with self.store.write() as connection:
+            history.write_snapshots_through(connection, newest)
+        return True
+
     def _delete_ledger_rows(
         self, tenants: Iterable[Tenant], pruned: Pruned, end: float, advance: Callable[[str], None]
     ) -> bool:
@@ -145,7 +165,7 @@ class History:
                 continue
             try:
                 pruned.ledger_tables += self._delete_rows_of(tenant, end)
-            except _OutOfTime:
+            except OutOfTime:
                 return False
             except WarehouseError as error:
                 pruned.failed[tenant.tenant_id] = str(error)
@@ -161,20 +181,16 @@ class History:
         labels = {"tenant": tenant.tenant_id, "purpose": "prune"}
         budget = min(_LEDGER_SECONDS, end - time.monotonic())
         if budget < _LEAST_SECONDS:
-            raise _OutOfTime
+            raise OutOfTime
         with open_warehouse(self.settings, tenant.location, budget_seconds=budget) as warehouse:
             for name, table in TABLES.items():
                 if name == API_KEYS:
                     continue
                 left = min(_LEDGER_SECONDS, end - time.monotonic())
                 if left < _LEAST_SECONDS:
-                    raise _OutOfTime
+                    raise OutOfTime
                 job = Job(f"prune-{tenant.tenant_id}-{day}", labels, left)
                 with suppress(NotFound):
                     warehouse.delete_before(TableRef(tenant.dataset, name, tenant.project), table.schema, day, job)
                     tables += 1
         return tables
-
-
-class _OutOfTime(Exception):
-    """The next statement would take longer than is left."""

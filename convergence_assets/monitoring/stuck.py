@@ -199,9 +199,10 @@ def _activities(
             continue
         last_event = run_records.last_event_at(instance, run.run_id) or created
         own_locks = [lock for lock in locks if lock.run_id == run.run_id]
-        gone = _gone(platform, run, workers.get(run.run_id), own_locks, now)
+        worker = workers.get(run.run_id)
+        gone = _gone(platform, run, worker, own_locks, now)
         starting = run.status == dg.DagsterRunStatus.STARTING
-        state = platform.state(run) if gone or starting or gone is None else None
+        state = platform.state(run, worker) if gone or starting or gone is None else None
         since = _since(instance, record, rows[0].started_at) or created
         yield Activity(
             run_id=run.run_id,

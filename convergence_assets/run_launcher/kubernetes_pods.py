@@ -12,10 +12,12 @@ _SIGTERM_EXIT_CODE = 143
 KIND = "pod"
 
 
-def pod_state(launcher: Any, run: dg.DagsterRun) -> WorkerState:
+def pod_state(launcher: Any, run: dg.DagsterRun, host: str | None = None) -> WorkerState | None:
     """The state of the run's pod, of a `K8sRunLauncher`; raises the errors of the Kubernetes client.
 
     It is interrupted where it was deleted, evicted or preempted, and gone where neither its Job nor a pod of it exists.
+    `host` is that of the process which is known to execute the run. None where that is no pod: a run that a person
+    executes elsewhere on the shared store has no Job.
     """
     from dagster_k8s.job import get_job_name_from_run_id
 
@@ -28,6 +30,9 @@ def pod_state(launcher: Any, run: dg.DagsterRun) -> WorkerState:
         return WorkerState(KIND, interrupted=any(_was_ended(pod) for pod in pods), reason=reason)
     status = client.get_job_status(job_name, namespace)
     if status is None:
+        # A pod's host is its name, which begins with its Job's.
+        if host is not None and not host.startswith(job_name):
+            return None
         return WorkerState(KIND, interrupted=True, gone=True, reason="its Job was deleted")
     # A Job whose pod is gone before its end counts it as failed.
     if status.failed:

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import dagster as dg
 
+from convergence_assets.control.workers import Worker
 from convergence_assets.dagster_internals import run_launchers
 from convergence_assets.run_launcher.cloud_run import CloudRunLauncher
 from convergence_assets.run_launcher.worker_state import WorkerState
@@ -15,8 +16,9 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
-def worker_state(instance: dg.DagsterInstance, run: dg.DagsterRun) -> WorkerState | None:
-    """The state of the run's worker on Kubernetes or Cloud Run; None under any other launcher.
+def worker_state(instance: dg.DagsterInstance, run: dg.DagsterRun, worker: Worker | None = None) -> WorkerState | None:
+    """The state of the run's worker on Kubernetes or Cloud Run; None under any other launcher, and for a `worker` that
+    is a process elsewhere.
 
     Raises the errors of their clients.
     """
@@ -26,7 +28,7 @@ def worker_state(instance: dg.DagsterInstance, run: dg.DagsterRun) -> WorkerStat
     if type(launcher).__module__.startswith("dagster_k8s."):
         from convergence_assets.run_launcher.kubernetes_pods import pod_state
 
-        return pod_state(launcher, run)
+        return pod_state(launcher, run, worker.owner.host if worker else None)
     return None
 
 
@@ -41,10 +43,10 @@ class Platform:
         """Whether the run launcher finds the run's worker healthy; None where that is unknown."""
         return self._within_its_time(lambda: run_launchers.worker_is_healthy(self._instance, run))
 
-    def state(self, run: dg.DagsterRun) -> WorkerState | None:
-        """The state of the run's worker; None where nothing is known of it."""
+    def state(self, run: dg.DagsterRun, worker: Worker | None) -> WorkerState | None:
+        """The state of the run's worker, of which `worker` is recorded; None where nothing is known of it."""
         try:
-            return self._within_its_time(lambda: worker_state(self._instance, run))
+            return self._within_its_time(lambda: worker_state(self._instance, run, worker))
         except Exception:
             _log.exception("run %s: the state of its worker cannot be read", run.run_id)
             return None

@@ -307,10 +307,75 @@ def test_the_command_runs_a_day_in_a_project_that_passes_and_writes_a_report(pro
     assert said["canary"] == {"tenant": "acme", "day": "2026-10-05"}
     canary = {finding["check"]: finding for finding in said["findings"]}
     assert canary["warehouse contract"]["state"] == "ok", canary["warehouse contract"]
+    assert "staged, published, replaced, rolled back, merged" in canary["warehouse contract"]["seen"]
+    assert canary["drain"]["state"] == "ok", canary["drain"]
+    assert canary["drain"]["seen"].startswith(
+        "acme, pipeline demo_costs, 2026-10-05: a run whose worker is ended at work"
+    )
     assert canary["canary"]["seen"].startswith("acme, pipeline demo_costs, 2026-10-05: 2 rows of 2 tables"), canary
     assert "project peer-project is fit: the day 2026-10-05 of acme was run" in done.stdout
     datasets = {dataset.dataset_id for dataset in project.client.list_datasets(include_all=True)}
     assert not [name for name in datasets if "certify" in name]
+
+
+def billed(bytes_billed: int) -> Callable[[Any], None]:
+    """Each statement is billed for so many bytes, as far as its cap allows."""
+
+    def change(answer: Any) -> None:
+        query = answer.get("statistics", {}).get("query")
+        if query is not None and not answer["configuration"].get("dryRun"):
+            query["totalBytesBilled"] = str(bytes_billed)
+
+    return change
+
+
+def test_all_statements_of_a_canary_share_its_cap_and_those_of_a_failed_day_count(project: Project) -> None:
+    load_a_day(project)
+    caps: list[int] = []
+
+    def see(method: str, path: str, body: Any, account: str) -> Refusal | None:
+        query = body.get("configuration", {}).get("query", {})
+        if "maximumBytesBilled" in query and not body["configuration"].get("dryRun"):
+            caps.append(int(query["maximumBytesBilled"]))
+        return None
+
+    project.faults.refuse = see
+    changed("/jobs", billed(10**8))(project)
+    done = certify(project, "--canary", "acme", "2026-10-05", "--max-gigabytes", "2", "--json")
+    assert done.returncode == 1, done.stdout + done.stderr
+    said = json.loads(done.stdout)
+    seen = [finding["seen"] for finding in said["findings"] if finding["check"] == "canary"]
+    assert "2,000,000,000 bytes were billed of 2,000,000,000 for all statements together" in seen[0], seen
+    assert seen[1] == "all that --max-gigabytes allows was billed: 2.0 of 2 GB"
+    assert said["bytes_billed"] == 2 * 10**9
+    assert min(caps) == 10**8
+    assert len(caps) >= 20
+
+
+def test_a_statement_that_runs_on_after_its_worker_was_ended_is_named(project: Project) -> None:
+    load_a_day(project)
+    runs: list[str] = []
+
+    def see(method: str, path: str, body: Any, account: str) -> Refusal | None:
+        labels = body.get("configuration", {}).get("labels", {})
+        if labels.get("pipeline") == "demo_costs" and "run_id" in labels:
+            runs.append(labels["run_id"])
+        return None
+
+    def run_on(method: str, path: str, answer: Any) -> Any:
+        if method == "GET" and path.endswith("/jobs"):
+            labels = {"managed_by": "convergence", "run_id": runs[0] if runs else "none"}
+            reference = {"projectId": PROJECT, "jobId": "still_at_work", "location": "EU"}
+            job = {"jobReference": reference, "configuration": {"jobType": "QUERY", "query": {}, "labels": labels}}
+            answer["jobs"] = [{"id": "still_at_work", "state": "RUNNING", "status": {"state": "RUNNING"}} | job]
+        return answer
+
+    project.faults.refuse, project.faults.change = see, run_on
+    done = certify(project, "--canary", "acme", "2026-10-05", "--json")
+    findings = {finding["check"]: finding for finding in json.loads(done.stdout)["findings"]}
+    assert done.returncode == 1, (runs, findings["drain"])
+    assert findings["drain"]["state"] == "broken"
+    assert "of its statements run on (still_at_work" in findings["drain"]["seen"]
 
 
 def test_no_day_is_run_in_a_project_that_does_not_pass(project: Project) -> None:

@@ -44,9 +44,17 @@ def google(setup: Setup) -> Iterator[tuple[FakeBigQuery, Setup]]:
         (Refusal(403, "accessDenied", "Access Denied: Project a-project: User does not have bigquery.jobs.create "
          "permission in project a-project."), "bigquery.jobs.create", "roles/bigquery.jobUser"),
         (Refusal(503, "backendError", "try later"), "try later", "network and status page"),
+        (Refusal(503, "backendError", "no answer of /projects/a-project/jobs"), "no answer", "network and status page"),
+        (Refusal(403, "quotaExceeded", "Quota exceeded: Your project exceeded quota for free query bytes scanned."),
+         "a quota of project a-project is used up: Quota exceeded: Your project exceeded quota for free query bytes",
+         "raise it under IAM & Admin, Quotas"),
+        (Refusal(403, "quotaExceeded", "Custom quota exceeded: Your usage exceeded the custom quota for "
+         "QueryUsagePerDay, which is set by your administrator"), "custom quota for QueryUsagePerDay", "next period"),
+        (Refusal(403, "rateLimitExceeded", "Exceeded rate limits: too many concurrent queries for this project"),
+         "too many concurrent queries", "lower the runs at a time"),
     ],
 )  # fmt: skip
-def test_a_wrong_project_and_a_missing_permission_are_told_apart(
+def test_a_wrong_project_a_missing_permission_and_a_quota_are_told_apart(
     google: tuple[FakeBigQuery, Setup], refusal: Refusal, seen: str, next_step: str
 ) -> None:
     fake, setup = google

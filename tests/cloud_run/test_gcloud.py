@@ -25,7 +25,6 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
     api = GcloudApi()
     api.start()
     (tmp_path / "deploy").symlink_to(ROOT / "deploy")
-    (tmp_path / "build").symlink_to(ROOT / "build")
     yield Terminal(tmp_path, api)
     api.stop()
 
@@ -57,6 +56,21 @@ def test_every_line_of_the_guide_works_in_its_order(terminal: Terminal) -> None:
     assert named == {(plurals[m["kind"]], m["metadata"]["name"]) for m in manifests().values()}
     assert api.serving(API)["metadata"]["name"] == f"{API}-00001"
     assert any('execution_name"=convergence-run-abcde' in filters for filters in api.logs)
+
+
+@pytest.mark.parametrize(
+    ("line", "refusal"),
+    [
+        ('gcloud logging read "severity>=ERROR" --after="2024-01-01T00:00:00Z"', "unrecognized arguments: --after="),
+        ('gcloud logging read "severity>=ERROR" --before="2024-01-01T00:00:00Z"', "unrecognized arguments: --before="),
+        ("gcloud alpha billing quotas update", "Invalid choice: 'quotas'"),
+        ("gcloud firestore collections get pipeline_locks", "Invalid choice: 'collections'"),
+    ],
+)
+def test_what_the_former_guide_has_wrong_is_refused_by_gcloud(terminal: Terminal, line: str, refusal: str) -> None:
+    done = terminal.tried(line)
+    assert done.returncode == 2
+    assert refusal in done.stdout
 
 
 def test_the_guide_says_which_of_its_lines_were_not_run() -> None:

@@ -15,7 +15,7 @@ from alembic.script import ScriptDirectory
 from convergence_assets.control.errors import ControlError
 from convergence_assets.control.location import control_url
 from convergence_assets.control.store import ControlStore
-from convergence_assets.control.tables import HEAD, VERSION_TABLE, metadata
+from convergence_assets.control.tables import HEAD, VERSION_TABLE, compatibility, metadata
 from convergence_assets.settings import IN_A_CONTAINER, Settings, SettingsError
 from tests.postgres.postgres_server import POSTGRES
 
@@ -128,12 +128,32 @@ def test_a_migrated_store_is_opened_without_alembic_and_definitions_load_without
     assert done.stdout == "False\nFalse\n", done.stderr
 
 
-def test_a_store_of_a_newer_version_is_refused(url: str) -> None:
+def migrated_further(url: str, oldest_revision: str | None) -> Settings:
+    """Of a store that a newer release has migrated, saying which revision's code is the oldest that may use it."""
     named = settings(Path("/nowhere"), CONVERGENCE_CONTROL_URL=url)
     with ControlStore.open(named, {}).write() as connection:
         connection.execute(sa.text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
-    with pytest.raises(ControlError, match="newer version of Convergence"):
+        if oldest_revision is None:
+            compatibility.drop(connection)
+        else:
+            connection.execute(sa.update(compatibility).values(oldest_revision=oldest_revision))
+    return named
+
+
+@pytest.mark.parametrize("oldest_revision", [None, "9998"])
+def test_a_store_of_a_newer_version_is_refused_unless_it_says_that_this_one_may_use_it(
+    url: str, oldest_revision: str | None
+) -> None:
+    named = migrated_further(url, oldest_revision)
+    with pytest.raises(ControlError, match=r"migrated by a newer version of Convergence.*restore the backup"):
         ControlStore.open(named, {})
+
+
+def test_a_store_of_a_newer_version_that_this_one_may_use_is_opened_as_it_is(url: str) -> None:
+    store = ControlStore.open(migrated_further(url, HEAD), {})
+    assert store.is_newer
+    with store.read() as connection:
+        assert connection.scalar(sa.text(f"SELECT version_num FROM {VERSION_TABLE}")) == "9999"
 
 
 def test_a_transaction_that_fails_leaves_nothing(url: str) -> None:

@@ -1,10 +1,13 @@
-"""Makes `home.tar.xz`: the state that a release leaves behind, small enough to keep.
+"""Makes `home.tar.xz`, the state that a release leaves behind, small enough to keep; `release.tar.xz` is its code.
 
     git worktree add /tmp/release TAG
     .venv/bin/python tests/former_release/make_home.py /tmp/release
+    git archive --prefix=release/ TAG convergence_assets | xz -9 > tests/former_release/release.tar.xz
 
 It runs that release's demo for one tenant over seven days, of which one is stopped by a check, and makes an API key and
 a pause. Run it with a release before it becomes a former one; its `dagster.yaml` belongs beside the archive.
+
+Until there is a first release, `release.tar.xz` is the last commit before the newest migration of the control store.
 """
 
 import os

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,8 +19,10 @@ from dagster_k8s.job import get_job_name_from_run_id
 from benchmarks.tenant_day import launching
 from convergence_assets.api.cancellation import end_run
 from convergence_assets.cli.diagnose import _lines
+from convergence_assets.control.workers import Workers
 from convergence_assets.dagster_internals.kubernetes_launches import wait_for_kubernetes
 from convergence_assets.diagnostics.evidence import Gathering
+from convergence_assets.process import this_process
 from convergence_assets.tenancy.tenant import StuckLimits
 from tests.assets.project import TENANTS, Project, hourly
 from tests.clean_environment import clean_environment
@@ -31,7 +33,7 @@ from tests.run_launcher.queued_runs import QUEUE, QueuedRuns
 
 pytestmark = pytest.mark.live
 
-DAYS = [FIRST + timedelta(days=n) for n in range(7)]
+DAYS = [FIRST + timedelta(days=n) for n in range(8)]
 LAUNCHER = """
 run_launcher:
   module: dagster_k8s
@@ -183,3 +185,33 @@ def test_a_job_that_was_made_before_the_api_went_away_is_found_again(
     cluster.launching.launch(cluster.current(run))  # it was made after all
     tick()
     assert cluster.current(run).status == dg.DagsterRunStatus.STARTING
+
+
+def test_a_worker_that_begins_while_its_run_waits_for_another_launch_is_no_failure(
+    cluster: Cluster, tick: Callable[[], None]
+) -> None:
+    run = cluster.queued(DAYS[6])
+    cluster.api.away = 0
+    tick()
+    cluster.api.away = None
+    cluster.launching.launch(cluster.current(run))  # the Job was made after all, and its worker begins now
+    assert cluster.seen_to_its_end(run).tags["dagster/failure_reason"] == "RUN_WORKER_RESTART"
+    assert (cluster.known.indexed(run).status, cluster.known.indexed(run).error_class) == ("canceled", "interrupted")
+    row = cluster.known.due()[DAYS[6]]
+    assert (row.state, row.attempts, row.interruptions) == ("due", 0, 1)
+    assert cluster.alerts_of(run) == []
+
+
+def test_a_run_in_a_process_beside_the_cluster_has_no_job_and_is_not_interrupted(cluster: Cluster) -> None:
+    run = cluster.starting(DAYS[7])
+    started = dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, run.job_name)
+    cluster.instance.report_dagster_event(started, run.run_id)
+    workers = Workers(cluster.known.store)
+    elsewhere = replace(this_process(), host="a-laptop")
+    workers.record(run.run_id, elsewhere)
+    cluster.remedy_later(timedelta(minutes=5))
+    assert cluster.current(run).status == dg.DagsterRunStatus.STARTED
+    assert not any("its Job was deleted" in line for line in cluster.diagnosed(run))
+    workers.record(run.run_id, replace(elsewhere, host=f"{cluster.job(run)}-x7k2p"))
+    cluster.remedy_later(timedelta(minutes=5))
+    assert cluster.current(run).tags["dagster/failure_reason"] == "UNEXPECTED_TERMINATION"

@@ -13,7 +13,7 @@ import dagster as dg
 import pytest
 import sqlalchemy as sa
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, SqlEventLogStorageTable
-from dagster._core.storage.runs.schema import RunsTable, RunTagsTable
+from dagster._core.storage.runs.schema import RunsTable, RunTagsTable, SnapshotsTable
 
 from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.control import history as kept
@@ -21,6 +21,7 @@ from convergence_assets.control import run_cursors, runs
 from convergence_assets.control.location import control_url
 from convergence_assets.control.store import ControlStore
 from convergence_assets.dagster_internals import history as dagster_history
+from convergence_assets.dagster_internals import snapshots as dagster_snapshots
 from convergence_assets.dagster_internals.history import DagsterHistory
 from convergence_assets.ledger.tables import LOGS, TABLES
 from convergence_assets.monitoring.history import EVERY, History
@@ -229,6 +230,92 @@ def test_whatever_kills_it_the_next_call_continues(
     left = counts(history.instance)
     assert history.prune(()).finished
     assert counts(history.instance) == left
+
+
+def snapshot_ids(instance: dg.DagsterInstance) -> set[str]:
+    with instance.run_storage.connect() as connection:  # type: ignore[attr-defined]
+        return set(connection.scalars(sa.select(SnapshotsTable.c.snapshot_id)))
+
+
+def needed_snapshots(instance: dg.DagsterInstance) -> set[str]:
+    """Those of every run, and the job that its job is a selection of."""
+    needed = set()
+    for record in instance.get_run_records():
+        run = record.dagster_run
+        assert run.job_snapshot_id
+        assert run.execution_plan_snapshot_id
+        needed |= {run.job_snapshot_id, run.execution_plan_snapshot_id}
+        lineage = instance.get_job_snapshot(run.job_snapshot_id).lineage_snapshot
+        if lineage:
+            needed.add(lineage.parent_snapshot_id)
+    return needed
+
+
+def run_of_another_release(instance: dg.DagsterInstance, number: int) -> str:
+    """A run whose definitions no other run has, made from a selection of a job; it has been deleted since."""
+    ops = [dg.op(name=f"op_{number}_{name}")(lambda: None) for name in ("one", "two")]
+
+    @dg.job(name=f"job_{number}")
+    def whole() -> None:
+        for op in ops:
+            op()
+
+    run = instance.create_run_for_job(whole.get_subset(op_selection=[ops[0].name]))
+    DagsterHistory(instance).delete_run(run.run_id)
+    return run.run_id
+
+
+def test_snapshots_go_after_their_last_run_and_those_of_a_run_stay_with_what_they_refer_to(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dagster_snapshots, "_PAGE", 2)
+    play(history.instance, 2, runs_of=4)
+    of_runs = snapshot_ids(history.instance)
+    for number in range(3):
+        run_of_another_release(history.instance, number)
+    before, all_of_them = state(history.instance), snapshot_ids(history.instance)
+    assert needed_snapshots(history.instance) <= of_runs
+    assert len(all_of_them - of_runs) == 9, "a job, what it selects from, and a plan"
+    assert history.prune(()).snapshots == 0, "they may wait for their run"
+    delete = dagster_snapshots._delete
+    kills = iter([None, Killed, None, Killed])
+
+    def killed_now_and_then(*arguments: Any) -> int:
+        done = delete(*arguments)
+        if next(kills, None):
+            raise Killed
+        return done
+
+    monkeypatch.setattr(dagster_snapshots, "_delete", killed_now_and_then)
+    for _ in range(2):
+        with pytest.raises(Killed):
+            history.prune(())
+    assert history.prune(()).finished
+    assert snapshot_ids(history.instance) == of_runs
+    assert history.prune(()).snapshots == 0
+    assert state(history.instance) == before
+
+
+def test_snapshots_of_a_run_that_is_deleted_go_a_day_later(history: History, clock: list[timedelta]) -> None:
+    play(history.instance, 4, runs_of=5)
+    history.prune(())
+    clock[0] = timedelta(days=366)
+    assert history.prune(()).finished
+    assert snapshot_ids(history.instance) == needed_snapshots(history.instance)
+
+
+def test_of_plans_of_one_job_those_of_its_runs_stay(history: History) -> None:
+    instance, job = history.instance, dg.job(name="nothing")(lambda: None)
+    kept, deleted = instance.create_run_for_job(job), instance.create_run_for_job(job)
+    storage: Any = instance.run_storage
+    assert kept.execution_plan_snapshot_id
+    plan = instance.get_execution_plan_snapshot(kept.execution_plan_snapshot_id)
+    again = plan._replace(executor_name="of a run that was executed again in part")
+    storage.add_execution_plan_snapshot(again)
+    DagsterHistory(instance).delete_run(deleted.run_id)
+    history.prune(())
+    assert history.prune(()).snapshots == 1
+    assert snapshot_ids(instance) == {kept.job_snapshot_id, kept.execution_plan_snapshot_id}
 
 
 def test_it_stops_in_time_and_is_due_once_a_day(history: History, clock: list[timedelta]) -> None:

@@ -22,6 +22,7 @@ def test_of_a_short_year_what_is_not_state_stays_as_it_was_after_a_quarter(tmp_p
     assert year.growth <= AT_MOST
     for table in ("event_logs", "asset_check_executions", "job_ticks"):
         assert late.history_rows[table] <= AT_MOST * max(early.history_rows[table], 10), table
+    assert late.history_rows["snapshots"] <= 8, "a job and a plan of two releases, of days that succeed and that fail"
     published = "convergence_publications"
     assert late.state_rows[published] == year.late.table_days > year.early.table_days == early.state_rows[published]
 

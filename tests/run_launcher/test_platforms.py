@@ -36,5 +36,5 @@ def test_one_that_fails_to_answer_says_nothing_of_a_worker(caplog: pytest.LogCap
             raise ConnectionError("refused")
 
     platform = Platform(SimpleNamespace(run_launcher=K8sRunLauncher()), 20.0)  # type: ignore[arg-type]
-    assert platform.state(RUN) is None
+    assert platform.state(RUN, None) is None
     assert f"run {RUN.run_id}: the state of its worker cannot be read" in caplog.text

@@ -24,7 +24,8 @@ _SCHEMA = TableSchema(
 
 
 def contract(setup: ProjectSetup, tenant: Tenant) -> Iterator[Finding]:
-    """Make a table, stage two days, publish one and then the other, replace it, merge a row; each is read back."""
+    """Make a table, stage two days, publish one and then the other, replace it, merge a row, put a day back to what it
+    was; each is read back."""
     dataset = Dataset(f"convergence_certify_{uuid.uuid4().hex[:12]}", tenant.project)
     with open_bigquery(setup.settings, tenant.location, budget_seconds=RETRY_SECONDS) as warehouse:
         try:
@@ -36,7 +37,6 @@ def contract(setup: ProjectSetup, tenant: Tenant) -> Iterator[Finding]:
                 warehouse.drop_dataset(dataset)
         left = warehouse.has_dataset(dataset)
         billed = sum(statement.bytes_billed or 0 for statement in warehouse.statements)
-    setup.billed.append(billed)
     if failure:
         yield Finding(NAME, "broken", failure, "nothing of yours was touched; correct what it names, or report it")
     if left:
@@ -44,7 +44,8 @@ def contract(setup: ProjectSetup, tenant: Tenant) -> Iterator[Finding]:
                       f"`bq rm -r -d {setup.shown(dataset)}`")  # fmt: skip
     if not failure and not left:
         seen = (
-            f"staged, published, replaced, merged and removed in a dataset of its own; {billed / 2**20:.0f} MiB billed"
+            "staged, published, replaced, rolled back, merged and removed in a dataset of its own; "
+            f"{billed / 2**20:.0f} MiB billed"
         )
         yield Finding(NAME, "ok", seen)
 
@@ -66,13 +67,18 @@ class _Trial:
         if self._rows() != [(first, "one", "1.5")]:
             return f"after publishing {first} alone the table has {self._rows()}"
         self._warehouse.publish(staged, [second], self._job("publish-second"))
+        before, published = self._now(), self._rows()
         again = self._stage("two", "0.1")
         self._warehouse.publish(again, [second], self._job("replace"))
         if self._rows() != [(first, "one", "1.5"), (second, "two", "0.1")]:
             return f"after replacing {second} the table has {self._rows()}"
+        past = self._warehouse.stage_past(self._table, _SCHEMA, second, before, self._job("stage-past"))
+        self._warehouse.publish(past, [second], self._job("roll-back"))
+        if self._rows() != published:
+            return f"after putting {second} back to what it was at {before:%H:%M:%S} UTC the table has {self._rows()}"
         merged = {"day": first, "name": "one", "cost": "2"}
         self._warehouse.merge_rows(self._table, _SCHEMA, [merged], ("day", "name"), self._job("merge"))
-        if self._rows() != [(first, "one", "2"), (second, "two", "0.1")]:
+        if self._rows() != [(first, "one", "2"), (second, "one", "1.5")]:
             return f"after merging a row of {first} the table has {self._rows()}"
         return None
 
@@ -81,6 +87,12 @@ class _Trial:
             Query(f"SELECT DATE '{day}' AS day, '{name}' AS name, NUMERIC '{cost}' AS cost") for day in self._days
         ]
         return self._warehouse.stage_query(self._table, _SCHEMA, queries, self._job(f"stage-{name}"))
+
+    def _now(self) -> datetime:
+        """The warehouse's own clock, at which the table is asked for later."""
+        (row,) = self._warehouse.rows(Query("SELECT CURRENT_TIMESTAMP() AS now"), self._job("now"))
+        now: datetime = row["now"]
+        return now
 
     def _rows(self) -> list[tuple[date, str, str]]:
         first = f"DATE '{self._days[0]}'"

@@ -24,9 +24,8 @@ RETRY_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class ProjectSetup(Setup):
-    """A set-up whose warehouse is BigQuery; `billed` has the bytes of each trial that was made in it."""
+    """A set-up whose warehouse is BigQuery."""
 
-    billed: list[int] = field(default_factory=list, compare=False)
     _datasets: "dict[Dataset, bigquery.Dataset | None]" = field(default_factory=dict, compare=False)
     _tables: "dict[TableRef, bigquery.Table | None]" = field(default_factory=dict, compare=False)
 

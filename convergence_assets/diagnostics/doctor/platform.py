@@ -78,10 +78,11 @@ def tenant_files(setup: Setup) -> Iterator[Finding]:
 
 
 def control_store(setup: Setup) -> Iterator[Finding]:
-    """Whether it opens; one that a newer version of Convergence created does not."""
+    """Whether it opens; one that a newer version of Convergence migrated may not."""
     with setup.store.read() as connection:
         connection.exec_driver_sql("SELECT 1")
-    yield Finding("control store", "ok", f"{setup.store.shown} is up to date")
+    state = "was migrated by a newer release, and this one can use it" if setup.store.is_newer else "is up to date"
+    yield Finding("control store", "ok", f"{setup.store.shown} {state}")
 
 
 def database_connections(setup: Setup) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from convergence_assets.dagster_internals import automation_states
 from convergence_assets.diagnostics.doctor.examine import Finding, Setup, broken
 from convergence_assets.settings import Settings, SettingsError
 from convergence_assets.tenancy.tenant import Tenant
-from convergence_assets.warehouse.errors import AccessDenied, NotFound, WarehouseError
+from convergence_assets.warehouse.errors import AccessDenied, InvalidQuery, NotFound, QuotaExceeded, WarehouseError
 from convergence_assets.warehouse.interface import Job
 from convergence_assets.warehouse.schema import Dataset, Query, TableRef
 
@@ -74,12 +74,15 @@ def warehouse(setup: Setup) -> Iterator[Finding]:
     except NotFound as error:
         yield Finding(name, "broken", f"project {settings.project} is not known to BigQuery: {error}",
                       "set GCP_PROJECT_ID to one that `gcloud projects list` shows")  # fmt: skip
+    except QuotaExceeded as error:
+        yield Finding(name, "broken", f"a quota of project {settings.project} is used up: {error}",
+                      "wait for its next period, or raise it under IAM & Admin, Quotas; `convergence costs` shows what "
+                      "was billed")  # fmt: skip
+    except InvalidQuery as error:  # SELECT 1 is right: BigQuery says so of a project's id
+        yield Finding(name, "broken", f"project {settings.project}: {error}",
+                      "set GCP_PROJECT_ID to one that `gcloud projects list` shows")  # fmt: skip
     except WarehouseError as error:
-        if "project" not in str(error).lower():
-            yield broken(name, error)
-        else:
-            yield Finding(name, "broken", f"project {settings.project}: {error}",
-                          "set GCP_PROJECT_ID to one that `gcloud projects list` shows")  # fmt: skip
+        yield broken(name, error)
     else:
         yield Finding(name, "ok", f"{shown} answers")
 

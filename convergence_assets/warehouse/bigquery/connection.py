@@ -10,6 +10,7 @@ from convergence_assets.warehouse.bigquery import tables
 from convergence_assets.warehouse.bigquery.job_owner import owner_labels
 from convergence_assets.warehouse.bigquery.jobs import Jobs, Request
 from convergence_assets.warehouse.bigquery.labels import sanitised
+from convergence_assets.warehouse.bigquery.spending import capped
 from convergence_assets.warehouse.interface import Job
 from convergence_assets.warehouse.schema import ParameterValue, Query, TableRef
 
@@ -39,9 +40,12 @@ class Connection:
     def query(
         self, kind: str, query: Query, job: Job, *, sql: str | None = None, identity: tuple[str, ...] | None = None
     ) -> Request:
-        """A statement as a job; `sql` is what is sent where it is more than the author's own text."""
+        """A statement as a job; `sql` is what is sent where it is more than the author's own text.
+
+        Raises `BytesCapExceeded` where this process may be billed for nothing more.
+        """
         config = self.query_config(query, job)
-        config.maximum_bytes_billed = job.maximum_bytes_billed or _ADHOC_BYTES_CAP
+        config.maximum_bytes_billed = capped(job.maximum_bytes_billed or _ADHOC_BYTES_CAP)
         text = sql or query.sql
 
         def submit(job_id: str, retry: Any) -> Any:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from convergence_assets.warehouse.bigquery.classify import classified
 from convergence_assets.warehouse.bigquery.job_owner import is_gone
 from convergence_assets.warehouse.bigquery.labels import MANAGED, value_of
+from convergence_assets.warehouse.bigquery.spending import announce, record
 from convergence_assets.warehouse.errors import JobTimeout, WarehouseError
 from convergence_assets.warehouse.interface import WAITS_EVERY_SECONDS, Job, RunningJob, Statement, Waits, silent
 
@@ -48,6 +49,13 @@ class _Sent:
     job: Any
     attempt: int
     attached: bool
+    recorded: bool = False
+
+    def record(self) -> None:
+        """Count once what the job was billed, when it has ended."""
+        if not self.recorded:
+            record(self.job)
+            self.recorded = True
 
 
 @dataclass
@@ -76,9 +84,13 @@ class Jobs:
         sent: list[_Sent] = []
         try:
             for request in requests:
-                sent.append(self._send(request, job, 1))  # noqa: PERF401 - a failure here must find those sent
+                sent.append(self._send(request, job, 1))
+                announce()
             return [self._wait(one, job, deadline) for one in sent]
         except BaseException:
+            for one in sent:
+                if one.job.state == "DONE":
+                    one.record()
             self._cancel_all([one.job.job_id for one in sent if one.job.state != "DONE"])
             raise
 
@@ -147,14 +159,17 @@ class Jobs:
                     ) from None
                 failure = self._classified(error, sent.request)
                 ended = sent.job.state == "DONE" and sent.job.error_result
+                if ended:
+                    sent.record()
                 # Only a job that has ended is followed by another: one that cannot be reached may still write.
                 if not (ended and failure.retryable and not isinstance(failure, JobTimeout) and tries < ATTEMPTS):
                     raise failure from error
                 time.sleep(min(30.0, 2.0**tries) * random.uniform(0.5, 1.0))
                 again = self._send(sent.request, job, sent.attempt + 1)
-                sent.job, sent.attempt, sent.attached = again.job, again.attempt, again.attached
+                sent.job, sent.attempt, sent.attached, sent.recorded = again.job, again.attempt, again.attached, False
                 tries += 1
                 continue
+            sent.record()
             self.finished.append(_statement(sent))
             return sent.job
 
@@ -191,11 +206,14 @@ class Jobs:
         options: dict[str, Any] = {"location": self.location, "retry": None, "timeout": CANCEL_TIMEOUT_SECONDS}
         try:
             self.client.cancel_job(job_id, **options)
-            return bool(self.client.get_job(job_id, **options).state == "DONE")
+            job = self.client.get_job(job_id, **options)
         except NotFound:
             return True
         except Exception:
             return False
+        if job.state == "DONE":
+            record(job)
+        return bool(job.state == "DONE")
 
 
 def _worth_sending_again(error: Exception) -> bool:
