@@ -119,9 +119,13 @@ def _asset_pages(instance: dg.DagsterInstance, pages: Mapping[dg.AssetKey, Seque
     """What Dagster's UI reads for an asset's page: the states of its partitions, its newest events, its checks."""
     storage: Any = instance.event_log_storage
     for key, checks in pages.items():
-        instance.fetch_materializations(key, limit=100)
+        published = instance.fetch_materializations(key, limit=100).records
         instance.fetch_observations(key, limit=100)
         get_and_update_asset_status_cache_value(instance, key, dg.DailyPartitionsDefinition("2026-03-01"))
+        # What the status cache asks for after a new day; it asks for all days once.
+        storage.get_latest_asset_partition_materialization_attempts_without_materializations(
+            key, after_storage_id=published[min(5, len(published) - 1)].storage_id
+        )
         storage.get_latest_asset_check_execution_by_key(checks)
 
 
