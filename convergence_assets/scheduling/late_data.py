@@ -21,7 +21,7 @@ from convergence_assets.scheduling.requesting import PipelineDays
 from convergence_assets.scheduling.targets import Target
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.tenant import Step, Tenant, TenantPipeline
-from convergence_assets.warehouse.errors import WarehouseError
+from convergence_assets.warehouse.errors import NotFound, WarehouseError
 from convergence_assets.warehouse.interface import GIGABYTE, Job
 
 PIPELINES_A_TICK = 40
@@ -101,6 +101,9 @@ def _ask_source(settings: Settings, question: Question) -> Mapping[date, str] | 
         ensure_shared_views(settings, tenant, step.sources.values())
         with open_warehouse(settings, tenant.location, service_account=tenant.service_account) as warehouse:
             return markers(warehouse, tenant, step, question.window, job)
+    except NotFound as error:
+        # A table of the tenant that is not made yet has no rows that could be late.
+        return {} if step.late_data and step.late_data.tables <= set(step.upstream) else error
     except WarehouseError as error:
         return error
 

@@ -153,11 +153,11 @@ def test_usage_that_a_commitment_covers_is_committed_under_both_of_googles_model
         "FROM acme.gcp_focus WHERE CommitmentDiscountId IS NOT NULL ORDER BY CommitmentDiscountId, ChargeCategory"
     )
     assert [tuple(map(str, row.values())) for row in rows] == [
-        ("vm-former", "Usage", "Committed", "Spend", "Used", "cud-1", "3.000000000", "5.000000000", "6.000000000",
+        ("vm-former", "Usage", "Committed", "Spend", "Used", "cud-1", "0E-9", "2.000000000", "2.400000000",
          "2.000000000", "EUR", "Google Cloud"),
-        ("None", "Purchase", "Standard", "Spend", "None", "sub-77", "1.000000000", "5.000000000", "6.000000000",
+        ("None", "Purchase", "Standard", "Spend", "None", "sub-77", "5.000000000", "5.000000000", "6.000000000",
          "5.000000000", "EUR", "Google Cloud"),
-        ("vm-present", "Usage", "Committed", "Spend", "Used", "sub-77", "7.200000000", "10.000000000", "11.000000000",
+        ("vm-present", "Usage", "Committed", "Spend", "Used", "sub-77", "0E-9", "10.000000000", "11.000000000",
          "7.200000000", "EUR", "Google Cloud"),
     ]  # fmt: skip
 
@@ -180,7 +180,7 @@ def test_tags_are_json_with_each_key_once_the_nearest_first(platform: Platform, 
         | {"project": None},
     ]  # fmt: skip
     load(platform, tmp_path, rows)
-    platform.run(TENANT, [DAY], "gcp_cost_line_items", "gcp_focus")
+    platform.run(TENANT, [DAY])
     found = platform.rows("SELECT ResourceName, Tags FROM acme.gcp_focus WHERE STARTS_WITH(ResourceName, 'vm-')")
     tags = {str(row["ResourceName"]): str(row["Tags"]) for row in found}
 
