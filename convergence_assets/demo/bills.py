@@ -49,7 +49,7 @@ def generate_bills(
             rng = random.Random(f"bills/{seed}/{tenant.tenant_id}/{day}")
             hours = hours_of(day, tenant.timezone)
             used = {hour: _write_hour(files, templates, hour, rows_per_day, rng) for hour in hours}
-            rare = [*_fees(tenant, templates, used, rows_per_day, rng), *_rare_rows(tenant, templates, day, rng)]
+            rare = [*_fees(tenant, day, templates, used, rows_per_day, rng), *_rare_rows(tenant, templates, day, rng)]
             for row, exported in rare:
                 files.write(exported.date(), compact(row) + "\n")
             files.close_before(hours[0].date() - timedelta(days=_OPEN_DAYS))
@@ -60,12 +60,16 @@ def generate_bills(
     return sorted(files.written)
 
 
+def bounds_of(day: date, timezone: str) -> tuple[datetime, datetime]:
+    """When a local day starts and ends (UTC)."""
+    zone = ZoneInfo(timezone)
+    start, end = (datetime(d.year, d.month, d.day, tzinfo=zone) for d in (day, day + timedelta(days=1)))
+    return start.astimezone(UTC), end.astimezone(UTC)
+
+
 def hours_of(day: date, timezone: str) -> list[datetime]:
     """The whole hours (UTC) that start within a local day: 23, 24 or 25."""
-    start, end = (
-        datetime(d.year, d.month, d.day, tzinfo=ZoneInfo(timezone)).astimezone(UTC)
-        for d in (day, day + timedelta(days=1))
-    )
+    start, end = bounds_of(day, timezone)
     hour = start.replace(minute=0, second=0)
     hours = []
     while hour < end:
@@ -149,10 +153,12 @@ def _row(template: RowTemplate, opening: str, copy: int, cost: int) -> str:
 
 
 def _fees(
-    tenant: DemoTenant, templates: list[RowTemplate], used: dict[datetime, int], rows_per_day: int, rng: random.Random
-) -> Iterator[tuple[dict[str, Any], datetime]]:
+    tenant: DemoTenant, day: date, templates: list[RowTemplate], used: dict[datetime, int], rows_per_day: int,
+    rng: random.Random,
+) -> Iterator[tuple[dict[str, Any], datetime]]:  # fmt: skip
     """A day's fees of the tenant's commitments, each with the time of its export; `used` has by hour what usage at the
     flexible one's price is charged. A fee is of one billing month."""
+    first, last = bounds_of(day, tenant.timezone)
     exported = _export_time(max(used), rng)
     for commitment in COMMITMENTS:
         capacity = day_capacity(templates, commitment, rows_per_day, SHIFTS)
@@ -164,7 +170,9 @@ def _fees(
             covered = sum(used[hour] for hour in hours) if commitment is FLEXIBLE else 0
             whole = account_row(tenant, ("", ""), ("", ""))
             row, cost = fee_row(whole, commitment, capacity * len(hours) // len(used), price, covered)
-            yield _dated(row, hours[0], hours[-1] + _HOUR, exported, cost, month)
+            start = first if hours[0] == min(used) else hours[0]
+            end = last if hours[-1] == max(used) else hours[-1] + _HOUR
+            yield _dated(row, start, end, exported, cost, month)
 
 
 def _dated(

@@ -34,7 +34,7 @@ _DISCOUNT = ("Reseller margin", "reseller-margin", "RESELLER_MARGIN", 30)
 _MODEL = {"id": "7754-699E-0EBF", "description": "Default"}
 SHIFTS = 3  # a third of the resources run in any hour
 _COVERED = {"hour": (CORES, FLEXIBLE, MONEY, None), "gibibyte hour": (FLEXIBLE, None, MONEY)}
-"""By pricing unit the commitments that cover virtual machines, in turn."""
+"""By pricing unit the commitments that cover what virtual machines are charged for, in turn."""
 _CREDITS = ((), (), (), (_SUSTAINED,), (_FREE,), (_PROMOTION,), (_SUSTAINED, _DISCOUNT))
 
 
@@ -79,7 +79,7 @@ def row_templates(tenant: DemoTenant, seed: int) -> list[RowTemplate]:
         key = (row["service"]["id"], row["sku"]["id"], row["project"]["id"], row["location"]["region"])
         if key not in by_kind:
             of_its_unit = commitments.get(row["usage"]["pricing_unit"])
-            is_machine = of_its_unit and row["sku"]["description"].startswith("Instance ")
+            is_machine = of_its_unit and row["service"]["description"] == "Compute Engine"
             by_kind[key] = _template(tenant, row, rng, next(of_its_unit) if of_its_unit and is_machine else None)
     templates = list(by_kind.values())
     rng.shuffle(templates)

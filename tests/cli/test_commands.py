@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,13 @@ def test_the_demo_publishes_stops_the_bad_day_and_shows_the_correction(tmp_path:
         ("2026-10-06", ["no_row_was_exported_twice"])
     ]
     assert told["acme"]["checks"]["failed"] == 0
+    for tenant in told.values():
+        assert {c["kind"] for c in tenant["commitments"]} == {"Spend", "Usage"}
+        for commitment in tenant["commitments"]:
+            paid, used, unused = (Decimal(commitment[name]) for name in ("paid", "used", "unused"))
+            assert paid == used + unused > used > 0
+        assert {"FREE_TIER", "PROMOTION"} <= {credit["type"] for credit in tenant["credits"]}
+        assert len(tenant["service_categories"]) >= 5
     asked = convergence(tmp_path, "query", "SELECT usage_date, net_cost FROM acme.gcp_cost_daily", "--csv")
     rows = list(csv.DictReader(io.StringIO(asked.stdout)))
     assert {r["usage_date"] for r in rows} == week

@@ -12,7 +12,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from convergence_assets.assets.late_data import markers
+from convergence_assets.assets.warehouse_factory import open_warehouse
+from convergence_assets.assets.window import Window
 from convergence_assets.demo.bills import hours_of
+from convergence_assets.warehouse.interface import Job
 from tests.library.platform_in_a_folder import Platform
 from tests.library.test_real_bills import FEE, PRESENT_MODEL, ROW, TENANT, Row, stopped_by
 
@@ -250,3 +254,33 @@ def test_a_months_fee_is_spread_over_its_hours_and_adds_up_in_its_billing_period
     alone = focus(platform, days, "SUM(EffectiveCost) AS cost", "CommitmentDiscountStatus = 'Unused'")
     platform.run(TENANT, [date(2026, 10, 25)])
     assert focus(platform, days, "SUM(EffectiveCost) AS cost", "CommitmentDiscountStatus = 'Unused'") == alone
+
+
+def test_a_fee_that_is_exported_late_asks_for_the_days_of_its_window_alone(platform: Platform, tmp_path: Path) -> None:
+    days = [date(2026, 10, 10) + timedelta(days=n) for n in range(4)]
+    load(platform, tmp_path, days, [at(PRESENT_MODEL, hours_of(days[1], BERLIN)[12])])
+    before = told(published(platform, days, "EffectiveCost, x_CommitmentNote", "ResourceName = 'vm-present'"))
+    assert before == [("7.2", "the export has no fee of the commitment")]
+
+    def asked() -> dict[date, str]:
+        tenant = platform.registry.tenants[TENANT]
+        [step] = [step for step in tenant.pipelines[0].steps if step.table == "gcp_commitments"]
+        window = Window.local(days[0], days[-1], tenant.timezone)
+        with open_warehouse(platform.settings) as warehouse:
+            return markers(warehouse, tenant, step, window, Job(f"asked-{len(list(tmp_path.iterdir()))}"))
+
+    assert asked() == {}
+    start = hours_of(days[0], BERLIN)[6]
+    late = at(FEE, start, start + 48 * HOUR, cost=48.0, credits=[], export_time="2026-10-16T00:00:00Z")
+    file = tmp_path / "late.jsonl"
+    file.write_text(json.dumps(late) + "\n")
+    platform.load_bills(TENANT, [file])
+    platform.run(TENANT, days[:1])
+    assert set(asked()) == set(days[1:3])
+    platform.run(TENANT, days[1:2])
+    platform.run(TENANT, days[2:3])
+    assert_sums_are_exact(platform, days, focus(platform, days, "*", "TRUE"))
+    parts = focus(
+        platform, days, "usage_date, SUM(EffectiveCost)", "CommitmentDiscountStatus IS NOT NULL GROUP BY usage_date"
+    )
+    assert told(parts) == [("2026-10-10", "18"), ("2026-10-11", "24"), ("2026-10-12", "6")]

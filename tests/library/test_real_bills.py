@@ -123,6 +123,29 @@ def test_only_an_adjustment_takes_credits_or_usage_back(
     assert stopped_by(platform.run(TENANT, [DAY], "gcp_cost_line_items")["gcp_cost_line_items"]) == {}
 
 
+FEE_SKU = {"sku": {"id": "FEE1", "description": "Commitment v1: Cpu for 1 Year"}}
+LATER = {"export_time": "2026-12-13T09:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "check"),
+    [
+        (LATER | FEE_SKU | {"usage_end_time": "2026-11-12T06:00:00Z"}, None),  # 31 days and the hour of a changed clock
+        (LATER | FEE_SKU | {"usage_end_time": "2026-11-12T07:00:00Z"}, "usage_window_lies_within_a_day"),
+        (LATER | {"usage_end_time": "2026-10-14T05:00:00Z"}, "usage_window_lies_within_a_day"),
+        (FEE_SKU | {"usage_end_time": "2026-11-12T05:00:00Z"}, None),
+        (FEE_SKU | {"export_time": "2026-10-12T04:00:00Z"}, "usage_ended_before_it_was_exported"),
+        ({"usage_end_time": "2026-10-12T10:00:00Z"}, "usage_ended_before_it_was_exported"),
+    ],
+)
+def test_only_a_commitments_fee_may_be_for_a_month_and_be_charged_before_it_ends(
+    platform: Platform, tmp_path: Path, changed: Row, check: str | None
+) -> None:
+    load(platform, tmp_path, [ROW | changed])
+    stopped = stopped_by(platform.run(TENANT, [DAY], "gcp_cost_line_items")["gcp_cost_line_items"])
+    assert list(stopped) == ([check] if check else [])
+
+
 PRESENT_MODEL = ROW | {
     "cost": 7.2, "cost_at_list": 11.0, "cost_at_effective_price_default": 10.0, "cost_at_list_consumption_model": 7.9,
     "credits": [], "consumption_model": {"id": "7754-699E", "description": "Compute Flexible CUDs 1 Year"},
