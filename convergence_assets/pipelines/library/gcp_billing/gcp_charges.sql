@@ -62,7 +62,7 @@ lone_commitments AS (
         d.usage_date,
         d.billing_account_id,
         d.currency,
-        COALESCE(d.term_years, '') AS term,
+        COALESCE(REGEXP_EXTRACT(d.sku_description, '([0-9]+) ?[Yy]ear'), '') AS term,
         MIN(d.commitment_id) AS commitment_id
     FROM gcp_commitments AS d
     WHERE d.commitment_category = 'Spend' AND d.usage_date BETWEEN @first_partition_date AND @last_partition_date

@@ -48,7 +48,6 @@ SELECT
     billing_account_id,
     commitment_id,
     IF(REGEXP_CONTAINS(LOWER(sku_description), 'dollar based'), 'Spend', 'Usage') AS commitment_category,
-    REGEXP_EXTRACT(sku_description, '([0-9]+) ?[Yy]ear') AS term_years,
     currency,
     IF(
         REGEXP_CONTAINS(invoice_month, '^[0-9]{4}(0[1-9]|1[0-2])$'),
@@ -67,7 +66,6 @@ SELECT
     sku_description,
     project_id,
     project_name,
-    region,
-    invoice_month
+    region
 FROM purchases
 WHERE commitment_id IS NOT NULL

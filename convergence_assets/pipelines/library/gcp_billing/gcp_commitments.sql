@@ -47,7 +47,6 @@ SELECT
     currency,
     billing_month,
     MIN(commitment_category) AS commitment_category,
-    MIN(term_years) AS term_years,
     MIN(line_item_id) AS line_item_id,
     MIN(part_start) AS part_start,
     MAX(part_end) AS part_end,
@@ -61,7 +60,6 @@ SELECT
     MIN(sku_description) AS sku_description,
     MIN(project_id) AS project_id,
     MIN(project_name) AS project_name,
-    MIN(region) AS region,
-    MIN(invoice_month) AS invoice_month
+    MIN(region) AS region
 FROM parts
 GROUP BY local_day, billing_account_id, commitment_id, currency, billing_month
