@@ -60,6 +60,7 @@ SELECT
     MIN(sku_description) AS sku_description,
     MIN(project_id) AS project_id,
     MIN(project_name) AS project_name,
-    MIN(region) AS region
+    MIN(region) AS region,
+    FORMAT_DATE('%Y%m', billing_month) AS invoice_month
 FROM parts
 GROUP BY local_day, billing_account_id, commitment_id, currency, billing_month

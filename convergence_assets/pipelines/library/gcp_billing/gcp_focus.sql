@@ -127,7 +127,7 @@ charges AS (
         IF(c.part = 'offset', NULL, COALESCE(i.project_id, d.project_id)) AS project_id,
         IF(c.part = 'offset', NULL, COALESCE(i.project_name, d.project_name)) AS project_name,
         IF(c.part = 'offset', NULL, COALESCE(i.region, d.region)) AS region,
-        COALESCE(i.invoice_month, FORMAT_DATE('%Y%m', d.billing_month)) AS invoice_month,
+        COALESCE(i.invoice_month, d.invoice_month) AS invoice_month,
         COALESCE(i.usage_unit, d.pricing_unit) AS usage_unit,
         COALESCE(i.pricing_unit, d.pricing_unit) AS pricing_unit,
         NULLIF(TRIM(i.seller_name), '') AS seller_name,
