@@ -182,6 +182,37 @@ def test_covered_usage_without_a_fee_in_the_export_keeps_its_cost_and_says_why(
     ]  # fmt: skip
 
 
+def test_other_reductions_of_usage_that_two_commitments_cover_stay_with_the_line_items_that_have_them(
+    platform: Platform, tmp_path: Path
+) -> None:
+    day = date(2026, 10, 12)
+    noon = datetime(2026, 10, 12, 10, tzinfo=UTC)
+    fees = [at(RESOURCES, noon, cost=6.0, cost_at_list=6.0, subscription={"instance_id": name}) for name in "AB"]
+
+    def usage(name: str, **covers: float) -> Row:
+        credits = [credit(-amount, "COMMITTED_USAGE_DISCOUNT", of) for of, amount in covers.items()]
+        return at(ROW, noon, credits=[*credits, credit(-0.5, "RESELLER_MARGIN")], **of(name))
+
+    both = [usage(f"vm-{number}", A=4.0, B=1.0) for number in range(8)]
+    load(platform, tmp_path, [day], [*fees, *both, usage("vm-8", A=5.0)])
+    columns = "ChargeCategory, ResourceName, SubAccountId, BilledCost, EffectiveCost, ChargeDescription"
+    rows = told(published(platform, [day], columns, "x_ChargePart IN ('reduction', 'offset')"))
+    assert rows == [
+        ("Adjustment", f"vm-{number}", "shop", "-0.5", "-0.5", "Reductions of the price of covered usage")
+        for number in range(9)
+    ]
+    assert_sums_are_exact(platform, [day], focus(platform, [day], "*", "TRUE"))
+
+
+def test_what_an_offset_leaves_is_described_by_the_fee(platform: Platform, tmp_path: Path) -> None:
+    day = date(2026, 10, 12)
+    noon = datetime(2026, 10, 12, 10, tzinfo=UTC)
+    fee = at(FEE, noon, credits=[credit(-20.0, "FEE_UTILIZATION_OFFSET")])
+    load(platform, tmp_path, [day], [fee, *(at(PRESENT_MODEL, noon, cost=cost) for cost in (1.0, 2.0, 3.0, 4.0, 5.0))])
+    rows = published(platform, [day], "SkuId, SubAccountId, BilledCost", "x_ChargePart = 'offset'")
+    assert told(rows) == [("FEE1", "None", "-5")]
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_sums_are_exact_whatever_fees_offsets_credits_and_usage_come_together(
     platform: Platform, tmp_path: Path, seed: int

@@ -35,10 +35,7 @@ WITH items AS (
         END AS category,
         -- What the row costs, without the credits that are applied afterwards.
         net_cost - COALESCE(
-            (
-                SELECT SUM(c.amount) FROM UNNEST(credit_details) AS c
-                WHERE NOT c.is_rate_reduction
-            ), NUMERIC '0'
+            (SELECT SUM(c.amount) FROM UNNEST(credit_details) AS c WHERE NOT c.is_rate_reduction), NUMERIC '0'
         ) AS own_cost
     FROM gcp_cost_line_items
     WHERE usage_date BETWEEN @first_partition_date AND @last_partition_date
@@ -240,44 +237,53 @@ spread AS (
     FROM covered
 ),
 
-spent AS (
-    SELECT
-        usage_date,
-        billing_account_id,
-        commitment_id,
-        currency,
-        billing_month,
-        SUM(effective_cost) AS effective_cost
-    FROM spread
-    GROUP BY usage_date, billing_account_id, commitment_id, currency, billing_month
-),
-
 -- What the day's usage leaves of a commitment.
 remainders AS (
     SELECT
-        d.*,
-        d.fee_part - COALESCE(s.effective_cost, NUMERIC '0') AS remainder
+        *,
+        fee_part - COALESCE(
+            (
+                SELECT SUM(s.effective_cost) FROM spread AS s
+                WHERE
+                    s.usage_date = d.usage_date AND s.billing_account_id = d.billing_account_id
+                    AND s.commitment_id = d.commitment_id AND s.currency = d.currency
+                    AND s.billing_month = d.billing_month
+            ), NUMERIC '0'
+        ) AS remainder
     FROM gcp_commitments AS d
-    LEFT JOIN spent AS s
-        ON
-            d.usage_date = s.usage_date AND d.billing_account_id = s.billing_account_id
-            AND d.commitment_id = s.commitment_id AND d.currency = s.currency AND d.billing_month = s.billing_month
-    WHERE d.usage_date BETWEEN @first_partition_date AND @last_partition_date
+    WHERE usage_date BETWEEN @first_partition_date AND @last_partition_date
 ),
 
--- The fee's row bears the fee, covered usage bears nothing: its own cost and the offset at the fee cancel each other.
--- What they do not cancel is a charge of its own.
-offsets AS (
+-- The fee's row bears the fee, covered usage bears nothing: its own cost cancels with its credit, or with the offset at
+-- the fee. What they do not cancel is a charge of its own: other reductions of the price by line item, offsets by
+-- commitment.
+adjustments AS (
     SELECT
-        m.usage_date,
-        m.billing_month,
-        m.commitment_id,
-        MIN(m.line_item_id) AS line_item_id,
-        SUM(IF(m.fee IS NULL, m.billed_cost, m.utilization_offset)) AS amount
-    FROM measured AS m
-    WHERE m.has_fee OR m.fee IS NOT NULL
-    GROUP BY m.usage_date, m.billing_account_id, m.commitment_id, m.currency, m.billing_month
-    HAVING SUM(IF(m.fee IS NULL, m.billed_cost, m.utilization_offset)) != 0
+        usage_date,
+        line_item_id,
+        'reduction' AS part,
+        piece_number AS part_number,
+        billing_month,
+        billed_cost AS amount,
+        COALESCE(commitment_label, commitment_id) AS label,
+        'reductions of the price beside the commitment' AS note
+    FROM measured
+    WHERE has_fee AND NOT is_at_commitment_price AND billed_cost != 0
+    UNION ALL
+    SELECT
+        usage_date,
+        -- The fee's row, where the day has it.
+        COALESCE(MIN(IF(fee IS NULL, NULL, line_item_id)), MIN(line_item_id)) AS line_item_id,
+        'offset' AS part,
+        1 AS part_number,
+        billing_month,
+        SUM(IF(fee IS NULL, billed_cost, utilization_offset)) AS amount,
+        commitment_id AS label,
+        'the offset at the fee is not what the covered usage costs' AS note
+    FROM measured
+    WHERE (has_fee AND is_at_commitment_price) OR fee IS NOT NULL
+    GROUP BY usage_date, billing_account_id, commitment_id, currency, billing_month
+    HAVING SUM(IF(fee IS NULL, billed_cost, utilization_offset)) != 0
 )
 
 SELECT
@@ -373,8 +379,8 @@ UNION ALL
 SELECT
     usage_date,
     line_item_id,
-    'offset' AS part,
-    1 AS part_number,
+    part,
+    part_number,
     'Adjustment' AS charge_category,
     billing_month,
     amount AS billed_cost,
@@ -388,6 +394,6 @@ SELECT
     CAST(NULL AS STRING) AS commitment_category,
     CAST(NULL AS STRING) AS commitment_status,
     CAST(NULL AS NUMERIC) AS commitment_amount,
-    commitment_id AS label,
-    'the offset at the fee is not what the covered usage costs' AS note
-FROM offsets
+    label,
+    note
+FROM adjustments

@@ -138,6 +138,7 @@ charges AS (
             WHEN c.part = 'unused' THEN 'Unused commitment'
             WHEN c.part = 'credit' THEN c.label
             WHEN c.part = 'offset' THEN 'Fee utilization offset'
+            WHEN c.part = 'reduction' THEN 'Reductions of the price of covered usage'
             ELSE i.adjustment_description
         END AS own_description,
         CAST(i.list_price / NULLIF(COALESCE(i.pricing_unit_quantity, NUMERIC '1'), 0) AS NUMERIC) AS price_on_the_list,
