@@ -213,6 +213,21 @@ def test_what_an_offset_leaves_is_described_by_the_fee(platform: Platform, tmp_p
     assert told(rows) == [("FEE1", "None", "-5")]
 
 
+def test_dear_usage_of_many_byte_seconds_is_split(platform: Platform, tmp_path: Path) -> None:
+    day = date(2026, 10, 12)
+    noon = datetime(2026, 10, 12, 10, tzinfo=UTC)
+    usage = at(
+        ROW, noon, cost=8000.0, cost_at_list=8000.0, credits=[credit(-3000.0, "COMMITTED_USAGE_DISCOUNT")],
+        usage={"amount": 4.7e16, "unit": "byte-seconds", "amount_in_pricing_units": 1e16, "pricing_unit": "x"}, **of("vm"),
+    )  # fmt: skip
+    load(platform, tmp_path, [day], [usage])
+    rows = published(platform, [day], "x_ChargePart, ListCost, ConsumedQuantity, PricingQuantity", "ResourceName = 'vm'")
+    assert told(rows) == [
+        ("covered", "3000", "17625000000000000", "3750000000000000"),
+        ("uncovered", "5000", "29375000000000000", "6250000000000000"),
+    ]
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_sums_are_exact_whatever_fees_offsets_credits_and_usage_come_together(
     platform: Platform, tmp_path: Path, seed: int

@@ -1,8 +1,8 @@
-{% macro until(amount, at, whole) %}IF({{ at }} = {{ whole }}, {{ amount }}, ROUND(CAST({{ amount }} * 1000000000 * {{ at }} / {{ whole }} AS NUMERIC)) / 1000000000){% endmacro %}
+{% macro until(amount, at, whole) %}CASE WHEN {{ at }} = {{ whole }} THEN {{ amount }} WHEN ABS({{ amount }}) < 9000000000 AND ABS({{ whole }}) < 9000000000 THEN ROUND(CAST({{ amount }} * 1000000000 * {{ at }} / {{ whole }} AS NUMERIC)) / 1000000000 ELSE {{ amount }} * CAST({{ at }} / {{ whole }} AS NUMERIC) END{% endmacro %}
 {% macro piece(amount) %}CAST({{ until(amount, 'to_cost', 'whole') }} - {{ until(amount, 'from_cost', 'whole') }} AS NUMERIC){% endmacro %}
 -- The charges that the line items of the local days come to: one a row, more where a commitment covers a part or
 -- credits are applied afterwards, and what each commitment has left. docs/FOCUS.md says by which rules. Amounts are
--- multiplied in billionths, which leaves no rest.
+-- multiplied in billionths, which leaves no rest; beyond 9e9 (byte-seconds) that is too large for NUMERIC.
 WITH items AS (
     SELECT
         usage_date,
