@@ -175,11 +175,25 @@ def test_covered_usage_without_a_fee_in_the_export_keeps_its_cost_and_says_why(
     day = date(2026, 10, 12)
     load(platform, tmp_path, [day], [at(PRESENT_MODEL, datetime(2026, 10, 12, 10, tzinfo=UTC))])
     columns = (
-        "BilledCost, EffectiveCost, ContractedCost, CommitmentDiscountId, CommitmentDiscountStatus, x_CommitmentNote"
+        "BilledCost, EffectiveCost, ContractedCost, CommitmentDiscountId, CommitmentDiscountStatus, PricingCategory, "
+        "x_CommitmentLabel, x_CommitmentNote"
     )
     assert told(published(platform, [day], columns, "ResourceName = 'vm-present'")) == [
-        ("7.2", "7.2", "10", "sub-77", "Used", "the export has no fee of the commitment"),
+        ("7.2", "7.2", "10", "None", "None", "Committed", "sub-77", "the export has no fee of the commitment on the day"),
     ]  # fmt: skip
+
+
+def test_covered_usage_on_a_day_without_a_fee_leaves_the_sum_of_its_commitment_as_it_is(
+    platform: Platform, tmp_path: Path
+) -> None:
+    days = [date(2026, 10, 12), date(2026, 10, 13)]
+    noons = [datetime(2026, 10, day.day, 10, tzinfo=UTC) for day in days]
+    back = [credit(-0.5, "DISCOUNT"), credit(-1.0, "PROMOTION"), credit(-7.2, "FEE_UTILIZATION_OFFSET", "sub-77")]
+    fees = [at(FEE, noons[0], cost=10.0, credits=back), at(FEE, noons[0], cost=3.0, credits=[])]
+    load(platform, tmp_path, days, [*fees, at(PRESENT_MODEL, noons[1])])
+    rows = published(platform, days)
+    assert_sums_are_exact(platform, days, rows)
+    assert {row["EffectiveCost"] for row in rows if row["ResourceName"] == "vm-present"} == {Decimal("7.2")}
 
 
 def test_other_reductions_of_usage_that_two_commitments_cover_stay_with_the_line_items_that_have_them(
@@ -306,7 +320,7 @@ def test_a_fee_that_is_exported_late_asks_for_the_days_of_its_window_alone(platf
     days = [date(2026, 10, 10) + timedelta(days=n) for n in range(4)]
     load(platform, tmp_path, days, [at(PRESENT_MODEL, hours_of(days[1], BERLIN)[12])])
     before = told(published(platform, days, "EffectiveCost, x_CommitmentNote", "ResourceName = 'vm-present'"))
-    assert before == [("7.2", "the export has no fee of the commitment")]
+    assert before == [("7.2", "the export has no fee of the commitment on the day")]
 
     def asked() -> dict[date, str]:
         tenant = platform.registry.tenants[TENANT]

@@ -173,11 +173,12 @@ def test_usage_that_a_commitment_covers_is_committed_under_both_of_googles_model
         "SELECT ResourceName, ChargeCategory, PricingCategory, CommitmentDiscountCategory, CommitmentDiscountStatus, "
         "CommitmentDiscountId, BilledCost, ContractedCost, ListCost, CommitmentDiscountQuantity, "
         "CommitmentDiscountUnit, InvoiceIssuerName "
-        "FROM acme.gcp_focus WHERE CommitmentDiscountId IS NOT NULL ORDER BY CommitmentDiscountId, ChargeCategory"
+        "FROM acme.gcp_focus WHERE CommitmentDiscountId IS NOT NULL OR PricingCategory = 'Committed' "
+        "ORDER BY CommitmentDiscountId, ChargeCategory"
     )
     assert [tuple(map(str, row.values())) for row in rows] == [
-        ("vm-former", "Usage", "Committed", "Spend", "Used", "cud-1", "0E-9", "2.000000000", "2.400000000",
-         "2.000000000", "EUR", "Google Cloud"),
+        ("vm-former", "Usage", "Committed", "None", "None", "None", "0E-9", "2.000000000", "2.400000000",
+         "None", "None", "Google Cloud"),
         ("None", "Purchase", "Standard", "Spend", "None", "sub-77", "5.000000000", "5.000000000", "6.000000000",
          "5.000000000", "EUR", "Google Cloud"),
         ("vm-present", "Usage", "Committed", "Spend", "Used", "sub-77", "0E-9", "10.000000000", "11.000000000",

@@ -304,7 +304,8 @@ SELECT
     m.piece_consumed AS consumed_amount,
     m.piece_priced AS priced_amount,
     IF(m.has_fee, NUMERIC '0', m.billed_cost) - m.piece_cost AS credits,
-    IF(m.is_covered OR m.fee IS NOT NULL, m.commitment_id, NULL) AS commitment_id,
+    -- An id without a fee would break the sum of what the commitment covers.
+    IF(m.has_fee OR m.fee IS NOT NULL, m.commitment_id, NULL) AS commitment_id,
     IF(m.is_covered OR m.fee IS NOT NULL, m.commitment_category, NULL) AS commitment_category,
     IF(m.is_covered, 'Used', NULL) AS commitment_status,
     CASE
@@ -312,11 +313,11 @@ SELECT
         WHEN m.is_covered THEN m.drawn
         WHEN m.fee IS NOT NULL THEN m.cost
     END AS commitment_amount,
-    m.commitment_label AS label,
+    IF(m.is_covered AND NOT m.has_fee, COALESCE(m.commitment_id, m.commitment_label), m.commitment_label) AS label,
     CASE
         WHEN NOT m.is_covered AND (m.fee IS NOT NULL OR m.category != 'Purchase') THEN NULL
         WHEN m.commitment_id IS NULL THEN 'the export does not say which commitment'
-        WHEN NOT m.has_fee THEN 'the export has no fee of the commitment'
+        WHEN NOT m.has_fee THEN 'the export has no fee of the commitment on the day'
     END AS note
 FROM measured AS m
 LEFT JOIN spread AS s
