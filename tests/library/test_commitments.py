@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from convergence_assets.assets.late_data import markers
+from convergence_assets.assets.materialize import Report
 from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.assets.window import Window
 from convergence_assets.demo.bills import hours_of
@@ -314,6 +315,41 @@ def test_a_months_fee_is_spread_over_its_hours_and_adds_up_in_its_billing_period
     alone = focus(platform, days, "SUM(EffectiveCost) AS cost", "CommitmentDiscountStatus = 'Unused'")
     platform.run(TENANT, [date(2026, 10, 25)])
     assert focus(platform, days, "SUM(EffectiveCost) AS cost", "CommitmentDiscountStatus = 'Unused'") == alone
+
+
+def test_a_day_that_is_run_before_the_fee_that_reaches_into_it_is_told_to_be_run_again(
+    platform: Platform, tmp_path: Path
+) -> None:
+    days = [date(2026, 10, 10), date(2026, 10, 11)]
+    start = hours_of(days[0], BERLIN)[0]
+    fee = at(FEE, start, start + 48 * HOUR, cost=30.0, cost_at_list=30.0, credits=[])
+    load(platform, tmp_path, days, [fee])
+    check = "later_days_have_their_parts_of_these_fees"
+
+    def lacking(reports: dict[str, Report]) -> list[str]:
+        assert {table: stopped_by(report) for table, report in reports.items() if stopped_by(report)} == {}
+        outcomes = {outcome.name: outcome for outcome in reports["gcp_charges"].outcomes}
+        return [] if outcomes[check].passed else list(outcomes[check].examples)
+
+    assert lacking(platform.run(TENANT, days[1:])) == []
+    [told_of] = lacking(platform.run(TENANT, days[:1]))
+    assert "day_to_run_again=2026-10-11, commitment_id=sub-77" in told_of
+    assert lacking(platform.run(TENANT, days[1:])) == []
+    assert lacking(platform.run(TENANT, days[:1])) == []
+    assert_sums_are_exact(platform, days, focus(platform, days, "*", "TRUE"))
+
+
+def test_a_day_that_read_the_fees_before_an_earlier_one_published_its_own_is_stopped_until_it_reads_them_again(
+    platform: Platform, tmp_path: Path
+) -> None:
+    days = [date(2026, 10, 10), date(2026, 10, 11)]
+    start = hours_of(days[0], BERLIN)[0]
+    load(platform, tmp_path, days, [at(FEE, start, start + 48 * HOUR, cost=30.0, cost_at_list=30.0, credits=[])])
+    platform.run(TENANT, days[1:], "gcp_cost_line_items", "gcp_commitment_fees", "gcp_commitments")
+    platform.run(TENANT, days[:1], "gcp_cost_line_items", "gcp_commitment_fees")
+    late = platform.run(TENANT, days[1:], "gcp_charges")["gcp_charges"]
+    assert list(stopped_by(late)) == ["days_have_their_parts_of_all_fees"]
+    assert_sums_are_exact(platform, days, published(platform, days[1:]) + published(platform, days[:1]))
 
 
 def test_a_fee_that_is_exported_late_asks_for_the_days_of_its_window_alone(platform: Platform, tmp_path: Path) -> None:

@@ -61,6 +61,7 @@ SELECT
     MIN(project_id) AS project_id,
     MIN(project_name) AS project_name,
     MIN(region) AS region,
-    FORMAT_DATE('%Y%m', billing_month) AS invoice_month
+    FORMAT_DATE('%Y%m', billing_month) AS invoice_month,
+    ARRAY_AGG(line_item_id ORDER BY line_item_id) AS fee_line_item_ids
 FROM parts
 GROUP BY local_day, billing_account_id, commitment_id, currency, billing_month
