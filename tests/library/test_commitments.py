@@ -180,7 +180,7 @@ def test_covered_usage_without_a_fee_in_the_export_keeps_its_cost_and_says_why(
         "x_CommitmentLabel, x_CommitmentNote"
     )
     assert told(published(platform, [day], columns, "ResourceName = 'vm-present'")) == [
-        ("7.2", "7.2", "10", "None", "None", "Committed", "sub-77", "the export has no fee of the commitment on the day"),
+        ("7.2", "7.2", "10", "None", "None", "Committed", "sub-77", "the export has no fee of the commitment for the day in this billing month"),
     ]  # fmt: skip
 
 
@@ -236,7 +236,9 @@ def test_dear_usage_of_many_byte_seconds_is_split(platform: Platform, tmp_path: 
         usage={"amount": 4.7e16, "unit": "byte-seconds", "amount_in_pricing_units": 1e16, "pricing_unit": "x"}, **of("vm"),
     )  # fmt: skip
     load(platform, tmp_path, [day], [usage])
-    rows = published(platform, [day], "x_ChargePart, ListCost, ConsumedQuantity, PricingQuantity", "ResourceName = 'vm'")
+    rows = published(
+        platform, [day], "x_ChargePart, ListCost, ConsumedQuantity, PricingQuantity", "ResourceName = 'vm'"
+    )
     assert told(rows) == [
         ("covered", "3000", "17625000000000000", "3750000000000000"),
         ("uncovered", "5000", "29375000000000000", "6250000000000000"),
@@ -317,6 +319,29 @@ def test_a_months_fee_is_spread_over_its_hours_and_adds_up_in_its_billing_period
     assert focus(platform, days, "SUM(EffectiveCost) AS cost", "CommitmentDiscountStatus = 'Unused'") == alone
 
 
+def test_an_offset_is_billed_with_its_fee_and_in_effect_on_each_day_of_the_fees_window(
+    platform: Platform, tmp_path: Path
+) -> None:
+    days = [date(2026, 10, 10) + timedelta(days=n) for n in range(3)]
+    start = hours_of(days[0], BERLIN)[0]
+    fee = at(FEE, start, start + 72 * HOUR, cost=30.0, credits=[credit(-21.6, "FEE_UTILIZATION_OFFSET", "sub-77")])
+    load(platform, tmp_path, days, [fee, *(at(PRESENT_MODEL, hours_of(day, BERLIN)[12]) for day in days)])
+    rows = published(platform, days)
+    assert_sums_are_exact(platform, days, rows)
+    of_offset = [
+        (row["BilledCost"], row["EffectiveCost"], row["SkuId"]) for row in rows if row["x_ChargePart"] == "offset"
+    ]
+    assert sorted(of_offset) == [
+        (Decimal("-14.4"), 0, "FEE1"),
+        (Decimal("7.2"), 0, "FEE1"),
+        (Decimal("7.2"), 0, "FEE1"),
+    ]
+    by_day: dict[date, Decimal] = defaultdict(Decimal)
+    for row in rows:
+        by_day[row["usage_date"]] += row["EffectiveCost"]
+    assert by_day == dict.fromkeys(days, 24 * 5 + 10)
+
+
 def test_a_day_that_is_run_before_the_fee_that_reaches_into_it_is_told_to_be_run_again(
     platform: Platform, tmp_path: Path
 ) -> None:
@@ -356,7 +381,7 @@ def test_a_fee_that_is_exported_late_asks_for_the_days_of_its_window_alone(platf
     days = [date(2026, 10, 10) + timedelta(days=n) for n in range(4)]
     load(platform, tmp_path, days, [at(PRESENT_MODEL, hours_of(days[1], BERLIN)[12])])
     before = told(published(platform, days, "EffectiveCost, x_CommitmentNote", "ResourceName = 'vm-present'"))
-    assert before == [("7.2", "the export has no fee of the commitment on the day")]
+    assert before == [("7.2", "the export has no fee of the commitment for the day in this billing month")]
 
     def asked() -> dict[date, str]:
         tenant = platform.registry.tenants[TENANT]

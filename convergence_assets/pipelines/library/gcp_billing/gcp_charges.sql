@@ -1,4 +1,8 @@
-{% macro until(amount, at, whole) %}CASE WHEN {{ at }} = {{ whole }} THEN {{ amount }} WHEN ABS({{ amount }}) < 9000000000 AND ABS({{ whole }}) < 9000000000 THEN ROUND(CAST({{ amount }} * 1000000000 * {{ at }} / {{ whole }} AS NUMERIC)) / 1000000000 ELSE {{ amount }} * CAST({{ at }} / {{ whole }} AS NUMERIC) END{% endmacro %}
+{% macro exactly(amount, at, whole) %}ROUND(CAST({{ amount }} * 1000000000 * {{ at }} / {{ whole }} AS NUMERIC)) / 1000000000{% endmacro %}
+{% macro fits(amount, whole) %}ABS({{ amount }}) < 9000000000 AND ABS({{ whole }}) < 9000000000{% endmacro %}
+{% macro nearly(amount, at, whole) %}{{ amount }} * CAST({{ at }} / {{ whole }} AS NUMERIC){% endmacro %}
+{% macro part(amount, at, whole) %}IF({{ fits(amount, whole) }}, {{ exactly(amount, at, whole) }}, {{ nearly(amount, at, whole) }}){% endmacro %}
+{% macro until(amount, at, whole) %}IF({{ at }} = {{ whole }}, {{ amount }}, {{ part(amount, at, whole) }}){% endmacro %}
 {% macro piece(amount) %}CAST({{ until(amount, 'to_cost', 'whole') }} - {{ until(amount, 'from_cost', 'whole') }} AS NUMERIC){% endmacro %}
 -- The charges that the line items of the local days come to: one a row, more where a commitment covers a part or
 -- credits are applied afterwards, and what each commitment has left. docs/FOCUS.md says by which rules. Amounts are
@@ -35,22 +39,13 @@ WITH items AS (
         END AS category,
         -- What the row costs, without the credits that are applied afterwards.
         net_cost - COALESCE(
-            (SELECT SUM(c.amount) FROM UNNEST(credit_details) AS c WHERE NOT c.is_rate_reduction), NUMERIC '0'
+            (
+                SELECT SUM(c.amount) FROM UNNEST(credit_details) AS c
+                WHERE NOT c.is_rate_reduction
+            ), NUMERIC '0'
         ) AS own_cost
     FROM gcp_cost_line_items
     WHERE usage_date BETWEEN @first_partition_date AND @last_partition_date
-),
-
-commitments AS (
-    SELECT
-        usage_date,
-        billing_account_id,
-        commitment_id,
-        currency,
-        MIN(commitment_category) AS commitment_category
-    FROM gcp_commitments
-    WHERE usage_date BETWEEN @first_partition_date AND @last_partition_date
-    GROUP BY usage_date, billing_account_id, commitment_id, currency
 ),
 
 -- Usage at a commitment's price that does not say whose it is, where only one commitment of its term has a fee.
@@ -59,11 +54,12 @@ lone_commitments AS (
         d.usage_date,
         d.billing_account_id,
         d.currency,
+        d.billing_month,
         COALESCE(REGEXP_EXTRACT(d.sku_description, '([0-9]+) ?[Yy]ear'), '') AS term,
         MIN(d.commitment_id) AS commitment_id
     FROM gcp_commitments AS d
     WHERE d.commitment_category = 'Spend' AND d.usage_date BETWEEN @first_partition_date AND @last_partition_date
-    GROUP BY d.usage_date, d.billing_account_id, d.currency, term
+    GROUP BY d.usage_date, d.billing_account_id, d.currency, d.billing_month, term
     HAVING COUNT(DISTINCT d.commitment_id) = 1
 ),
 
@@ -124,7 +120,6 @@ shares AS (
     SELECT
         i.*,
         f.fee,
-        f.utilization_offset,
         COALESCE(p.piece_number, 1) AS piece_number,
         IF(p.is_split, p.piece_cost, i.cost) AS piece_cost,
         i.category = 'Usage' AND COALESCE(NOT p.is_uncovered, i.is_at_commitment_price) AS is_covered,
@@ -161,16 +156,17 @@ shares AS (
         ON
             i.usage_date = f.usage_date AND i.line_item_id = f.line_item_id
             AND f.usage_date BETWEEN @first_partition_date AND @last_partition_date
-    LEFT JOIN commitments AS said
+    LEFT JOIN gcp_commitments AS said
         ON
             i.category = 'Usage' AND i.usage_date = said.usage_date AND i.billing_account_id = said.billing_account_id
-            AND i.currency = said.currency
+            AND i.currency = said.currency AND i.billing_month = said.billing_month
+            AND said.usage_date BETWEEN @first_partition_date AND @last_partition_date
             AND COALESCE(p.credit_id, IF(i.is_at_commitment_price, i.subscription_id, NULL)) = said.commitment_id
     LEFT JOIN lone_commitments AS lone
         ON
             i.category = 'Usage' AND i.is_at_commitment_price AND i.subscription_id IS NULL
             AND i.usage_date = lone.usage_date AND i.billing_account_id = lone.billing_account_id
-            AND i.currency = lone.currency
+            AND i.currency = lone.currency AND i.billing_month = lone.billing_month
             AND COALESCE(REGEXP_EXTRACT(i.consumption_model_description, '([0-9]+) ?[Yy]ear'), '') = lone.term
 ),
 
@@ -196,7 +192,7 @@ covered AS (
         m.currency,
         m.billing_month,
         CASE
-            WHEN d.fee_part IS NULL OR d.fee_part <= 0 THEN NUMERIC '0'
+            WHEN d.fee_part <= 0 THEN NUMERIC '0'
             WHEN
                 m.commitment_category = 'Usage' AND d.purchased_amount > 0
                 AND MIN(IF(m.piece_priced >= 0 AND m.pricing_unit = d.pricing_unit, 1, 0)) OVER of_the_day = 1
@@ -209,9 +205,10 @@ covered AS (
         SUM(GREATEST(m.piece_list_cost, NUMERIC '0')) OVER (
             of_the_day ORDER BY m.line_item_id, m.piece_number ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
         ) AS list_until,
-        GREATEST(m.piece_list_cost, NUMERIC '0') AS list_of_it
+        GREATEST(m.piece_list_cost, NUMERIC '0') AS list_of_it,
+        IF(m.is_at_commitment_price, m.billed_cost, NUMERIC '0') AS cost_until_offset
     FROM measured AS m
-    LEFT JOIN gcp_commitments AS d
+    INNER JOIN gcp_commitments AS d
         ON
             m.usage_date = d.usage_date AND m.billing_account_id = d.billing_account_id
             AND m.commitment_id = d.commitment_id AND m.currency = d.currency AND m.billing_month = d.billing_month
@@ -237,53 +234,81 @@ spread AS (
     FROM covered
 ),
 
--- What the day's usage leaves of a commitment.
+spent AS (
+    SELECT
+        usage_date,
+        billing_account_id,
+        commitment_id,
+        currency,
+        billing_month,
+        SUM(effective_cost) AS effective_cost,
+        SUM(cost_until_offset) AS cost_until_offset
+    FROM spread
+    GROUP BY usage_date, billing_account_id, commitment_id, currency, billing_month
+),
+
+-- What the day's usage leaves of a commitment, and what it and the offset leave of each other. An offset is billed on
+-- the day of its fee, and in effect on each day of the fee's window.
 remainders AS (
     SELECT
-        *,
-        fee_part - COALESCE(
-            (
-                SELECT SUM(s.effective_cost) FROM spread AS s
-                WHERE
-                    s.usage_date = d.usage_date AND s.billing_account_id = d.billing_account_id
-                    AND s.commitment_id = d.commitment_id AND s.currency = d.currency
-                    AND s.billing_month = d.billing_month
-            ), NUMERIC '0'
-        ) AS remainder
+        d.*,
+        d.fee_part - COALESCE(s.effective_cost, NUMERIC '0') AS remainder,
+        d.billed_offset + COALESCE(s.cost_until_offset, NUMERIC '0') AS offset_billed,
+        d.offset_part + COALESCE(s.cost_until_offset, NUMERIC '0') AS offset_effective
     FROM gcp_commitments AS d
-    WHERE usage_date BETWEEN @first_partition_date AND @last_partition_date
+    LEFT JOIN spent AS s
+        ON
+            d.usage_date = s.usage_date AND d.billing_account_id = s.billing_account_id
+            AND d.commitment_id = s.commitment_id AND d.currency = s.currency AND d.billing_month = s.billing_month
+    WHERE d.usage_date BETWEEN @first_partition_date AND @last_partition_date
 ),
 
 -- The fee's row bears the fee, covered usage bears nothing: its own cost cancels with its credit, or with the offset at
 -- the fee. What they do not cancel is a charge of its own: other reductions of the price by line item, offsets by
--- commitment.
-adjustments AS (
+-- commitment. Credits that are applied afterwards are charges, too.
+beside AS (
     SELECT
         usage_date,
         line_item_id,
         'reduction' AS part,
         piece_number AS part_number,
         billing_month,
-        billed_cost AS amount,
+        billed_cost,
+        billed_cost AS effective_cost,
         COALESCE(commitment_label, commitment_id) AS label,
         'reductions of the price beside the commitment' AS note
     FROM measured
     WHERE has_fee AND NOT is_at_commitment_price AND billed_cost != 0
     UNION ALL
     SELECT
+        i.usage_date,
+        i.line_item_id,
+        'credit' AS part,
+        ROW_NUMBER() OVER (PARTITION BY i.usage_date, i.line_item_id ORDER BY c.type, c.id, c.name, c.full_name)
+            AS part_number,
+        i.billing_month,
+        SUM(c.amount) AS billed_cost,
+        SUM(c.amount) AS effective_cost,
+        COALESCE(c.full_name, c.name, c.id) AS label,
+        c.type AS note
+    FROM items AS i
+    CROSS JOIN UNNEST(i.credit_details) AS c
+    WHERE NOT c.is_rate_reduction
+    GROUP BY i.usage_date, i.line_item_id, i.billing_month, c.type, c.id, c.name, c.full_name
+    HAVING SUM(c.amount) != 0
+    UNION ALL
+    SELECT
         usage_date,
-        -- The fee's row, where the day has it.
-        COALESCE(MIN(IF(fee IS NULL, NULL, line_item_id)), MIN(line_item_id)) AS line_item_id,
+        line_item_id,
         'offset' AS part,
         1 AS part_number,
         billing_month,
-        SUM(IF(fee IS NULL, billed_cost, utilization_offset)) AS amount,
+        offset_billed AS billed_cost,
+        offset_effective AS effective_cost,
         commitment_id AS label,
         'the offset at the fee is not what the covered usage costs' AS note
-    FROM measured
-    WHERE (has_fee AND is_at_commitment_price) OR fee IS NOT NULL
-    GROUP BY usage_date, billing_account_id, commitment_id, currency, billing_month
-    HAVING SUM(IF(fee IS NULL, billed_cost, utilization_offset)) != 0
+    FROM remainders
+    WHERE offset_billed != 0 OR offset_effective != 0
 )
 
 SELECT
@@ -317,39 +342,11 @@ SELECT
     CASE
         WHEN NOT m.is_covered AND (m.fee IS NOT NULL OR m.category != 'Purchase') THEN NULL
         WHEN m.commitment_id IS NULL THEN 'the export does not say which commitment'
-        WHEN NOT m.has_fee THEN 'the export has no fee of the commitment on the day'
+        WHEN NOT m.has_fee THEN 'the export has no fee of the commitment for the day in this billing month'
     END AS note
 FROM measured AS m
 LEFT JOIN spread AS s
     ON m.usage_date = s.usage_date AND m.line_item_id = s.line_item_id AND m.piece_number = s.piece_number
-UNION ALL
-SELECT
-    i.usage_date,
-    i.line_item_id,
-    'credit' AS part,
-    ROW_NUMBER() OVER (PARTITION BY i.usage_date, i.line_item_id ORDER BY c.type, c.id, c.name, c.full_name)
-        AS part_number,
-    'Credit' AS charge_category,
-    i.billing_month,
-    SUM(c.amount) AS billed_cost,
-    SUM(c.amount) AS effective_cost,
-    SUM(c.amount) AS list_cost,
-    SUM(c.amount) AS contracted_cost,
-    CAST(NULL AS NUMERIC) AS consumed_amount,
-    CAST(NULL AS NUMERIC) AS priced_amount,
-    SUM(c.amount) AS credits,
-    CAST(NULL AS STRING) AS commitment_id,
-    CAST(NULL AS STRING) AS commitment_category,
-    CAST(NULL AS STRING) AS commitment_status,
-    CAST(NULL AS NUMERIC) AS commitment_amount,
-    COALESCE(c.full_name, c.name, c.id) AS label,
-    c.type AS note
-FROM items AS i
-CROSS JOIN UNNEST(i.credit_details) AS c
-WHERE NOT c.is_rate_reduction
-GROUP BY
-    i.usage_date, i.line_item_id, i.billing_month, c.type, c.id, c.name, c.full_name
-HAVING SUM(c.amount) != 0
 UNION ALL
 SELECT
     usage_date,
@@ -382,19 +379,19 @@ SELECT
     line_item_id,
     part,
     part_number,
-    'Adjustment' AS charge_category,
+    IF(part = 'credit', 'Credit', 'Adjustment') AS charge_category,
     billing_month,
-    amount AS billed_cost,
-    amount AS effective_cost,
-    amount AS list_cost,
-    amount AS contracted_cost,
+    billed_cost,
+    effective_cost,
+    billed_cost AS list_cost,
+    billed_cost AS contracted_cost,
     CAST(NULL AS NUMERIC) AS consumed_amount,
     CAST(NULL AS NUMERIC) AS priced_amount,
-    amount AS credits,
+    billed_cost AS credits,
     CAST(NULL AS STRING) AS commitment_id,
     CAST(NULL AS STRING) AS commitment_category,
     CAST(NULL AS STRING) AS commitment_status,
     CAST(NULL AS NUMERIC) AS commitment_amount,
     label,
     note
-FROM adjustments
+FROM beside

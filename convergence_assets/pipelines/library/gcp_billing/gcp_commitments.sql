@@ -1,4 +1,5 @@
-{% macro until(moment) %}CAST(f.fee * TIMESTAMP_DIFF({{ moment }}, f.fee_start, SECOND) / TIMESTAMP_DIFF(f.fee_end, f.fee_start, SECOND) AS NUMERIC){% endmacro %}
+{% macro until(amount, moment) %}CAST({{ amount }} * TIMESTAMP_DIFF({{ moment }}, f.fee_start, SECOND) / TIMESTAMP_DIFF(f.fee_end, f.fee_start, SECOND) AS NUMERIC){% endmacro %}
+{% macro part(amount) %}IF(d.day_end >= f.fee_end, {{ amount }}, {{ until(amount, 'd.day_end') }}) - IF(d.day_start <= f.fee_start, NUMERIC '0', {{ until(amount, 'd.day_start') }}){% endmacro %}
 -- What the local days have of the fees of commitments. A fee is spread over its own window: a day has what is due until
 -- its end without what was due until its start, so that the parts add up to the fee.
 WITH moments AS (
@@ -24,11 +25,12 @@ days AS (
 parts AS (
     SELECT
         d.local_day,
-        f.*,
+        f.* EXCEPT (usage_date),
+        f.usage_date AS fee_day,
         GREATEST(f.fee_start, d.day_start) AS part_start,
         LEAST(f.fee_end, d.day_end) AS part_end,
-        IF(d.day_end >= f.fee_end, f.fee, {{ until('d.day_end') }})
-        - IF(d.day_start <= f.fee_start, NUMERIC '0', {{ until('d.day_start') }}) AS part,
+        {{ part('f.fee') }} AS part,
+        {{ part('f.utilization_offset') }} AS offset_part,
         CAST(
             f.priced_amount * TIMESTAMP_DIFF(LEAST(f.fee_end, d.day_end), GREATEST(f.fee_start, d.day_start), SECOND)
             / NULLIF(TIMESTAMP_DIFF(f.fee_end, f.fee_start, SECOND), 0) AS NUMERIC
@@ -51,6 +53,8 @@ SELECT
     MIN(part_start) AS part_start,
     MAX(part_end) AS part_end,
     SUM(part) AS fee_part,
+    SUM(offset_part) AS offset_part,
+    SUM(IF(local_day = fee_day, utilization_offset, NUMERIC '0')) AS billed_offset,
     SUM(purchased_amount) AS purchased_amount,
     -- Amounts of different units do not add up.
     IF(COUNT(DISTINCT pricing_unit) = 1, MIN(pricing_unit), NULL) AS pricing_unit,

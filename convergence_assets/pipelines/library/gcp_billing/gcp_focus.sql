@@ -104,7 +104,7 @@ items AS (
     WHERE usage_date BETWEEN @first_partition_date AND @last_partition_date
 ),
 
--- What a commitment has left on a day has no line item of that day, but its fee's.
+-- What a commitment, or its offset, leaves on a day may have no line item of that day, but the fee's of an earlier one.
 charges AS (
     SELECT
         c.*,
@@ -118,8 +118,8 @@ charges AS (
         IF(c.part = 'offset', NULL, i.resource_global_name) AS resource_global_name,
         COALESCE(i.billing_account_id, d.billing_account_id) AS billing_account_id,
         COALESCE(i.currency, d.currency) AS currency,
-        IF(c.part = 'unused', d.part_start, i.usage_start_time) AS charge_start,
-        IF(c.part = 'unused', d.part_end, i.usage_end_time) AS charge_end,
+        COALESCE(d.part_start, i.usage_start_time) AS charge_start,
+        COALESCE(d.part_end, i.usage_end_time) AS charge_end,
         COALESCE(i.service_id, d.service_id) AS service_id,
         COALESCE(i.service_description, d.service_description) AS service_description,
         COALESCE(i.sku_id, d.sku_id) AS sku_id,
@@ -151,7 +151,7 @@ charges AS (
     LEFT JOIN items AS i ON c.part != 'unused' AND c.usage_date = i.usage_date AND c.line_item_id = i.line_item_id
     LEFT JOIN gcp_commitments AS d
         ON
-            c.part = 'unused' AND c.usage_date = d.usage_date AND c.line_item_id = d.line_item_id
+            c.part IN ('offset', 'unused') AND c.usage_date = d.usage_date AND c.line_item_id = d.line_item_id
             AND c.billing_month = d.billing_month
             AND d.usage_date BETWEEN @first_partition_date AND @last_partition_date
     WHERE c.usage_date BETWEEN @first_partition_date AND @last_partition_date
