@@ -245,19 +245,16 @@ def test_dear_usage_of_many_byte_seconds_is_split(platform: Platform, tmp_path: 
     ]
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_sums_are_exact_whatever_fees_offsets_credits_and_usage_come_together(
-    platform: Platform, tmp_path: Path, seed: int
-) -> None:
-    rng = random.Random(seed)
-    days = [date(2026, 10, 24) + timedelta(days=n) for n in range(3)]  # the second one has 25 hours
+def random_bills(rng: random.Random, days: list[date], places: tuple[int, ...] = (0, 2, 6, 9)) -> list[Row]:
+    """Fees of three commitments and usage of them, whatever comes together: fees over days, also of days without any
+    other; usage that two commitments cover, at a price or by credits; credits that are taken back."""
     first, last = hours_of(days[0], BERLIN)[0], hours_of(days[-1], BERLIN)[-1]
 
     def moment() -> datetime:
         return first + rng.randrange(int((last - first) / HOUR)) * HOUR
 
     def amount(low: float, high: float) -> float:
-        return round(rng.uniform(low, high), rng.choice((0, 2, 6, 9)))
+        return round(rng.uniform(low, high), rng.choice(places))
 
     def usage(row: Row, **changed: Any) -> Row:
         cost, quantity = amount(0, 9), rng.choice((0.0, 1.0, 0.333333, 7.1))
@@ -267,32 +264,45 @@ def test_sums_are_exact_whatever_fees_offsets_credits_and_usage_come_together(
         # Some usage is metered late and billed with the next month.
         return whole | ({"invoice": {"month": "202611", "publisher_type": "GOOGLE"}} if rng.random() < 0.1 else {})
 
-    rows = []
+    def covers(name: str, share: float) -> dict[str, Any]:
+        return credit(share, "COMMITTED_USAGE_DISCOUNT", name)
+
+    rows, adjusted = [], {"id": "a", "description": "Taken back", "mode": "PARTIAL_CORRECTION", "type": None}
     for name, kind in (("sub-1", FEE), ("sub-2", FEE), ("sub-3", RESOURCES)):
         said: Row = {"subscription": {"instance_id": name}}
-        windows = [(days[0] + timedelta(days=n), n) for n in range(3)]
-        for day, number in windows:
+        for number, day in enumerate(days):
             start = hours_of(day, BERLIN)[0] + rng.randrange(24 if number < 2 else 1) * HOUR
-            end = min(start + rng.choice((1, 7, 24, 30)) * HOUR, last + HOUR)
+            end = min(start + rng.choice((1, 7, 24, 30, 60)) * HOUR, last + HOUR)
             back = [credit(-amount(0, 8), "FEE_UTILIZATION_OFFSET", name)] if kind is FEE else []
-            promotions = [credit(-amount(0, 1), "PROMOTION")] if rng.random() < 0.3 else []
+            promotions = [credit(-amount(0, 1), t) for t in ("PROMOTION", "DISCOUNT") if rng.random() < 0.3]
             costs = (amount(0, 20), *([-amount(0, 3)] if rng.random() < 0.3 else []))
-            rows += [at(kind, start, end, cost=cost, credits=[*back, *promotions], **said) for cost in costs]
+            # Of a later day without a fee only earlier ones may reach into it.
+            if number == 0 or rng.random() < 0.5:
+                rows += [at(kind, start, end, cost=cost, credits=[*back, *promotions], **said) for cost in costs]
         for _ in range(8):
-            if kind is FEE:
-                rows.append(usage(PRESENT_MODEL, **said))
-            share = -amount(0, 4)
-            covers = [
-                credit(share, "COMMITTED_USAGE_DISCOUNT", name),
-                credit(share, "COMMITTED_USAGE_DISCOUNT", "A label"),
-            ]
             others = [credit(-amount(0, 1), t) for t in ("RESELLER_MARGIN", "FREE_TIER") if rng.random() < 0.5]
-            rows.append(usage(ROW, credits=[*covers[: rng.choice((1, 2))], *others]))
-        # Each day has a fee of it, so that all usage is charged to it.
-        rows += [at(kind, hours_of(day, BERLIN)[3], cost=amount(1, 9), credits=[], **said) for day in days]
-    apart = [row | {"labels": [{"key": "number", "value": str(number)}]} for number, row in enumerate(rows)]
-    load(platform, tmp_path, days, apart)
-    assert_sums_are_exact(platform, days, published(platform, days))
+            if kind is FEE:
+                rows.append(usage(PRESENT_MODEL, **said, credits=others))
+            share, second = -amount(0, 4), rng.choice(("sub-1", "sub-2", "sub-3", "A label"))
+            rows.append(usage(ROW, credits=[covers(name, share), covers(second, share), *others]))
+            rows.append(usage(ROW, credits=[covers(name, share), *others]))
+        taken = [covers(name, amount(0, 4)), credit(amount(0, 1), "RESELLER_MARGIN")]
+        rows.append(usage(ROW, cost=0.0, credits=taken, adjustment_info=adjusted))
+        rows.append(usage(ROW, cost=-3.0, cost_at_list=-4.0, credits=taken, adjustment_info=adjusted))
+        offset = [credit(amount(0, 4), "FEE_UTILIZATION_OFFSET", name)]
+        rows.append(at(kind, moment(), cost=0.0, credits=offset, adjustment_info=adjusted, **said))
+    return [row | {"labels": [{"key": "number", "value": str(number)}]} for number, row in enumerate(rows)]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_sums_are_exact_whatever_fees_offsets_credits_and_usage_come_together(
+    platform: Platform, tmp_path: Path, seed: int
+) -> None:
+    days = [date(2026, 10, 24) + timedelta(days=n) for n in range(3)]  # the second one has 25 hours
+    load(platform, tmp_path, days, random_bills(random.Random(seed), days))
+    rows = published(platform, days)
+    assert_sums_are_exact(platform, days, rows)
+    assert sum(row["EffectiveCost"] for row in rows) == sum(row["BilledCost"] for row in rows)
 
 
 def test_a_months_fee_is_spread_over_its_hours_and_adds_up_in_its_billing_period(

@@ -1,7 +1,7 @@
 {% macro exactly(amount, at, whole) %}ROUND(CAST({{ amount }} * 1000000000 * {{ at }} / {{ whole }} AS NUMERIC)) / 1000000000{% endmacro %}
 {% macro fits(amount, whole) %}ABS({{ amount }}) < 9000000000 AND ABS({{ whole }}) < 9000000000{% endmacro %}
 {% macro nearly(amount, at, whole) %}{{ amount }} * CAST({{ at }} / {{ whole }} AS NUMERIC){% endmacro %}
-{% macro part(amount, at, whole) %}IF({{ fits(amount, whole) }}, {{ exactly(amount, at, whole) }}, {{ nearly(amount, at, whole) }}){% endmacro %}
+{% macro part(a, at, w) %}IF({{ fits(a, w) }}, {{ exactly(a, at, w) }}, {{ nearly(a, at, w) }}){% endmacro %}
 {% macro until(amount, at, whole) %}IF({{ at }} = {{ whole }}, {{ amount }}, {{ part(amount, at, whole) }}){% endmacro %}
 {% macro piece(amount) %}CAST({{ until(amount, 'to_cost', 'whole') }} - {{ until(amount, 'from_cost', 'whole') }} AS NUMERIC){% endmacro %}
 -- The charges that the line items of the local days come to: one a row, more where a commitment covers a part or
