@@ -49,7 +49,9 @@ from convergence_assets.warehouse.duckdb.quoting import literal
 
 FIRST = date(2026, 10, 1)
 TENANT, PIPELINE = "acme", "gcp_billing"
-TABLES = ("gcp_cost_line_items", "gcp_cost_daily", "gcp_focus")
+TABLES = (
+    "gcp_cost_line_items", "gcp_cost_daily", "gcp_commitment_fees", "gcp_commitments", "gcp_charges", "gcp_focus",
+)  # fmt: skip
 BARE = Path(__file__).parent / "bare" / "gcp_billing.py"
 DATASETS = Path("warehouse", "datasets")
 Outcomes = dict[str, dict[str, bool]]

@@ -15,6 +15,8 @@ from rich.table import Table
 
 from convergence_assets.assets.schema_mapping import file_rules, source_schema
 from convergence_assets.assets.warehouse_factory import open_warehouse
+from convergence_assets.cli.demo_costs import as_json as costs_as_json
+from convergence_assets.cli.demo_costs import focus_costs, print_costs
 from convergence_assets.cli.instance import open_instance
 from convergence_assets.cli.lookup import pipeline_of
 from convergence_assets.cli.run import Definitions, RunResult
@@ -229,6 +231,7 @@ def _as_json(settings: Settings, result: TenantResult) -> dict[str, Any]:
         "tenant": result.tenant.tenant_id,
         "published": result.published(),
         "net_cost": _net(settings, result.tenant),
+        **costs_as_json(focus_costs(settings, result.tenant, FIRST)),
         "checks": result.checks(),
         "stopped": result.stopped(),
         "late_correction": {"day": CORRECTED_DAY.isoformat(), "before": result.before, "after": result.after},
@@ -249,6 +252,7 @@ def _print_results(console: Console, settings: Settings, results: list[TenantRes
             table.add_row(tenant, name, str(len(partitions)), f"{sum(partitions.values()):,}", net)
         table.add_section()
     print_table(table, console)
+    print_costs(console, {r.tenant.tenant_id: focus_costs(settings, r.tenant, FIRST) for r in results})
     for result in results:
         counts = result.checks()
         failed = f"[red]{counts['failed']} failed[/red]" if counts["failed"] else "0 failed"

@@ -8,8 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import cycle, islice
 from typing import Any
 
+from convergence_assets.demo.commitments import CORES, FLEXIBLE, MONEY, Commitment
+from convergence_assets.demo.commitments import paid as paid_of
 from convergence_assets.demo.tenants import DemoTenant
 
 NANO = 10**9
@@ -25,13 +28,14 @@ _PRICING = {
     "month": ("0.200000000", float(_MONTH_SECONDS)),
 }
 _SUSTAINED = ("Sustained Usage Discount", "Sustained Usage Discount", "SUSTAINED_USAGE_DISCOUNT", 200)
-_COMMITTED = ("Committed Usage Discount: CPU", "cud-cpu-1y", "COMMITTED_USAGE_DISCOUNT", 370)
-_SPEND = ("Committed use discount - dollar based", "cud-flex-3y", "COMMITTED_USAGE_DISCOUNT_DOLLAR_BASE", 460)
 _FREE = ("Free tier", "free-tier", "FREE_TIER", 1000)
 _PROMOTION = ("Migration programme", "promo-migration", "PROMOTION", 100)
 _DISCOUNT = ("Reseller margin", "reseller-margin", "RESELLER_MARGIN", 30)
 _MODEL = {"id": "7754-699E-0EBF", "description": "Default"}
-_CREDITS = ((), (), (), (_SUSTAINED,), (_COMMITTED,), (_SPEND,), (_FREE,), (_PROMOTION,), (_SUSTAINED, _DISCOUNT))
+SHIFTS = 3  # a third of the resources run in any hour
+_COVERED = {"hour": (CORES, FLEXIBLE, MONEY, None), "gibibyte hour": (FLEXIBLE, None, MONEY)}
+"""By pricing unit the commitments that cover what virtual machines are charged for, in turn."""
+_CREDITS = ((), (), (), (_SUSTAINED,), (_FREE,), (_PROMOTION,), (_SUSTAINED, _DISCOUNT))
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class RowTemplate:
     """One SKU of one project in one region.
 
     Amounts are whole billionths of the tenant's currency; `list_permille` is the list price as a share of the paid
-    one; each credit is its opening text and its share of the cost in thousandths.
+    one; each credit is its opening text and its share of the cost in thousandths; `commitment` covers it.
     """
 
     head: str
@@ -52,6 +56,7 @@ class RowTemplate:
     credits: tuple[tuple[str, int], ...]
     invoice: str
     row: dict[str, Any]
+    commitment: Commitment | None = None
 
 
 def compact(value: object) -> str:
@@ -69,13 +74,29 @@ def row_templates(tenant: DemoTenant, seed: int) -> list[RowTemplate]:
     """Every SKU that nise's generators give this tenant, in an order that depends on the seed alone."""
     rng = random.Random(f"templates/{seed}/{tenant.tenant_id}")
     by_kind: dict[tuple[str, str, str, str], RowTemplate] = {}
+    commitments = {unit: cycle(covering) for unit, covering in _COVERED.items()}
     for row in _nise_rows(tenant, rng):
         key = (row["service"]["id"], row["sku"]["id"], row["project"]["id"], row["location"]["region"])
         if key not in by_kind:
-            by_kind[key] = _template(tenant, row, rng)
+            of_its_unit = commitments.get(row["usage"]["pricing_unit"])
+            is_machine = of_its_unit and row["service"]["description"] == "Compute Engine"
+            by_kind[key] = _template(tenant, row, rng, next(of_its_unit) if of_its_unit and is_machine else None)
     templates = list(by_kind.values())
     rng.shuffle(templates)
-    return templates
+    # Some run in every hour, however few rows an hour has.
+    covered = [template for template in templates if template.commitment]
+    others = [template for template in templates if not template.commitment]
+    return [t for n in range(SHIFTS) for t in _among(others[n::SHIFTS], covered[n::SHIFTS])]
+
+
+def _among(others: list[RowTemplate], covered: list[RowTemplate]) -> Iterator[RowTemplate]:
+    """One that a commitment covers after every three others, and last what is left."""
+    left = iter(covered)
+    for number, template in enumerate(others, 1):
+        yield template
+        if number % 3 == 0:
+            yield from islice(left, 1)
+    yield from left
 
 
 def account_row(
@@ -174,7 +195,9 @@ def _project(tenant: DemoTenant, name: str, number: int) -> dict[str, Any]:
     }
 
 
-def _template(tenant: DemoTenant, row: dict[str, Any], rng: random.Random) -> RowTemplate:
+def _template(
+    tenant: DemoTenant, row: dict[str, Any], rng: random.Random, commitment: Commitment | None
+) -> RowTemplate:
     pricing_unit = row["usage"]["pricing_unit"]
     dollars, per_unit = _PRICING.get(pricing_unit, ("0.050000000", 1.0))
     price = int(dollars.replace(".", "")) * int(tenant.usd_rate * 100) // 100
@@ -185,7 +208,14 @@ def _template(tenant: DemoTenant, row: dict[str, Any], rng: random.Random) -> Ro
     invoice = {"publisher_type": "PARTNER" if red_hat else "GOOGLE"}
     changed = {
         "labels": [*row["labels"], {"key": "env", "value": rng.choice(("prod", "staging", "dev"))}],
-        "tags": [],
+        "tags": [
+            {
+                "key": "team",
+                "value": rng.choice(("payments", "platform", "data")),
+                "inherited": True,
+                "namespace": row["project"]["ancestry_numbers"].split("/")[1],
+            }
+        ],
         "transaction_type": "THIRD_PARTY_RESELLER" if red_hat else "GOOGLE",
         "seller_name": "Red Hat, Inc." if red_hat else None,
         "subscription": None,
@@ -196,16 +226,22 @@ def _template(tenant: DemoTenant, row: dict[str, Any], rng: random.Random) -> Ro
     resource = {key: _placed(row["resource"][key], row, rng) for key in ("name", "global_name")}
     drawn = ("usage_start_time", "usage_end_time", "export_time", "cost", "usage", "credits", "invoice", "resource")
     credits = rng.choice(_CREDITS) if base and not red_hat else ()
+    is_of_present_model = commitment is not None and commitment.credit_type is None
+    if commitment is not None:
+        changed |= {"subscription": {"instance_id": commitment.id}} if is_of_present_model else {}
+        changed |= {"consumption_model": commitment.consumption_model} if is_of_present_model else {}
+        type_ = commitment.credit_type
+        credits = ((commitment.name, commitment.id, type_, commitment.covered_permille),) if type_ else ()
     list_permille = rng.choice((1000, 1000, 1050, 1120))
     paid, listed = (float(decimal_text(price * permille // 1000)) for permille in (1000, list_permille))
     prices = {
-        "effective_price": paid,
+        "effective_price": float(decimal_text(paid_of(price, commitment))),
         "tier_start_amount": 0,
         "unit": pricing_unit,
         "pricing_unit_quantity": 1,
         "list_price": listed,
         "effective_price_default": paid,
-        "list_price_consumption_model": listed,
+        "list_price_consumption_model": float(decimal_text(paid_of(price * list_permille // 1000, commitment))),
     }
     whole = {**row, **changed, "price": prices}
     head = compact({k: v for k, v in whole.items() if k not in drawn})
@@ -220,6 +256,7 @@ def _template(tenant: DemoTenant, row: dict[str, Any], rng: random.Random) -> Ro
         credits=tuple((_credit_text(*c[:3]), c[3]) for c in credits),
         invoice=compact(invoice)[1:],
         row={**whole, "resource": resource},
+        commitment=commitment,
     )
 
 

@@ -21,7 +21,7 @@ from convergence_assets.scheduling.requesting import PipelineDays
 from convergence_assets.scheduling.targets import Target
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.tenant import Step, Tenant, TenantPipeline
-from convergence_assets.warehouse.errors import WarehouseError
+from convergence_assets.warehouse.errors import NotFound, WarehouseError
 from convergence_assets.warehouse.interface import GIGABYTE, Job
 
 PIPELINES_A_TICK = 40
@@ -68,7 +68,7 @@ def ask_sources(
 def _questions(store: ControlStore, tenants: Mapping[str, Tenant], targets: Iterable[Target]) -> Iterator[Question]:
     with store.read() as connection:
         progress = partition_states.progress(connection)
-    waiting: list[tuple[datetime, Name, Question]] = []
+    waiting: list[tuple[datetime, Name, list[Question]]] = []
     for target in targets:
         state = progress.get(target.name)
         if state is None or target.paused:
@@ -79,13 +79,16 @@ def _questions(store: ControlStore, tenants: Mapping[str, Tenant], targets: Iter
             continue
         tenant = tenants[target.tenant_id]
         pipeline = next(p for p in tenant.pipelines if p.name == target.pipeline)
+        questions = []
         for step in pipeline.steps:
             if isinstance(step.spec, BigQueryStep) and step.spec.late_data:
                 first = max(target.start_date, last - (step.spec.late_data.look_back_days - 1) * _DAY)
-                never = datetime.min.replace(tzinfo=UTC)
-                waiting.append((before or never, target.name, Question(target, tenant, pipeline, step, first, last)))
-    for _, _, question in sorted(waiting, key=lambda f: f[:2])[:PIPELINES_A_TICK]:
-        yield question
+                questions.append(Question(target, tenant, pipeline, step, first, last))
+        if questions:
+            waiting.append((before or datetime.min.replace(tzinfo=UTC), target.name, questions))
+    # A pipeline is marked as checked once, so all its queries belong to one tick.
+    for _, _, questions in sorted(waiting, key=lambda f: f[:2])[:PIPELINES_A_TICK]:
+        yield from questions
 
 
 def _ask_source(settings: Settings, question: Question) -> Mapping[date, str] | WarehouseError:
@@ -101,6 +104,9 @@ def _ask_source(settings: Settings, question: Question) -> Mapping[date, str] | 
         ensure_shared_views(settings, tenant, step.sources.values())
         with open_warehouse(settings, tenant.location, service_account=tenant.service_account) as warehouse:
             return markers(warehouse, tenant, step, question.window, job)
+    except NotFound as error:
+        # A table of the tenant that is not made yet has no rows that could be late.
+        return {} if step.late_data and step.late_data.tables <= set(step.upstream) else error
     except WarehouseError as error:
         return error
 

@@ -48,15 +48,18 @@ def reading_problems(
             # A known mistake is reported once, without what follows from it.
             problems += [] if problems else statement_problems(sql, read, declared.sources, bindable, place)
         yield from problems or misnamed_in_tests(sql, readable, *place)
-    for sql in late_data.values():
-        yield from _misread_tables(sql, sources, None, is_complete=True)
+    for table, sql in late_data.items():
+        # The tables that its step reads, too: a published day of one may be what another day is made from.
+        own = compiled[table].tables if table in compiled else frozenset()
+        askable = sources | {name: columns for name, columns in tenant_tables.items() if name in own}
+        yield from _misread_tables(sql, askable, None, is_complete=True)
         returned = None if sql.returns is None else sorted(column.name.lower() for column in sql.returns)
         if returned != ["day", "marker"]:
             yield Problem(sql.file, 1, "", "returns other columns", "SELECT ... AS day, ... AS marker")
-        if not sql.tables <= set(sources):
+        if not sql.tables <= set(askable):
             yield from _unbound(sql, bindable)
         else:
-            read = {name: sources[name] for name in sql.tables}
+            read = {name: askable[name] for name in sql.tables}
             unknown = [*unknown_columns(sql, read, pseudo), *_unbound(sql, bindable)]
             yield from unknown or statement_problems(sql, read, declared.sources, bindable)
     for table, suite in suites.items():

@@ -12,8 +12,8 @@ HOOLI = (
     "--with", f"export_table={EXPORT}", "--start-date", "2026-10-01",
 )  # fmt: skip
 TABLES = (
-    "gcp_cost_line_items", "gcp_cost_daily", "gcp_focus", "x_meta_pipeline_runs", "x_meta_pipeline_logs",
-    "x_meta_data_quality_results", "x_meta_api_keys",
+    "gcp_cost_line_items", "gcp_cost_daily", "gcp_commitment_fees", "gcp_commitments", "gcp_charges", "gcp_focus",
+    "x_meta_pipeline_runs", "x_meta_pipeline_logs", "x_meta_data_quality_results", "x_meta_api_keys",
 )  # fmt: skip
 Done = subprocess.CompletedProcess[str]
 Convergence = Callable[..., Done]

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,13 @@ def test_the_demo_publishes_stops_the_bad_day_and_shows_the_correction(tmp_path:
         ("2026-10-06", ["no_row_was_exported_twice"])
     ]
     assert payload["acme"]["checks"]["failed"] == 0
+    for tenant in payload.values():
+        assert {c["kind"] for c in tenant["commitments"]} == {"Spend", "Usage"}
+        for commitment in tenant["commitments"]:
+            paid, used, unused = (Decimal(commitment[name]) for name in ("paid", "used", "unused"))
+            assert paid == used + unused > used > 0
+        assert {"FREE_TIER", "PROMOTION"} <= {credit["type"] for credit in tenant["credits"]}
+        assert len(tenant["service_categories"]) >= 5
     stopped = convergence(tmp_path, "day", "globex", "gcp_billing", "2026-10-06", "--json")
     day = json.loads(stopped.stdout)
     assert (stopped.returncode, set(day["tables"].values())) == (1, {None})

@@ -46,7 +46,10 @@ def test_what_was_made_is_dropped_and_what_stood_before_is_left_as_it_is(
     assert "making table hooli.gcp_focus failed (schema_mismatch)" in failed["failure"]
     assert not (tmp_path / "tenants" / "hooli").exists()
     assert failed["left"] == []
-    assert failed["undone"][1:] == ["dropped tables hooli.gcp_cost_line_items, hooli.gcp_cost_daily"]
+    assert failed["undone"][1:] == [
+        "dropped tables hooli.gcp_cost_line_items, hooli.gcp_cost_daily, "
+        "hooli.gcp_commitment_fees, hooli.gcp_commitments, hooli.gcp_charges"
+    ]
     with DuckDBWarehouse(tmp_path / "home" / "warehouse") as warehouse:
         assert warehouse.tables_of(Dataset("hooli")) == [TableRef("hooli", "gcp_focus")]
 

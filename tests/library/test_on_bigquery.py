@@ -2,6 +2,7 @@
 
 import json
 import math
+import random
 import re
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -17,6 +18,8 @@ from convergence_assets.pipelines.advice import advise
 from convergence_assets.tenancy.tenant import Step
 from convergence_assets.warehouse.interface import Statement
 from tests.library.platform_in_a_folder import Platform
+from tests.library.test_commitments import load, random_bills
+from tests.library.test_real_bills import stopped_by
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
 
@@ -71,21 +74,37 @@ def test_three_days_are_the_same_rows_on_both_warehouses(
     }
     assert run_everything(platform, bills) == []
     statements = run_everything(on_bigquery, bills)
-    compared = 0
-    for tenant_id in bills:
-        pipeline = platform.registry.tenants[tenant_id].pipelines[0]
-        for step in pipeline.steps:
-            embedded = published(platform, tenant_id, step)
-            peer = published(on_bigquery, tenant_id, step)
-            assert len(peer) == len(embedded)
-            for name in embedded[0]:
-                pairs = ((as_bigquery_prints(a[name]), b[name]) for a, b in zip(peer, embedded, strict=True))
-                different = [(a, b) for a, b in pairs if a != b]
-                assert not different, (tenant_id, step.table, name, len(different), different[:3])
-            assert {row[step.spec.partition_column] for row in embedded} == set(DAYS)
-            compared += len(embedded)
+    compared = sum(rows_alike(platform, on_bigquery, tenant_id) for tenant_id in bills)
     assert compared > len(tenant_ids) * 3 * 300 * 2
     _no_statement_scans_a_whole_table(on_bigquery, statements)
+
+
+def test_fees_over_days_and_usage_that_two_commitments_cover_are_the_same_rows_on_both_warehouses(
+    platform: Platform, on_bigquery: Platform, tmp_path: Path
+) -> None:
+    # Longer amounts are cast otherwise by the local server, see `with_six_decimals`.
+    bills = random_bills(random.Random(4), list(DAYS), places=(0, 2, 4))
+    for each in (platform, on_bigquery):
+        load(each, tmp_path, DAYS, bills)
+        for table, report in each.run("acme", DAYS).items():
+            assert (table, stopped_by(report)) == (table, {})
+    assert rows_alike(platform, on_bigquery, "acme") > 500
+
+
+def rows_alike(platform: Platform, on_bigquery: Platform, tenant_id: str) -> int:
+    """How many rows of all tables are the same on both."""
+    compared = 0
+    for step in platform.registry.tenants[tenant_id].pipelines[0].steps:
+        embedded = published(platform, tenant_id, step)
+        peer = published(on_bigquery, tenant_id, step)
+        assert len(peer) == len(embedded)
+        for name in embedded[0]:
+            pairs = ((as_bigquery_prints(a[name]), b[name]) for a, b in zip(peer, embedded, strict=True))
+            different = [(a, b) for a, b in pairs if a != b]
+            assert not different, (tenant_id, step.table, name, len(different), different[:3])
+        assert {row[step.spec.partition_column] for row in embedded} == set(DAYS)
+        compared += len(embedded)
+    return compared
 
 
 def as_bigquery_prints(value: object) -> object:

@@ -123,6 +123,29 @@ def test_only_an_adjustment_takes_credits_or_usage_back(
     assert stopped_by(platform.run(TENANT, [DAY], "gcp_cost_line_items")["gcp_cost_line_items"]) == {}
 
 
+FEE_SKU = {"sku": {"id": "FEE1", "description": "Commitment v1: Cpu for 1 Year"}}
+LATER = {"export_time": "2026-12-13T09:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "check"),
+    [
+        (LATER | FEE_SKU | {"usage_end_time": "2026-11-12T06:00:00Z"}, None),  # 31 days and the hour of a changed clock
+        (LATER | FEE_SKU | {"usage_end_time": "2026-11-12T07:00:00Z"}, "usage_window_lies_within_a_day"),
+        (LATER | {"usage_end_time": "2026-10-14T05:00:00Z"}, "usage_window_lies_within_a_day"),
+        (FEE_SKU | {"usage_end_time": "2026-11-12T05:00:00Z"}, None),
+        (FEE_SKU | {"export_time": "2026-10-12T04:00:00Z"}, "usage_ended_before_it_was_exported"),
+        ({"usage_end_time": "2026-10-12T10:00:00Z"}, "usage_ended_before_it_was_exported"),
+    ],
+)
+def test_only_a_commitments_fee_may_be_for_a_month_and_be_charged_before_it_ends(
+    platform: Platform, tmp_path: Path, changed: Row, check: str | None
+) -> None:
+    load(platform, tmp_path, [ROW | changed])
+    stopped = stopped_by(platform.run(TENANT, [DAY], "gcp_cost_line_items")["gcp_cost_line_items"])
+    assert list(stopped) == ([check] if check else [])
+
+
 PRESENT_MODEL = ROW | {
     "cost": 7.2, "cost_at_list": 11.0, "cost_at_effective_price_default": 10.0, "cost_at_list_consumption_model": 7.9,
     "credits": [], "consumption_model": {"id": "7754-699E", "description": "Compute Flexible CUDs 1 Year"},
@@ -150,14 +173,15 @@ def test_usage_that_a_commitment_covers_is_committed_under_both_of_googles_model
         "SELECT ResourceName, ChargeCategory, PricingCategory, CommitmentDiscountCategory, CommitmentDiscountStatus, "
         "CommitmentDiscountId, BilledCost, ContractedCost, ListCost, CommitmentDiscountQuantity, "
         "CommitmentDiscountUnit, InvoiceIssuerName "
-        "FROM acme.gcp_focus WHERE CommitmentDiscountId IS NOT NULL ORDER BY CommitmentDiscountId, ChargeCategory"
+        "FROM acme.gcp_focus WHERE CommitmentDiscountId IS NOT NULL OR PricingCategory = 'Committed' "
+        "ORDER BY CommitmentDiscountId, ChargeCategory"
     )
     assert [tuple(map(str, row.values())) for row in rows] == [
-        ("vm-former", "Usage", "Committed", "Spend", "Used", "cud-1", "3.000000000", "5.000000000", "6.000000000",
-         "2.000000000", "EUR", "Google Cloud"),
-        ("None", "Purchase", "Standard", "Spend", "None", "sub-77", "1.000000000", "5.000000000", "6.000000000",
+        ("vm-former", "Usage", "Committed", "None", "None", "None", "0E-9", "2.000000000", "2.400000000",
+         "None", "None", "Google Cloud"),
+        ("None", "Purchase", "Standard", "Spend", "None", "sub-77", "5.000000000", "5.000000000", "6.000000000",
          "5.000000000", "EUR", "Google Cloud"),
-        ("vm-present", "Usage", "Committed", "Spend", "Used", "sub-77", "7.200000000", "10.000000000", "11.000000000",
+        ("vm-present", "Usage", "Committed", "Spend", "Used", "sub-77", "0E-9", "10.000000000", "11.000000000",
          "7.200000000", "EUR", "Google Cloud"),
     ]  # fmt: skip
 
@@ -180,7 +204,7 @@ def test_tags_are_json_with_each_key_once_the_nearest_first(platform: Platform, 
         | {"project": None},
     ]  # fmt: skip
     load(platform, tmp_path, rows)
-    platform.run(TENANT, [DAY], "gcp_cost_line_items", "gcp_focus")
+    platform.run(TENANT, [DAY])
     found = platform.rows("SELECT ResourceName, Tags FROM acme.gcp_focus WHERE STARTS_WITH(ResourceName, 'vm-')")
     tags = {str(row["ResourceName"]): str(row["Tags"]) for row in found}
 

@@ -49,7 +49,8 @@ def _hold_published(found: Found) -> None:
     assert (found.published, found.runs, found.runs_of_a_tenant) == (found.tenants, {"SUCCESS": found.tenants}, 1)
     # All have the same bills.
     assert {table: len(rows) for table, rows in found.rows.items()} == {
-        "gcp_cost_line_items": 1, "gcp_cost_daily": 1, "gcp_focus": 1
+        "gcp_cost_line_items": 1, "gcp_cost_daily": 1, "gcp_commitment_fees": 1, "gcp_commitments": 1,
+        "gcp_charges": 1, "gcp_focus": 1,
     }  # fmt: skip
     assert found.failed_ticks == {}, "one whose answer takes longer than Dagster waits for has failed"
     assert found.left == []

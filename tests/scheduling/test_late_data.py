@@ -15,6 +15,7 @@ from convergence_assets.cli.run import Definitions
 from convergence_assets.control.incidents import Incident, open_incidents
 from convergence_assets.control.lock_session import holding
 from convergence_assets.control.store import ControlStore
+from convergence_assets.scheduling import late_data
 from convergence_assets.scheduling.explain import explain
 from convergence_assets.scheduling.late_data import ask_sources
 from convergence_assets.scheduling.planner import Planner
@@ -119,6 +120,21 @@ def test_sources_that_cannot_be_asked_are_an_incident_until_they_can(
     monkeypatch.setattr(store, "now", lambda: datetime(2026, 3, 13, 7, tzinfo=UTC))
     ask_sources(store, project.settings, [project.tenant], [target])
     assert incidents() == []
+
+
+def test_all_sources_of_a_pipeline_are_asked_in_one_tick_at_the_limit_of_pipelines(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, target = planned(project, monkeypatch)
+    monkeypatch.setattr(late_data, "PIPELINES_A_TICK", 1)
+    [pipeline] = project.tenant.pipelines
+    [step] = [step for step in pipeline.steps if step.late_data]
+    second = replace(step, table="second")
+    tenant = replace(project.tenant, pipelines=(replace(pipeline, steps=(*pipeline.steps, second)),))
+    assert ask_sources(store, project.settings, [tenant], [target]) == []  # the export is not there yet
+    with store.read() as connection:
+        incidents = open_incidents(connection, "late_data_unasked")
+    assert {incident.table for incident in incidents} == {step.table, "second"}
 
 
 def test_asking_imports_neither_arrow_nor_pandas_into_the_code_server(

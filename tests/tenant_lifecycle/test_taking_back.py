@@ -82,7 +82,10 @@ def test_what_stood_before_stays_with_its_rows_or_without(settings: Settings) ->
         warehouse.ensure_table(TableRef("hooli", "theirs"), TableSchema((Column("x", "STRING"),)))
     with pytest.raises(OnboardingFailed, match=r"gcp_focus failed \(schema_mismatch\)") as failed:
         apply(planned(settings), settings, "anna", lambda message: None)
-    assert failed.value.undone[1:] == ("dropped tables hooli.gcp_cost_line_items, hooli.gcp_cost_daily",)
+    assert failed.value.undone[1:] == (
+        "dropped tables hooli.gcp_cost_line_items, hooli.gcp_cost_daily, "
+        "hooli.gcp_commitment_fees, hooli.gcp_commitments, hooli.gcp_charges",
+    )
     assert failed.value.left == ()
     assert tables(settings) == ["gcp_focus", "theirs"]
 

@@ -82,6 +82,21 @@ WITH exported AS (
             FROM UNNEST(e.credits) AS c
             WHERE STARTS_WITH(c.type, 'COMMITTED_USAGE_DISCOUNT')
         ) AS committed_use_credit,
+        ARRAY(
+            SELECT AS STRUCT
+                c.id,
+                c.name,
+                c.full_name,
+                c.type,
+                CAST(c.amount AS NUMERIC) AS amount,
+                -- The others are applied to a charge afterwards, whatever its price is.
+                STARTS_WITH(COALESCE(c.type, ''), 'COMMITTED_USAGE_DISCOUNT')
+                OR COALESCE(c.type, '') IN (
+                    'DISCOUNT', 'FEE_UTILIZATION_OFFSET', 'RESELLER_MARGIN', 'SUBSCRIPTION_BENEFIT',
+                    'SUSTAINED_USAGE_DISCOUNT'
+                ) AS is_rate_reduction
+            FROM UNNEST(e.credits) AS c
+        ) AS credit_details,
         [
             STRUCT('cost' AS name, e.cost AS amount),
             STRUCT('cost_at_list' AS name, e.cost_at_list AS amount),
@@ -301,5 +316,6 @@ SELECT
     labels,
     system_labels,
     project_labels,
-    tags
+    tags,
+    credit_details
 FROM exported

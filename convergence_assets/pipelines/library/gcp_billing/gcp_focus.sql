@@ -1,4 +1,4 @@
--- The line items of the local days in FOCUS 1.2's columns and two of 1.3's, one row each.
+-- The charges of the local days in FOCUS 1.2's columns and two of 1.3's.
 WITH services AS (
     SELECT
         s.service_id,
@@ -31,7 +31,7 @@ invoices AS (
     GROUP BY invoice_month
 ),
 
-charges AS (
+items AS (
     SELECT
         usage_date,
         line_item_id,
@@ -51,30 +51,21 @@ charges AS (
         usage_unit,
         pricing_unit,
         effective_price,
+        effective_price_default,
         price_tier_start,
         pricing_unit_quantity,
         list_price,
-        cost,
-        credits,
-        committed_use_credits,
-        committed_use_credit_id,
-        committed_use_credit_type,
-        net_cost,
         currency,
         cost_type,
         adjustment_id,
         adjustment_description,
-        NULLIF(TRIM(seller_name), '') AS seller_name,
-        NULLIF(TRIM(subscription_instance_id), '') AS subscription_instance_id,
-        consumption_model_id,
-        consumption_model_description,
-        cost_at_effective_price_default,
-        effective_price_default,
+        seller_name,
         invoice_month,
         labels,
         project_labels,
         system_labels,
         tags,
+        LOWER(COALESCE(consumption_model_description, 'default')) != 'default' AS is_at_commitment_price,
         CONCAT(
             ARRAY_TO_STRING(
                 ARRAY(
@@ -108,62 +99,62 @@ charges AS (
                     ORDER BY pair
                 ), ','
             )
-        ) AS label_text,
-        CAST(usage_amount AS NUMERIC) AS consumed_amount,
-        CAST(pricing_amount AS NUMERIC) AS priced_amount,
-        COALESCE(list_cost, cost) AS list_cost,
-        CAST(list_price / NULLIF(COALESCE(pricing_unit_quantity, NUMERIC '1'), 0) AS NUMERIC) AS price_on_the_list,
-        CAST(
-            IF(
-                LOWER(COALESCE(consumption_model_description, 'default')) != 'default',
-                COALESCE(effective_price_default, effective_price), effective_price
-            ) / NULLIF(COALESCE(pricing_unit_quantity, NUMERIC '1'), 0) AS NUMERIC
-        ) AS negotiated_price,
-        -- FOCUS's Unit Format: capitals, words by hyphens.
-        REPLACE(INITCAP(usage_unit), ' ', '-') AS usage_unit_by_words,
-        REPLACE(INITCAP(pricing_unit), ' ', '-') AS pricing_unit_by_words,
-        -- Since 2026 usage that a spend-based commitment covers is a row of its own, without a credit; its consumption
-        -- model is the commitment's: https://cloud.google.com/docs/cuds-multiprice-datamodel
-        LOWER(COALESCE(consumption_model_description, 'default')) != 'default' AS is_at_commitment_price,
-        -- A billing month of Google begins at midnight in Los Angeles.
-        DATE_TRUNC(DATE(usage_start_time, 'America/Los_Angeles'), MONTH) AS usage_month,
-        IF(
-            REGEXP_CONTAINS(invoice_month, '^[0-9]{4}(0[1-9]|1[0-2])$'),
-            PARSE_DATE('%Y%m%d', CONCAT(invoice_month, '01')),
-            DATE_TRUNC(DATE(usage_start_time, 'America/Los_Angeles'), MONTH)
-        ) AS billing_month,
-        CASE
-            WHEN cost_type = 'tax' THEN 'Tax'
-            WHEN cost_type IN ('adjustment', 'rounding_error') THEN 'Adjustment'
-            WHEN STARTS_WITH(sku_description, 'Commitment') THEN 'Purchase'
-            ELSE 'Usage'
-        END AS category
+        ) AS label_text
     FROM gcp_cost_line_items
     WHERE usage_date BETWEEN @first_partition_date AND @last_partition_date
 ),
 
-classed AS (
+-- What a commitment, or its offset, leaves on a day may have no line item of that day, but the fee's of an earlier one.
+charges AS (
     SELECT
-        *,
-        category IN ('Usage', 'Purchase') AS is_priced,
-        category = 'Usage' AND (committed_use_credits < 0 OR is_at_commitment_price) AS is_committed,
-        -- A negotiated price, without what the commitment takes off.
-        IF(
-            category = 'Usage' AND is_at_commitment_price AND cost_at_effective_price_default IS NOT NULL,
-            cost_at_effective_price_default, cost
-        ) AS contracted_cost,
-        category = 'Purchase' AND subscription_instance_id IS NOT NULL AS is_commitment_fee,
-        COALESCE(
-            IF(is_at_commitment_price, subscription_instance_id, NULL),
-            committed_use_credit_id, committed_use_credit_type,
-            consumption_model_id, consumption_model_description
-        ) AS commitment_id,
-        IF(
-            is_at_commitment_price, consumption_model_description, committed_use_credit_id
-        ) AS commitment_name,
-        is_at_commitment_price OR COALESCE(committed_use_credit_type = 'COMMITTED_USAGE_DISCOUNT_DOLLAR_BASE', FALSE)
-        OR REGEXP_CONTAINS(LOWER(COALESCE(sku_description, '')), 'dollar based') AS is_spend_based
-    FROM charges
+        c.*,
+        i.price_tier_start,
+        i.cost_type,
+        i.adjustment_id,
+        -- What an offset leaves is no matter of one resource or project.
+        IF(c.part = 'offset', NULL, i.label_text) AS label_text,
+        IF(c.part = 'offset', NULL, i.zone) AS zone,
+        IF(c.part = 'offset', NULL, i.resource_name) AS resource_name,
+        IF(c.part = 'offset', NULL, i.resource_global_name) AS resource_global_name,
+        COALESCE(i.billing_account_id, d.billing_account_id) AS billing_account_id,
+        COALESCE(i.currency, d.currency) AS currency,
+        COALESCE(d.part_start, i.usage_start_time) AS charge_start,
+        COALESCE(d.part_end, i.usage_end_time) AS charge_end,
+        COALESCE(i.service_id, d.service_id) AS service_id,
+        COALESCE(i.service_description, d.service_description) AS service_description,
+        COALESCE(i.sku_id, d.sku_id) AS sku_id,
+        COALESCE(i.sku_description, d.sku_description) AS sku_description,
+        IF(c.part = 'offset', NULL, COALESCE(i.project_id, d.project_id)) AS project_id,
+        IF(c.part = 'offset', NULL, COALESCE(i.project_name, d.project_name)) AS project_name,
+        IF(c.part = 'offset', NULL, COALESCE(i.region, d.region)) AS region,
+        COALESCE(i.invoice_month, d.invoice_month) AS invoice_month,
+        COALESCE(i.usage_unit, d.pricing_unit) AS usage_unit,
+        COALESCE(i.pricing_unit, d.pricing_unit) AS pricing_unit,
+        NULLIF(TRIM(i.seller_name), '') AS seller_name,
+        c.charge_category IN ('Usage', 'Purchase') AS is_priced,
+        -- A billing month of Google begins at midnight in Los Angeles.
+        DATE_TRUNC(DATE(i.usage_start_time, 'America/Los_Angeles'), MONTH) AS usage_month,
+        CASE
+            WHEN c.part = 'unused' THEN 'Unused commitment'
+            WHEN c.part = 'credit' THEN c.label
+            WHEN c.part = 'offset' THEN 'Fee utilization offset'
+            WHEN c.part = 'reduction' THEN 'Reductions of the price of covered usage'
+            ELSE i.adjustment_description
+        END AS own_description,
+        CAST(i.list_price / NULLIF(COALESCE(i.pricing_unit_quantity, NUMERIC '1'), 0) AS NUMERIC) AS price_on_the_list,
+        CAST(
+            IF(
+                i.is_at_commitment_price, COALESCE(i.effective_price_default, i.effective_price), i.effective_price
+            ) / NULLIF(COALESCE(i.pricing_unit_quantity, NUMERIC '1'), 0) AS NUMERIC
+        ) AS negotiated_price
+    FROM gcp_charges AS c
+    LEFT JOIN items AS i ON c.part != 'unused' AND c.usage_date = i.usage_date AND c.line_item_id = i.line_item_id
+    LEFT JOIN gcp_commitments AS d
+        ON
+            c.part IN ('offset', 'unused') AND c.usage_date = d.usage_date AND c.line_item_id = d.line_item_id
+            AND c.billing_month = d.billing_month
+            AND d.usage_date BETWEEN @first_partition_date AND @last_partition_date
+    WHERE c.usage_date BETWEEN @first_partition_date AND @last_partition_date
 ),
 
 -- Many charges are labelled alike: each set of labels is written once.
@@ -174,7 +165,7 @@ label_sets AS (
         ANY_VALUE(tags) AS tags,
         ANY_VALUE(project_labels) AS project_labels,
         ANY_VALUE(system_labels) AS system_labels
-    FROM charges
+    FROM items
     GROUP BY label_text
 ),
 
@@ -230,43 +221,44 @@ tagged AS (
 
 described AS (
     SELECT
-        classed.*,
+        charges.*,
         tagged.tag_pairs,
         -- The price list's price, where it gives the cost. A charge that spans tiers has several prices, and some
         -- charges have none: their cost is divided.
         COALESCE(
             IF(
-                ABS(classed.price_on_the_list * classed.priced_amount - classed.list_cost)
+                ABS(charges.price_on_the_list * charges.priced_amount - charges.list_cost)
                 <= NUMERIC '0.000001'
-                + NUMERIC '0.000000001' * (ABS(classed.priced_amount) + ABS(classed.list_cost)),
-                classed.price_on_the_list, NULL
+                + NUMERIC '0.000000001' * (ABS(charges.priced_amount) + ABS(charges.list_cost)),
+                charges.price_on_the_list, NULL
             ),
             -- A refund, with a cost below 0 or without a quantity, has no price.
             IF(
-                classed.list_cost / NULLIF(classed.priced_amount, 0) >= 0,
-                CAST(classed.list_cost / NULLIF(classed.priced_amount, 0) AS NUMERIC), NULL
+                charges.list_cost / NULLIF(charges.priced_amount, 0) >= 0,
+                CAST(charges.list_cost / NULLIF(charges.priced_amount, 0) AS NUMERIC), NULL
             ),
-            IF(classed.priced_amount IS NULL, classed.price_on_the_list, NULL),
-            IF(classed.list_cost = 0, NUMERIC '0', NULL)
+            IF(charges.priced_amount IS NULL, charges.price_on_the_list, NULL),
+            IF(charges.list_cost = 0, NUMERIC '0', NULL)
         ) AS list_unit_price,
         COALESCE(
             IF(
-                ABS(classed.negotiated_price * classed.priced_amount - classed.contracted_cost)
+                ABS(charges.negotiated_price * charges.priced_amount - charges.contracted_cost)
                 <= NUMERIC '0.000001'
-                + NUMERIC '0.000000001' * (ABS(classed.priced_amount) + ABS(classed.contracted_cost)),
-                classed.negotiated_price, NULL
+                + NUMERIC '0.000000001' * (ABS(charges.priced_amount) + ABS(charges.contracted_cost)),
+                charges.negotiated_price, NULL
             ),
             -- A refund, with a cost below 0 or without a quantity, has no price.
             IF(
-                classed.contracted_cost / NULLIF(classed.priced_amount, 0) >= 0,
-                CAST(classed.contracted_cost / NULLIF(classed.priced_amount, 0) AS NUMERIC), NULL
+                charges.contracted_cost / NULLIF(charges.priced_amount, 0) >= 0,
+                CAST(charges.contracted_cost / NULLIF(charges.priced_amount, 0) AS NUMERIC), NULL
             ),
-            IF(classed.priced_amount IS NULL, classed.negotiated_price, NULL),
-            IF(classed.contracted_cost = 0, NUMERIC '0', NULL)
+            IF(charges.priced_amount IS NULL, charges.negotiated_price, NULL),
+            IF(charges.contracted_cost = 0, NUMERIC '0', NULL)
         ) AS contracted_unit_price,
         regions.name AS region_name,
-        COALESCE(consumed_units.focus_unit, classed.usage_unit_by_words) AS consumed_unit,
-        COALESCE(priced_units.focus_unit, classed.pricing_unit_by_words) AS priced_unit,
+        -- FOCUS's Unit Format: capitals, words by hyphens.
+        COALESCE(consumed_units.focus_unit, REPLACE(INITCAP(charges.usage_unit), ' ', '-')) AS consumed_unit,
+        COALESCE(priced_units.focus_unit, REPLACE(INITCAP(charges.pricing_unit), ' ', '-')) AS priced_unit,
         COALESCE(by_id.category, by_name.category, 'Other') AS service_category,
         COALESCE(by_id.subcategory, by_name.subcategory, 'Other (Other)') AS service_subcategory,
         CASE
@@ -275,23 +267,23 @@ described AS (
         END AS category_source,
         -- An invoice has its number once its month has ended.
         IF(
-            classed.billing_month < DATE_TRUNC(CURRENT_DATE('America/Los_Angeles'), MONTH),
+            charges.billing_month < DATE_TRUNC(CURRENT_DATE('America/Los_Angeles'), MONTH),
             invoices.invoice_number, NULL
         ) AS invoice_number
-    FROM classed
-    LEFT JOIN tagged ON classed.label_text = tagged.label_text
-    LEFT JOIN regions ON classed.region = regions.region
-    LEFT JOIN units AS consumed_units ON classed.usage_unit = consumed_units.unit
-    LEFT JOIN units AS priced_units ON classed.pricing_unit = priced_units.unit
-    LEFT JOIN services AS by_id ON classed.service_id = by_id.service_id
-    LEFT JOIN services AS by_name ON classed.service_description = by_name.description
-    LEFT JOIN invoices ON classed.invoice_month = invoices.invoice_month
+    FROM charges
+    LEFT JOIN tagged ON charges.label_text = tagged.label_text
+    LEFT JOIN regions ON charges.region = regions.region
+    LEFT JOIN units AS consumed_units ON charges.usage_unit = consumed_units.unit
+    LEFT JOIN units AS priced_units ON charges.pricing_unit = priced_units.unit
+    LEFT JOIN services AS by_id ON charges.service_id = by_id.service_id
+    LEFT JOIN services AS by_name ON charges.service_description = by_name.description
+    LEFT JOIN invoices ON charges.invoice_month = invoices.invoice_month
 )
 
 SELECT
     usage_date,
     zone AS AvailabilityZone,
-    net_cost AS BilledCost,
+    billed_cost AS BilledCost,
     billing_account_id AS BillingAccountId,
     NULLIF(@billing_account_name, '') AS BillingAccountName,
     'Billing Account' AS BillingAccountType,
@@ -300,46 +292,34 @@ SELECT
     TIMESTAMP(billing_month, 'America/Los_Angeles') AS BillingPeriodStart,
     CAST(NULL AS STRING) AS CapacityReservationId,
     CAST(NULL AS STRING) AS CapacityReservationStatus,
-    category AS ChargeCategory,
-    IF(category != 'Tax' AND adjustment_id IS NOT NULL AND usage_month < billing_month, 'Correction', NULL)
+    charge_category AS ChargeCategory,
+    IF(charge_category != 'Tax' AND adjustment_id IS NOT NULL AND usage_month < billing_month, 'Correction', NULL)
         AS ChargeClass,
-    COALESCE(adjustment_description, sku_description) AS ChargeDescription,
+    COALESCE(own_description, sku_description) AS ChargeDescription,
     CASE
-        WHEN category IN ('Tax', 'Adjustment') THEN 'One-Time'
-        WHEN category = 'Purchase' OR service_subcategory = 'Support' THEN 'Recurring'
+        WHEN charge_category IN ('Tax', 'Adjustment', 'Credit') THEN 'One-Time'
+        WHEN charge_category = 'Purchase' OR service_subcategory = 'Support' THEN 'Recurring'
         ELSE 'Usage-Based'
     END AS ChargeFrequency,
-    usage_end_time AS ChargePeriodEnd,
-    usage_start_time AS ChargePeriodStart,
+    -- A charge of a moment has the shortest period that FOCUS can write.
+    GREATEST(charge_end, TIMESTAMP_ADD(charge_start, INTERVAL 1 SECOND)) AS ChargePeriodEnd,
+    charge_start AS ChargePeriodStart,
+    IF(commitment_id IS NULL, NULL, commitment_category) AS CommitmentDiscountCategory,
+    commitment_id AS CommitmentDiscountId,
+    IF(commitment_id IS NULL, NULL, label) AS CommitmentDiscountName,
+    IF(commitment_id IS NULL, NULL, commitment_amount) AS CommitmentDiscountQuantity,
+    IF(commitment_id IS NULL, NULL, commitment_status) AS CommitmentDiscountStatus,
+    IF(commitment_id IS NULL, NULL, 'Committed Use Discount') AS CommitmentDiscountType,
     CASE
-        WHEN NOT (is_committed OR is_commitment_fee) THEN NULL
-        WHEN is_spend_based THEN 'Spend'
-        ELSE 'Usage'
-    END AS CommitmentDiscountCategory,
-    CASE
-        WHEN is_commitment_fee THEN subscription_instance_id
-        WHEN is_committed THEN commitment_id
-    END AS CommitmentDiscountId,
-    IF(is_committed, commitment_name, NULL) AS CommitmentDiscountName,
-    CASE
-        WHEN is_commitment_fee THEN IF(is_spend_based, cost, priced_amount)
-        WHEN NOT is_committed THEN NULL
-        WHEN is_at_commitment_price THEN cost
-        WHEN is_spend_based THEN ABS(committed_use_credits)
-        ELSE priced_amount
-    END AS CommitmentDiscountQuantity,
-    IF(is_committed, 'Used', NULL) AS CommitmentDiscountStatus,
-    IF(is_committed OR is_commitment_fee, 'Committed Use Discount', NULL) AS CommitmentDiscountType,
-    CASE
-        WHEN NOT (is_committed OR is_commitment_fee) THEN NULL
-        WHEN is_spend_based THEN currency
-        ELSE priced_unit
+        WHEN commitment_id IS NULL OR commitment_amount IS NULL THEN NULL
+        WHEN commitment_category = 'Spend' THEN currency
+        ELSE COALESCE(priced_unit, 'Units')
     END AS CommitmentDiscountUnit,
-    IF(category = 'Usage', consumed_amount, NULL) AS ConsumedQuantity,
-    IF(category = 'Usage' AND consumed_amount IS NOT NULL, consumed_unit, NULL) AS ConsumedUnit,
+    IF(charge_category = 'Usage', consumed_amount, NULL) AS ConsumedQuantity,
+    IF(charge_category = 'Usage' AND consumed_amount IS NOT NULL, consumed_unit, NULL) AS ConsumedUnit,
     contracted_cost AS ContractedCost,
     IF(is_priced, contracted_unit_price, NULL) AS ContractedUnitPrice,
-    net_cost AS EffectiveCost,
+    effective_cost AS EffectiveCost,
     invoice_number AS InvoiceId,
     'Google Cloud' AS HostProviderName,
     'Google Cloud' AS InvoiceIssuerName,
@@ -347,13 +327,13 @@ SELECT
     IF(is_priced, list_unit_price, NULL) AS ListUnitPrice,
     CASE
         WHEN NOT is_priced THEN NULL
-        WHEN is_committed THEN 'Committed'
+        WHEN commitment_status IS NOT NULL THEN 'Committed'
         WHEN LOWER(sku_description) LIKE '%spot%' OR LOWER(sku_description) LIKE '%preemptible%' THEN 'Dynamic'
         ELSE 'Standard'
     END AS PricingCategory,
     currency AS PricingCurrency,
     IF(is_priced, contracted_unit_price, NULL) AS PricingCurrencyContractedUnitPrice,
-    net_cost AS PricingCurrencyEffectiveCost,
+    effective_cost AS PricingCurrencyEffectiveCost,
     IF(is_priced, list_unit_price, NULL) AS PricingCurrencyListUnitPrice,
     IF(is_priced, priced_amount, NULL) AS PricingQuantity,
     IF(is_priced AND priced_amount IS NOT NULL, priced_unit, NULL) AS PricingUnit,
@@ -361,27 +341,38 @@ SELECT
     COALESCE(seller_name, 'Google Cloud') AS PublisherName,
     region AS RegionId,
     COALESCE(region_name, region) AS RegionName,
-    IF(is_commitment_fee, subscription_instance_id, COALESCE(resource_global_name, resource_name)) AS ResourceId,
+    COALESCE(IF(commitment_status = 'Used', NULL, commitment_id), resource_global_name, resource_name) AS ResourceId,
     resource_name AS ResourceName,
-    IF(
-        resource_name IS NULL, NULL,
-        COALESCE(REGEXP_EXTRACT(COALESCE(resource_global_name, resource_name), '/([^/]+)/[^/]+$'), 'resource')
-    ) AS ResourceType,
+    CASE
+        WHEN commitment_status = 'Unused' OR (charge_category = 'Purchase' AND commitment_id IS NOT NULL)
+            THEN 'commitment'
+        WHEN COALESCE(resource_global_name, resource_name) IS NOT NULL
+            THEN COALESCE(REGEXP_EXTRACT(COALESCE(resource_global_name, resource_name), '/([^/]+)/[^/]+$'), 'resource')
+    END AS ResourceType,
     service_category AS ServiceCategory,
     COALESCE(
         NULLIF(TRIM(REGEXP_REPLACE(NORMALIZE(service_description, NFKD), '[^ -~]', '')), ''), 'Unknown'
     ) AS ServiceName,
     COALESCE(seller_name, 'Google Cloud') AS ServiceProviderName,
     service_subcategory AS ServiceSubcategory,
-    IF(category = 'Tax', NULL, sku_id) AS SkuId,
-    IF(category = 'Tax', NULL, sku_description) AS SkuMeter,
+    IF(charge_category = 'Tax', NULL, sku_id) AS SkuId,
+    IF(charge_category = 'Tax', NULL, sku_description) AS SkuMeter,
     CAST(NULL AS STRING) AS SkuPriceDetails,
-    IF(is_priced, CONCAT(sku_id, '/', COALESCE(CAST(price_tier_start AS STRING), '0')), NULL) AS SkuPriceId,
+    CASE
+        WHEN NOT is_priced THEN NULL
+        WHEN part = 'unused' THEN CONCAT(sku_id, '/unused')
+        ELSE CONCAT(sku_id, '/', COALESCE(CAST(price_tier_start AS STRING), '0'))
+    END AS SkuPriceId,
     project_id AS SubAccountId,
     project_name AS SubAccountName,
     IF(project_id IS NULL, NULL, 'Project') AS SubAccountType,
     CONCAT('{', COALESCE(tag_pairs, ''), '}') AS Tags,
     line_item_id AS x_LineItemId,
+    part AS x_ChargePart,
+    part_number AS x_ChargePartNumber,
+    IF(part = 'credit', NULL, label) AS x_CommitmentLabel,
+    IF(part = 'credit', NULL, note) AS x_CommitmentNote,
+    IF(part = 'credit', note, NULL) AS x_CreditType,
     cost_type AS x_CostType,
     credits AS x_Credits,
     invoice_month AS x_InvoiceMonth,

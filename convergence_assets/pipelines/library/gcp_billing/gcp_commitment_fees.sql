@@ -1,0 +1,71 @@
+-- The fees of commitments whose windows begin in the local days, of both of Google's models.
+WITH purchases AS (
+    SELECT
+        usage_date,
+        line_item_id,
+        billing_account_id,
+        currency,
+        invoice_month,
+        usage_start_time,
+        usage_end_time,
+        net_cost,
+        pricing_amount,
+        pricing_unit,
+        service_id,
+        service_description,
+        sku_id,
+        sku_description,
+        project_id,
+        project_name,
+        region,
+        COALESCE(
+            NULLIF(TRIM(subscription_instance_id), ''), NULLIF(TRIM(resource_global_name), ''),
+            NULLIF(TRIM(resource_name), '')
+        ) AS commitment_id,
+        COALESCE(
+            (
+                SELECT SUM(c.amount) FROM UNNEST(credit_details) AS c
+                WHERE NOT c.is_rate_reduction
+            ), NUMERIC '0'
+        ) AS credits_afterwards,
+        COALESCE(
+            (
+                SELECT SUM(c.amount) FROM UNNEST(credit_details) AS c
+                WHERE c.type = 'FEE_UTILIZATION_OFFSET'
+            ),
+            NUMERIC '0'
+        ) AS utilization_offset
+    FROM gcp_cost_line_items
+    WHERE
+        usage_date BETWEEN @first_partition_date AND @last_partition_date
+        AND STARTS_WITH(sku_description, 'Commitment')
+        AND NOT COALESCE(cost_type, '') IN ('tax', 'adjustment', 'rounding_error')
+)
+
+SELECT
+    usage_date,
+    line_item_id,
+    billing_account_id,
+    commitment_id,
+    IF(REGEXP_CONTAINS(LOWER(sku_description), 'dollar based'), 'Spend', 'Usage') AS commitment_category,
+    currency,
+    IF(
+        REGEXP_CONTAINS(invoice_month, '^[0-9]{4}(0[1-9]|1[0-2])$'),
+        PARSE_DATE('%Y%m%d', CONCAT(invoice_month, '01')),
+        DATE_TRUNC(DATE(usage_start_time, 'America/Los_Angeles'), MONTH)
+    ) AS billing_month,
+    usage_start_time AS fee_start,
+    usage_end_time AS fee_end,
+    net_cost - credits_afterwards - utilization_offset AS fee,
+    utilization_offset,
+    CAST(pricing_amount AS NUMERIC) AS priced_amount,
+    pricing_unit,
+    service_id,
+    service_description,
+    sku_id,
+    sku_description,
+    project_id,
+    project_name,
+    region
+FROM purchases
+WHERE commitment_id IS NOT NULL
