@@ -147,10 +147,11 @@ charges AS (
             ) / NULLIF(COALESCE(i.pricing_unit_quantity, NUMERIC '1'), 0) AS NUMERIC
         ) AS negotiated_price
     FROM gcp_charges AS c
-    LEFT JOIN items AS i ON c.part != 'unused' AND c.usage_date = i.usage_date AND c.line_item_id = i.line_item_id
+    LEFT JOIN items AS i
+        ON c.usage_date = i.usage_date AND IF(c.part = 'unused', NULL, c.line_item_id) = i.line_item_id
     LEFT JOIN gcp_commitments AS d
         ON
-            c.part = 'unused' AND c.usage_date = d.usage_date AND c.line_item_id = d.line_item_id
+            c.usage_date = d.usage_date AND IF(c.part = 'unused', c.line_item_id, NULL) = d.line_item_id
             AND c.billing_month = d.billing_month
             AND d.usage_date BETWEEN @first_partition_date AND @last_partition_date
     WHERE c.usage_date BETWEEN @first_partition_date AND @last_partition_date
