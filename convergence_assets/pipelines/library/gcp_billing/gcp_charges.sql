@@ -1,8 +1,9 @@
 {% macro until(amount, at, whole) %}IF({{ at }} = {{ whole }}, {{ amount }}, ROUND(CAST({{ amount }} * 1000000000 * {{ at }} / {{ whole }} AS NUMERIC)) / 1000000000){% endmacro %}
 {% macro piece(amount) %}CAST({{ until(amount, 'to_cost', 'whole') }} - {{ until(amount, 'from_cost', 'whole') }} AS NUMERIC){% endmacro %}
+{% macro share(amount, at) %}IF({{ at }} = whole, {{ amount }}, ROUND({{ amount }} * CAST({{ at }} / whole AS NUMERIC), 9)){% endmacro %}
 -- The charges that the line items of the local days come to: one a row, more where a commitment covers a part or
--- credits are applied afterwards, and what each commitment has left. docs/FOCUS.md says by which rules. Amounts are
--- multiplied in billionths, which leaves no rest.
+-- credits are applied afterwards, and what each commitment has left. docs/FOCUS.md says by which rules. Costs are
+-- multiplied in billionths, which leaves no rest; quantities are too large for it.
 WITH items AS (
     SELECT
         usage_date,
@@ -181,8 +182,10 @@ measured AS (
     SELECT
         *,
         {{ piece('list_cost') }} AS piece_list_cost,
-        {{ piece('consumed_amount') }} AS piece_consumed,
-        {{ piece('priced_amount') }} AS piece_priced,
+        {{ share('consumed_amount', 'to_cost') }}
+        - {{ share('consumed_amount', 'from_cost') }} AS piece_consumed,
+        {{ share('priced_amount', 'to_cost') }}
+        - {{ share('priced_amount', 'from_cost') }} AS piece_priced,
         IF(is_at_commitment_price AND category = 'Usage', negotiated_cost, piece_cost) AS contracted_cost,
         -- What covered usage takes of a commitment of an amount of money, as far as the export says it.
         IF(is_at_commitment_price, own_cost, piece_cost) AS drawn
