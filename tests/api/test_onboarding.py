@@ -19,7 +19,7 @@ from tests.api.test_cancellation import served, settings_at
 from tests.unprivileged import as_anybody
 
 PATH = "/admin/tenants"
-TABLES = 7
+TABLES = 10
 HOOLI: dict[str, Any] = {
     "tenant_id": "hooli", "display_name": "Hooli", "timezone": "America/Los_Angeles", "templates": ["gcp_billing"],
     "with": {"gcp_billing": {"export_table": "hooli_export.gcp_billing_export_resource_v1_01A2B3_C4D5E6_F7A8B9"}},

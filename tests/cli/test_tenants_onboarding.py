@@ -29,7 +29,7 @@ def test_a_plan_shows_everything_and_changes_nothing(convergence: Convergence, t
     assert "the first day, 2026-10-01, is due 2026-10-02 13:00 UTC" in output
     assert "export_table: hooli_export" in output
     printed = json.loads(convergence("tenants", "onboard", *HOOLI, "--plan", "--json").stdout)
-    assert (printed["outcome"], printed["plan"]["stands"], len(printed["plan"]["tables"])) == ("planned", False, 7)
+    assert (printed["outcome"], printed["plan"]["stands"], len(printed["plan"]["tables"])) == ("planned", False, 10)
     assert tree(tmp_path) == before
     assert not (tmp_path / "home").exists()
 

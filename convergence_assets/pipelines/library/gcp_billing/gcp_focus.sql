@@ -67,38 +67,7 @@ items AS (
         tags,
         LOWER(COALESCE(consumption_model_description, 'default')) != 'default' AS is_at_commitment_price,
         CONCAT(
-            ARRAY_TO_STRING(
-                ARRAY(
-                    SELECT CONCAT(TO_JSON_STRING(l.key), ':', TO_JSON_STRING(l.value)) AS pair
-                    FROM UNNEST(labels) AS l
-                    ORDER BY pair
-                ), ','
-            ), ';',
-            ARRAY_TO_STRING(
-                ARRAY(
-                    SELECT
-                        CONCAT(
-                            TO_JSON_STRING(t.key), ':', TO_JSON_STRING(t.value),
-                            IF(COALESCE(t.inherited, FALSE), 'inherited', '')
-                        ) AS pair
-                    FROM UNNEST(tags) AS t
-                    ORDER BY pair
-                ), ','
-            ), ';',
-            ARRAY_TO_STRING(
-                ARRAY(
-                    SELECT CONCAT(TO_JSON_STRING(l.key), ':', TO_JSON_STRING(l.value)) AS pair
-                    FROM UNNEST(project_labels) AS l
-                    ORDER BY pair
-                ), ','
-            ), ';',
-            ARRAY_TO_STRING(
-                ARRAY(
-                    SELECT CONCAT(TO_JSON_STRING(l.key), ':', TO_JSON_STRING(l.value)) AS pair
-                    FROM UNNEST(system_labels) AS l
-                    ORDER BY pair
-                ), ','
-            )
+            TO_JSON_STRING(labels), TO_JSON_STRING(tags), TO_JSON_STRING(project_labels), TO_JSON_STRING(system_labels)
         ) AS label_text
     FROM gcp_cost_line_items
     WHERE usage_date BETWEEN @first_partition_date AND @last_partition_date
@@ -148,10 +117,11 @@ charges AS (
             ) / NULLIF(COALESCE(i.pricing_unit_quantity, NUMERIC '1'), 0) AS NUMERIC
         ) AS negotiated_price
     FROM gcp_charges AS c
-    LEFT JOIN items AS i ON c.part != 'unused' AND c.usage_date = i.usage_date AND c.line_item_id = i.line_item_id
+    LEFT JOIN items AS i
+        ON c.usage_date = i.usage_date AND IF(c.part = 'unused', NULL, c.line_item_id) = i.line_item_id
     LEFT JOIN gcp_commitments AS d
         ON
-            c.part IN ('offset', 'unused') AND c.usage_date = d.usage_date AND c.line_item_id = d.line_item_id
+            c.usage_date = d.usage_date AND IF(c.part IN ('offset', 'unused'), c.line_item_id, NULL) = d.line_item_id
             AND c.billing_month = d.billing_month
             AND d.usage_date BETWEEN @first_partition_date AND @last_partition_date
     WHERE c.usage_date BETWEEN @first_partition_date AND @last_partition_date
