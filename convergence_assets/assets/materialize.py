@@ -109,6 +109,8 @@ class StepRun:
             change = warehouse.ensure_table(target, schema)
             if guard and (change.created or change.added):
                 guard.record_schema(change)
+            if guard:
+                guard.refuse_unfinished_switch(schema.version)
             seen = markers(warehouse, self.tenant, self.step, window, job)
             staged = self.stage(warehouse, window, job)
             totals = money_totals(warehouse, self.step.spec, staged, job)

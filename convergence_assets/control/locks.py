@@ -31,8 +31,20 @@ class Claim:
         same = (self.tenant_id, self.pipeline) == (other.tenant_id, other.pipeline)
         return same and self.first <= other.first and other.last <= self.last
 
+    @classmethod
+    def of_all_days(cls, tenant_id: str, pipeline: str) -> "Claim":
+        """Every day there can be."""
+        return cls(tenant_id, pipeline, date.min, date.max)
+
+    @classmethod
+    def of_no_day(cls, tenant_id: str, pipeline: str) -> "Claim":
+        """A claim beside all days, of work that counts as a run of the pipeline and is done once at a time."""
+        return cls(tenant_id, pipeline, date.max, date.max)
+
     @property
     def partition(self) -> str:
+        if self.last == date.max:
+            return "upgrade" if self.first == date.max else "every day"
         return str(self.first) if self.first == self.last else f"{self.first}...{self.last}"
 
     def __str__(self) -> str:

@@ -62,6 +62,27 @@ class SchemaMismatch(WarehouseError):
     )
 
 
+class VersionMismatch(SchemaMismatch):
+    """A table is of another version than its step declares; nothing was written."""
+
+    remedy = (
+        "`convergence upgrade TENANT --plan` shows what to do: --apply builds the declared version and switches to it; "
+        "where a lower one is declared, --rollback switches back. Days wait until then."
+    )
+
+
+class UpgradeNotEnded(SchemaMismatch):
+    """The switch of a table to another version was interrupted; nothing was written."""
+
+    remedy = "`convergence upgrade TENANT --apply` (or --rollback) ends it. Days wait until then."
+
+
+class NotReplaceable(SchemaMismatch):
+    """The engine cannot let one table take another's place in one step; nothing was changed."""
+
+    remedy = "`convergence upgrade TENANT --apply --accept-gap` allows that the table is absent for some seconds."
+
+
 class UnreadableFile(SchemaMismatch):
     """A file does not hold the declared columns as docs/FILES.md writes them; each line names one place."""
 

@@ -282,6 +282,17 @@ class Warehouse(Protocol):
         """Remove a table and say whether this did; with `if_empty` one that holds a row stays."""
         ...
 
+    def switch_table(
+        self, table: TableRef, new: TableRef, kept: TableRef, job: Job, *, may_be_absent: bool = False
+    ) -> None:
+        """Let `table` be what `new` is, version and all, in one atomic step; what it was is `kept` then, in the place
+        of whatever that was. A `table` that is absent, since such a switch was interrupted, becomes `new` alone.
+
+        An engine that cannot do it in one step raises `NotReplaceable` unless the table `may_be_absent` in between.
+        `new` may stay as a copy. Raises `NotFound` where there is no `new`.
+        """
+        ...
+
     def drop_staging(self, dataset: Dataset) -> int:
         """Remove everything that runs have staged for a dataset, and its views of shared sources; how many tables, or
         files of runs, were staged."""

@@ -51,7 +51,8 @@ class TableSchema:
 
     `partition_column` is a DATE or TIMESTAMP column (daily partitions, in UTC) or None; `partition_expiration_days`
     counts from the partition's date; `ingestion_time_from` names the TIMESTAMP column whose day fills the partition
-    column on an engine that has no ingestion-time partitions.
+    column on an engine that has no ingestion-time partitions; `version` is the number that its step declares, which an
+    existing table keeps until `switch_table`.
     """
 
     columns: tuple[Column, ...]
@@ -61,6 +62,7 @@ class TableSchema:
     require_partition_filter: bool = False
     description: str = ""
     ingestion_time_from: str | None = None
+    version: int = 1
 
     def column(self, name: str) -> Column | None:
         """The column of that name, compared as BigQuery does (case-insensitively)."""
@@ -100,6 +102,16 @@ class TableRef:
     def quoted(self) -> str:
         """The name as BigQuery SQL spells it, in backticks."""
         return f"`{self}`"
+
+
+def version_name(table: str, number: int) -> str:
+    """The name under which a version of a table lies beside the one that is read."""
+    return f"{table}__v{number}"
+
+
+def is_version_of(name: str, table: str) -> bool:
+    """Whether a name is one that `version_name` gives for the table."""
+    return name.startswith(f"{table}__v") and name.removeprefix(f"{table}__v").isdecimal()
 
 
 TABLE_SUFFIX = "_TABLE_SUFFIX"

@@ -1,11 +1,17 @@
 """What may change in an existing table: new NULLABLE columns; every other difference is an error."""
 
-from convergence_assets.warehouse.errors import SchemaMismatch
+from convergence_assets.warehouse.errors import SchemaMismatch, VersionMismatch
 from convergence_assets.warehouse.schema import Column, TableRef, TableSchema
 
 
 def added_columns(declared: TableSchema, existing: TableSchema, table: TableRef) -> tuple[Column, ...]:
-    """The NULLABLE or REPEATED columns to add; `SchemaMismatch` naming every other difference."""
+    """The NULLABLE or REPEATED columns to add; `SchemaMismatch` naming every other difference, `VersionMismatch` where
+    the table is of another version."""
+    if declared.version != existing.version:
+        raise VersionMismatch(
+            f"table {table} is version {existing.version}, and its step declares version {declared.version}; nothing "
+            "was written"
+        )
     wrong: list[str] = []
     added: list[Column] = []
     for column in declared.columns:

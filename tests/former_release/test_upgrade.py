@@ -48,6 +48,7 @@ def test_a_former_home_is_previewed_and_what_its_own_release_made_is_known_by_it
     assert all(one["why"] == "by an unknown definition" for one in preview["previewed"])
     _, stale = answer("preview", "--stale")
     assert {(one["table"], tuple(one["differs"])) for one in stale} == {(name, ("unknown",)) for name in touched}
+    assert answer("upgrade", "--plan") == (0, [])
     code, (plan,) = answer("backfill", "--stale", "--plan")
     assert (code, bool(plan["plan"])) == (0, bool(touched))
 

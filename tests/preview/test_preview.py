@@ -14,10 +14,9 @@ ROUNDED = ("    cost,\n", "    ROUND(cost, 2) AS cost,\n")
 
 
 def sums(fleet: Fleet, table: str, column: str) -> dict[tuple[str, str], tuple[int, Decimal]]:
-    sql = (
-        f"SELECT CAST(day AS STRING) AS day, currency, COUNT(*) AS n, SUM({column}) AS total FROM {table} GROUP BY 1, 2"
-    )
-    return {(row["day"], row["currency"]): (row["n"], Decimal(row["total"])) for row in fleet.read(sql)}
+    selected = f"CAST(day AS STRING) AS day, currency, COUNT(*) AS n, SUM({column}) AS total"
+    rows = fleet.read(f"SELECT {selected} FROM {table} WHERE day >= '2026-10-01' GROUP BY 1, 2")
+    return {(row["day"], row["currency"]): (row["n"], Decimal(row["total"])) for row in rows}
 
 
 def previewed(answer: dict[str, Any], table: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from convergence_assets.warehouse.bigquery import publishing, tables, time_travel
+from convergence_assets.warehouse.bigquery import publishing, switching, tables, time_travel
 from convergence_assets.warehouse.bigquery.administration import Administration
 from convergence_assets.warehouse.bigquery.connection import Connection
 from convergence_assets.warehouse.bigquery.granting import Granting
@@ -229,6 +229,11 @@ class BigQueryWarehouse:
 
     def drop_table(self, table: TableRef, *, if_empty: bool = False) -> bool:
         return self._administration.drop_table(table, if_empty=if_empty)
+
+    def switch_table(
+        self, table: TableRef, new: TableRef, kept: TableRef, job: Job, *, may_be_absent: bool = False
+    ) -> None:
+        switching.switch(self._connection, self._administration, table, new, kept, job, may_be_absent=may_be_absent)
 
     def drop_staging(self, dataset: Dataset) -> int:
         return self._administration.drop_staging(dataset)

@@ -8,10 +8,17 @@ from typing import TYPE_CHECKING, cast
 
 from convergence_assets.warehouse.bigquery import tables
 from convergence_assets.warehouse.bigquery.connection import Connection
-from convergence_assets.warehouse.bigquery.labels import MANAGED
-from convergence_assets.warehouse.errors import NotFound
+from convergence_assets.warehouse.bigquery.labels import MANAGED, of_table
+from convergence_assets.warehouse.errors import NotFound, UpgradeNotEnded
 from convergence_assets.warehouse.interface import STAGING_KEPT_DAYS, SchemaChange
-from convergence_assets.warehouse.schema import SHARED_PREFIX, STAGING_PREFIX, Dataset, TableRef, TableSchema
+from convergence_assets.warehouse.schema import (
+    SHARED_PREFIX,
+    STAGING_PREFIX,
+    Dataset,
+    TableRef,
+    TableSchema,
+    is_version_of,
+)
 from convergence_assets.warehouse.schema_diff import added_columns
 
 if TYPE_CHECKING:
@@ -39,12 +46,22 @@ class Administration:
         try:
             existing = self.table(table)
         except NotFound:
-            self.create(table, schema, MANAGED, expires=False)
+            self._refuse_between_versions(table)
+            self.create(table, schema, of_table(schema.version), expires=False)
             return SchemaChange(created=True)
         added = added_columns(schema, tables.schema_of(existing, schema), table)
         if changed := tables.reconcile(existing, schema, added):
             self.connection.jobs.call(lambda retry: self._client.update_table(existing, changed, retry=retry))
         return SchemaChange(created=False, added=tuple(c.name for c in added))
+
+    def _refuse_between_versions(self, table: TableRef) -> None:
+        """Refuse to make a table that is absent since its switch to another version was interrupted."""
+        try:
+            names = self.table_names(Dataset.of(table))
+        except NotFound:
+            return
+        if versions := [name for name in names if is_version_of(name, table.table)]:
+            raise UpgradeNotEnded(f"table {table} is absent, and there is {', '.join(sorted(versions))}")
 
     def create(
         self, table: TableRef, schema: TableSchema, labels: Mapping[str, str], *, expires: bool

@@ -10,6 +10,13 @@ from collections.abc import Mapping
 _LONGEST = 63
 MANAGED = {"managed_by": "convergence"}
 """On every dataset, table and job that this platform makes."""
+VERSION = "convergence_version"
+"""On a table whose step declares another version than 1: that number."""
+
+
+def of_table(version: int) -> dict[str, str]:
+    """The labels of a published table."""
+    return MANAGED | ({VERSION: str(version)} if version != 1 else {})
 
 
 def sanitised(labels: Mapping[str, str]) -> dict[str, str]:

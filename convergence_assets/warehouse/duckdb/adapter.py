@@ -261,6 +261,20 @@ class DuckDBWarehouse:
             self._engine.run(f"DROP TABLE {name}")
             return True
 
+    def switch_table(
+        self, table: TableRef, new: TableRef, kept: TableRef, job: Job, *, may_be_absent: bool = False
+    ) -> None:
+        dataset = Dataset.of(table)
+        with self._attaching.writing(dataset, job.timeout_seconds):
+            existing = tables.existing(self._engine, str(dataset))
+            if new.table not in existing:
+                raise NotFound(absent(new, existing))
+            self._engine.run(f"DROP TABLE IF EXISTS {quoted(str(dataset))}.{quoted(kept.table)}")
+            with self._attaching.transaction():
+                for before, after in ((table, kept), (new, table)):
+                    name = f"{quoted(str(dataset))}.{quoted(before.table)}"
+                    self._engine.run(f"ALTER TABLE {name} RENAME TO {quoted(after.table)}")
+
     def drop_staging(self, dataset: Dataset) -> int:
         files = self._staging_files(dataset)
         for file in files:

@@ -20,7 +20,9 @@ def create(engine: Engine, name: str, schema: TableSchema, token: str | None = N
 
 def remember(engine: Engine, name: str, schema: TableSchema, token: str | None = None) -> None:
     """Write the declaration (and a staging table's token) into the table's comment."""
-    comment = json.dumps({"schema": asdict(schema), "token": token})
+    declared = asdict(schema)
+    # Beside the schema, of which a former release knows every key; it reads no others.
+    comment = json.dumps({"version": declared.pop("version"), "schema": declared, "token": token})
     engine.run(f"COMMENT ON TABLE {name} IS {literal(comment)}")
 
 
@@ -58,6 +60,7 @@ def _parsed(comment: str) -> Existing:
         TableSchema(
             columns=tuple(_column(c) for c in schema.pop("columns")),
             clustering=tuple(schema.pop("clustering")),
+            version=stored.get("version", 1),
             **schema,
         ),
         stored["token"],

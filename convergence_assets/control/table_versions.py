@@ -1,0 +1,179 @@
+"""The days of a table's versions that are not read: those that are built for the next one, and those of former ones.
+
+They are publications under the version's own name and of no pipeline, so that no reader of a table sees them. A day
+that is built has as `version` the newest publication before its rows were read: the table's own publication is newer
+where it was published since. Under the name of the version that is read there are days only while a switch to it has
+not ended.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import sqlalchemy as sa
+
+from convergence_assets.control.definitions import StoredDefinition, keep_definition
+from convergence_assets.control.publications import (
+    WRITING,
+    Publication,
+    keep_version,
+    newest_version,
+    publications_of,
+)
+from convergence_assets.control.store import ControlStore
+from convergence_assets.control.tables import publications as table
+
+SWITCHED_BY = "upgrade-"
+"""What the ids begin with under which tables are switched."""
+_BUILT, _COPIED = "built-", "copied-"
+_OF_NO_PIPELINE = ""
+
+
+@dataclass(frozen=True)
+class BuiltDay:
+    """A day of a version that is built: `seen` is the newest publication before its rows were read, `by` the version
+    of the definition that was asked for it. A copied day has what `publication` says of the one that it copies."""
+
+    day: date
+    rows: int
+    seen: int
+    by: str
+    marker: str | None = None
+    definition: StoredDefinition | None = None
+    publication: Publication | None = None
+
+
+def days_of_version(connection: sa.Connection, tenant_id: str, name: str) -> dict[date, Publication]:
+    """What is recorded under the name of a table or of a version of it, by day."""
+    return {one.day: one for one in publications_of(connection, tenant_id) if one.table == name}
+
+
+def is_built_day(one: Publication) -> bool:
+    """Whether a recorded day belongs to a version that is built, and not to a former one."""
+    return one.run_id.startswith((_BUILT, _COPIED))
+
+
+def is_switched_day(one: Publication) -> bool:
+    """Whether a published day is as an upgrade has left it."""
+    return one.run_id.startswith(SWITCHED_BY)
+
+
+def stands(built: Publication | None, published: Publication, by: str) -> bool:
+    """Whether a built day was made by this definition and beside what is published now."""
+    if built is None or built.version < published.version:
+        return False
+    return built.run_id in (f"{_BUILT}{by}", f"{_COPIED}{by}")
+
+
+def forget_built(store: ControlStore, tenant_id: str, name: str, days: Collection[date]) -> None:
+    """Forget days of a version that is built, before other rows take their place. Raises `ControlError`."""
+    with store.write(WRITING) as connection:
+        _delete(connection, tenant_id, name, days)
+
+
+def record_built(store: ControlStore, tenant_id: str, name: str, days: Collection[BuiltDay]) -> None:
+    """Record days of a version that is built, in one transaction. Raises `ControlError`."""
+    with store.write(WRITING) as connection:
+        now = store.now()
+        for definition in {one.definition for one in days if one.definition}:
+            keep_definition(connection, definition, now)
+        _delete(connection, tenant_id, name, [one.day for one in days])
+        _write(connection, [_built(tenant_id, name, one, now) for one in days])
+
+
+def forget_version(store: ControlStore, tenant_id: str, name: str) -> None:
+    """Forget all days of a version. Raises `ControlError`."""
+    with store.write(WRITING) as connection:
+        _delete(connection, tenant_id, name)
+
+
+def unfinished_switch(connection: sa.Connection, tenant_id: str, name: str) -> bool:
+    """Whether a switch to the version of this name, which is read now, has not ended."""
+    query = sa.select(table.c.day).where(table.c.tenant_id == tenant_id, table.c.table_name == name)
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def take_place(
+    connection: sa.Connection, tenant_id: str, pipeline: str, names: tuple[str, str, str], run_id: str, now: datetime
+) -> list[date]:
+    """Let the days of the new version be those of the table, and its days those of the former one; `names` are table,
+    new and former. Returns the days that were published and are not in the new version: they are no longer published.
+
+    Within a transaction that has waited for `WRITING`.
+    """
+    name, new, former = names
+    assert run_id.startswith(SWITCHED_BY), run_id
+    published, built = (days_of_version(connection, tenant_id, one) for one in (name, new))
+    current = [one for day, one in built.items() if day not in published or published[day].version <= one.version]
+    _switch(connection, tenant_id, name, [_row(one, name, pipeline) | {"run_id": run_id} for one in current], now)
+    _delete(connection, tenant_id, new)
+    _delete(connection, tenant_id, former)
+    _write(connection, [_row(one, former, _OF_NO_PIPELINE) for one in published.values()])
+    return sorted(published.keys() - {one.day for one in current})
+
+
+def days_not_in_former(published: Mapping[date, Publication], former: Mapping[date, Publication]) -> list[date]:
+    """The days that a former version lacks, or has as they were before they were published again."""
+    return sorted(
+        {day for day, one in published.items() if day not in former or not is_switched_day(one)}
+        | (former.keys() - published.keys())
+    )
+
+
+def put_back(
+    connection: sa.Connection, tenant_id: str, pipeline: str, names: tuple[str, str], now: datetime
+) -> list[date]:
+    """Let the days of a former version be those of the table again; `names` are table and former. Returns the days that
+    it lacks or has as they were before: they are no longer published.
+
+    Within a transaction that has waited for `WRITING`.
+    """
+    name, former = names
+    published, kept = (days_of_version(connection, tenant_id, one) for one in (name, former))
+    lacking = days_not_in_former(published, kept)
+    # Each keeps the run that published it, by which it is known what an even older version lacks.
+    rows = [_row(one, name, pipeline) for day, one in kept.items() if day not in lacking]
+    _switch(connection, tenant_id, name, rows, now)
+    _delete(connection, tenant_id, former)
+    return lacking
+
+
+def _switch(
+    connection: sa.Connection, tenant_id: str, name: str, rows: Sequence[dict[str, object]], now: datetime
+) -> None:
+    """The days of a table are these, as one publication: what reads it is to be made again."""
+    version = newest_version(connection) + 1
+    _delete(connection, tenant_id, name)
+    _write(connection, [row | {"version": version} for row in rows])
+    if not rows:
+        keep_version(connection, tenant_id, version, now)
+
+
+def _built(tenant_id: str, name: str, one: BuiltDay, now: datetime) -> dict[str, object]:
+    row = {
+        "tenant_id": tenant_id, "table_name": name, "day": one.day, "pipeline": _OF_NO_PIPELINE, "version": one.seen,
+        "read_through": one.seen, "rows": one.rows, "marker": one.marker, "run_id": f"{_BUILT}{one.by}",
+        "published_at": now, "definition": one.definition.version if one.definition else None,
+    }  # fmt: skip
+    if one.publication:
+        copied = _row(one.publication, name, _OF_NO_PIPELINE)
+        return copied | {"version": one.seen, "rows": one.rows, "run_id": f"{_COPIED}{one.by}"}
+    return row
+
+
+def _row(one: Publication, name: str, pipeline: str) -> dict[str, object]:
+    return {
+        "tenant_id": one.tenant_id, "table_name": name, "day": one.day, "pipeline": pipeline, "version": one.version,
+        "read_through": one.read_through, "rows": one.rows, "marker": one.marker, "run_id": one.run_id,
+        "published_at": one.published_at, "definition": one.definition,
+    }  # fmt: skip
+
+
+def _write(connection: sa.Connection, rows: list[dict[str, object]]) -> None:
+    if rows:
+        connection.execute(sa.insert(table), rows)
+
+
+def _delete(connection: sa.Connection, tenant_id: str, name: str, days: Collection[date] | None = None) -> None:
+    deleted = sa.delete(table).where(table.c.tenant_id == tenant_id, table.c.table_name == name)
+    connection.execute(deleted if days is None else deleted.where(table.c.day.in_(days)))

@@ -1,0 +1,76 @@
+"""Lets a table's former version take its place again, and drops versions that are kept."""
+
+from convergence_assets.control.table_versions import days_not_in_former, forget_version, is_built_day
+from convergence_assets.tenant_lifecycle.table_versions import NotUpgraded, TableVersion
+from convergence_assets.tenant_lifecycle.upgrading import Upgrade, named, new_run_id
+from convergence_assets.tenant_lifecycle.version_building import VersionBuilder
+
+
+def roll_back(work: Upgrade, found: TableVersion) -> str | None:
+    """Let the version before be read again; what was done, in words, and None where no former one is kept.
+
+    Days that the former version lacks, or has as they were before they were published again, are requested again.
+    Raises `NotUpgraded`, `WarehouseError`, `Refused` where a run is at work, `LockLost` and `ControlError`.
+    """
+    run_id = new_run_id()
+    with work.every_day(found, run_id) as lock:
+        found = work.looked_up(found)
+        if found.unfinished:
+            is_new = any(map(is_built_day, found.unfinished.values()))
+            outcome = work.recorded(found, run_id)
+            if not is_new:
+                return outcome
+            found = work.looked_up(found)
+        number = _absent_former(found) if found.schema is None else found.former
+        if number is None:
+            return None
+        if found.schema is not None:
+            _refuse_unknown(found, number)
+        work.session.locks.confirm(lock)
+        job = VersionBuilder(work.settings, work.warehouse, work.session, found, run_id, work.said).job
+        kept = found.of_version(found.read)
+        work.warehouse.switch_table(found.table, found.of_version(number), kept, job, may_be_absent=work.accept_gap)
+        work.recorded(work.looked_up(found), run_id)
+        return f"version {found.read} -> {number}; version {found.read} is kept as {kept}"
+
+
+def drop_former(work: Upgrade, found: TableVersion) -> list[str]:
+    """Drop the tables of the versions that are not read, but for one that is built; their names.
+
+    Raises `NotUpgraded`, `WarehouseError`, `Refused` where a run is at work, and `ControlError`.
+    """
+    dropped = []
+    with work.every_day(found, new_run_id()):
+        found = work.looked_up(found)
+        if found.schema is None or found.unfinished:
+            raise NotUpgraded(f"{found.name}: its switch has not ended. Next: --apply or --rollback first")
+        for number in sorted(found.kept):
+            if not any(map(is_built_day, found.recorded[number].values())):
+                forget_version(work.session.store, found.tenant.tenant_id, found.of_version(number).table)
+                work.warehouse.drop_table(found.of_version(number))
+                dropped.append(str(found.of_version(number)))
+    return dropped
+
+
+def _absent_former(found: TableVersion) -> int | None:
+    """The version to be read again where the table is absent: the one whose days are recorded as the table's, where a
+    new one was to take its place, else the one before."""
+    is_new = any(is_built_day(one) for days in found.recorded.values() for one in days.values())
+    return found.read if is_new and found.read in found.kept else found.former
+
+
+def _refuse_unknown(found: TableVersion, number: int) -> None:
+    """Raise `NotUpgraded` where it is not known what the former version has, or what it lacks can be made no more."""
+    former = found.recorded.get(number, {})
+    if not former:
+        raise NotUpgraded(
+            f"{found.name}: {found.of_version(number)} is there, and it is not known which days it has; nothing is "
+            "switched. Next: declare a higher version of the former columns, then --apply"
+        )
+    lacking = days_not_in_former(found.published, former)
+    if lost := [day for day in lacking if day in found.unbuildable]:
+        raise NotUpgraded(
+            f"{found.name}: version {number} does not have {named(lost)} as they are now, and they can be made no more "
+            f"({found.unbuildable[lost[0]]}); nothing is switched. Next: declare a higher version of the former "
+            "columns, then --apply"
+        )

@@ -1,0 +1,217 @@
+"""Builds a table's declared version beside the one that is read; it takes its place once their figures agree."""
+
+import uuid
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+
+from convergence_assets.assets.schema_mapping import table_schema
+from convergence_assets.control.lock_session import LockSession
+from convergence_assets.control.locks import Claim, Lock
+from convergence_assets.control.table_versions import SWITCHED_BY, forget_version
+from convergence_assets.settings import Settings
+from convergence_assets.tenancy.tenant import Tenant
+from convergence_assets.tenant_lifecycle.switch_records import end_switch
+from convergence_assets.tenant_lifecycle.table_versions import NotUpgraded, TableVersion, table_version
+from convergence_assets.tenant_lifecycle.version_building import VersionBuilder
+from convergence_assets.tenant_lifecycle.version_figures import (
+    Difference,
+    differences,
+    figures,
+    pairs_of,
+    rows_by_day,
+)
+from convergence_assets.warehouse.errors import SchemaMismatch
+from convergence_assets.warehouse.interface import Warehouse
+from convergence_assets.warehouse.schema import Dataset
+
+DAYS_AT_ONCE = 30
+"""How many days of a new version are made and checked together."""
+MOST_NAMED = 10
+GAP = (
+    "BigQuery replaces no table by one of another partition column or clustering: for some seconds there is no table "
+    "of that name, and who reads it then gets an error"
+)
+
+
+@dataclass(frozen=True)
+class Upgrade:
+    """Upgrades tables of a tenant. `ended` says whether another run is over, `by` who does it, `turn` returns when a
+    run of a pipeline may begin; changes of figures are accepted for the tables in `accepted`, and `accept_gap` that a
+    table is absent for some seconds."""
+
+    settings: Settings
+    warehouse: Warehouse
+    session: LockSession
+    tenant: Tenant
+    ended: Callable[[str], bool]
+    by: str
+    turn: Callable[[str], None] = lambda pipeline: None
+    accepted: Collection[str] = ()
+    accept_gap: bool = False
+    said: list[str] = field(default_factory=list)
+    """What a person is to know besides, in sentences."""
+
+    def apply(self, found: TableVersion, progress: Callable[[int], None] = lambda days: None) -> str:
+        """Build what is missing of the declared version, compare all days, and switch; what was done, in words. Ended
+        anywhere, it goes on when it is called again. `progress` gets the number of days that are made.
+
+        Raises `NotUpgraded`, `WarehouseError`, `Refused` where a run is at work, `LockLost` and `ControlError`.
+        """
+        if found.problem:
+            raise NotUpgraded(f"{found.name}: {found.problem}")
+        if self.warehouse.engine == "bigquery" and found.leaves_a_gap and not self.accept_gap:
+            raise NotUpgraded(f"{found.name}: {GAP}. Nothing is built. Next: this again with --accept-gap")
+        run_id = new_run_id()
+        try:
+            if found.unfinished:
+                with self.every_day(found, run_id):
+                    outcome = self.recorded(self.looked_up(found), run_id)
+                found = self.looked_up(found)
+                if found.declared == found.read:
+                    return outcome
+            if found.schema is not None:
+                found = self._built(found, run_id, progress)
+            with self.every_day(found, run_id) as lock:
+                found = self.looked_up(found)
+                if found.problem:
+                    raise NotUpgraded(f"{found.name}: {found.problem}")
+                return self._switched(found, lock, run_id, progress)
+        finally:
+            self.warehouse.drop_staged(Dataset(found.tenant.dataset, found.tenant.project), run_id)
+
+    def looked_up(self, found: TableVersion) -> TableVersion:
+        """The same table as it is now."""
+        now = table_version(self.session.store, self.warehouse, found.tenant, found.pipeline, found.step)
+        if now is None:
+            raise NotUpgraded(f"{found.name}: there is no such table any more")
+        return now
+
+    @contextmanager
+    def every_day(self, found: TableVersion, run_id: str) -> Iterator[Lock]:
+        """Keep every run of the pipeline out. Raises `Refused` where one is at work."""
+        self.turn(found.pipeline.name)
+        claim = Claim.of_all_days(found.tenant.tenant_id, found.pipeline.name)
+        try:
+            yield self.session.hold_lock(claim, run_id, self.ended)
+        finally:
+            self.session.release_run(run_id)
+
+    def _built(self, found: TableVersion, run_id: str, progress: Callable[[int], None]) -> TableVersion:
+        """Make the declared version's table and its missing days, while days of the one that is read go on."""
+        with self._as_one_run(found, run_id):
+            found = self._with_table(self.looked_up(found))
+        progress(len(found.published) - len(found.missing))
+        missing = found.missing
+        while missing:
+            days, missing = missing[:DAYS_AT_ONCE], missing[DAYS_AT_ONCE:]
+            with self._as_one_run(found, run_id):
+                self._builder(found, run_id).make(days)
+            progress(len(days))
+        return self.looked_up(found)
+
+    @contextmanager
+    def _as_one_run(self, found: TableVersion, run_id: str) -> Iterator[None]:
+        self.turn(found.pipeline.name)
+        try:
+            self.session.hold_lock(Claim.of_no_day(found.tenant.tenant_id, found.pipeline.name), run_id, self.ended)
+            yield
+        finally:
+            self.session.release_run(run_id)
+
+    def _with_table(self, found: TableVersion) -> TableVersion:
+        """Make the declared version's table; one of which no built day is known, or of other columns, is made anew."""
+        new, schema = found.of_version(found.declared), table_schema(found.step.spec)
+        for number in found.kept:
+            if number > found.read and number != found.declared:  # left by a rollback, before another correction
+                forget_version(self.session.store, found.tenant.tenant_id, found.of_version(number).table)
+                self.warehouse.drop_table(found.of_version(number))
+        try:
+            if found.built:
+                self.warehouse.ensure_table(new, schema)
+                return found
+        except SchemaMismatch:
+            forget_version(self.session.store, found.tenant.tenant_id, new.table)
+        self.warehouse.drop_table(new)
+        self.warehouse.ensure_table(new, schema)
+        return self.looked_up(found)
+
+    def _builder(self, found: TableVersion, run_id: str) -> VersionBuilder:
+        return VersionBuilder(self.settings, self.warehouse, self.session, found, run_id, self.said)
+
+    def _switched(self, found: TableVersion, lock: Lock, run_id: str, progress: Callable[[int], None]) -> str:
+        """The rest, while no run can publish a day of the table."""
+        new, former = found.of_version(found.declared), found.of_version(found.read)
+        if found.unfinished or (found.declared == found.read and found.schema is not None):
+            return self.recorded(found, run_id)  # another process was first
+        changes: list[Difference] = []
+        if found.schema is not None:
+            if found.declared not in found.kept:
+                found = self._with_table(found)
+            if found.missing:
+                progress(-len(found.missing))
+                self._builder(found, run_id).make(found.missing)
+                progress(len(found.missing))
+                found = self.looked_up(found)
+            changes = self._agreed(found, run_id)
+        self.session.locks.confirm(lock)
+        job = self._builder(found, run_id).job
+        self.warehouse.switch_table(found.table, new, former, job, may_be_absent=self.accept_gap)
+        accepted = f", {len(changes)} changes of figures accepted" if changes else ""
+        kept = f"; version {found.read} is kept as {former}"
+        return self.recorded(self.looked_up(found), run_id) + kept + accepted
+
+    def recorded(self, found: TableVersion, run_id: str) -> str:
+        """Record the switch that the warehouse has made; what was done, in words."""
+        outcome, again = end_switch(self.session.store, found, run_id, self.by)
+        if again:
+            self.said.append(f"{found.name}: {named(again)} are requested again")
+        # What the warehouse has copied and not renamed.
+        self.warehouse.drop_table(found.of_version(found.read))
+        return outcome
+
+    def _agreed(self, found: TableVersion, run_id: str) -> list[Difference]:
+        """The differences between the two versions, all of them accepted; raises `NotUpgraded` else."""
+        old, new = found.schema, table_schema(found.step.spec)
+        assert old is not None
+        job = self._builder(found, run_id).job
+        unknown = sorted(rows_by_day(self.warehouse, found.table, old, job).keys() - found.published.keys())
+        if unknown:
+            self._builder(found, run_id).copy(dict.fromkeys(unknown, "with rows, and not recorded as published"))
+        pairs = pairs_of(found, old, new)
+        was, now = pairs.currency or (None, None)
+        before = figures(self.warehouse, found.table, old, [one for one, _ in pairs.amounts], was, job)
+        other = found.of_version(found.declared)
+        after = figures(self.warehouse, other, new, [one for _, one in pairs.amounts], now, job)
+        differing = differences(pairs, before, after)
+        if (differing or pairs.doubts) and found.step.table not in self.accepted:
+            raise NotUpgraded(_of_differences(found, differing, pairs.doubts))
+        return differing
+
+
+def new_run_id() -> str:
+    """The id under which one table is switched."""
+    return f"{SWITCHED_BY}{uuid.uuid4().hex}"
+
+
+def named(days: Sequence[date]) -> str:
+    """Days by date, the first of many."""
+    more = f" and {len(days) - MOST_NAMED} more days" if len(days) > MOST_NAMED else ""
+    return ", ".join(map(str, days[:MOST_NAMED])) + more
+
+
+def _of_differences(found: TableVersion, differing: Sequence[Difference], doubts: Sequence[str]) -> str:
+    lines = [
+        f"{found.name}: version {found.declared} has other figures than the table that is read; nothing is switched"
+    ]
+    lines += [f"  {doubt}" for doubt in doubts]
+    lines += [f"  {one}" for one in differing[:MOST_NAMED]]
+    if len(differing) > MOST_NAMED:
+        lines.append(f"  and {len(differing) - MOST_NAMED} more")
+    other = found.of_version(found.declared)
+    lines.append(
+        f"Next: compare {found.table} with {other} (convergence query) and correct the step; where the new figures are "
+        f"right, this again with --accept-changes {found.step.table}"
+    )
+    return "\n".join(lines)
