@@ -105,7 +105,8 @@ def take_place(
     assert run_id.startswith(SWITCHED_BY), run_id
     published, built = (days_of_version(connection, tenant_id, one) for one in (name, new))
     current = [one for day, one in built.items() if day not in published or published[day].version <= one.version]
-    _switch(connection, tenant_id, name, [_row(one, name, pipeline) | {"run_id": run_id} for one in current], now)
+    rows = [_row(one, name, pipeline) | {"run_id": run_id} for one in current]
+    _switch(connection, tenant_id, name, rows, {one.day for one in current if one.run_id.startswith(_BUILT)}, now)
     _delete(connection, tenant_id, new)
     _delete(connection, tenant_id, former)
     _write(connection, [_row(one, former, _OF_NO_PIPELINE) for one in published.values()])
@@ -133,18 +134,21 @@ def put_back(
     lacking = days_not_in_former(published, kept)
     # Each keeps the run that published it, by which it is known what an even older version lacks.
     rows = [_row(one, name, pipeline) for day, one in kept.items() if day not in lacking]
-    _switch(connection, tenant_id, name, rows, now)
+    newest = max((one.version for one in kept.values()), default=0)
+    _switch(connection, tenant_id, name, rows, {day for day, one in kept.items() if one.version == newest}, now)
     _delete(connection, tenant_id, former)
     return lacking
 
 
 def _switch(
-    connection: sa.Connection, tenant_id: str, name: str, rows: Sequence[dict[str, object]], now: datetime
-) -> None:
-    """The days of a table are these, as one publication: what reads it is to be made again."""
+    connection: sa.Connection, tenant_id: str, name: str, rows: Sequence[dict[str, object]], newest: Collection[date],
+    now: datetime,
+) -> None:  # fmt: skip
+    """The days of a table are these, published now: what reads it is to be made again. Those in `newest` come last, as
+    the definition that made them is the table's."""
     version = newest_version(connection) + 1
     _delete(connection, tenant_id, name)
-    _write(connection, [row | {"version": version} for row in rows])
+    _write(connection, [row | {"version": version + (row["day"] in newest)} for row in rows])
     if not rows:
         keep_version(connection, tenant_id, version, now)
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from convergence_assets.warehouse.errors import NotFound
-from convergence_assets.warehouse.interface import Job
+from convergence_assets.warehouse.errors import NotFound, NotReplaceable, UpgradeNotEnded, VersionMismatch
+from convergence_assets.warehouse.interface import Job, Warehouse
 from convergence_assets.warehouse.schema import Column, Dataset, TableRef
 from tests.warehouse.contract import DAY, JOB, SCHEMA, TABLE, Open, published, rows, stage
 
@@ -60,29 +60,71 @@ def test_what_runs_staged_is_dropped_of_one_dataset_alone(opened: Open) -> None:
         assert len(published(warehouse, f"SELECT day FROM {kept.table.quoted}")) == 2
 
 
-def test_a_table_takes_the_place_of_another_whole_and_the_former_is_kept(opened: Open) -> None:
-    new, kept = TableRef("acme", "costs__v2"), TableRef("acme", "costs__v1")
-    wider = replace(SCHEMA, columns=(*SCHEMA.columns, Column("more", "STRING")))
+WIDER = replace(SCHEMA, columns=(*SCHEMA.columns, Column("more", "STRING")), version=2)
+NEW, KEPT = TableRef("acme", "costs__v2"), TableRef("acme", "costs__v1")
+
+
+def _filled(warehouse: Warehouse) -> list[tuple[object, ...]]:
+    warehouse.ensure_table(TABLE, SCHEMA)
+    warehouse.publish(stage(warehouse, rows(DAY, "1")), [DAY], JOB)
+    return published(warehouse)
+
+
+def test_a_table_takes_the_place_of_another_whole_with_its_version_and_the_former_is_kept(opened: Open) -> None:
     with opened() as warehouse:
-        warehouse.ensure_table(TABLE, SCHEMA)
-        warehouse.publish(stage(warehouse, rows(DAY, "1")), [DAY], JOB)
-        before = published(warehouse)
+        before = _filled(warehouse)
         with pytest.raises(NotFound):
-            warehouse.switch_table(TABLE, new, kept, JOB)
-        assert warehouse.existing_schema(kept) is None
-        for version in range(2):
-            warehouse.ensure_table(new, wider)
-            warehouse.switch_table(TABLE, new, kept, Job(f"run-{version}"))
-            schema, former = warehouse.existing_schema(TABLE), warehouse.existing_schema(kept)
+            warehouse.switch_table(TABLE, NEW, KEPT, JOB)
+        assert warehouse.existing_schema(KEPT) is None
+        for turn in range(2):
+            warehouse.ensure_table(NEW, WIDER)
+            warehouse.switch_table(TABLE, NEW, KEPT, Job(f"run-{turn}"))
+            schema, former = warehouse.existing_schema(TABLE), warehouse.existing_schema(KEPT)
             assert schema
             assert former
-            assert [c.name for c in schema.columns] == [c.name for c in wider.columns]
-            if warehouse.engine == "duckdb":  # the local BigQuery server copies a table without its partitioning
-                assert schema == wider
-            assert [c.name for c in former.columns] == [c.name for c in SCHEMA.columns]
-            assert warehouse.existing_schema(new) is None
+            assert (schema.columns, schema.partition_column, schema.version) == (WIDER.columns, "day", 2)
+            assert (former.columns, former.partition_column, former.version) == (SCHEMA.columns, "day", 1)
+            assert {TABLE, KEPT} <= set(warehouse.tables_of(Dataset("acme")))
             assert published(warehouse) == []
+            with pytest.raises(VersionMismatch, match="is version 2, and its step declares version 1"):
+                warehouse.ensure_table(TABLE, SCHEMA)
+            assert not warehouse.ensure_table(TABLE, WIDER).created
             # And back again, as often as is wanted.
-            warehouse.switch_table(TABLE, kept, new, Job(f"back-{version}"))
+            warehouse.switch_table(TABLE, KEPT, NEW, Job(f"back-{turn}"))
             assert published(warehouse) == before
-            assert warehouse.drop_table(new)
+            schema = warehouse.existing_schema(TABLE)
+            assert schema
+            assert schema.version == 1
+            warehouse.drop_table(NEW)
+            warehouse.drop_table(KEPT)
+
+
+def test_a_table_of_another_layout_takes_its_place_and_on_bigquery_only_where_it_may_be_absent(opened: Open) -> None:
+    moved = replace(
+        WIDER, columns=(Column("on", "DATE"), *(c for c in SCHEMA.columns if c.name != "day")), partition_column="on"
+    )
+    with opened() as warehouse:
+        before = _filled(warehouse)
+        warehouse.ensure_table(NEW, moved)
+        if warehouse.engine == "bigquery":
+            with pytest.raises(NotReplaceable, match="laid out by partition column day"):
+                warehouse.switch_table(TABLE, NEW, KEPT, JOB)
+            assert published(warehouse) == before
+        warehouse.switch_table(TABLE, NEW, KEPT, JOB, may_be_absent=True)
+        schema = warehouse.existing_schema(TABLE)
+        assert schema
+        assert (schema.partition_column, schema.version) == ("on", 2)
+        assert published(warehouse, "SELECT day, name, cost FROM acme.costs__v1 ORDER BY day, name") == before
+
+
+def test_a_table_that_an_interrupted_switch_has_left_absent_is_not_made_anew(opened: Open) -> None:
+    with opened() as warehouse:
+        if warehouse.engine == "duckdb":
+            pytest.skip("its switch is one transaction")
+        before = _filled(warehouse)
+        warehouse.switch_table(KEPT, TABLE, NEW, Job("between"))  # as between two renames
+        assert warehouse.existing_schema(TABLE) is None
+        with pytest.raises(UpgradeNotEnded, match="is absent, and there is costs__v1"):
+            warehouse.ensure_table(TABLE, SCHEMA)
+        warehouse.switch_table(TABLE, KEPT, NEW, Job("again"))
+        assert published(warehouse) == before
