@@ -1,6 +1,6 @@
 """The versions of a tenant's tables: the one that is read, the one that its step declares, and those that are kept."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import cached_property
@@ -141,19 +141,23 @@ class TableVersion:
 def table_versions(store: ControlStore, warehouse: Warehouse, tenant: Tenant) -> Iterator[TableVersion]:
     """The tables of a tenant that were made, each after those that it reads. Raises `WarehouseError` and
     `ControlError`."""
+    there = warehouse.tables_of(Dataset(tenant.dataset, tenant.project))
     for pipeline, step in steps_in_order(tenant):
-        found = table_version(store, warehouse, tenant, pipeline, step)
+        found = table_version(store, warehouse, tenant, pipeline, step, there)
         if found is not None:
             yield found
 
 
 def table_version(
-    store: ControlStore, warehouse: Warehouse, tenant: Tenant, pipeline: TenantPipeline, step: Step
-) -> TableVersion | None:
-    """What is known of one table now; None where it was never made. Raises `WarehouseError` and `ControlError`."""
+    store: ControlStore, warehouse: Warehouse, tenant: Tenant, pipeline: TenantPipeline, step: Step,
+    there: Sequence[TableRef] | None = None,
+) -> TableVersion | None:  # fmt: skip
+    """What is known of one table now; None where it was never made. `there` are the tables of its dataset, where they
+    were just listed. Raises `WarehouseError` and `ControlError`."""
     table = target_table(tenant, step.table)
     schema = warehouse.existing_schema(table)
-    names = [one.table for one in warehouse.tables_of(Dataset.of(table)) if is_version_of(one.table, step.table)]
+    there = warehouse.tables_of(Dataset.of(table)) if there is None else there
+    names = [one.table for one in there if is_version_of(one.table, step.table)]
     kept = frozenset(int(name.rpartition("__v")[2]) for name in names)
     if schema is None and not kept:
         return None

@@ -15,8 +15,8 @@ _EXACT = ("NUMERIC", "BIGNUMERIC")
 _INEXACT = ("FLOAT64", "INT64")
 
 Sums = tuple[Decimal | None, ...]
-Figures = Mapping[tuple[date, str], tuple[int, Sums]]
-"""Rows and sums by day and currency; the currency is empty where none is told apart."""
+Figures = Mapping[tuple[date, str | None], tuple[int, Sums]]
+"""Rows and sums by day and currency; the currency is None where a row has none, or none is told apart."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Difference:
     """Rows and sums of a day and currency that are not the same before and after."""
 
     day: date
-    currency: str
+    currency: str | None
     rows: tuple[int, int]
     amounts: Mapping[str, tuple[Decimal | None, Decimal | None]]
 
@@ -84,7 +84,7 @@ def figures(
         f"WHERE {chosen} GROUP BY 1, 2"
     )
     return {
-        (row["x_day"], row["x_currency"] or ""): (row["x_rows"], tuple(row[f"x_{at}"] for at in range(len(sums))))
+        (row["x_day"], row["x_currency"]): (row["x_rows"], tuple(row[f"x_{at}"] for at in range(len(sums))))
         for row in warehouse.rows(Query(sql), job)
     }
 
@@ -101,7 +101,7 @@ def differences(pairs: Pairs, before: Figures, after: Figures) -> list[Differenc
     """Where they are not the same, by day and currency."""
     nothing: tuple[int, Sums] = (0, (None,) * len(pairs.amounts))
     differing = []
-    for day, currency in sorted({*before, *after}):
+    for day, currency in sorted({*before, *after}, key=lambda key: (key[0], key[1] or "", key[1] is None)):
         was, now = before.get((day, currency), nothing), after.get((day, currency), nothing)
         if was != now:
             names = [old if new in (old, None) else f"{old} ({new})" for old, new in pairs.amounts]

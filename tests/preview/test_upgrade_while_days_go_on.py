@@ -7,7 +7,7 @@ import pytest
 
 from convergence_assets.control.locks import Claim, LockLost, Refused
 from convergence_assets.tenant_lifecycle import upgrading
-from convergence_assets.tenant_lifecycle.table_versions import NotUpgraded
+from convergence_assets.tenant_lifecycle.table_versions import NotUpgraded, TableVersion
 from tests.preview.fleet import DAYS, FIRST, Fleet
 from tests.preview.upgrades import (
     COSTS,
@@ -37,7 +37,7 @@ class _Ended(Exception):
 def test_a_day_that_is_published_while_it_builds_is_in_the_new_version(fleet: Fleet) -> None:
     keep_files(fleet)
     rename(fleet)
-    ran = []
+    ran: list[int] = []
 
     def run_beside(days: int) -> None:
         if days == len(DAYS) and not ran:  # all that was published is built
@@ -154,7 +154,7 @@ def test_what_came_in_while_it_was_built_is_found_to_be_late(fleet: Fleet) -> No
     before = recorded(fleet)
     assert all(one.marker for one in before.values())
     rename(fleet)
-    came = []
+    came: list[int] = []
 
     def come(days: int) -> None:
         if days == len(DAYS) and not came:
@@ -241,7 +241,7 @@ def test_an_upgrade_that_has_lost_its_lock_switches_nothing(fleet: Fleet) -> Non
     with opened(fleet) as (work, found):
         agreed = type(work)._agreed
 
-        def take_away(self: upgrading.Upgrade, found: upgrading.TableVersion, run_id: str) -> object:
+        def take_away(self: upgrading.Upgrade, found: TableVersion, run_id: str) -> object:
             differing = agreed(self, found, run_id)
             self.session.locks.release([lock.fence for lock in self.session.locks.all()])
             return differing
