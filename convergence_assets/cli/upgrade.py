@@ -35,7 +35,10 @@ def upgrade(
     ] = False,
     accept_changes: Annotated[
         list[str] | None,
-        typer.Option(help="A table whose new figures are right, as --apply has shown them; may be said several times"),
+        typer.Option(
+            help="A table whose new figures, as --apply shows them, are right, or whose days, as --rollback shows "
+            "them, are requested again; may be said several times"
+        ),
     ] = None,
     accept_gap: Annotated[
         bool, typer.Option("--accept-gap", help="On BigQuery: the table may be absent for some seconds")

@@ -3,13 +3,13 @@
 from convergence_assets.control.table_versions import days_not_in_former, forget_version, is_built_day
 from convergence_assets.tenant_lifecycle.table_versions import NotUpgraded, TableVersion
 from convergence_assets.tenant_lifecycle.upgrading import Upgrade, named, new_run_id
-from convergence_assets.tenant_lifecycle.version_building import VersionBuilder
 
 
 def roll_back(work: Upgrade, found: TableVersion) -> str | None:
     """Let the version before be read again; what was done, in words, and None where no former one is kept.
 
-    Days that the former version lacks, or has as they were before they were published again, are requested again.
+    Days that the former version lacks, or has as they were before they were published again, are requested again, where
+    that is accepted for the table.
     Raises `NotUpgraded`, `WarehouseError`, `Refused` where a run is at work, `LockLost` and `ControlError`.
     """
     run_id = new_run_id()
@@ -26,11 +26,10 @@ def roll_back(work: Upgrade, found: TableVersion) -> str | None:
             return None
         if found.schema is not None:
             _refuse_unknown(found, number)
+            _refuse_lacking(work, found, number)
         work.session.locks.confirm(lock)
-        job = VersionBuilder(work.settings, work.warehouse, work.session, found, run_id, work.said).job
         kept = found.of_version(found.read)
-        work.warehouse.switch_table(found.table, found.of_version(number), kept, job, may_be_absent=work.accept_gap)
-        work.recorded(work.looked_up(found), run_id)
+        work.recorded(work.switch(found, number, run_id), run_id)
         return f"version {found.read} -> {number}; version {found.read} is kept as {kept}"
 
 
@@ -73,4 +72,14 @@ def _refuse_unknown(found: TableVersion, number: int) -> None:
             f"{found.name}: version {number} does not have {named(lost)} as they are now, and they can be made no more "
             f"({found.unbuildable[lost[0]]}); nothing is switched. Next: declare a higher version of the former "
             "columns, then --apply"
+        )
+
+
+def _refuse_lacking(work: Upgrade, found: TableVersion, number: int) -> None:
+    lacking = days_not_in_former(found.published, found.recorded[number])
+    if lacking and found.step.table not in work.accepted:
+        raise NotUpgraded(
+            f"{found.name}: version {number} does not have {len(lacking)} days as they are published now "
+            f"({named(lacking)}); nothing is switched. Next: this again with --accept-changes {found.step.table} "
+            "switches, and requests these days again"
         )

@@ -103,9 +103,7 @@ class Upgrade:
         with self._as_one_run(found, run_id):
             found = self._with_table(self.looked_up(found))
         progress(len(found.published) - len(found.missing))
-        missing = found.missing
-        while missing:
-            days, missing = missing[:DAYS_AT_ONCE], missing[DAYS_AT_ONCE:]
+        for days in chunks(found.missing):
             with self._as_one_run(found, run_id):
                 self._builder(found, run_id).make(days)
             progress(len(days))
@@ -123,6 +121,7 @@ class Upgrade:
     def _with_table(self, found: TableVersion) -> TableVersion:
         """Make the declared version's table; one of which no built day is known, or of other columns, is made anew."""
         new, schema = found.of_version(found.declared), table_schema(found.step.spec)
+        self.refuse_foreign(found, found.declared, found.read)
         for number in found.kept:
             if number > found.read and number != found.declared:  # left by a rollback, before another correction
                 forget_version(self.session.store, found.tenant.tenant_id, found.of_version(number).table)
@@ -137,12 +136,32 @@ class Upgrade:
         self.warehouse.ensure_table(new, schema)
         return self.looked_up(found)
 
+    def refuse_foreign(self, found: TableVersion, *numbers: int) -> None:
+        """Raise `NotUpgraded` where a table that this platform did not make has the name of one of these versions."""
+        for number in numbers:
+            if number not in found.kept and self.warehouse.existing_schema(found.of_version(number)) is not None:
+                raise NotUpgraded(
+                    f"{found.name}: there is a table {found.of_version(number)} that was not made by this platform; "
+                    "nothing is switched. Next: rename it"
+                )
+
+    def switch(self, found: TableVersion, number: int, run_id: str) -> TableVersion:
+        """Let a version be read instead of the one that is; the table as it is then."""
+        self.refuse_foreign(found, number, found.read)
+        job, former = self._builder(found, run_id).job, found.of_version(found.read)
+        self.warehouse.switch_table(found.table, found.of_version(number), former, job, may_be_absent=self.accept_gap)
+        found = self.looked_up(found)
+        if found.schema is None or found.read != number:
+            raise NotUpgraded(
+                f"{found.name}: the warehouse has switched it, and does not say that it is version {number}"
+            )
+        return found
+
     def _builder(self, found: TableVersion, run_id: str) -> VersionBuilder:
         return VersionBuilder(self.settings, self.warehouse, self.session, found, run_id, self.said)
 
     def _switched(self, found: TableVersion, lock: Lock, run_id: str, progress: Callable[[int], None]) -> str:
         """The rest, while no run can publish a day of the table."""
-        new, former = found.of_version(found.declared), found.of_version(found.read)
         if found.unfinished or (found.declared == found.read and found.schema is not None):
             return self.recorded(found, run_id)  # another process was first
         changes: list[Difference] = []
@@ -151,16 +170,15 @@ class Upgrade:
                 found = self._with_table(found)
             if found.missing:
                 progress(-len(found.missing))
-                self._builder(found, run_id).make(found.missing)
+                for days in chunks(found.missing):
+                    self._builder(found, run_id).make(days)
                 progress(len(found.missing))
                 found = self.looked_up(found)
             changes = self._agreed(found, run_id)
         self.session.locks.confirm(lock)
-        job = self._builder(found, run_id).job
-        self.warehouse.switch_table(found.table, new, former, job, may_be_absent=self.accept_gap)
         accepted = f", {len(changes)} changes of figures accepted" if changes else ""
-        kept = f"; version {found.read} is kept as {former}"
-        return self.recorded(self.looked_up(found), run_id) + kept + accepted
+        kept = f"; version {found.read} is kept as {found.of_version(found.read)}"
+        return self.recorded(self.switch(found, found.declared, run_id), run_id) + kept + accepted
 
     def recorded(self, found: TableVersion, run_id: str) -> str:
         """Record the switch that the warehouse has made; what was done, in words."""
@@ -176,18 +194,24 @@ class Upgrade:
         old, new = found.schema, table_schema(found.step.spec)
         assert old is not None
         job = self._builder(found, run_id).job
-        unknown = sorted(rows_by_day(self.warehouse, found.table, old, job).keys() - found.published.keys())
-        if unknown:
-            self._builder(found, run_id).copy(dict.fromkeys(unknown, "with rows, and not recorded as published"))
-        pairs = pairs_of(found, old, new)
+        there = rows_by_day(self.warehouse, found.table, old, job)
+        for days in chunks(sorted(there.keys() - found.published.keys())):
+            self._builder(found, run_id).copy(dict.fromkeys(days, "with rows, and not recorded as published"))
+        pairs, other = pairs_of(found, old, new), found.of_version(found.declared)
         was, now = pairs.currency or (None, None)
-        before = figures(self.warehouse, found.table, old, [one for one, _ in pairs.amounts], was, job)
-        other = found.of_version(found.declared)
-        after = figures(self.warehouse, other, new, [one for _, one in pairs.amounts], now, job)
-        differing = differences(pairs, before, after)
+        differing: list[Difference] = []
+        for days in chunks(sorted({*there, *rows_by_day(self.warehouse, other, new, job)})):
+            before = figures(self.warehouse, found.table, old, [one for one, _ in pairs.amounts], was, job, days)
+            after = figures(self.warehouse, other, new, [one for _, one in pairs.amounts], now, job, days)
+            differing += differences(pairs, before, after)
         if (differing or pairs.doubts) and found.step.table not in self.accepted:
             raise NotUpgraded(_of_differences(found, differing, pairs.doubts))
         return differing
+
+
+def chunks(days: Sequence[date]) -> Iterator[Sequence[date]]:
+    """Days as many as are made, or read, together: each statement is within what a run of them may be billed for."""
+    return (days[start : start + DAYS_AT_ONCE] for start in range(0, len(days), DAYS_AT_ONCE))
 
 
 def new_run_id() -> str:

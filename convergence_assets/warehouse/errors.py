@@ -80,7 +80,7 @@ class UpgradeNotEnded(SchemaMismatch):
 class NotReplaceable(SchemaMismatch):
     """The engine cannot let one table take another's place in one step; nothing was changed."""
 
-    remedy = "`convergence upgrade TENANT --apply --accept-gap` allows that the table is absent for some seconds."
+    remedy = "The same command with --accept-gap allows that the table is absent for some seconds."
 
 
 class UnreadableFile(SchemaMismatch):

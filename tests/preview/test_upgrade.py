@@ -77,7 +77,11 @@ def test_a_rollback_names_the_days_that_the_former_version_lacks_and_requests_th
     code, out, err = fleet.command("upgrade", "--rollback")
     assert code == 2
     assert "name it" in out + err
-    code, (done,), err = upgrade(fleet, "--rollback")
+    code, _, err = upgrade(fleet, "--rollback")
+    assert code == 1
+    assert "version 1 does not have 1 days as they are published now (2026-10-02)" in err
+    assert "area" in columns(fleet)
+    code, (done,), err = upgrade(fleet, "--rollback", "--accept-changes", "lines")
     assert (code, done["outcome"]) == (0, "version 2 -> 1; version 2 is kept as acme.lines__v2"), err
     assert done["notes"] == ["tenant acme, table lines: 2026-10-02 are requested again"]
     assert "region" in columns(fleet)
@@ -111,7 +115,7 @@ def test_a_second_version_can_be_taken_back_step_by_step_and_former_ones_are_dro
     assert upgrade(fleet, "--apply")[0] == 0
     assert upgrade(fleet, "--rollback")[1][0]["outcome"].startswith("version 3 -> 2")
     # The last day was published under version 2: version 1 has it as it was before.
-    code, (done,), err = upgrade(fleet, "--rollback")
+    code, (done,), err = upgrade(fleet, "--rollback", "--accept-changes", "lines")
     assert (code, done["notes"]) == (0, ["tenant acme, table lines: 2026-10-03 are requested again"]), err
     code, (dropped,), _ = upgrade(fleet, "--drop-former")
     assert (code, dropped["outcome"]) == (0, "dropped acme.lines__v2, acme.lines__v3")

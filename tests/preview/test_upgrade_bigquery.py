@@ -56,7 +56,7 @@ def test_it_is_applied_and_rolled_back(fleet: Fleet) -> None:
     assert total(fleet) == before == total(fleet, "lines__v1")
     assert upgrade(fleet, "--apply") == (0, [], "")
     fleet.publish("acme", days=(DAYS[2], DAYS[2]))
-    code, (done,), err = upgrade(fleet, "--rollback")
+    code, (done,), err = upgrade(fleet, "--rollback", "--accept-changes", "lines")
     assert (code, done["notes"]) == (0, ["tenant acme, table lines: 2026-10-03 are requested again"]), err
     assert "region" in columns(fleet)
     assert total(fleet) == before
@@ -136,3 +136,15 @@ def test_where_a_rollback_has_left_the_table_absent_either_version_can_be_read_a
     assert total(fleet) == before
     assert recorded(fleet).keys() == set(DAYS)
     assert requested(fleet) == {}
+
+
+def test_a_table_of_somebody_else_of_a_versions_name_stays(fleet: Fleet) -> None:
+    rename(fleet)
+    with open_warehouse(fleet.settings) as warehouse:
+        client = warehouse._client  # type: ignore[attr-defined]
+        client.query_and_wait("CREATE TABLE acme.lines__v2 (x INT64)", retry=None, job_retry=None)
+    code, _, err = upgrade(fleet, "--apply")
+    assert code == 1
+    assert "there is a table acme.lines__v2 that was not made by this platform" in err
+    assert fleet.read("SELECT COUNT(*) AS n FROM acme.lines__v2")[0]["n"] == 0
+    assert "region" in columns(fleet)

@@ -40,11 +40,12 @@ def _numbered(effect: Callable[[], None]) -> None:
 
 
 def _work(fleet: Fleet, command: str) -> None:
-    with opened(fleet) as (work, found):
-        if command == "--apply":
+    if command == "--apply":
+        with opened(fleet) as (work, found):
             work.apply(found)
-        else:
-            roll_back(work, found)
+        return
+    with opened(fleet, "lines") as (work, found):
+        roll_back(work, found)
 
 
 def _count(fleet: Fleet, command: str, file: Path) -> None:

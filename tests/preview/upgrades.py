@@ -90,7 +90,7 @@ def is_upgraded(fleet: Fleet) -> bool:
 
 
 @contextmanager
-def opened(fleet: Fleet, *, gap: bool = False) -> Iterator[tuple[Upgrade, TableVersion]]:
+def opened(fleet: Fleet, *accepted: str, gap: bool = False) -> Iterator[tuple[Upgrade, TableVersion]]:
     """An upgrade of `lines` in this process."""
     settings = fleet.settings
     tenant = load_tenants(settings).tenants["acme"]
@@ -98,7 +98,12 @@ def opened(fleet: Fleet, *, gap: bool = False) -> Iterator[tuple[Upgrade, TableV
     with open_warehouse(settings) as warehouse:
         found = table_version(session.store, warehouse, tenant, tenant.pipelines[0], tenant.pipelines[0].steps[0])
         assert found
-        yield Upgrade(settings, warehouse, session, tenant, lambda run_id: False, "test", accept_gap=gap), found
+        yield (
+            Upgrade(
+                settings, warehouse, session, tenant, lambda run_id: False, "test", accepted=accepted, accept_gap=gap
+            ),
+            found,
+        )
     session.close()
 
 
