@@ -138,6 +138,7 @@ class TenantPreview:
             comparison = Comparison(
                 part, table, columns, declared_key(expectations(step.suite)), currency_column(step.spec),
                 touched.served.money if touched.served else None, sensitive_columns(step.spec),
+                published.partition_column if published else None,
             )  # fmt: skip
             job = self.budget.job(own_job, warehouse)
             changes = comparison.by_day(warehouse, window.days, job)

@@ -33,6 +33,22 @@ def figures(preview: dict[str, Any], column: str, side: str) -> dict[tuple[str, 
     }
 
 
+def test_another_partition_column_is_previewed_by_its_days(fleet: Fleet) -> None:
+    fleet.edit(
+        PIPELINE, "partition_column: day\n    money: {column: total", "partition_column: on\n    money: {column: total"
+    )
+    fleet.edit(PIPELINE, "      - {name: day, type: DATE, mode: REQUIRED}\n      - {name: service, type: STRING}\n      - "
+               "{name: total", "      - {name: on, type: DATE, mode: REQUIRED}\n      - {name: service, type: STRING}\n      - "
+               "{name: total")  # fmt: skip
+    fleet.edit("acme/pipelines/costs/totals.sql", "    day,\n    service,", "    day AS `on`,\n    service,")
+    fleet.edit("acme/pipelines/costs/expectations/totals.yaml", "[day, service", "['on', service")
+    code, answer = fleet.preview("--tenant", "acme")
+    totals = previewed(answer, "totals")
+    assert (code, totals["problem"]) == (0, None)
+    assert (totals["rows"]["before"], totals["rows"]["changed"], totals["rows"]["added"]) == (12, 0, 0)
+    assert "partition column: day -> on" in totals["schema"]
+
+
 def test_files_that_say_the_same_touch_nothing_and_neither_does_a_comment_or_a_layout(fleet: Fleet) -> None:
     assert fleet.preview() == (0, {"changes_money": False, "touched": [], "previewed": [], "refused": {}})
     fleet.edit(SQL, "SELECT\n", "-- Rounded nowhere.\nselect\n")
