@@ -43,9 +43,22 @@ class BuiltDay:
     publication: Publication | None = None
 
 
+def days_of_table(connection: sa.Connection, tenant_id: str, name: str) -> dict[date, Publication]:
+    """What is published of a table, by day."""
+    return {
+        one.day: one
+        for one in publications_of(connection, tenant_id)
+        if one.table == name and one.pipeline != _OF_NO_PIPELINE
+    }
+
+
 def days_of_version(connection: sa.Connection, tenant_id: str, name: str) -> dict[date, Publication]:
-    """What is recorded under the name of a table or of a version of it, by day."""
-    return {one.day: one for one in publications_of(connection, tenant_id) if one.table == name}
+    """What is recorded of a version that is not read, by day: publications of a step that had such a name are not."""
+    return {
+        one.day: one
+        for one in publications_of(connection, tenant_id)
+        if one.table == name and one.pipeline == _OF_NO_PIPELINE
+    }
 
 
 def is_built_day(one: Publication) -> bool:
@@ -68,7 +81,7 @@ def stands(built: Publication | None, published: Publication, by: str) -> bool:
 def forget_built(store: ControlStore, tenant_id: str, name: str, days: Collection[date]) -> None:
     """Forget days of a version that is built, before other rows take their place. Raises `ControlError`."""
     with store.write(WRITING) as connection:
-        _delete(connection, tenant_id, name, days)
+        connection.execute(_of_version(tenant_id, name).where(table.c.day.in_(days)))
 
 
 def record_built(store: ControlStore, tenant_id: str, name: str, days: Collection[BuiltDay]) -> None:
@@ -84,12 +97,13 @@ def record_built(store: ControlStore, tenant_id: str, name: str, days: Collectio
 def forget_version(store: ControlStore, tenant_id: str, name: str) -> None:
     """Forget all days of a version. Raises `ControlError`."""
     with store.write(WRITING) as connection:
-        _delete(connection, tenant_id, name)
+        connection.execute(_of_version(tenant_id, name))
 
 
 def unfinished_switch(connection: sa.Connection, tenant_id: str, name: str) -> bool:
     """Whether a switch to the version of this name, which is read now, has not ended."""
-    query = sa.select(table.c.day).where(table.c.tenant_id == tenant_id, table.c.table_name == name)
+    of_version = (table.c.tenant_id == tenant_id, table.c.table_name == name, table.c.pipeline == _OF_NO_PIPELINE)
+    query = sa.select(table.c.day).where(*of_version)
     return connection.execute(query.limit(1)).first() is not None
 
 
@@ -103,7 +117,7 @@ def take_place(
     """
     name, new, former = names
     assert run_id.startswith(SWITCHED_BY), run_id
-    published, built = (days_of_version(connection, tenant_id, one) for one in (name, new))
+    published, built = days_of_table(connection, tenant_id, name), days_of_version(connection, tenant_id, new)
     current = [one for day, one in built.items() if day not in published or published[day].version <= one.version]
     rows = [_row(one, name, pipeline) | {"run_id": run_id} for one in current]
     _switch(connection, tenant_id, name, rows, {one.day for one in current if one.run_id.startswith(_BUILT)}, now)
@@ -130,7 +144,7 @@ def put_back(
     Within a transaction that has waited for `WRITING`.
     """
     name, former = names
-    published, kept = (days_of_version(connection, tenant_id, one) for one in (name, former))
+    published, kept = days_of_table(connection, tenant_id, name), days_of_version(connection, tenant_id, former)
     lacking = days_not_in_former(published, kept)
     # Each keeps the run that published it, by which it is known what an even older version lacks.
     rows = [_row(one, name, pipeline) for day, one in kept.items() if day not in lacking]
@@ -178,6 +192,12 @@ def _write(connection: sa.Connection, rows: list[dict[str, object]]) -> None:
         connection.execute(sa.insert(table), rows)
 
 
+def _of_version(tenant_id: str, name: str) -> sa.Delete:
+    named = (table.c.tenant_id == tenant_id, table.c.table_name == name)
+    return sa.delete(table).where(*named, table.c.pipeline == _OF_NO_PIPELINE)
+
+
 def _delete(connection: sa.Connection, tenant_id: str, name: str, days: Collection[date] | None = None) -> None:
+    """Delete what is in the way of other days of this name; of a step that had a version's name, no table is left."""
     deleted = sa.delete(table).where(table.c.tenant_id == tenant_id, table.c.table_name == name)
     connection.execute(deleted if days is None else deleted.where(table.c.day.in_(days)))

@@ -9,14 +9,14 @@ from convergence_assets.assets.schema_mapping import table_schema, target_table
 from convergence_assets.control.definitions import definition_contents
 from convergence_assets.control.publications import Publication
 from convergence_assets.control.store import ControlStore
-from convergence_assets.control.table_versions import days_of_version, is_built_day, stands
+from convergence_assets.control.table_versions import days_of_table, days_of_version, is_built_day, stands
 from convergence_assets.local_days import last_finished_day
 from convergence_assets.preview.touched import steps_in_order
 from convergence_assets.tenancy.definition import Definition, definition_of
 from convergence_assets.tenancy.tenant import Step, Tenant, TenantPipeline
 from convergence_assets.warehouse.errors import SchemaMismatch
 from convergence_assets.warehouse.interface import Warehouse
-from convergence_assets.warehouse.schema import Dataset, TableRef, TableSchema, is_version_of, version_name
+from convergence_assets.warehouse.schema import Dataset, TableRef, TableSchema, version_name, version_number
 from convergence_assets.warehouse.schema_diff import added_columns
 
 
@@ -141,7 +141,7 @@ class TableVersion:
 def table_versions(store: ControlStore, warehouse: Warehouse, tenant: Tenant) -> Iterator[TableVersion]:
     """The tables of a tenant that were made, each after those that it reads. Raises `WarehouseError` and
     `ControlError`."""
-    there = warehouse.tables_of(Dataset(tenant.dataset, tenant.project))
+    there = warehouse.version_tables(Dataset(tenant.dataset, tenant.project))
     for pipeline, step in steps_in_order(tenant):
         found = table_version(store, warehouse, tenant, pipeline, step, there)
         if found is not None:
@@ -152,18 +152,17 @@ def table_version(
     store: ControlStore, warehouse: Warehouse, tenant: Tenant, pipeline: TenantPipeline, step: Step,
     there: Sequence[TableRef] | None = None,
 ) -> TableVersion | None:  # fmt: skip
-    """What is known of one table now; None where it was never made. `there` are the tables of its dataset, where they
+    """What is known of one table now; None where it was never made. `there` are the versions in its dataset, where they
     were just listed. Raises `WarehouseError` and `ControlError`."""
     table = target_table(tenant, step.table)
     schema = warehouse.existing_schema(table)
-    there = warehouse.tables_of(Dataset.of(table)) if there is None else there
-    names = [one.table for one in there if is_version_of(one.table, step.table)]
-    kept = frozenset(int(name.rpartition("__v")[2]) for name in names)
+    there = warehouse.version_tables(Dataset.of(table)) if there is None else there
+    kept = frozenset(number for one in there if (number := version_number(one.table, step.table)))
     if schema is None and not kept:
         return None
     numbers = {*kept, step.spec.version} | ({schema.version} if schema else set())
     with store.read() as connection:
-        published = days_of_version(connection, tenant.tenant_id, step.table)
+        published = days_of_table(connection, tenant.tenant_id, step.table)
         recorded = {
             number: days_of_version(connection, tenant.tenant_id, version_name(step.table, number))
             for number in numbers

@@ -137,12 +137,13 @@ class Upgrade:
         return self.looked_up(found)
 
     def refuse_foreign(self, found: TableVersion, *numbers: int) -> None:
-        """Raise `NotUpgraded` where a table that this platform did not make has the name of one of these versions."""
+        """Raise `NotUpgraded` where a table that is no version has the name of one of these: another step made it, or
+        a person."""
         for number in numbers:
             if number not in found.kept and self.warehouse.existing_schema(found.of_version(number)) is not None:
                 raise NotUpgraded(
-                    f"{found.name}: there is a table {found.of_version(number)} that was not made by this platform; "
-                    "nothing is switched. Next: rename it"
+                    f"{found.name}: there is a table {found.of_version(number)} that is no version of it, as another "
+                    "step or a person made it; nothing is switched. Next: rename or drop that one, then this again"
                 )
 
     def switch(self, found: TableVersion, number: int, run_id: str) -> TableVersion:

@@ -274,6 +274,11 @@ class Warehouse(Protocol):
         """The tables of a dataset that this platform made, by name; none where there is no such dataset."""
         ...
 
+    def version_tables(self, dataset: Dataset) -> Sequence[TableRef]:
+        """Those of them that are versions beside the tables that are read, each marked with the number that its name
+        has: a table that a step has made under such a name is none."""
+        ...
+
     def existing_schema(self, table: TableRef) -> TableSchema | None:
         """What a table is; None where there is none."""
         ...
@@ -285,8 +290,9 @@ class Warehouse(Protocol):
     def switch_table(
         self, table: TableRef, new: TableRef, kept: TableRef, job: Job, *, may_be_absent: bool = False
     ) -> None:
-        """Let `table` be what `new` is, version and all, in one atomic step; what it was is `kept` then, in the place
-        of whatever that was. A `table` that is absent, since such a switch was interrupted, becomes `new` alone.
+        """Let `table` be what `new` is, version and all, in one atomic step; what it was is `kept` then, marked as a
+        version, in the place of whatever that was. A `table` that is absent, since such a switch was interrupted,
+        becomes `new` alone.
 
         An engine that cannot do it in one step raises `NotReplaceable` unless the table `may_be_absent` in between.
         `new` may stay as a copy. Raises `NotFound` where there is no `new`.

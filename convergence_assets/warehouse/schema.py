@@ -109,9 +109,16 @@ def version_name(table: str, number: int) -> str:
     return f"{table}__v{number}"
 
 
-def is_version_of(name: str, table: str) -> bool:
-    """Whether a name is one that `version_name` gives for the table."""
-    return name.startswith(f"{table}__v") and name.removeprefix(f"{table}__v").isdecimal()
+def version_number(name: str, table: str) -> int | None:
+    """The number of a version of the table by its name; None where it is no name that `version_name` gives."""
+    ending = name.removeprefix(f"{table}__v")
+    number = int(ending) if ending.isdecimal() else 0
+    return number if number and version_name(table, number) == name else None
+
+
+def is_version(name: str, number: int | None) -> bool:
+    """Whether a table that is marked as of this version has a version's name: that of another step's table has none."""
+    return number is not None and number > 0 and name.endswith(version_name("", number))
 
 
 TABLE_SUFFIX = "_TABLE_SUFFIX"

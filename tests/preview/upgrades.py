@@ -9,9 +9,8 @@ from typing import Any
 
 from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.control.lock_session import LockSession
-from convergence_assets.control.publications import Publication, Publications
+from convergence_assets.control.publications import Publication, Publications, publications_of
 from convergence_assets.control.store import ControlStore
-from convergence_assets.control.table_versions import days_of_version
 from convergence_assets.tenancy.registry import load_tenants
 from convergence_assets.tenant_lifecycle.table_versions import TableVersion, table_version
 from convergence_assets.tenant_lifecycle.upgrading import Upgrade
@@ -65,7 +64,7 @@ def rows_of(fleet: Fleet, day: date, table: str = "lines") -> int:
 def recorded(fleet: Fleet, table: str = "lines") -> dict[date, Publication]:
     store = ControlStore.open(fleet.settings, fleet.variables)
     with store.read() as connection:
-        return days_of_version(connection, "acme", table)
+        return {one.day: one for one in publications_of(connection, "acme") if one.table == table}
 
 
 def publish_without_run(fleet: Fleet, day: date, rows: int) -> None:

@@ -221,6 +221,9 @@ class BigQueryWarehouse:
     def tables_of(self, dataset: Dataset) -> Sequence[TableRef]:
         return self._administration.own_tables(dataset)
 
+    def version_tables(self, dataset: Dataset) -> Sequence[TableRef]:
+        return self._administration.version_tables(dataset)
+
     def existing_schema(self, table: TableRef) -> TableSchema | None:
         try:
             return tables.schema_of(self._administration.table(table), TableSchema(()))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from convergence_assets.warehouse.bigquery import tables
 from convergence_assets.warehouse.bigquery.connection import Connection
-from convergence_assets.warehouse.bigquery.labels import MANAGED, of_table
+from convergence_assets.warehouse.bigquery.labels import MANAGED, VERSION, of_table, of_version
 from convergence_assets.warehouse.errors import NotFound, UpgradeNotEnded
 from convergence_assets.warehouse.interface import STAGING_KEPT_DAYS, SchemaChange
 from convergence_assets.warehouse.schema import (
@@ -17,7 +17,8 @@ from convergence_assets.warehouse.schema import (
     Dataset,
     TableRef,
     TableSchema,
-    is_version_of,
+    is_version,
+    version_number,
 )
 from convergence_assets.warehouse.schema_diff import added_columns
 
@@ -60,7 +61,7 @@ class Administration:
             names = self.table_names(Dataset.of(table))
         except NotFound:
             return
-        if versions := [name for name in names if is_version_of(name, table.table)]:
+        if versions := [name for name in names if version_number(name, table.table)]:
             raise UpgradeNotEnded(f"table {table} is absent, and there is {', '.join(sorted(versions))}")
 
     def create(
@@ -148,6 +149,21 @@ class Administration:
             return []
         table_ids = [item.table_id for item in listed if MANAGED.items() <= dict(item.labels or {}).items()]
         return [TableRef(dataset.name, name, dataset.project) for name in sorted(table_ids)]
+
+    def version_tables(self, dataset: Dataset) -> list[TableRef]:
+        """As `Warehouse.version_tables`."""
+        try:
+            numbers = {item.table_id: dict(item.labels or {}).get(VERSION, "") for item in self._listed(dataset)}
+        except NotFound:
+            return []
+        names = [name for name, number in numbers.items() if number.isdecimal() and is_version(name, int(number))]
+        return [TableRef(dataset.name, name, dataset.project) for name in sorted(names)]
+
+    def mark_version(self, table: TableRef, version: int) -> None:
+        """Label a table with its version, also where that is 1."""
+        existing = self.table(table)
+        existing.labels = {**(existing.labels or {}), **of_version(version)}
+        self.connection.jobs.call(lambda retry: self._client.update_table(existing, ["labels"], retry=retry))
 
     def drop(self, table: TableRef) -> None:
         """Also one that is not there."""

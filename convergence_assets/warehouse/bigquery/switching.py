@@ -3,7 +3,7 @@
 from convergence_assets.warehouse.bigquery import tables
 from convergence_assets.warehouse.bigquery.administration import Administration
 from convergence_assets.warehouse.bigquery.connection import Connection
-from convergence_assets.warehouse.bigquery.labels import of_table
+from convergence_assets.warehouse.bigquery.labels import of_version
 from convergence_assets.warehouse.errors import NotFound, NotReplaceable
 from convergence_assets.warehouse.interface import Job
 from convergence_assets.warehouse.schema import Query, TableRef, TableSchema
@@ -37,6 +37,7 @@ def switch(
         _replace(connection, kept, table, former, job)
         _replace(connection, table, new, ready, job)
     else:
+        administration.mark_version(table, former.version)
         _rename(connection, table, kept, job)
         _rename(connection, new, table, job)
 
@@ -57,7 +58,7 @@ def _rename(connection: Connection, table: TableRef, name: TableRef, job: Job) -
 
 def _replace(connection: Connection, table: TableRef, source: TableRef, schema: TableSchema, job: Job) -> None:
     """Make `table` what `source` is, its version with it, in one statement."""
-    labels = ", ".join(f"('{key}', '{value}')" for key, value in of_table(schema.version).items())
+    labels = ", ".join(f"('{key}', '{value}')" for key, value in of_version(schema.version).items())
     sql = f"CREATE OR REPLACE TABLE {connection.quoted(table)} "
     if connection.decorators:
         # Nothing is read, so that nothing is billed.

@@ -42,6 +42,7 @@ from convergence_assets.warehouse.schema import (
     Query,
     TableRef,
     TableSchema,
+    is_version,
 )
 from convergence_assets.warehouse.schema_diff import added_columns
 from convergence_assets.warehouse.statements import absent, table_names
@@ -240,6 +241,14 @@ class DuckDBWarehouse:
             names = sorted(tables.existing(self._engine, str(dataset)))
         return [TableRef(dataset.name, name, dataset.project) for name in names]
 
+    def version_tables(self, dataset: Dataset) -> Sequence[TableRef]:
+        if not self.has_dataset(dataset):
+            return ()
+        with self._attaching.reading([dataset], LOCK_TIMEOUT_SECONDS):
+            existing = tables.existing(self._engine, str(dataset))
+        names = sorted(name for name, found in existing.items() if is_version(name, found.version))
+        return [TableRef(dataset.name, name, dataset.project) for name in names]
+
     def existing_schema(self, table: TableRef) -> TableSchema | None:
         dataset = Dataset.of(table)
         if not self.has_dataset(dataset):
@@ -274,6 +283,8 @@ class DuckDBWarehouse:
                 for before, after in ((table, kept), (new, table)):
                     name = f"{quoted(str(dataset))}.{quoted(before.table)}"
                     self._engine.run(f"ALTER TABLE {name} RENAME TO {quoted(after.table)}")
+                former = f"{quoted(str(dataset))}.{quoted(kept.table)}"
+                tables.remember(self._engine, former, existing[table.table].schema, is_kept=True)
 
     def drop_staging(self, dataset: Dataset) -> int:
         files = self._staging_files(dataset)

@@ -18,20 +18,25 @@ def create(engine: Engine, name: str, schema: TableSchema, token: str | None = N
     remember(engine, name, schema, token)
 
 
-def remember(engine: Engine, name: str, schema: TableSchema, token: str | None = None) -> None:
-    """Write the declaration (and a staging table's token) into the table's comment."""
+def remember(
+    engine: Engine, name: str, schema: TableSchema, token: str | None = None, *, is_kept: bool = False
+) -> None:  # fmt: skip
+    """Write the declaration (and a staging table's token) into the table's comment; the version 1 of a table that
+    `is_kept` beside the one that is read, too."""
     declared = asdict(schema)
+    version = declared.pop("version")
     # Beside the schema, of which a former release knows every key; it reads no others.
-    comment = json.dumps({"version": declared.pop("version"), "schema": declared, "token": token})
-    engine.run(f"COMMENT ON TABLE {name} IS {literal(comment)}")
+    marked = {"version": version} if is_kept or version != 1 else {}
+    engine.run(f"COMMENT ON TABLE {name} IS {literal(json.dumps(marked | {'schema': declared, 'token': token}))}")
 
 
 @dataclass(frozen=True)
 class Existing:
-    """An existing table: its declaration and, for staging, its token."""
+    """An existing table: its declaration; for staging, its token; and the version that it is marked with."""
 
     schema: TableSchema
     token: str | None
+    version: int | None
 
 
 def existing(engine: Engine, catalog: str) -> Mapping[str, Existing]:
@@ -64,6 +69,7 @@ def _parsed(comment: str) -> Existing:
             **schema,
         ),
         stored["token"],
+        stored.get("version"),
     )
 
 
