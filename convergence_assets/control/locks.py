@@ -133,6 +133,13 @@ class Locks:
             others = [other for other in _locks(connection, lock.claim) if other.run_id != lock.run_id]
         raise LockLost(lock, others[0] if others else None)
 
+    def refuse_lost(self, connection: sa.Connection, lock: Lock) -> None:
+        """Raise `LockLost` unless the lock is still this one's; no other can take it before the transaction's end."""
+        held = sa.select(table.c.fence).where(table.c.fence == lock.fence).with_for_update()
+        if connection.execute(held).first() is None:
+            others = [other for other in _locks(connection, lock.claim) if other.run_id != lock.run_id]
+            raise LockLost(lock, others[0] if others else None)
+
     def beat(self, fences: Collection[int]) -> int:
         """Write a heartbeat; how many of these locks still exist."""
         with self._store.write() as connection:

@@ -13,6 +13,8 @@ from datetime import date, datetime
 import sqlalchemy as sa
 
 from convergence_assets.control.definitions import StoredDefinition, keep_definition
+from convergence_assets.control.lock_session import LockSession
+from convergence_assets.control.locks import Lock
 from convergence_assets.control.publications import (
     WRITING,
     Publication,
@@ -20,7 +22,6 @@ from convergence_assets.control.publications import (
     newest_version,
     publications_of,
 )
-from convergence_assets.control.store import ControlStore
 from convergence_assets.control.tables import publications as table
 
 SWITCHED_BY = "upgrade-"
@@ -78,26 +79,33 @@ def stands(built: Publication | None, published: Publication, by: str) -> bool:
     return built.run_id in (f"{_BUILT}{by}", f"{_COPIED}{by}")
 
 
-def forget_built(store: ControlStore, tenant_id: str, name: str, days: Collection[date]) -> None:
-    """Forget days of a version that is built, before other rows take their place. Raises `ControlError`."""
-    with store.write(WRITING) as connection:
+def forget_built(session: LockSession, lock: Lock, name: str, days: Collection[date]) -> None:
+    """Forget days of a version that is built, before other rows take their place. Raises `LockLost` and
+    `ControlError`."""
+    tenant_id = lock.claim.tenant_id
+    with session.store.write(WRITING) as connection:
+        session.locks.refuse_lost(connection, lock)
         connection.execute(_of_version(tenant_id, name).where(table.c.day.in_(days)))
 
 
-def record_built(store: ControlStore, tenant_id: str, name: str, days: Collection[BuiltDay]) -> None:
-    """Record days of a version that is built, in one transaction. Raises `ControlError`."""
-    with store.write(WRITING) as connection:
-        now = store.now()
+def record_built(session: LockSession, lock: Lock, name: str, days: Collection[BuiltDay]) -> None:
+    """Record days of a version that is built, in one transaction. Raises `LockLost` and `ControlError`."""
+    tenant_id = lock.claim.tenant_id
+    with session.store.write(WRITING) as connection:
+        session.locks.refuse_lost(connection, lock)
+        now = session.store.now()
         for definition in {one.definition for one in days if one.definition}:
             keep_definition(connection, definition, now)
         _delete(connection, tenant_id, name, [one.day for one in days])
         _write(connection, [_built(tenant_id, name, one, now) for one in days])
 
 
-def forget_version(store: ControlStore, tenant_id: str, name: str) -> None:
-    """Forget all days of a version. Raises `ControlError`."""
-    with store.write(WRITING) as connection:
-        connection.execute(_of_version(tenant_id, name))
+def forget_version(session: LockSession, lock: Lock, name: str) -> None:
+    """Forget all days of a version, before its table is dropped. Raises `LockLost` and `ControlError`."""
+    with session.store.write(WRITING) as connection:
+        session.locks.refuse_lost(connection, lock)
+        connection.execute(_of_version(lock.claim.tenant_id, name))
+    session.locks.confirm(lock)
 
 
 def unfinished_switch(connection: sa.Connection, tenant_id: str, name: str) -> bool:
@@ -118,6 +126,7 @@ def take_place(
     name, new, former = names
     assert run_id.startswith(SWITCHED_BY), run_id
     published, built = days_of_table(connection, tenant_id, name), days_of_version(connection, tenant_id, new)
+    assert built, new
     current = [one for day, one in built.items() if day not in published or published[day].version <= one.version]
     rows = [_row(one, name, pipeline) | {"run_id": run_id} for one in current]
     _switch(connection, tenant_id, name, rows, {one.day for one in current if one.run_id.startswith(_BUILT)}, now)
@@ -145,10 +154,11 @@ def put_back(
     """
     name, former = names
     published, kept = days_of_table(connection, tenant_id, name), days_of_version(connection, tenant_id, former)
+    assert kept, former
     lacking = days_not_in_former(published, kept)
     # Each keeps the run that published it, by which it is known what an even older version lacks.
     rows = [_row(one, name, pipeline) for day, one in kept.items() if day not in lacking]
-    newest = max((one.version for one in kept.values()), default=0)
+    newest = max(one.version for one in kept.values())
     _switch(connection, tenant_id, name, rows, {day for day, one in kept.items() if one.version == newest}, now)
     _delete(connection, tenant_id, former)
     return lacking

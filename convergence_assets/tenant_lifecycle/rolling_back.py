@@ -17,7 +17,7 @@ def roll_back(work: Upgrade, found: TableVersion) -> str | None:
         found = work.looked_up(found)
         if found.unfinished:
             is_new = any(map(is_built_day, found.unfinished.values()))
-            outcome = work.recorded(found, run_id)
+            outcome = work.recorded(found, lock)
             if not is_new:
                 return outcome
             found = work.looked_up(found)
@@ -27,9 +27,8 @@ def roll_back(work: Upgrade, found: TableVersion) -> str | None:
         if found.schema is not None:
             _refuse_unknown(found, number)
             _refuse_lacking(work, found, number)
-        work.session.locks.confirm(lock)
         kept = found.of_version(found.read)
-        work.recorded(work.switch(found, number, run_id), run_id)
+        work.recorded(work.switch(found, number, lock), lock)
         return f"version {found.read} -> {number}; version {found.read} is kept as {kept}"
 
 
@@ -39,13 +38,13 @@ def drop_former(work: Upgrade, found: TableVersion) -> list[str]:
     Raises `NotUpgraded`, `WarehouseError`, `Refused` where a run is at work, and `ControlError`.
     """
     dropped = []
-    with work.every_day(found, new_run_id()):
+    with work.every_day(found, new_run_id()) as lock:
         found = work.looked_up(found)
         if found.schema is None or found.unfinished:
             raise NotUpgraded(f"{found.name}: its switch has not ended. Next: --apply or --rollback first")
         for number in sorted(found.kept):
             if not any(map(is_built_day, found.recorded[number].values())):
-                forget_version(work.session.store, found.tenant.tenant_id, found.of_version(number).table)
+                forget_version(work.session, lock, found.of_version(number).table)
                 work.warehouse.drop_table(found.of_version(number))
                 dropped.append(str(found.of_version(number)))
     return dropped

@@ -1,13 +1,16 @@
 """What is recorded of a switch that the warehouse has made: the days of the version that is read now."""
 
 import json
+from collections.abc import Mapping
 from datetime import date, datetime
 
 from convergence_assets.control import audit, publications
 from convergence_assets.control.audit import AuditEntry
 from convergence_assets.control.ledger_rows import LedgerRow, put_rows
-from convergence_assets.control.store import ControlStore
-from convergence_assets.control.table_versions import is_built_day, put_back, take_place
+from convergence_assets.control.lock_session import LockSession
+from convergence_assets.control.locks import Lock
+from convergence_assets.control.publications import Publication
+from convergence_assets.control.table_versions import days_of_version, is_built_day, put_back, take_place
 from convergence_assets.ledger.tables import LOGS
 from convergence_assets.scheduling.requesting import PipelineDays
 from convergence_assets.scheduling.targets import tables_of
@@ -15,36 +18,44 @@ from convergence_assets.tenant_lifecycle.table_versions import TableVersion
 from convergence_assets.warehouse.schema import version_name
 
 
-def end_switch(store: ControlStore, found: TableVersion, run_id: str, by: str) -> tuple[str, list[date]]:
+def end_switch(session: LockSession, lock: Lock, found: TableVersion, by: str) -> tuple[str, list[date]]:
     """Record the switch to the version that is read now, in one transaction: what was done, and the days that this
-    version lacks, which are requested again. Raises `ControlError`.
+    version lacks, which are requested again. Raises `LockLost` and `ControlError`.
 
-    Called while no run can publish a day of the table. It does nothing where all is recorded.
+    `lock` keeps every run out that can publish a day of the table. It does nothing where all is recorded.
     """
+    store, run_id = session.store, lock.run_id
     tenant_id, table = found.tenant.tenant_id, found.step.table
-    before, is_new = found.former or found.read - 1, any(map(is_built_day, found.unfinished.values()))
-    outcome = f"version {before} -> {found.read}" if is_new else f"version {found.read} is read"
-    name = (tenant_id, found.pipeline.name)
+    before, name = found.former or found.read - 1, (tenant_id, found.pipeline.name)
     with store.write("planner") as connection:
         store.wait_for(connection, publications.WRITING)
-        now, again = store.now(), list[date]()
+        session.locks.refuse_lost(connection, lock)
+        # As they are now: another process can have ended the switch since the table was looked up.
+        to_record = days_of_version(connection, tenant_id, version_name(table, found.read))
+        if not to_record:
+            return f"version {found.read} is read", []
+        is_new = any(map(is_built_day, to_record.values()))
+        outcome = f"version {before} -> {found.read}" if is_new else f"version {found.read} is read"
+        now = store.now()
         if is_new:
             names = (table, version_name(table, found.read), version_name(table, before))
             again = take_place(connection, *name, names, run_id, now)
-        elif found.unfinished:
+        else:
             again = put_back(connection, *name, (table, version_name(table, found.read)), now)
         days = PipelineDays(connection, name, tables_of(found.tenant, found.pipeline), again, now)
         days.request(days.requested_again(again, f"not in version {found.read} of {table}", by))
-        put_rows(connection, [_log_row(found, outcome, run_id, now)], now)
+        put_rows(connection, [_log_row(found, to_record, outcome, run_id, now)], now)
         audit.record_entry(
             connection, AuditEntry(by, "table.upgrade", f"{outcome}, run {run_id}", tenant_id, table), now
         )
     return outcome, again
 
 
-def _log_row(found: TableVersion, outcome: str, run_id: str, now: datetime) -> LedgerRow:
+def _log_row(
+    found: TableVersion, recorded: Mapping[date, Publication], outcome: str, run_id: str, now: datetime
+) -> LedgerRow:  # fmt: skip
     """The switch as a row of the tenant's log; `rows` are those of all days that are recorded."""
-    days = sorted(found.unfinished)
+    days = sorted(recorded)
     values = {
         "log_id": run_id,
         "pipeline_run_id": run_id,
@@ -54,8 +65,8 @@ def _log_row(found: TableVersion, outcome: str, run_id: str, now: datetime) -> L
         "event": "published",
         "level": "INFO",
         "message": f"table {found.table}: {outcome}",
-        "partition": f"{days[0]}...{days[-1]}" if days else None,
-        "rows": sum(one.rows for one in found.unfinished.values()),
+        "partition": f"{days[0]}...{days[-1]}",
+        "rows": sum(one.rows for one in recorded.values()),
         "metadata": json.dumps({"version": found.read}),
         "created_at": now.isoformat(),
     }

@@ -66,8 +66,8 @@ class Upgrade:
         run_id = new_run_id()
         try:
             if found.unfinished:
-                with self.every_day(found, run_id):
-                    outcome = self.recorded(self.looked_up(found), run_id)
+                with self.every_day(found, run_id) as lock:
+                    outcome = self.recorded(self.looked_up(found), lock)
                 found = self.looked_up(found)
                 if found.declared == found.read:
                     return outcome
@@ -77,7 +77,7 @@ class Upgrade:
                 found = self.looked_up(found)
                 if found.problem:
                     raise NotUpgraded(f"{found.name}: {found.problem}")
-                return self._switched(found, lock, run_id, progress)
+                return self._switched(found, lock, progress)
         finally:
             self.warehouse.drop_staged(Dataset(found.tenant.dataset, found.tenant.project), run_id)
 
@@ -100,38 +100,46 @@ class Upgrade:
 
     def _built(self, found: TableVersion, run_id: str, progress: Callable[[int], None]) -> TableVersion:
         """Make the declared version's table and its missing days, while days of the one that is read go on."""
-        with self._as_one_run(found, run_id):
-            found = self._with_table(self.looked_up(found))
+        with self._as_one_run(found, run_id) as lock:
+            found = self._with_table(self.looked_up(found), lock)
         progress(len(found.published) - len(found.missing))
         for days in chunks(found.missing):
-            with self._as_one_run(found, run_id):
-                self._builder(found, run_id).make(days)
+            with self._as_one_run(found, run_id) as lock:
+                self._builder(self._still_built(found), lock).make(days)
             progress(len(days))
         return self.looked_up(found)
 
+    def _still_built(self, found: TableVersion) -> TableVersion:
+        """The table as it is, since a run, a migration or another upgrade may have been between two chunks."""
+        now = self.looked_up(found)
+        if now.schema is None or now.read != found.read or now.declared not in now.kept:
+            raise NotUpgraded(f"{found.name}: another process has switched it meanwhile. Next: this again")
+        return now
+
     @contextmanager
-    def _as_one_run(self, found: TableVersion, run_id: str) -> Iterator[None]:
+    def _as_one_run(self, found: TableVersion, run_id: str) -> Iterator[Lock]:
         self.turn(found.pipeline.name)
+        claim = Claim.of_no_day(found.tenant.tenant_id, found.pipeline.name)
         try:
-            self.session.hold_lock(Claim.of_no_day(found.tenant.tenant_id, found.pipeline.name), run_id, self.ended)
-            yield
+            yield self.session.hold_lock(claim, run_id, self.ended)
         finally:
             self.session.release_run(run_id)
 
-    def _with_table(self, found: TableVersion) -> TableVersion:
+    def _with_table(self, found: TableVersion, lock: Lock) -> TableVersion:
         """Make the declared version's table; one of which no built day is known, or of other columns, is made anew."""
         new, schema = found.of_version(found.declared), table_schema(found.step.spec)
         self.refuse_foreign(found, found.declared, found.read)
         for number in found.kept:
             if number > found.read and number != found.declared:  # left by a rollback, before another correction
-                forget_version(self.session.store, found.tenant.tenant_id, found.of_version(number).table)
+                forget_version(self.session, lock, found.of_version(number).table)
                 self.warehouse.drop_table(found.of_version(number))
         try:
             if found.built:
                 self.warehouse.ensure_table(new, schema)
                 return found
         except SchemaMismatch:
-            forget_version(self.session.store, found.tenant.tenant_id, new.table)
+            pass
+        forget_version(self.session, lock, new.table)
         self.warehouse.drop_table(new)
         self.warehouse.ensure_table(new, schema)
         return self.looked_up(found)
@@ -146,10 +154,11 @@ class Upgrade:
                     "step or a person made it; nothing is switched. Next: rename or drop that one, then this again"
                 )
 
-    def switch(self, found: TableVersion, number: int, run_id: str) -> TableVersion:
+    def switch(self, found: TableVersion, number: int, lock: Lock) -> TableVersion:
         """Let a version be read instead of the one that is; the table as it is then."""
         self.refuse_foreign(found, number, found.read)
-        job, former = self._builder(found, run_id).job, found.of_version(found.read)
+        job, former = self._builder(found, lock).job, found.of_version(found.read)
+        self.session.locks.confirm(lock)
         self.warehouse.switch_table(found.table, found.of_version(number), former, job, may_be_absent=self.accept_gap)
         found = self.looked_up(found)
         if found.schema is None or found.read != number:
@@ -158,46 +167,46 @@ class Upgrade:
             )
         return found
 
-    def _builder(self, found: TableVersion, run_id: str) -> VersionBuilder:
-        return VersionBuilder(self.settings, self.warehouse, self.session, found, run_id, self.said)
+    def _builder(self, found: TableVersion, lock: Lock) -> VersionBuilder:
+        return VersionBuilder(self.settings, self.warehouse, self.session, found, lock, self.said)
 
-    def _switched(self, found: TableVersion, lock: Lock, run_id: str, progress: Callable[[int], None]) -> str:
+    def _switched(self, found: TableVersion, lock: Lock, progress: Callable[[int], None]) -> str:
         """The rest, while no run can publish a day of the table."""
         if found.unfinished or (found.declared == found.read and found.schema is not None):
-            return self.recorded(found, run_id)  # another process was first
+            return self.recorded(found, lock)  # another process was first
         changes: list[Difference] = []
         if found.schema is not None:
             if found.declared not in found.kept:
-                found = self._with_table(found)
+                found = self._with_table(found, lock)
             if found.missing:
                 progress(-len(found.missing))
                 for days in chunks(found.missing):
-                    self._builder(found, run_id).make(days)
+                    self._builder(found, lock).make(days)
                 progress(len(found.missing))
                 found = self.looked_up(found)
-            changes = self._agreed(found, run_id)
-        self.session.locks.confirm(lock)
+            changes = self._agreed(found, lock)
         accepted = f", {len(changes)} changes of figures accepted" if changes else ""
         kept = f"; version {found.read} is kept as {found.of_version(found.read)}"
-        return self.recorded(self.switch(found, found.declared, run_id), run_id) + kept + accepted
+        return self.recorded(self.switch(found, found.declared, lock), lock) + kept + accepted
 
-    def recorded(self, found: TableVersion, run_id: str) -> str:
+    def recorded(self, found: TableVersion, lock: Lock) -> str:
         """Record the switch that the warehouse has made; what was done, in words."""
-        outcome, again = end_switch(self.session.store, found, run_id, self.by)
+        outcome, again = end_switch(self.session, lock, found, self.by)
         if again:
             self.said.append(f"{found.name}: {named(again)} are requested again")
         # What the warehouse has copied and not renamed.
+        self.session.locks.confirm(lock)
         self.warehouse.drop_table(found.of_version(found.read))
         return outcome
 
-    def _agreed(self, found: TableVersion, run_id: str) -> list[Difference]:
+    def _agreed(self, found: TableVersion, lock: Lock) -> list[Difference]:
         """The differences between the two versions, all of them accepted; raises `NotUpgraded` else."""
         old, new = found.schema, table_schema(found.step.spec)
         assert old is not None
-        job = self._builder(found, run_id).job
+        job = self._builder(found, lock).job
         there = rows_by_day(self.warehouse, found.table, old, job)
         for days in chunks(sorted(there.keys() - found.published.keys())):
-            self._builder(found, run_id).copy(dict.fromkeys(days, "with rows, and not recorded as published"))
+            self._builder(found, lock).copy(dict.fromkeys(days, "with rows, and not recorded as published"))
         pairs, other = pairs_of(found, old, new), found.of_version(found.declared)
         was, now = pairs.currency or (None, None)
         differing: list[Difference] = []

@@ -14,6 +14,7 @@ from convergence_assets.assets.structure import upstream_check
 from convergence_assets.assets.window import Window
 from convergence_assets.control.definitions import StoredDefinition
 from convergence_assets.control.lock_session import LockSession
+from convergence_assets.control.locks import Lock
 from convergence_assets.control.publications import Publications, Tables
 from convergence_assets.control.table_versions import BuiltDay, forget_built, record_built
 from convergence_assets.preview.relations import is_among
@@ -38,17 +39,18 @@ class VersionBuilder:
     warehouse: Warehouse
     session: LockSession
     found: TableVersion
-    run_id: str
+    lock: Lock
     said: list[str]
 
     @property
     def job(self) -> Job:
         tenant, pipeline, step = self.found.tenant, self.found.pipeline, self.found.step
-        return job_of(tenant, pipeline, step.table, "upgrade", self.run_id)
+        return job_of(tenant, pipeline, step.table, "upgrade", self.lock.run_id)
 
     def make(self, days: Collection[date]) -> None:
         """Make published days, each recorded once it is there: those of one call together are many enough for the
-        warehouse and few enough to be made once more. Raises `NotUpgraded`, `WarehouseError` and `ControlError`."""
+        warehouse and few enough to be made once more. Raises `NotUpgraded`, `LockLost`,
+        `WarehouseError` and `ControlError`."""
         unbuildable = self.found.unbuildable
         if lost := {day: unbuildable[day] for day in days if day in unbuildable}:
             self.copy(lost)
@@ -144,10 +146,10 @@ class VersionBuilder:
         once more."""
         chosen = [one.day for one in built] if days is None else days
         if chosen:
-            tenant_id, name = self.found.tenant.tenant_id, staged.target.table
-            forget_built(self.session.store, tenant_id, name, chosen)
+            forget_built(self.session, self.lock, staged.target.table, chosen)
+            self.session.locks.confirm(self.lock)
             self.warehouse.publish(staged, chosen, self.job)
-            record_built(self.session.store, tenant_id, name, built)
+            record_built(self.session, self.lock, staged.target.table, built)
         self.warehouse.discard(staged)
 
 
