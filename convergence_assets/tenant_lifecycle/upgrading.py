@@ -148,7 +148,7 @@ class Upgrade:
         """Raise `NotUpgraded` where a table that is no version has the name of one of these: another step made it, or
         a person."""
         for number in numbers:
-            if number not in found.kept and self.warehouse.existing_schema(found.of_version(number)) is not None:
+            if number not in found.kept and self.warehouse.has_table(found.of_version(number)):
                 raise NotUpgraded(
                     f"{found.name}: there is a table {found.of_version(number)} that is no version of it, as another "
                     "step or a person made it; nothing is switched. Next: rename or drop that one, then this again"

@@ -77,6 +77,12 @@ class UpgradeNotEnded(SchemaMismatch):
     remedy = "`convergence upgrade TENANT --apply` (or --rollback) ends it. Days wait until then."
 
 
+class NameTaken(SchemaMismatch):
+    """A table that is no version has the name under which a version is to be kept; nothing was changed."""
+
+    remedy = "Rename or drop the named table or view, then the same command again."
+
+
 class NotReplaceable(SchemaMismatch):
     """The engine cannot let one table take another's place in one step; nothing was changed."""
 

@@ -279,6 +279,10 @@ class Warehouse(Protocol):
         has: a table that a step has made under such a name is none."""
         ...
 
+    def has_table(self, table: TableRef) -> bool:
+        """Whether there is a table or view of this name, whoever made it."""
+        ...
+
     def existing_schema(self, table: TableRef) -> TableSchema | None:
         """What a table is; None where there is none."""
         ...
@@ -295,7 +299,8 @@ class Warehouse(Protocol):
         becomes `new` alone.
 
         An engine that cannot do it in one step raises `NotReplaceable` unless the table `may_be_absent` in between.
-        `new` may stay as a copy. Raises `NotFound` where there is no `new`.
+        `new` may stay as a copy. Raises `NotFound` where there is no `new`, and `NameTaken` where `kept` is there and
+        is none of `version_tables`.
         """
         ...
 

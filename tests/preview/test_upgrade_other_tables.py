@@ -2,11 +2,14 @@
 
 from dataclasses import replace
 
+import duckdb
 import pytest
 
 from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.control.publications import Publications
 from convergence_assets.control.store import ControlStore
+from convergence_assets.warehouse.errors import NameTaken
+from convergence_assets.warehouse.interface import Job
 from convergence_assets.warehouse.schema import Dataset, TableRef, version_number
 from tests.preview.fleet import DAYS, Fleet
 from tests.preview.upgrades import columns, is_upgraded, recorded, rename, rows_of, total, upgrade
@@ -76,3 +79,27 @@ def test_publications_that_another_step_has_left_keep_no_run_and_no_upgrade_out(
 )  # fmt: skip
 def test_a_version_has_one_name(name: str, number: int | None) -> None:
     assert version_number(name, "lines") == number
+
+
+@pytest.mark.parametrize("kind", ["TABLE", "VIEW"])
+@pytest.mark.parametrize("name", ["lines__v1", "lines__v2"])
+def test_what_a_person_made_under_a_versions_name_is_neither_overwritten_nor_dropped(
+    fleet: Fleet, kind: str, name: str
+) -> None:
+    file = str(fleet.folder / "home" / "warehouse" / "datasets" / "acme.duckdb")
+    with duckdb.connect(file) as own:
+        own.execute(f"CREATE {kind} {name} AS SELECT 42 AS x")
+    rename(fleet)
+    code, _, err = upgrade(fleet, "--apply")
+    assert (code, f"there is a table acme.{name} that is no version of it" in err) == (1, True), err
+    with open_warehouse(fleet.settings) as warehouse:
+        table, new = TableRef("acme", "lines"), TableRef("acme", "lines__v9")
+        schema = warehouse.existing_schema(table)
+        assert schema
+        warehouse.ensure_table(new, replace(schema, version=9))
+        with pytest.raises(NameTaken, match=f"there is acme.{name}"):
+            warehouse.switch_table(table, new, TableRef("acme", name), Job("switch"))
+    with duckdb.connect(file) as own:
+        assert own.sql(f"SELECT x FROM {name}").fetchall() == [(42,)]
+    assert "region" in columns(fleet)
+    assert rows_of(fleet, DAYS[0]) == 6

@@ -224,6 +224,9 @@ class BigQueryWarehouse:
     def version_tables(self, dataset: Dataset) -> Sequence[TableRef]:
         return self._administration.version_tables(dataset)
 
+    def has_table(self, table: TableRef) -> bool:
+        return self._administration.has_table(table)
+
     def existing_schema(self, table: TableRef) -> TableSchema | None:
         try:
             return tables.schema_of(self._administration.table(table), TableSchema(()))

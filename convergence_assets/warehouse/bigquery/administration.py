@@ -159,6 +159,14 @@ class Administration:
         names = [name for name, number in numbers.items() if number.isdecimal() and is_version(name, int(number))]
         return [TableRef(dataset.name, name, dataset.project) for name in sorted(names)]
 
+    def has_table(self, table: TableRef) -> bool:
+        """Whether there is a table or view of this name."""
+        try:
+            self.table(table)
+        except NotFound:
+            return False
+        return True
+
     def mark_version(self, table: TableRef, version: int) -> None:
         """Label a table with its version, also where that is 1."""
         existing = self.table(table)

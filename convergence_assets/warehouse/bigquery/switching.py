@@ -4,9 +4,9 @@ from convergence_assets.warehouse.bigquery import tables
 from convergence_assets.warehouse.bigquery.administration import Administration
 from convergence_assets.warehouse.bigquery.connection import Connection
 from convergence_assets.warehouse.bigquery.labels import of_version
-from convergence_assets.warehouse.errors import NotFound, NotReplaceable
+from convergence_assets.warehouse.errors import NameTaken, NotFound, NotReplaceable
 from convergence_assets.warehouse.interface import Job
-from convergence_assets.warehouse.schema import Query, TableRef, TableSchema
+from convergence_assets.warehouse.schema import Dataset, Query, TableRef, TableSchema
 
 _ALWAYS = TableSchema(())
 
@@ -32,6 +32,8 @@ def switch(
             f"table {table} is laid out by {_spelled(former)} and its other version by {_spelled(ready)}; BigQuery "
             "replaces no table by one that is laid out otherwise, so that for some seconds there is none of that name"
         )
+    if kept not in administration.version_tables(Dataset.of(kept)) and administration.has_table(kept):
+        raise NameTaken(f"there is {kept}, which is no version of table {table}; nothing was changed")
     administration.drop(kept)
     if is_replaceable:
         _replace(connection, kept, table, former, job)

@@ -249,6 +249,13 @@ class DuckDBWarehouse:
         names = sorted(name for name, found in existing.items() if is_version(name, found.version))
         return [TableRef(dataset.name, name, dataset.project) for name in names]
 
+    def has_table(self, table: TableRef) -> bool:
+        dataset = Dataset.of(table)
+        if not self.has_dataset(dataset):
+            return False
+        with self._attaching.reading([dataset], LOCK_TIMEOUT_SECONDS):
+            return tables.is_taken(self._engine, str(dataset), table.table)
+
     def existing_schema(self, table: TableRef) -> TableSchema | None:
         dataset = Dataset.of(table)
         if not self.has_dataset(dataset):
@@ -274,17 +281,8 @@ class DuckDBWarehouse:
         self, table: TableRef, new: TableRef, kept: TableRef, job: Job, *, may_be_absent: bool = False
     ) -> None:
         dataset = Dataset.of(table)
-        with self._attaching.writing(dataset, job.timeout_seconds):
-            existing = tables.existing(self._engine, str(dataset))
-            if new.table not in existing:
-                raise NotFound(absent(new, existing))
-            self._engine.run(f"DROP TABLE IF EXISTS {quoted(str(dataset))}.{quoted(kept.table)}")
-            with self._attaching.transaction():
-                for before, after in ((table, kept), (new, table)):
-                    name = f"{quoted(str(dataset))}.{quoted(before.table)}"
-                    self._engine.run(f"ALTER TABLE {name} RENAME TO {quoted(after.table)}")
-                former = f"{quoted(str(dataset))}.{quoted(kept.table)}"
-                tables.remember(self._engine, former, existing[table.table].schema, is_kept=True)
+        with self._attaching.writing(dataset, job.timeout_seconds), self._attaching.transaction():
+            tables.switch(self._engine, str(dataset), table, new, kept)
 
     def drop_staging(self, dataset: Dataset) -> int:
         files = self._staging_files(dataset)
