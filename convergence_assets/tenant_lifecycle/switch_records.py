@@ -12,17 +12,18 @@ from convergence_assets.control.locks import Lock
 from convergence_assets.control.publications import Publication
 from convergence_assets.control.table_versions import days_of_version, is_built_day, put_back, take_place
 from convergence_assets.ledger.tables import LOGS
-from convergence_assets.scheduling.requesting import PipelineDays
+from convergence_assets.scheduling.requesting import PipelineDays, failed_days
 from convergence_assets.scheduling.targets import tables_of
 from convergence_assets.tenant_lifecycle.table_versions import TableVersion
 from convergence_assets.warehouse.schema import version_name
 
 
 def end_switch(session: LockSession, lock: Lock, found: TableVersion, by: str) -> tuple[str, list[date]]:
-    """Record the switch to the version that is read now, in one transaction: what was done, and the days that this
-    version lacks, which are requested again. Raises `LockLost` and `ControlError`.
+    """Record the switch to the version that is read now, in one transaction: what was done, and the days that are
+    requested again: those that this version lacks, and those whose last run has failed. Raises `LockLost` and
+    `ControlError`.
 
-    `lock` keeps every run out that can publish a day of the table. It does nothing where all is recorded.
+    `lock` keeps every run out that can publish a day of the table. It records nothing where all is recorded.
     """
     store, run_id = session.store, lock.run_id
     tenant_id, table = found.tenant.tenant_id, found.step.table
@@ -32,8 +33,12 @@ def end_switch(session: LockSession, lock: Lock, found: TableVersion, by: str) -
         session.locks.refuse_lost(connection, lock)
         # As they are now: another process can have ended the switch since the table was looked up.
         to_record = days_of_version(connection, tenant_id, version_name(table, found.read))
+        # By the runs that found another version than the one that they were to write.
+        failed = failed_days(connection, name)
+        days = PipelineDays(connection, name, tables_of(found.tenant, found.pipeline), failed, store.now())
+        days.request(days.requested_again(failed, f"version {found.read} of {table} is read now", by))
         if not to_record:
-            return f"version {found.read} is read", []
+            return f"version {found.read} is read", failed
         is_new = any(map(is_built_day, to_record.values()))
         outcome = f"version {before} -> {found.read}" if is_new else f"version {found.read} is read"
         now = store.now()
@@ -48,7 +53,7 @@ def end_switch(session: LockSession, lock: Lock, found: TableVersion, by: str) -
         audit.record_entry(
             connection, AuditEntry(by, "table.upgrade", f"{outcome}, run {run_id}", tenant_id, table), now
         )
-    return outcome, again
+    return outcome, sorted({*again, *failed})
 
 
 def _log_row(

@@ -67,14 +67,16 @@ class VersionMismatch(SchemaMismatch):
 
     remedy = (
         "`convergence upgrade TENANT --plan` shows what to do: --apply builds the declared version and switches to it; "
-        "where a lower one is declared, --rollback switches back. Days wait until then."
+        "where a lower one is declared, --rollback switches back. Either requests days again that have failed."
     )
 
 
 class UpgradeNotEnded(SchemaMismatch):
     """The switch of a table to another version was interrupted; nothing was written."""
 
-    remedy = "`convergence upgrade TENANT --apply` (or --rollback) ends it. Days wait until then."
+    remedy = (
+        "`convergence upgrade TENANT --apply` (or --rollback) ends it, and requests the days again that have failed."
+    )
 
 
 class NameTaken(SchemaMismatch):
