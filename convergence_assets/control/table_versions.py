@@ -9,6 +9,7 @@ not ended.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -129,7 +130,10 @@ def take_place(
     assert built, new
     current = [one for day, one in built.items() if day not in published or published[day].version <= one.version]
     rows = [_row(one, name, pipeline) | {"run_id": run_id} for one in current]
-    _switch(connection, tenant_id, name, rows, {one.day for one in current if one.run_id.startswith(_BUILT)}, now)
+    made = {one.day for one in current if one.run_id.startswith(_BUILT)}
+    # A copied day has the rows that it had, and could be made empty: what reads it is not to be made again.
+    copied = {day: one.version for day, one in published.items() if day not in made}
+    _switch(connection, tenant_id, name, rows, made, copied, now)
     _delete(connection, tenant_id, new)
     _delete(connection, tenant_id, former)
     _write(connection, [_row(one, former, _OF_NO_PIPELINE) for one in published.values()])
@@ -159,25 +163,30 @@ def put_back(
     # Each keeps the run that published it, by which it is known what an even older version lacks.
     rows = [_row(one, name, pipeline) for day, one in kept.items() if day not in lacking]
     newest = max(one.version for one in kept.values())
-    _switch(connection, tenant_id, name, rows, {day for day, one in kept.items() if one.version == newest}, now)
+    last = {day for day, one in kept.items() if one.version == newest}
+    copied = {
+        day: one.version for day, one in kept.items() if day in published and published[day].version == one.version
+    }
+    _switch(connection, tenant_id, name, rows, last, copied, now)
     _delete(connection, tenant_id, former)
     return lacking
 
 
 def _switch(
-    connection: sa.Connection, tenant_id: str, name: str, rows: Sequence[dict[str, object]], newest: Collection[date],
-    now: datetime,
+    connection: sa.Connection, tenant_id: str, name: str, rows: Sequence[dict[str, Any]], newest: Collection[date],
+    copied: Mapping[date, int], now: datetime,
 ) -> None:  # fmt: skip
-    """The days of a table are these, published now: what reads it is to be made again. Those in `newest` come last, as
-    the definition that made them is the table's."""
+    """The days of a table are these, published now, so that what reads them is to be made again, but for those that are
+    `copied`, each with the version that it keeps. Those in `newest` come last, as the definition that made them is the
+    table's."""
     version = newest_version(connection) + 1
     _delete(connection, tenant_id, name)
-    _write(connection, [row | {"version": version + (row["day"] in newest)} for row in rows])
-    if not rows:
+    _write(connection, [row | {"version": copied.get(row["day"], version + (row["day"] in newest))} for row in rows])
+    if all(row["day"] in copied for row in rows):
         keep_version(connection, tenant_id, version, now)
 
 
-def _built(tenant_id: str, name: str, one: BuiltDay, now: datetime) -> dict[str, object]:
+def _built(tenant_id: str, name: str, one: BuiltDay, now: datetime) -> dict[str, Any]:
     row = {
         "tenant_id": tenant_id, "table_name": name, "day": one.day, "pipeline": _OF_NO_PIPELINE, "version": one.seen,
         "read_through": one.seen, "rows": one.rows, "marker": one.marker, "run_id": f"{_BUILT}{one.by}",
@@ -189,7 +198,7 @@ def _built(tenant_id: str, name: str, one: BuiltDay, now: datetime) -> dict[str,
     return row
 
 
-def _row(one: Publication, name: str, pipeline: str) -> dict[str, object]:
+def _row(one: Publication, name: str, pipeline: str) -> dict[str, Any]:
     return {
         "tenant_id": one.tenant_id, "table_name": name, "day": one.day, "pipeline": pipeline, "version": one.version,
         "read_through": one.read_through, "rows": one.rows, "marker": one.marker, "run_id": one.run_id,
@@ -197,7 +206,7 @@ def _row(one: Publication, name: str, pipeline: str) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _write(connection: sa.Connection, rows: list[dict[str, object]]) -> None:
+def _write(connection: sa.Connection, rows: list[dict[str, Any]]) -> None:
     if rows:
         connection.execute(sa.insert(table), rows)
 
