@@ -1,15 +1,17 @@
 """Lets a table's former version take its place again, and drops versions that are kept."""
 
+from convergence_assets.control.locks import Lock
 from convergence_assets.control.table_versions import days_not_in_former, forget_version, is_built_day
 from convergence_assets.tenant_lifecycle.table_versions import NotUpgraded, TableVersion
 from convergence_assets.tenant_lifecycle.upgrading import Upgrade, named, new_run_id
+from convergence_assets.tenant_lifecycle.version_figures import rows_by_day
 
 
 def roll_back(work: Upgrade, found: TableVersion) -> str | None:
     """Let the version before be read again; what was done, in words, and None where no former one is kept.
 
-    Days that the former version lacks, or has as they were before they were published again, are requested again, where
-    that is accepted for the table.
+    A former version whose table has lost rows is refused. Days that it lacks, or has as they were before they were
+    published again, are requested again, where that is accepted for the table.
     Raises `NotUpgraded`, `WarehouseError`, `Refused` where a run is at work, `LockLost` and `ControlError`.
     """
     run_id = new_run_id()
@@ -26,6 +28,7 @@ def roll_back(work: Upgrade, found: TableVersion) -> str | None:
             return None
         if found.schema is not None:
             _refuse_unknown(found, number)
+            _refuse_fewer_rows(work, found, number, lock)
             _refuse_lacking(work, found, number)
         kept = found.of_version(found.read)
         work.recorded(work.switch(found, number, lock), lock)
@@ -71,6 +74,20 @@ def _refuse_unknown(found: TableVersion, number: int) -> None:
             f"{found.name}: version {number} does not have {named(lost)} as they are now, and they can be made no more "
             f"({found.unbuildable[lost[0]]}); nothing is switched. Next: declare a higher version of the former "
             "columns, then --apply"
+        )
+
+
+def _refuse_fewer_rows(work: Upgrade, found: TableVersion, number: int, lock: Lock) -> None:
+    """Raise `NotUpgraded` where the former version's table has lost rows, as by an expiration of its partitions."""
+    former, recorded = found.of_version(number), found.recorded[number]
+    schema = work.warehouse.existing_schema(former)
+    assert schema
+    there = rows_by_day(work.warehouse, former, schema, work.job(found, lock))
+    fewer = sorted(day for day, one in recorded.items() if there.get(day, 0) < one.rows)
+    if fewer:
+        raise NotUpgraded(
+            f"{found.name}: {former} has fewer rows of {named(fewer)} than were published; nothing is switched. Next: "
+            "declare a higher version of the former columns, then --apply"
         )
 
 

@@ -23,7 +23,7 @@ from convergence_assets.tenant_lifecycle.version_figures import (
     rows_by_day,
 )
 from convergence_assets.warehouse.errors import SchemaMismatch
-from convergence_assets.warehouse.interface import Warehouse
+from convergence_assets.warehouse.interface import Job, Warehouse
 from convergence_assets.warehouse.schema import Dataset
 
 DAYS_AT_ONCE = 30
@@ -157,7 +157,7 @@ class Upgrade:
     def switch(self, found: TableVersion, number: int, lock: Lock) -> TableVersion:
         """Let a version be read instead of the one that is; the table as it is then."""
         self.refuse_foreign(found, number, found.read)
-        job, former = self._builder(found, lock).job, found.of_version(found.read)
+        job, former = self.job(found, lock), found.of_version(found.read)
         self.session.locks.confirm(lock)
         self.warehouse.switch_table(found.table, found.of_version(number), former, job, may_be_absent=self.accept_gap)
         found = self.looked_up(found)
@@ -166,6 +166,10 @@ class Upgrade:
                 f"{found.name}: the warehouse has switched it, and does not say that it is version {number}"
             )
         return found
+
+    def job(self, found: TableVersion, lock: Lock) -> Job:
+        """The work on a table as statements are labelled with it."""
+        return self._builder(found, lock).job
 
     def _builder(self, found: TableVersion, lock: Lock) -> VersionBuilder:
         return VersionBuilder(self.settings, self.warehouse, self.session, found, lock, self.said)
@@ -203,7 +207,7 @@ class Upgrade:
         """The differences between the two versions, all of them accepted; raises `NotUpgraded` else."""
         old, new = found.schema, table_schema(found.step.spec)
         assert old is not None
-        job = self._builder(found, lock).job
+        job = self.job(found, lock)
         there = rows_by_day(self.warehouse, found.table, old, job)
         for days in chunks(sorted(there.keys() - found.published.keys())):
             self._builder(found, lock).copy(dict.fromkeys(days, "with rows, and not recorded as published"))

@@ -1,5 +1,6 @@
 """A table's new version takes the other one's place whole, or not at all."""
 
+import duckdb
 import pytest
 import sqlalchemy as sa
 
@@ -94,6 +95,18 @@ def test_a_rollback_names_the_days_that_the_former_version_lacks_and_requests_th
     assert upgrade(fleet, "--plan") == (0, [], "")
     fleet.publish("acme", days=(DAYS[1], DAYS[1]))
     assert recorded(fleet).keys() == set(DAYS)
+
+
+def test_a_former_version_that_has_lost_rows_is_not_read_again(fleet: Fleet) -> None:
+    rename(fleet)
+    assert upgrade(fleet, "--apply")[0] == 0
+    with duckdb.connect(str(fleet.folder / "home" / "warehouse" / "datasets" / "acme.duckdb")) as own:
+        own.execute(f"DELETE FROM lines__v1 WHERE day = '{DAYS[1]}'")
+    for accepted in ([], ["--accept-changes", "lines"]):
+        code, _, err = upgrade(fleet, "--rollback", *accepted)
+        assert (code, "acme.lines__v1 has fewer rows of 2026-10-02 than were published" in err) == (1, True), err
+    assert "area" in columns(fleet)
+    assert rows_of(fleet, DAYS[1]) == 6 == recorded(fleet)[DAYS[1]].rows
 
 
 def test_what_was_rolled_back_counts_as_built_no_more(fleet: Fleet) -> None:
