@@ -13,6 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from convergence_assets.control.audit import fitted
 from convergence_assets.control.definitions import StoredDefinition, keep_definition
 from convergence_assets.control.lock_session import LockSession
 from convergence_assets.control.locks import Lock
@@ -23,10 +24,13 @@ from convergence_assets.control.publications import (
     newest_version,
     publications_of,
 )
+from convergence_assets.control.tables import audit
 from convergence_assets.control.tables import publications as table
 
 SWITCHED_BY = "upgrade-"
 """What the ids begin with under which tables are switched."""
+SWITCH = "table.upgrade"
+"""The action of the audit log's entry of a switch."""
 _BUILT, _COPIED = "built-", "copied-"
 _OF_NO_PIPELINE = ""
 
@@ -114,6 +118,12 @@ def unfinished_switch(connection: sa.Connection, tenant_id: str, name: str) -> b
     of_version = (table.c.tenant_id == tenant_id, table.c.table_name == name, table.c.pipeline == _OF_NO_PIPELINE)
     query = sa.select(table.c.day).where(*of_version)
     return connection.execute(query.limit(1)).first() is not None
+
+
+def last_switch(connection: sa.Connection, tenant_id: str, name: str) -> datetime | None:
+    """When a table was last switched to another version; None where that is not known, or long ago."""
+    of_table = (audit.c.tenant_id == tenant_id, audit.c.subject == fitted(name), audit.c.action == SWITCH)
+    return connection.scalar(sa.select(sa.func.max(audit.c.moment)).where(*of_table))
 
 
 def take_place(

@@ -10,7 +10,7 @@ from convergence_assets.control.ledger_rows import LedgerRow, put_rows
 from convergence_assets.control.lock_session import LockSession
 from convergence_assets.control.locks import Lock
 from convergence_assets.control.publications import Publication
-from convergence_assets.control.table_versions import days_of_version, is_built_day, put_back, take_place
+from convergence_assets.control.table_versions import SWITCH, days_of_version, is_built_day, put_back, take_place
 from convergence_assets.ledger.tables import LOGS
 from convergence_assets.scheduling.requesting import PipelineDays, failed_days
 from convergence_assets.scheduling.targets import tables_of
@@ -50,9 +50,7 @@ def end_switch(session: LockSession, lock: Lock, found: TableVersion, by: str) -
         days = PipelineDays(connection, name, tables_of(found.tenant, found.pipeline), again, now)
         days.request(days.requested_again(again, f"not in version {found.read} of {table}", by))
         put_rows(connection, [_log_row(found, to_record, outcome, run_id, now)], now)
-        audit.record_entry(
-            connection, AuditEntry(by, "table.upgrade", f"{outcome}, run {run_id}", tenant_id, table), now
-        )
+        audit.record_entry(connection, AuditEntry(by, SWITCH, f"{outcome}, run {run_id}", tenant_id, table), now)
     return outcome, sorted({*again, *failed})
 
 

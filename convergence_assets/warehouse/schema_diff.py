@@ -8,10 +8,7 @@ def added_columns(declared: TableSchema, existing: TableSchema, table: TableRef)
     """The NULLABLE or REPEATED columns to add; `SchemaMismatch` naming every other difference, `VersionMismatch` where
     the table is of another version."""
     if declared.version != existing.version:
-        raise VersionMismatch(
-            f"table {table} is version {existing.version}, and its step declares version {declared.version}; nothing "
-            "was written"
-        )
+        raise other_version(table, existing.version, declared.version)
     wrong: list[str] = []
     added: list[Column] = []
     for column in declared.columns:
@@ -32,6 +29,13 @@ def added_columns(declared: TableSchema, existing: TableSchema, table: TableRef)
     if wrong:
         raise SchemaMismatch(f"table {table}: " + "; ".join(wrong))
     return tuple(added)
+
+
+def other_version(table: TableRef, existing: int, declared: int) -> VersionMismatch:
+    """The error of a table that is of another version than its step declares."""
+    return VersionMismatch(
+        f"table {table} is version {existing}, and its step declares version {declared}; nothing was written"
+    )
 
 
 def _shape(column: Column) -> tuple[object, ...]:
