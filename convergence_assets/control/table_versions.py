@@ -123,7 +123,8 @@ def unfinished_switch(connection: sa.Connection, tenant_id: str, name: str) -> b
 def last_switch(connection: sa.Connection, tenant_id: str, name: str) -> datetime | None:
     """When a table was last switched to another version; None where that is not known, or long ago."""
     of_table = (audit.c.tenant_id == tenant_id, audit.c.subject == fitted(name), audit.c.action == SWITCH)
-    return connection.scalar(sa.select(sa.func.max(audit.c.moment)).where(*of_table))
+    newest: datetime | None = connection.scalar(sa.select(sa.func.max(audit.c.moment)).where(*of_table))
+    return newest
 
 
 def take_place(

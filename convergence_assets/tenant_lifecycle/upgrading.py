@@ -9,8 +9,10 @@ from datetime import date
 from convergence_assets.assets.schema_mapping import table_schema
 from convergence_assets.control.lock_session import LockSession
 from convergence_assets.control.locks import Claim, Lock
+from convergence_assets.control.published_locations import PublishedLocation, place_of
 from convergence_assets.control.table_versions import SWITCHED_BY, forget_version
 from convergence_assets.settings import Settings
+from convergence_assets.tenancy.description import dataset_of
 from convergence_assets.tenancy.tenant import Tenant
 from convergence_assets.tenant_lifecycle.switch_records import end_switch
 from convergence_assets.tenant_lifecycle.table_versions import NotUpgraded, TableVersion, table_version
@@ -90,11 +92,26 @@ class Upgrade:
 
     @contextmanager
     def every_day(self, found: TableVersion, run_id: str) -> Iterator[Lock]:
-        """Keep every run of the pipeline out. Raises `Refused` where one is at work."""
-        self.turn(found.pipeline.name)
-        claim = Claim.of_all_days(found.tenant.tenant_id, found.pipeline.name)
+        """Keep every run of the pipeline out. Raises `Refused` where one is at work, and `NotUpgraded` where the tenant
+        was migrated meanwhile."""
+        with self._held(Claim.of_all_days(found.tenant.tenant_id, found.pipeline.name), run_id) as lock:
+            yield lock
+
+    @contextmanager
+    def _held(self, claim: Claim, run_id: str) -> Iterator[Lock]:
+        self.turn(claim.pipeline)
+        loaded = PublishedLocation(self.tenant.timezone, dataset_of(self.tenant, self.settings.project))
         try:
-            yield self.session.hold_lock(claim, run_id, self.ended)
+            lock = self.session.hold_lock(claim, run_id, self.ended)
+            with self.session.store.read() as connection:
+                published = place_of(connection, claim.tenant_id)
+            if published not in (None, loaded):
+                raise NotUpgraded(
+                    f"tenant {claim.tenant_id}, pipeline {claim.pipeline}: days are published with {published}, and "
+                    f"this command has loaded {loaded}; nothing is switched. Next: this again, with the tenant's files "
+                    "as they are now"
+                )
+            yield lock
         finally:
             self.session.release_run(run_id)
 
@@ -118,12 +135,8 @@ class Upgrade:
 
     @contextmanager
     def _as_one_run(self, found: TableVersion, run_id: str) -> Iterator[Lock]:
-        self.turn(found.pipeline.name)
-        claim = Claim.of_no_day(found.tenant.tenant_id, found.pipeline.name)
-        try:
-            yield self.session.hold_lock(claim, run_id, self.ended)
-        finally:
-            self.session.release_run(run_id)
+        with self._held(Claim.of_no_day(found.tenant.tenant_id, found.pipeline.name), run_id) as lock:
+            yield lock
 
     def _with_table(self, found: TableVersion, lock: Lock) -> TableVersion:
         """Make the declared version's table; one of which no built day is known, or of other columns, is made anew."""

@@ -5,11 +5,13 @@ from collections.abc import Callable
 import pytest
 
 from convergence_assets.control.locks import LockLost
+from convergence_assets.control.published_locations import PublishedLocation, set_location
 from convergence_assets.tenant_lifecycle import upgrading, version_building
 from convergence_assets.tenant_lifecycle.switch_records import end_switch
+from convergence_assets.tenant_lifecycle.table_versions import NotUpgraded
 from convergence_assets.tenant_lifecycle.upgrading import Upgrade
 from tests.preview.fleet import DAYS, Fleet
-from tests.preview.upgrades import is_upgraded, opened, recorded, rename, total, upgrade
+from tests.preview.upgrades import columns, is_upgraded, opened, recorded, rename, total, upgrade
 
 
 def _let_another_do_it(fleet: Fleet, work: Upgrade) -> None:
@@ -54,3 +56,20 @@ def test_a_switch_that_is_ended_a_second_time_changes_nothing(fleet: Fleet) -> N
             assert end_switch(work.session, lock, found, "test") == ("version 2 is read", [])
     assert (recorded(fleet), recorded(fleet, "lines__v1")) == (published, former)
     assert published.keys() == set(DAYS) == former.keys()
+
+
+def test_a_tenant_that_is_migrated_between_two_ranges_is_not_upgraded(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename(fleet)
+    monkeypatch.setattr(upgrading, "DAYS_AT_ONCE", 1)
+
+    def migrate(days: int) -> None:
+        if days:
+            with work.session.store.write() as connection:
+                set_location(connection, "acme", PublishedLocation("Asia/Tokyo", "acme"), work.session.store.now())
+
+    with opened(fleet) as (work, found), pytest.raises(NotUpgraded, match="published with timezone Asia/Tokyo"):
+        work.apply(found, migrate)
+    assert len(recorded(fleet, "lines__v2")) == 1
+    assert "region" in columns(fleet)

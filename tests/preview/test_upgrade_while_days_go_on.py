@@ -5,7 +5,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from convergence_assets.control.locks import Claim, LockLost, Refused
+from convergence_assets.control.locks import Claim, Lock, LockLost, Refused
 from convergence_assets.tenant_lifecycle import upgrading
 from convergence_assets.tenant_lifecycle.table_versions import NotUpgraded, TableVersion
 from tests.preview.fleet import DAYS, FIRST, Fleet
@@ -241,8 +241,8 @@ def test_an_upgrade_that_has_lost_its_lock_switches_nothing(fleet: Fleet) -> Non
     with opened(fleet) as (work, found):
         agreed = type(work)._agreed
 
-        def take_away(self: upgrading.Upgrade, found: TableVersion, run_id: str) -> object:
-            differing = agreed(self, found, run_id)
+        def take_away(self: upgrading.Upgrade, found: TableVersion, lock: Lock) -> object:
+            differing = agreed(self, found, lock)
             self.session.locks.release([lock.fence for lock in self.session.locks.all()])
             return differing
 
