@@ -85,6 +85,12 @@ class NameTaken(SchemaMismatch):
     remedy = "Rename or drop the named table or view, then the same command again."
 
 
+class SwitchRunning(SchemaMismatch):
+    """A statement of an interrupted switch of the table still runs on the warehouse; nothing was changed."""
+
+    remedy = "The same command again once it has ended; `convergence jobs` shows it."
+
+
 class NotReplaceable(SchemaMismatch):
     """The engine cannot let one table take another's place in one step; nothing was changed."""
 

@@ -300,7 +300,7 @@ class Warehouse(Protocol):
 
         An engine that cannot do it in one step raises `NotReplaceable` unless the table `may_be_absent` in between.
         `new` may stay as a copy. Raises `NotFound` where there is no `new`, and `NameTaken` where `kept` is there and
-        is none of `version_tables`.
+        is none of `version_tables`. Where `table` is of the version of `new` already, nothing is done.
         """
         ...
 

@@ -1,11 +1,21 @@
 """What every warehouse adapter promises: tables, datasets and staged rows that are dropped."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from convergence_assets.warehouse.errors import NotFound, NotReplaceable, UpgradeNotEnded, VersionMismatch
-from convergence_assets.warehouse.interface import Job, Warehouse
+from convergence_assets.warehouse.bigquery import switching
+from convergence_assets.warehouse.bigquery.jobs import Jobs
+from convergence_assets.warehouse.errors import (
+    NotFound,
+    NotReplaceable,
+    SchemaMismatch,
+    SwitchRunning,
+    UpgradeNotEnded,
+    VersionMismatch,
+)
+from convergence_assets.warehouse.interface import Job, RunningJob, Warehouse
 from convergence_assets.warehouse.schema import Column, Dataset, TableRef
 from tests.warehouse.contract import DAY, JOB, SCHEMA, TABLE, Open, published, rows, stage
 
@@ -127,4 +137,55 @@ def test_a_table_that_an_interrupted_switch_has_left_absent_is_not_made_anew(ope
         with pytest.raises(UpgradeNotEnded, match="is absent, and there is costs__v1"):
             warehouse.ensure_table(TABLE, SCHEMA)
         warehouse.switch_table(TABLE, KEPT, NEW, Job("again"))
+        assert published(warehouse) == before
+
+
+def test_a_switch_that_was_made_and_not_recorded_does_not_write_over_what_is_kept(opened: Open) -> None:
+    with opened() as warehouse:
+        if warehouse.engine == "duckdb":
+            pytest.skip("it renames the new table, so that there is nothing to switch to")
+        before = _filled(warehouse)
+        warehouse.ensure_table(NEW, WIDER)
+        warehouse.switch_table(TABLE, NEW, KEPT, JOB)
+        warehouse.switch_table(TABLE, NEW, KEPT, Job("again"))
+        schema = warehouse.existing_schema(KEPT)
+        assert schema
+        assert (schema.columns, schema.version) == (SCHEMA.columns, 1)
+        assert published(warehouse, "SELECT day, name, cost FROM acme.costs__v1 ORDER BY day, name") == before
+
+
+def test_what_an_ended_process_has_sent_is_waited_for(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = {"tenant": "acme", "asset": "costs", "partition": "upgrade"}
+    with opened() as warehouse:
+        if warehouse.engine == "duckdb":
+            pytest.skip("a statement lives and dies with the process that runs it")
+        _filled(warehouse)
+        warehouse.ensure_table(NEW, WIDER)
+        jobs = [
+            RunningJob("other", labels | {"asset": "other"}, None, None, None),
+            RunningJob("left", labels, None, None, None),
+        ]
+        monkeypatch.setattr(Jobs, "running", lambda *arguments, **named: jobs)
+        with pytest.raises(SwitchRunning, match="job left of an earlier switch"):
+            warehouse.switch_table(TABLE, NEW, KEPT, Job("run-2", labels))
+        assert warehouse.existing_schema(KEPT) is None
+        monkeypatch.undo()
+        warehouse.switch_table(TABLE, NEW, KEPT, Job("run-2", labels))
+        assert KEPT in warehouse.version_tables(Dataset("acme"))
+
+
+def test_a_copy_that_is_not_the_former_table_stops_the_switch(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened() as warehouse:
+        if warehouse.engine == "duckdb":
+            pytest.skip("its switch is one transaction")
+        before = _filled(warehouse)
+        warehouse.ensure_table(NEW, WIDER)
+        replaced = switching._replace
+
+        def other(connection: Any, table: TableRef, source: TableRef, schema: Any, job: Job) -> None:
+            replaced(connection, table, NEW, WIDER, job)
+
+        monkeypatch.setattr(switching, "_replace", other)
+        with pytest.raises(SchemaMismatch, match="was to be a copy of version 1, and is version 2"):
+            warehouse.switch_table(TABLE, NEW, KEPT, JOB)
         assert published(warehouse) == before

@@ -3,8 +3,8 @@
 from convergence_assets.warehouse.bigquery import tables
 from convergence_assets.warehouse.bigquery.administration import Administration
 from convergence_assets.warehouse.bigquery.connection import Connection
-from convergence_assets.warehouse.bigquery.labels import of_version
-from convergence_assets.warehouse.errors import NameTaken, NotFound, NotReplaceable
+from convergence_assets.warehouse.bigquery.labels import of_version, value_of
+from convergence_assets.warehouse.errors import NameTaken, NotFound, NotReplaceable, SchemaMismatch, SwitchRunning
 from convergence_assets.warehouse.interface import Job
 from convergence_assets.warehouse.schema import Dataset, Query, TableRef, TableSchema
 
@@ -20,12 +20,16 @@ def switch(
     BigQuery replaces a table only by one of the same partition column and clustering. The former one is kept before, so
     that at every moment `table` is whole: the former until the one statement that replaces it has ended, then the new.
     """
+    # Before anything is read: what an ended process has sent may still replace the table, or what is kept of it.
+    _refuse_running(connection, table, job)
     ready = tables.schema_of(administration.table(new), _ALWAYS)
     try:
         former = tables.schema_of(administration.table(table), _ALWAYS)
     except NotFound:
         _rename(connection, new, table, job)
         return
+    if former.version == ready.version:
+        return  # that statement has done it, and `kept` is the former one
     is_replaceable = _layout(former) == _layout(ready)
     if not is_replaceable and not may_be_absent:
         raise NotReplaceable(
@@ -37,11 +41,30 @@ def switch(
     administration.drop(kept)
     if is_replaceable:
         _replace(connection, kept, table, former, job)
+        _refuse_other(administration, kept, former)
         _replace(connection, table, new, ready, job)
     else:
         administration.mark_version(table, former.version)
         _rename(connection, table, kept, job)
         _rename(connection, new, table, job)
+
+
+def _refuse_running(connection: Connection, table: TableRef, job: Job) -> None:
+    own = {key: value_of(job.labels[key]) for key in ("tenant", "asset", "partition") if key in job.labels}
+    running = connection.jobs.running(None, all_users=False) if own else ()
+    if left := [one.job_id for one in running if own.items() <= one.labels.items()]:
+        raise SwitchRunning(f"job {', '.join(left)} of an earlier switch of table {table} still runs")
+
+
+def _refuse_other(administration: Administration, kept: TableRef, former: TableSchema) -> None:
+    """Refuse to replace a table whose copy is not what it is, or is not marked as a version."""
+    copied = tables.schema_of(administration.table(kept), _ALWAYS)
+    is_marked = kept in administration.version_tables(Dataset.of(kept))
+    if (copied.columns, copied.version) != (former.columns, former.version) or not is_marked:
+        raise SchemaMismatch(
+            f"table {kept} was to be a copy of version {former.version}, and is version {copied.version} of "
+            f"{len(copied.columns)} columns{'' if is_marked else ', without its mark'}; the table is as it was"
+        )
 
 
 def _layout(schema: TableSchema) -> tuple[str, ...]:
