@@ -189,3 +189,10 @@ def test_a_copy_that_is_not_the_former_table_stops_the_switch(opened: Open, monk
         with pytest.raises(SchemaMismatch, match="was to be a copy of version 1, and is version 2"):
             warehouse.switch_table(TABLE, NEW, KEPT, JOB)
         assert published(warehouse) == before
+
+
+def test_a_table_is_made_beside_one_of_another_step_that_has_a_versions_name(opened: Open) -> None:
+    with opened() as warehouse:
+        warehouse.ensure_table(KEPT, SCHEMA)
+        assert warehouse.version_tables(Dataset("acme")) == []
+        assert warehouse.ensure_table(TABLE, SCHEMA).created

@@ -57,12 +57,9 @@ class Administration:
 
     def _refuse_between_versions(self, table: TableRef) -> None:
         """Refuse to make a table that is absent since its switch to another version was interrupted."""
-        try:
-            names = self.table_names(Dataset.of(table))
-        except NotFound:
-            return
+        names = [one.table for one in self.version_tables(Dataset.of(table))]
         if versions := [name for name in names if version_number(name, table.table)]:
-            raise UpgradeNotEnded(f"table {table} is absent, and there is {', '.join(sorted(versions))}")
+            raise UpgradeNotEnded(f"table {table} is absent, and there is {', '.join(versions)}")
 
     def create(
         self, table: TableRef, schema: TableSchema, labels: Mapping[str, str], *, expires: bool
