@@ -29,15 +29,16 @@ def upgrade(
     tenant: Annotated[str | None, typer.Argument(help="Tenant id; absent: all")] = None,
     only_plan: Annotated[bool, typer.Option("--plan", help="Show which tables need it, and change nothing")] = False,
     apply: Annotated[bool, typer.Option("--apply", help="Build the declared versions, and switch to them")] = False,
-    rollback: Annotated[bool, typer.Option("--rollback", help="Switch a tenant back to the versions before")] = False,
+    rollback: Annotated[bool, typer.Option("--rollback", help="Switch a table back to the version before")] = False,
     drop_former: Annotated[
-        bool, typer.Option("--drop-former", help="Drop a tenant's versions that are kept and not read")
+        bool, typer.Option("--drop-former", help="Drop a table's versions that are kept and not read")
     ] = False,
+    table: Annotated[str | None, typer.Option(help="The table of --rollback or --drop-former")] = None,
     accept_changes: Annotated[
         list[str] | None,
         typer.Option(
-            help="A table whose new figures, as --apply shows them, are right, or whose days, as --rollback shows "
-            "them, are requested again; may be said several times"
+            help="A table whose new figures, as --apply shows them, are right, or whose days, as --rollback and "
+            "--drop-former show them, may be lost; may be said several times"
         ),
     ] = None,
     accept_gap: Annotated[
@@ -51,39 +52,44 @@ def upgrade(
     amounts of every day agree: a reader sees the one or the other, whole. The former one is kept as `<table>__v1`,
     until --drop-former. Started again, it goes on. Exit code 1 where a table was not upgraded.
 
+    What a rollback has left is dropped once all its days are published again.
+
     Example: convergence upgrade acme --plan
     """
     if only_plan + apply + rollback + drop_former != 1:
         raise typer.BadParameter("say one of --plan, --apply, --rollback and --drop-former")
-    if (rollback or drop_former) and tenant is None:
-        raise typer.BadParameter("--rollback and --drop-former are of one tenant; name it")
+    if (rollback or drop_former) and (tenant is None or table is None):
+        raise typer.BadParameter("--rollback and --drop-former are of one table; name it: TENANT --table TABLE")
+    if table is not None and not (rollback or drop_former):
+        raise typer.BadParameter("--table is for --rollback and --drop-former")
     settings = replace(Settings.from_env(), only_tenants=None)
     chosen = chosen_tenants(load_tenants(settings), [tenant] if tenant else None)
-    _refuse_unknown_tables(chosen, accept_changes or ())
+    _refuse_unknown_tables(chosen, accept_changes or (), "--accept-changes")
+    _refuse_unknown_tables(chosen, [table] if table else (), "--table")
     failed = False
     for one in chosen:
         with _opened(settings, one, accept_changes or (), accept_gap=accept_gap, as_json=as_json) as (work, versions):
-            found = [v for v in versions if rollback or drop_former or v.needs_upgrade]
+            found = [v for v in versions if v.step.table == table or (table is None and v.needs_upgrade)]
             if only_plan or (apply and not as_json):
                 _print_plan(settings, work, found, as_json=as_json)
             if only_plan:
                 failed = failed or any(v.problem for v in found)
                 continue
-            for version in reversed(found) if rollback else found:
+            for version in found:
                 if not _done(work, version, rollback=rollback, drop_former=drop_former, as_json=as_json):
                     failed = True
                     break  # what reads this table is made of its new columns
     raise typer.Exit(1 if failed else 0)
 
 
-def _refuse_unknown_tables(chosen: "Sequence[Tenant]", names: Sequence[str]) -> None:
+def _refuse_unknown_tables(chosen: "Sequence[Tenant]", names: Sequence[str], option: str) -> None:
     known = {step.table for tenant in chosen for pipeline in tenant.pipelines for step in pipeline.steps}
     for name in names:
         if name not in known:
             near = nearest(name, known)
             raise typer.BadParameter(
                 f"no step makes a table {name!r}{f'; did you mean {near!r}?' if near else ''}",
-                param_hint="--accept-changes",
+                param_hint=option,
             )
 
 

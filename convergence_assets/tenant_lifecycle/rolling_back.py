@@ -47,6 +47,7 @@ def drop_former(work: Upgrade, found: TableVersion) -> list[str]:
             raise NotUpgraded(f"{found.name}: its switch has not ended. Next: --apply or --rollback first")
         for number in sorted(found.kept):
             if not any(map(is_built_day, found.recorded[number].values())):
+                work.refuse_only_copy(found, number, lock)
                 forget_version(work.session, lock, found.of_version(number).table)
                 work.warehouse.drop_table(found.of_version(number))
                 dropped.append(str(found.of_version(number)))

@@ -123,13 +123,16 @@ class TableVersion:
             if self.declared in self.kept and is_whole:
                 return None
             return (
-                f"it is absent, and there is no whole version {self.declared} beside it. Next: --rollback, where the "
-                "former one is kept"
+                f"it is absent, and there is no whole version {self.declared} beside it. Next: --rollback "
+                f"--table {self.step.table}, where the former one is kept"
             )
         if self.unfinished:
             return None
         if self.declared < self.read:
-            return f"version {self.declared} is declared, and version {self.read} is read. Next: --rollback"
+            return (
+                f"version {self.declared} is declared, and version {self.read} is read. Next: --rollback --table "
+                f"{self.step.table}"
+            )
         if self.declared == self.read:
             try:
                 added_columns(table_schema(self.step.spec), self.schema, self.table)

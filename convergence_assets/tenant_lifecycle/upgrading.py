@@ -10,7 +10,7 @@ from convergence_assets.assets.schema_mapping import table_schema
 from convergence_assets.control.lock_session import LockSession
 from convergence_assets.control.locks import Claim, Lock
 from convergence_assets.control.published_locations import PublishedLocation, place_of
-from convergence_assets.control.table_versions import SWITCHED_BY, forget_version
+from convergence_assets.control.table_versions import SWITCHED_BY, forget_version, is_built_day
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.description import dataset_of
 from convergence_assets.tenancy.tenant import Tenant
@@ -144,6 +144,7 @@ class Upgrade:
         self.refuse_foreign(found, found.declared, found.read)
         for number in found.kept:
             if number > found.read and number != found.declared:  # left by a rollback, before another correction
+                self.refuse_only_copy(found, number, lock)
                 forget_version(self.session, lock, found.of_version(number).table)
                 self.warehouse.drop_table(found.of_version(number))
         try:
@@ -152,10 +153,30 @@ class Upgrade:
                 return found
         except SchemaMismatch:
             pass
+        if found.declared in found.kept:
+            self.refuse_only_copy(found, found.declared, lock)
         forget_version(self.session, lock, new.table)
         self.warehouse.drop_table(new)
         self.warehouse.ensure_table(new, schema)
         return self.looked_up(found)
+
+    def refuse_only_copy(self, found: TableVersion, number: int, lock: Lock) -> None:
+        """Raise `NotUpgraded` where a version that is to be dropped has rows of days that are not published, as after a
+        rollback until they are made again; its rows of days that are only built are elsewhere."""
+        if any(map(is_built_day, found.recorded[number].values())) or found.step.table in self.accepted:
+            return
+        assert found.schema is not None
+        kept, job, others = found.of_version(number), self.job(found, lock), set(found.published)
+        schema = self.warehouse.existing_schema(kept)
+        assert schema is not None
+        if number < found.read:  # a day of it that was never recorded was copied
+            others |= rows_by_day(self.warehouse, found.table, found.schema, job).keys()
+        if only := sorted(rows_by_day(self.warehouse, kept, schema, job).keys() - others):
+            raise NotUpgraded(
+                f"{found.name}: {kept} has rows of {named(only)}, which are not published now; it is not dropped. "
+                f"Next: wait until they are made again (`convergence schedule {found.tenant.tenant_id}`), or give them "
+                f"up by this again with --accept-changes {found.step.table}"
+            )
 
     def refuse_foreign(self, found: TableVersion, *numbers: int) -> None:
         """Raise `NotUpgraded` where a table that is no version has the name of one of these: another step made it, or

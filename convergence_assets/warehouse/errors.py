@@ -67,16 +67,14 @@ class VersionMismatch(SchemaMismatch):
 
     remedy = (
         "`convergence upgrade TENANT --plan` shows what to do: --apply builds the declared version and switches to it; "
-        "where a lower one is declared, --rollback switches back. Either requests days again that have failed."
+        "where a lower one is declared, --rollback --table switches back. Either requests failed days again."
     )
 
 
 class UpgradeNotEnded(SchemaMismatch):
     """The switch of a table to another version was interrupted; nothing was written."""
 
-    remedy = (
-        "`convergence upgrade TENANT --apply` (or --rollback) ends it, and requests the days again that have failed."
-    )
+    remedy = "`convergence upgrade TENANT --apply` (or --rollback --table) ends it, and requests failed days again."
 
 
 class NameTaken(SchemaMismatch):

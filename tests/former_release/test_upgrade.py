@@ -78,7 +78,7 @@ def test_a_table_of_a_former_home_is_upgraded_and_rolled_back(tmp_path: Path) ->
     assert query(environ, tmp_path, PUBLISHED) == before
     assert query(environ, tmp_path, PUBLISHED.replace("gcp_cost_daily", "gcp_cost_daily__v1")) == before
     assert "corrections" in query(environ, tmp_path, "SELECT * FROM globex.gcp_cost_daily LIMIT 1")
-    code, said = convergence("upgrade", TENANT, "--rollback")
+    code, said = convergence("upgrade", TENANT, "--rollback", "--table", "gcp_cost_daily")
     assert code == 0, said
     assert "adjustment_line_items" in query(environ, tmp_path, "SELECT * FROM globex.gcp_cost_daily LIMIT 1")
     assert query(environ, tmp_path, PUBLISHED) == before

@@ -76,9 +76,11 @@ def test_a_rollback_names_the_days_that_the_former_version_lacks_and_requests_th
     rename(fleet)
     assert upgrade(fleet, "--apply")[0] == 0
     fleet.publish("acme", days=(DAYS[1], DAYS[1]))
-    code, out, err = fleet.command("upgrade", "--rollback")
-    assert code == 2
-    assert "name it" in out + err
+    for words in (("--rollback", "--table", "lines"), ("acme", "--rollback"), ("acme", "--drop-former")):
+        code, out, err = fleet.command("upgrade", *words)
+        assert (code, "name it: TENANT --table TABLE" in out + err) == (2, True), err
+    code, out, err = fleet.command("upgrade", "acme", "--rollback", "--table", "line")
+    assert (code, "did you mean 'lines'" in out + err) == (2, True)
     code, _, err = upgrade(fleet, "--rollback")
     assert code == 1
     assert "version 1 does not have 1 days as they are published now (2026-10-02)" in err
@@ -131,7 +133,12 @@ def test_a_second_version_can_be_taken_back_step_by_step_and_former_ones_are_dro
     # The last day was published under version 2: version 1 has it as it was before.
     code, (done,), err = upgrade(fleet, "--rollback", "--accept-changes", "lines")
     assert (code, done["notes"]) == (0, ["tenant acme, table lines: 2026-10-03 are requested again"]), err
-    code, (dropped,), _ = upgrade(fleet, "--drop-former")
+    for words in (("--drop-former",), ("--apply",)):
+        if words == ("--apply",):
+            declare(fleet, 4, before=3)
+        code, _, err = upgrade(fleet, *words)
+        assert (code, "acme.lines__v2 has rows of 2026-10-03, which are not published now" in err) == (1, True), err
+    code, (dropped,), _ = upgrade(fleet, "--drop-former", "--accept-changes", "lines")
     assert (code, dropped["outcome"]) == (0, "dropped acme.lines__v2, acme.lines__v3")
     assert upgrade(fleet, "--drop-former") == (0, [], "")
     assert "region" in columns(fleet)

@@ -22,7 +22,8 @@ REGION = "{name: region, type: STRING}\n      - {name: cost, type: NUMERIC}\n   
 
 
 def upgrade(fleet: Fleet, *words: str) -> tuple[int, list[dict[str, Any]], str]:
-    code, out, err = fleet.command("upgrade", "acme", "--json", *words)
+    table = ("--table", "lines") if {"--rollback", "--drop-former"}.intersection(words) else ()
+    code, out, err = fleet.command("upgrade", "acme", "--json", *words, *table)
     return code, [json.loads(line) for line in out.splitlines()], err
 
 
