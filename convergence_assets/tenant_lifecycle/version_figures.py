@@ -9,7 +9,7 @@ from convergence_assets.preview.relations import is_among
 from convergence_assets.preview.tenant_run import currency_column
 from convergence_assets.tenant_lifecycle.table_versions import TableVersion
 from convergence_assets.warehouse.interface import Job, Warehouse
-from convergence_assets.warehouse.schema import Query, TableRef, TableSchema
+from convergence_assets.warehouse.schema import Column, Query, TableRef, TableSchema
 
 _EXACT = ("NUMERIC", "BIGNUMERIC")
 _INEXACT = ("FLOAT64", "INT64")
@@ -63,11 +63,24 @@ def pairs_of(found: TableVersion, old: TableSchema, new: TableSchema) -> Pairs:
     was = next((name for name, to in renamed.items() if to == now), now)
     if now is None:
         was = before.currency if before and before.currency else None
+    doubts = tuple(f"amounts within column {c.name} are not compared" for c in old.columns if _has_inner_amounts(c))
     if now and was and old.column(was):
-        return Pairs(tuple(amounts), (was, now), ())
+        return Pairs(tuple(amounts), (was, now), doubts)
     one_sided = now if now else was
-    doubts = (f"column {one_sided} tells currencies apart in one version alone",) if one_sided else ()
+    if one_sided:
+        doubts += (f"column {one_sided} tells currencies apart in one version alone",)
+    elif before is None and amounts:
+        gone = [c.name for c in old.columns if c.type == "STRING" and new.column(c.name) is None]
+        if gone:
+            doubts += (f"{', '.join(gone)} may tell currencies apart in the former version alone",)
     return Pairs(tuple(amounts), None, doubts)
+
+
+def _has_inner_amounts(column: Column, *, is_inner: bool = False) -> bool:
+    """Whether a column has amounts that no sum of it shows: of a RECORD, or of several values a row."""
+    if column.fields:
+        return any(_has_inner_amounts(one, is_inner=True) for one in column.fields)
+    return column.type in _EXACT and (is_inner or column.mode == "REPEATED")
 
 
 def figures(

@@ -4,12 +4,15 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convergence_assets.tenant_lifecycle.version_figures import Pairs, differences, figures
+from convergence_assets.tenant_lifecycle.table_versions import TableVersion
+from convergence_assets.tenant_lifecycle.version_figures import Pairs, differences, figures, pairs_of
 from convergence_assets.warehouse.duckdb.adapter import DuckDBWarehouse
 from convergence_assets.warehouse.interface import Job
 from convergence_assets.warehouse.schema import Column, Query, TableRef, TableSchema
@@ -80,3 +83,28 @@ def test_a_difference_is_named_for_each_day_and_currency_that_differs_and_for_no
         key = (one.day, one.currency)
         assert one.rows == (was.get(key, (0, None))[0], now.get(key, (0, None))[0])
         assert str(one).startswith(str(one.day))
+
+
+COST, NAME = Column("cost", "NUMERIC"), Column("kind", "STRING")
+CREDITS = Column("credits", "RECORD", "REPEATED", fields=(Column("name", "STRING"), Column("amount", "NUMERIC")))
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "known", "doubts"),
+    [
+        ((COST, NAME), (COST,), False, ("kind may tell currencies apart in the former version alone",)),
+        ((COST, NAME), (COST,), True, ()),
+        ((COST, NAME), (COST, NAME), False, ()),
+        ((NAME,), (COST,), False, ()),
+        ((COST, CREDITS), (COST, CREDITS), True, ("amounts within column credits are not compared",)),
+        ((Column("parts", "NUMERIC", "REPEATED"),), (), True, ("amounts within column parts are not compared",)),
+        ((Column("labels", "RECORD", fields=(NAME,)),), (), True, ()),
+    ],
+)
+def test_amounts_and_currencies_that_cannot_be_compared_are_doubts(
+    was: tuple[Column, ...], now: tuple[Column, ...], known: bool, doubts: tuple[str, ...]
+) -> None:
+    declared = SimpleNamespace(money=None, columns=now)
+    made_by = SimpleNamespace(money=None, currency=None) if known else None
+    found = cast(TableVersion, SimpleNamespace(made_by=made_by, step=SimpleNamespace(spec=declared)))
+    assert pairs_of(found, TableSchema(was), TableSchema(now, version=2)).doubts == doubts
