@@ -37,8 +37,8 @@ def upgrade(
     accept_changes: Annotated[
         list[str] | None,
         typer.Option(
-            help="A table whose new figures, as --apply shows them, are right, or whose days, as --rollback and "
-            "--drop-former show them, may be lost; may be said several times"
+            help="Changes of figures that are right, TABLE=DIGEST as --apply shows it, or a TABLE whose days may be "
+            "lost as --rollback and --drop-former show them; may be said several times"
         ),
     ] = None,
     accept_gap: Annotated[
@@ -64,7 +64,7 @@ def upgrade(
         raise typer.BadParameter("--table is for --rollback and --drop-former")
     settings = replace(Settings.from_env(), only_tenants=None)
     chosen = chosen_tenants(load_tenants(settings), [tenant] if tenant else None)
-    _refuse_unknown_tables(chosen, accept_changes or (), "--accept-changes")
+    _refuse_unknown_tables(chosen, [one.partition("=")[0] for one in accept_changes or ()], "--accept-changes")
     _refuse_unknown_tables(chosen, [table] if table else (), "--table")
     failed = False
     for one in chosen:

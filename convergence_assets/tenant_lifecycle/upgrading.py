@@ -1,5 +1,6 @@
 """Builds a table's declared version beside the one that is read; it takes its place once their figures agree."""
 
+import hashlib
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ from convergence_assets.warehouse.schema import Dataset
 DAYS_AT_ONCE = 30
 """How many days of a new version are made and checked together."""
 MOST_NAMED = 10
+DIGITS = 12
 GAP = (
     "BigQuery replaces no table by one of another partition column or clustering: for some seconds there is no table "
     "of that name, and who reads it then gets an error"
@@ -40,8 +42,8 @@ GAP = (
 @dataclass(frozen=True)
 class Upgrade:
     """Upgrades tables of a tenant. `ended` says whether another run is over, `by` who does it, `turn` returns when a
-    run of a pipeline may begin; changes of figures are accepted for the tables in `accepted`, and `accept_gap` that a
-    table is absent for some seconds."""
+    run of a pipeline may begin; `accepted` are tables whose days may be lost, and changes of figures as
+    `TABLE=DIGEST`; `accept_gap` that a table is absent for some seconds."""
 
     settings: Settings
     warehouse: Warehouse
@@ -252,8 +254,9 @@ class Upgrade:
             before = figures(self.warehouse, found.table, old, [one for one, _ in pairs.amounts], was, job, days)
             after = figures(self.warehouse, other, new, [one for _, one in pairs.amounts], now, job, days)
             differing += differences(pairs, before, after)
-        if (differing or pairs.doubts) and found.step.table not in self.accepted:
-            raise NotUpgraded(_of_differences(found, differing, pairs.doubts))
+        accepted = f"{found.step.table}={_digest([*pairs.doubts, *map(str, differing)])}"
+        if (differing or pairs.doubts) and accepted not in self.accepted:
+            raise NotUpgraded(_of_differences(found, differing, pairs.doubts, accepted))
         return differing
 
 
@@ -273,7 +276,14 @@ def named(days: Sequence[date]) -> str:
     return ", ".join(map(str, days[:MOST_NAMED])) + more
 
 
-def _of_differences(found: TableVersion, differing: Sequence[Difference], doubts: Sequence[str]) -> str:
+def _digest(shown: Sequence[str]) -> str:
+    """What tells these changes from others: who has accepted them has accepted no other."""
+    return hashlib.sha256("\n".join(shown).encode()).hexdigest()[:DIGITS]
+
+
+def _of_differences(
+    found: TableVersion, differing: Sequence[Difference], doubts: Sequence[str], accepted: str
+) -> str:  # fmt: skip
     lines = [
         f"{found.name}: version {found.declared} has other figures than the table that is read; nothing is switched"
     ]
@@ -281,9 +291,16 @@ def _of_differences(found: TableVersion, differing: Sequence[Difference], doubts
     lines += [f"  {one}" for one in differing[:MOST_NAMED]]
     if len(differing) > MOST_NAMED:
         lines.append(f"  and {len(differing) - MOST_NAMED} more")
+    if late := sorted({one.day for one in differing if _source_has_changed(found, one.day)}):
+        lines.append(f"  the source has changed since it was published: {named(late)}")
     other = found.of_version(found.declared)
     lines.append(
         f"Next: compare {found.table} with {other} (convergence query) and correct the step; where the new figures are "
-        f"right, this again with --accept-changes {found.step.table}"
+        f"right, this again with --accept-changes {accepted}, which accepts these and no others"
     )
     return "\n".join(lines)
+
+
+def _source_has_changed(found: TableVersion, day: date) -> bool:
+    built, published = found.built.get(day), found.published.get(day)
+    return bool(built and published and built.marker and published.marker and built.marker != published.marker)

@@ -1,5 +1,6 @@
 """Days that are published, changed or expired while a table is upgraded, or since it was made."""
 
+import re
 from dataclasses import replace
 from datetime import date, timedelta
 
@@ -101,12 +102,18 @@ def test_figures_that_differ_switch_nothing_until_they_are_accepted_by_name(flee
         assert "2026-10-02 EUR: 1 -> 1 rows, cost 7.003 -> 8.003" in err
         assert "2026-10-02 USD: 5 -> 5 rows, cost 18.35 -> 23.35" in err
         assert "2026-10-01" not in err
-        assert "--accept-changes lines" in err
+        assert "--accept-changes lines=" in err
         assert "region" in columns(fleet)
-    code, out, err = fleet.command("upgrade", "acme", "--apply", "--accept-changes", "line")
-    assert (code, "did you mean 'lines'" in out + err) == (2, True)
+    code, out, said = fleet.command("upgrade", "acme", "--apply", "--accept-changes", "line")
+    assert (code, "did you mean 'lines'" in out + said) == (2, True)
     assert upgrade(fleet, "--apply", "--accept-changes", "totals")[0] == 1
-    code, (done,), err = upgrade(fleet, "--apply", "--accept-changes", "lines")
+    assert upgrade(fleet, "--apply", "--accept-changes", "lines")[0] == 1
+    (accepted,) = re.findall("--accept-changes (lines=[0-9a-f]+)", err)
+    fleet.edit(SQL, "cost + 1", "cost + 2")
+    code, _, err = upgrade(fleet, "--apply", "--accept-changes", accepted)
+    assert (code, "cost 7.003 -> 9.003" in err) == (1, True), "other figures than those that were accepted"
+    fleet.edit(SQL, "cost + 2", "cost + 1")
+    code, (done,), err = upgrade(fleet, "--apply", "--accept-changes", accepted)
     assert code == 0, err
     assert done["outcome"].endswith("2 changes of figures accepted")
     assert is_upgraded(fleet)
