@@ -60,7 +60,13 @@ class TableVersion:
     @property
     def read(self) -> int:
         """The number of the version that is read, or was, where the table is absent."""
-        return self.schema.version if self.schema else self.made_by.number if self.made_by else 1
+        if self.schema:
+            return self.schema.version
+        # Its days are the table's still, and not under its own name. `made_by` made no copied day.
+        unrecorded = [number for number in self.kept if not self.recorded.get(number)]
+        if len(unrecorded) == 1:
+            return unrecorded[0]
+        return self.made_by.number if self.made_by else 1
 
     def of_version(self, number: int) -> TableRef:
         """Where the table of a version lies beside the one that is read."""

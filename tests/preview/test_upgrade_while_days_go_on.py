@@ -294,3 +294,15 @@ def test_a_version_that_is_read_and_declared_no_more_is_not_upgraded(fleet: Flee
         newer = replace(found, schema=replace(found.schema, version=2))
         with pytest.raises(NotUpgraded, match="Next: --rollback"):
             work.apply(newer)
+
+
+def test_an_absent_table_was_of_the_version_under_whose_name_nothing_is_recorded(fleet: Fleet) -> None:
+    declare(fleet, 2)
+    with opened(fleet) as (_, found):
+        former, built = dict(found.published), {FIRST: replace(found.published[FIRST], run_id="built-x")}
+        assert found.made_by
+        assert found.made_by.number == 1  # though every day may have been copied into version 2
+        rolled_back = replace(found, schema=None, kept=frozenset({1, 2}), recorded={1: former, 2: {}})
+        assert (rolled_back.read, rolled_back.former) == (2, 1)
+        applied = replace(found, schema=None, kept=frozenset({1, 2}), recorded={1: {}, 2: built})
+        assert applied.read == 1
