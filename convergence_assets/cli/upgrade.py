@@ -52,7 +52,7 @@ def upgrade(
     amounts of every day agree: a reader sees the one or the other, whole. The former one is kept as `<table>__v1`,
     until --drop-former. Started again, it goes on. Exit code 1 where a table was not upgraded.
 
-    What a rollback has left is dropped once all its days are published again.
+    --drop-former refuses a version that has rows of days that are not published now.
 
     Example: convergence upgrade acme --plan
     """

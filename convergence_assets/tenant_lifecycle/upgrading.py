@@ -235,8 +235,9 @@ class Upgrade:
         if again:
             self.said.append(f"{found.name}: {named(again)} are requested again")
         # What the warehouse has copied and not renamed.
-        self.session.locks.confirm(lock)
-        self.warehouse.drop_table(found.of_version(found.read))
+        if found.read in found.kept:
+            self.session.locks.confirm(lock)
+            self.warehouse.drop_table(found.of_version(found.read))
         return outcome
 
     def _agreed(self, found: TableVersion, lock: Lock) -> list[Difference]:
