@@ -32,6 +32,7 @@ _PIPELINE = {
     "timezone": "Europe/Berlin",
     "paused": None,
     "tables": ["daily_cost"],
+    "versions": {"daily_cost": 1},
     "start_date": "2026-01-01",
     "last_published": "2026-10-01",
     "due_through": "2026-10-01",
@@ -170,6 +171,9 @@ class PipelineState(BaseModel):
     timezone: str
     paused: str | None = Field(description="Who paused it and why; null where it is not paused")
     tables: list[str]
+    versions: dict[str, int] = Field(
+        description="By table the version of the definition that made its newest day; not of tables without one"
+    )
     start_date: date
     last_published: date | None = Field(description="The last day of which every table is published")
     due_through: date = Field(description="The last day that is due")

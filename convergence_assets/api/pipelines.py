@@ -23,9 +23,11 @@ from convergence_assets.api.models import (
 )
 from convergence_assets.api.run_detail import error_of_run
 from convergence_assets.control import publications, tenant_runs
+from convergence_assets.control.definitions import newest_definitions
 from convergence_assets.control.partition_states import all_pauses
 from convergence_assets.control.runs import RunStatus
 from convergence_assets.scheduling.targets import Target
+from convergence_assets.tenancy.definition import Definition
 from convergence_assets.tenancy.tenant import Tenant
 
 pipelines = APIRouter(prefix="/api/v1/pipelines", tags=["pipelines"])
@@ -48,12 +50,22 @@ def all_pipelines(caller: Reader, deployment: DeploymentDep) -> Pipelines:
     with deployment.store.read() as connection:
         newest = publications.newest_days(connection, {tenant.tenant_id: tenant.timezone})
         pauses = all_pauses(connection, tenant.tenant_id)
+        made_by = newest_definitions(connection, tenant.tenant_id)
+        versions = {table: Definition.stored(content).number for (_, table), content in made_by.items()}
         states = []
         for target in targets:
             last = tenant_runs.page(connection, caller.tenant_id, pipeline=target.pipeline, limit=1).runs
             run = Execution.of(last[0].run, error_of_run(last[0])) if last else None
             states.append(
-                _state(tenant, target, newest, run_requests.why_paused(pauses, target), run, deployment.store.now())
+                _state(
+                    tenant,
+                    target,
+                    newest,
+                    versions,
+                    run_requests.why_paused(pauses, target),
+                    run,
+                    deployment.store.now(),
+                )
             )
     return Pipelines(pipelines=states)
 
@@ -129,7 +141,7 @@ def _page(
 
 
 def _state(
-    tenant: Tenant, target: Target, newest: Mapping[tuple[str, str], date],
+    tenant: Tenant, target: Target, newest: Mapping[tuple[str, str], date], versions: Mapping[str, int],
     paused: str | None, run: Execution | None, now: datetime,
 ) -> PipelineState:  # fmt: skip
     published = [newest.get((target.tenant_id, table)) for table in target.tables.reads]
@@ -144,6 +156,7 @@ def _state(
         timezone=target.timezone,
         paused=paused,
         tables=list(target.tables.reads),
+        versions={table: versions[table] for table in target.tables.reads if table in versions},
         start_date=target.start_date,
         last_published=last,
         due_through=through,

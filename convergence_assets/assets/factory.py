@@ -156,6 +156,7 @@ def _definition_metadata(step: Step) -> dict[str, object]:
         "partition_column": spec.partition_column,
         "clustering": ", ".join(spec.clustering),
         "when_empty": spec.when_empty,
+        "version": spec.version,
     }
 
 

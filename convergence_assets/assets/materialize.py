@@ -109,6 +109,8 @@ class StepRun:
             change = warehouse.ensure_table(target, schema)
             if guard and (change.created or change.added):
                 guard.record_schema(change)
+            if guard:
+                guard.refuse_unfinished_switch(schema.version)
             seen = markers(warehouse, self.tenant, self.step, window, job)
             staged = self.stage(warehouse, window, job)
             totals = money_totals(warehouse, self.step.spec, staged, job)
@@ -248,7 +250,10 @@ def _execute(
         context.log.warning(f"{where}: {note}")
     notes = {"files": dg.MetadataValue.md("\n".join(f"- {note}" for note in report.notes))} if report.notes else {}
     metadata = notes | statement_metadata(run.tenant, run.pipeline, run.step, report.statements)
-    definition = {"definition": dg.MetadataValue.text(definition_of(run.tenant, run.step).version)}
+    definition = {
+        "definition": dg.MetadataValue.text(definition_of(run.tenant, run.step).version),
+        "version": dg.MetadataValue.int(run.step.spec.version),
+    }
     by_day = {
         day: day_metadata(day, rows, report.totals, run.step.spec, report.outcomes) | definition
         for day, rows in report.published.items()

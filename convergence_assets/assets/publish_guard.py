@@ -19,7 +19,9 @@ from convergence_assets.tenancy.definition import Definition
 from convergence_assets.tenancy.description import dataset_of, described
 from convergence_assets.tenancy.quota import quota_of
 from convergence_assets.tenancy.tenant import Tenant, TenantPipeline
+from convergence_assets.warehouse.errors import UpgradeNotEnded
 from convergence_assets.warehouse.interface import SchemaChange
+from convergence_assets.warehouse.schema import version_name
 
 if TYPE_CHECKING:
     from convergence_assets.control.lock_session import LockSession
@@ -87,6 +89,19 @@ class PublishGuard:
     def confirm_lock(self) -> None:
         """To be called before publishing; raises `LockLost` where another run took one of the days."""
         self._held.session.locks.confirm(self._held.lock)
+
+    def refuse_unfinished_switch(self, version: int) -> None:
+        """To be called before rows are read; raises `UpgradeNotEnded` where the switch of the table to this version,
+        which is in its place already, is not recorded: a day published now would be lost with that."""
+        from convergence_assets.control.table_versions import unfinished_switch
+
+        name = version_name(self._table, version)
+        with self._held.session.store.read() as connection:
+            unfinished = unfinished_switch(connection, self._held.claim.tenant_id, name)
+        if unfinished:
+            raise UpgradeNotEnded(
+                f"the switch of table {self._dataset}.{self._table} to version {version} has not ended"
+            )
 
     def record_published(self, rows: Mapping[date, int], markers: Mapping[date, str], definition: Definition) -> None:
         """Record what was published: rows and late-data markers by day, and by which definition."""

@@ -37,6 +37,7 @@ def table_schema(spec: StepSpec) -> TableSchema:
         partition_expiration_days=spec.partition_expiration_days,
         require_partition_filter=spec.require_partition_filter,
         description=spec.description,
+        version=spec.version,
     )
 
 

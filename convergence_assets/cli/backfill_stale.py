@@ -64,7 +64,7 @@ def backfill_stale(
         for one in planned:
             name = f"{one.tenant.tenant_id} {one.pipeline.name}"
             task = progress.add_task(name, total=len(one.days))
-            wait = _Turn(store, one.tenant, partial(_tell, progress, task, name))
+            wait = Turn(store, one.tenant, partial(_tell, progress, task, name))
             runs = DayRuns(definitions, instance, one.tenant, one.pipeline, {REMAKES_TAG: "stale"}, wait.take)
             missing += len(runs.run(one.days, progress, task, as_json, newest_first=newest_first))
     if not as_json:
@@ -82,12 +82,14 @@ def chosen_tenants(registry: "TenantRegistry", names: Sequence[str] | None) -> l
 
 
 @dataclass(frozen=True)
-class _Turn:
-    """Lets what is due of a tenant go first, within the runs that its plan allows at once."""
+class Turn:
+    """Lets what is due of a tenant go first, within the runs that its plan allows at once; days of the pipeline
+    `not_of` are not waited for."""
 
     store: ControlStore
     tenant: Tenant
     tell: Callable[[str], None]
+    not_of: str | None = None
 
     def take(self) -> None:
         """Return when a run may begin; `tell` gets what is waited for."""
@@ -106,7 +108,11 @@ class _Turn:
         allowed = self.tenant.plan.max_concurrent_runs
         if len(running) >= allowed:
             return f"waits: the plan allows {allowed} runs at once"
-        due = [r for r in rows if r.state == "due" and r.wake_at and now - _REQUESTED_WITHIN <= r.wake_at <= now]
+        due = [
+            r for r in rows
+            if r.state == "due" and r.wake_at and now - _REQUESTED_WITHIN <= r.wake_at <= now
+            and r.pipeline != self.not_of
+        ]  # fmt: skip
         return f"waits for {len(due)} due days" if due else ""
 
 

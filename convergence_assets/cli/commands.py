@@ -96,6 +96,12 @@ COMMANDS: dict[str, Entry] = {
         "Days",
         "Materialise a range of days, oldest first; started again, it goes on with those that are not published.",
     ),
+    "upgrade": Entry(
+        "upgrade",
+        "upgrade",
+        "Days",
+        "Upgrade tables whose step declares a higher `version` than the one that is read.",
+    ),
     "schedule": Entry(
         "schedule",
         "schedule",

@@ -18,7 +18,7 @@ from convergence_assets.pipelines.problems import listing, nearest
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_for_a_run
 from convergence_assets.tenancy.tenant import Step, Tenant, TenantPipeline
-from convergence_assets.warehouse.errors import NotKept
+from convergence_assets.warehouse.errors import NotKept, UpgradeNotEnded, VersionMismatch, WarehouseError
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -42,7 +42,8 @@ def restore(
     it has changed; `convergence pause` keeps even those away. Checks are not judged anew.
 
     BigQuery keeps 7 days (or what the dataset is set to). The embedded warehouse keeps nothing: run the day again
-    with the files or SQL that were right. Exit code 1 where it could not be done, or what reads it could not be made.
+    with the files or SQL that were right. A moment before the table was switched to its version (`convergence
+    upgrade`) is refused. Exit code 1 where it could not be done, or what reads it could not be made.
 
     Example: convergence restore acme gcp_cost_daily 2026-10-01 --as-of 2026-10-03T06:00
     """
@@ -63,11 +64,13 @@ def restore(
         open_warehouse(settings, chosen.location, service_account=chosen.service_account) as warehouse,
     ):
         try:
-            staged, rows_now = restoring.staged(warehouse)
+            staged, rows_now = restoring.staged(warehouse, holding(settings).store)
         except NotKept as error:
             command = f"convergence run {tenant} {pipeline.name} --partition {day}"
             typer.echo(f"error: {error}. Next: name a moment of which rows are kept, or {command}", err=True)
             raise typer.Exit(1) from None
+        except (VersionMismatch, UpgradeNotEnded) as error:
+            raise _refused(error) from None
         try:
             if not as_json:
                 for line in _plan(restoring, staged, rows_now):
@@ -93,6 +96,9 @@ def restore(
             warehouse.discard(staged)
             typer.echo(f"error: {error}. Nothing was restored", err=True)
             raise typer.Exit(1) from None
+        except (VersionMismatch, UpgradeNotEnded, NotKept) as error:
+            warehouse.discard(staged)
+            raise _refused(error) from None
         finally:
             release_run(settings, restoring.run_id)
     if as_json:
@@ -100,6 +106,11 @@ def restore(
     else:
         _print_restored(restoring, staged, result)
     raise typer.Exit(1 if result and not result.succeeded else 0)
+
+
+def _refused(error: WarehouseError) -> typer.Exit:
+    typer.echo(f"error: {error}. Nothing was restored. Next: {error.remedy}", err=True)
+    return typer.Exit(1)
 
 
 def _step(tenant: Tenant, table: str) -> tuple[TenantPipeline, Step]:

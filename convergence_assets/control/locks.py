@@ -31,8 +31,20 @@ class Claim:
         same = (self.tenant_id, self.pipeline) == (other.tenant_id, other.pipeline)
         return same and self.first <= other.first and other.last <= self.last
 
+    @classmethod
+    def of_all_days(cls, tenant_id: str, pipeline: str) -> "Claim":
+        """Every day there can be."""
+        return cls(tenant_id, pipeline, date.min, date.max)
+
+    @classmethod
+    def of_no_day(cls, tenant_id: str, pipeline: str) -> "Claim":
+        """A claim beside all days, of work that counts as a run of the pipeline and is done once at a time."""
+        return cls(tenant_id, pipeline, date.max, date.max)
+
     @property
     def partition(self) -> str:
+        if self.last == date.max:
+            return "upgrade" if self.first == date.max else "every day"
         return str(self.first) if self.first == self.last else f"{self.first}...{self.last}"
 
     def __str__(self) -> str:
@@ -120,6 +132,13 @@ class Locks:
         with self._store.read() as connection:
             others = [other for other in _locks(connection, lock.claim) if other.run_id != lock.run_id]
         raise LockLost(lock, others[0] if others else None)
+
+    def refuse_lost(self, connection: sa.Connection, lock: Lock) -> None:
+        """Raise `LockLost` unless the lock is still this one's; no other can take it before the transaction's end."""
+        held = sa.select(table.c.fence).where(table.c.fence == lock.fence).with_for_update()
+        if connection.execute(held).first() is None:
+            others = [other for other in _locks(connection, lock.claim) if other.run_id != lock.run_id]
+            raise LockLost(lock, others[0] if others else None)
 
     def beat(self, fences: Collection[int]) -> int:
         """Write a heartbeat; how many of these locks still exist."""

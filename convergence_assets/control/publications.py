@@ -210,6 +210,7 @@ def published_tables(connection: sa.Connection) -> set[tuple[str, str]]:
 def rows_by_tenant(connection: sa.Connection) -> dict[str, int]:
     """The rows of all days and tables that are published, by tenant."""
     query = sa.select(table.c.tenant_id, sa.func.sum(table.c.rows).label("n")).group_by(table.c.tenant_id)
+    query = query.where(table.c.pipeline != "")  # versions of tables that are not read
     return {row.tenant_id: int(row.n) for row in connection.execute(query)}
 
 
@@ -221,12 +222,19 @@ def delete_publications(connection: sa.Connection, tenant_id: str, now: datetime
     """
     version = newest_version(connection) + 1
     connection.execute(sa.delete(table).where(table.c.tenant_id == tenant_id))
+    keep_version(connection, tenant_id, version, now)
+    return version
+
+
+def keep_version(connection: sa.Connection, tenant_id: str, version: int, now: datetime) -> None:
+    """Keep a version that no publication has, in a row of no table."""
     mark = {
         "tenant_id": tenant_id, "table_name": _NO_TABLE, "day": _NO_DAY, "pipeline": "", "version": version,
         "read_through": version, "rows": 0, "run_id": "", "published_at": now,
     }  # fmt: skip
+    of_no_table = (table.c.tenant_id == tenant_id, table.c.table_name == _NO_TABLE)
+    connection.execute(sa.delete(table).where(*of_no_table))
     connection.execute(sa.insert(table), mark)
-    return version
 
 
 def published_since(connection: sa.Connection, version: int) -> Sequence[tuple[str, str, date]]:

@@ -209,7 +209,9 @@ def _digest(step: TableStep, suite: SuiteSpec | None) -> str:
     fields = {"type", "kwargs", "severity", "meta"}
     checks = [e.model_dump(mode="json", include=fields) for e in suite.expectations] if suite else []
     rules = [rule_tables.digest(suite.rules)] if suite and suite.rules else []
-    text = json.dumps([step.model_dump(mode="json", exclude={"tests"}), checks, *rules], sort_keys=True)
+    # A first version is what a step was before there were versions.
+    left_out = {"tests", "version"} if step.version == 1 else {"tests"}
+    text = json.dumps([step.model_dump(mode="json", exclude=left_out), checks, *rules], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

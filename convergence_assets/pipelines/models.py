@@ -12,6 +12,7 @@ from convergence_assets.pipelines.problems import nearest
 _NAME = r"^[a-z][a-z0-9_]{2,49}$"
 _TABLE = r"^[A-Za-z][A-Za-z0-9_]{0,254}$"
 _COLUMN = r"^[A-Za-z_][A-Za-z0-9_]{0,299}$"
+_OF_A_VERSION = re.compile(r"__v[0-9]+$", re.IGNORECASE)
 _TYPE = r"^[a-z][a-z0-9_]*$"
 
 A_YEAR_OF_MINUTES = 366 * 24 * 60
@@ -158,6 +159,9 @@ class TableStep(Model):
     when_empty: Literal["fail", "warn", "publish"] = Field(
         "fail", description="What a partition without rows means: a failure, a warning, or a fact to publish"
     )
+    version: Annotated[int, Field(ge=1)] = Field(
+        1, description="Raised where an existing table does not take the columns; then `convergence upgrade`"
+    )
     partition_column: ColumnName = Field(description="A DATE column: the partition a row belongs to")
     clustering: Annotated[tuple[str, ...], Field(strict=False, max_length=4)] = ()
     partition_expiration_days: Annotated[int, Field(gt=0)] | None = None
@@ -193,6 +197,8 @@ class TableStep(Model):
                 raise Misplaced(f"{name} is no column of {self.table}{hint}", "money", key)
             if by_name[name].type != expected or by_name[name].mode == "REPEATED":
                 raise Misplaced(f"{name} is {by_name[name].type}; expected one {expected}", "money", key)
+        if _OF_A_VERSION.search(self.table):
+            raise Misplaced(f"{self.table}: names that end in __v and a number are those of tables' versions", "table")
         if self.table.lower().startswith(LEDGER_PREFIX):
             raise Misplaced(f"{self.table}: names that begin with {LEDGER_PREFIX} are the run ledger's", "table")
         for i, column in enumerate(self.columns):

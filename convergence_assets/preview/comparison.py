@@ -86,7 +86,7 @@ class Comparison:
     """A staged table and what is published of it in `table`; `published` are the published columns with their types
     (None: there is no table), `declared_key` the columns by which its suite tells rows apart (empty: rows are compared
     by all columns that are no number). `before_money` is the published money column, `currency` that of its
-    currency."""
+    currency; `published_day` is the published partition column, which counts as the staged one."""
 
     staged: Staged
     table: TableRef
@@ -95,6 +95,7 @@ class Comparison:
     currency: str | None
     before_money: str | None
     sensitive: frozenset[str]
+    published_day: str | None = None
 
     @cached_property
     def key(self) -> tuple[str, ...]:
@@ -167,9 +168,9 @@ class Comparison:
         named = [f"`{name}`" for name in key] + [f"{text} AS x_c{at}" for at, text in enumerate(compared)]
         grouped = ", ".join([f"`{name}`" for name in key] + [f"x_c{at}" for at in range(len(others))])
         sides = [
-            f"SELECT {side} AS x_side, {', '.join([*named, *self._side_amounts(side)])} FROM {table.quoted} "
+            f"SELECT {side} AS x_side, {', '.join([*named, *self._side_amounts(side)])} FROM {relation} "
             f"WHERE {is_among(f'`{self._day}`', days)}"
-            for side, table in ((0, self.table), (1, self.staged.table))
+            for side, relation in ((0, self._published_relation), (1, self.staged.table.quoted))
             if side or self.published is not None
         ]
         numbers = range(len(self.amounts))
@@ -201,8 +202,16 @@ class Comparison:
         """The columns that both sides have, of one type."""
         if self.published is None:
             return self.staged.schema.columns
-        types = {name.lower(): kind for name, kind in self.published.items()}
+        types = {name.lower(): kind for name, kind in self.published.items()} | {self._day.lower(): "DATE"}
         return [c for c in self.staged.schema.columns if types.get(c.name.lower()) == c.spelled]
+
+    @property
+    def _published_relation(self) -> str:
+        """The published table, its partition column under the name that the staged one has."""
+        if self.published_day is None or self.published_day.lower() == self._day.lower():
+            return self.table.quoted
+        others = ", ".join(f"`{name}`" for name in self.published or () if name.lower() != self._day.lower())
+        return f"(SELECT {others}, `{self.published_day}` AS `{self._day}` FROM {self.table.quoted})"
 
     @property
     def _day(self) -> str:

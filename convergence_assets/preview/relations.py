@@ -17,8 +17,8 @@ def previewed_relation(
     published: Mapping[str, str] | None,
 ) -> str:
     """The query for a table of which some days are read as staged and all others as published, where they can be: a
-    published column of another type leaves only the staged rows. `staged` has the days to read of each staging
-    table."""
+    published column of another type, or another partition column, leaves only the staged rows. `staged` has the days
+    to read of each staging table."""
     day, names = f"`{schema.partition_column}`", ", ".join(f"`{c.name}`" for c in schema.columns)
     selects = [f"SELECT {names} FROM {one.quoted} WHERE {is_among(day, days)}" for one, days in staged.items()]
     if published is not None and _fit(schema, published):
@@ -51,7 +51,8 @@ def is_among(column: str, days: Iterable[date]) -> str:
 
 def _fit(schema: TableSchema, published: Mapping[str, str]) -> bool:
     types = {name.lower(): kind for name, kind in published.items()}
-    return all(c.spelled == types.get(c.name.lower(), c.spelled) for c in schema.columns)
+    has_day = (schema.partition_column or "").lower() in types
+    return has_day and all(c.spelled == types.get(c.name.lower(), c.spelled) for c in schema.columns)
 
 
 def _column(column: Column, published: Mapping[str, str]) -> str:

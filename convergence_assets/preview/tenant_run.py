@@ -125,7 +125,7 @@ class TenantPreview:
         published = warehouse.existing_schema(table)
         columns = {c.name: c.spelled for c in published.columns} if published else None
         staged: dict[TableRef, list[date]] = {}
-        for number, span in enumerate(_spans(days)):
+        for number, span in enumerate(neighbours(days)):
             # Each as a run of its own would be: a SELECT of a range reads the days that are not among them, too.
             window = Window.local(span[0], span[-1], self.tenant.timezone)
             own_job = job_of(self.tenant, touched.pipeline, step.table, str(window), self.run_id)
@@ -136,8 +136,9 @@ class TenantPreview:
             stopped = stopped_partitions(outcomes, window.days)
             staged[part.table] = [day for day in window.days if day not in stopped]
             comparison = Comparison(
-                part, table, columns, declared_key(expectations(step.suite)), _currency_column(step.spec),
+                part, table, columns, declared_key(expectations(step.suite)), currency_column(step.spec),
                 touched.served.money if touched.served else None, sensitive_columns(step.spec),
+                published.partition_column if published else None,
             )  # fmt: skip
             job = self.budget.job(own_job, warehouse)
             changes = comparison.by_day(warehouse, window.days, job)
@@ -179,7 +180,7 @@ def declared_key(suite: Sequence[Expectation]) -> tuple[str, ...]:
     return ()
 
 
-def _currency_column(spec: StepSpec) -> str | None:
+def currency_column(spec: StepSpec) -> str | None:
     """The column by which amounts are told apart: what `money` names, else the first of text that is called so."""
     if spec.money:
         return spec.money.currency_column
@@ -187,7 +188,7 @@ def _currency_column(spec: StepSpec) -> str | None:
     return next((name for name in names if name.lower().endswith("currency")), None)
 
 
-def _spans(days: Sequence[date]) -> list[list[date]]:
+def neighbours(days: Sequence[date]) -> list[list[date]]:
     """Ascending days as stretches of neighbours."""
     spans: list[list[date]] = []
     for day in sorted(days):

@@ -38,7 +38,7 @@ def touched_tables(
     """
     touched: dict[str, TouchedTable] = {}
     changes_rows: set[str] = set()
-    for pipeline, step in _in_order(tenant):
+    for pipeline, step in steps_in_order(tenant):
         before, now = served.get(step.table), definition_of(tenant, step)
         parts: tuple[Part, ...] = before.differences(now) if before else ()
         parts = () if parts == ("text",) else parts
@@ -51,7 +51,7 @@ def touched_tables(
     return list(touched.values())
 
 
-def _in_order(tenant: Tenant) -> Sequence[tuple[TenantPipeline, Step]]:
+def steps_in_order(tenant: Tenant) -> Sequence[tuple[TenantPipeline, Step]]:
     """All steps, each after those of any pipeline that it reads."""
     waiting = {step.table: (pipeline, step) for pipeline in tenant.pipelines for step in pipeline.steps}
     ordered: list[tuple[TenantPipeline, Step]] = []

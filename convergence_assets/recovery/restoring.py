@@ -11,11 +11,15 @@ from convergence_assets.control.audit import AuditEntry
 from convergence_assets.control.lock_session import LockSession
 from convergence_assets.control.locks import Claim
 from convergence_assets.control.publications import Publications
+from convergence_assets.control.store import ControlStore
+from convergence_assets.control.table_versions import last_switch, unfinished_switch
 from convergence_assets.scheduling.requesting import PipelineDays
 from convergence_assets.scheduling.targets import tables_of
 from convergence_assets.tenancy.tenant import Step, Tenant, TenantPipeline
+from convergence_assets.warehouse.errors import NotKept, UpgradeNotEnded
 from convergence_assets.warehouse.interface import Job, Staged, Warehouse
-from convergence_assets.warehouse.schema import Query
+from convergence_assets.warehouse.schema import Query, version_name
+from convergence_assets.warehouse.schema_diff import other_version
 
 
 class AtWork(Exception):
@@ -50,8 +54,30 @@ class Restored:
     def claim(self) -> Claim:
         return Claim(self.tenant.tenant_id, self.pipeline.name, self.day, self.day)
 
-    def staged(self, warehouse: Warehouse) -> tuple[Staged, int]:
-        """Stage the rows as they were; also returns how many are published now. Raises `WarehouseError`."""
+    def refuse_other_version(self, warehouse: Warehouse, store: ControlStore) -> None:
+        """Raise `VersionMismatch` or `UpgradeNotEnded` where the table is of another version than its step declares, or
+        its switch has not ended, and `NotKept` where the moment lies before the switch to it: the rows had the columns
+        of another version."""
+        target = target_table(self.tenant, self.step.table)
+        declared, existing = self.step.spec.version, warehouse.existing_schema(target)
+        if existing is not None and existing.version != declared:
+            raise other_version(target, existing.version, declared)
+        tenant_id, name = self.tenant.tenant_id, self.step.table
+        with store.read() as connection:
+            unfinished = unfinished_switch(connection, tenant_id, version_name(name, declared))
+            switched = last_switch(connection, tenant_id, name)
+        if unfinished:
+            raise UpgradeNotEnded(f"the switch of table {target} to version {declared} has not ended")
+        if switched is not None and self.as_of <= switched:
+            raise NotKept(
+                f"table {target} was switched to version {declared} at {switched:%Y-%m-%dT%H:%M:%SZ}, and its rows at "
+                f"{self.as_of:%Y-%m-%dT%H:%M:%SZ} are of another one"
+            )
+
+    def staged(self, warehouse: Warehouse, store: ControlStore) -> tuple[Staged, int]:
+        """Stage the rows as they were; also returns how many are published now. Raises `WarehouseError` and
+        `ControlError`."""
+        self.refuse_other_version(warehouse, store)
         target = target_table(self.tenant, self.step.table)
         was = warehouse.stage_past(target, table_schema(self.step.spec), self.day, self.as_of, self.job)
         count = f"SELECT COUNT(*) AS n FROM {target.quoted} WHERE `{self.step.spec.partition_column}` = @day"
@@ -75,6 +101,8 @@ class Restored:
         """
         name = (self.tenant.tenant_id, self.pipeline.name)
         lock = session.hold_lock(self.claim, self.run_id, ended)
+        # Once more: it can have been switched since its rows were staged, and not from here on.
+        self.refuse_other_version(warehouse, session.store)
         with session.store.read() as connection:
             waiting = partition_states.outstanding(connection, *name, [self.day])
             before = publications.between(connection, name[0], [self.step.table], self.day, self.day)

@@ -20,6 +20,9 @@ INTERRUPTIONS = 3
 """How often a day whose run was interrupted is requested again at once; further interruptions are attempts."""
 
 
+_GIVEN_UP = "given up after"
+
+
 @dataclass(frozen=True)
 class RequestedRun:
     """Dagster's state of a request: the run that was created for it, and its outcome once it is over."""
@@ -220,6 +223,17 @@ class PipelineDays:
         partition_states.write_outstanding(self._connection, rows)
 
 
+def failed_days(connection: sa.Connection, name: Name) -> list[date]:
+    """The days of a pipeline whose last run has failed: they are tried again later, or were given up after the last
+    attempt. What was given up for another reason, as a restored day is, is not among them."""
+    return [
+        row.day
+        for row in partition_states.all_outstanding(connection, name[0])
+        if row.name == name
+        and ((row.attempts and row.state == "due") or (row.state == "gave_up" and row.reason.startswith(_GIVEN_UP)))
+    ]
+
+
 def end_run_of_removed_pipeline(connection: sa.Connection, request: Request, run: RequestedRun, now: datetime) -> None:
     """The days of a request whose pipeline is in no file any more have failed; the file may return."""
     days = days_of(request.first, request.last)
@@ -255,7 +269,7 @@ def _failed(row: PendingPartition, run: RequestedRun, now: datetime) -> PendingP
     attempts = row.attempts + 1
     failure = f"run {run.run_id} did not publish it"
     if attempts > len(RETRY_AFTER):
-        reason = f"given up after {attempts} attempts: {failure}"
+        reason = f"{_GIVEN_UP} {attempts} attempts: {failure}"
         return replace(row, state="gave_up", reason=reason, wake_at=None, attempts=attempts, request_key=None)
     wake_at = now + RETRY_AFTER[attempts - 1]
     return replace(row, state="due", reason=failure, wake_at=wake_at, attempts=attempts, request_key=None)

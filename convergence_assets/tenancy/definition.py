@@ -22,7 +22,8 @@ MAKE_ROWS: frozenset[Part] = frozenset({"sql", "schema", "parameters", "sources"
 class Definition:
     """A table's definition: values are hashes, but for columns, which have their type and mode.
 
-    `money` and `currency` are the columns that the table's `money` names; `text` is the hash of all that was written.
+    `money` and `currency` are the columns that the table's `money` names; `text` is the hash of all that was written,
+    `number` the step's `version`.
     """
 
     sql: str
@@ -34,11 +35,15 @@ class Definition:
     text: str
     money: str | None = None
     currency: str | None = None
+    number: int = 1
 
     @cached_property
     def content(self) -> str:
-        """As it is stored: one JSON object."""
-        return json.dumps(asdict(self), sort_keys=True)
+        """As it is stored: one JSON object; a first version has the content that it had before there were versions."""
+        fields = asdict(self)
+        if self.number == 1:
+            del fields["number"]
+        return json.dumps(fields, sort_keys=True)
 
     @cached_property
     def version(self) -> str:
@@ -55,7 +60,7 @@ class Definition:
         """The parts in which two definitions differ; `text` only where no other does."""
         pairs: dict[Part, tuple[object, object]] = {
             "sql": (self.sql, other.sql),
-            "schema": ((self.columns, self.partition_column), (other.columns, other.partition_column)),
+            "schema": (self._shape, other._shape),
             "suite": (self.checks, other.checks),
             "parameters": (self.parameters, other.parameters),
             "sources": (self.sources, other.sources),
@@ -65,6 +70,10 @@ class Definition:
             pairs = {part: pair for part, pair in pairs.items() if part in ("parameters", "sources")}
         differ = tuple(part for part, (mine, others) in pairs.items() if mine != others)
         return differ or (("text",) if self.text != other.text else ())
+
+    @property
+    def _shape(self) -> tuple[object, ...]:
+        return self.columns, self.partition_column, self.number
 
     def changed_checks(self, other: "Definition") -> tuple[str, ...]:
         """The checks that the two do not share, by name."""
@@ -92,6 +101,7 @@ def definition_of(tenant: Tenant, step: Step) -> Definition:
         text=step.definition_hash,
         money=money.column if money else None,
         currency=money.currency_column if money else None,
+        number=spec.version,
     )
 
 

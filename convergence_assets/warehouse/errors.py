@@ -62,6 +62,39 @@ class SchemaMismatch(WarehouseError):
     )
 
 
+class VersionMismatch(SchemaMismatch):
+    """A table is of another version than its step declares; nothing was written."""
+
+    remedy = (
+        "`convergence upgrade TENANT --plan` shows what to do: --apply builds the declared version and switches to it; "
+        "where a lower one is declared, --rollback --table switches back. Either requests failed days again."
+    )
+
+
+class UpgradeNotEnded(SchemaMismatch):
+    """The switch of a table to another version was interrupted; nothing was written."""
+
+    remedy = "`convergence upgrade TENANT --apply` (or --rollback --table) ends it, and requests failed days again."
+
+
+class NameTaken(SchemaMismatch):
+    """A table that is no version has the name under which a version is to be kept; nothing was changed."""
+
+    remedy = "Rename or drop the named table or view, then the same command again."
+
+
+class SwitchRunning(SchemaMismatch):
+    """A statement of an interrupted switch of the table still runs on the warehouse; nothing was changed."""
+
+    remedy = "The same command again once it has ended; `convergence jobs` shows it."
+
+
+class NotReplaceable(SchemaMismatch):
+    """The engine cannot let one table take another's place in one step; nothing was changed."""
+
+    remedy = "The same command with --accept-gap allows that the table is absent for some seconds."
+
+
 class UnreadableFile(SchemaMismatch):
     """A file does not hold the declared columns as docs/FILES.md writes them; each line names one place."""
 

@@ -274,12 +274,34 @@ class Warehouse(Protocol):
         """The tables of a dataset that this platform made, by name; none where there is no such dataset."""
         ...
 
+    def version_tables(self, dataset: Dataset) -> Sequence[TableRef]:
+        """Those of them that are versions beside the tables that are read, each marked with the number that its name
+        has: a table that a step has made under such a name is none."""
+        ...
+
+    def has_table(self, table: TableRef) -> bool:
+        """Whether there is a table or view of this name, whoever made it."""
+        ...
+
     def existing_schema(self, table: TableRef) -> TableSchema | None:
         """What a table is; None where there is none."""
         ...
 
     def drop_table(self, table: TableRef, *, if_empty: bool = False) -> bool:
         """Remove a table and say whether this did; with `if_empty` one that holds a row stays."""
+        ...
+
+    def switch_table(
+        self, table: TableRef, new: TableRef, kept: TableRef, job: Job, *, may_be_absent: bool = False
+    ) -> None:
+        """Let `table` be what `new` is, version and all, in one atomic step; what it was is `kept` then, marked as a
+        version, in the place of whatever that was. A `table` that is absent, since such a switch was interrupted,
+        becomes `new` alone.
+
+        An engine that cannot do it in one step raises `NotReplaceable` unless the table `may_be_absent` in between.
+        `new` may stay as a copy. Raises `NotFound` where there is no `new`, and `NameTaken` where `kept` is there and
+        is none of `version_tables`. Where `table` is of the version of `new` already, nothing is done.
+        """
         ...
 
     def drop_staging(self, dataset: Dataset) -> int:

@@ -51,7 +51,8 @@ class TableSchema:
 
     `partition_column` is a DATE or TIMESTAMP column (daily partitions, in UTC) or None; `partition_expiration_days`
     counts from the partition's date; `ingestion_time_from` names the TIMESTAMP column whose day fills the partition
-    column on an engine that has no ingestion-time partitions.
+    column on an engine that has no ingestion-time partitions; `version` is the number that its step declares, which an
+    existing table keeps until `switch_table`.
     """
 
     columns: tuple[Column, ...]
@@ -61,6 +62,7 @@ class TableSchema:
     require_partition_filter: bool = False
     description: str = ""
     ingestion_time_from: str | None = None
+    version: int = 1
 
     def column(self, name: str) -> Column | None:
         """The column of that name, compared as BigQuery does (case-insensitively)."""
@@ -100,6 +102,23 @@ class TableRef:
     def quoted(self) -> str:
         """The name as BigQuery SQL spells it, in backticks."""
         return f"`{self}`"
+
+
+def version_name(table: str, number: int) -> str:
+    """The name under which a version of a table lies beside the one that is read."""
+    return f"{table}__v{number}"
+
+
+def version_number(name: str, table: str) -> int | None:
+    """The number of a version of the table by its name; None where it is no name that `version_name` gives."""
+    ending = name.removeprefix(f"{table}__v")
+    number = int(ending) if ending.isdecimal() else 0
+    return number if number and version_name(table, number) == name else None
+
+
+def is_version(name: str, number: int | None) -> bool:
+    """Whether a table that is marked as of this version has a version's name: that of another step's table has none."""
+    return number is not None and number > 0 and name.endswith(version_name("", number))
 
 
 TABLE_SUFFIX = "_TABLE_SUFFIX"

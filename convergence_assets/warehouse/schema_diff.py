@@ -1,11 +1,14 @@
 """What may change in an existing table: new NULLABLE columns; every other difference is an error."""
 
-from convergence_assets.warehouse.errors import SchemaMismatch
+from convergence_assets.warehouse.errors import SchemaMismatch, VersionMismatch
 from convergence_assets.warehouse.schema import Column, TableRef, TableSchema
 
 
 def added_columns(declared: TableSchema, existing: TableSchema, table: TableRef) -> tuple[Column, ...]:
-    """The NULLABLE or REPEATED columns to add; `SchemaMismatch` naming every other difference."""
+    """The NULLABLE or REPEATED columns to add; `SchemaMismatch` naming every other difference, `VersionMismatch` where
+    the table is of another version."""
+    if declared.version != existing.version:
+        raise other_version(table, existing.version, declared.version)
     wrong: list[str] = []
     added: list[Column] = []
     for column in declared.columns:
@@ -26,6 +29,13 @@ def added_columns(declared: TableSchema, existing: TableSchema, table: TableRef)
     if wrong:
         raise SchemaMismatch(f"table {table}: " + "; ".join(wrong))
     return tuple(added)
+
+
+def other_version(table: TableRef, existing: int, declared: int) -> VersionMismatch:
+    """The error of a table that is of another version than its step declares."""
+    return VersionMismatch(
+        f"table {table} is version {existing}, and its step declares version {declared}; nothing was written"
+    )
 
 
 def _shape(column: Column) -> tuple[object, ...]:

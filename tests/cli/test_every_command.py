@@ -37,6 +37,7 @@ ARGUMENTS = {
 """What stands for an argument, by its name."""
 OPTIONS = {
     "run": ["--partition", DAY],
+    "upgrade": ["--plan"],
     "export focus": ["--month", DAY[:7], "--out", "exports"],
     "backfill": ["--from", DAY, "--to", DAY],
     "restore": ["--as-of", "1h", "--yes"],

@@ -1,6 +1,7 @@
 """What a former release has left behind goes on: its dagster.yaml, its home, and all that is stored in it."""
 
 import json
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import convergence_assets
 from tests import commands
 from tests.clean_environment import clean_environment
 from tests.cli.test_up import answers, family_of, wait_for
@@ -18,6 +20,7 @@ from tests.ports import free_port
 from tests.postgres.postgres_server import Postgres
 
 FORMER = Path(__file__).parent
+LIBRARY = Path(convergence_assets.__file__).parent / "pipelines" / "library"
 CONVERGENCE = Path(sys.executable).with_name("convergence")
 TENANT, NEW_DAY = "globex", "2026-10-08"
 NEW_TABLES = {"gcp_commitment_fees", "gcp_commitments", "gcp_charges"}
@@ -53,8 +56,37 @@ def test_a_former_home_is_previewed_and_what_its_own_release_made_is_known_by_it
     assert {name for name in touched - changed - NEW_TABLES if not why[name].startswith("reads gcp_")} == set()
     _, stale = answer("preview", "--stale")
     assert {(one["table"], tuple(one["differs"])) for one in stale} == {(name, ("unknown",)) for name in changed}
+    assert answer("upgrade", "--plan") == (0, [])
     code, (plan,) = answer("backfill", "--stale", "--plan")
     assert (code, bool(plan["plan"])) == (0, bool(touched))
+
+
+def test_a_table_of_a_former_home_is_upgraded_and_rolled_back(tmp_path: Path) -> None:
+    environ = clean_environment() | unpacked(tmp_path) | {"CONVERGENCE_WAREHOUSE": "embedded"}
+
+    def convergence(*words: str) -> tuple[int, str]:
+        done = commands.convergence(*words, environ=environ, folder=tmp_path)
+        assert "Traceback" not in done.stderr, done.stderr
+        return done.returncode, done.stdout + done.stderr
+
+    before = query(environ, tmp_path, PUBLISHED)
+    own = tmp_path / "tenants" / TENANT / "pipelines" / "gcp_billing"
+    shutil.copytree(LIBRARY / "gcp_billing", own)
+    for file in (own / "pipeline.yaml", own / "gcp_cost_daily.sql", own / "expectations" / "gcp_cost_daily.yaml"):
+        text = file.read_text().replace("adjustment_line_items", "corrections")
+        file.write_text(text.replace("    table: gcp_cost_daily\n", "    table: gcp_cost_daily\n    version: 2\n"))
+    code, said = convergence("validate")
+    assert code == 0, said
+    code, said = convergence("upgrade", TENANT, "--apply")
+    assert code == 0, said
+    assert "version 1 -> 2; version 1 is kept as globex.gcp_cost_daily__v1" in said
+    assert query(environ, tmp_path, PUBLISHED) == before
+    assert query(environ, tmp_path, PUBLISHED.replace("gcp_cost_daily", "gcp_cost_daily__v1")) == before
+    assert "corrections" in query(environ, tmp_path, "SELECT * FROM globex.gcp_cost_daily LIMIT 1")
+    code, said = convergence("upgrade", TENANT, "--rollback", "--table", "gcp_cost_daily")
+    assert code == 0, said
+    assert "adjustment_line_items" in query(environ, tmp_path, "SELECT * FROM globex.gcp_cost_daily LIMIT 1")
+    assert query(environ, tmp_path, PUBLISHED) == before
 
 
 @pytest.mark.live

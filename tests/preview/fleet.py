@@ -2,8 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,12 +30,13 @@ class Fleet:
     """A folder with `tenants`, the home of what they have published, and Dagster's."""
 
     folder: Path
+    warehouse: Mapping[str, str] = field(default_factory=lambda: {"CONVERGENCE_WAREHOUSE": "embedded"})
 
     @classmethod
-    def at(cls, folder: Path) -> "Fleet":
+    def at(cls, folder: Path, **warehouse: Mapping[str, str]) -> "Fleet":
         shutil.copytree(TENANTS, folder / "tenants")
         small_dagster_home(folder / "dagster")
-        fleet = cls(folder)
+        fleet = cls(folder, **warehouse)
         for number, tenant in enumerate(("acme", "globex"), start=1):
             fleet.load(tenant, number)
         return fleet
@@ -44,18 +45,19 @@ class Fleet:
     def variables(self) -> dict[str, str]:
         return {
             "CONVERGENCE_HOME": str(self.folder / "home"), "CONVERGENCE_TENANTS": str(self.folder / "tenants"),
-            "DAGSTER_HOME": str(self.folder / "dagster"), "CONVERGENCE_WAREHOUSE": "embedded",
+            "DAGSTER_HOME": str(self.folder / "dagster"), **self.warehouse,
         }  # fmt: skip
 
     @property
     def settings(self) -> Settings:
         return Settings.from_env(self.variables)
 
-    def load(self, tenant: str, factor: int) -> None:
-        """Bills of every day: three services in two regions, in two currencies."""
+    def load(self, tenant: str, factor: int, days: Sequence[date] = DAYS) -> None:
+        """All bills there are: of each day three services in two regions, in two currencies."""
         file = self.folder / f"{tenant}.jsonl"
         with file.open("w") as lines:
-            for at, day in enumerate(DAYS):
+            for day in days:
+                at = (day - FIRST).days
                 for n in range(6):
                     cost = f"{factor * (n + 1) * 1.111 + at * 0.337:.6f}"
                     row = {
@@ -69,9 +71,10 @@ class Fleet:
             table, schema = TableRef.parse(source.tables[0]), source_schema(source.spec)
             warehouse.load_files(table, schema, [SourceFile(str(file), "jsonl")], Job("load"))
 
-    def publish(self, *tenants: str, days: tuple[date, date] = (DAYS[0], DAYS[-1])) -> None:
-        """Run every pipeline of these tenants, or of all, as `convergence run` does."""
-        done = commands.forked(_publish, self.variables, tenants, days)
+    def publish(self, *tenants: str, days: tuple[date, date] = (DAYS[0], DAYS[-1]), folder: str = "tenants") -> None:
+        """Run every pipeline of these tenants, or of all, as `convergence run` does, by the files of a folder."""
+        variables = self.variables | {"CONVERGENCE_TENANTS": str(self.folder / folder)}
+        done = commands.forked(_publish, variables, tenants, days)
         done.join(120)
         assert done.exitcode == 0
 

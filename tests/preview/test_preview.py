@@ -14,10 +14,9 @@ ROUNDED = ("    cost,\n", "    ROUND(cost, 2) AS cost,\n")
 
 
 def sums(fleet: Fleet, table: str, column: str) -> dict[tuple[str, str], tuple[int, Decimal]]:
-    sql = (
-        f"SELECT CAST(day AS STRING) AS day, currency, COUNT(*) AS n, SUM({column}) AS total FROM {table} GROUP BY 1, 2"
-    )
-    return {(row["day"], row["currency"]): (row["n"], Decimal(row["total"])) for row in fleet.read(sql)}
+    selected = f"CAST(day AS STRING) AS day, currency, COUNT(*) AS n, SUM({column}) AS total"
+    rows = fleet.read(f"SELECT {selected} FROM {table} WHERE day >= '2026-10-01' GROUP BY 1, 2")
+    return {(row["day"], row["currency"]): (row["n"], Decimal(row["total"])) for row in rows}
 
 
 def previewed(answer: dict[str, Any], table: str) -> dict[str, Any]:
@@ -32,6 +31,22 @@ def figures(preview: dict[str, Any], column: str, side: str) -> dict[tuple[str, 
         for amount in changes["amounts"]
         if amount["column"] == column and amount[side] is not None
     }
+
+
+def test_another_partition_column_is_previewed_by_its_days(fleet: Fleet) -> None:
+    fleet.edit(
+        PIPELINE, "partition_column: day\n    money: {column: total", "partition_column: on\n    money: {column: total"
+    )
+    fleet.edit(PIPELINE, "      - {name: day, type: DATE, mode: REQUIRED}\n      - {name: service, type: STRING}\n      - "
+               "{name: total", "      - {name: on, type: DATE, mode: REQUIRED}\n      - {name: service, type: STRING}\n      - "
+               "{name: total")  # fmt: skip
+    fleet.edit("acme/pipelines/costs/totals.sql", "    day,\n    service,", "    day AS `on`,\n    service,")
+    fleet.edit("acme/pipelines/costs/expectations/totals.yaml", "[day, service", "['on', service")
+    code, answer = fleet.preview("--tenant", "acme")
+    totals = previewed(answer, "totals")
+    assert (code, totals["problem"]) == (0, None)
+    assert (totals["rows"]["before"], totals["rows"]["changed"], totals["rows"]["added"]) == (12, 0, 0)
+    assert "partition column: day -> on" in totals["schema"]
 
 
 def test_files_that_say_the_same_touch_nothing_and_neither_does_a_comment_or_a_layout(fleet: Fleet) -> None:

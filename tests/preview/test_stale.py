@@ -125,7 +125,7 @@ def test_a_killed_one_goes_on_with_what_is_stale_still_newest_first(fleet: Fleet
 def test_due_days_and_runs_at_work_go_first(fleet: Fleet) -> None:
     store = ControlStore.open(fleet.settings, fleet.variables)
     acme = load_registry(str(fleet.folder / "tenants"), None, today=DAYS[-1]).tenants["acme"]
-    turn = backfill_stale._Turn(store, acme, lambda why: None)
+    turn = backfill_stale.Turn(store, acme, lambda why: None)
     assert turn._blocked() == ""
     with store.write() as connection:
         row = PendingPartition("acme", "costs", date(2026, 10, 4), "due", "never published", store.now())
@@ -134,7 +134,7 @@ def test_due_days_and_runs_at_work_go_first(fleet: Fleet) -> None:
     later = ControlStore.open(
         fleet.settings, fleet.variables, lambda: store.now() + backfill_stale._REQUESTED_WITHIN * 2
     )
-    assert backfill_stale._Turn(later, acme, lambda why: None)._blocked() == "", "no planner is at work"
+    assert backfill_stale.Turn(later, acme, lambda why: None)._blocked() == "", "no planner is at work"
 
 
 def test_a_publication_of_a_former_release_is_known_by_the_text_that_was_loaded(fleet: Fleet) -> None:

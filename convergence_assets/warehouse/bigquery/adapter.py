@@ -9,7 +9,7 @@ from datetime import date, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from convergence_assets.warehouse.bigquery import publishing, tables, time_travel
+from convergence_assets.warehouse.bigquery import publishing, switching, tables, time_travel
 from convergence_assets.warehouse.bigquery.administration import Administration
 from convergence_assets.warehouse.bigquery.connection import Connection
 from convergence_assets.warehouse.bigquery.granting import Granting
@@ -221,6 +221,12 @@ class BigQueryWarehouse:
     def tables_of(self, dataset: Dataset) -> Sequence[TableRef]:
         return self._administration.own_tables(dataset)
 
+    def version_tables(self, dataset: Dataset) -> Sequence[TableRef]:
+        return self._administration.version_tables(dataset)
+
+    def has_table(self, table: TableRef) -> bool:
+        return self._administration.has_table(table)
+
     def existing_schema(self, table: TableRef) -> TableSchema | None:
         try:
             return tables.schema_of(self._administration.table(table), TableSchema(()))
@@ -229,6 +235,11 @@ class BigQueryWarehouse:
 
     def drop_table(self, table: TableRef, *, if_empty: bool = False) -> bool:
         return self._administration.drop_table(table, if_empty=if_empty)
+
+    def switch_table(
+        self, table: TableRef, new: TableRef, kept: TableRef, job: Job, *, may_be_absent: bool = False
+    ) -> None:
+        switching.switch(self._connection, self._administration, table, new, kept, job, may_be_absent=may_be_absent)
 
     def drop_staging(self, dataset: Dataset) -> int:
         return self._administration.drop_staging(dataset)

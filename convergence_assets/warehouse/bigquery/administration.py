@@ -8,10 +8,18 @@ from typing import TYPE_CHECKING, cast
 
 from convergence_assets.warehouse.bigquery import tables
 from convergence_assets.warehouse.bigquery.connection import Connection
-from convergence_assets.warehouse.bigquery.labels import MANAGED
-from convergence_assets.warehouse.errors import NotFound
+from convergence_assets.warehouse.bigquery.labels import MANAGED, VERSION, of_table, of_version
+from convergence_assets.warehouse.errors import NotFound, UpgradeNotEnded
 from convergence_assets.warehouse.interface import STAGING_KEPT_DAYS, SchemaChange
-from convergence_assets.warehouse.schema import SHARED_PREFIX, STAGING_PREFIX, Dataset, TableRef, TableSchema
+from convergence_assets.warehouse.schema import (
+    SHARED_PREFIX,
+    STAGING_PREFIX,
+    Dataset,
+    TableRef,
+    TableSchema,
+    is_version,
+    version_number,
+)
 from convergence_assets.warehouse.schema_diff import added_columns
 
 if TYPE_CHECKING:
@@ -39,12 +47,19 @@ class Administration:
         try:
             existing = self.table(table)
         except NotFound:
-            self.create(table, schema, MANAGED, expires=False)
+            self._refuse_between_versions(table)
+            self.create(table, schema, of_table(schema.version), expires=False)
             return SchemaChange(created=True)
         added = added_columns(schema, tables.schema_of(existing, schema), table)
         if changed := tables.reconcile(existing, schema, added):
             self.connection.jobs.call(lambda retry: self._client.update_table(existing, changed, retry=retry))
         return SchemaChange(created=False, added=tuple(c.name for c in added))
+
+    def _refuse_between_versions(self, table: TableRef) -> None:
+        """Refuse to make a table that is absent since its switch to another version was interrupted."""
+        names = [one.table for one in self.version_tables(Dataset.of(table))]
+        if versions := [name for name in names if version_number(name, table.table)]:
+            raise UpgradeNotEnded(f"table {table} is absent, and there is {', '.join(versions)}")
 
     def create(
         self, table: TableRef, schema: TableSchema, labels: Mapping[str, str], *, expires: bool
@@ -131,6 +146,29 @@ class Administration:
             return []
         table_ids = [item.table_id for item in listed if MANAGED.items() <= dict(item.labels or {}).items()]
         return [TableRef(dataset.name, name, dataset.project) for name in sorted(table_ids)]
+
+    def version_tables(self, dataset: Dataset) -> list[TableRef]:
+        """As `Warehouse.version_tables`."""
+        try:
+            numbers = {item.table_id: dict(item.labels or {}).get(VERSION, "") for item in self._listed(dataset)}
+        except NotFound:
+            return []
+        names = [name for name, number in numbers.items() if number.isdecimal() and is_version(name, int(number))]
+        return [TableRef(dataset.name, name, dataset.project) for name in sorted(names)]
+
+    def has_table(self, table: TableRef) -> bool:
+        """Whether there is a table or view of this name."""
+        try:
+            self.table(table)
+        except NotFound:
+            return False
+        return True
+
+    def mark_version(self, table: TableRef, version: int) -> None:
+        """Label a table with its version, also where that is 1."""
+        existing = self.table(table)
+        existing.labels = {**(existing.labels or {}), **of_version(version)}
+        self.connection.jobs.call(lambda retry: self._client.update_table(existing, ["labels"], retry=retry))
 
     def drop(self, table: TableRef) -> None:
         """Also one that is not there."""

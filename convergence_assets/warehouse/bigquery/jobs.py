@@ -101,11 +101,11 @@ class Jobs:
         except Exception as error:
             raise classified(error, sql, principal=self.principal) from error
 
-    def running(self, project: str | None) -> tuple[RunningJob, ...]:
-        """Jobs of this platform in a project that are pending or running now."""
+    def running(self, project: str | None, *, all_users: bool = True) -> tuple[RunningJob, ...]:
+        """Jobs of this platform in a project that are pending or running now, of every account or of this one."""
         jobs = []
         for state in ("running", "pending"):
-            listed = functools.partial(self.client.list_jobs, project, state_filter=state, all_users=True)
+            listed = functools.partial(self.client.list_jobs, project, state_filter=state, all_users=all_users)
             jobs += [
                 RunningJob(job.job_id, dict(job.labels), job.started, job.location, is_gone(job.labels))
                 for job in self.call(lambda retry, listed=listed: list(listed(retry=retry)))  # type: ignore[misc]

@@ -10,6 +10,18 @@ from collections.abc import Mapping
 _LONGEST = 63
 MANAGED = {"managed_by": "convergence"}
 """On every dataset, table and job that this platform makes."""
+VERSION = "convergence_version"
+"""The number of a table's version; where it is absent, 1, and the table is none that is kept beside the one read."""
+
+
+def of_table(version: int) -> dict[str, str]:
+    """The labels of a published table."""
+    return MANAGED | ({VERSION: str(version)} if version != 1 else {})
+
+
+def of_version(version: int) -> dict[str, str]:
+    """The labels of a table that is, or was, a version beside the one that is read."""
+    return MANAGED | {VERSION: str(version)}
 
 
 def sanitised(labels: Mapping[str, str]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from convergence_assets.warehouse.bigquery.labels import MANAGED
+from convergence_assets.warehouse.bigquery.labels import MANAGED, VERSION
 from convergence_assets.warehouse.schema import Column, ColumnType, Mode, TableRef, TableSchema
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ def schema_of(table: "bigquery.Table", declared: TableSchema) -> TableSchema:
         require_partition_filter=bool(table.require_partition_filter),
         description=table.description or "",
         ingestion_time_from=declared.ingestion_time_from,
+        version=int(dict(table.labels or {}).get(VERSION, 1)),
     )
 
 

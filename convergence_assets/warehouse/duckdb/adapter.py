@@ -42,6 +42,7 @@ from convergence_assets.warehouse.schema import (
     Query,
     TableRef,
     TableSchema,
+    is_version,
 )
 from convergence_assets.warehouse.schema_diff import added_columns
 from convergence_assets.warehouse.statements import absent, table_names
@@ -240,6 +241,21 @@ class DuckDBWarehouse:
             names = sorted(tables.existing(self._engine, str(dataset)))
         return [TableRef(dataset.name, name, dataset.project) for name in names]
 
+    def version_tables(self, dataset: Dataset) -> Sequence[TableRef]:
+        if not self.has_dataset(dataset):
+            return ()
+        with self._attaching.reading([dataset], LOCK_TIMEOUT_SECONDS):
+            existing = tables.existing(self._engine, str(dataset))
+        names = sorted(name for name, found in existing.items() if is_version(name, found.version))
+        return [TableRef(dataset.name, name, dataset.project) for name in names]
+
+    def has_table(self, table: TableRef) -> bool:
+        dataset = Dataset.of(table)
+        if not self.has_dataset(dataset):
+            return False
+        with self._attaching.reading([dataset], LOCK_TIMEOUT_SECONDS):
+            return tables.is_taken(self._engine, str(dataset), table.table)
+
     def existing_schema(self, table: TableRef) -> TableSchema | None:
         dataset = Dataset.of(table)
         if not self.has_dataset(dataset):
@@ -260,6 +276,13 @@ class DuckDBWarehouse:
                 return False
             self._engine.run(f"DROP TABLE {name}")
             return True
+
+    def switch_table(
+        self, table: TableRef, new: TableRef, kept: TableRef, job: Job, *, may_be_absent: bool = False
+    ) -> None:
+        dataset = Dataset.of(table)
+        with self._attaching.writing(dataset, job.timeout_seconds), self._attaching.transaction():
+            tables.switch(self._engine, str(dataset), table, new, kept)
 
     def drop_staging(self, dataset: Dataset) -> int:
         files = self._staging_files(dataset)
