@@ -272,9 +272,12 @@ def _print_results(console: Console, settings: Settings, results: list[TenantRes
             )
     dataset = results[0].tenant.dataset
     example = f"SELECT usage_date, SUM(net_cost) AS net FROM {dataset}.gcp_cost_daily GROUP BY 1 ORDER BY 1"
+    stopped = any(result.tenant.tenant_id == BAD_TENANT for result in results)
+    command = f"[bold].venv/bin/convergence day[/bold] {BAD_TENANT} {PIPELINE} {BAD_DAY}"
+    became = f"What became of a day: {command}\n" if stopped else ""
     console.print(
         "\nLook at a table:  [bold].venv/bin/convergence query[/bold] "
         f"'{example}'\n"
-        f"What became of a day: [bold].venv/bin/convergence day[/bold] {BAD_TENANT} {PIPELINE} {BAD_DAY}\n"
+        f"{became}"
         "Open the UI:      [bold]make ui[/bold], then http://127.0.0.1:3000"
     )

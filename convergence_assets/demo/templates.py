@@ -83,10 +83,18 @@ def row_templates(tenant: DemoTenant, seed: int) -> list[RowTemplate]:
             by_kind[key] = _template(tenant, row, rng, next(of_its_unit) if of_its_unit and is_machine else None)
     templates = list(by_kind.values())
     rng.shuffle(templates)
-    # Some run in every hour, however few rows an hour has.
+    # Some of them, and some of each project and environment, run in every hour, however few rows an hour has.
     covered = [template for template in templates if template.commitment]
     others = [template for template in templates if not template.commitment]
-    return [t for n in range(SHIFTS) for t in _among(others[n::SHIFTS], covered[n::SHIFTS])]
+    return [t for n in range(SHIFTS) for t in _among(_each_owner_first(others[n::SHIFTS]), covered[n::SHIFTS])]
+
+
+def _each_owner_first(templates: list[RowTemplate]) -> list[RowTemplate]:
+    """One of each project and environment, then the others in their order."""
+    owners = [(t.row["project"]["id"], compact(t.row["labels"][-1:])) for t in templates]
+    first = dict(reversed(list(zip(owners, templates, strict=True))))
+    firsts = {id(template) for template in first.values()}
+    return [*first.values(), *(template for template in templates if id(template) not in firsts)]
 
 
 def _among(others: list[RowTemplate], covered: list[RowTemplate]) -> Iterator[RowTemplate]:

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from convergence_assets.warehouse.bigquery import switching
+from convergence_assets.warehouse.bigquery.adapter import BigQueryWarehouse
 from convergence_assets.warehouse.bigquery.jobs import Jobs
+from convergence_assets.warehouse.bigquery.labels import of_version
 from convergence_assets.warehouse.errors import (
     NotFound,
     NotReplaceable,
@@ -132,7 +134,11 @@ def test_a_table_that_an_interrupted_switch_has_left_absent_is_not_made_anew(ope
         if warehouse.engine == "duckdb":
             pytest.skip("its switch is one transaction")
         before = _filled(warehouse)
+        assert isinstance(warehouse, BigQueryWarehouse)
         warehouse.switch_table(KEPT, TABLE, NEW, Job("between"))  # as between two renames
+        kept = warehouse._administration.table(KEPT)
+        kept.labels = of_version(1)
+        warehouse._administration._client.update_table(kept, ["labels"])
         assert warehouse.existing_schema(TABLE) is None
         with pytest.raises(UpgradeNotEnded, match="is absent, and there is costs__v1"):
             warehouse.ensure_table(TABLE, SCHEMA)
