@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from convergence_assets.control.store import ControlStore
-from convergence_assets.control.tables import VERSION_TABLE
+from convergence_assets.control.tables import VERSION_TABLE, compatibility
 from convergence_assets.diagnostics.doctor.checks import CHECKS
 from convergence_assets.diagnostics.doctor.examine import Finding, Limits, Setup, examine
 from tests import commands
@@ -64,11 +64,17 @@ def test_a_control_store_of_a_newer_version(doctor: Doctor, setup: Setup) -> Non
     with closing(sqlite3.connect(setup.settings.home / "control.db")) as store:
         store.execute(f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
         store.commit()
+        code, output = doctor()
+        (finding,) = output["control store"]
+        assert finding["state"] == "ok"
+        assert "was migrated by a newer release, and this one can use it" in finding["seen"]
+        store.execute(f"UPDATE {compatibility.name} SET oldest_revision = '9998'")
+        store.commit()
     code, output = doctor()
     (finding,) = output["control store"]
     assert (code, finding["state"]) == (1, "broken")
-    assert "was made by a newer version of Convergence" in finding["seen"]
-    assert finding["next_step"] == "bring this installation to that version"
+    assert "was migrated by a newer version of Convergence, and this one cannot use its" in finding["seen"]
+    assert "restore the backup" in finding["next_step"]
 
 
 def test_a_control_store_that_is_away(setup: Setup) -> None:
