@@ -2,7 +2,7 @@
 {% macro fits(amount, whole) %}ABS({{ amount }}) < 9000000000 AND ABS({{ whole }}) < 9000000000{% endmacro %}
 {% macro nearly(amount, at, whole) %}{{ amount }} * CAST({{ at }} / {{ whole }} AS NUMERIC){% endmacro %}
 {% macro part(a, at, w) %}IF({{ fits(a, w) }}, {{ exactly(a, at, w) }}, {{ nearly(a, at, w) }}){% endmacro %}
-{% macro until(amount, at, whole) %}CASE {{ at }} WHEN {{ whole }} THEN {{ amount }} WHEN 0 THEN {{ amount }} * 0 ELSE {{ part(amount, at, whole) }} END{% endmacro %}
+{% macro until(a, at, w) %}CASE {{ at }} WHEN {{ w }} THEN {{ a }} WHEN 0 THEN {{ a }} * 0 ELSE {{ part(a, at, w) }} END{% endmacro %}
 {% macro piece(amount) %}CAST({{ until(amount, 'to_cost', 'whole') }} - {{ until(amount, 'from_cost', 'whole') }} AS NUMERIC){% endmacro %}
 -- The charges that the line items of the local days come to: one a row, more where a commitment covers a part or
 -- credits are applied afterwards, and what each commitment has left. docs/FOCUS.md says by which rules. Amounts are
