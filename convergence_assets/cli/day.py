@@ -1,7 +1,6 @@
 """`convergence day`: what became of one day of a pipeline."""
 
 import json
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,9 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from convergence_assets.cli.datetimes import day_of
-from convergence_assets.cli.instance import read_automation
 from convergence_assets.cli.ledger import NOT_BEGUN
 from convergence_assets.cli.lookup import pipeline_of, running_tenant_of
+from convergence_assets.cli.schedule import print_dead_daemons, schedules_and_daemons
 from convergence_assets.cli.tables import RUN_COLOURS, print_table, prose
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_tenants
@@ -36,9 +35,7 @@ def day(
     """
     from convergence_assets.control.store import ControlStore
     from convergence_assets.ledger.write import lag
-    from convergence_assets.monitoring.automation import dead_daemons
     from convergence_assets.scheduling.explain_day import explain_day
-    from convergence_assets.scheduling.switched_off import switched_off
     from convergence_assets.scheduling.targets import targets_of
 
     settings = Settings.from_env()
@@ -47,9 +44,7 @@ def day(
     chosen_day = day_of(partition, "PARTITION")
     store = ControlStore.open(settings)
     (target,) = (t for t in targets_of([chosen]) if t.pipeline == pipeline)
-    is_off, dead = read_automation(
-        settings, lambda recorded: (switched_off(recorded), [*dead_daemons(recorded, datetime.now(UTC))])
-    )
+    is_off, dead = schedules_and_daemons(settings)
     explained = explain_day(store, target, chosen_day, is_off)
     with store.read() as connection:
         begun = lag(connection, store.now(), {tenant: chosen}).begun
@@ -59,8 +54,7 @@ def day(
         _print(explained)
         if not begun:
             typer.echo(NOT_BEGUN, err=True)
-        for alert in dead:
-            typer.echo(f"the Dagster daemon does not run, so nothing is requested: {alert.happened}", err=True)
+        print_dead_daemons(dead)
         failed = next((run for run in explained.runs if run.status == "failed"), None)
         if explained.reason and failed:
             typer.echo(f"Next: convergence logs {failed.run_id} --level warning")

@@ -15,7 +15,11 @@ from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_tenants
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from convergence_assets.alerting.alert import Alert
     from convergence_assets.scheduling.explain import Explained
+    from convergence_assets.scheduling.targets import Target
 
 _SHOWN_DAYS = 5
 
@@ -29,9 +33,7 @@ def schedule(
     Example: convergence schedule acme
     """
     from convergence_assets.control.store import ControlStore
-    from convergence_assets.monitoring.automation import dead_daemons
     from convergence_assets.scheduling.explain import explain
-    from convergence_assets.scheduling.switched_off import switched_off
     from convergence_assets.scheduling.targets import targets_of
 
     settings = Settings.from_env()
@@ -39,9 +41,7 @@ def schedule(
     if tenant is not None:
         tenant_of(registry, tenant)
     table = Table("tenant", "pipeline", "last published", "next due", "missed", prose("outstanding"))
-    is_off, dead = read_automation(
-        settings, lambda recorded: (switched_off(recorded), [*dead_daemons(recorded, datetime.now(UTC))])
-    )
+    is_off, dead = schedules_and_daemons(settings)
     for explained in explain(ControlStore.open(settings), targets_of(registry.tenants.values()), tenant, is_off):
         if as_json:
             typer.echo(json.dumps(_as_json(explained)))
@@ -56,8 +56,23 @@ def schedule(
         )
     if not as_json:
         print_table(table)
-        for alert in dead:
-            typer.echo(f"the Dagster daemon does not run, so nothing is requested: {alert.happened}", err=True)
+        print_dead_daemons(dead)
+
+
+def schedules_and_daemons(settings: Settings) -> "tuple[Callable[[Target], bool], list[Alert]]":
+    """Whether a pipeline's schedule is switched off, and the daemons that are dead."""
+    from convergence_assets.monitoring.automation import dead_daemons
+    from convergence_assets.scheduling.switched_off import switched_off
+
+    return read_automation(
+        settings, lambda recorded: (switched_off(recorded), [*dead_daemons(recorded, datetime.now(UTC))])
+    )
+
+
+def print_dead_daemons(dead: "list[Alert]") -> None:
+    """On stderr, why nothing is requested."""
+    for alert in dead:
+        typer.echo(f"the Dagster daemon does not run, so nothing is requested: {alert.happened}", err=True)
 
 
 def pause(

@@ -57,14 +57,17 @@ def explain(
         for row in partition_states.all_outstanding(connection, tenant_id):
             rows[row.name].append(row)
         chosen = [target for target in targets if tenant_id in (None, target.tenant_id)]
+        through_by_name = {target.name: target.due_through(now) for target in chosen}
+        missed_by_name = {
+            target.name: _missed(connection, target, progress.get(target.name), through_by_name[target.name])
+            for target in chosen
+        }
         capacity = Capacity(connection, Locks(store), chosen, partition_states.open_requests(connection), now)
     for target in chosen:
-        through = target.due_through(now)
+        through, missed = through_by_name[target.name], missed_by_name[target.name]
         coming = max(through + timedelta(days=1), target.start_date)
         paused = _stopped(target, partition_states.pause_of(pauses, target.name), is_off=is_off(target))
         state = progress.get(target.name)
-        with store.read() as connection:
-            missed = _missed(connection, target, state, through)
         published = [newest.get((target.tenant_id, table)) for table in target.tables.reads]
         yield Explained(
             tenant_id=target.tenant_id,
