@@ -136,7 +136,7 @@ def _done(work: "Upgrade", version: "TableVersion", *, rollback: bool, drop_form
     from convergence_assets.warehouse.errors import WarehouseError
 
     name, outcome = f"{version.tenant.tenant_id} {version.step.table}", None
-    work.said.clear()
+    work.notes.clear()
     try:
         if rollback:
             outcome = roll_back(work, version)
@@ -153,9 +153,9 @@ def _done(work: "Upgrade", version: "TableVersion", *, rollback: bool, drop_form
     else:
         if outcome and as_json:
             fields = {"tenant": version.tenant.tenant_id, "table": version.step.table, "outcome": outcome}
-            typer.echo(json.dumps(fields | {"notes": work.said}))
+            typer.echo(json.dumps(fields | {"notes": work.notes}))
         elif outcome:
-            typer.echo("\n".join([f"{name}: {outcome}", *work.said]))
+            typer.echo("\n".join([f"{name}: {outcome}", *work.notes]))
         return True
     return False
 

@@ -54,7 +54,7 @@ class Upgrade:
     turn: Callable[[str], None] = lambda pipeline: None
     accepted: Collection[str] = ()
     accept_gap: bool = False
-    said: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     """What a person is to know besides, in sentences."""
 
     def apply(self, found: TableVersion, progress: Callable[[int], None] = lambda days: None) -> str:
@@ -208,7 +208,7 @@ class Upgrade:
         return self._builder(found, lock).job
 
     def _builder(self, found: TableVersion, lock: Lock) -> VersionBuilder:
-        return VersionBuilder(self.settings, self.warehouse, self.session, found, lock, self.said)
+        return VersionBuilder(self.settings, self.warehouse, self.session, found, lock, self.notes)
 
     def _switched(self, found: TableVersion, lock: Lock, progress: Callable[[int], None]) -> str:
         """The rest, while no run can publish a day of the table."""
@@ -233,7 +233,7 @@ class Upgrade:
         """Record the switch that the warehouse has made; what was done, in words."""
         outcome, again = end_switch(self.session, lock, found, self.by)
         if again:
-            self.said.append(f"{found.name}: {named(again)} are requested again")
+            self.notes.append(f"{found.name}: {named(again)} are requested again")
         # What the warehouse has copied and not renamed.
         if found.read in found.kept:
             self.session.locks.confirm(lock)

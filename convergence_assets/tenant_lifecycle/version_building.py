@@ -33,14 +33,14 @@ MOST_NAMED = 5
 
 @dataclass(frozen=True)
 class VersionBuilder:
-    """Makes days of the declared version of a table, which is there; `said` gets what a person is to know."""
+    """Makes days of the declared version of a table, which is there; `notes` gets what a person is to know."""
 
     settings: Settings
     warehouse: Warehouse
     session: LockSession
     found: TableVersion
     lock: Lock
-    said: list[str]
+    notes: list[str]
 
     @property
     def job(self) -> Job:
@@ -125,7 +125,7 @@ class VersionBuilder:
                 "available again where that is what they lack"
             )
         nulls = f", with {', '.join(absent)} NULL" if absent else ""
-        self.said.append(f"{found.name}: {len(days)} days are copied as they are{nulls}: {reasons}")
+        self.notes.append(f"{found.name}: {len(days)} days are copied as they are{nulls}: {reasons}")
         seen = Publications(self.session.store).newest_version()
         chosen = is_among(f"`{found.schema.partition_column}`", days)
         query = Query(f"SELECT {columns} FROM {found.table.quoted} WHERE {chosen}")

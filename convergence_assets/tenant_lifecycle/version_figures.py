@@ -39,9 +39,9 @@ class Difference:
     amounts: Mapping[str, tuple[Decimal | None, Decimal | None]]
 
     def __str__(self) -> str:
-        said = [f"{self.rows[0]:,} -> {self.rows[1]:,} rows"]
-        said += [f"{name} {_said(before)} -> {_said(after)}" for name, (before, after) in self.amounts.items()]
-        return f"{self.day}{f' {self.currency}' if self.currency else ''}: {', '.join(said)}"
+        changes = [f"{self.rows[0]:,} -> {self.rows[1]:,} rows"]
+        changes += [f"{name} {_shown(before)} -> {_shown(after)}" for name, (before, after) in self.amounts.items()]
+        return f"{self.day}{f' {self.currency}' if self.currency else ''}: {', '.join(changes)}"
 
 
 def pairs_of(found: TableVersion, old: TableSchema, new: TableSchema) -> Pairs:
@@ -135,7 +135,7 @@ def _sum(schema: TableSchema, name: str | None) -> str:
     return total if column.type in _EXACT else f"CAST({total} AS NUMERIC)"
 
 
-def _said(amount: Decimal | None) -> str:
+def _shown(amount: Decimal | None) -> str:
     if amount is None:
         return "none"
     text = f"{amount:f}"

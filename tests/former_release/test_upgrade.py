@@ -51,8 +51,8 @@ def test_a_former_home_is_previewed_and_what_its_own_release_made_is_known_by_it
     assert code in (0, 3)
     assert not [one["problem"] for one in preview["previewed"] if one["problem"]]
     why = {one["table"]: one["why"] for one in preview["previewed"]}
-    assert {name for name, said in why.items() if said == "new"} <= NEW_TABLES
-    changed = {name for name, said in why.items() if said == "by an unknown definition"}
+    assert {name for name, reason in why.items() if reason == "new"} <= NEW_TABLES
+    changed = {name for name, reason in why.items() if reason == "by an unknown definition"}
     assert {name for name in touched - changed - NEW_TABLES if not why[name].startswith("reads gcp_")} == set()
     _, stale = answer("preview", "--stale")
     assert {(one["table"], tuple(one["differs"])) for one in stale} == {(name, ("unknown",)) for name in changed}
@@ -75,16 +75,16 @@ def test_a_table_of_a_former_home_is_upgraded_and_rolled_back(tmp_path: Path) ->
     for file in (own / "pipeline.yaml", own / "gcp_cost_daily.sql", own / "expectations" / "gcp_cost_daily.yaml"):
         text = file.read_text().replace("adjustment_line_items", "corrections")
         file.write_text(text.replace("    table: gcp_cost_daily\n", "    table: gcp_cost_daily\n    version: 2\n"))
-    code, said = convergence("validate")
-    assert code == 0, said
-    code, said = convergence("upgrade", TENANT, "--apply")
-    assert code == 0, said
-    assert "version 1 -> 2; version 1 is kept as globex.gcp_cost_daily__v1" in said
+    code, output = convergence("validate")
+    assert code == 0, output
+    code, output = convergence("upgrade", TENANT, "--apply")
+    assert code == 0, output
+    assert "version 1 -> 2; version 1 is kept as globex.gcp_cost_daily__v1" in output
     assert query(environ, tmp_path, PUBLISHED) == before
     assert query(environ, tmp_path, PUBLISHED.replace("gcp_cost_daily", "gcp_cost_daily__v1")) == before
     assert "corrections" in query(environ, tmp_path, "SELECT * FROM globex.gcp_cost_daily LIMIT 1")
-    code, said = convergence("upgrade", TENANT, "--rollback", "--table", "gcp_cost_daily")
-    assert code == 0, said
+    code, output = convergence("upgrade", TENANT, "--rollback", "--table", "gcp_cost_daily")
+    assert code == 0, output
     assert "adjustment_line_items" in query(environ, tmp_path, "SELECT * FROM globex.gcp_cost_daily LIMIT 1")
     assert query(environ, tmp_path, PUBLISHED) == before
 

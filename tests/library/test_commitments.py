@@ -269,7 +269,7 @@ def random_bills(rng: random.Random, days: list[date], places: tuple[int, ...] =
 
     rows, adjusted = [], {"id": "a", "description": "Taken back", "mode": "PARTIAL_CORRECTION", "type": None}
     for name, kind in (("sub-1", FEE), ("sub-2", FEE), ("sub-3", RESOURCES)):
-        said: Row = {"subscription": {"instance_id": name}}
+        present_fields: Row = {"subscription": {"instance_id": name}}
         for number, day in enumerate(days):
             start = hours_of(day, BERLIN)[0] + rng.randrange(24 if number < 2 else 1) * HOUR
             end = min(start + rng.choice((1, 7, 24, 30, 60)) * HOUR, last + HOUR)
@@ -278,11 +278,13 @@ def random_bills(rng: random.Random, days: list[date], places: tuple[int, ...] =
             costs = (amount(0, 20), *([-amount(0, 3)] if rng.random() < 0.3 else []))
             # Of a later day without a fee only earlier ones may reach into it.
             if number == 0 or rng.random() < 0.5:
-                rows += [at(kind, start, end, cost=cost, credits=[*back, *promotions], **said) for cost in costs]
+                rows += [
+                    at(kind, start, end, cost=cost, credits=[*back, *promotions], **present_fields) for cost in costs
+                ]
         for _ in range(8):
             others = [credit(-amount(0, 1), t) for t in ("RESELLER_MARGIN", "FREE_TIER") if rng.random() < 0.5]
             if kind is FEE:
-                rows.append(usage(PRESENT_MODEL, **said, credits=others))
+                rows.append(usage(PRESENT_MODEL, **present_fields, credits=others))
             share, second = -amount(0, 4), rng.choice(("sub-1", "sub-2", "sub-3", "A label"))
             rows.append(usage(ROW, credits=[covers(name, share), covers(second, share), *others]))
             rows.append(usage(ROW, credits=[covers(name, share), *others]))
@@ -290,7 +292,7 @@ def random_bills(rng: random.Random, days: list[date], places: tuple[int, ...] =
         rows.append(usage(ROW, cost=0.0, credits=taken, adjustment_info=adjusted))
         rows.append(usage(ROW, cost=-3.0, cost_at_list=-4.0, credits=taken, adjustment_info=adjusted))
         offset = [credit(amount(0, 4), "FEE_UTILIZATION_OFFSET", name)]
-        rows.append(at(kind, moment(), cost=0.0, credits=offset, adjustment_info=adjusted, **said))
+        rows.append(at(kind, moment(), cost=0.0, credits=offset, adjustment_info=adjusted, **present_fields))
     return [row | {"labels": [{"key": "number", "value": str(number)}]} for number, row in enumerate(rows)]
 
 

@@ -104,8 +104,8 @@ def test_figures_that_differ_switch_nothing_until_they_are_accepted_by_name(flee
         assert "2026-10-01" not in err
         assert "--accept-changes lines=" in err
         assert "region" in columns(fleet)
-    code, out, said = fleet.command("upgrade", "acme", "--apply", "--accept-changes", "line")
-    assert (code, "did you mean 'lines'" in out + said) == (2, True)
+    code, out, errors = fleet.command("upgrade", "acme", "--apply", "--accept-changes", "line")
+    assert (code, "did you mean 'lines'" in out + errors) == (2, True)
     assert upgrade(fleet, "--apply", "--accept-changes", "totals")[0] == 1
     assert upgrade(fleet, "--apply", "--accept-changes", "lines")[0] == 1
     (accepted,) = re.findall("--accept-changes (lines=[0-9a-f]+)", err)
