@@ -140,7 +140,7 @@ def _settled(store: ControlStore, deployed: Deployment, tenants: int) -> bool:
     has_asked = tables.pipelines.c.late_data_asked_at >= deployed.due
     ended = tables.runs.c.ended_at.is_not(None)
     with store.read() as connection:
-        if ledger_rows.backlogs(connection) or connection.execute(sa.select(tables.partitions)).first():
+        if ledger_rows.tenant_queues(connection) or connection.execute(sa.select(tables.partitions)).first():
             return False
         counted = [
             connection.execute(sa.select(sa.func.count()).select_from(table).where(done)).scalar_one()

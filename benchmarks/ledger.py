@@ -60,7 +60,7 @@ def _measure(folder: Path, tenants: int, runs: int) -> None:
         for number in range(NEW):
             _end(instance, _start(instance, number))
         new, done = _seconds(follower)
-        assert (done.runs, done.facts, done.complete) == (NEW, NEW, True), done
+        assert (done.runs, done.run_events, done.complete) == (NEW, NEW, True), done
         figure("the ledger's tick, nothing new", statistics.median(idle), "s", 1)
         figure(f"the ledger's tick, {ACTIVE} runs active", statistics.median(active), "s", 1)
         figure(f"the ledger's tick, {NEW} runs began and ended beside them", new, "s", 1)

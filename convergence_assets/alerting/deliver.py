@@ -189,7 +189,9 @@ class _Delivery:
     def _waiting(self, connection: "sa.Connection") -> int:
         from convergence_assets.control import outbox
 
-        return sum(queue.messages for queue in outbox.backlog(connection) if queue.destination == self.destination)
+        return sum(
+            queue.messages for queue in outbox.destination_queues(connection) if queue.destination == self.destination
+        )
 
 
 def _send(channel: Channel, message: "Waiting") -> DeliveryFailed | None:

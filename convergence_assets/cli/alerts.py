@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from convergence_assets.alerting.dispatch import Placed
-    from convergence_assets.control.outbox import Backlog
+    from convergence_assets.control.outbox import DestinationQueue
 
 alerts = typer.Typer(name="alerts", help="What is wrong now, and who was told.", no_args_is_help=True)
 _PLATFORM = "platform"
@@ -37,8 +37,11 @@ def show(
     settings = Settings.from_env()
     with ControlStore.open(settings).read() as connection:
         listed = incidents.all_incidents(connection) if everything else incidents.open_incidents(connection)
-        recipients_by_incident, backlog = notifications.destinations_told(connection), outbox.backlog(connection)
-    late = {waiting.destination: waiting for waiting in backlog if waiting.last_error}
+        recipients_by_incident, queues = (
+            notifications.destinations_told(connection),
+            outbox.destination_queues(connection),
+        )
+    late = {waiting.destination: waiting for waiting in queues if waiting.last_error}
     routes = Routes({}, ())
     if listed:
         from convergence_assets.monitoring.routing import routes_of
@@ -55,7 +58,7 @@ def show(
         if not listed:
             typer.echo("nothing is wrong")
         for waiting in late.values():
-            typer.echo(_backlog_line(waiting), err=True)
+            typer.echo(_queue_line(waiting), err=True)
 
 
 @alerts.command()
@@ -149,7 +152,7 @@ def attempt(
     raise typer.Exit(0 if tried and not any(result.failure for result in tried) else 1)
 
 
-def _state(placement: "Placed", recipients: "Sequence[str]", late: "Mapping[str, Backlog]") -> str:
+def _state(placement: "Placed", recipients: "Sequence[str]", late: "Mapping[str, DestinationQueue]") -> str:
     incident = placement.incident
     if incident.resolved_at is not None:
         return f"resolved {incident.resolved_at:%Y-%m-%dT%H:%M:%SZ}: {incident.resolution}"
@@ -190,10 +193,10 @@ def _lines(placement: "Placed", recipients: "Sequence[str]", state: str) -> str:
     return "\n".join(lines)
 
 
-def _backlog_line(backlog: "Backlog") -> str:
+def _queue_line(queue: "DestinationQueue") -> str:
     return (
-        f"{backlog.messages} message(s) for {backlog.destination} wait since {backlog.oldest:%Y-%m-%dT%H:%M:%SZ}: "
-        f"{backlog.last_error}. Next: convergence alerts test {backlog.destination.split('/', 1)[0]}"
+        f"{queue.messages} message(s) for {queue.destination} wait since {queue.oldest:%Y-%m-%dT%H:%M:%SZ}: "
+        f"{queue.last_error}. Next: convergence alerts test {queue.destination.split('/', 1)[0]}"
     )
 
 

@@ -106,7 +106,7 @@ def _lines(evidence: "Evidence") -> list[str]:
         f"incident {i.severity} {i.kind}: {i.title} ({'resolved' if i.resolved_at else 'open'}, seen {i.count} times)"
         for i in evidence.incidents
     ]
-    lines += [f"remediation {r['rung']}: {r['outcome']}" for r in evidence.contents["remediations.json"]]
+    lines += [f"remediation {r['step']}: {r['outcome']}" for r in evidence.contents["remediations.json"]]
     lines += [
         f"changed {_moment(c.moment)} {c.kind} {c.subject}: {c.said}" for c in evidence.changes[-_CHANGES_SHOWN:]
     ] or ["nothing is known to have changed before it"]

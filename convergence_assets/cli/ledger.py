@@ -41,7 +41,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="One JSON object
         typer.echo(json.dumps(_as_json(lag_now), default=str))
     else:
         _print_lag(lag_now, frozenset(tenants))
-    raise typer.Exit(1 if lag_now.unreadable or any(b.error for b in lag_now.backlogs) else 0)
+    raise typer.Exit(1 if lag_now.unreadable or any(b.error for b in lag_now.queues) else 0)
 
 
 @ledger.command()
@@ -84,20 +84,20 @@ def _as_json(lag: "Lag") -> dict[str, object]:
     return {
         "lag_seconds": round(lag.seconds, 1),
         "unread_seconds": round(lag.unread_seconds, 1),
-        "rows_waiting": sum(b.rows for b in lag.backlogs),
+        "rows_waiting": sum(b.rows for b in lag.queues),
         "unreadable_runs": dict(lag.unreadable),
-        "tenants": [vars(b) | {"lag_seconds": lag.by_tenant.get(b.tenant_id)} for b in lag.backlogs],
+        "tenants": [vars(b) | {"lag_seconds": lag.by_tenant.get(b.tenant_id)} for b in lag.queues],
     }
 
 
 def _print_lag(lag: "Lag", loaded: frozenset[str]) -> None:
     console = Console(soft_wrap=True, highlight=False)
     table = Table("tenant", "rows waiting", "since", "tries that failed", "next try", prose("error"))
-    for b in lag.backlogs:
+    for b in lag.queues:
         error = b.error or ("" if b.tenant_id in loaded else "no such tenant is loaded: its rows wait")
         shown = [f"{moment:%Y-%m-%d %H:%M:%SZ}" if moment else "" for moment in (b.oldest, b.retry_at)]
         table.add_row(b.tenant_id, str(b.rows), shown[0], str(b.failures or ""), shown[1], error)
-    if lag.backlogs:
+    if lag.queues:
         print_table(table)
     for run_id, why in lag.unreadable.items():
         console.print(f"run {run_id} cannot be read: {why}", style="red", markup=False)

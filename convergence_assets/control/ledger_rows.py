@@ -28,7 +28,7 @@ class LedgerRow:
 
 
 @dataclass(frozen=True)
-class Waiting:
+class QueuedRow:
     """A row with its number in the queue."""
 
     number: int
@@ -36,7 +36,7 @@ class Waiting:
 
 
 @dataclass(frozen=True)
-class Backlog:
+class TenantQueue:
     """A tenant's waiting rows; `error` and `retry_at` are set where its warehouse failed."""
 
     tenant_id: str
@@ -70,7 +70,7 @@ def put_rows(connection: sa.Connection, rows: Sequence[LedgerRow], now: datetime
     )  # fmt: skip
 
 
-def oldest_rows(connection: sa.Connection, tenant_id: str, table: str, rows: int, size: int) -> list[Waiting]:
+def oldest_rows(connection: sa.Connection, tenant_id: str, table: str, rows: int, size: int) -> list[QueuedRow]:
     """The first of a table's waiting rows: at most `rows`, and at least one of at most `size` characters together."""
     query = (
         sa.select(ledger_rows)
@@ -78,12 +78,12 @@ def oldest_rows(connection: sa.Connection, tenant_id: str, table: str, rows: int
         .order_by(ledger_rows.c.id)
         .limit(rows)
     )
-    waiting: list[Waiting] = []
+    waiting: list[QueuedRow] = []
     for row in connection.execute(query):
         size -= len(row.payload)
         if waiting and size < 0:
             break
-        waiting.append(Waiting(row.id, LedgerRow(row.tenant_id, row.table_name, row.row_id, json.loads(row.payload))))
+        waiting.append(QueuedRow(row.id, LedgerRow(row.tenant_id, row.table_name, row.row_id, json.loads(row.payload))))
     return waiting
 
 
@@ -97,7 +97,7 @@ def delete_rows(connection: sa.Connection, numbers: Collection[int]) -> None:
     connection.execute(sa.delete(ledger_rows).where(ledger_rows.c.id == sa.bindparam("n")), [{"n": n} for n in numbers])
 
 
-def backlogs(connection: sa.Connection) -> list[Backlog]:
+def tenant_queues(connection: sa.Connection) -> list[TenantQueue]:
     """One per tenant with waiting rows, the longest waiting first."""
     counted = (
         sa.select(
@@ -113,7 +113,7 @@ def backlogs(connection: sa.Connection) -> list[Backlog]:
         counted, ledger_writers.c.failures, ledger_writers.c.error, ledger_writers.c.retry_at
     ).select_from(joined)
     return [
-        Backlog(row.tenant_id, row.rows, row.oldest, row.failures or 0, row.error, row.retry_at)
+        TenantQueue(row.tenant_id, row.rows, row.oldest, row.failures or 0, row.error, row.retry_at)
         for row in connection.execute(query.order_by(counted.c.oldest, counted.c.tenant_id))
     ]
 

@@ -36,7 +36,7 @@ class Waiting:
 
 
 @dataclass(frozen=True)
-class Backlog:
+class DestinationQueue:
     """The messages that wait for a destination: since when, and the newest failure."""
 
     destination: str
@@ -152,20 +152,20 @@ def has_failing(connection: sa.Connection, destination: str, failures: int) -> b
     return connection.execute(sa.select(outbox.c.id).where(*is_failing).limit(1)).first() is not None
 
 
-def backlog(connection: sa.Connection) -> Sequence[Backlog]:
+def destination_queues(connection: sa.Connection) -> Sequence[DestinationQueue]:
     """Unsent messages by destination, the longest waiting first."""
     unsent = sa.select(outbox).where(outbox.c.sent_at.is_(None)).order_by(outbox.c.id)
-    backlogs: dict[str, Backlog] = {}
+    queues: dict[str, DestinationQueue] = {}
     for row in connection.execute(unsent):
-        before = backlogs.get(row.destination)
-        backlogs[row.destination] = Backlog(
+        before = queues.get(row.destination)
+        queues[row.destination] = DestinationQueue(
             row.destination,
             messages=before.messages + 1 if before else 1,
             oldest=before.oldest if before else row.created_at,
             attempts=max(before.attempts, row.attempts) if before else row.attempts,
             last_error=row.last_error or (before.last_error if before else None),
         )
-    return list(backlogs.values())
+    return list(queues.values())
 
 
 def prune_outbox(connection: sa.Connection, now: datetime, routed: Collection[str]) -> None:

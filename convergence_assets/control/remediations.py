@@ -34,7 +34,7 @@ class Part:
 class RemediationStep:
     """One step taken for a run; `done_at` None while it is in progress."""
 
-    rung: str
+    step: str
     kind: str
     part: Part
     begun_at: datetime
@@ -55,7 +55,7 @@ class Remediations:
 
     def unfinished(self, last_step: str) -> Mapping[str, Mapping[str, RemediationStep]]:
         """The runs whose remediation was begun and has not reached its last step."""
-        finished = sa.select(table.c.run_id).where(table.c.rung == last_step, table.c.done_at.is_not(None))
+        finished = sa.select(table.c.run_id).where(table.c.step == last_step, table.c.done_at.is_not(None))
         with self._store.read() as connection:
             query = sa.select(table.c.run_id).where(table.c.run_id.not_in(finished)).distinct()
             return steps_of(connection, list(connection.scalars(query)))
@@ -63,13 +63,13 @@ class Remediations:
     def begin(self, connection: sa.Connection, run_id: str, step: str, kind: str, part: Part) -> bool:
         """Whether the caller is to take this step now; within a transaction of `write(key(run_id))`."""
         now = self._store.now()
-        is_step = (table.c.run_id == run_id, table.c.rung == step)
+        is_step = (table.c.run_id == run_id, table.c.step == step)
         begun = connection.execute(sa.select(table.c.begun_at, table.c.done_at).where(*is_step)).one_or_none()
         if begun is not None and (begun.done_at is not None or begun.begun_at > now - TAKEN_OVER_AFTER):
             return False
         connection.execute(sa.delete(table).where(*is_step))
         row = {
-            "run_id": run_id, "rung": step, "tenant_id": part.tenant_id, "pipeline": part.pipeline,
+            "run_id": run_id, "step": step, "tenant_id": part.tenant_id, "pipeline": part.pipeline,
             "first_day": part.first, "last_day": part.last, "kind": kind, "begun_at": now, "outcome": "",
         }  # fmt: skip
         connection.execute(sa.insert(table), row)
@@ -77,13 +77,13 @@ class Remediations:
 
     def record_outcome(self, connection: sa.Connection, run_id: str, step: str, outcome: str) -> None:
         """Record a step's outcome."""
-        update = sa.update(table).where(table.c.run_id == run_id, table.c.rung == step)
+        update = sa.update(table).where(table.c.run_id == run_id, table.c.step == step)
         connection.execute(update.values(done_at=self._store.now(), outcome=redacted(outcome)))
 
     def taken_since(self, connection: sa.Connection, step: str, part: Part, since: datetime) -> int:
         """How often a step was taken for runs over any of these days."""
         query = sa.select(sa.func.count()).where(
-            table.c.rung == step,
+            table.c.step == step,
             table.c.tenant_id == part.tenant_id,
             table.c.pipeline == part.pipeline,
             table.c.begun_at >= since,
@@ -112,6 +112,6 @@ def steps_of(connection: sa.Connection, run_ids: Collection[str]) -> dict[str, d
     steps: dict[str, dict[str, RemediationStep]] = {}
     for row in connection.execute(sa.select(table).where(table.c.run_id.in_(run_ids)).order_by(table.c.begun_at)):
         part = Part(row.tenant_id, row.pipeline, row.first_day, row.last_day)
-        step = RemediationStep(row.rung, row.kind, part, row.begun_at, row.done_at, row.outcome)
-        steps.setdefault(row.run_id, {})[row.rung] = step
+        step = RemediationStep(row.step, row.kind, part, row.begun_at, row.done_at, row.outcome)
+        steps.setdefault(row.run_id, {})[row.step] = step
     return steps

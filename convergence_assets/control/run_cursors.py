@@ -35,7 +35,7 @@ class RunCursor:
 
 @dataclass(frozen=True)
 class Progress:
-    """`anchor` is a run before which every run was found; `tell_from` the moment from which facts are reported;
+    """`anchor` is a run before which every run was found; `tell_from` the moment from which run events are reported;
     `complete_at` when everything that had happened was last read, except old runs at a first start."""
 
     anchor: str | None

@@ -276,7 +276,7 @@ remediations = sa.Table(
     "convergence_remediations",
     metadata,
     sa.Column("run_id", sa.Text, primary_key=True),
-    sa.Column("rung", sa.Text, primary_key=True),
+    sa.Column("rung", sa.Text, key="step", primary_key=True),
     sa.Column("tenant_id", sa.Text, nullable=False),
     sa.Column("pipeline", sa.Text, nullable=False),
     sa.Column("first_day", sa.Date),

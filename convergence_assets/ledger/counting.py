@@ -14,8 +14,8 @@ JOB_SECONDS = (0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800)
 """Upper bounds of the histograms' buckets."""
 
 
-def increments(rows: Iterable[LedgerRow], facts: Iterable[RunEvent]) -> Increments:
-    """The increments of counters by these rows and facts, by name and labels."""
+def increments(rows: Iterable[LedgerRow], run_events: Iterable[RunEvent]) -> Increments:
+    """The increments of counters by these rows and run events, by name and labels."""
     counts: Increments = defaultdict(float)
     for row in rows:
         if row.table == RESULTS:
@@ -23,9 +23,9 @@ def increments(rows: Iterable[LedgerRow], facts: Iterable[RunEvent]) -> Incremen
             counts["data_quality_checks", (row.tenant_id, str(row.values["severity"]), outcome)] += 1
         elif row.table == LOGS:
             _count_of_log(counts, row)
-    for fact in facts:
-        if isinstance(fact, RunEnded):
-            _count_of_run(counts, fact)
+    for run_event in run_events:
+        if isinstance(run_event, RunEnded):
+            _count_of_run(counts, run_event)
     return counts
 
 
@@ -39,8 +39,8 @@ def _count_of_log(counts: Increments, row: LedgerRow) -> None:
         counts["bigquery_jobs", (row.tenant_id, "failed", str(error))] += 1
 
 
-def _count_of_run(counts: Increments, fact: RunEnded) -> None:
-    run = fact.run
+def _count_of_run(counts: Increments, run_event: RunEnded) -> None:
+    run = run_event.run
     counts["pipeline_runs", (run.tenant_id, run.pipeline, run.status)] += 1
     counts["pipeline_rows_published", (run.tenant_id, run.pipeline)] += run.rows_published
     if run.started_at and run.ended_at:

@@ -46,7 +46,7 @@ class Followed:
 
     runs: int = 0
     events: int = 0
-    facts: int = 0
+    run_events: int = 0
     complete: bool = False
     unreadable: dict[str, str] = field(default_factory=dict)
 
@@ -54,8 +54,8 @@ class Followed:
 class Follower:
     """Brings index, ledger and observers up to date with Dagster's storage.
 
-    A fact is observed once, in the transaction that records that; what happened more than a day before the very first
-    call is not observed. Any number of processes may follow: their transactions run one after the other, and what
+    A run event is observed once, in the transaction that records that; what happened more than a day before the very
+    first call is not observed. Any number of processes may follow: their transactions run one after the other, and what
     another has read in between is not read twice.
     """
 
@@ -64,7 +64,7 @@ class Follower:
         store: ControlStore,
         instance: dg.DagsterInstance,
         tenants: Mapping[str, Tenant],
-        observe: Observe = lambda connection, facts: None,
+        observe: Observe = lambda connection, run_events: None,
     ) -> None:
         self._store = store
         self._instance = instance
@@ -129,7 +129,7 @@ class Follower:
         except ControlError:
             raise
         except Exception as error:
-            # One run that cannot be read, or whose facts cannot be reported, does not delay the others.
+            # One run that cannot be read, or whose run events cannot be reported, does not delay the others.
             problem = redacted(f"{type(error).__name__}: {error}")[:1000]
             _log.exception("run %s cannot be followed; it is tried again in a minute", place.run_id)
             done.unreadable[place.run_id] = problem
@@ -183,11 +183,13 @@ class Follower:
             changed = [part for part in parts if part not in before]
             index.write_runs(connection, changed)
             put_rows(connection, [*understood.rows, *map(index.ledger_row, changed)], now)
-            counters.add_counts(connection, increments(understood.rows, [fact for _, fact in understood.facts]))
-            facts = [fact for moment, fact in understood.facts if moment >= progress.tell_from]
-            if facts:
-                self._observe(connection, facts)
-            done.facts += len(facts)
+            counters.add_counts(
+                connection, increments(understood.rows, [run_event for _, run_event in understood.run_events])
+            )
+            run_events = [run_event for moment, run_event in understood.run_events if moment >= progress.tell_from]
+            if run_events:
+                self._observe(connection, run_events)
+            done.run_events += len(run_events)
             done.events += len(fresh)
             if over and next_place.wake_at <= now:
                 run_cursors.delete_places(connection, [place.run_id])

@@ -1,4 +1,4 @@
-"""Turns events of a run into rows of the ledger and facts, given the events before."""
+"""Turns events of a run into rows of the ledger and run events, given the events before."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -70,13 +70,13 @@ class Memory:
 
 
 class RunReducer:
-    """A run's parts and memory, advanced by its events in their order; collects rows, and facts with their moments."""
+    """A run's parts and memory, advanced by its events in their order; collects rows, and run events with times."""
 
     def __init__(self, parts: Sequence[IndexedRun], memory: Memory) -> None:
         self.parts: dict[Name, IndexedRun] = {(part.tenant_id, part.pipeline): part for part in parts}
         self.memory = memory
         self.rows: list[LedgerRow] = []
-        self.facts: list[tuple[datetime, RunEvent]] = []
+        self.run_events: list[tuple[datetime, RunEvent]] = []
 
     def take_event(self, record: dg.EventLogRecord) -> None:
         """Process the next event."""
@@ -111,7 +111,7 @@ class RunReducer:
             table, error_class, message = self._why(name, part)
             ended = replace(part, error_class=error_class, error_message=message)
             self.parts[name] = ended
-            self.facts.append((moment, RunEnded(ended, table, error_class, message)))
+            self.run_events.append((moment, RunEnded(ended, table, error_class, message)))
 
     def _why(self, name: Name, part: IndexedRun) -> list[str | None]:
         if part.status == "succeeded":
@@ -258,7 +258,7 @@ class RunReducer:
 
     def _report_quota(self, event: Event, error_class: str, message: str) -> None:
         if error_class in OF_A_QUOTA and event.table:
-            self.facts.append((event.moment, QuotaRefused(event.part, event.table, error_class, message)))
+            self.run_events.append((event.moment, QuotaRefused(event.part, event.table, error_class, message)))
 
     def _report_jobs(self, event: Event, metadata: Mapping[str, Any]) -> int | None:
         """Add rows of a step's jobs, once per step; returns their billed bytes (0: added already)."""
@@ -285,9 +285,9 @@ class RunReducer:
                 FailedCheck(**(c | {"examples": tuple(c["examples"]), "partitions": tuple(c["partitions"])}))
                 for c in checks
             )
-            self.facts.append((moment, ChecksFailed(part, table_name, severity, failed, tuple(table.held_back))))
+            self.run_events.append((moment, ChecksFailed(part, table_name, severity, failed, tuple(table.held_back))))
         if table.days:
-            self.facts.append(
+            self.run_events.append(
                 (moment, Published(part, table_name, tuple(date.fromisoformat(day) for day in table.days)))
             )
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from convergence_assets.control import ledger_rows as queue
 from convergence_assets.control import run_cursors
 from convergence_assets.control.errors import ControlError
-from convergence_assets.control.ledger_rows import Backlog, Waiting
+from convergence_assets.control.ledger_rows import QueuedRow, TenantQueue
 from convergence_assets.control.store import ControlStore
 from convergence_assets.ledger.tables import TABLES
 from convergence_assets.tenancy.tenant import Tenant
@@ -47,7 +47,7 @@ class Written:
 @dataclass(frozen=True)
 class Lag:
     """How far the ledger is behind, in seconds: `seconds` is the worst of reading Dagster (`unread_seconds`) and of
-    each tenant's longest waiting row (`by_tenant`). Tenants that are not loaded are only in `backlogs`.
+    each tenant's longest waiting row (`by_tenant`). Tenants that are not loaded are only in `queues`.
 
     `unreadable` are runs whose events could not be read or reported, with the reason; they are retried each minute.
     """
@@ -55,7 +55,7 @@ class Lag:
     seconds: float
     unread_seconds: float
     by_tenant: Mapping[str, float]
-    backlogs: Sequence[Backlog]
+    queues: Sequence[TenantQueue]
     unreadable: Mapping[str, str] = field(default_factory=dict)
     begun: bool = True
     """Whether Dagster's storage was ever read."""
@@ -79,7 +79,7 @@ def write_ledger(
     """
     end = time.monotonic() + budget_seconds
     with store.read() as connection:
-        waiting = queue.backlogs(connection)
+        waiting = queue.tenant_queues(connection)
     now = store.now()
     ready = [b.tenant_id for b in waiting if b.tenant_id in tenants and _is_ready(b, now, rest_seconds)]
     if not ready:
@@ -93,7 +93,7 @@ def write_ledger(
 
 def lag(connection: sa.Connection, now: datetime, tenants: Mapping[str, Tenant]) -> Lag:
     """How far the ledger is behind now; all zero where nothing was followed yet."""
-    waiting = queue.backlogs(connection)
+    waiting = queue.tenant_queues(connection)
     by_tenant = {b.tenant_id: _age(b.oldest, now) for b in waiting if b.tenant_id in tenants}
     progress = run_cursors.progress(connection)
     unread = _age(progress.complete_at, now) if progress else 0.0
@@ -107,8 +107,8 @@ def lag(connection: sa.Connection, now: datetime, tenants: Mapping[str, Tenant])
     )
 
 
-def _is_ready(backlog: Backlog, now: datetime, rest_seconds: float) -> bool:
-    return (backlog.retry_at is None or backlog.retry_at <= now) and _age(backlog.oldest, now) >= rest_seconds
+def _is_ready(waiting: TenantQueue, now: datetime, rest_seconds: float) -> bool:
+    return (waiting.retry_at is None or waiting.retry_at <= now) and _age(waiting.oldest, now) >= rest_seconds
 
 
 def _age(since: datetime | None, now: datetime) -> float:
@@ -147,7 +147,7 @@ def _write_tenant(
     return rows, None
 
 
-def _take(store: ControlStore, tenant: Tenant) -> list[list[Waiting]]:
+def _take(store: ControlStore, tenant: Tenant) -> list[list[QueuedRow]]:
     """A batch of each table with queued rows; renews the lease."""
     with store.write(_TRANSACTIONS) as connection:
         queue.go_on_writing(connection, tenant.tenant_id, store.now(), LEASE)
@@ -157,7 +157,7 @@ def _take(store: ControlStore, tenant: Tenant) -> list[list[Waiting]]:
         return [batch for batch in batches if batch]
 
 
-def _merge(warehouse: Warehouse, tenant: Tenant, batch: Sequence[Waiting]) -> None:
+def _merge(warehouse: Warehouse, tenant: Tenant, batch: Sequence[QueuedRow]) -> None:
     name = batch[0].row.table
     table = TABLES[name]
     first, last = batch[0].number, batch[-1].number

@@ -51,7 +51,7 @@ def update_incidents(
 
 def late(connection: sa.Connection, targets: Iterable[Target], now: datetime) -> Iterator[Alert]:
     """One alert per pipeline with days that should be published by now. Days that were due before the planner first saw
-    the pipeline are a backlog and not late, nor are paused ones."""
+    the pipeline are outstanding and not late, nor are paused ones."""
     progress = partition_states.progress(connection)
     pauses = partition_states.all_pauses(connection)
     rows: dict[partition_states.Name, dict[date, PendingPartition]] = defaultdict(dict)
@@ -123,7 +123,7 @@ def behind(lag: Lag) -> Iterator[Alert]:
     """The ledger as a whole, and each tenant whose rows wait too long."""
     if lag.unread_seconds > LEDGER_BEHIND.total_seconds():
         yield _behind(None, lag.unread_seconds, "events of Dagster are not read")
-    errors = {backlog.tenant_id: backlog.error for backlog in lag.backlogs}
+    errors = {queue.tenant_id: queue.error for queue in lag.queues}
     for tenant_id, seconds in lag.by_tenant.items():
         if seconds > LEDGER_BEHIND.total_seconds():
             yield _behind(tenant_id, seconds, errors.get(tenant_id) or "its rows are not written")

@@ -126,7 +126,7 @@ class Remediation:
             with self._store.write(key(case.run_id)) as connection:
                 self._remediations.record_outcome(connection, case.run_id, step, outcome)
                 done = "; ".join(
-                    r.outcome for r in self._steps_taken(case).values() if r.done_at and r.rung != "alerted"
+                    r.outcome for r in self._steps_taken(case).values() if r.done_at and r.step != "alerted"
                 )
                 for part in sorted(case.parts, key=_fingerprint):
                     amend_incident(connection, _fingerprint(part), "; ".join(filter(None, (done, outcome))))

@@ -1,4 +1,4 @@
-"""Turns the follower's facts into alerts, and resolves them by publications."""
+"""Turns the follower's run events into alerts, and resolves them by publications."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -43,23 +43,27 @@ _PASSING = frozenset({"control_store", "over_limit", "lock_lost"})
 
 
 class RunAlerts:
-    """Raises and resolves incidents from facts, within the follower's transaction."""
+    """Raises and resolves incidents from run events, within the follower's transaction."""
 
     def __init__(self, tenants: Mapping[str, Tenant], store: ControlStore) -> None:
         self._tenants = tenants
         self._store = store
 
-    def observe(self, connection: sa.Connection, facts: Sequence[RunEvent]) -> None:
-        """Every fact is observed once; a condition that has ended by now is resolved in the same transaction, and not
-        sent."""
-        raised = [(alert, fact.run.updated_at) for fact in facts for alert in self._alerts(connection, fact)]
+    def observe(self, connection: sa.Connection, run_events: Sequence[RunEvent]) -> None:
+        """Each run event is observed once; a condition that has ended by now is resolved in the same transaction, and
+        not sent."""
+        raised = [
+            (alert, run_event.run.updated_at)
+            for run_event in run_events
+            for alert in self._alerts(connection, run_event)
+        ]
         # In one order everywhere, so that no two transactions wait for each other.
         for alert, moment in sorted(raised, key=lambda r: r[0].fingerprint):
             raise_alert(connection, alert, moment)
-        for fact in facts:
-            if isinstance(fact, RunEnded) and fact.error_class == INTERRUPTED:
-                self._ask_again(connection, fact.run)
-        for name in sorted({(fact.run.tenant_id, fact.run.pipeline) for fact in facts}):
+        for run_event in run_events:
+            if isinstance(run_event, RunEnded) and run_event.error_class == INTERRUPTED:
+                self._ask_again(connection, run_event.run)
+        for name in sorted({(run_event.run.tenant_id, run_event.run.pipeline) for run_event in run_events}):
             self.resolve_published(connection, *name)
 
     def resolve_published(self, connection: sa.Connection, tenant_id: str, pipeline: str) -> None:
@@ -87,29 +91,29 @@ class RunAlerts:
     def _interruptions(connection: sa.Connection, run: IndexedRun) -> int:
         return runs.ended_by(connection, run, INTERRUPTED, run.created_at - _INTERRUPTIONS_COUNTED)
 
-    def _alerts(self, connection: sa.Connection, fact: RunEvent) -> Iterable[Alert]:
-        match fact:
+    def _alerts(self, connection: sa.Connection, run_event: RunEvent) -> Iterable[Alert]:
+        match run_event:
             case ChecksFailed():
-                return self._quality(connection, fact)
+                return self._quality(connection, run_event)
             case RunEnded():
-                return self._ended(connection, fact)
+                return self._ended(connection, run_event)
             case QuotaRefused():
-                return [self._quota(fact)]
+                return [self._quota(run_event)]
             case Published():
                 return ()
 
-    def _quota(self, fact: QuotaRefused) -> Alert:
+    def _quota(self, run_event: QuotaRefused) -> Alert:
         """The project's incident and not a tenant's: others are refused next."""
-        run, tenant = fact.run, self._tenants.get(fact.run.tenant_id)
+        run, tenant = run_event.run, self._tenants.get(run_event.run.tenant_id)
         project = tenant.project if tenant else None
-        happened = f"Table {run.tenant_id}/{run.pipeline}/{fact.table}, run {run.run_id}: {fact.message}"
-        return kinds.QUOTA_NEAR.alert(happened, fact.error_class, table=project or "")
+        happened = f"Table {run.tenant_id}/{run.pipeline}/{run_event.table}, run {run.run_id}: {run_event.message}"
+        return kinds.QUOTA_NEAR.alert(happened, run_event.error_class, table=project or "")
 
-    def _ended(self, connection: sa.Connection, fact: RunEnded) -> Iterable[Alert]:
-        run = fact.run
-        if run.status == "succeeded" or fact.error_class in _HARMLESS:
+    def _ended(self, connection: sa.Connection, run_event: RunEnded) -> Iterable[Alert]:
+        run = run_event.run
+        if run.status == "succeeded" or run_event.error_class in _HARMLESS:
             return
-        if fact.error_class == INTERRUPTED:
+        if run_event.error_class == INTERRUPTED:
             count = self._interruptions(connection, run)
             if count > INTERRUPTIONS:
                 happened = (
@@ -123,13 +127,13 @@ class RunAlerts:
         if kind_of(connection, run.run_id) not in (None, *WITHOUT_ALERT):  # its alert reports it already
             return
         if run.status == "canceled":
-            happened = f"Run {run.run_id} was asked to end: {fact.message or 'nobody said why'}."
-            yield _of_run(kinds.RUN_CANCELED, run, happened, "canceled", table=fact.table)
-        elif fact.error_class not in (QUALITY_FAILED, NO_DATA):
-            yield self._failed(connection, fact)
+            happened = f"Run {run.run_id} was asked to end: {run_event.message or 'nobody said why'}."
+            yield _of_run(kinds.RUN_CANCELED, run, happened, "canceled", table=run_event.table)
+        elif run_event.error_class not in (QUALITY_FAILED, NO_DATA):
+            yield self._failed(connection, run_event)
 
-    def _failed(self, connection: sa.Connection, fact: RunEnded) -> Alert:
-        run, error_class = fact.run, fact.error_class or "run_failure"
+    def _failed(self, connection: sa.Connection, run_event: RunEnded) -> Alert:
+        run, error_class = run_event.run, run_event.error_class or "run_failure"
         documented = ERROR_CLASSES.get(error_class)
         attempts = self._attempts(connection, run)
         passing = bool(documented and documented.retryable) or error_class in _PASSING
@@ -137,25 +141,33 @@ class RunAlerts:
         awaited = error_class == NotFound.error_class and self._awaits_its_first_day(connection, run)
         patient = awaited or (passing and attempts < PATIENCE)
         severity: Severity = "warning" if patient else "critical"
-        where = f", table {fact.table}" if fact.table else ""
+        where = f", table {run_event.table}" if run_event.table else ""
         remedy = documented.remedy if documented else "Read the run's log from its first error on."
-        message = fact.message or "no message"
+        message = run_event.message or "no message"
         happened = f"Run {run.run_id}{where}, attempt {max(attempts, run.attempt)}: {message}"
         return _of_run(
             kinds.RUN_FAILED, run, happened, error_class,
             severity=severity, anchor=_anchor(error_class), done=self._asked_again(connection, run), remedy=remedy,
         )  # fmt: skip
 
-    def _quality(self, connection: sa.Connection, fact: ChecksFailed) -> Iterable[Alert]:
+    def _quality(self, connection: sa.Connection, run_event: ChecksFailed) -> Iterable[Alert]:
         """The alert about days without rows, and for all others what failed."""
-        checks = [check for check in fact.checks if check.name == NOT_EMPTY] if fact.severity == "critical" else []
-        empty = {day for check in checks for day in check.partitions or (fact.run.partition or "",)}
-        others = {day for c in fact.checks if c.name != NOT_EMPTY for day in c.partitions or fact.held_back}
+        checks = (
+            [check for check in run_event.checks if check.name == NOT_EMPTY] if run_event.severity == "critical" else []
+        )
+        empty = {day for check in checks for day in check.partitions or (run_event.run.partition or "",)}
+        others = {day for c in run_event.checks if c.name != NOT_EMPTY for day in c.partitions or run_event.held_back}
         for day in sorted(empty - others):
-            yield no_data_alert(connection, self._tenants.get(fact.run.tenant_id), fact.run, fact.table, day)
-        left = tuple(day for day in fact.held_back or (fact.run.partition or "",) if day not in empty - others)
-        if left or fact.severity != "critical":
-            yield from _quality(replace(fact, held_back=left if fact.severity == "critical" else fact.held_back))
+            yield no_data_alert(
+                connection, self._tenants.get(run_event.run.tenant_id), run_event.run, run_event.table, day
+            )
+        left = tuple(
+            day for day in run_event.held_back or (run_event.run.partition or "",) if day not in empty - others
+        )
+        if left or run_event.severity != "critical":
+            yield from _quality(
+                replace(run_event, held_back=left if run_event.severity == "critical" else run_event.held_back)
+            )
 
     def _awaits_its_first_day(self, connection: sa.Connection, run: IndexedRun) -> bool:
         tenant = self._tenants.get(run.tenant_id)
@@ -217,25 +229,27 @@ class RunAlerts:
         return [step.table for step in definition.steps] if definition else []
 
 
-def _quality(fact: ChecksFailed) -> Iterable[Alert]:
+def _quality(run_event: ChecksFailed) -> Iterable[Alert]:
     """One alert per table and day; `info` is recorded only."""
-    run = fact.run
-    if fact.severity == "critical":
-        days: Sequence[str] = fact.held_back or (run.partition or "",)
+    run = run_event.run
+    if run_event.severity == "critical":
+        days: Sequence[str] = run_event.held_back or (run.partition or "",)
         for day in days:
-            checks = [check for check in fact.checks if not check.partitions or day in check.partitions] or fact.checks
-            yield _quality_alert(kinds.QUALITY_FAILED, fact, checks, day)
-    elif fact.severity == "warning":
-        named = sorted({day for check in fact.checks for day in check.partitions})
+            checks = [
+                check for check in run_event.checks if not check.partitions or day in check.partitions
+            ] or run_event.checks
+            yield _quality_alert(kinds.QUALITY_FAILED, run_event, checks, day)
+    elif run_event.severity == "warning":
+        named = sorted({day for check in run_event.checks for day in check.partitions})
         for day in named or [run.partition or ""]:
-            checks = [check for check in fact.checks if not check.partitions or day in check.partitions]
-            yield _quality_alert(kinds.QUALITY_DEGRADED, fact, checks, day)
+            checks = [check for check in run_event.checks if not check.partitions or day in check.partitions]
+            yield _quality_alert(kinds.QUALITY_DEGRADED, run_event, checks, day)
 
 
-def _quality_alert(kind: AlertKind, fact: ChecksFailed, checks: Sequence[FailedCheck], day: str) -> Alert:
+def _quality_alert(kind: AlertKind, run_event: ChecksFailed, checks: Sequence[FailedCheck], day: str) -> Alert:
     cause = ",".join(sorted(check.name for check in checks))
     return _of_run(
-        kind, fact.run, _listed(checks), cause, table=fact.table, partition=day or None, checks=_named(checks)
+        kind, run_event.run, _listed(checks), cause, table=run_event.table, partition=day or None, checks=_named(checks)
     )
 
 

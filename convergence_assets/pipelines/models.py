@@ -157,7 +157,7 @@ class TableStep(Model):
     table: TableName = Field(description="The step's and its table's name")
     description: str = ""
     when_empty: Literal["fail", "warn", "publish"] = Field(
-        "fail", description="What a partition without rows means: a failure, a warning, or a fact to publish"
+        "fail", description="What a partition without rows means: a failure, a warning, or a result to publish"
     )
     version: Annotated[int, Field(ge=1)] = Field(
         1, description="Raised where an existing table does not take the columns; then `convergence upgrade`"

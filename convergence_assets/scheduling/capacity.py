@@ -82,7 +82,7 @@ class Capacity:
         return in_flight < _beside_the_newest(target) and self.catching_up.total() < CATCH_UP_IN_FLIGHT
 
     def for_request(self, target: Target) -> bool:
-        """Whether an older day that was requested over the API may run: no backlog counts, not even its own."""
+        """Whether an older day that was requested over the API may run: no outstanding day counts, not even its own."""
         return self._api_requests[target.tenant_id] < _beside_the_newest(target)
 
     def held_by_another(self, target: Target, first: date, last: date) -> Lock | None:

@@ -1,4 +1,4 @@
-"""Facts about a statement of BigQuery SQL: that it only reads, and which tables it names."""
+"""What a statement of BigQuery SQL does: that it only reads, and which tables it names."""
 
 import difflib
 import re

@@ -105,10 +105,10 @@ def test_what_ended_long_ago_is_dropped_and_what_lasts_is_kept(desk: Desk) -> No
     prune_alerts(desk.store, desk.routes)
     with desk.store.read() as connection:
         assert connection.scalar(sa.select(sa.func.count()).select_from(table)) == 2
-        assert len(outbox.backlog(connection)) == 1
+        assert len(outbox.destination_queues(connection)) == 1
     desk.pass_(2 * DAY)
     prune_alerts(desk.store, Routes({}, ()))
     with desk.store.read() as connection:
         assert [i.tenant_id for i in incidents.all_incidents(connection)] == ["globex"]
-        assert outbox.backlog(connection) == [], "no route names the destination any more"
+        assert outbox.destination_queues(connection) == [], "no route names the destination any more"
         assert len(notifications.open_notifications(connection)) == 1

@@ -67,7 +67,7 @@ class Service:
 
     def follow(self) -> None:
         """What the daemon's sensor does: bring the index up to Dagster."""
-        Follower(self.deployment.store, self.deployment.instance, {}, lambda connection, facts: None).follow(30)
+        Follower(self.deployment.store, self.deployment.instance, {}, lambda connection, run_events: None).follow(30)
 
     def index(self, *found: IndexedRun) -> None:
         with self.deployment.store.write() as connection:

@@ -1,4 +1,4 @@
-"""A Dagster on SQLite and on Postgres, the control store beside it, and a follower whose facts are kept."""
+"""A Dagster on SQLite and on Postgres, the control store beside it, and a follower whose run events are kept."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -27,7 +27,7 @@ told = sa.Table(
     "told",
     sa.MetaData(),
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("fact", sa.LargeBinary),
+    sa.Column("run_event", sa.LargeBinary),
 )
 Body = Callable[[dg.AssetExecutionContext], Iterator[Any]]
 
@@ -50,17 +50,20 @@ class World:
         return cls(created, instance, project, clock)
 
     @property
-    def facts(self) -> list[RunEvent]:
+    def run_events(self) -> list[RunEvent]:
         with self.store.read() as connection:
-            return [pickle.loads(fact) for fact in connection.scalars(sa.select(told.c.fact).order_by(told.c.id))]
+            return [
+                pickle.loads(run_event)
+                for run_event in connection.scalars(sa.select(told.c.run_event).order_by(told.c.id))
+            ]
 
     def wait(self, seconds: float) -> None:
         """Time passes for the follower; Dagster's own moments stay."""
         self.clock[0] += timedelta(seconds=seconds)
 
-    def observe(self, connection: sa.Connection, facts: Sequence[RunEvent]) -> None:
+    def observe(self, connection: sa.Connection, run_events: Sequence[RunEvent]) -> None:
         """As an incident is kept: in the transaction that it is told in."""
-        connection.execute(sa.insert(told), [{"fact": pickle.dumps(fact)} for fact in facts])
+        connection.execute(sa.insert(told), [{"run_event": pickle.dumps(run_event)} for run_event in run_events])
 
     def follower(self) -> Follower:
         return Follower(self.store, self.instance, {"acme": self.project.tenant}, self.observe)
@@ -85,7 +88,7 @@ class World:
             return list(reversed(index.runs_page(connection, index.RunFilter(), limit=10_000).runs))
 
     def of_kind(self, kind: type) -> list[Any]:
-        return [fact for fact in self.facts if isinstance(fact, kind)]
+        return [run_event for run_event in self.run_events if isinstance(run_event, kind)]
 
     def waiting(self) -> int:
         with self.store.read() as connection:

@@ -1,4 +1,4 @@
-"""What the follower makes of runs: the index, the ledger's rows, the facts; on Postgres too where a database decides."""
+"""What the follower makes of runs: the index, the ledger's rows, the run events; on Postgres too where it matters."""
 
 from collections.abc import Iterator
 from datetime import date, timedelta
@@ -37,7 +37,7 @@ def test_a_run_that_published_stands_in_index_and_ledger_with_all_that_happened(
     world.project.load_bills(hourly(DAY, BERLIN, 1.25))
     run_id = run(world, DAY, DAY)
     done = world.follow()
-    assert (done.complete, done.runs, done.facts) == (True, 1, 3)
+    assert (done.complete, done.runs, done.run_events) == (True, 1, 3)
     assert done.events > 6 + 7
     (found,) = world.index()
     assert (found.run_id, found.tenant_id, found.pipeline, found.status) == (run_id, "acme", "demo_costs", "succeeded")
@@ -99,10 +99,10 @@ def test_a_range_with_a_bad_day_has_a_result_a_day_and_says_which_was_held_back(
     assert {r["partition"] for r in results if not r["published"]} == {"2026-03-13"}
     published = simple.logs("`partition`, `rows`", "event = 'published'")
     assert published == [(str(day), 24) for day in WEEK if day != WEEK[3]]
-    critical, warning = sorted(simple.of_kind(ChecksFailed), key=lambda fact: fact.severity)
+    critical, warning = sorted(simple.of_kind(ChecksFailed), key=lambda run_event: run_event.severity)
     assert [(c.name, c.partitions) for c in critical.checks] == [("cost_is_possible", ("2026-03-13",))]
     assert (critical.table, critical.held_back, warning.severity) == ("lines", ("2026-03-13",), "warning")
-    assert [fact.days for fact in simple.of_kind(Published)] == [tuple(d for d in WEEK if d != WEEK[3])]
+    assert [run_event.days for run_event in simple.of_kind(Published)] == [tuple(d for d in WEEK if d != WEEK[3])]
     (ended,) = simple.of_kind(RunEnded)
     assert (ended.table, ended.error_class, ended.message) == ("lines", "quality_failed", found.error_message)
 
@@ -264,7 +264,7 @@ def test_a_run_deleted_before_its_end_was_seen_is_closed_as_canceled(world: Worl
     assert found.error_message is not None
     assert "deleted" in found.error_message
     world.settle()
-    assert [fact.run.status for fact in world.of_kind(RunEnded)] == ["canceled"]
+    assert [run_event.run.status for run_event in world.of_kind(RunEnded)] == ["canceled"]
     assert world.follow().complete
 
 

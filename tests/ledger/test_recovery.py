@@ -54,8 +54,8 @@ def all_ids(world: World) -> dict[str, list[str]]:
     return {name: world.ids(name, column) for name, column in TABLES}
 
 
-def facts_told(world: World) -> Counter[bytes]:
-    return Counter(pickle.dumps(fact) for fact in world.facts)
+def reported_run_events(world: World) -> Counter[bytes]:
+    return Counter(pickle.dumps(run_event) for run_event in world.run_events)
 
 
 @contextmanager
@@ -88,8 +88,8 @@ def test_wherever_follower_and_writer_are_killed_no_row_is_lost_or_doubled_and_e
     a_little_of_everything(simple)
     simple.follow()
     simple.write()
-    expected, facts = all_ids(simple), facts_told(simple)
-    assert sum(facts.values()) == 6, "three tables published, three ends"
+    expected, run_events = all_ids(simple), reported_run_events(simple)
+    assert sum(run_events.values()) == 6, "three tables published, three ends"
     number = 0
     while True:
         world = another(simple, tmp_path / f"kill-{number}")
@@ -104,7 +104,7 @@ def test_wherever_follower_and_writer_are_killed_no_row_is_lost_or_doubled_and_e
         world.follow()
         world.write()
         assert all_ids(world) == expected, f"killed before commit {number - 1}"
-        assert facts_told(world) == facts, f"killed before commit {number - 1}"
+        assert reported_run_events(world) == run_events, f"killed before commit {number - 1}"
     assert number > 8
     assert all_ids(world) == expected
 
@@ -114,16 +114,16 @@ def test_a_fact_that_cannot_be_told_holds_back_no_other_run_and_is_told_later(wo
     second = materialize(world, table("b", good()))
     away = [True]
 
-    def observe(connection: sa.Connection, facts: Sequence[RunEvent]) -> None:
-        world.observe(connection, facts)
-        if away[0] and any(fact.run.run_id == first for fact in facts):
+    def observe(connection: sa.Connection, run_events: Sequence[RunEvent]) -> None:
+        world.observe(connection, run_events)
+        if away[0] and any(run_event.run.run_id == first for run_event in run_events):
             raise RuntimeError("no incident can be opened")
 
     follower = Follower(world.store, world.instance, {"acme": world.project.tenant}, observe)
     assert follower.follow(30).unreadable == {first: "RuntimeError: no incident can be opened"}
-    assert {fact.run.run_id for fact in world.facts} == {second}
+    assert {run_event.run.run_id for run_event in world.run_events} == {second}
     away[0] = False
-    assert not follower.follow(30).facts
+    assert not follower.follow(30).run_events
     world.wait(61)
     follower.follow(30)
     assert Counter(f.run.run_id for f in world.of_kind(RunEnded)) == {first: 1, second: 1}
@@ -177,7 +177,7 @@ def test_an_index_that_is_built_again_is_the_same_and_writes_no_row_twice(world:
         index.mark_stuck(connection, run_id, "idle", world.store.now())
     world.settle()
     world.write()
-    before, ids, facts = world.indexed_everything(), all_ids(world), facts_told(world)
+    before, ids, run_events = world.indexed_everything(), all_ids(world), reported_run_events(world)
     tenant = replace(world.project.tenant, config_version="another one since")
     reset_ledger(world.store)
     assert world.index() == []
@@ -191,7 +191,7 @@ def test_an_index_that_is_built_again_is_the_same_and_writes_no_row_twice(world:
     assert stuck[0] == stuck[1], "all but when somebody marked it"
     world.write()
     assert all_ids(world) == ids
-    assert facts_told(world) == facts, "what was told is not told again"
+    assert reported_run_events(world) == run_events, "what was told is not told again"
     agrees_with_dagster(world)
 
 
@@ -221,7 +221,7 @@ def test_the_warehouse_is_away_for_an_hour_and_the_ledger_catches_up_exactly(sim
     with world.store.read() as connection:
         behind = lag(connection, world.store.now(), {"acme": world.project.tenant})
     assert 3500 < behind.seconds <= 3700
-    assert behind.backlogs[0].error == "unavailable: the warehouse does not answer"
+    assert behind.queues[0].error == "unavailable: the warehouse does not answer"
     world.wait(900)
     world.follow()
     assert not world.write().failed
@@ -254,7 +254,7 @@ def test_rows_of_a_tenant_that_is_not_loaded_wait_and_are_no_lag(simple: World) 
     with simple.store.read() as connection:
         behind = lag(connection, simple.store.now(), {})
     assert behind.seconds < 60
-    assert [backlog.tenant_id for backlog in behind.backlogs] == ["acme"]
+    assert [queue.tenant_id for queue in behind.queues] == ["acme"]
     assert simple.write().rows == 4
 
 
@@ -266,7 +266,7 @@ def test_a_backlog_of_old_runs_is_read_in_many_calls_the_newest_first(simple: Wo
         calls += 1
         assert calls < 20
     assert calls >= 4
-    ended = [fact.run.run_id for fact in simple.of_kind(RunEnded)]
+    ended = [run_event.run.run_id for run_event in simple.of_kind(RunEnded)]
     assert ended == [run.run_id for run in reversed(simple.index())]
 
 
@@ -371,7 +371,7 @@ def test_a_tenant_whose_warehouse_fails_is_set_aside_and_the_others_go_on(simple
     assert not write_ledger(world.store, lambda location: world.open(), tenants, 30).failed
     assert len(world.project.read("SELECT log_id FROM globex.x_meta_pipeline_logs")) == 3
     with world.store.read() as connection:
-        assert lag(connection, world.store.now(), tenants).backlogs == []
+        assert lag(connection, world.store.now(), tenants).queues == []
 
 
 def test_marking_a_run_stuck_and_following_it_at_once_lose_nothing(world: World) -> None:

@@ -32,10 +32,10 @@ def of(*labels: str) -> frozenset[str]:
 
 def test_runs_checks_jobs_and_bytes_are_counted_as_their_events_are_read(watched: Watched) -> None:
     run = replace(watched.run("run1"), rows_published=24)
-    facts = [watched.ended(replace(run, started_at=watched.now - timedelta(seconds=40)), "succeeded")]
+    run_events = [watched.ended(replace(run, started_at=watched.now - timedelta(seconds=40)), "succeeded")]
     failed = [watched.ended(watched.run(f"run{n}"), "failed", "timeout") for n in (2, 3)]
     with watched.store.write() as connection:
-        counters.add_counts(connection, increments((), facts))
+        counters.add_counts(connection, increments((), run_events))
         counters.add_counts(connection, increments((), failed))
     found = scrape(watched)
     assert found["pipeline_runs_total"] == {

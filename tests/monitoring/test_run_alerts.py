@@ -1,4 +1,4 @@
-"""Facts of runs as incidents: raised once, with the right weight, and ended by what is published."""
+"""Events of runs as incidents: raised once, with the right weight, and ended by what is published."""
 
 from datetime import date, timedelta
 from pathlib import Path

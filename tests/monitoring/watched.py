@@ -74,9 +74,9 @@ class Watched:
             found.append(Published(replace(run, updated_at=self.now), table, days))
         return found
 
-    def observe(self, *facts: RunEvent) -> None:
+    def observe(self, *run_events: RunEvent) -> None:
         with self.store.write("ledger") as connection:
-            RunAlerts(self.tenants, self.store).observe(connection, facts)
+            RunAlerts(self.tenants, self.store).observe(connection, run_events)
 
     def open(self) -> list[tuple[str, str, str | None]]:
         """Kind, severity and partition of what is open."""

@@ -69,7 +69,7 @@ def test_a_day_that_somebody_asked_for_goes_before_a_backlog_and_says_who_asked(
         *(target(name, start_date=START - 300 * DAY, quota=quota) for name, quota in quotas.items()),
         now=at(START + 3 * DAY, 6),
     )
-    world.tick()  # each tenant's newest day, and the first month of its backlog
+    world.tick()  # each tenant's newest day, and the first month of its outstanding days
     world.advance(world.now + timedelta(minutes=30))
     day = START - 200 * DAY
     ask_for(world, "acme", day, day + DAY)

@@ -12,7 +12,7 @@ from convergence_assets.alerting import kinds
 from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.control import audit, incidents, partition_states, publications
 from convergence_assets.control.keys import Keys
-from convergence_assets.control.ledger_rows import LedgerRow, backlogs, put_rows
+from convergence_assets.control.ledger_rows import LedgerRow, put_rows, tenant_queues
 from convergence_assets.control.locks import Claim, Locks
 from convergence_assets.control.store import ControlStore
 from convergence_assets.ledger.tables import TABLES
@@ -191,5 +191,5 @@ def test_what_is_told_of_a_deleted_tenant_makes_no_table_again(tmp_path: Path) -
             put_rows(connection, [row], store.now())
         assert not write_ledger(store, opening, {"acme": tenant}, 30).failed
         with store.read() as connection:
-            assert not backlogs(connection)
+            assert not tenant_queues(connection)
         assert bool(tables(project.settings, "acme")) is kept

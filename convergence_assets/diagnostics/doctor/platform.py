@@ -261,7 +261,7 @@ def alert_routes(setup: Setup) -> Iterator[Finding]:
         nobody = "the platform has no route: nobody is told where a tenant has none"
         yield Finding(name, "warning", nobody, "name one under `alerts.routes` in tenants/_defaults.yaml")
     with setup.store.read() as connection:
-        late = [waiting for waiting in outbox.backlog(connection) if waiting.last_error]
+        late = [waiting for waiting in outbox.destination_queues(connection) if waiting.last_error]
     for waiting in late:
         seen = f"{waiting.messages} messages for {waiting.destination} wait since {waiting.oldest:%Y-%m-%d %H:%M} UTC"
         again = f"correct the route; `convergence alerts test {waiting.destination.partition('/')[0]}` tries it"
