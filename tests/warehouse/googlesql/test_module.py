@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import wasmtime
 
 from convergence_assets.warehouse.googlesql import client, module
 from convergence_assets.warehouse.googlesql.module import AnalyzerMissing
 from tests.warehouse.googlesql.oracle import evaluated
 
 NAME = module._file_name(module.wasm_file())
+ONE = '(module (func (export "one") (result i32) i32.const 1))'
 
 
 @pytest.fixture
@@ -50,8 +52,6 @@ def compilations(compiled: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
         def serialize(self) -> bytearray:
             return bytearray(content)
-
-    import wasmtime
 
     monkeypatch.setattr(wasmtime.Module, "from_file", lambda engine, path: Copied())
     monkeypatch.setattr(module, "_compile_elsewhere", lambda: module.compile_once(module.folders()))
@@ -176,7 +176,15 @@ def test_a_call_finds_the_analyzer_when_it_is_there_again(
     assert evaluated("SELECT 1") == [(1,)]
 
 
-@pytest.mark.slow
-def test_compiling_in_a_process_of_its_own(folders: tuple[Path, Path]) -> None:
-    assert module.loaded(module.engine()) is not None
-    assert (folders[0] / NAME).exists()
+def test_compiling_in_a_process_of_its_own(
+    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A small module: the analyzer's own takes half a minute, and every installation compiles that one.
+    package = tmp_path / "packages" / "zetasql"
+    (package / "wasi").mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "wasi" / "zetasql.wasm").write_bytes(wasmtime.wat2wasm(ONE))
+    monkeypatch.syspath_prepend(package.parent)
+    monkeypatch.delitem(sys.modules, "zetasql", raising=False)
+    assert [export.name for export in module.loaded(module.engine()).exports] == ["one"]
+    assert [file.name for file in folders[0].glob("*.cwasm")] == [module._file_name(module.wasm_file())]

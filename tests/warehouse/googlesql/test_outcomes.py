@@ -18,8 +18,10 @@ SQL = "SELECT day, SUM(cost) AS cost FROM bills WHERE day = @day GROUP BY day"
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache, and no memory of other tests."""
+    """An empty cache but for the analyzer's compiled file, and no memory of other tests."""
+    compiled = kept_results.folders()
     monkeypatch.setattr(kept_results, "folders", lambda: (tmp_path,))
+    monkeypatch.setattr(module, "folders", lambda: compiled)
     monkeypatch.setattr(outcomes, "_in_memory", {})
     return tmp_path
 
