@@ -20,7 +20,7 @@ from benchmarks.measuring import machine
 
 ALL = (
     "against_bare", "against_peers", "load", "starting", "backfill", "large_day", "neighbour", "reading",
-    "planning", "ledger", "watching", "api", "storage", "focus_rules",
+    "planning", "ledger", "watching", "api", "storage", "focus_rules", "previewing",
 )  # fmt: skip
 PACKAGES = ["dagster", "great_expectations", "duckdb", "pandas", "sqlglot", "SQLAlchemy"]
 

@@ -6,7 +6,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -34,15 +34,18 @@ class Cost:
         )
 
 
-def measured(command: Sequence[str | Path], env: Mapping[str, str], cwd: Path | None = None) -> Cost:
-    """Run a command to its end, with every process that it started and waited for; raises unless it ended well."""
+def measured(
+    command: Sequence[str | Path], env: Mapping[str, str], cwd: Path | None = None, expected: Collection[int] = (0,)
+) -> Cost:
+    """Run a command to its end, with every process that it started and waited for; raises unless it ended with an
+    expected exit code."""
     began = time.monotonic()
     process = subprocess.Popen(command, env=env, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert process.stdout is not None
     output = process.stdout.read().decode()
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
+    if process.returncode not in expected:
         raise RuntimeError(f"{' '.join(map(str, command))} ended with {process.returncode}: {output[-3000:]}")
     return Cost(used.ru_utime + used.ru_stime, time.monotonic() - began, used.ru_maxrss * 1024, output)
 
