@@ -111,7 +111,7 @@ class PublishGuard:
         self._publications.record(
             claim.tenant_id, claim.pipeline, self._table, rows,
             run_id=self._held.run_id, read_through=self._read_through, markers=markers,
-            definition=StoredDefinition(definition.version, definition.content),
+            definition=StoredDefinition(definition.version, definition.content), table_version=definition.number,
         )  # fmt: skip
         self._held.record_location()
 
@@ -119,9 +119,9 @@ class PublishGuard:
         """Record that the step made its table or added columns to it."""
         from convergence_assets.control.change_log import Changes
 
-        description = "made" if change.created else f"columns added: {', '.join(change.added)}"
         changes, name = Changes(self._held.session.store), f"{self._dataset}.{self._table}"
-        changes.record_schema(self._held.claim.tenant_id, name, description, self._held.run_id)
+        added = () if change.created else change.added
+        changes.record_schema(self._held.claim.tenant_id, name, added, self._held.run_id)
 
     def record_failure(self) -> None:
         """Record that the run has failed: until then the plan counts it, or its outcome has to be looked up."""

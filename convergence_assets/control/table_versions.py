@@ -38,12 +38,14 @@ _OF_NO_PIPELINE = ""
 @dataclass(frozen=True)
 class BuiltDay:
     """A day of a version that is built: `seen` is the newest publication before its rows were read, `by` the version
-    of the definition that was asked for it. A copied day has what `publication` says of the one that it copies."""
+    of the definition that was asked for it, `table_version` the number of the version. A copied day has what
+    `publication` says of the one that it copies."""
 
     day: date
     rows: int
     seen: int
     by: str
+    table_version: int
     marker: str | None = None
     definition: StoredDefinition | None = None
     publication: Publication | None = None
@@ -202,10 +204,12 @@ def _built(tenant_id: str, name: str, one: BuiltDay, now: datetime) -> dict[str,
         "tenant_id": tenant_id, "table_name": name, "day": one.day, "pipeline": _OF_NO_PIPELINE, "version": one.seen,
         "read_through": one.seen, "rows": one.rows, "marker": one.marker, "run_id": f"{_BUILT}{one.by}",
         "published_at": now, "definition": one.definition.version if one.definition else None,
+        "table_version": one.table_version,
     }  # fmt: skip
     if one.publication:
         copied = _row(one.publication, name, _OF_NO_PIPELINE)
-        return copied | {"version": one.seen, "rows": one.rows, "run_id": f"{_COPIED}{one.by}"}
+        own = {"version": one.seen, "rows": one.rows, "table_version": one.table_version}
+        return copied | own | {"run_id": f"{_COPIED}{one.by}"}
     return row
 
 
@@ -213,7 +217,7 @@ def _row(one: Publication, name: str, pipeline: str) -> dict[str, Any]:
     return {
         "tenant_id": one.tenant_id, "table_name": name, "day": one.day, "pipeline": pipeline, "version": one.version,
         "read_through": one.read_through, "rows": one.rows, "marker": one.marker, "run_id": one.run_id,
-        "published_at": one.published_at, "definition": one.definition,
+        "published_at": one.published_at, "definition": one.definition, "table_version": one.table_version,
     }  # fmt: skip
 
 
