@@ -96,13 +96,17 @@ def _no_run(pipeline: TenantPipeline, tables: Collection[str], first: date, last
 
 
 @contextmanager
-def opened(fleet: Fleet, *accepted: str, gap: bool = False) -> Iterator[tuple[Upgrade, TableVersion]]:
-    """An upgrade of `lines` in this process."""
+def opened(
+    fleet: Fleet, *accepted: str, gap: bool = False, table: str = "lines"
+) -> Iterator[tuple[Upgrade, TableVersion]]:
+    """An upgrade of a table in this process."""
     settings = fleet.settings
     tenant = load_tenants(settings).tenants["acme"]
     session = LockSession(ControlStore.open(settings, fleet.variables))
     with open_warehouse(settings) as warehouse:
-        found = table_version(session.store, warehouse, tenant, tenant.pipelines[0], tenant.pipelines[0].steps[0])
+        pipeline = tenant.pipelines[0]
+        step = next(step for step in pipeline.steps if step.table == table)
+        found = table_version(session.store, warehouse, tenant, pipeline, step)
         assert found
         yield (
             Upgrade(
