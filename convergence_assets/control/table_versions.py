@@ -7,7 +7,7 @@ not ended.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
@@ -49,6 +49,39 @@ class BuiltDay:
     marker: str | None = None
     definition: StoredDefinition | None = None
     publication: Publication | None = None
+
+
+@dataclass
+class VersionDays:
+    """How many days of a table are published, the number of its version that is read, and how many days are built of
+    others, by number."""
+
+    published: int = 0
+    read: int = 1
+    built: dict[int, int] = field(default_factory=dict)
+
+
+def days_by_version(connection: sa.Connection, tenant_id: str | None = None) -> dict[tuple[str, str], VersionDays]:
+    """What is published and built, by tenant (all, or this one) and table."""
+    is_built = sa.or_(table.c.run_id.startswith(_BUILT), table.c.run_id.startswith(_COPIED))
+    counted = sa.select(
+        table.c.tenant_id, table.c.table_name, table.c.pipeline, table.c.table_version, sa.func.count().label("n")
+    ).where(sa.or_(table.c.pipeline != _OF_NO_PIPELINE, is_built))
+    if tenant_id is not None:
+        counted = counted.where(table.c.tenant_id == tenant_id)
+    by_table: dict[tuple[str, str], VersionDays] = {}
+    for row in connection.execute(
+        counted.group_by(table.c.tenant_id, table.c.table_name, table.c.pipeline, table.c.table_version)
+    ):
+        built = row.pipeline == _OF_NO_PIPELINE
+        name = row.table_name.rpartition("__v")[0] if built else row.table_name
+        days = by_table.setdefault((row.tenant_id, name), VersionDays())
+        if built:
+            days.built[row.table_version] = row.n
+        else:
+            days.published += row.n
+            days.read = max(days.read, row.table_version)
+    return by_table
 
 
 def days_of_table(connection: sa.Connection, tenant_id: str, name: str) -> dict[date, Publication]:
