@@ -61,7 +61,7 @@ def published(platform: Platform, days: list[date], columns: str = "*", where: s
 
 
 def focus(platform: Platform, days: list[date], columns: str, where: str) -> list[dict[str, Any]]:
-    span = f"usage_date BETWEEN DATE '{days[0]}' AND DATE '{days[-1]}'"
+    span = f"x_UsageDate BETWEEN DATE '{days[0]}' AND DATE '{days[-1]}'"
     return platform.rows(f"SELECT {columns} FROM {TENANT}.gcp_focus WHERE {span} AND {where}")
 
 
@@ -82,7 +82,7 @@ def assert_sums_are_exact(platform: Platform, days: list[date], rows: list[dict[
     fees: dict[Any, Decimal] = defaultdict(Decimal)
     effective: dict[Any, Decimal] = defaultdict(Decimal)
     for row in rows:
-        billed[row["usage_date"]] += row["BilledCost"]
+        billed[row["x_UsageDate"]] += row["BilledCost"]
         key = row["CommitmentDiscountId"], row["BillingPeriodStart"]
         if row["CommitmentDiscountId"] and row["ChargeCategory"] == "Purchase":
             fees[key] += row["BilledCost"]
@@ -321,7 +321,7 @@ def test_a_months_fee_is_spread_over_its_hours_and_adds_up_in_its_billing_period
     parts: dict[date, Decimal] = defaultdict(Decimal)
     for row in rows:
         if row["CommitmentDiscountStatus"]:
-            parts[row["usage_date"]] += row["EffectiveCost"]
+            parts[row["x_UsageDate"]] += row["EffectiveCost"]
     hourly = Decimal(100) / (31 * 24)
     hours = {date(2026, 10, 1): 15, date(2026, 10, 2): 24, date(2026, 10, 25): 25, date(2026, 11, 1): 8}
     for day, expected in hours.items():
@@ -350,7 +350,7 @@ def test_an_offset_is_billed_with_its_fee_and_in_effect_on_each_day_of_the_fees_
     ]
     by_day: dict[date, Decimal] = defaultdict(Decimal)
     for row in rows:
-        by_day[row["usage_date"]] += row["EffectiveCost"]
+        by_day[row["x_UsageDate"]] += row["EffectiveCost"]
     assert by_day == dict.fromkeys(days, 24 * 5 + 10)
 
 
@@ -414,6 +414,6 @@ def test_a_fee_that_is_exported_late_asks_for_the_days_of_its_window_alone(platf
     platform.run(TENANT, days[2:3])
     assert_sums_are_exact(platform, days, focus(platform, days, "*", "TRUE"))
     parts = focus(
-        platform, days, "usage_date, SUM(EffectiveCost)", "CommitmentDiscountStatus IS NOT NULL GROUP BY usage_date"
+        platform, days, "x_UsageDate, SUM(EffectiveCost)", "CommitmentDiscountStatus IS NOT NULL GROUP BY x_UsageDate"
     )
     assert told(parts) == [("2026-10-10", "18"), ("2026-10-11", "24"), ("2026-10-12", "6")]

@@ -42,7 +42,7 @@ SUBCATEGORIES = {
 
 
 def focus_rows(platform: Platform, columns: str, where: str) -> list[tuple[str, ...]]:
-    sql = f"SELECT {columns} FROM acme.gcp_focus WHERE usage_date = DATE '{DAY}' AND {where} ORDER BY 1"
+    sql = f"SELECT {columns} FROM acme.gcp_focus WHERE x_UsageDate = DATE '{DAY}' AND {where} ORDER BY 1"
     return [tuple(map(str, row.values())) for row in platform.rows(sql)]
 
 

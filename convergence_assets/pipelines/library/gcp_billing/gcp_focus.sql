@@ -251,7 +251,6 @@ described AS (
 )
 
 SELECT
-    usage_date,
     zone AS AvailabilityZone,
     billed_cost AS BilledCost,
     billing_account_id AS BillingAccountId,
@@ -348,5 +347,6 @@ SELECT
     invoice_month AS x_InvoiceMonth,
     service_id AS x_ServiceId,
     service_description AS x_ServiceName,
-    category_source AS x_ServiceCategorySource
+    category_source AS x_ServiceCategorySource,
+    usage_date AS x_UsageDate
 FROM described
