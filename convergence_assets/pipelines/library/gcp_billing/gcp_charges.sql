@@ -251,7 +251,13 @@ spent AS (
 -- the day of its fee, and in effect on each day of the fee's window.
 remainders AS (
     SELECT
-        d.*,
+        d.usage_date,
+        d.line_item_id,
+        d.commitment_id,
+        d.commitment_category,
+        d.billing_month,
+        d.fee_part,
+        d.purchased_amount,
         d.fee_part - COALESCE(s.effective_cost, NUMERIC '0') AS remainder,
         d.billed_offset + COALESCE(s.cost_until_offset, NUMERIC '0') AS offset_billed,
         d.offset_part + COALESCE(s.cost_until_offset, NUMERIC '0') AS offset_effective

@@ -127,6 +127,20 @@ charges AS (
     WHERE c.usage_date BETWEEN @first_partition_date AND @last_partition_date
 ),
 
+-- Many charges are of one service: each name is folded once, to ASCII.
+service_names AS (
+    SELECT
+        service_description,
+        NULLIF(TRIM(REGEXP_REPLACE(NORMALIZE(service_description, NFKD), '[^ -~]', '')), '') AS service_name
+    FROM (
+        SELECT i.service_description FROM items AS i
+        UNION DISTINCT
+        SELECT d.service_description
+        FROM gcp_commitments AS d
+        WHERE d.usage_date BETWEEN @first_partition_date AND @last_partition_date
+    ) AS descriptions
+),
+
 -- Many charges are labelled alike: each set of labels is written once.
 label_sets AS (
     SELECT
@@ -193,6 +207,7 @@ described AS (
     SELECT
         charges.*,
         tagged.tag_pairs,
+        COALESCE(service_names.service_name, 'Unknown') AS service_name,
         -- The price list's price, where it gives the cost. A charge that spans tiers has several prices, and some
         -- charges have none: their cost is divided.
         COALESCE(
@@ -242,6 +257,7 @@ described AS (
         ) AS invoice_number
     FROM charges
     LEFT JOIN tagged ON charges.label_text = tagged.label_text
+    LEFT JOIN service_names ON charges.service_description = service_names.service_description
     LEFT JOIN regions ON charges.region = regions.region
     LEFT JOIN units AS consumed_units ON charges.usage_unit = consumed_units.unit
     LEFT JOIN units AS priced_units ON charges.pricing_unit = priced_units.unit
@@ -320,9 +336,7 @@ SELECT
             THEN COALESCE(REGEXP_EXTRACT(COALESCE(resource_global_name, resource_name), '/([^/]+)/[^/]+$'), 'resource')
     END AS ResourceType,
     service_category AS ServiceCategory,
-    COALESCE(
-        NULLIF(TRIM(REGEXP_REPLACE(NORMALIZE(service_description, NFKD), '[^ -~]', '')), ''), 'Unknown'
-    ) AS ServiceName,
+    service_name AS ServiceName,
     COALESCE(seller_name, 'Google Cloud') AS ServiceProviderName,
     service_subcategory AS ServiceSubcategory,
     IF(charge_category = 'Tax', NULL, sku_id) AS SkuId,
