@@ -223,7 +223,8 @@ def same_rows(opened: Ways, days: list[date]) -> int:
             connection.execute(f"ATTACH '{folder / TENANT}.duckdb' AS {way} (READ_ONLY)")
         compared = 0
         for table in TABLES:
-            found = connection.execute(f"SELECT count(DISTINCT usage_date), count(*) FROM bare.{table}").fetchone()
+            day = "x_UsageDate" if table == "gcp_focus" else "usage_date"
+            found = connection.execute(f"SELECT count(DISTINCT {day}), count(*) FROM bare.{table}").fetchone()
             assert found is not None
             assert found[0] == len(days), f"{table} has {found[0]} of {len(days)} days"
             compared += found[1]

@@ -241,7 +241,9 @@ def totals(published: dict[str, tuple[Path, str]]) -> Totals:
             # The name that SQLMesh's views know the file by.
             connection.execute(f"ATTACH '{file}' AS published (READ_ONLY)")
             for table, money in MONEY.items():
-                sql = f"SELECT usage_date, SUM({money}), COUNT(*) FROM published.{schema}.{table} GROUP BY 1"
+                # The peers' models have one column of the day in all tables.
+                day = "x_UsageDate" if (table, schema) == ("gcp_focus", "main") else "usage_date"
+                sql = f"SELECT {day}, SUM({money}), COUNT(*) FROM published.{schema}.{table} GROUP BY 1"
                 for day, amount, rows in connection.execute(sql).fetchall():
                     if day in DAYS:
                         found[tenant, table, day] = (amount, rows)

@@ -1,15 +1,17 @@
 """A deployment whose days pass as fast as they can be written, with Dagster's storage and the control store on SQLite.
 
-The events of two real tenant-days, one published and one stopped by a check, are written again for each tenant and day
-through the real storages, with other ids, days and moments. The follower, the planner's tables, the publications and
-the removal of history are the real ones, on the deployment's clock. Rows of the ledger are taken out of their queue:
-they are the warehouse's.
+The rows that two real tenant-days have left in Dagster's files, one published and one stopped by a check, are written
+again for each tenant and day, with other ids, days and moments. The follower, the planner's tables, the publications
+and the removal of history are the real ones, on the deployment's clock. Rows of the ledger are taken out of their
+queue: they are the warehouse's.
 """
 
+import json
 import multiprocessing
 import random
 import shutil
 import uuid
+from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -20,7 +22,6 @@ from typing import Any
 import dagster as dg
 import sqlalchemy as sa
 from dagster._core.definitions.run_request import InstigatorType
-from dagster._core.events import EVENT_TYPE_TO_PIPELINE_RUN_STATUS
 from dagster._core.remote_origin import InProcessCodeLocationOrigin, RemoteInstigatorOrigin, RemoteRepositoryOrigin
 from dagster._core.scheduler.instigation import (
     InstigatorState,
@@ -29,11 +30,10 @@ from dagster._core.scheduler.instigation import (
     TickData,
     TickStatus,
 )
-from dagster._core.snap import ExecutionPlanSnapshot, JobSnap
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
-from dagster._serdes import deserialize_value, serialize_value
 from dagster_shared.record import copy as copy_record
 
+from benchmarks.recorded_runs import Recorded
 from convergence_assets.alerting.links import Links
 from convergence_assets.alerting.routes import Routes
 from convergence_assets.cli.run import Definitions
@@ -67,35 +67,6 @@ PIPELINE, TABLES = "demo_costs", ("lines", "totals")
 _FORK = multiprocessing.get_context("fork")
 
 
-@dataclass(frozen=True)
-class Recorded:
-    """A real run with its events, of tenant `acme` and one day."""
-
-    run: dg.DagsterRun
-    day: date
-    text: str
-    began: float
-    job: JobSnap
-    plan: ExecutionPlanSnapshot
-
-    @classmethod
-    def of(cls, instance: dg.DagsterInstance, run_id: str, day: date) -> "Recorded":
-        run, events = instance.get_run_by_id(run_id), list(instance.all_logs(run_id))
-        assert run is not None
-        assert run.job_snapshot_id
-        assert run.execution_plan_snapshot_id
-        job = instance.get_job_snapshot(run.job_snapshot_id)
-        plan = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id)
-        return cls(run, day, serialize_value([run, *events]), events[0].timestamp, job, plan)
-
-    def again(self, tenant_id: str, day: date, at: datetime) -> tuple[dg.DagsterRun, list[dg.EventLogEntry]]:
-        """The run as that tenant's, of that day and moment."""
-        text = self.text.replace("acme", tenant_id).replace(str(self.day), str(day))
-        run, *events = deserialize_value(text.replace(self.run.run_id, str(uuid.uuid4())), list)
-        moved = at.timestamp() - self.began
-        return run, [event._replace(timestamp=event.timestamp + moved) for event in events]
-
-
 @dataclass
 class SimulatedDeployment:
     """`folder` holds everything; `tenants` is how many there are; a day has one run of each, and some more."""
@@ -118,7 +89,7 @@ class SimulatedDeployment:
         self.instance = dagster_at(self.folder / "dagster")
         self.store = self._store()
         self.names = [f"tenant_{n:03d}" for n in range(self.tenants)]
-        self._released: dict[tuple[str, int], tuple[str, str]] = {}
+        self._released: dict[tuple[str, int], Mapping[str, str]] = {}
         self._good, self._stopped = self._record()
         self._sensors = [self._sensor(name) for name in SENSORS]
 
@@ -175,14 +146,11 @@ class SimulatedDeployment:
     @cached_property
     def checks(self) -> list[dg.AssetCheckKey]:
         """Of all tables, as the recorded day has them."""
-        events = [event.dagster_event for event in self._good.again("acme", FIRST, self.now)[1]]
-        found = {
-            event.asset_check_evaluation_data.asset_check_key for event in events
-            if event and event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION
-        }  # fmt: skip
+        executions = self._good.index["asset_check_executions"]
+        found = sorted({(str(row["asset_key"]), str(row["check_name"])) for row in executions})
         return [
-            dg.AssetCheckKey(dg.AssetKey([tenant, *key.asset_key.path[1:]]), key.name)
-            for tenant in self.names for key in sorted(found)
+            dg.AssetCheckKey(dg.AssetKey([tenant, *json.loads(key)[1:]]), name)
+            for tenant in self.names for key, name in found
         ]  # fmt: skip
 
     def pruned_and_killed(self, seconds: float) -> bool:
@@ -224,26 +192,17 @@ class SimulatedDeployment:
             connection.execute(sa.delete(ledger_rows))
 
     def _run(self, recorded: Recorded, tenant_id: str, day: date, at: datetime) -> None:
-        run, events = recorded.again(tenant_id, day, at)
-        storage: Any = self.instance.run_storage
-        run = self._of_the_release(recorded, run)
-        waiting = run._replace(status=dg.DagsterRunStatus.NOT_STARTED)
-        storage.add_historical_run(waiting, at)
-        claim = Claim(tenant_id, PIPELINE, day, day)
+        run_id = str(uuid.uuid4())
+        claim, key = Claim(tenant_id, PIPELINE, day, day), f"{tenant_id}/{day}/{run_id}"
         with self.store.write() as connection:
-            key = f"{tenant_id}/{day}/{run.run_id}"
-            run_requests.insert_request(connection, key, claim, "schedule", at, run.run_id)
-        self.instance.event_log_storage.store_event_batch(events)
-        for event in events:
-            if event.dagster_event_type in EVENT_TYPE_TO_PIPELINE_RUN_STATUS:
-                ended = datetime.fromtimestamp(event.timestamp, UTC)
-                storage.handle_run_event(run.run_id, event.dagster_event, ended)
-        succeeded = run.status == dg.DagsterRunStatus.SUCCESS
+            run_requests.insert_request(connection, key, claim, "schedule", at, run_id)
+        recorded.write(self.instance, run_id, tenant_id, day, at, self._of_the_release(recorded))
+        succeeded = recorded is self._good
         self.now = at + timedelta(seconds=5)
         publications = Publications(self.store)
         for table in TABLES if succeeded else ():
             seen = publications.newest_version()
-            publications.record(tenant_id, PIPELINE, table, {day: 24}, run_id=run.run_id, read_through=seen)
+            publications.record(tenant_id, PIPELINE, table, {day: 24}, run_id=run_id, read_through=seen)
         with self.store.write() as connection:
             run_requests.write_outcomes(connection, {key: "succeeded" if succeeded else "failed"})
 
@@ -255,20 +214,25 @@ class SimulatedDeployment:
         recorded = []
         with dagster_at(self.folder / "recorded") as instance:
             for cost, day in days.items():
-                done = definitions.run(instance, tenant, tenant.pipelines[0], day, day)
-                assert done.succeeded == (cost == GOOD), done
-                recorded.append(Recorded.of(instance, done.run_id, day))
+
+                def run_it(day: date = day, succeeds: bool = cost == GOOD) -> str:
+                    done = definitions.run(instance, tenant, tenant.pipelines[0], day, day)
+                    assert done.succeeded == succeeds, done
+                    return done.run_id
+
+                recorded.append(Recorded.of(instance, day, run_it))
         return recorded[0], recorded[1]
 
-    def _of_the_release(self, recorded: Recorded, run: dg.DagsterRun) -> dg.DagsterRun:
-        """The run with the snapshots of the release of that day."""
-        number = len(self.days) // RELEASED_EVERY_DAYS
-        if (names := self._released.get((recorded.run.run_id, number))) is None:
+    def _of_the_release(self, recorded: Recorded) -> Mapping[str, str]:
+        """The snapshots of the release of this day, by those of the recorded run."""
+        number, run = len(self.days) // RELEASED_EVERY_DAYS, recorded.run
+        if (names := self._released.get((run.run_id, number))) is None:
             storage: Any = self.instance.run_storage
             job_id = storage.add_job_snapshot(copy_record(recorded.job, description=f"release {number}"))
             plan_id = storage.add_execution_plan_snapshot(recorded.plan._replace(job_snapshot_id=job_id))
-            names = self._released[recorded.run.run_id, number] = job_id, plan_id
-        return run._replace(job_snapshot_id=names[0], execution_plan_snapshot_id=names[1])
+            names = {str(run.job_snapshot_id): job_id, str(run.execution_plan_snapshot_id): plan_id}
+            self._released[run.run_id, number] = names
+        return names
 
     def _sensor(self, name: str) -> InstigatorState:
         location = InProcessCodeLocationOrigin(LoadableTargetOrigin(python_file="definitions.py"))

@@ -5,6 +5,7 @@ partition the newest execution with its evaluation, and what the control store h
 """
 
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,13 +35,16 @@ _STATE = {
 
 @dataclass(frozen=True)
 class Sizes:
-    """Rows and bytes of values by table, of state and of the rest; bytes of the files of single runs."""
+    """Rows and bytes of values by table, of state and of the rest; of the files of single runs their bytes, those of
+    the events in them, which are all of these runs' events, and those of the events among them that are state."""
 
     state_rows: dict[str, int]
     history_rows: dict[str, int]
     state: dict[str, int]
     history: dict[str, int]
     run_files: int
+    events_in_run_files: int
+    state_in_run_files: int
 
     @property
     def state_bytes(self) -> int:
@@ -51,12 +55,20 @@ class Sizes:
         """Of all that is not state."""
         return sum(self.history.values()) + self.run_files
 
+    @property
+    def history_bytes_of_one_database(self) -> int:
+        """Of all that is not state where each event is stored once, as on Postgres."""
+        rest = sum(self.history.values()) - self.history["event_logs"]
+        return rest + self.events_in_run_files - self.state_in_run_files
+
 
 def stored(dagster: Path, control: Path) -> Sizes:
     """Of a Dagster home with the project's SQLite storage, and a control store."""
     index = dagster / "history/runs/index.db"
-    runs = sum(file.stat().st_size for file in index.parent.iterdir() if file.is_file() and "index" not in file.name)
-    found = Sizes({}, {}, {}, {}, runs)
+    files = [file for file in index.parent.iterdir() if file.is_file() and "index" not in file.name]
+    size = sum(file.stat().st_size for file in files)
+    run_ids = [file.stem for file in files if file.suffix == ".db"]
+    found = Sizes({}, {}, {}, {}, size, *_of_events(index, run_ids))
     for file in (index, dagster / "history/runs.db", dagster / "schedules/schedules.db", control):
         with closing(sqlite3.connect(file)) as connection:
             for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
@@ -67,6 +79,24 @@ def stored(dagster: Path, control: Path) -> Sizes:
                     query = f"SELECT COUNT(*), COALESCE(SUM({width}), 0) FROM {table} WHERE {condition}"
                     rows[table], held[table] = connection.execute(query).fetchone()
     return found
+
+
+def _of_events(index: Path, run_ids: Sequence[str]) -> tuple[int, int]:
+    """Bytes of values of these runs' events, and of those of them that are state."""
+    events = 0
+    for run_id in run_ids:
+        with closing(sqlite3.connect(index.with_name(f"{run_id}.db"))) as connection:
+            width = _width(connection, "event_logs")
+            events += connection.execute(f"SELECT COALESCE(SUM({width}), 0) FROM event_logs").fetchone()[0]
+    with closing(sqlite3.connect(index)) as connection:
+        connection.execute("CREATE TEMP TABLE with_a_file (run_id TEXT PRIMARY KEY)")
+        connection.executemany("INSERT INTO with_a_file VALUES (?)", [(run_id,) for run_id in run_ids])
+        width = _width(connection, "event_logs")
+        sql = (
+            f"SELECT COALESCE(SUM({width}), 0) FROM event_logs WHERE {_STATE['event_logs']}"
+            " AND run_id IN (SELECT run_id FROM with_a_file)"
+        )
+        return events, connection.execute(sql).fetchone()[0]
 
 
 def _width(connection: sqlite3.Connection, table: str) -> str:

@@ -24,6 +24,7 @@ TABLES = (
     "gcp_cost_line_items", "gcp_cost_daily", "gcp_commitment_fees", "gcp_commitments", "gcp_charges", "gcp_focus",
 )  # fmt: skip
 MAY_BE_EMPTY = {"gcp_commitment_fees", "gcp_commitments"}
+DAY_COLUMNS = {table: "x_UsageDate" if table == "gcp_focus" else "usage_date" for table in TABLES}
 TIMEZONES = {"acme": "Europe/Berlin", "globex": "America/New_York", "initech": "Asia/Kolkata"}
 
 
@@ -49,7 +50,7 @@ def main() -> None:
         if any(not passed and name in critical for name, passed in outcomes[table].items()):
             break
         warehouse.execute("BEGIN")
-        warehouse.execute(f"DELETE FROM {table} WHERE usage_date = $day", {"day": day})
+        warehouse.execute(f"DELETE FROM {table} WHERE {DAY_COLUMNS[table]} = $day", {"day": day})
         warehouse.execute(f"INSERT INTO {table} FROM staged")
         warehouse.execute("COMMIT")
     warehouse.close()
@@ -73,7 +74,7 @@ def judged(warehouse, context, table, suite, values):  # type: ignore[no-untyped
         for check in suite
         if check["type"] == "unexpected_rows_expectation"
     }
-    queries["rows_lie_in_the_partition"] = "SELECT * FROM staged WHERE usage_date != $first_partition_date"
+    queries["rows_lie_in_the_partition"] = f"SELECT * FROM staged WHERE {DAY_COLUMNS[table]} != $first_partition_date"
     queries["partition_is_not_empty"] = "SELECT 1 WHERE NOT EXISTS (FROM staged)"
     counts = " UNION ALL ".join(f"SELECT '{name}', count(*) FROM ({sql})" for name, sql in queries.items())
     passed = {name: count == 0 for name, count in warehouse.execute(counts, used(counts, values)).fetchall()}

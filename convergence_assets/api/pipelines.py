@@ -23,11 +23,10 @@ from convergence_assets.api.models import (
 )
 from convergence_assets.api.run_detail import error_of_run
 from convergence_assets.control import publications, tenant_runs
-from convergence_assets.control.definitions import newest_definitions
 from convergence_assets.control.partition_states import all_pauses
 from convergence_assets.control.runs import RunStatus
+from convergence_assets.control.table_versions import days_by_version
 from convergence_assets.scheduling.targets import Target
-from convergence_assets.tenancy.definition import Definition
 from convergence_assets.tenancy.tenant import Tenant
 
 pipelines = APIRouter(prefix="/api/v1/pipelines", tags=["pipelines"])
@@ -50,8 +49,8 @@ def all_pipelines(caller: Reader, deployment: DeploymentDep) -> Pipelines:
     with deployment.store.read() as connection:
         newest = publications.newest_days(connection, {tenant.tenant_id: tenant.timezone})
         pauses = all_pauses(connection, tenant.tenant_id)
-        made_by = newest_definitions(connection, tenant.tenant_id)
-        versions = {table: Definition.stored(content).number for (_, table), content in made_by.items()}
+        known = days_by_version(connection, tenant.tenant_id)
+        versions = {table: days.read for (_, table), days in known.items() if days.published}
         states = []
         for target in targets:
             last = tenant_runs.page(connection, caller.tenant_id, pipeline=target.pipeline, limit=1).runs

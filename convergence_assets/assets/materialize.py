@@ -12,7 +12,7 @@ from convergence_assets.assets.check_events import check_results
 from convergence_assets.assets.day_metadata import Totals, day_metadata, money_totals
 from convergence_assets.assets.files import source_files
 from convergence_assets.assets.late_data import markers
-from convergence_assets.assets.no_data import NO_DATA, has_no_data, why_no_data
+from convergence_assets.assets.no_data import NO_DATA, has_no_data, why_kept, why_no_data, without_source
 from convergence_assets.assets.own_tables import refuse_others
 from convergence_assets.assets.publish_guard import PublishGuard, guarded
 from convergence_assets.assets.queries import job_of, queries_of
@@ -28,7 +28,7 @@ from convergence_assets.assets.schema_mapping import (
 from convergence_assets.assets.shared_views import ensure_shared_views
 from convergence_assets.assets.source_columns import undeclared
 from convergence_assets.assets.statements import statement_metadata
-from convergence_assets.assets.structure import source_check, structural_checks, upstream_check
+from convergence_assets.assets.structure import NOT_EMPTY, source_check, structural_checks, upstream_check
 from convergence_assets.assets.warehouse_factory import open_warehouse
 from convergence_assets.assets.window import Window
 from convergence_assets.dagster_internals import run_records
@@ -57,7 +57,8 @@ _RETRY_NUMBER_TAG = "dagster/retry_number"  # on automatic retries alone: a pers
 @dataclass(frozen=True)
 class Report:
     """What one step did: every check's outcome, the partitions published with their rows, those held back, its jobs;
-    for every day its staged rows and money; and notes on reading its files."""
+    for every day its staged rows and money; notes on reading its files; and, of those held back, the days that would
+    have been emptied."""
 
     outcomes: tuple[CheckOutcome, ...]
     published: Mapping[date, int]
@@ -67,6 +68,7 @@ class Report:
     staged_rows: Mapping[date, int]
     totals: Totals
     notes: tuple[str, ...]
+    kept: tuple[date, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -119,9 +121,11 @@ class StepRun:
                 outcomes += (upstream_check(guard.missing if guard else {}, window.days),)
             if self.step.sources:
                 outcomes += (self._source_check(warehouse, window),)
-            stopped = stopped_partitions(outcomes, window.days)
-            passed = [day for day in window.days if day not in stopped]
             staged_rows = {day: staged.rows_per_partition.get(day, 0) for day in window.days}
+            emptied = [day for day in guard.days_with_rows() if not staged_rows[day]] if guard else []
+            kept = without_source(self.tenant, self.step, emptied, seen)
+            stopped = dict.fromkeys(kept, (NOT_EMPTY,)) | stopped_partitions(outcomes, window.days)
+            passed = [day for day in window.days if day not in stopped]
             rows = {day: staged_rows[day] for day in passed}
             if passed:
                 if guard:
@@ -134,7 +138,9 @@ class StepRun:
             elif guard:
                 guard.record_failure()
             statements = tuple(warehouse.statements)
-            return Report(outcomes, rows, stopped, str(staged.table), statements, staged_rows, totals, staged.notes)
+            return Report(
+                outcomes, rows, stopped, str(staged.table), statements, staged_rows, totals, staged.notes, tuple(kept)
+            )
 
     def _source_check(self, warehouse: Warehouse, window: Window) -> CheckOutcome:
         try:
@@ -275,11 +281,13 @@ def _execute(
         description = f"not published: {', '.join(names)}"
         context.log_event(dg.AssetObservation(context.asset_key, description, metadata=seen, partition=day.isoformat()))
     yield from check_results(context, report.outcomes, window.days, report.stopped)
+    kept = f" {why_kept(run.tenant, run.pipeline, report.kept)}" if report.kept else ""
     if all(map(has_no_data, report.stopped.values())):
         raise dg.Failure(
             description=(
                 f"{where}: {why_no_data(run.step, report.stopped)}. What was published before stays as it was. Next: "
-                "nothing while the source is on its way, the planner asks again; else see that it is delivered there."
+                "nothing while the source is on its way, the planner asks again; else see that it is delivered "
+                f"there.{kept}"
             ),
             metadata=metadata | {"error_class": dg.MetadataValue.text(NO_DATA), "runbook": "no-data"},
             allow_retries=False,
@@ -289,7 +297,7 @@ def _execute(
         description=(
             f"{where}: not published ({reasons}). The partition published before stays as it was; the staged rows are "
             f"in {report.staging} for {STAGING_KEPT_DAYS} days. Next: read the failed checks' examples, correct the "
-            "source or the threshold, and run the partition again."
+            f"source or the threshold, and run the partition again.{kept}"
         ),
         metadata=metadata | {"error_class": dg.MetadataValue.text(QUALITY_FAILED)},
         allow_retries=False,

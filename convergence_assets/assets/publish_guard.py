@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from convergence_assets.assets.tags import CONFIG_VERSION_TAG, REMAKES_TAG, REQUEST_TAG, TRIGGER_TAG
+from convergence_assets.assets.tags import CONFIG_VERSION_TAG, PUBLISH_EMPTY_TAG, REMAKES_TAG, REQUEST_TAG, TRIGGER_TAG
 from convergence_assets.assets.window import days_of
 from convergence_assets.dagster_internals import run_records
 from convergence_assets.local_days import why_unfinished
@@ -86,6 +86,14 @@ class PublishGuard:
             day: names for day in days if (names := tables.missing(day, publications))
         }
 
+    def days_with_rows(self) -> list[date]:
+        """The days that are published with rows, and that the run may not empty."""
+        claim = self._held.claim
+        if PUBLISH_EMPTY_TAG in self._context.run.tags:
+            return []
+        published = self._publications.between(claim.tenant_id, [self._table], claim.first, claim.last)
+        return sorted(day for (_, day), publication in published.items() if publication.rows)
+
     def confirm_lock(self) -> None:
         """To be called before publishing; raises `LockLost` where another run took one of the days."""
         self._held.session.locks.confirm(self._held.lock)
@@ -111,7 +119,7 @@ class PublishGuard:
         self._publications.record(
             claim.tenant_id, claim.pipeline, self._table, rows,
             run_id=self._held.run_id, read_through=self._read_through, markers=markers,
-            definition=StoredDefinition(definition.version, definition.content),
+            definition=StoredDefinition(definition.version, definition.content), table_version=definition.number,
         )  # fmt: skip
         self._held.record_location()
 
@@ -119,9 +127,9 @@ class PublishGuard:
         """Record that the step made its table or added columns to it."""
         from convergence_assets.control.change_log import Changes
 
-        description = "made" if change.created else f"columns added: {', '.join(change.added)}"
         changes, name = Changes(self._held.session.store), f"{self._dataset}.{self._table}"
-        changes.record_schema(self._held.claim.tenant_id, name, description, self._held.run_id)
+        added = () if change.created else change.added
+        changes.record_schema(self._held.claim.tenant_id, name, added, self._held.run_id)
 
     def record_failure(self) -> None:
         """Record that the run has failed: until then the plan counts it, or its outcome has to be looked up."""

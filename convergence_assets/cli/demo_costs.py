@@ -24,12 +24,12 @@ _COMMITMENTS = """
         SUM(IF(CommitmentDiscountStatus = 'Unused', EffectiveCost, 0)) AS unused,
         SUM(IF(CommitmentDiscountStatus = 'Used', ContractedCost, 0)) AS cost_without_it,
         MIN(BillingCurrency) AS currency
-    FROM {table} WHERE usage_date >= @first AND CommitmentDiscountId IS NOT NULL
+    FROM {table} WHERE x_UsageDate >= @first AND CommitmentDiscountId IS NOT NULL
     GROUP BY CommitmentDiscountId ORDER BY paid DESC
 """
 _CREDITS = """
     SELECT x_CreditType AS type, COUNT(*) AS charges, SUM(BilledCost) AS amount, MIN(BillingCurrency) AS currency
-    FROM {table} WHERE usage_date >= @first AND ChargeCategory = 'Credit'
+    FROM {table} WHERE x_UsageDate >= @first AND ChargeCategory = 'Credit'
     GROUP BY x_CreditType ORDER BY amount
 """
 _CATEGORIES = """
@@ -39,7 +39,7 @@ _CATEGORIES = """
         SUM(BilledCost) AS billed_cost,
         SUM(EffectiveCost) AS effective_cost,
         MIN(BillingCurrency) AS currency
-    FROM {table} WHERE usage_date >= @first
+    FROM {table} WHERE x_UsageDate >= @first
     GROUP BY ServiceCategory ORDER BY effective_cost DESC
 """
 _TOPICS = {"commitments": _COMMITMENTS, "credits": _CREDITS, "service_categories": _CATEGORIES}

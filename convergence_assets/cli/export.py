@@ -80,6 +80,12 @@ def focus(
             typer.echo(json.dumps(json.loads(exported.manifest.read_text(encoding="utf-8"))))
         else:
             _print(exported, month)
+        if exported.read != exported.declared:
+            typer.echo(
+                f"{exported.table} is version {exported.read}, and its step declares version {exported.declared}: the "
+                f"columns are those of version {exported.read}. Next: `convergence upgrade {tenant} --plan`",
+                err=True,
+            )
 
 
 def _month(text: str) -> date:

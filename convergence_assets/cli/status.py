@@ -51,10 +51,13 @@ def status(
         open_ = [i for i in incidents.open_incidents(connection) if tenant in (None, i.tenant_id)]
         last = {(e.tenant_id, e.pipeline): runs.latest_run(connection, e.tenant_id, e.pipeline) for e in explained}
     stale = _stale(store, registry, {e.tenant_id for e in explained})
+    waiting = _waiting(store, registry, tenant)
     alerts = Counter(i.severity for i in open_)
     if as_json:
         pipelines = [_as_json(e, last[e.tenant_id, e.pipeline], stale) for e in explained]
-        typer.echo(json.dumps({"platform": platform, "open_alerts": dict(alerts), "pipelines": pipelines}))
+        typer.echo(
+            json.dumps({"platform": platform, "open_alerts": dict(alerts), "pipelines": pipelines, "upgrades": waiting})
+        )
     else:
         console = Console(soft_wrap=True, highlight=False)
         for name, text in platform.items():
@@ -62,6 +65,8 @@ def status(
         shown = ", ".join(f"{n} {severity}" for severity, n in sorted(alerts.items())) or "none"
         console.print(f"open alerts: {shown}" + ("; `convergence alerts list` shows them" if alerts else ""))
         print_table(_table(explained, last, stale))
+        for one in waiting:
+            console.print(f"{one['description']}. Next: `{one['next']}`")
     dead = any(platform[part].startswith("dead") for part in ("daemon", "code location"))
     raise typer.Exit(1 if alerts["critical"] or dead else 0)
 
@@ -101,6 +106,20 @@ def _stale(store: "ControlStore", registry: "TenantRegistry", tenant_ids: set[st
 
     tenants = (tenant for name, tenant in registry.tenants.items() if name in tenant_ids)
     return {(t.tenant_id, name): days for t in tenants for name, days in stale_counts(store, t).items()}
+
+
+def _waiting(store: "ControlStore", registry: "TenantRegistry", tenant: str | None) -> list[dict[str, object]]:
+    """The tables that wait for `convergence upgrade`."""
+    from convergence_assets.tenant_lifecycle.waiting_upgrades import waiting_tables
+
+    chosen = (one for name, one in registry.tenants.items() if tenant in (None, name))
+    return [
+        {
+            "tenant": one.tenant_id, "table": one.table, "read": one.read, "declared": one.declared, "days": one.days,
+            "built": one.built, "description": str(one), "next": one.next_command,
+        }
+        for one in waiting_tables(store, chosen)
+    ]  # fmt: skip
 
 
 def _table(

@@ -2,25 +2,32 @@
 
 import getpass
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
+from convergence_assets.assets.structure import NOT_EMPTY
+from convergence_assets.assets.tags import REMAKES_TAG
+from convergence_assets.assets.window import days_of
 from convergence_assets.cli.backfill_stale import Turn, chosen_tenants
 from convergence_assets.cli.day_runs import progress_bar
 from convergence_assets.cli.instance import open_instance
+from convergence_assets.cli.run import Definitions
 from convergence_assets.cli.tables import print_table, prose
 from convergence_assets.pipelines.problems import nearest
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_tenants
 
 if TYPE_CHECKING:
-    from convergence_assets.tenancy.tenant import Tenant
+    import dagster as dg
+
+    from convergence_assets.tenancy.tenant import Tenant, TenantPipeline
+    from convergence_assets.tenant_lifecycle.missing_inputs import RunOutcome
     from convergence_assets.tenant_lifecycle.table_versions import TableVersion
     from convergence_assets.tenant_lifecycle.upgrading import Upgrade
 
@@ -119,11 +126,41 @@ def _opened(
         open_instance(settings) as instance,
         open_warehouse(settings, tenant.location, service_account=tenant.service_account) as warehouse,
     ):
+        loaded: list[Definitions] = []
+
+        def run(pipeline: "TenantPipeline", tables: Collection[str], first: date, last: date) -> "RunOutcome":
+            if not loaded:
+                loaded.append(Definitions(replace(settings, only_tenants=frozenset({tenant.tenant_id}))))
+            return _run(loaded[0], instance, tenant, pipeline, tables, first, last)
+
         ended = lambda run_id: outcome_of(instance, run_id) is not None  # noqa: E731
         work = Upgrade(
-            settings, warehouse, session, tenant, ended, getpass.getuser(), turn, tuple(accepted), accept_gap
+            settings, warehouse, session, tenant, ended, getpass.getuser(), run, turn, tuple(accepted), accept_gap
         )
         yield work, list(table_versions(session.store, warehouse, tenant))
+
+
+def _run(
+    definitions: Definitions, instance: "dg.DagsterInstance", tenant: "Tenant", pipeline: "TenantPipeline",
+    tables: Collection[str], first: date, last: date,
+) -> "RunOutcome":  # fmt: skip
+    """Run some tables, beside the daily and monthly runs of the plan."""
+    from convergence_assets.tenant_lifecycle.missing_inputs import RunOutcome
+
+    result = definitions.run(
+        instance, tenant, pipeline, first, last, "backfill", tables=tables, tags={REMAKES_TAG: "upgrade"}
+    )
+    stopped: dict[tuple[str, date], list[str]] = {}
+    for check in result.checks:
+        if check.severity == "critical" and not check.passed:
+            for day in check.partitions or map(str, days_of(first, last)):
+                stopped.setdefault((check.table, date.fromisoformat(day)), []).append(check.name)
+    published = {name: set(map(date.fromisoformat, days)) for name, days in result.published.items()}
+    for check in result.checks:  # also of a table that may be empty, where the day has rows and its source has none
+        for empty in map(date.fromisoformat, check.partitions):
+            if check.name == NOT_EMPTY and empty not in published.get(check.table, ()):
+                stopped.setdefault((check.table, empty), [NOT_EMPTY])
+    return RunOutcome(published, stopped, result.failure)
 
 
 def _done(work: "Upgrade", version: "TableVersion", *, rollback: bool, drop_former: bool, as_json: bool) -> bool:
@@ -162,6 +199,7 @@ def _done(work: "Upgrade", version: "TableVersion", *, rollback: bool, drop_form
 
 def _print_plan(settings: Settings, work: "Upgrade", found: "Sequence[TableVersion]", *, as_json: bool) -> None:
     from convergence_assets.assets.dry_run import dry_run
+    from convergence_assets.tenant_lifecycle.missing_inputs import MissingInputs, missing_inputs
     from convergence_assets.tenant_lifecycle.upgrading import GAP
 
     bytes_a_day: dict[str, int | None] = {}
@@ -173,6 +211,11 @@ def _print_plan(settings: Settings, work: "Upgrade", found: "Sequence[TableVersi
         read, notes = bytes_a_day.get(one.step.table), [] if one.problem is None else [one.problem]
         if work.warehouse.engine == "bigquery" and one.leaves_a_gap and not one.problem:
             notes.append(f"{GAP}: --accept-gap")
+        inputs = MissingInputs()
+        if one.schema is not None and not one.problem:
+            inputs = missing_inputs(work.session.store, work.warehouse, one)
+        if inputs.days:
+            notes.append(f"first makes what it reads, and what reads that: {inputs}")
         copied = sum(day in one.unbuildable for day in one.missing)
         if copied:
             notes.append(f"{copied} days can be copied alone: before start_date, or past their expiration")
@@ -183,6 +226,7 @@ def _print_plan(settings: Settings, work: "Upgrade", found: "Sequence[TableVersi
         fields = {
             "tenant": one.tenant.tenant_id, "table": one.step.table, "from": one.read, "to": one.declared,
             "days": len(one.published), "to_make": len(one.missing), "rows": rows,
+            "makes_first": {name: len(days) for name, days in (inputs.needed | inputs.besides).items()},
             "bytes": None if read is None else read * len(one.missing), "problem": one.problem, "notes": notes,
         }  # fmt: skip
         if as_json:

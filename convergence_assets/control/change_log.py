@@ -18,6 +18,7 @@ State = Mapping[str, str]
 KEPT = timedelta(days=400)
 DEFINITION = "definition of"
 """The prefix of names that are code and not configuration."""
+_ADDED = "columns added: "
 _TRANSACTIONS = "changes"
 _TOLD = 12
 
@@ -53,6 +54,13 @@ def states_of_tenant(connection: sa.Connection, tenant_id: str) -> Sequence[tupl
     return [(row.moment, json.loads(row.state)) for row in rows]
 
 
+def columns_added(connection: sa.Connection, tenant_id: str, table_name: str) -> Mapping[str, datetime]:
+    """The columns that runs have added to a table, each with the moment."""
+    of_table = (table.c.tenant_id == tenant_id, table.c.kind == "schema", table.c.subject == f"table {table_name}")
+    rows = connection.execute(sa.select(table).where(*of_table, table.c.said.startswith(_ADDED)))
+    return {name: row.moment for row in rows for name in row.said.removeprefix(_ADDED).split(", ")}
+
+
 class Changes:
     """The changes of a store. Every method raises `ControlError` where the store fails."""
 
@@ -77,8 +85,9 @@ class Changes:
                 return
         self._write({tenant_id: state}, run_id)
 
-    def record_schema(self, tenant_id: str, table_name: str, description: str, run_id: str) -> None:
-        """Record that a run has created a table or added columns to it."""
+    def record_schema(self, tenant_id: str, table_name: str, added: Sequence[str], run_id: str) -> None:
+        """Record that a run has added columns to a table, or created it where there are none."""
+        description = f"{_ADDED}{', '.join(added)}" if added else "made"
         with self._store.write() as connection:
             change = Change(self._store.now(), "schema", tenant_id, f"table {table_name}", description, run_id)
             connection.execute(sa.insert(table), vars(change))

@@ -31,14 +31,12 @@ def definition_contents(connection: sa.Connection, versions: Collection[str]) ->
     return {row.version: row.content for row in rows}
 
 
-def newest_definitions(connection: sa.Connection, tenant_id: str | None = None) -> Mapping[tuple[str, str], str]:
-    """The content of the definition that made the newest publication, by tenant (all, or this one) and table; not of
-    tables whose newest one names none."""
+def newest_definitions(connection: sa.Connection) -> Mapping[tuple[str, str], str]:
+    """The content of the definition that made the newest publication, by tenant and table; not of tables whose newest
+    one names none."""
     newest = sa.select(
         publications.c.tenant_id, publications.c.table_name, sa.func.max(publications.c.version).label("v")
     )
-    if tenant_id is not None:
-        newest = newest.where(publications.c.tenant_id == tenant_id)
     last = newest.group_by(publications.c.tenant_id, publications.c.table_name).subquery()
     is_last = sa.and_(
         publications.c.tenant_id == last.c.tenant_id,

@@ -1,7 +1,7 @@
 """The last publish of every table's partition, and what had been published when its rows were read."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 
 import sqlalchemy as sa
@@ -18,7 +18,7 @@ class Publication:
 
     `read_through` is the newest version before its rows were read; `marker` is its source's late-data marker at that
     time; `definition` is the version of the table's definition that made it (None: by a release that kept none, or put
-    back from before).
+    back from before); `table_version` is the number of the table's version that it is of.
     """
 
     tenant_id: str
@@ -32,6 +32,7 @@ class Publication:
     run_id: str
     published_at: datetime
     definition: str | None = None
+    table_version: int = 1
 
     def is_whole(self, timezone: str) -> bool:
         """Whether its day was over in this timezone when it was published: else it has only part of the day's rows."""
@@ -52,11 +53,13 @@ Newest = Mapping[tuple[str, str], date]
 class Tables:
     """The tables of a tenant's pipeline, each with the tables of the tenant that it reads and the day each begins.
 
-    A day is one of `timezone`, the tenant's; what was published before its end counts as not published.
+    A day is one of `timezone`, the tenant's; what was published before its end counts as not published. `versions` are
+    the numbers that steps declare: no run can make a day of another one again, but `convergence upgrade` will.
     """
 
     reads: Mapping[str, Mapping[str, date]]
     timezone: str
+    versions: Mapping[str, int] = field(default_factory=dict)
 
     def all_tables(self) -> frozenset[str]:
         """Every table of the pipeline, and every one that it reads."""
@@ -66,6 +69,8 @@ class Tables:
         """Whether every table is published, and read what is published now."""
         for name, upstream in self.reads.items():
             publication = published.get((name, day))
+            if publication is not None and self._is_of_another_version(publication):
+                continue
             if publication is None or not publication.is_whole(self.timezone):
                 return False
             read = (published.get((u, day)) for u in upstream)
@@ -96,6 +101,9 @@ class Tables:
             sorted(u for u, begins in upstream.items() if begins <= day and not self._is_whole(u, day, published))
         )
 
+    def _is_of_another_version(self, publication: Publication) -> bool:
+        return self.versions.get(publication.table, publication.table_version) != publication.table_version
+
     def _is_whole(self, name: str, day: date, published: Days) -> bool:
         publication = published.get((name, day))
         return publication is not None and publication.is_whole(self.timezone)
@@ -123,6 +131,7 @@ class Publications:
         read_through: int,
         markers: Mapping[date, str] | None = None,
         definition: StoredDefinition | None = None,
+        table_version: int = 1,
     ) -> None:
         """Record that a run has published these days of a table, in one transaction."""
         markers = markers or {}
@@ -148,6 +157,7 @@ class Publications:
                         "run_id": run_id,
                         "published_at": now,
                         "definition": definition.version if definition else None,
+                        "table_version": table_version,
                     }
                     for day, count in rows.items()
                 ],
@@ -283,5 +293,5 @@ def _publications(connection: sa.Connection, query: sa.Select[tuple[object, ...]
     for row in connection.execute(query):
         yield Publication(
             row.tenant_id, row.pipeline, row.table_name, row.day, row.version, row.read_through, row.rows, row.marker,
-            row.run_id, row.published_at, row.definition,
+            row.run_id, row.published_at, row.definition, row.table_version,
         )  # fmt: skip

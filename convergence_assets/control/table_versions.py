@@ -7,7 +7,7 @@ not ended.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
@@ -38,15 +38,50 @@ _OF_NO_PIPELINE = ""
 @dataclass(frozen=True)
 class BuiltDay:
     """A day of a version that is built: `seen` is the newest publication before its rows were read, `by` the version
-    of the definition that was asked for it. A copied day has what `publication` says of the one that it copies."""
+    of the definition that was asked for it, `table_version` the number of the version. A copied day has what
+    `publication` says of the one that it copies."""
 
     day: date
     rows: int
     seen: int
     by: str
+    table_version: int
     marker: str | None = None
     definition: StoredDefinition | None = None
     publication: Publication | None = None
+
+
+@dataclass
+class VersionDays:
+    """How many days of a table are published, the number of its version that is read, and how many days are built of
+    others, by number."""
+
+    published: int = 0
+    read: int = 1
+    built: dict[int, int] = field(default_factory=dict)
+
+
+def days_by_version(connection: sa.Connection, tenant_id: str | None = None) -> dict[tuple[str, str], VersionDays]:
+    """What is published and built, by tenant (all, or this one) and table."""
+    is_built = sa.or_(table.c.run_id.startswith(_BUILT), table.c.run_id.startswith(_COPIED))
+    counted = sa.select(
+        table.c.tenant_id, table.c.table_name, table.c.pipeline, table.c.table_version, sa.func.count().label("n")
+    ).where(sa.or_(table.c.pipeline != _OF_NO_PIPELINE, is_built))
+    if tenant_id is not None:
+        counted = counted.where(table.c.tenant_id == tenant_id)
+    by_table: dict[tuple[str, str], VersionDays] = {}
+    for row in connection.execute(
+        counted.group_by(table.c.tenant_id, table.c.table_name, table.c.pipeline, table.c.table_version)
+    ):
+        built = row.pipeline == _OF_NO_PIPELINE
+        name = row.table_name.rpartition("__v")[0] if built else row.table_name
+        days = by_table.setdefault((row.tenant_id, name), VersionDays())
+        if built:
+            days.built[row.table_version] = row.n
+        else:
+            days.published += row.n
+            days.read = max(days.read, row.table_version)
+    return by_table
 
 
 def days_of_table(connection: sa.Connection, tenant_id: str, name: str) -> dict[date, Publication]:
@@ -202,10 +237,12 @@ def _built(tenant_id: str, name: str, one: BuiltDay, now: datetime) -> dict[str,
         "tenant_id": tenant_id, "table_name": name, "day": one.day, "pipeline": _OF_NO_PIPELINE, "version": one.seen,
         "read_through": one.seen, "rows": one.rows, "marker": one.marker, "run_id": f"{_BUILT}{one.by}",
         "published_at": now, "definition": one.definition.version if one.definition else None,
+        "table_version": one.table_version,
     }  # fmt: skip
     if one.publication:
         copied = _row(one.publication, name, _OF_NO_PIPELINE)
-        return copied | {"version": one.seen, "rows": one.rows, "run_id": f"{_COPIED}{one.by}"}
+        own = {"version": one.seen, "rows": one.rows, "table_version": one.table_version}
+        return copied | own | {"run_id": f"{_COPIED}{one.by}"}
     return row
 
 
@@ -213,7 +250,7 @@ def _row(one: Publication, name: str, pipeline: str) -> dict[str, Any]:
     return {
         "tenant_id": one.tenant_id, "table_name": name, "day": one.day, "pipeline": pipeline, "version": one.version,
         "read_through": one.read_through, "rows": one.rows, "marker": one.marker, "run_id": one.run_id,
-        "published_at": one.published_at, "definition": one.definition,
+        "published_at": one.published_at, "definition": one.definition, "table_version": one.table_version,
     }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 # The newest file of migrations/versions; a store at this revision is opened without importing alembic.
-HEAD = "0013"
+HEAD = "0014"
 
 # Dagster has its own `alembic_version` in the same Postgres: every name here has one prefix.
 VERSION_TABLE = "convergence_schema_version"
@@ -78,6 +78,7 @@ publications = sa.Table(
     sa.Column("run_id", sa.Text, nullable=False),
     sa.Column("published_at", Moment, nullable=False),
     sa.Column("definition", sa.Text),
+    sa.Column("table_version", sa.Integer, nullable=False, server_default="1"),
     sa.Index("convergence_publications_by_version", "version"),
 )
 

@@ -6,7 +6,7 @@ Dagster's own `delete_run` removes all events of a run, the newest materialisati
 """
 
 import logging
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -37,6 +37,41 @@ _AT_ONCE = 500
 """Values in one statement."""
 
 
+def _has_newer(rows: sa.Table, columns: Collection[str], *conditions: Callable[[sa.FromClause], Any]) -> Any:
+    """Whether another row has the same values of these columns, the same partition or also none, and a greater id.
+
+    Postgres looks for neither `OR` nor `IS NOT DISTINCT FROM` in an index, so each case is a query of its own.
+    """
+    newer = rows.alias("newer")
+    same = [newer.c[name] == rows.c[name] for name in columns]
+    among = sa.exists().where(newer.c.id > rows.c.id, *same, *(condition(newer) for condition in conditions))
+    without = rows.c.partition.is_(None)
+    return among.where(newer.c.partition == rows.c.partition) | (without & among.where(newer.c.partition.is_(None)))
+
+
+_IS_EVALUATED = _CHECKS.c.evaluation_event_storage_id.is_not(None)
+_OLD_EXECUTIONS = sa.select(_CHECKS.c.id).where(
+    _CHECKS.c.run_id == sa.bindparam("run_id"),
+    _has_newer(_CHECKS, ("asset_key", "check_name")),
+    ~_IS_EVALUATED
+    | _has_newer(_CHECKS, ("asset_key", "check_name"), lambda newer: newer.c.evaluation_event_storage_id.is_not(None)),
+)
+"""Of a run. The newest execution of a check's partition stays, and the newest that was evaluated."""
+_OLD_EVENTS = sa.select(_EVENTS.c.id).where(
+    _EVENTS.c.run_id == sa.bindparam("run_id"),
+    _EVENTS.c.id.not_in(
+        sa.select(_CHECKS.c.evaluation_event_storage_id).where(
+            _CHECKS.c.run_id == sa.bindparam("run_id"), _IS_EVALUATED
+        )
+    ),
+    _EVENTS.c.dagster_event_type.is_(None)
+    | _EVENTS.c.dagster_event_type.not_in(_OF_PARTITIONS)
+    | _EVENTS.c.asset_key.is_(None)
+    | _has_newer(_EVENTS, ("asset_key", "dagster_event_type")),
+)
+"""Of a run, once its old executions are deleted."""
+
+
 class DagsterHistory:
     """The history of an instance. Every method may be repeated after it was killed."""
 
@@ -62,10 +97,10 @@ class DagsterHistory:
         """Delete the events of a run that is over, other than state; how many."""
         storage: Any = self._instance.event_log_storage
         with storage.index_transaction() as connection:
-            executions = self._old_executions(connection, run_id)
+            executions = connection.scalars(_OLD_EXECUTIONS, {"run_id": run_id}).all()
             for ids in _parts(executions):
                 connection.execute(_CHECKS.delete().where(_CHECKS.c.id.in_(ids)))
-            events = self._old_events(connection, run_id)
+            events = connection.scalars(_OLD_EVENTS, {"run_id": run_id}).all()
             for ids in _parts(events):
                 connection.execute(AssetEventTagsTable.delete().where(AssetEventTagsTable.c.event_id.in_(ids)))
                 connection.execute(_EVENTS.delete().where(_EVENTS.c.id.in_(ids)))
@@ -117,31 +152,6 @@ class DagsterHistory:
                 state.instigator_origin_id, state.selector_id, before.timestamp(), tick_statuses=ended
             )
 
-    @staticmethod
-    def _old_executions(connection: Connection, run_id: str) -> list[int]:
-        rows = connection.execute(
-            sa.select(_CHECKS.c.id, _CHECKS.c.asset_key, _CHECKS.c.check_name, _CHECKS.c.partition).where(
-                _CHECKS.c.run_id == run_id
-            )
-        ).all()
-        return [row.id for row in rows if row.id not in _newest_executions(connection, row)]
-
-    @staticmethod
-    def _old_events(connection: Connection, run_id: str) -> list[int]:
-        rows = connection.execute(
-            sa.select(_EVENTS.c.id, _EVENTS.c.dagster_event_type, _EVENTS.c.asset_key, _EVENTS.c.partition).where(
-                _EVENTS.c.run_id == run_id
-            )
-        ).all()
-        evaluations = sa.select(_CHECKS.c.evaluation_event_storage_id).where(_CHECKS.c.run_id == run_id)
-        kept = set(connection.scalars(evaluations))
-        for row in rows:
-            kind, asset_key = row.dagster_event_type, row.asset_key
-            of_partition = kind in _OF_PARTITIONS and asset_key is not None
-            if of_partition and row.id == _newest(connection, (kind,), asset_key, row.partition):
-                kept.add(row.id)
-        return [row.id for row in rows if row.id not in kept]
-
     def _delete_file(self, run_id: str) -> None:
         """SQLite has a file of each run beside its index."""
         storage: Any = self._instance.event_log_storage
@@ -161,16 +171,6 @@ def _newest(connection: Connection, kinds: Collection[str], asset_key: str, part
     )
     newest: int | None = connection.scalar(query)
     return newest
-
-
-def _newest_executions(connection: Connection, row: Any) -> set[int | None]:
-    """The newest execution of a check's partition, and the newest that was evaluated; of the check as a whole, too."""
-    check = (_CHECKS.c.asset_key == row.asset_key, _CHECKS.c.check_name == row.check_name)
-    same = _CHECKS.c.partition.is_(None) if row.partition is None else _CHECKS.c.partition == row.partition
-    evaluated = _CHECKS.c.evaluation_event_storage_id.is_not(None)
-    newest = sa.select(sa.func.max(_CHECKS.c.id)).where(*check)
-    queries = (newest, newest.where(same), newest.where(same, evaluated))
-    return {connection.scalar(query) for query in queries}
 
 
 def _parts(values: Sequence[Any]) -> Iterator[Sequence[Any]]:

@@ -8,6 +8,7 @@ from importlib.resources import files
 
 from convergence_assets.pipelines.models import ColumnSpec
 from convergence_assets.pipelines.problems import nearest
+from convergence_assets.warehouse.schema import Column
 
 VERSIONS = ("1.2", "1.3")
 """Of which files can be written."""
@@ -51,7 +52,7 @@ def columns_of(version: str) -> dict[str, FocusColumn]:
     }
 
 
-def exported_columns(columns: Sequence[ColumnSpec], version: str) -> tuple[ExportedColumn, ...]:
+def exported_columns(columns: Sequence[ColumnSpec] | Sequence[Column], version: str) -> tuple[ExportedColumn, ...]:
     """FOCUS's columns, then the table's own, which all begin with `x_`; those of other versions are left out.
 
     Raises `NotFocus` where a mandatory column is missing, or one is of another type than FOCUS's.
@@ -79,14 +80,14 @@ def exported_columns(columns: Sequence[ColumnSpec], version: str) -> tuple[Expor
     return (*of_focus, *sorted(own, key=lambda column: column.name))
 
 
-def left_out(columns: Sequence[ColumnSpec], version: str) -> tuple[str, ...]:
+def left_out(columns: Sequence[ColumnSpec] | Sequence[Column], version: str) -> tuple[str, ...]:
     """FOCUS's columns that the table has and the version has not."""
     others = {column.name for column in _all_columns()} - set(columns_of(version))
     return tuple(column.name for column in columns if column.name in others)
 
 
 def _own_name(name: str) -> str:
-    """`usage_date` is `x_UsageDate`: FOCUS's names are in Pascal case, and others begin with `x_`."""
+    """`cost_center` is `x_CostCenter`: FOCUS's names are in Pascal case, and others begin with `x_`."""
     if name.startswith(_CUSTOM):
         return name
     return _CUSTOM + "".join(word[:1].upper() + word[1:] for word in name.split("_"))

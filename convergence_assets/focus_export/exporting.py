@@ -9,14 +9,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convergence_assets.assets.schema_mapping import target_table
+from convergence_assets.assets.schema_mapping import table_schema, target_table
 from convergence_assets.control.publications import Publications
 from convergence_assets.control.store import ControlStore
 from convergence_assets.focus_export.columns import ExportedColumn, exported_columns, left_out
 from convergence_assets.focus_export.writing import Files, digits, sha256_of
 from convergence_assets.tenancy.tenant import Step, Tenant, TenantPipeline
 from convergence_assets.warehouse.interface import GIGABYTE, Job, Warehouse
-from convergence_assets.warehouse.schema import Query
+from convergence_assets.warehouse.schema import Query, TableSchema
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,13 +31,16 @@ class NothingPublished(ValueError):
 
 @dataclass
 class Exported:
-    """What was written of a table: rows, sums of costs by currency and billing period, days that were not published."""
+    """What was written of a table: rows, sums of costs by currency and billing period, days that were not published;
+    its version, and the one that its step declares."""
 
     table: str
     manifest: Path
     rows: int = 0
     missing: tuple[date, ...] = ()
     sums: dict[tuple[str, str], dict[str, Decimal]] = field(default_factory=dict)
+    read: int = 1
+    declared: int = 1
 
 
 def focus_steps(tenant: Tenant) -> Iterator[tuple[TenantPipeline, Step]]:
@@ -72,12 +75,14 @@ class Export:
         Raises `NotFocus` for a table that lacks columns of the version, `NothingPublished` for a month without a day.
         Files of a former export stay until the new ones are whole.
         """
-        spec = step.spec
-        columns = exported_columns(spec.columns, self.version)
+        # As it is: where the step declares another version, until `convergence upgrade`, or columns that no run added.
+        schema = self.warehouse.existing_schema(target_table(self.tenant, step.table)) or table_schema(step.spec)
+        columns = exported_columns(schema.columns, self.version)
         days = days_of(month)
         published = Publications(self.store).between(self.tenant.tenant_id, [step.table], days[0], days[-1])
         name = f"{self.tenant.tenant_id}-{step.table}-{month:%Y-%m}-focus-{self.version}"
         done = Exported(step.table, self.folder / f"{name}.manifest.json")
+        done.read, done.declared = schema.version, step.spec.version
         done.missing = tuple(day for day in days if (step.table, day) not in published)
         if len(done.missing) == len(days):
             raise NothingPublished(f"no day is published; `convergence schedule {self.tenant.tenant_id}` says why")
@@ -87,20 +92,22 @@ class Export:
                 if day in done.missing:
                     self.advance(day, 0)
                     continue
-                rows = self._read(pipeline, step, columns, day)
+                rows = self._read(pipeline, step, schema, columns, day)
                 files.write(rows)
                 _add_up(done, rows)
                 rows_by_day[day.isoformat()] = rows.num_rows
                 self.advance(day, rows.num_rows)
             paths = files.finish()
-        text = json.dumps(self._manifest(step, columns, done, month, rows_by_day, paths), indent=1)
+        text = json.dumps(self._manifest(step, schema, columns, done, month, rows_by_day, paths), indent=1)
         done.manifest.write_text(text + "\n", encoding="utf-8")
         return done
 
-    def _read(self, pipeline: TenantPipeline, step: Step, columns: tuple[ExportedColumn, ...], day: date) -> "pa.Table":
+    def _read(
+        self, pipeline: TenantPipeline, step: Step, schema: TableSchema, columns: tuple[ExportedColumn, ...], day: date
+    ) -> "pa.Table":
         names = ", ".join(f"`{column.source}` AS `{column.name}`" for column in columns)
         table = target_table(self.tenant, step.table)
-        sql = f"SELECT {names}\nFROM {table.quoted}\nWHERE `{step.spec.partition_column}` = @exported_day"
+        sql = f"SELECT {names}\nFROM {table.quoted}\nWHERE `{schema.partition_column}` = @exported_day"
         labels = {"tenant": self.tenant.tenant_id, "asset": "export", "run_id": self.run_id}
         cap = pipeline.maximum_gigabytes_billed * GIGABYTE
         job = Job(f"{self.run_id}-{step.table}-{day}", labels, _TIMEOUT_SECONDS, cap)
@@ -109,6 +116,7 @@ class Export:
     def _manifest(
         self,
         step: Step,
+        schema: TableSchema,
         columns: tuple[ExportedColumn, ...],
         done: Exported,
         month: date,
@@ -130,7 +138,7 @@ class Export:
                 for (currency, period), sums in sorted(done.sums.items())
             ],
             "columns": [{"name": column.name, "type": column.type} for column in columns],
-            "columns_left_out": list(left_out(step.spec.columns, self.version)),
+            "columns_left_out": list(left_out(schema.columns, self.version)),
             "files": [{"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)} for path in paths],
         }
 

@@ -56,8 +56,10 @@ def _whole_scans(scope: Scope, partitioned: Mapping[str, str]) -> Iterator[Advic
 def _wide_stars(scope: Scope, widths: Mapping[str, int]) -> Iterator[Advice]:
     if not isinstance(scope.expression, exp.Select) or not scope.expression.is_star:
         return
-    for _, table in _tables(scope):
-        if widths.get(table.name, 0) > WIDE_COLUMNS:
+    # `SELECT *` is every table's, `SELECT a.*` that of one.
+    starred = {c.table if isinstance(c, exp.Column) else "" for c in scope.expression.selects if c.is_star}
+    for alias, table in _tables(scope):
+        if widths.get(table.name, 0) > WIDE_COLUMNS and starred & {"", alias}:
             yield Advice(
                 f"SELECT * reads all {widths[table.name]} columns of {table.name}: name those that are needed",
                 _line(table),

@@ -20,7 +20,7 @@ from convergence_assets.recovery.state_files import StateFile
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.description import dataset_of
 from convergence_assets.tenancy.registry import load_tenants
-from convergence_assets.tenancy.tenant import Tenant, TenantPipeline
+from convergence_assets.tenancy.tenant import Step, Tenant, TenantPipeline
 
 _AT_ONCE = 500
 _ROWS = "dagster/partition_row_count"
@@ -54,8 +54,8 @@ def repair_control_store(settings: Settings, instance: dg.DagsterInstance, damag
     tenants = load_tenants(settings).tenants
     publications, count = Publications(store), 0
     for tenant in tenants.values():
-        steps = [(pipeline, step.table) for pipeline in tenant.pipelines for step in pipeline.steps]
-        recorded = sum(_record(instance, publications, tenant, pipeline, table) for pipeline, table in steps)
+        steps = [(pipeline, step) for pipeline in tenant.pipelines for step in pipeline.steps]
+        recorded = sum(_record(instance, publications, tenant, pipeline, step) for pipeline, step in steps)
         if recorded:
             _end_requests(store, settings, tenant)
         count += recorded
@@ -91,9 +91,10 @@ def _from_copy(settings: Settings) -> Iterator[str]:
 
 
 def _record(
-    instance: dg.DagsterInstance, publications: Publications, tenant: Tenant, pipeline: TenantPipeline, table: str
+    instance: dg.DagsterInstance, publications: Publications, tenant: Tenant, pipeline: TenantPipeline, step: Step
 ) -> int:
     """Record days that the store does not know, in the order in which they were published."""
+    table = step.table
     materialized = _materializations(instance, asset_key(tenant, pipeline, table))
     if not materialized:
         return 0
@@ -106,7 +107,10 @@ def _record(
         by_run.setdefault(one.run_id, {})[one.day] = one.rows
     for run_id, rows in by_run.items():
         through = publications.newest_version()
-        publications.record(tenant.tenant_id, pipeline.name, table, rows, run_id=run_id, read_through=through)
+        publications.record(
+            tenant.tenant_id, pipeline.name, table, rows,
+            run_id=run_id, read_through=through, table_version=step.spec.version,
+        )  # fmt: skip
     return len(new)
 
 

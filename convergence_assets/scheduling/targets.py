@@ -80,7 +80,7 @@ def tables_of(tenant: Tenant, pipeline: TenantPipeline) -> Tables:
     """The pipeline's tables, with what each reads of the tenant's."""
     begins = {step.table: definition.start_date for definition in tenant.pipelines for step in definition.steps}
     reads = {step.table: {name: begins[name] for name in step.upstream} for step in pipeline.steps}
-    return Tables(reads, tenant.timezone)
+    return Tables(reads, tenant.timezone, {step.table: step.spec.version for step in pipeline.steps})
 
 
 def _target(tenant: Tenant, pipeline: TenantPipeline, sharing: int) -> Target:

@@ -2,7 +2,7 @@
 
 import hashlib
 import uuid
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -14,7 +14,8 @@ from convergence_assets.control.published_locations import PublishedLocation, pl
 from convergence_assets.control.table_versions import SWITCHED_BY, forget_version, is_built_day
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.description import dataset_of
-from convergence_assets.tenancy.tenant import Tenant
+from convergence_assets.tenancy.tenant import Tenant, TenantPipeline
+from convergence_assets.tenant_lifecycle.missing_inputs import RunOutcome, RunTables, make_inputs, missing_inputs
 from convergence_assets.tenant_lifecycle.switch_records import end_switch
 from convergence_assets.tenant_lifecycle.table_versions import NotUpgraded, TableVersion, table_version
 from convergence_assets.tenant_lifecycle.version_building import VersionBuilder
@@ -41,9 +42,9 @@ GAP = (
 
 @dataclass(frozen=True)
 class Upgrade:
-    """Upgrades tables of a tenant. `ended` says whether another run is over, `by` who does it, `turn` returns when a
-    run of a pipeline may begin; `accepted` are tables whose days may be lost, and changes of figures as
-    `TABLE=DIGEST`; `accept_gap` that a table is absent for some seconds."""
+    """Upgrades tables of a tenant. `ended` says whether another run is over, `by` who does it, `run` makes days of
+    tables, `turn` returns when a run of a pipeline may begin; `accepted` are tables whose days may be lost, and changes
+    of figures as `TABLE=DIGEST`; `accept_gap` that a table is absent for some seconds."""
 
     settings: Settings
     warehouse: Warehouse
@@ -51,6 +52,7 @@ class Upgrade:
     tenant: Tenant
     ended: Callable[[str], bool]
     by: str
+    run: RunTables
     turn: Callable[[str], None] = lambda pipeline: None
     accepted: Collection[str] = ()
     accept_gap: bool = False
@@ -68,6 +70,7 @@ class Upgrade:
         if self.warehouse.engine == "bigquery" and found.leaves_a_gap and not self.accept_gap:
             raise NotUpgraded(f"{found.name}: {GAP}. Nothing is built. Next: this again with --accept-gap")
         run_id = new_run_id()
+        lost: Mapping[date, str] = {}
         try:
             if found.unfinished:
                 with self.every_day(found, run_id) as lock:
@@ -76,12 +79,13 @@ class Upgrade:
                 if found.declared == found.read:
                     return outcome
             if found.schema is not None:
-                found = self._built(found, run_id, progress)
+                lost = self._inputs_made(found)
+                found = self._built(found, run_id, lost, progress)
             with self.every_day(found, run_id) as lock:
                 found = self.looked_up(found)
                 if found.problem:
                     raise NotUpgraded(f"{found.name}: {found.problem}")
-                return self._switched(found, lock, progress)
+                return self._switched(found, lock, lost, progress)
         finally:
             self.warehouse.drop_staged(Dataset(found.tenant.dataset, found.tenant.project), run_id)
 
@@ -117,14 +121,25 @@ class Upgrade:
         finally:
             self.session.release_run(run_id)
 
-    def _built(self, found: TableVersion, run_id: str, progress: Callable[[int], None]) -> TableVersion:
+    def _inputs_made(self, found: TableVersion) -> Mapping[date, str]:
+        """Make what the declared version reads and days lack; those that can be copied alone, each with the reason."""
+
+        def run(pipeline: TenantPipeline, tables: Collection[str], first: date, last: date) -> RunOutcome:
+            self.turn(pipeline.name)
+            return self.run(pipeline, tables, first, last)
+
+        return make_inputs(missing_inputs(self.session.store, self.warehouse, found), found, run)
+
+    def _built(
+        self, found: TableVersion, run_id: str, lost: Mapping[date, str], progress: Callable[[int], None]
+    ) -> TableVersion:
         """Make the declared version's table and its missing days, while days of the one that is read go on."""
         with self._as_one_run(found, run_id) as lock:
             found = self._with_table(self.looked_up(found), lock)
         progress(len(found.published) - len(found.missing))
         for days in chunks(found.missing):
             with self._as_one_run(found, run_id) as lock:
-                self._builder(self._still_built(found), lock).make(days)
+                self._builder(self._still_built(found), lock).make(days, lost)
             progress(len(days))
         return self.looked_up(found)
 
@@ -210,7 +225,9 @@ class Upgrade:
     def _builder(self, found: TableVersion, lock: Lock) -> VersionBuilder:
         return VersionBuilder(self.settings, self.warehouse, self.session, found, lock, self.notes)
 
-    def _switched(self, found: TableVersion, lock: Lock, progress: Callable[[int], None]) -> str:
+    def _switched(
+        self, found: TableVersion, lock: Lock, lost: Mapping[date, str], progress: Callable[[int], None]
+    ) -> str:
         """The rest, while no run can publish a day of the table."""
         if found.unfinished or (found.declared == found.read and found.schema is not None):
             return self.recorded(found, lock)  # another process was first
@@ -219,15 +236,25 @@ class Upgrade:
             if found.declared not in found.kept:
                 found = self._with_table(found, lock)
             if found.missing:
+                self._refuse_missing_inputs(found, lost)
                 progress(-len(found.missing))
                 for days in chunks(found.missing):
-                    self._builder(found, lock).make(days)
+                    self._builder(found, lock).make(days, lost)
                 progress(len(found.missing))
                 found = self.looked_up(found)
             changes = self._agreed(found, lock)
         accepted = f", {len(changes)} changes of figures accepted" if changes else ""
         kept = f"; version {found.read} is kept as {found.of_version(found.read)}"
         return self.recorded(self.switch(found, found.declared, lock), lock) + kept + accepted
+
+    def _refuse_missing_inputs(self, found: TableVersion, lost: Mapping[date, str]) -> None:
+        """Raise `NotUpgraded` where a day was published after what it reads was made: no run can make it now."""
+        inputs = missing_inputs(self.session.store, self.warehouse, found)
+        if days := sorted(inputs.days - lost.keys()):
+            raise NotUpgraded(
+                f"{found.name}: {named(days)} were published meanwhile, and not {', '.join(inputs.needed)}; nothing is "
+                "switched. Next: this again"
+            )
 
     def recorded(self, found: TableVersion, lock: Lock) -> str:
         """Record the switch that the warehouse has made; what was done, in words."""

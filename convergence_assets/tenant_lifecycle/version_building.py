@@ -47,15 +47,15 @@ class VersionBuilder:
         tenant, pipeline, step = self.found.tenant, self.found.pipeline, self.found.step
         return job_of(tenant, pipeline, step.table, "upgrade", self.lock.run_id)
 
-    def make(self, days: Collection[date]) -> None:
+    def make(self, days: Collection[date], lost: Mapping[date, str]) -> None:
         """Make published days, each recorded once it is there: those of one call together are many enough for the
-        warehouse and few enough to be made once more. Raises `NotUpgraded`, `LockLost`,
-        `WarehouseError` and `ControlError`."""
-        unbuildable = self.found.unbuildable
-        if lost := {day: unbuildable[day] for day in days if day in unbuildable}:
-            self.copy(lost)
+        warehouse and few enough to be made once more. Those in `lost` are copied, for that reason. Raises
+        `NotUpgraded`, `LockLost`, `WarehouseError` and `ControlError`."""
+        reasons = {**lost, **self.found.unbuildable}
+        if copied := {day: reasons[day] for day in days if day in reasons}:
+            self.copy(copied)
         ensure_shared_views(self.settings, self.found.tenant, self.found.step.sources.values())
-        for span in neighbours([day for day in days if day not in lost]):
+        for span in neighbours([day for day in days if day not in copied]):
             self._make_span(span)
 
     def _make_span(self, days: Sequence[date]) -> None:
@@ -77,10 +77,13 @@ class VersionBuilder:
         self._publish(
             staged,
             [
-                BuiltDay(day, staged.rows_per_partition.get(day, 0), seen, definition.version, marked.get(day), stored)
+                BuiltDay(
+                    day, staged.rows_per_partition.get(day, 0), seen, definition.version, self.found.declared,
+                    marked.get(day), stored,
+                )
                 for day in passed
             ],
-        )
+        )  # fmt: skip
         if emptied:
             self.copy(dict.fromkeys(sorted(emptied), "without rows in what the step reads now"))
         if failed := {day: names for day, names in stopped.items() if day not in emptied}:
@@ -134,7 +137,14 @@ class VersionBuilder:
         self._publish(
             staged,
             [
-                BuiltDay(day, staged.rows_per_partition.get(day, 0), seen, by, publication=found.published[day])
+                BuiltDay(
+                    day,
+                    staged.rows_per_partition.get(day, 0),
+                    seen,
+                    by,
+                    found.declared,
+                    publication=found.published[day],
+                )
                 for day in sorted(days)
                 if day in found.published
             ],

@@ -89,7 +89,7 @@ def test_a_file_that_goes_back_to_what_it_was_is_a_change_too(store: ControlStor
 def test_old_changes_are_dropped_but_for_what_is_compared_with(store: ControlStore, clock: Clock) -> None:
     noted = Changes(store)
     noted.record_load({"acme": files("v1"), "globex": files("v1")}, {})
-    noted.record_schema("acme", "acme.lines", "made", "run-1")
+    noted.record_schema("acme", "acme.lines", (), "run-1")
     noted.record_load({"acme": files("v2"), "globex": files("v1")}, {})
     clock.moment += KEPT
     noted.record_load({"acme": files("v3"), "globex": files("v1")}, {})

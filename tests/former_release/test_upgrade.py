@@ -1,7 +1,6 @@
 """What a former release has left behind goes on: its dagster.yaml, its home, and all that is stored in it."""
 
 import json
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -12,7 +11,6 @@ from typing import Any
 
 import pytest
 
-import convergence_assets
 from tests import commands
 from tests.clean_environment import clean_environment
 from tests.cli.test_up import answers, family_of, wait_for
@@ -20,12 +18,13 @@ from tests.ports import free_port
 from tests.postgres.postgres_server import Postgres
 
 FORMER = Path(__file__).parent
-LIBRARY = Path(convergence_assets.__file__).parent / "pipelines" / "library"
 CONVERGENCE = Path(sys.executable).with_name("convergence")
 TENANT, NEW_DAY = "globex", "2026-10-08"
 NEW_TABLES = {"gcp_commitment_fees", "gcp_commitments", "gcp_charges"}
 """Those that the former release has not."""
 TABLES = ("gcp_cost_line_items", "gcp_cost_daily", "gcp_focus", *NEW_TABLES)
+RUN = tuple(table for table in TABLES if table != "gcp_focus")
+"""Those that a run makes before the upgrade of the others."""
 PUBLISHED = "SELECT COUNT(DISTINCT usage_date) AS days, SUM(net_cost) AS net FROM globex.gcp_cost_daily WHERE usage_date <= '2026-10-07'"
 
 
@@ -56,37 +55,62 @@ def test_a_former_home_is_previewed_and_what_its_own_release_made_is_known_by_it
     assert {name for name in touched - changed - NEW_TABLES if not why[name].startswith("reads gcp_")} == set()
     _, stale = answer("preview", "--stale")
     assert {(one["table"], tuple(one["differs"])) for one in stale} == {(name, ("unknown",)) for name in changed}
-    assert answer("upgrade", "--plan") == (0, [])
+    assert [one["table"] for one in answer("upgrade", "--plan")[1]] == ["gcp_focus"]
     code, (plan,) = answer("backfill", "--stale", "--plan")
     assert (code, bool(plan["plan"])) == (0, bool(touched))
 
 
-def test_a_table_of_a_former_home_is_upgraded_and_rolled_back(tmp_path: Path) -> None:
+FIRST_MADE = ("gcp_cost_line_items", "gcp_commitment_fees", "gcp_commitments", "gcp_charges", "gcp_cost_daily")
+BILLED = "SELECT {day} AS day, SUM(BilledCost) AS billed FROM globex.{table} GROUP BY 1 ORDER BY 1"
+
+
+@pytest.mark.timeout(300)
+def test_a_former_homes_focus_table_is_upgraded_and_rolled_back(tmp_path: Path) -> None:
     environ = clean_environment() | unpacked(tmp_path) | {"CONVERGENCE_WAREHOUSE": "embedded"}
 
     def convergence(*words: str) -> tuple[int, str]:
-        done = commands.convergence(*words, environ=environ, folder=tmp_path)
+        done = commands.convergence(*words, environ=environ | {"COLUMNS": "400"}, folder=tmp_path)
         assert "Traceback" not in done.stderr, done.stderr
         return done.returncode, done.stdout + done.stderr
 
-    before = query(environ, tmp_path, PUBLISHED)
-    own = tmp_path / "tenants" / TENANT / "pipelines" / "gcp_billing"
-    shutil.copytree(LIBRARY / "gcp_billing", own)
-    for file in (own / "pipeline.yaml", own / "gcp_cost_daily.sql", own / "expectations" / "gcp_cost_daily.yaml"):
-        text = file.read_text().replace("adjustment_line_items", "corrections")
-        file.write_text(text.replace("    table: gcp_cost_daily\n", "    table: gcp_cost_daily\n    version: 2\n"))
-    code, output = convergence("validate")
-    assert code == 0, output
+    def billed(day: str, table: str = "gcp_focus") -> list[dict[str, object]]:
+        return state(environ, tmp_path, "query", BILLED.format(day=day, table=table))
+
+    def exported() -> tuple[str, str]:
+        code, output = convergence("export", "focus", TENANT, "--month", "2026-10", "--out", "exports")
+        assert code == 0, output
+        file = tmp_path / "exports" / f"{TENANT}-gcp_focus-2026-10-focus-1.2.csv"
+        return file.read_text().partition("\n")[0].rpartition(",")[2].strip('"\n'), output
+
+    before = billed("usage_date")
+    (plan,) = state(environ, tmp_path, "upgrade", "--plan")
+    assert (plan["table"], plan["from"], plan["to"], plan["days"]) == ("gcp_focus", 1, 2, len(before))
+    assert plan["makes_first"] == dict.fromkeys(FIRST_MADE, len(before))
+    column, output = exported()
+    assert column == "x_UsageDate"
+    assert "gcp_focus is version 1, and its step declares version 2" in output
+    # A run before the upgrade: the other tables go on, and it says what to do.
+    code, output = convergence("run", TENANT, "gcp_billing", "--partition", NEW_DAY)
+    assert code == 1
+    assert "table globex.gcp_focus is version 1, and its step declares version 2" in output
+    assert "`convergence upgrade TENANT --plan`" in output
+    sql = f"SELECT COUNT(*) AS n FROM globex.gcp_charges WHERE usage_date = '{NEW_DAY}'"
+    assert int(query(environ, tmp_path, sql)["n"]) > 0
+    # Purchases and credits are rows of their own now, and what they are for has other quantities.
     code, output = convergence("upgrade", TENANT, "--apply")
+    assert code == 1
+    assert "BilledCost" not in output
+    digest = output.partition("--accept-changes gcp_focus=")[2].partition(",")[0]
+    code, output = convergence("upgrade", TENANT, "--apply", "--accept-changes", f"gcp_focus={digest}")
     assert code == 0, output
-    assert "version 1 -> 2; version 1 is kept as globex.gcp_cost_daily__v1" in output
-    assert query(environ, tmp_path, PUBLISHED) == before
-    assert query(environ, tmp_path, PUBLISHED.replace("gcp_cost_daily", "gcp_cost_daily__v1")) == before
-    assert "corrections" in query(environ, tmp_path, "SELECT * FROM globex.gcp_cost_daily LIMIT 1")
-    code, output = convergence("upgrade", TENANT, "--rollback", "--table", "gcp_cost_daily")
+    assert "version 1 -> 2; version 1 is kept as globex.gcp_focus__v1" in output
+    assert billed("x_UsageDate") == billed("usage_date", "gcp_focus__v1") == before
+    column, output = exported()
+    assert (column, "declares version" in output) == ("x_UsageDate", False)
+    assert state(environ, tmp_path, "upgrade", "--plan") == []
+    code, output = convergence("upgrade", TENANT, "--rollback", "--table", "gcp_focus")
     assert code == 0, output
-    assert "adjustment_line_items" in query(environ, tmp_path, "SELECT * FROM globex.gcp_cost_daily LIMIT 1")
-    assert query(environ, tmp_path, PUBLISHED) == before
+    assert billed("usage_date") == before
 
 
 @pytest.mark.live
@@ -182,7 +206,7 @@ def launch(port: int) -> str:
     params = {
         "selector": {
             "repositoryLocationName": "convergence_assets.definitions", "repositoryName": "__repository__",
-            "jobName": "__ASSET_JOB", "assetSelection": [{"path": [TENANT, "gcp_billing", table]} for table in TABLES],
+            "jobName": "__ASSET_JOB", "assetSelection": [{"path": [TENANT, "gcp_billing", table]} for table in RUN],
         },
         "executionMetadata": {"tags": [{"key": "dagster/partition", "value": NEW_DAY}]},
     }  # fmt: skip

@@ -19,7 +19,7 @@ from convergence_assets.assets.window import Window
 from convergence_assets.demo.bills import hours_of
 from convergence_assets.warehouse.interface import Job
 from tests.library.platform_in_a_folder import Platform
-from tests.library.test_real_bills import FEE, PRESENT_MODEL, ROW, TENANT, Row, stopped_by
+from tests.library.test_real_bills import FEE, PRESENT_MODEL, ROW, TENANT, Row, broken_rules, stopped_by, told
 
 BERLIN, LOS_ANGELES = "Europe/Berlin", ZoneInfo("America/Los_Angeles")
 HOUR = timedelta(hours=1)
@@ -57,19 +57,13 @@ def load(platform: Platform, folder: Path, days: Iterable[date], rows: Iterable[
 def published(platform: Platform, days: list[date], columns: str = "*", where: str = "TRUE") -> list[dict[str, Any]]:
     reports = platform.run(TENANT, days)
     assert {table: stopped_by(report) for table, report in reports.items() if stopped_by(report)} == {}
+    assert broken_rules(reports["gcp_focus"]) == set()
     return focus(platform, days, columns, where)
 
 
 def focus(platform: Platform, days: list[date], columns: str, where: str) -> list[dict[str, Any]]:
-    span = f"usage_date BETWEEN DATE '{days[0]}' AND DATE '{days[-1]}'"
+    span = f"x_UsageDate BETWEEN DATE '{days[0]}' AND DATE '{days[-1]}'"
     return platform.rows(f"SELECT {columns} FROM {TENANT}.gcp_focus WHERE {span} AND {where}")
-
-
-def told(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
-    """Values as text, numbers without trailing zeros, in order."""
-    return sorted(
-        tuple(f"{v.normalize():f}" if isinstance(v, Decimal) else str(v) for v in row.values()) for row in rows
-    )
 
 
 def assert_sums_are_exact(platform: Platform, days: list[date], rows: list[dict[str, Any]]) -> None:
@@ -82,7 +76,7 @@ def assert_sums_are_exact(platform: Platform, days: list[date], rows: list[dict[
     fees: dict[Any, Decimal] = defaultdict(Decimal)
     effective: dict[Any, Decimal] = defaultdict(Decimal)
     for row in rows:
-        billed[row["usage_date"]] += row["BilledCost"]
+        billed[row["x_UsageDate"]] += row["BilledCost"]
         key = row["CommitmentDiscountId"], row["BillingPeriodStart"]
         if row["CommitmentDiscountId"] and row["ChargeCategory"] == "Purchase":
             fees[key] += row["BilledCost"]
@@ -147,6 +141,43 @@ def test_usage_that_is_covered_in_part_is_two_rows_and_what_is_left_of_the_commi
         ("unused", "Usage", "Unused", "//compute/cpus", "Committed", "0", "4.5", "0", "0", "0", "3", "Hours", "None", "None"),
         ("whole", "Usage", "None", "//compute/cpus", "Standard", "6", "0", "6", "6", "4", "4", "Hours", "None", "None"),
     ]  # fmt: skip
+
+
+def test_a_commitment_of_cores_and_of_memory_is_two_each_with_its_unit_its_usage_and_its_fee(
+    platform: Platform, tmp_path: Path
+) -> None:
+    day = date(2026, 10, 12)
+    noon = datetime(2026, 10, 12, 10, tzinfo=UTC)
+    resource: Row = {"subscription": None, "resource": {"name": "c-1", "global_name": None}}
+
+    def amounts(quantity: float, unit: str) -> Row:
+        return {"usage": ROW["usage"] | {"amount_in_pricing_units": quantity, "pricing_unit": unit}}
+
+    ram = {"sku": {"id": "FEE3", "description": "Commitment v1: Ram in Paris for 3 Years"}}
+    fees = [
+        at(RESOURCES, noon, cost=6.0, cost_at_list=6.0, **resource, **amounts(4.0, "hour")),
+        at(RESOURCES | ram, noon, cost=8.0, cost_at_list=8.0, **resource, **amounts(16.0, "gibibyte hour")),
+    ]
+
+    def covered(name: str, cost: float, quantity: float, unit: str) -> Row:
+        credits = [credit(-cost, "COMMITTED_USAGE_DISCOUNT", "c-1")]
+        return at(ROW, noon, cost=cost, cost_at_list=cost, credits=credits, **amounts(quantity, unit), **of(name))
+
+    usage = [covered("cores", 4.0, 2.0, "hour"), covered("memory", 9.0, 16.0, "gibibyte hour")]
+    load(platform, tmp_path, [day], [*fees, *usage])
+    columns = (
+        "ChargeCategory, CommitmentDiscountId, CommitmentDiscountUnit, CommitmentDiscountStatus, "
+        "CommitmentDiscountQuantity, BilledCost, EffectiveCost, ResourceId"
+    )
+    rows = told(published(platform, [day], columns, "CommitmentDiscountId IS NOT NULL"))
+    assert rows == [
+        ("Purchase", "c-1", "Hours", "None", "4", "6", "0", "c-1"),
+        ("Purchase", "c-1/gibibyte-hour", "GiB-Hours", "None", "16", "8", "0", "c-1/gibibyte-hour"),
+        ("Usage", "c-1", "Hours", "Unused", "2", "0", "3", "c-1"),
+        ("Usage", "c-1", "Hours", "Used", "2", "0", "3", "//compute/cores"),
+        ("Usage", "c-1/gibibyte-hour", "GiB-Hours", "Used", "16", "0", "8", "//compute/memory"),
+    ]
+    assert_sums_are_exact(platform, [day], focus(platform, [day], "*", "TRUE"))
 
 
 def test_credits_applied_afterwards_are_rows_that_name_their_charge_and_reductions_of_the_price_stay_in_it(
@@ -321,7 +352,7 @@ def test_a_months_fee_is_spread_over_its_hours_and_adds_up_in_its_billing_period
     parts: dict[date, Decimal] = defaultdict(Decimal)
     for row in rows:
         if row["CommitmentDiscountStatus"]:
-            parts[row["usage_date"]] += row["EffectiveCost"]
+            parts[row["x_UsageDate"]] += row["EffectiveCost"]
     hourly = Decimal(100) / (31 * 24)
     hours = {date(2026, 10, 1): 15, date(2026, 10, 2): 24, date(2026, 10, 25): 25, date(2026, 11, 1): 8}
     for day, expected in hours.items():
@@ -350,7 +381,7 @@ def test_an_offset_is_billed_with_its_fee_and_in_effect_on_each_day_of_the_fees_
     ]
     by_day: dict[date, Decimal] = defaultdict(Decimal)
     for row in rows:
-        by_day[row["usage_date"]] += row["EffectiveCost"]
+        by_day[row["x_UsageDate"]] += row["EffectiveCost"]
     assert by_day == dict.fromkeys(days, 24 * 5 + 10)
 
 
@@ -414,6 +445,6 @@ def test_a_fee_that_is_exported_late_asks_for_the_days_of_its_window_alone(platf
     platform.run(TENANT, days[2:3])
     assert_sums_are_exact(platform, days, focus(platform, days, "*", "TRUE"))
     parts = focus(
-        platform, days, "usage_date, SUM(EffectiveCost)", "CommitmentDiscountStatus IS NOT NULL GROUP BY usage_date"
+        platform, days, "x_UsageDate, SUM(EffectiveCost)", "CommitmentDiscountStatus IS NOT NULL GROUP BY x_UsageDate"
     )
     assert told(parts) == [("2026-10-10", "18"), ("2026-10-11", "24"), ("2026-10-12", "6")]

@@ -11,7 +11,7 @@ import pytest
 
 from convergence_assets.pipelines.catalog import library
 from tests.library.platform_in_a_folder import Platform
-from tests.library.test_real_bills import DAY, ROW, TENANT, load, stopped_by
+from tests.library.test_real_bills import DAY, FEE, ROW, TENANT, broken_rules, load, stopped_by, told
 
 REFERENCE = Path("convergence_assets/pipelines/library/gcp_billing/reference")
 # https://focus.finops.org/focus-specification/v1-2/#servicesubcategory
@@ -42,7 +42,7 @@ SUBCATEGORIES = {
 
 
 def focus_rows(platform: Platform, columns: str, where: str) -> list[tuple[str, ...]]:
-    sql = f"SELECT {columns} FROM acme.gcp_focus WHERE usage_date = DATE '{DAY}' AND {where} ORDER BY 1"
+    sql = f"SELECT {columns} FROM acme.gcp_focus WHERE x_UsageDate = DATE '{DAY}' AND {where} ORDER BY 1"
     return [tuple(map(str, row.values())) for row in platform.rows(sql)]
 
 
@@ -123,13 +123,17 @@ def test_names_units_and_categories_are_those_of_the_specification(platform: Pla
 def test_an_ended_months_invoice_has_its_number_and_the_account_its_name(platform: Platform, tmp_path: Path) -> None:
     load(platform, tmp_path, [])
     columns = "BillingAccountName, InvoiceId"
-    platform.run(TENANT, [DAY])
+    report = with_parameters(platform, billing_account_name="").run(TENANT, [DAY])["gcp_focus"]
     assert set(focus_rows(platform, columns, "TRUE")) == {("None", "None")}
+    assert broken_rules(report) == {"BillingAccountName-C-003-C"}
     told = with_parameters(
         platform, billing_account_name="Acme Rockets", invoice_numbers="202609: 1, 202610: 5140391111,209901: 7"
     )
     told.run(TENANT, [DAY], "gcp_focus")
     assert set(focus_rows(told, columns, "TRUE")) == {("Acme Rockets", "5140391111")}
+    told = with_parameters(platform, billing_account_name="0A1B2C-3D4E5F-6A7B8C: Other, AAAAAA-BBBBBB-CCCCCC: A: B")
+    told.run(TENANT, [DAY], "gcp_focus")
+    assert set(focus_rows(told, "BillingAccountName", "TRUE")) == {("A: B",)}
 
 
 def read(name: str) -> list[dict[str, str]]:
@@ -187,19 +191,66 @@ def test_a_reference_table_is_a_relation_of_its_rows() -> None:
     assert json.dumps(made)
 
 
-UNUSUAL: dict[str, dict[str, Any]] = {
-    "an adjustment without a quantity on a SKU with a price": {
-        "cost": -5.0, "cost_at_list": -5.0, "usage": {"amount": 0.0, "unit": "seconds", "amount_in_pricing_units": 0.0, "pricing_unit": "hour"},
-    },
-    "a flat fee": {"usage": {"amount": 0.0, "unit": "seconds", "amount_in_pricing_units": 0.0, "pricing_unit": "hour"}},
-    "money back for a quantity": {"cost": -5.0, "cost_at_list": -6.0},
-    "a charge of a moment": {"usage_end_time": ROW["usage_start_time"]},
-    "no quantity at all": {"usage": dict.fromkeys(ROW["usage"])},
-    "empty texts": {"seller_name": "", "subscription": {"instance_id": ""}, "sku": {"id": "F1", "description": "Commitment v1: Cpu"}},
+NO_QUANTITY = {"amount": 0.0, "unit": "seconds", "amount_in_pricing_units": 0.0, "pricing_unit": "hour"}
+COLUMNS = (
+    "ChargeCategory, ListUnitPrice, ContractedUnitPrice, PricingQuantity, ConsumedQuantity, PricingUnit, SkuPriceId"
+)
+BESIDE_PRICES = ("Adjustment", "None", "None", "None", "None", "None", "None")
+UNUSUAL: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "an adjustment without a quantity on a SKU with a price": (
+        {"cost": -5.0, "cost_at_list": -5.0, "usage": NO_QUANTITY}, BESIDE_PRICES,
+    ),
+    "a flat fee": ({"usage": NO_QUANTITY}, BESIDE_PRICES),
+    "no quantity at all": ({"usage": dict.fromkeys(ROW["usage"])}, BESIDE_PRICES),
+    "money back for a quantity": (
+        {"cost": -5.0, "cost_at_list": -6.0}, ("Usage", "6", "5", "-1", "-3600", "Hours", "AB12/0/6"),
+    ),
+    "money back, less than nothing at list price": (
+        {"cost": -5.0}, ("Usage", "5", "5", "-1", "-3600", "Hours", "AB12/0/5"),
+    ),
+    "usage of less than a billionth": (
+        {"cost": 1e-7, "cost_at_list": 1e-7, "usage": NO_QUANTITY | {"amount": 1.0, "amount_in_pricing_units": 1e-11}},
+        ("Usage", "6", "5", "0", "1", "Hours", "AB12/0/6"),
+    ),
+    "another price on the list in the same tier": (
+        {"cost_at_list": 7.5, "price": ROW["price"] | {"list_price": 7.5}},
+        ("Usage", "7.5", "5", "1", "3600", "Hours", "AB12/0/7.5"),
+    ),
+    "a charge of a moment": (
+        {"usage_end_time": ROW["usage_start_time"]}, ("Usage", "6", "5", "1", "3600", "Hours", "AB12/0/6"),
+    ),
+    "empty texts": (
+        {"seller_name": "", "subscription": {"instance_id": ""}, "sku": {"id": "F1", "description": "Commitment v1: Cpu"}},
+        ("Purchase", "6", "5", "1", "None", "Hours", "F1/0/6"),
+    ),
+    "a purchase without a quantity": (
+        {"sku": FEE["sku"], "usage": dict.fromkeys(ROW["usage"])},
+        ("Purchase", "6", "5", "1", "None", "Units", "FEE1/0/6"),
+    ),
+    "a purchase that is given back": (
+        {"sku": FEE["sku"], "cost": -5.0, "cost_at_list": -6.0, "usage": NO_QUANTITY},
+        ("Purchase", "6", "5", "-1", "None", "Hours", "FEE1/0/6"),
+    ),
+    "a correction of an invoiced month": (
+        {
+            "cost": -5.0, "cost_at_list": -5.0, "usage": NO_QUANTITY, "adjustment_info": ROW["adjustment_info"] | {"id": "a"},
+            "invoice": {"month": "202611", "publisher_type": "GOOGLE"},
+        },
+        ("Usage", "None", "None", "0", "0", "Hours", "AB12/0"),
+    ),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("unusual", UNUSUAL)
-def test_a_charge_that_is_unusual_and_right_stops_no_day(platform: Platform, tmp_path: Path, unusual: str) -> None:
-    load(platform, tmp_path, [named("unusual", credits=[]) | UNUSUAL[unusual]])
-    assert stopped_by(platform.run(TENANT, [DAY])["gcp_focus"]) == {}
+def test_a_charge_that_is_unusual_and_right_stops_no_day_and_breaks_no_rule(
+    platform: Platform, tmp_path: Path, unusual: str
+) -> None:
+    changed, expected = UNUSUAL[unusual]
+    load(platform, tmp_path, [named("unusual", credits=[]) | changed])
+    report = platform.run(TENANT, [DAY])["gcp_focus"]
+    assert stopped_by(report) == {}
+    assert broken_rules(report) == set()
+    rows = platform.rows(
+        f"SELECT {COLUMNS} FROM acme.gcp_focus WHERE ResourceName = 'unusual' AND usage_date = '{DAY}'"
+    )
+    assert told(rows) == [expected]

@@ -14,6 +14,7 @@ from convergence_assets.assets.materialize import Report
 from convergence_assets.demo.bills import generate_bills
 from convergence_assets.demo.licences import generate_licences
 from convergence_assets.demo.tenants import DEMO_TENANTS, DemoTenant
+from convergence_assets.pipelines.catalog import library
 
 TENANTS = {tenant.tenant_id: tenant for tenant in DEMO_TENANTS}
 NINE_PLACES = Decimal("1e-9")
@@ -103,7 +104,7 @@ def test_sums_equal_the_raw_export_of_the_local_day(
     assert daily == {"n": len(raw), "cost": cost, "credits": credits, "net": cost + credits}
     [focus] = platform.rows(
         f"SELECT COUNT(DISTINCT x_LineItemId) AS n, SUM(BilledCost) AS net, SUM(x_Credits) AS credits "
-        f"FROM {tenant_id}.gcp_focus {where}"
+        f"FROM {tenant_id}.gcp_focus WHERE x_UsageDate = DATE '{day}'"
     )
     assert focus == {"n": len(raw), "net": cost + credits, "credits": credits}
 
@@ -133,15 +134,16 @@ def test_days_run_one_by_one_equal_days_run_together(
         platform.run("acme", [day])
     together.run("acme", days)
     for table in ("gcp_cost_line_items", "gcp_cost_daily", "gcp_focus"):
+        day_column = "x_UsageDate" if table == "gcp_focus" else "usage_date"
         columns = (
-            "usage_date, COUNT(*) AS n, "
+            f"{day_column}, COUNT(*) AS n, "
             + {
                 "gcp_cost_line_items": "SUM(net_cost) AS net, MIN(line_item_id) AS low, MAX(line_item_id) AS high",
                 "gcp_cost_daily": "SUM(net_cost) AS net, SUM(usage_amount) AS used",
                 "gcp_focus": "SUM(EffectiveCost) AS net, SUM(PricingQuantity) AS priced",
             }[table]
         )
-        sql = f"SELECT {columns} FROM acme.{table} WHERE usage_date > '2026-10-01' GROUP BY usage_date ORDER BY 1"
+        sql = f"SELECT {columns} FROM acme.{table} WHERE {day_column} > '2026-10-01' GROUP BY 1 ORDER BY 1"
         assert platform.rows(sql) == together.rows(sql)
 
 
@@ -162,5 +164,15 @@ def test_a_late_correction_is_counted_in_its_usage_day(platform: Any, tmp_path: 
 
 def test_the_focus_table_has_the_specifications_columns(registry: Any) -> None:
     step = next(s for s in registry.tenants["acme"].pipelines[0].steps if s.table == "gcp_focus")
-    names = {c.name for c in step.spec.columns if not c.name.startswith("x_")} - {"usage_date"}
+    names = {c.name for c in step.spec.columns if not c.name.startswith("x_")}
     assert names == {*FOCUS_1_2, "HostProviderName", "ServiceProviderName"}  # two of 1.3
+
+
+@pytest.mark.parametrize("template", ["gcp_billing", "gcp_focus_export"])
+def test_a_focus_tables_own_columns_begin_with_x_and_stand_last(template: str) -> None:
+    found = library()[template].template
+    assert found is not None
+    names = [column.name for column in found.spec.steps[-1].columns]
+    own = [name.startswith("x_") for name in names]
+    assert own == sorted(own)
+    assert names[-1] == "x_UsageDate"

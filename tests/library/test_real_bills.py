@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from copy import deepcopy
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,18 @@ def load(platform: Platform, folder: Path, rows: list[Row]) -> None:
 
 def stopped_by(report: Report) -> dict[str, Any]:
     return {o.name: o.examples for o in report.outcomes if not o.passed and o.severity == "critical"}
+
+
+def broken_rules(report: Report) -> set[str]:
+    """The rules of FOCUS that rows of a report break, without those that only should hold."""
+    return {r.name for o in report.outcomes if o.severity != "info" for r in o.rules if not r.passed}
+
+
+def told(rows: list[Row]) -> list[tuple[str, ...]]:
+    """Values as text, numbers without trailing zeros, in order."""
+    return sorted(
+        tuple(f"{v.normalize():f}" if isinstance(v, Decimal) else str(v) for v in row.values()) for row in rows
+    )
 
 
 def test_rows_that_differ_in_any_exported_field_are_two_charges(platform: Platform, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import date
 from typing import Any
@@ -12,6 +12,8 @@ from convergence_assets.control.lock_session import LockSession
 from convergence_assets.control.publications import Publication, Publications, publications_of
 from convergence_assets.control.store import ControlStore
 from convergence_assets.tenancy.registry import load_tenants
+from convergence_assets.tenancy.tenant import TenantPipeline
+from convergence_assets.tenant_lifecycle.missing_inputs import RunOutcome
 from convergence_assets.tenant_lifecycle.table_versions import TableVersion, table_version
 from convergence_assets.tenant_lifecycle.upgrading import Upgrade
 from tests.preview.fleet import DAYS, Fleet
@@ -89,18 +91,34 @@ def is_upgraded(fleet: Fleet) -> bool:
     return "area" in columns(fleet) and recorded(fleet).keys() == set(DAYS) and not recorded(fleet, "lines__v2")
 
 
+def _no_run(pipeline: TenantPipeline, tables: Collection[str], first: date, last: date) -> RunOutcome:
+    raise AssertionError(f"{tables} are published")
+
+
 @contextmanager
-def opened(fleet: Fleet, *accepted: str, gap: bool = False) -> Iterator[tuple[Upgrade, TableVersion]]:
-    """An upgrade of `lines` in this process."""
+def opened(
+    fleet: Fleet, *accepted: str, gap: bool = False, table: str = "lines"
+) -> Iterator[tuple[Upgrade, TableVersion]]:
+    """An upgrade of a table in this process."""
     settings = fleet.settings
     tenant = load_tenants(settings).tenants["acme"]
     session = LockSession(ControlStore.open(settings, fleet.variables))
     with open_warehouse(settings) as warehouse:
-        found = table_version(session.store, warehouse, tenant, tenant.pipelines[0], tenant.pipelines[0].steps[0])
+        pipeline = tenant.pipelines[0]
+        step = next(step for step in pipeline.steps if step.table == table)
+        found = table_version(session.store, warehouse, tenant, pipeline, step)
         assert found
         yield (
             Upgrade(
-                settings, warehouse, session, tenant, lambda run_id: False, "test", accepted=accepted, accept_gap=gap
+                settings,
+                warehouse,
+                session,
+                tenant,
+                lambda run_id: False,
+                "test",
+                _no_run,
+                accepted=accepted,
+                accept_gap=gap,
             ),
             found,
         )

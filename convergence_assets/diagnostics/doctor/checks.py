@@ -25,6 +25,7 @@ CHECKS: Mapping[str, Check] = {
     "daemon": platform.daemon,
     "run queue": platform.run_queue,
     "code location": platform.code_location,
+    "table versions": platform.table_versions,
     "alert routes": platform.alert_routes,
     "API keys": platform.api_keys,
     "API port": surroundings.api_port,
@@ -43,6 +44,7 @@ AFTER: Mapping[str, Collection[str]] = {
     "daemon": ("Dagster",),
     "run queue": ("Dagster",),
     "code location": ("tenant folder",),
+    "table versions": ("tenant folder", "control store"),
     "alert routes": ("tenant folder", "control store"),
     "API keys": ("control store",),
 }

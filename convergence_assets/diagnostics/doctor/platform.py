@@ -17,6 +17,7 @@ from convergence_assets.recovery.state_files import damaged_datasets, state_file
 from convergence_assets.tenancy.accepted_versions import AcceptedStore
 from convergence_assets.tenancy.folder import UnreadableFolder, read_folder
 from convergence_assets.tenant_lifecycle.code_location import Webserver, stale
+from convergence_assets.tenant_lifecycle.waiting_upgrades import waiting_tables
 from convergence_assets.warehouse.errors import DamagedWarehouse
 
 CONNECTIONS_OF_A_WORKER = 2
@@ -242,6 +243,15 @@ def _never_loaded(setup: Setup) -> list[str]:
         for tenant_id, files in sorted(folder.tenants.items())
         if tenant_id in registry.tenants and tenant_id not in registry.rejected and last_accepted(tenant_id) != files
     ]
+
+
+def table_versions(setup: Setup) -> Iterator[Finding]:
+    """Whether every table is read in the version that its step declares, as far as the control store knows."""
+    waiting = list(waiting_tables(setup.store, setup.registry.tenants.values()))
+    for one in waiting:
+        yield Finding("table versions", "warning", str(one), f"`{one.next_command}`")
+    if not waiting:
+        yield Finding("table versions", "ok", "every table is read in the version that is declared")
 
 
 def alert_routes(setup: Setup) -> Iterator[Finding]:

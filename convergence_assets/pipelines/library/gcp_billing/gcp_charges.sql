@@ -3,11 +3,12 @@
 {% macro nearly(amount, at, whole) %}{{ amount }} * CAST({{ at }} / {{ whole }} AS NUMERIC){% endmacro %}
 {% macro part(a, at, w) %}IF({{ fits(a, w) }}, {{ exactly(a, at, w) }}, {{ nearly(a, at, w) }}){% endmacro %}
 {% macro until(a, at, w) %}CASE {{ at }} WHEN {{ w }} THEN {{ a }} WHEN 0 THEN {{ a }} * 0 ELSE {{ part(a, at, w) }} END{% endmacro %}
+{% macro by_resource(id, unit) %}IF(COALESCE({{ unit }}, 'hour') = 'hour', {{ id }}, CONCAT({{ id }}, '/', REPLACE({{ unit }}, ' ', '-'))){% endmacro %}
 {% macro piece(amount) %}CAST({{ until(amount, 'to_cost', 'whole') }} - {{ until(amount, 'from_cost', 'whole') }} AS NUMERIC){% endmacro %}
 -- The charges that the line items of the local days come to: one a row, more where a commitment covers a part or
 -- credits are applied afterwards, and what each commitment has left. docs/FOCUS.md says by which rules. Amounts are
 -- multiplied in billionths, which leaves no rest; beyond 9e9 (byte-seconds) that is too large for NUMERIC.
-WITH items AS (
+WITH exported AS (
     SELECT
         usage_date,
         line_item_id,
@@ -18,14 +19,20 @@ WITH items AS (
         credit_details,
         consumption_model_description,
         COALESCE(list_cost, cost) AS list_cost,
-        COALESCE(cost_at_effective_price_default, cost) AS negotiated_cost,
+        -- Without the commitment that it is charged by.
+        IF(
+            LOWER(COALESCE(consumption_model_description, 'default')) != 'default',
+            COALESCE(cost_at_effective_price_default, cost), cost
+        ) AS negotiated_cost,
         CAST(usage_amount AS NUMERIC) AS consumed_amount,
         CAST(pricing_amount AS NUMERIC) AS priced_amount,
         NULLIF(TRIM(subscription_instance_id), '') AS subscription_id,
         -- Since 2026 usage that a spend-based commitment covers is a row of its own, without a credit; its consumption
         -- model is the commitment's: https://cloud.google.com/docs/cuds-multiprice-datamodel
         LOWER(COALESCE(consumption_model_description, 'default')) != 'default' AS is_at_commitment_price,
+        adjustment_id IS NOT NULL AS is_adjusted,
         -- A billing month of Google begins at midnight in Los Angeles.
+        DATE_TRUNC(DATE(usage_start_time, 'America/Los_Angeles'), MONTH) AS usage_month,
         IF(
             REGEXP_CONTAINS(invoice_month, '^[0-9]{4}(0[1-9]|1[0-2])$'),
             PARSE_DATE('%Y%m%d', CONCAT(invoice_month, '01')),
@@ -46,6 +53,42 @@ WITH items AS (
         ) AS own_cost
     FROM gcp_cost_line_items
     WHERE usage_date BETWEEN @first_partition_date AND @last_partition_date
+),
+
+directed AS (
+    SELECT
+        *,
+        is_adjusted AND usage_month < billing_month AS is_correction,
+        -- Whether it is charged or given back.
+        COALESCE(
+            NULLIF(SIGN(cost), 0), NULLIF(SIGN(list_cost), 0), NULLIF(SIGN(negotiated_cost), 0), SIGN(priced_amount), 1
+        ) AS direction,
+        COALESCE(priced_amount, NUMERIC '0') = 0
+        AND GREATEST(ABS(cost), ABS(list_cost), ABS(negotiated_cost)) > NUMERIC '0.000001' AS costs_without_quantity
+    FROM exported
+),
+
+-- Usage and purchases are a price, not below 0, by a quantity, but for corrections of an invoiced month. So usage
+-- without a quantity is an adjustment, a purchase without one is of one, and what is given back has one below 0.
+items AS (
+    SELECT
+        * EXCEPT (category, list_cost, negotiated_cost, consumed_amount, priced_amount),
+        IF(
+            category = 'Usage' AND NOT is_correction
+            AND (consumed_amount IS NULL OR priced_amount IS NULL OR costs_without_quantity),
+            'Adjustment', category
+        ) AS category,
+        IF(is_correction OR SIGN(list_cost) * direction >= 0, list_cost, cost) AS list_cost,
+        IF(is_correction OR SIGN(negotiated_cost) * direction >= 0, negotiated_cost, cost) AS negotiated_cost,
+        IF(is_correction OR SIGN(priced_amount) * direction >= 0, consumed_amount, -consumed_amount) AS consumed_amount,
+        CASE
+            WHEN is_correction THEN priced_amount
+            WHEN category = 'Purchase' AND (priced_amount IS NULL OR costs_without_quantity)
+                THEN CAST(direction AS NUMERIC)
+            WHEN SIGN(priced_amount) * direction >= 0 THEN priced_amount
+            ELSE -priced_amount
+        END AS priced_amount
+    FROM directed
 ),
 
 -- Usage at a commitment's price that does not say whose it is, where only one commitment of its term has a fee.
@@ -69,14 +112,17 @@ commitment_credits AS (
         i.usage_date,
         i.line_item_id,
         i.cost,
-        c.id AS credit_id,
+        -- One of cores and of memory is two: gcp_commitment_fees tells them apart by the unit.
+        IF(
+            c.type = 'COMMITTED_USAGE_DISCOUNT_DOLLAR_BASE', c.id, {{ by_resource('c.id', 'i.pricing_unit') }}
+        ) AS credit_id,
         COALESCE(c.full_name, c.name, c.id) AS label,
         MIN(c.type) = 'COMMITTED_USAGE_DISCOUNT_DOLLAR_BASE' AS is_spend_based,
         -SUM(c.amount) AS piece_cost
     FROM items AS i
     CROSS JOIN UNNEST(i.credit_details) AS c
     WHERE i.category = 'Usage' AND NOT i.is_at_commitment_price AND STARTS_WITH(c.type, 'COMMITTED_USAGE_DISCOUNT')
-    GROUP BY i.usage_date, i.line_item_id, i.cost, c.id, label
+    GROUP BY i.usage_date, i.line_item_id, i.cost, credit_id, label
     HAVING SUM(c.amount) < 0
 ),
 
@@ -251,7 +297,13 @@ spent AS (
 -- the day of its fee, and in effect on each day of the fee's window.
 remainders AS (
     SELECT
-        d.*,
+        d.usage_date,
+        d.line_item_id,
+        d.commitment_id,
+        d.commitment_category,
+        d.billing_month,
+        d.fee_part,
+        d.purchased_amount,
         d.fee_part - COALESCE(s.effective_cost, NUMERIC '0') AS remainder,
         d.billed_offset + COALESCE(s.cost_until_offset, NUMERIC '0') AS offset_billed,
         d.offset_part + COALESCE(s.cost_until_offset, NUMERIC '0') AS offset_effective
@@ -365,9 +417,10 @@ SELECT
     commitment_id,
     commitment_category,
     'Unused' AS commitment_status,
+    -- Null where the export does not say what is committed to.
     IF(
-        commitment_category = 'Usage' AND purchased_amount IS NOT NULL AND fee_part != 0,
-        CAST(purchased_amount * CAST(remainder / fee_part AS NUMERIC) AS NUMERIC), remainder
+        commitment_category = 'Usage',
+        CAST(purchased_amount * CAST(remainder / NULLIF(fee_part, 0) AS NUMERIC) AS NUMERIC), remainder
     ) AS commitment_amount,
     CAST(NULL AS STRING) AS label,
     CAST(NULL AS STRING) AS note

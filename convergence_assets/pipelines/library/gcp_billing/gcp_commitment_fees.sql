@@ -1,3 +1,4 @@
+{% macro by_resource(id, unit) %}IF(COALESCE({{ unit }}, 'hour') = 'hour', {{ id }}, CONCAT({{ id }}, '/', REPLACE({{ unit }}, ' ', '-'))){% endmacro %}
 -- The fees of commitments whose windows begin in the local days, of both of Google's models.
 WITH purchases AS (
     SELECT
@@ -21,7 +22,8 @@ WITH purchases AS (
         COALESCE(
             NULLIF(TRIM(subscription_instance_id), ''), NULLIF(TRIM(resource_global_name), ''),
             NULLIF(TRIM(resource_name), '')
-        ) AS commitment_id,
+        ) AS exported_id,
+        IF(REGEXP_CONTAINS(LOWER(sku_description), 'dollar based'), 'Spend', 'Usage') AS commitment_category,
         COALESCE(
             (
                 SELECT SUM(c.amount) FROM UNNEST(credit_details) AS c
@@ -46,8 +48,9 @@ SELECT
     usage_date,
     line_item_id,
     billing_account_id,
-    commitment_id,
-    IF(REGEXP_CONTAINS(LOWER(sku_description), 'dollar based'), 'Spend', 'Usage') AS commitment_category,
+    -- One of cores and of memory, in hours and in gibibyte hours, is two: each has one unit, and what it covers.
+    IF(commitment_category = 'Spend', exported_id, {{ by_resource('exported_id', 'pricing_unit') }}) AS commitment_id,
+    commitment_category,
     currency,
     IF(
         REGEXP_CONTAINS(invoice_month, '^[0-9]{4}(0[1-9]|1[0-2])$'),
@@ -68,4 +71,4 @@ SELECT
     project_name,
     region
 FROM purchases
-WHERE commitment_id IS NOT NULL
+WHERE exported_id IS NOT NULL

@@ -1,4 +1,4 @@
-{% macro until(amount, moment) %}CAST({{ amount }} * TIMESTAMP_DIFF({{ moment }}, f.fee_start, SECOND) / TIMESTAMP_DIFF(f.fee_end, f.fee_start, SECOND) AS NUMERIC){% endmacro %}
+{% macro until(amount, moment) %}CAST({{ amount }} * TIMESTAMP_DIFF({{ moment }}, f.fee_start, SECOND) / GREATEST(TIMESTAMP_DIFF(f.fee_end, f.fee_start, SECOND), 1) AS NUMERIC){% endmacro %}
 {% macro part(amount) %}IF(d.day_end >= f.fee_end, {{ amount }}, {{ until(amount, 'd.day_end') }}) - IF(d.day_start <= f.fee_start, NUMERIC '0', {{ until(amount, 'd.day_start') }}){% endmacro %}
 -- What the local days have of the fees of commitments. A fee is spread over its own window: a day has what is due until
 -- its end without what was due until its start, so that the parts add up to the fee.

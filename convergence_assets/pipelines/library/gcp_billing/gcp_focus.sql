@@ -1,3 +1,4 @@
+{% macro plain(number) %}REGEXP_REPLACE(CAST({{ number }} AS STRING), r'[.]0+$|([.][0-9]*[1-9])0+$', r'\1'){% endmacro %}
 -- The charges of the local days in FOCUS 1.2's columns and two of 1.3's.
 WITH services AS (
     SELECT
@@ -29,6 +30,15 @@ invoices AS (
         MIN(TRIM(REGEXP_EXTRACT(pair, ':(.*)$'))) AS invoice_number
     FROM UNNEST(SPLIT(@invoice_numbers, ',')) AS pair
     GROUP BY invoice_month
+),
+
+-- `0A1B2C-3D4E5F-6A7B8C: Rockets, ...`, or one name for all.
+accounts AS (
+    SELECT
+        REGEXP_EXTRACT(pair, '^ *([0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6}) *:') AS billing_account_id,
+        MIN(TRIM(REGEXP_EXTRACT(pair, ':(.*)$'))) AS account_name
+    FROM UNNEST(SPLIT(@billing_account_name, ',')) AS pair
+    GROUP BY billing_account_id
 ),
 
 items AS (
@@ -127,6 +137,20 @@ charges AS (
     WHERE c.usage_date BETWEEN @first_partition_date AND @last_partition_date
 ),
 
+-- Many charges are of one service: each name is folded once, to ASCII.
+service_names AS (
+    SELECT
+        service_description,
+        NULLIF(TRIM(REGEXP_REPLACE(NORMALIZE(service_description, NFKD), '[^ -~]', '')), '') AS service_name
+    FROM (
+        SELECT i.service_description FROM items AS i
+        UNION DISTINCT
+        SELECT d.service_description
+        FROM gcp_commitments AS d
+        WHERE d.usage_date BETWEEN @first_partition_date AND @last_partition_date
+    ) AS descriptions
+),
+
 -- Many charges are labelled alike: each set of labels is written once.
 label_sets AS (
     SELECT
@@ -193,6 +217,8 @@ described AS (
     SELECT
         charges.*,
         tagged.tag_pairs,
+        COALESCE(service_names.service_name, 'Unknown') AS service_name,
+        accounts.account_name,
         -- The price list's price, where it gives the cost. A charge that spans tiers has several prices, and some
         -- charges have none: their cost is divided.
         COALESCE(
@@ -202,13 +228,13 @@ described AS (
                 + NUMERIC '0.000000001' * (ABS(charges.priced_amount) + ABS(charges.list_cost)),
                 charges.price_on_the_list, NULL
             ),
-            -- A refund, with a cost below 0 or without a quantity, has no price.
+            -- A correction, with a cost below 0 or without a quantity, may have no price.
             IF(
                 charges.list_cost / NULLIF(charges.priced_amount, 0) >= 0,
                 CAST(charges.list_cost / NULLIF(charges.priced_amount, 0) AS NUMERIC), NULL
             ),
             IF(charges.priced_amount IS NULL, charges.price_on_the_list, NULL),
-            IF(charges.list_cost = 0, NUMERIC '0', NULL)
+            IF(ABS(charges.list_cost) <= NUMERIC '0.000001', NUMERIC '0', NULL)
         ) AS list_unit_price,
         COALESCE(
             IF(
@@ -217,18 +243,18 @@ described AS (
                 + NUMERIC '0.000000001' * (ABS(charges.priced_amount) + ABS(charges.contracted_cost)),
                 charges.negotiated_price, NULL
             ),
-            -- A refund, with a cost below 0 or without a quantity, has no price.
+            -- A correction, with a cost below 0 or without a quantity, may have no price.
             IF(
                 charges.contracted_cost / NULLIF(charges.priced_amount, 0) >= 0,
                 CAST(charges.contracted_cost / NULLIF(charges.priced_amount, 0) AS NUMERIC), NULL
             ),
             IF(charges.priced_amount IS NULL, charges.negotiated_price, NULL),
-            IF(charges.contracted_cost = 0, NUMERIC '0', NULL)
+            IF(ABS(charges.contracted_cost) <= NUMERIC '0.000001', NUMERIC '0', NULL)
         ) AS contracted_unit_price,
         regions.name AS region_name,
         -- FOCUS's Unit Format: capitals, words by hyphens.
-        COALESCE(consumed_units.focus_unit, REPLACE(INITCAP(charges.usage_unit), ' ', '-')) AS consumed_unit,
-        COALESCE(priced_units.focus_unit, REPLACE(INITCAP(charges.pricing_unit), ' ', '-')) AS priced_unit,
+        COALESCE(consumed_units.focus_unit, REPLACE(INITCAP(charges.usage_unit), ' ', '-'), 'Units') AS consumed_unit,
+        COALESCE(priced_units.focus_unit, REPLACE(INITCAP(charges.pricing_unit), ' ', '-'), 'Units') AS priced_unit,
         COALESCE(by_id.category, by_name.category, 'Other') AS service_category,
         COALESCE(by_id.subcategory, by_name.subcategory, 'Other (Other)') AS service_subcategory,
         CASE
@@ -242,20 +268,26 @@ described AS (
         ) AS invoice_number
     FROM charges
     LEFT JOIN tagged ON charges.label_text = tagged.label_text
+    LEFT JOIN service_names ON charges.service_description = service_names.service_description
     LEFT JOIN regions ON charges.region = regions.region
     LEFT JOIN units AS consumed_units ON charges.usage_unit = consumed_units.unit
     LEFT JOIN units AS priced_units ON charges.pricing_unit = priced_units.unit
     LEFT JOIN services AS by_id ON charges.service_id = by_id.service_id
     LEFT JOIN services AS by_name ON charges.service_description = by_name.description
+    LEFT JOIN accounts ON charges.billing_account_id = accounts.billing_account_id
     LEFT JOIN invoices ON charges.invoice_month = invoices.invoice_month
 )
 
 SELECT
-    usage_date,
     zone AS AvailabilityZone,
     billed_cost AS BilledCost,
     billing_account_id AS BillingAccountId,
-    NULLIF(@billing_account_name, '') AS BillingAccountName,
+    NULLIF(
+        IF(
+            REGEXP_CONTAINS(@billing_account_name, '^ *[0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6} *:'),
+            account_name, TRIM(@billing_account_name)
+        ), ''
+    ) AS BillingAccountName,
     'Billing Account' AS BillingAccountType,
     currency AS BillingCurrency,
     TIMESTAMP(DATE_ADD(billing_month, INTERVAL 1 MONTH), 'America/Los_Angeles') AS BillingPeriodEnd,
@@ -283,7 +315,7 @@ SELECT
     CASE
         WHEN commitment_id IS NULL OR commitment_amount IS NULL THEN NULL
         WHEN commitment_category = 'Spend' THEN currency
-        ELSE COALESCE(priced_unit, 'Units')
+        ELSE priced_unit
     END AS CommitmentDiscountUnit,
     IF(charge_category = 'Usage', consumed_amount, NULL) AS ConsumedQuantity,
     IF(charge_category = 'Usage' AND consumed_amount IS NOT NULL, consumed_unit, NULL) AS ConsumedUnit,
@@ -320,9 +352,7 @@ SELECT
             THEN COALESCE(REGEXP_EXTRACT(COALESCE(resource_global_name, resource_name), '/([^/]+)/[^/]+$'), 'resource')
     END AS ResourceType,
     service_category AS ServiceCategory,
-    COALESCE(
-        NULLIF(TRIM(REGEXP_REPLACE(NORMALIZE(service_description, NFKD), '[^ -~]', '')), ''), 'Unknown'
-    ) AS ServiceName,
+    service_name AS ServiceName,
     COALESCE(seller_name, 'Google Cloud') AS ServiceProviderName,
     service_subcategory AS ServiceSubcategory,
     IF(charge_category = 'Tax', NULL, sku_id) AS SkuId,
@@ -331,7 +361,12 @@ SELECT
     CASE
         WHEN NOT is_priced THEN NULL
         WHEN part = 'unused' THEN CONCAT(sku_id, '/unused')
-        ELSE CONCAT(sku_id, '/', COALESCE(CAST(price_tier_start AS STRING), '0'))
+        -- The export names no price. A list price may change, or be a cost divided: one of this id is always the same.
+        ELSE
+            CONCAT(
+                sku_id, '/', {{ plain("COALESCE(price_tier_start, NUMERIC '0')") }},
+                COALESCE(CONCAT('/', {{ plain('list_unit_price') }}), '')
+            )
     END AS SkuPriceId,
     project_id AS SubAccountId,
     project_name AS SubAccountName,
@@ -348,5 +383,6 @@ SELECT
     invoice_month AS x_InvoiceMonth,
     service_id AS x_ServiceId,
     service_description AS x_ServiceName,
-    category_source AS x_ServiceCategorySource
+    category_source AS x_ServiceCategorySource,
+    usage_date AS x_UsageDate
 FROM described

@@ -1,24 +1,24 @@
 -- Both tables one below the other, then one row for each project with the sums of each.
 WITH charges AS (
     SELECT
-        usage_date,
+        x_UsageDate AS usage_date,
         BillingAccountId,
         SubAccountId,
         BillingCurrency,
         BilledCost AS ours,
         CAST(0 AS NUMERIC) AS googles
     FROM gcp_focus
-    WHERE usage_date BETWEEN @first_partition_date AND @last_partition_date
+    WHERE x_UsageDate BETWEEN @first_partition_date AND @last_partition_date
     UNION ALL
     SELECT
-        usage_date,
+        x_UsageDate AS usage_date,
         BillingAccountId,
         SubAccountId,
         BillingCurrency,
         CAST(0 AS NUMERIC) AS ours,
         BilledCost AS googles
     FROM gcp_focus_export
-    WHERE usage_date BETWEEN @first_partition_date AND @last_partition_date
+    WHERE x_UsageDate BETWEEN @first_partition_date AND @last_partition_date
 )
 
 SELECT

@@ -1,6 +1,5 @@
 -- Every exported row of the local days: refunds, corrections and zero costs too.
 SELECT
-    DATE(e.ChargePeriodStart, @timezone) AS usage_date,
     e.AvailabilityZone,
     e.BilledCost,
     e.BillingAccountId,
@@ -55,7 +54,8 @@ SELECT
     e.x_Labels,
     e.x_ProjectLabels,
     e.x_SystemLabels,
-    e.x_Tags
+    e.x_Tags,
+    DATE(e.ChargePeriodStart, @timezone) AS x_UsageDate
 FROM focus_export AS e
 WHERE
     e.ChargePeriodStart >= @partition_start

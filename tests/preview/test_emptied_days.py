@@ -1,0 +1,78 @@
+"""Days that are published with rows, and for which a run yields none."""
+
+import json
+from datetime import date
+from typing import Any
+
+from tests.preview.fleet import DAYS, FIRST, Fleet
+from tests.preview.upgrades import COSTS, PIPELINE, SQL, rows_of, total
+
+MARKERS = "SELECT DATE(used_at, @timezone) AS day, MAX(used_at) AS marker FROM bills WHERE used_at >= @partition_start AND used_at < @partition_end GROUP BY day"
+
+
+def _may_be_empty(fleet: Fleet) -> None:
+    fleet.edit(PIPELINE, "    table: lines\n", "    table: lines\n    when_empty: publish\n")
+
+
+def _without_rows(fleet: Fleet) -> None:
+    """SQL that takes none of the source's rows."""
+    fleet.edit(SQL, "WHERE used_at", "WHERE service = 'none' AND used_at")
+
+
+def _run(fleet: Fleet, day: date, *words: str) -> tuple[int, dict[str, Any]]:
+    code, out, err = fleet.command("run", "acme", "costs", "--partition", str(day), "--json", *words)
+    assert out, err
+    return code, json.loads(out)
+
+
+def test_a_day_with_rows_is_not_emptied_where_its_source_has_none_any_more_until_a_person_says_so(
+    fleet: Fleet,
+) -> None:
+    before = total(fleet)
+    _may_be_empty(fleet)
+    fleet.load("acme", 1, DAYS[1:])
+    code, result = _run(fleet, FIRST)
+    assert (code, result["published"]) == (1, {})
+    assert "no rows yet for 2026-10-01" in result["failure"]
+    assert "The published rows of 2026-10-01 are kept, since their source may have expired" in result["failure"]
+    command = "`convergence run acme costs --partition 2026-10-01 --publish-empty`"
+    assert command in result["failure"]
+    assert total(fleet) == before
+    _, result = _run(fleet, FIRST, "--publish-empty")
+    assert result["published"]["lines"] == {"2026-10-01": 0}
+    assert rows_of(fleet, FIRST) == 0
+    # Published empty, it has no rows to keep.
+    assert _run(fleet, FIRST)[1]["published"]["lines"] == {"2026-10-01": 0}
+
+
+def test_the_other_days_of_a_run_are_published(fleet: Fleet) -> None:
+    _may_be_empty(fleet)
+    fleet.load("acme", 2, DAYS[1:])
+    fleet.publish("acme")
+    assert [rows_of(fleet, day) for day in DAYS] == [6, 6, 6]
+    (first, *later) = [
+        row["cost"] for row in fleet.read("SELECT SUM(cost) AS cost FROM acme.lines GROUP BY day ORDER BY day")
+    ]
+    assert later[0] > 1.5 * float(first)
+
+
+def test_a_day_whose_source_is_there_is_published_without_rows(fleet: Fleet) -> None:
+    _may_be_empty(fleet)
+    (fleet.folder / "tenants" / COSTS / "late.sql").write_text(MARKERS)
+    fleet.edit(PIPELINE, "    table: lines\n", "    table: lines\n    late_data: {look_back_days: 5, sql: late.sql}\n")
+    _without_rows(fleet)
+    assert _run(fleet, FIRST)[1]["published"]["lines"] == {"2026-10-01": 0}
+    assert rows_of(fleet, FIRST) == 0
+
+
+def test_a_table_of_tables_is_emptied_with_them(fleet: Fleet) -> None:
+    fleet.edit(PIPELINE, "    table: totals\n", "    table: totals\n    when_empty: publish\n")
+    _may_be_empty(fleet)
+    _without_rows(fleet)
+    code, result = _run(fleet, FIRST, "--publish-empty")
+    assert code == 0, result
+    fleet.load("acme", 1)
+    fleet.edit(SQL, "service = 'none' AND ", "")
+    assert _run(fleet, FIRST)[1]["published"]["totals"] == {"2026-10-01": 4}
+    fleet.edit(f"{COSTS}/totals.sql", "WHERE day", "WHERE service = 'none' AND day")
+    assert _run(fleet, FIRST)[1]["published"]["totals"] == {"2026-10-01": 0}
