@@ -163,7 +163,8 @@ class _Input:
         else:
             lacking = self.declared & {name for name, moment in self.added.items() if moment > one.published_at}
         lacking |= self.absent
-        return bool(lacking) and any(re.search(rf"\b{re.escape(name)}\b", _text(reader)) for name in lacking)
+        text = _text(reader) if lacking else ""
+        return any(re.search(rf"\b{re.escape(name)}\b", text, re.IGNORECASE) for name in lacking)
 
     def published_days(self, step: Step) -> set[date]:
         """The days that a run can make again."""
