@@ -126,8 +126,9 @@ class StepRun:
             gone = without_source(self.tenant, self.step, emptied, seen)
             if guard and gone:
                 guard.record_source_gone(gone)
+            unread = [day for day in emptied if guard and day in guard.missing]
             # Where it may not be empty, the check stops it, also for a person who says --publish-empty.
-            kept = gone if self.step.spec.when_empty != "fail" else []
+            kept = sorted({*gone, *unread}) if self.step.spec.when_empty != "fail" else []
             stopped = dict.fromkeys(kept, (NOT_EMPTY,)) | stopped_partitions(outcomes, window.days)
             passed = [day for day in window.days if day not in stopped]
             rows = {day: staged_rows[day] for day in passed}

@@ -6,8 +6,10 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from convergence_assets.control.store import ControlStore
+from convergence_assets.control.tables import publications
 from convergence_assets.scheduling.late_data import ask_sources
 from convergence_assets.scheduling.planner import Planner
 from convergence_assets.scheduling.targets import Targets, targets_of
@@ -120,3 +122,43 @@ def test_a_table_of_tables_is_emptied_with_them(fleet: Fleet) -> None:
     assert _run(fleet, FIRST)[1]["published"]["totals"] == {"2026-10-01": 4}
     fleet.edit(f"{COSTS}/totals.sql", "WHERE day", "WHERE service = 'none' AND day")
     assert _run(fleet, FIRST)[1]["published"]["totals"] == {"2026-10-01": 0}
+
+
+SHARES = """name: other
+description: What other pipelines make
+steps:
+  - kind: bigquery
+    table: shares
+    description: One row a day
+    when_empty: publish
+    partition_column: day
+    columns:
+      - {name: day, type: DATE, mode: REQUIRED}
+      - {name: total, type: NUMERIC}
+"""
+SHARES_SQL = """SELECT
+    day,
+    SUM(cost) AS total
+FROM lines
+WHERE day BETWEEN @first_partition_date AND @last_partition_date
+GROUP BY day
+"""
+
+
+def test_a_day_is_not_emptied_while_a_table_of_another_pipeline_that_it_reads_is_not_published(fleet: Fleet) -> None:
+    other = fleet.folder / "tenants" / "acme" / "pipelines" / "other"
+    (other / "expectations").mkdir(parents=True)
+    (other / "expectations" / "shares.yaml").write_text("name: shares\nexpectations: []\n")
+    (other / "pipeline.yaml").write_text(SHARES)
+    (other / "shares.sql").write_text(SHARES_SQL)
+    starts = "    start_date: 2026-10-01\n"
+    fleet.edit("acme/tenant.yaml", starts, f"{starts}  - template: other\n{starts}")
+    fleet.publish("acme", days=(FIRST, FIRST))
+    # As a rollback leaves a day that the former version lacks.
+    with ControlStore.open(fleet.settings, fleet.variables).write() as connection:
+        of_day = (publications.c.table_name == "lines", publications.c.day == FIRST)
+        connection.execute(sa.delete(publications).where(publications.c.tenant_id == "acme", *of_day))
+    fleet.edit("acme/pipelines/other/shares.sql", "WHERE day", "WHERE service = 'none' AND day")
+    code, out, err = fleet.command("run", "acme", "other", "--partition", str(FIRST))
+    assert (code, "or what they read is not published" in out) == (1, True), out + err
+    assert rows_of(fleet, FIRST, "shares") == 1
