@@ -171,6 +171,6 @@ class _Input:
 
 
 def _text(step: Step) -> str:
-    """All that names columns of what a step reads: its SQL, and the queries of its suite."""
+    """All that names columns of what a step reads: its SQL, the queries of its suite, its columns for `SELECT *`."""
     queries = [str(e.kwargs.get("unexpected_rows_query")) for e in step.suite.expectations if e.type == UNEXPECTED_ROWS]
-    return "\n".join([step.sql.text if step.sql else "", *queries])
+    return "\n".join([step.sql.text if step.sql else "", *queries, *(column.name for column in step.spec.columns)])
