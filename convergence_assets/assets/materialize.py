@@ -123,7 +123,12 @@ class StepRun:
                 outcomes += (self._source_check(warehouse, window),)
             staged_rows = {day: staged.rows_per_partition.get(day, 0) for day in window.days}
             emptied = [day for day in guard.days_with_rows() if not staged_rows[day]] if guard else []
-            kept = without_source(self.tenant, self.step, emptied, seen)
+            gone = without_source(self.tenant, self.step, emptied, seen)
+            if guard and gone:
+                guard.record_source_gone(gone)
+            unread = [day for day in emptied if guard and day in guard.missing]
+            # Where it may not be empty, the check stops it, also for a person who says --publish-empty.
+            kept = sorted({*gone, *unread}) if self.step.spec.when_empty != "fail" else []
             stopped = dict.fromkeys(kept, (NOT_EMPTY,)) | stopped_partitions(outcomes, window.days)
             passed = [day for day in window.days if day not in stopped]
             rows = {day: staged_rows[day] for day in passed}

@@ -58,6 +58,7 @@ def why_kept(tenant: Tenant, pipeline: TenantPipeline, days: Sequence[date]) -> 
     """The sentence for days that are published with rows, and would have been emptied."""
     shown_days = ", ".join(str(day) for day in days[:5]) + (f" and {len(days) - 5} more days" if len(days) > 5 else "")
     return (
-        f"The published rows of {shown_days} are kept, since their source may have expired; `convergence run "
-        f"{tenant.tenant_id} {pipeline.name} --partition {days[0]} --publish-empty` publishes the day without rows."
+        f"The published rows of {shown_days} are kept, since their source may have expired, or what they read is not "
+        f"published; `convergence run {tenant.tenant_id} {pipeline.name} --partition {days[0]} "
+        "--publish-empty` publishes the day without rows."
     )

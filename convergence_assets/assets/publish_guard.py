@@ -94,6 +94,12 @@ class PublishGuard:
         published = self._publications.between(claim.tenant_id, [self._table], claim.first, claim.last)
         return sorted(day for (_, day), publication in published.items() if publication.rows)
 
+    def record_source_gone(self, days: Sequence[date]) -> None:
+        """Record that the source of published days has no rows of them any more, so that the days are requested again
+        once it has, and not until then. Raises `LockLost`."""
+        self.confirm_lock()
+        self._publications.forget_markers(self._held.claim.tenant_id, self._table, days)
+
     def confirm_lock(self) -> None:
         """To be called before publishing; raises `LockLost` where another run took one of the days."""
         self._held.session.locks.confirm(self._held.lock)

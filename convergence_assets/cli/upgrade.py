@@ -186,7 +186,7 @@ def _done(work: "Upgrade", version: "TableVersion", *, rollback: bool, drop_form
     except WarehouseError as error:
         typer.echo(f"error: {version.name}: {error}. Next: {error.remedy}", err=True)
     except (NotUpgraded, Refused, LockLost, ControlError) as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo("\n".join([*work.notes, f"error: {error}"]), err=True)
     else:
         if outcome and as_json:
             fields = {"tenant": version.tenant.tenant_id, "table": version.step.table, "outcome": outcome}

@@ -17,8 +17,9 @@ class Publication:
     """A table's partition as published: `version` grows with each publish in the store.
 
     `read_through` is the newest version before its rows were read; `marker` is its source's late-data marker at that
-    time; `definition` is the version of the table's definition that made it (None: by a release that kept none, or put
-    back from before); `table_version` is the number of the table's version that it is of.
+    time (None: it had none of the day, or a later run has found none); `definition` is the version of the table's
+    definition that made it (None: by a release that kept none, or put back from before); `table_version` is the number
+    of the table's version that it is of.
     """
 
     tenant_id: str
@@ -162,6 +163,12 @@ class Publications:
                     for day, count in rows.items()
                 ],
             )
+
+    def forget_markers(self, tenant_id: str, table_name: str, days: Collection[date]) -> None:
+        """Record that the source of these days has no rows of them any more; they stay published as they are."""
+        with self._store.write(WRITING) as connection:
+            of_table = (table.c.tenant_id == tenant_id, table.c.table_name == table_name)
+            connection.execute(sa.update(table).where(*of_table, table.c.day.in_(list(days))).values(marker=None))
 
     def between(self, tenant_id: str, tables: Collection[str], first: date, last: date) -> Days:
         """The publications of these tables on the days [first, last]."""

@@ -117,7 +117,7 @@ class Restored:
         published.record(
             *name, self.step.table, {self.day: staged.rows},
             run_id=self.run_id, read_through=read_through,
-            markers={self.day: last.marker} if last and last.marker else {},
+            markers={self.day: last.marker} if last and last.marker else {}, table_version=self.step.spec.version,
         )  # fmt: skip
         outcome = (
             f"as of {self.as_of:%Y-%m-%dT%H:%M:%SZ}: {staged.rows} rows in the place of {rows_now}, run {self.run_id}"

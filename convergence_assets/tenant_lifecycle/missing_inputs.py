@@ -163,7 +163,8 @@ class _Input:
         else:
             lacking = self.declared & {name for name, moment in self.added.items() if moment > one.published_at}
         lacking |= self.absent
-        return bool(lacking) and any(re.search(rf"\b{re.escape(name)}\b", _text(reader)) for name in lacking)
+        text = _text(reader) if lacking else ""
+        return any(re.search(rf"\b{re.escape(name)}\b", text, re.IGNORECASE) for name in lacking)
 
     def published_days(self, step: Step) -> set[date]:
         """The days that a run can make again."""
@@ -171,6 +172,6 @@ class _Input:
 
 
 def _text(step: Step) -> str:
-    """All that names columns of what a step reads: its SQL, and the queries of its suite."""
+    """All that names columns of what a step reads: its SQL, the queries of its suite, its columns for `SELECT *`."""
     queries = [str(e.kwargs.get("unexpected_rows_query")) for e in step.suite.expectations if e.type == UNEXPECTED_ROWS]
-    return "\n".join([step.sql.text if step.sql else "", *queries])
+    return "\n".join([step.sql.text if step.sql else "", *queries, *(column.name for column in step.spec.columns)])

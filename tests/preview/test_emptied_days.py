@@ -1,9 +1,19 @@
 """Days that are published with rows, and for which a run yields none."""
 
 import json
-from datetime import date
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from typing import Any
 
+import pytest
+import sqlalchemy as sa
+
+from convergence_assets.control.store import ControlStore
+from convergence_assets.control.tables import publications
+from convergence_assets.scheduling.late_data import ask_sources
+from convergence_assets.scheduling.planner import Planner
+from convergence_assets.scheduling.targets import Targets, targets_of
+from convergence_assets.tenancy.registry import load_tenants
 from tests.preview.fleet import DAYS, FIRST, Fleet
 from tests.preview.upgrades import COSTS, PIPELINE, SQL, rows_of, total
 
@@ -12,6 +22,12 @@ MARKERS = "SELECT DATE(used_at, @timezone) AS day, MAX(used_at) AS marker FROM b
 
 def _may_be_empty(fleet: Fleet) -> None:
     fleet.edit(PIPELINE, "    table: lines\n", "    table: lines\n    when_empty: publish\n")
+
+
+def _with_markers(fleet: Fleet, when_empty: str) -> None:
+    (fleet.folder / "tenants" / COSTS / "late.sql").write_text(MARKERS)
+    more = f"    when_empty: {when_empty}\n    late_data: {{look_back_days: 5, sql: late.sql}}\n"
+    fleet.edit(PIPELINE, "    table: lines\n", f"    table: lines\n{more}")
 
 
 def _without_rows(fleet: Fleet) -> None:
@@ -45,6 +61,38 @@ def test_a_day_with_rows_is_not_emptied_where_its_source_has_none_any_more_until
     assert _run(fleet, FIRST)[1]["published"]["lines"] == {"2026-10-01": 0}
 
 
+def test_a_table_that_may_not_be_empty_is_published_empty_by_nobody_and_nobody_is_told_to(fleet: Fleet) -> None:
+    before = total(fleet)
+    fleet.load("acme", 1, DAYS[1:])
+    code, result = _run(fleet, FIRST, "--publish-empty")
+    assert (code, result["published"]) == (1, {})
+    assert "no rows yet for 2026-10-01" in result["failure"]
+    assert "--publish-empty" not in _run(fleet, FIRST)[1]["failure"]
+    assert total(fleet) == before
+
+
+@pytest.mark.parametrize("when_empty", ["publish", "fail"])
+def test_a_day_whose_source_has_gone_is_requested_again_once_it_is_back(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, when_empty: str
+) -> None:
+    _with_markers(fleet, when_empty)
+    fleet.publish("acme")
+    fleet.load("acme", 1, DAYS[1:])
+    assert _run(fleet, FIRST)[0] == 1
+    store = ControlStore.open(fleet.settings, fleet.variables)
+    acme = load_tenants(fleet.settings).tenants["acme"]
+    (target,) = (replace(one, paused=False) for one in targets_of([acme]))
+
+    def requested(day: int) -> list[str]:
+        monkeypatch.setattr(store, "now", lambda: datetime(2026, 10, day, 7, tzinfo=UTC))
+        Planner(store, Targets([target]), lambda requests: {}).catch_up([target.schedule])
+        return ask_sources(store, fleet.settings, [acme], [target])
+
+    assert requested(4) == []
+    fleet.load("acme", 1)
+    assert requested(5) == ["acme/costs 2026-10-01"]
+
+
 def test_the_other_days_of_a_run_are_published(fleet: Fleet) -> None:
     _may_be_empty(fleet)
     fleet.load("acme", 2, DAYS[1:])
@@ -57,9 +105,7 @@ def test_the_other_days_of_a_run_are_published(fleet: Fleet) -> None:
 
 
 def test_a_day_whose_source_is_there_is_published_without_rows(fleet: Fleet) -> None:
-    _may_be_empty(fleet)
-    (fleet.folder / "tenants" / COSTS / "late.sql").write_text(MARKERS)
-    fleet.edit(PIPELINE, "    table: lines\n", "    table: lines\n    late_data: {look_back_days: 5, sql: late.sql}\n")
+    _with_markers(fleet, "publish")
     _without_rows(fleet)
     assert _run(fleet, FIRST)[1]["published"]["lines"] == {"2026-10-01": 0}
     assert rows_of(fleet, FIRST) == 0
@@ -76,3 +122,43 @@ def test_a_table_of_tables_is_emptied_with_them(fleet: Fleet) -> None:
     assert _run(fleet, FIRST)[1]["published"]["totals"] == {"2026-10-01": 4}
     fleet.edit(f"{COSTS}/totals.sql", "WHERE day", "WHERE service = 'none' AND day")
     assert _run(fleet, FIRST)[1]["published"]["totals"] == {"2026-10-01": 0}
+
+
+SHARES = """name: other
+description: What other pipelines make
+steps:
+  - kind: bigquery
+    table: shares
+    description: One row a day
+    when_empty: publish
+    partition_column: day
+    columns:
+      - {name: day, type: DATE, mode: REQUIRED}
+      - {name: total, type: NUMERIC}
+"""
+SHARES_SQL = """SELECT
+    day,
+    SUM(cost) AS total
+FROM lines
+WHERE day BETWEEN @first_partition_date AND @last_partition_date
+GROUP BY day
+"""
+
+
+def test_a_day_is_not_emptied_while_a_table_of_another_pipeline_that_it_reads_is_not_published(fleet: Fleet) -> None:
+    other = fleet.folder / "tenants" / "acme" / "pipelines" / "other"
+    (other / "expectations").mkdir(parents=True)
+    (other / "expectations" / "shares.yaml").write_text("name: shares\nexpectations: []\n")
+    (other / "pipeline.yaml").write_text(SHARES)
+    (other / "shares.sql").write_text(SHARES_SQL)
+    starts = "    start_date: 2026-10-01\n"
+    fleet.edit("acme/tenant.yaml", starts, f"{starts}  - template: other\n{starts}")
+    fleet.publish("acme", days=(FIRST, FIRST))
+    # As a rollback leaves a day that the former version lacks.
+    with ControlStore.open(fleet.settings, fleet.variables).write() as connection:
+        of_day = (publications.c.table_name == "lines", publications.c.day == FIRST)
+        connection.execute(sa.delete(publications).where(publications.c.tenant_id == "acme", *of_day))
+    fleet.edit("acme/pipelines/other/shares.sql", "WHERE day", "WHERE service = 'none' AND day")
+    code, out, err = fleet.command("run", "acme", "other", "--partition", str(FIRST))
+    assert (code, "or what they read is not published" in out) == (1, True), out + err
+    assert rows_of(fleet, FIRST, "shares") == 1

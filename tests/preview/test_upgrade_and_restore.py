@@ -6,11 +6,13 @@ from typing import cast
 
 import pytest
 
+from convergence_assets.assets.schema_mapping import table_schema
 from convergence_assets.recovery.restoring import Restored
 from convergence_assets.tenancy.registry import load_tenants
 from convergence_assets.tenant_lifecycle import upgrading
 from convergence_assets.warehouse.errors import NotKept, UpgradeNotEnded, VersionMismatch, WarehouseError
 from convergence_assets.warehouse.interface import Staged
+from convergence_assets.warehouse.schema import Query
 from tests.preview.fleet import DAYS, Fleet
 from tests.preview.upgrades import opened, recorded, rename, rows_of, upgrade
 
@@ -54,3 +56,14 @@ def test_a_moment_before_the_switch_and_a_version_that_is_not_read_are_refused(f
         later.refuse_other_version(work.warehouse, work.session.store)
         earlier = replace(later, step=pipeline.steps[1], as_of=datetime.now(UTC) - timedelta(hours=1))
         earlier.refuse_other_version(work.warehouse, work.session.store)  # of a table that was not switched
+
+
+def test_a_restored_day_is_of_the_version_that_is_read(fleet: Fleet) -> None:
+    rename(fleet)
+    assert upgrade(fleet, "--apply")[0] == 0
+    with opened(fleet) as (work, found):
+        restored = Restored(found.tenant, found.pipeline, found.step, DAYS[1], datetime.now(UTC), "restore-1")
+        query = Query(f"SELECT * FROM {found.table.quoted} WHERE day = DATE '{DAYS[1]}'")
+        staged = work.warehouse.stage_query(found.table, table_schema(found.step.spec), [query], restored.job)
+        restored.publish(work.warehouse, staged, 6, work.session, lambda run_id: False, "test")
+    assert {day: one.table_version for day, one in recorded(fleet).items()} == dict.fromkeys(DAYS, 2)

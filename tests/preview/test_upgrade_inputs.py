@@ -122,6 +122,16 @@ def test_a_day_is_copied_where_the_source_of_what_it_reads_has_no_rows_any_more(
     assert (total(fleet), rows_of(fleet, FIRST)) == (before, 6)
 
 
+def test_a_copied_day_is_named_where_nothing_is_switched(fleet: Fleet) -> None:
+    new_column(fleet)
+    fleet.edit(TOTALS, "SUM(cost) AS total", "SUM(cost) + 1 AS total")
+    fleet.load("acme", 1, DAYS[1:])
+    code, _, err = upgrade(fleet, "--apply")
+    assert code == 1
+    assert "1 days are copied as they are, with place NULL: 2026-10-01 without rows in what lines reads now" in err
+    assert "version 2 has other figures than the table that is read" in err
+
+
 def test_nothing_is_switched_where_a_check_stops_what_it_reads(fleet: Fleet) -> None:
     new_table(fleet, "DATE_ADD(day, INTERVAL 9 DAY) AS day")
     code, _, err = upgrade(fleet, "--apply")
