@@ -124,12 +124,13 @@ class StepRun:
             staged_rows = {day: staged.rows_per_partition.get(day, 0) for day in window.days}
             emptied = [day for day in guard.days_with_rows() if not staged_rows[day]] if guard else []
             gone = without_source(self.tenant, self.step, emptied, seen)
-            if guard and gone:
-                guard.record_source_gone(gone)
             unread = [day for day in emptied if guard and day in guard.missing]
-            # Where it may not be empty, the check stops it, also for a person who says --publish-empty.
-            kept = sorted({*gone, *unread}) if self.step.spec.when_empty != "fail" else []
+            kept = sorted({*unread, *(() if guard is None or guard.may_empty else gone)})
+            if self.step.spec.when_empty == "fail":
+                kept = []  # its check stops it
             stopped = dict.fromkeys(kept, (NOT_EMPTY,)) | stopped_partitions(outcomes, window.days)
+            if guard and (forgotten := [day for day in gone if day in stopped]):
+                guard.record_source_gone(forgotten)
             passed = [day for day in window.days if day not in stopped]
             rows = {day: staged_rows[day] for day in passed}
             if passed:

@@ -59,6 +59,6 @@ def why_kept(tenant: Tenant, pipeline: TenantPipeline, days: Sequence[date]) -> 
     shown_days = ", ".join(str(day) for day in days[:5]) + (f" and {len(days) - 5} more days" if len(days) > 5 else "")
     return (
         f"The published rows of {shown_days} are kept, since their source may have expired, or what they read is not "
-        f"published; `convergence run {tenant.tenant_id} {pipeline.name} --partition {days[0]} "
-        "--publish-empty` publishes the day without rows."
+        f"published. If a day is to be without rows: `convergence run {tenant.tenant_id} {pipeline.name} --partition "
+        f"{days[0]}`, once what it reads is published."
     )

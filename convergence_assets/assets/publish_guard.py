@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from convergence_assets.assets.tags import CONFIG_VERSION_TAG, PUBLISH_EMPTY_TAG, REMAKES_TAG, REQUEST_TAG, TRIGGER_TAG
+from convergence_assets.assets.tags import CONFIG_VERSION_TAG, REMAKES_TAG, REQUEST_TAG, TRIGGER_TAG
 from convergence_assets.assets.window import days_of
 from convergence_assets.dagster_internals import run_records
 from convergence_assets.local_days import why_unfinished
@@ -86,11 +86,15 @@ class PublishGuard:
             day: names for day in days if (names := tables.missing(day, publications))
         }
 
+    @property
+    def may_empty(self) -> bool:
+        """Whether the run is of a person who named its days: the planner's, and those that make days again for another
+        definition, may be about other tables of the day."""
+        return not {REMAKES_TAG, REQUEST_TAG} & self._context.run.tags.keys()
+
     def days_with_rows(self) -> list[date]:
-        """The days that are published with rows, and that the run may not empty."""
+        """The days that are published with rows."""
         claim = self._held.claim
-        if PUBLISH_EMPTY_TAG in self._context.run.tags:
-            return []
         published = self._publications.between(claim.tenant_id, [self._table], claim.first, claim.last)
         return sorted(day for (_, day), publication in published.items() if publication.rows)
 

@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from convergence_assets.assets.tags import PUBLISH_EMPTY_TAG
 from convergence_assets.assets.window import days_of
 from convergence_assets.cli.instance import open_instance
 from convergence_assets.cli.lookup import pipeline_of, running_tenant_of
@@ -58,9 +57,6 @@ def run(
     partition: Annotated[str | None, typer.Option(help="One day, e.g. 2026-10-01")] = None,
     first: Annotated[str | None, typer.Option("--from", help="First day of a range")] = None,
     last: Annotated[str | None, typer.Option("--to", help="Last day of a range")] = None,
-    publish_empty: Annotated[
-        bool, typer.Option("--publish-empty", help="Publish days without rows also over days that have some")
-    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The result as one JSON object")] = False,
 ) -> None:
     """Materialise a pipeline for a day or a range; exit code 1 if a partition was not published.
@@ -76,8 +72,7 @@ def run(
     days = _days(chosen, chosen_pipeline, partition, first, last)
     definitions = Definitions(settings)
     with open_instance(settings) as instance:
-        tags = {PUBLISH_EMPTY_TAG: "yes"} if publish_empty else None
-        result = definitions.run(instance, chosen, chosen_pipeline, *days, tags=tags)
+        result = definitions.run(instance, chosen, chosen_pipeline, *days)
     if as_json:
         import json
         from dataclasses import asdict
