@@ -208,14 +208,14 @@ def _print_plan(settings: Settings, work: "Upgrade", found: "Sequence[TableVersi
         bytes_a_day = {one.table: one.bytes_processed for one in estimates}
     table = Table("tenant", "table", "versions", "days", "to make", "rows", "bytes", prose("notes"))
     for one in found:
-        read, notes = bytes_a_day.get(one.step.table), [] if one.problem is None else [one.problem]
+        notes = [] if one.problem is None else [one.problem]
         if work.warehouse.engine == "bigquery" and one.leaves_a_gap and not one.problem:
             notes.append(f"{GAP}: --accept-gap")
         inputs = MissingInputs()
         if one.schema is not None and not one.problem:
             inputs = missing_inputs(work.session.store, work.warehouse, one)
         if inputs.days:
-            notes.append(f"first makes what it reads, and what reads that: {inputs}")
+            notes.append(f"first makes {inputs}, which it reads, or which read those; --rollback does not undo that")
         copied = sum(day in one.unbuildable for day in one.missing)
         if copied:
             notes.append(f"{copied} days can be copied alone: before start_date, or past their expiration")
@@ -223,11 +223,15 @@ def _print_plan(settings: Settings, work: "Upgrade", found: "Sequence[TableVersi
         if readers and not one.problem:
             notes.append(f"its days are made again in what reads it: {', '.join(readers)}")
         rows = sum(published.rows for published in one.published.values())
+        makes_first = {name: len(days) for name, days in (inputs.needed | inputs.besides).items()}
+        to_make = makes_first | {one.step.table: len(one.missing)}
+        read = [a_day * days for name, days in to_make.items() if (a_day := bytes_a_day.get(name)) is not None]
         fields = {
             "tenant": one.tenant.tenant_id, "table": one.step.table, "from": one.read, "to": one.declared,
             "days": len(one.published), "to_make": len(one.missing), "rows": rows,
-            "makes_first": {name: len(days) for name, days in (inputs.needed | inputs.besides).items()},
-            "bytes": None if read is None else read * len(one.missing), "problem": one.problem, "notes": notes,
+            "makes_first": makes_first,
+            "bytes": sum(read) if len(read) == len(to_make) else None,
+            "problem": one.problem, "notes": notes,
         }  # fmt: skip
         if as_json:
             typer.echo(json.dumps(fields))

@@ -107,9 +107,11 @@ def make_inputs(inputs: MissingInputs, found: TableVersion, run: RunTables) -> d
         lost |= empty
         rest = [day for day, names in missing.items() if names and day not in empty]
         if any((name, day) in done.stopped for day in rest for name in missing[day]) or (rest and not empty):
+            why = done.failure or "a run published no rows of them."
             raise NotUpgraded(
                 f"{found.name}: version {found.declared} reads {', '.join(needed)}, and {len(rest)} days of that could "
-                f"not be made ({', '.join(map(str, rest[:MOST_NAMED]))}): {done.failure} Nothing is switched."
+                f"not be made ({', '.join(map(str, rest[:MOST_NAMED]))}): {why} Nothing is switched. Next: correct "
+                "that, then this again"
             )
         # A day without rows has kept the later tables of the others from being made.
         left = tuple(name for name in tables if any(name in missing[day] for day in rest) or name in inputs.besides)

@@ -73,7 +73,9 @@ def test_the_days_of_a_new_table_are_made_first(fleet: Fleet) -> None:
     new_table(fleet)
     _, (plan,), _ = upgrade(fleet, "--plan")
     assert plan["makes_first"] == {"shares": 3}
-    assert plan["notes"] == ["first makes what it reads, and what reads that: 3 days of shares"]
+    assert plan["notes"] == [
+        "first makes 3 days of shares, which it reads, or which read those; --rollback does not undo that"
+    ]
     code, (done,), err = upgrade(fleet, "--apply")
     assert (code, done["outcome"]) == (0, "version 1 -> 2; version 1 is kept as acme.totals__v1"), err
     assert totals(fleet) == before
