@@ -172,7 +172,7 @@ class PipelineState(BaseModel):
     paused: str | None = Field(description="Who paused it and why; null where it is not paused")
     tables: list[str]
     versions: dict[str, int] = Field(
-        description="By table the version of the definition that made its newest day; not of tables without one"
+        description="By table the number of the version that is read; not of tables without a published day"
     )
     start_date: date
     last_published: date | None = Field(description="The last day of which every table is published")
