@@ -189,6 +189,17 @@ def between(
     return {(p.table, p.day): p for p in _publications(connection, query)}
 
 
+def republished(
+    connection: sa.Connection, tenant_id: str, tables: Collection[str], before: date, since: datetime
+) -> list[tuple[date, int]]:
+    """Day and version of what was published of these tables since a moment, of days before `before`."""
+    query = sa.select(table.c.day, table.c.version).where(
+        table.c.tenant_id == tenant_id, table.c.table_name.in_(tables), table.c.day < before,
+        table.c.published_at >= since,
+    )  # fmt: skip
+    return [(row.day, row.version) for row in connection.execute(query)]
+
+
 def publications_of(connection: sa.Connection, tenant_id: str) -> Sequence[Publication]:
     """All publications of a tenant, by table and day."""
     query = sa.select(table).where(table.c.tenant_id == tenant_id, table.c.table_name != _NO_TABLE)

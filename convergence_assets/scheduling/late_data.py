@@ -10,11 +10,11 @@ from convergence_assets.alerting.alert import Alert, Kind, fingerprint
 from convergence_assets.assets.late_data import markers
 from convergence_assets.assets.shared_views import ensure_shared_views
 from convergence_assets.assets.warehouse_factory import open_warehouse
-from convergence_assets.assets.window import Window
+from convergence_assets.assets.window import Window, days_of
 from convergence_assets.control import partition_states
 from convergence_assets.control.incidents import raise_alert, resolve_incident
 from convergence_assets.control.partition_states import Name
-from convergence_assets.control.publications import Publication
+from convergence_assets.control.publications import Publication, between, republished
 from convergence_assets.control.store import ControlStore
 from convergence_assets.pipelines.models import BigQueryStep
 from convergence_assets.scheduling.requesting import PipelineDays
@@ -34,7 +34,7 @@ LATE_DATA_UNASKED: Kind = "late_data_unasked"
 
 @dataclass(frozen=True)
 class Question:
-    """A step that defines the query, and the days [first, last] to check."""
+    """A step that defines the query, and the days to check: the newest ones, [first, last], and `earlier`."""
 
     target: Target
     tenant: Tenant
@@ -42,10 +42,22 @@ class Question:
     step: Step
     first: date
     last: date
+    earlier: tuple[date, ...] = ()
 
     @property
-    def window(self) -> Window:
-        return Window.local(self.first, self.last, self.target.timezone)
+    def days(self) -> tuple[date, ...]:
+        return (*self.earlier, *days_of(self.first, self.last))
+
+    def windows(self) -> Iterator[Window]:
+        """The days in runs without a gap."""
+        runs: list[list[date]] = []
+        for day in self.days:
+            if runs and day - runs[-1][-1] == _DAY:
+                runs[-1].append(day)
+            else:
+                runs.append([day])
+        for run in runs:
+            yield Window.local(run[0], run[-1], self.target.timezone)
 
 
 def ask_sources(
@@ -83,7 +95,8 @@ def _questions(store: ControlStore, tenants: Mapping[str, Tenant], targets: Iter
         for step in pipeline.steps:
             if isinstance(step.spec, BigQueryStep) and step.spec.late_data:
                 first = max(target.start_date, last - (step.spec.late_data.look_back_days - 1) * _DAY)
-                questions.append(Question(target, tenant, pipeline, step, first, last))
+                earlier = _made_before_what_they_read(store, target, step, first, step.spec.late_data.look_back_days)
+                questions.append(Question(target, tenant, pipeline, step, first, last, earlier))
         if questions:
             waiting.append((before or datetime.min.replace(tzinfo=UTC), target.name, questions))
     # A pipeline is marked as checked once, so all its queries belong to one tick.
@@ -91,19 +104,47 @@ def _questions(store: ControlStore, tenants: Mapping[str, Tenant], targets: Iter
         yield from questions
 
 
+def _made_before_what_they_read(
+    store: ControlStore, target: Target, step: Step, first: date, look_back_days: int
+) -> tuple[date, ...]:
+    """Days before `first` that were made before a day which the query reads for them: one of the tenant's tables, up to
+    `look_back_days` earlier, that was run out of the calendar's order in the last `look_back_days`."""
+    read = step.late_data.tables & set(step.upstream) if step.late_data else frozenset()
+    reach = look_back_days * _DAY
+    if not read:
+        return ()
+    with store.read() as connection:
+        changed = republished(connection, target.tenant_id, read, first, store.now() - reach)
+        if not changed:
+            return ()
+        oldest = max(target.start_date, min(day for day, _ in changed) + _DAY)
+        made = between(connection, target.tenant_id, [step.table], oldest, first - _DAY)
+    return tuple(
+        day
+        for (_, day), publication in sorted(made.items())
+        if any(day - reach <= other < day and version > publication.read_through for other, version in changed)
+    )
+
+
 def _ask_source(settings: Settings, question: Question) -> Mapping[date, str] | WarehouseError:
     tenant, pipeline, step = question.tenant, question.pipeline, question.step
     labels = {"tenant": tenant.tenant_id, "pipeline": pipeline.name, "asset": step.table, "purpose": "late_data"}
-    job = Job(
-        run_id=f"late-data-{tenant.tenant_id}-{question.last}",
-        labels=labels,
-        timeout_seconds=_TIMEOUT_SECONDS,
-        maximum_bytes_billed=pipeline.maximum_gigabytes_billed * GIGABYTE,
-    )
+
+    def job(window: Window) -> Job:
+        return Job(
+            run_id=f"late-data-{tenant.tenant_id}-{window.days[-1]}",
+            labels=labels,
+            timeout_seconds=_TIMEOUT_SECONDS,
+            maximum_bytes_billed=pipeline.maximum_gigabytes_billed * GIGABYTE,
+        )
+
     try:
         ensure_shared_views(settings, tenant, step.sources.values())
         with open_warehouse(settings, tenant.location, service_account=tenant.service_account) as warehouse:
-            return markers(warehouse, tenant, step, question.window, job)
+            found: dict[date, str] = {}
+            for window in question.windows():
+                found |= markers(warehouse, tenant, step, window, job(window))
+            return found
     except NotFound as error:
         # A table of the tenant that is not made yet has no rows that could be late.
         return {} if step.late_data and step.late_data.tables <= set(step.upstream) else error
@@ -120,12 +161,13 @@ def _mark(store: ControlStore, question: Question, answer: Mapping[date, str] | 
             raise_alert(connection, _unasked(question, answer), store.now())
         else:
             resolve_incident(connection, alert_key, "its sources were asked", store.now())
-            days = PipelineDays.of(connection, target, question.window.days, store.now())
+            days = PipelineDays.of(connection, target, question.days, store.now())
+            asked = set(question.days)
             changed = days.request_changed(
                 {
                     day: _reason(publication, answer.get(day))
                     for (name, day), publication in days.published.items()
-                    if name == table and answer.get(day) != publication.marker
+                    if name == table and day in asked and answer.get(day) != publication.marker
                 }
             )
         partition_states.mark_late_data_asked(connection, target.name, store.now())

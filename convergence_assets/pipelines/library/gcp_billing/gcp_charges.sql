@@ -68,23 +68,24 @@ directed AS (
     FROM exported
 ),
 
--- Usage and purchases are a price, not below 0, by a quantity, but for corrections of an invoiced month. So usage
--- without a quantity is an adjustment, a purchase without one is of one, and what is given back has one below 0.
+-- Usage and purchases are a price, not below 0, by a quantity, but for corrections of an invoiced month. So a flat fee
+-- is a purchase of one, usage that is given back without a quantity an adjustment, and with one it has it below 0.
 items AS (
     SELECT
         * EXCEPT (category, list_cost, negotiated_cost, consumed_amount, priced_amount),
-        IF(
-            category = 'Usage' AND NOT is_correction
-            AND (consumed_amount IS NULL OR priced_amount IS NULL OR costs_without_quantity),
-            'Adjustment', category
-        ) AS category,
+        category = 'Purchase' AS is_of_commitment,
+        CASE
+            WHEN is_correction OR category != 'Usage' THEN category
+            WHEN consumed_amount IS NOT NULL AND priced_amount IS NOT NULL AND NOT costs_without_quantity THEN category
+            WHEN direction >= 0 AND NOT is_adjusted THEN 'Purchase'
+            ELSE 'Adjustment'
+        END AS category,
         IF(is_correction OR SIGN(list_cost) * direction >= 0, list_cost, cost) AS list_cost,
         IF(is_correction OR SIGN(negotiated_cost) * direction >= 0, negotiated_cost, cost) AS negotiated_cost,
         IF(is_correction OR SIGN(priced_amount) * direction >= 0, consumed_amount, -consumed_amount) AS consumed_amount,
         CASE
             WHEN is_correction THEN priced_amount
-            WHEN category = 'Purchase' AND (priced_amount IS NULL OR costs_without_quantity)
-                THEN CAST(direction AS NUMERIC)
+            WHEN priced_amount IS NULL OR costs_without_quantity THEN CAST(direction AS NUMERIC)
             WHEN SIGN(priced_amount) * direction >= 0 THEN priced_amount
             ELSE -priced_amount
         END AS priced_amount
@@ -243,7 +244,9 @@ covered AS (
                 m.commitment_category = 'Usage' AND d.purchased_amount > 0
                 AND MIN(IF(m.piece_priced >= 0 AND m.pricing_unit = d.pricing_unit, 1, 0)) OVER of_the_day = 1
                 THEN CAST(
-                    d.fee_part * LEAST(SUM(m.piece_priced) OVER of_the_day / d.purchased_amount, NUMERIC '1') AS NUMERIC
+                    d.fee_part
+                    * LEAST(CAST(SUM(m.piece_priced) OVER of_the_day / d.purchased_amount AS NUMERIC), NUMERIC '1')
+                    AS NUMERIC
                 )
             ELSE LEAST(d.fee_part, GREATEST(SUM(m.drawn) OVER of_the_day, NUMERIC '0'))
         END AS used,
@@ -392,7 +395,7 @@ SELECT
     END AS commitment_amount,
     IF(m.is_covered AND NOT m.has_fee, COALESCE(m.commitment_id, m.commitment_label), m.commitment_label) AS label,
     CASE
-        WHEN NOT m.is_covered AND (m.fee IS NOT NULL OR m.category != 'Purchase') THEN NULL
+        WHEN NOT m.is_covered AND (m.fee IS NOT NULL OR NOT m.is_of_commitment) THEN NULL
         WHEN m.commitment_id IS NULL THEN 'the export does not say which commitment'
         WHEN NOT m.has_fee THEN 'the export has no fee of the commitment for the day in this billing month'
     END AS note
