@@ -216,8 +216,8 @@ def python_functions() -> list[str]:
     import duckdb
 
     sql = (
-        "SELECT DISTINCT function_name, len(parameters), return_type FROM duckdb_functions()"
-        " WHERE function_name LIKE 'bignumeric_%' OR function_name LIKE 'python_%'"
+        "SELECT DISTINCT function_name, len(parameters), coalesce(return_type, 'VARCHAR') FROM duckdb_functions()"
+        " WHERE (function_name LIKE 'bignumeric_%' OR function_name LIKE 'python_%') AND function_type != 'table'"
     )
     with duckdb.connect() as connection:
         numeric.install_functions(connection)
