@@ -21,11 +21,12 @@ import shutil
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from rich.console import Console
@@ -37,15 +38,27 @@ from benchmarks.project import load_bills, project
 from benchmarks.shares import shares_of
 from benchmarks.tenant_day import Launching, launching
 from convergence_assets.assets.queries import declared_columns, queries_of
+from convergence_assets.assets.schema_mapping import (
+    expectations,
+    table_names,
+    table_schema,
+    target_table,
+    window_parameters,
+)
 from convergence_assets.assets.structure import SOURCES
 from convergence_assets.assets.window import Window
 from convergence_assets.dagster_internals.run_launchers import worker_command
+from convergence_assets.pipelines.compile import resolve_tables
+from convergence_assets.pipelines.rule_tables import RULES
+from convergence_assets.quality.expectations import Expectation
 from convergence_assets.settings import Settings
 from convergence_assets.tenancy.registry import load_tenants
+from convergence_assets.tenancy.tenant import Step, Tenant
 from convergence_assets.warehouse.duckdb import functions, numeric
 from convergence_assets.warehouse.duckdb.generator import macros
 from convergence_assets.warehouse.duckdb.query_preparation import prepared
-from convergence_assets.warehouse.duckdb.quoting import literal
+from convergence_assets.warehouse.duckdb.quoting import literal, quoted
+from convergence_assets.warehouse.schema import Column, Dataset, Query
 
 FIRST = date(2026, 10, 1)
 TENANT, PIPELINE = "acme", "gcp_billing"
@@ -53,6 +66,8 @@ TABLES = (
     "gcp_cost_line_items", "gcp_cost_daily", "gcp_commitment_fees", "gcp_commitments", "gcp_charges", "gcp_focus",
 )  # fmt: skip
 BARE = Path(__file__).parent / "bare" / "gcp_billing.py"
+BARE_HAS = {"python_initcap", "python_normalize", "bignumeric_multiply_numeric", "bignumeric_divide_numeric"}
+"""Functions of Python that the script has of its own."""
 DATASETS = Path("warehouse", "datasets")
 Outcomes = dict[str, dict[str, bool]]
 
@@ -112,9 +127,7 @@ def ways(last: date, rows: int) -> Iterator[Ways]:
             "class: SqliteStorage", f"class: SqliteStorage\n    config: {{base_dir: {cold / 'dagster'}}}"
         )
         (cold / "dagster" / "dagster.yaml").write_text(named)
-        (bare / "sql").mkdir(parents=True)
-        for name, sql in sql_files(settings, last):
-            (bare / "sql" / name).write_text(sql)
+        write_bare_files(bare, settings, last)
         export = next((settings.home / DATASETS).glob("*_billing_export.duckdb"))
         shutil.copy(export, bare)
         with (
@@ -124,20 +137,78 @@ def ways(last: date, rows: int) -> Iterator[Ways]:
             yield Ways(platform, settings.home, instance, cold, bare)
 
 
-def sql_files(settings: Settings, day: date) -> Iterator[tuple[str, str]]:
-    """What the bare script runs, by file name: each step's SELECT as the engine is given it, and its functions."""
+def write_bare_files(folder: Path, settings: Settings, day: date) -> None:
+    """What the bare script runs: each step's SELECT and suite as the engine is given them, and its functions."""
     tenant = load_tenants(settings).tenants[TENANT]
     pipeline = next(p for p in tenant.pipelines if p.name == PIPELINE)
+    (folder / "sql").mkdir(parents=True)
+    (folder / "suites").mkdir()
     for step in pipeline.steps:
-        (query,) = queries_of(tenant, step, Window.local(day, day, tenant.timezone))
-        sql, _ = prepared(query, declared_columns(tenant, step))
-        for name, value in step.parameters.items():
-            sql = sql.replace(f"${name}", literal(str(value)))
+        window = Window.local(day, day, tenant.timezone)
+        (query,) = queries_of(tenant, step, window)
+        sql = _of_duckdb(tenant, step, query)
         repeated = [c.name for c in step.spec.columns if c.mode == "REPEATED"]
         filled = ", ".join(f"coalesce({name}, []) AS {name}" for name in repeated)  # BigQuery has no NULL array
-        yield f"{step.table}.sql", f"SELECT * REPLACE ({filled}) FROM ({sql})" if filled else sql
+        sql = f"SELECT * REPLACE ({filled}) FROM ({sql})" if filled else sql
+        (folder / "sql" / f"{step.table}.sql").write_text(sql)
+        (folder / "suites" / f"{step.table}.json").write_text(json.dumps(_suite(tenant, step, window)))
     every = (*python_functions(), *numeric.MACROS, *functions.MACROS, *macros.MACROS)
-    yield "functions.sql", "; ".join(f"CREATE TEMP MACRO {macro}" for macro in every)
+    (folder / "sql" / "functions.sql").write_text("; ".join(f"CREATE TEMP MACRO {macro}" for macro in every))
+
+
+def _suite(tenant: Tenant, step: Step, window: Window) -> dict[str, Any]:
+    """The suite with its queries in DuckDB's SQL, and its rules as one query with a column a check."""
+    judged, rules = [], []
+    for expectation in expectations(step.suite):
+        if expectation.type == RULES:
+            rules.append(expectation)
+            continue
+        arguments = dict(expectation.kwargs)
+        if sql := arguments.get("unexpected_rows_query"):
+            arguments["unexpected_rows_query"] = _of_batch(tenant, step, window, sql)
+        meta = {"name": expectation.name}
+        judged.append({"type": expectation.type, "kwargs": arguments, "severity": expectation.severity, "meta": meta})
+    sql = _of_batch(tenant, step, window, _counting(step, rules)) if rules else None
+    severities = {group.name: group.severity for group in rules}
+    return {"expectations": judged, "rules": {"sql": sql, "severities": severities}}
+
+
+def _counting(step: Step, groups: Sequence[Expectation]) -> str:
+    """How many rows break a rule of each group; what compares rows is worked out before."""
+    compared: list[str] = []
+    counts = []
+    for group in groups:
+        conditions = []
+        for rule in group.kwargs["rules"]:
+            violated = rule["violated"].replace("{day}", f"`{step.spec.partition_column}`")
+            if " OVER (" in violated:
+                compared.append(f"{violated} AS compared_{len(compared)}")
+                violated = f"compared_{len(compared) - 1}"
+            conditions.append(f"({violated})")
+        counts.append(f"COUNTIF({' OR '.join(conditions)}) AS `{group.name}`")
+    source = f"(SELECT *, {', '.join(compared)} FROM {{batch}})" if compared else "{batch}"
+    return f"SELECT {', '.join(counts)} FROM {source}"
+
+
+def _of_batch(tenant: Tenant, step: Step, window: Window, sql: str) -> str:
+    """A query of the suite in DuckDB's SQL, over the bare script's `staged`."""
+    batch = replace(target_table(tenant, step.table), table="staged")
+    named = resolve_tables(sql.replace("{batch}", batch.quoted), table_names(tenant, step))
+    query = Query(named, window_parameters(tenant, step, window.days, window.start, window.end))
+    columns = {str(batch): {column.name: column for column in table_schema(step.spec).columns}}
+    return _of_duckdb(tenant, step, query, columns).replace(
+        f"{quoted(str(Dataset.of(batch)))}.{quoted('staged')}", "staged"
+    )
+
+
+def _of_duckdb(
+    tenant: Tenant, step: Step, query: Query, columns: Mapping[str, Mapping[str, Column]] | None = None
+) -> str:
+    """With the parameters of the pipeline's file written out; `columns` are those of more tables."""
+    sql, _ = prepared(query, {**declared_columns(tenant, step), **(columns or {})})
+    for name, value in step.parameters.items():
+        sql = sql.replace(f"${name}", literal(str(value)))
+    return sql
 
 
 def python_functions() -> list[str]:
@@ -145,15 +216,20 @@ def python_functions() -> list[str]:
     import duckdb
 
     sql = (
-        "SELECT DISTINCT function_name, len(parameters) FROM duckdb_functions()"
-        " WHERE function_name LIKE 'bignumeric_%' OR function_name LIKE 'python_%'"
+        "SELECT DISTINCT function_name, len(parameters), coalesce(return_type, 'VARCHAR') FROM duckdb_functions()"
+        " WHERE (function_name LIKE 'bignumeric_%' OR function_name LIKE 'python_%') AND function_type != 'table'"
     )
     with duckdb.connect() as connection:
         numeric.install_functions(connection)
         found = connection.execute(sql).fetchall()
-    # Of a parameter: without one the error would be raised for rows that never call it.
-    failing = "error('no function of Python here: {} ' || CAST(p0 AS VARCHAR))"
-    return [f"{name}({', '.join(f'p{n}' for n in range(count))}) AS {failing.format(name)}" for name, count in found]
+    # Of a parameter: without one the error would be raised for rows that never call it. Cast: without a type it would
+    # be taken for NULL.
+    failing = "CAST(error('no function of Python here: {} ' || CAST(p0 AS VARCHAR)) AS {})"
+    return [
+        f"{name}({', '.join(f'p{n}' for n in range(count))}) AS {failing.format(name, kind)}"
+        for name, count, kind in found
+        if name not in BARE_HAS
+    ]
 
 
 def bare_day(rows: int) -> Cost:
@@ -161,9 +237,7 @@ def bare_day(rows: int) -> Cost:
     with project() as settings, tempfile.TemporaryDirectory(prefix="convergence-bench-") as folder:
         days = [FIRST, FIRST + timedelta(days=1)]
         load_bills(settings, TENANT, *days, rows_per_day=rows, seed=7)
-        Path(folder, "sql").mkdir()
-        for name, sql in sql_files(settings, days[-1]):
-            Path(folder, "sql", name).write_text(sql)
+        write_bare_files(Path(folder), settings, days[-1])
         shutil.copy(next((settings.home / DATASETS).glob("*_billing_export.duckdb")), folder)
         return [measured([sys.executable, BARE, folder, TENANT, str(day)], os.environ) for day in days][-1]
 

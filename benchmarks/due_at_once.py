@@ -23,10 +23,11 @@ from rich.table import Table
 
 from benchmarks.dagster_dev import Processes, dagster_dev
 from benchmarks.family import Family
-from benchmarks.postgres_deployment import Deployment, deployment
+from benchmarks.postgres_deployment import TEMPLATE, Deployment, deployment
 from convergence_assets.control import ledger_rows, tables
 from convergence_assets.control.store import ControlStore
 from convergence_assets.control.workers import Workers
+from convergence_assets.pipelines.catalog import library
 from convergence_assets.process import is_gone
 
 EVERY_SECONDS = 1.0
@@ -130,8 +131,10 @@ def _wait(what: Callable[[], bool], name: str, family: Family, seconds: float) -
 
 def _published(store: ControlStore) -> int:
     """Tenants of whose pipeline every table is there."""
-    published = tables.publications.c
-    each = sa.select(published.tenant_id).group_by(published.tenant_id).having(sa.func.count() == 3)
+    template = library()[TEMPLATE].template
+    assert template
+    published, of_each = tables.publications.c, len(template.spec.steps)
+    each = sa.select(published.tenant_id).group_by(published.tenant_id).having(sa.func.count() == of_each)
     with store.read() as connection:
         return connection.execute(sa.select(sa.func.count()).select_from(each.subquery())).scalar_one()
 

@@ -25,6 +25,7 @@ from convergence_assets.warehouse.schema import Dataset, TableRef
 
 DEPLOYED = Path(__file__).parents[1] / "deploy" / "dagster.postgres.yaml"
 DEPLOYED_SLOTS = "max_concurrent_runs: 25"
+TEMPLATE = "gcp_billing"
 ZONES = ("UTC", "Asia/Tokyo", "America/Los_Angeles")
 
 
@@ -69,7 +70,7 @@ def deployment(
     names = [f"tenant{number:04d}" for number in range(tenants)]
     for name in (*names, *(f"paused{number:04d}" for number in range(beside))):
         export = f"{name}_billing_export.gcp_billing_export_resource_v1_0A1B2C_3D4E5F_6A7B8C"
-        pipeline = {"template": "gcp_billing", "with": {"export_table": export}, "start_date": day}
+        pipeline = {"template": TEMPLATE, "with": {"export_table": export}, "start_date": day}
         content = {"tenant_id": name, "display_name": name, "timezone": zone, "owners": [f"owner@{name}.example"]}
         cron = {"schedule": f"{local.minute} {local.hour} * * *"}
         write(folder / name / "tenant.yaml", content | {"paused": name not in names, "pipelines": [pipeline | cron]})

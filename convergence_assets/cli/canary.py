@@ -1,6 +1,6 @@
 """One tenant-day run as a trial, and what became of it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING
@@ -64,21 +64,30 @@ class Canary:
 
     def _different(self, setup: "ProjectSetup", pipeline: TenantPipeline, result: RunResult) -> Iterator[str]:
         """The tables that do not hold the rows that the run says it has published."""
+        held = self.row_counts(setup, pipeline, result.published, result.run_id)
+        for table, days in result.published.items():
+            if held[table] != (published := sum(days.values())):
+                yield f"{table} has {held[table]} rows of the day, and the run published {published}"
+
+    def row_counts(
+        self, setup: "ProjectSetup", pipeline: TenantPipeline, tables: Iterable[str], run_id: str
+    ) -> Mapping[str, int]:
+        """By table of the pipeline its rows of the day, as read for that run; 0 where there is no table yet."""
         from convergence_assets.assets.schema_mapping import target_table
         from convergence_assets.assets.warehouse_factory import open_bigquery
         from convergence_assets.warehouse.interface import Job
         from convergence_assets.warehouse.schema import Query
 
-        job = Job(f"certify-{result.run_id}", {"pipeline": "certify", "asset": "certify"}, 120.0)
+        job = Job(f"certify-{run_id}", {"pipeline": "certify", "asset": "certify"}, 120.0)
         columns = {step.table: step.spec.partition_column for step in pipeline.steps}
-        with open_bigquery(
-            setup.settings, self.tenant.location, service_account=self.tenant.service_account
-        ) as warehouse:
-            for table, days in result.published.items():
-                of_day = f" WHERE `{columns[table]}` = DATE '{self.day}'" if columns[table] else ""
-                quoted = target_table(self.tenant, table)
-                quoted = replace(quoted, project=quoted.project or warehouse.project)
-                (row,) = warehouse.rows(Query(f"SELECT COUNT(*) AS found FROM {quoted.quoted}{of_day}"), job)
-                published = sum(days.values())
-                if row["found"] != published:
-                    yield f"{table} has {row['found']} rows of the day, and the run published {published}"
+        account, counts = self.tenant.service_account, dict.fromkeys(tables, 0)
+        with open_bigquery(setup.settings, self.tenant.location, service_account=account) as warehouse:
+            for name in counts:
+                table = target_table(self.tenant, name)
+                table = replace(table, project=table.project or warehouse.project)
+                if warehouse.existing_schema(table) is None:
+                    continue
+                of_day = f" WHERE `{columns[name]}` = DATE '{self.day}'" if columns[name] else ""
+                (row,) = warehouse.rows(Query(f"SELECT COUNT(*) AS found FROM {table.quoted}{of_day}"), job)
+                counts[name] = row["found"]
+        return counts

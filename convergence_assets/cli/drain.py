@@ -4,7 +4,7 @@ import multiprocessing
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +48,8 @@ def drained(setup: "ProjectSetup", canary: Canary) -> Iterator[Finding]:
 
     pipeline, run_id = canary.pipelines[0], str(uuid.uuid4())
     where = f"{canary.tenant.tenant_id}, pipeline {pipeline.name}, {canary.day}"
-    before = _row_counts(setup, canary, pipeline)
+    tables = [step.table for step in pipeline.steps]
+    before = canary.row_counts(setup, pipeline, tables, run_id)
     left = canary.spending.left
     day = _Day(canary.settings, canary.tenant.tenant_id, pipeline.name, canary.day, run_id, left)
     with open_instance(canary.settings) as instance:
@@ -65,7 +66,7 @@ def drained(setup: "ProjectSetup", canary: Canary) -> Iterator[Finding]:
     if seconds is None:
         wrong.append(f"its worker did not end within {GRACE_SECONDS:.0f} s of SIGTERM and was killed")
     wrong += _left_behind(setup, canary, pipeline, run_id)
-    if (after := _row_counts(setup, canary, pipeline)) != before:
+    if (after := canary.row_counts(setup, pipeline, tables, run_id)) != before:
         wrong.append(f"its tables held {_shown(before)} rows of the day and hold {_shown(after)}")
     if wrong:
         yield Finding(NAME, "broken", f"{where}: {'; '.join(wrong)}", f"convergence diagnose {run_id[:8]}")
@@ -132,30 +133,6 @@ def _left_behind(setup: "ProjectSetup", canary: Canary, pipeline: TenantPipeline
         running = [job.job_id for job in warehouse.running_jobs() if job.labels.get("run_id") == run_id]
     if running:
         yield f"{len(running)} of its statements run on ({', '.join(running[:3])})"
-
-
-def _row_counts(setup: "ProjectSetup", canary: Canary, pipeline: TenantPipeline) -> Mapping[str, int]:
-    """By table, its rows of the day; 0 where there is no table yet."""
-    from convergence_assets.assets.schema_mapping import target_table
-    from convergence_assets.assets.warehouse_factory import open_bigquery
-    from convergence_assets.warehouse.interface import Job
-    from convergence_assets.warehouse.schema import Query
-
-    job = Job("certify-drain", {"pipeline": "certify", "asset": "certify"}, 120.0)
-    counts: dict[str, int] = {}
-    account = canary.tenant.service_account
-    with open_bigquery(setup.settings, canary.tenant.location, service_account=account) as warehouse:
-        for step in pipeline.steps:
-            table = target_table(canary.tenant, step.table)
-            table = replace(table, project=table.project or warehouse.project)
-            counts[step.table] = 0
-            if warehouse.existing_schema(table) is None:
-                continue
-            column = step.spec.partition_column
-            of_day = f" WHERE `{column}` = DATE '{canary.day}'" if column else ""
-            (row,) = warehouse.rows(Query(f"SELECT COUNT(*) AS found FROM {table.quoted}{of_day}"), job)
-            counts[step.table] = row["found"]
-    return counts
 
 
 def _shown(counts: Mapping[str, int]) -> str:

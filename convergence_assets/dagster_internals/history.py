@@ -5,6 +5,7 @@ plan, observation), of each check's partition the newest execution, and the run 
 Dagster's own `delete_run` removes all events of a run, the newest materialisations too (1.13).
 """
 
+import json
 import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime, timedelta
@@ -12,6 +13,7 @@ from typing import Any
 
 import dagster as dg
 import sqlalchemy as sa
+from dagster._core.events import ASSET_CHECK_EVENTS
 from dagster._core.scheduler.instigation import TickStatus
 from dagster._core.storage.event_log.schema import (
     AssetCheckExecutionsTable,
@@ -49,27 +51,23 @@ def _has_newer(rows: sa.Table, columns: Collection[str], *conditions: Callable[[
     return among.where(newer.c.partition == rows.c.partition) | (without & among.where(newer.c.partition.is_(None)))
 
 
-_IS_EVALUATED = _CHECKS.c.evaluation_event_storage_id.is_not(None)
-_OLD_EXECUTIONS = sa.select(_CHECKS.c.id).where(
-    _CHECKS.c.run_id == sa.bindparam("run_id"),
-    _has_newer(_CHECKS, ("asset_key", "check_name")),
-    ~_IS_EVALUATED
-    | _has_newer(_CHECKS, ("asset_key", "check_name"), lambda newer: newer.c.evaluation_event_storage_id.is_not(None)),
+_IS_OLD = _has_newer(_CHECKS, ("asset_key", "check_name")) & (
+    _CHECKS.c.evaluation_event_storage_id.is_(None)
+    | _has_newer(_CHECKS, ("asset_key", "check_name"), lambda newer: newer.c.evaluation_event_storage_id.is_not(None))
 )
-"""Of a run. The newest execution of a check's partition stays, and the newest that was evaluated."""
+"""The newest execution of a check's partition is not, nor is the newest that was evaluated."""
+_CHECK_EVENTS = sa.select(_EVENTS.c.event).where(
+    _EVENTS.c.run_id == sa.bindparam("run_id"),
+    _EVENTS.c.dagster_event_type.in_(kind.value for kind in ASSET_CHECK_EVENTS),
+)
 _OLD_EVENTS = sa.select(_EVENTS.c.id).where(
     _EVENTS.c.run_id == sa.bindparam("run_id"),
-    _EVENTS.c.id.not_in(
-        sa.select(_CHECKS.c.evaluation_event_storage_id).where(
-            _CHECKS.c.run_id == sa.bindparam("run_id"), _IS_EVALUATED
-        )
-    ),
     _EVENTS.c.dagster_event_type.is_(None)
     | _EVENTS.c.dagster_event_type.not_in(_OF_PARTITIONS)
     | _EVENTS.c.asset_key.is_(None)
     | _has_newer(_EVENTS, ("asset_key", "dagster_event_type")),
 )
-"""Of a run, once its old executions are deleted."""
+"""Of a run, those of its checks' executions that stay among them."""
 
 
 class DagsterHistory:
@@ -97,10 +95,11 @@ class DagsterHistory:
         """Delete the events of a run that is over, other than state; how many."""
         storage: Any = self._instance.event_log_storage
         with storage.index_transaction() as connection:
-            executions = connection.scalars(_OLD_EXECUTIONS, {"run_id": run_id}).all()
-            for ids in _parts(executions):
+            executions = _executions(connection, run_id)
+            for ids in _parts([row.id for row in executions if row.is_old]):
                 connection.execute(_CHECKS.delete().where(_CHECKS.c.id.in_(ids)))
-            events = connection.scalars(_OLD_EVENTS, {"run_id": run_id}).all()
+            kept = {row.event_id for row in executions if not row.is_old}
+            events = [n for n in connection.scalars(_OLD_EVENTS, {"run_id": run_id}) if n not in kept]
             for ids in _parts(events):
                 connection.execute(AssetEventTagsTable.delete().where(AssetEventTagsTable.c.event_id.in_(ids)))
                 connection.execute(_EVENTS.delete().where(_EVENTS.c.id.in_(ids)))
@@ -162,6 +161,25 @@ class DagsterHistory:
         ):  # other processes of Dagster's would not notice that it is gone
             with storage.run_connection(run_id) as connection:
                 connection.execute(_EVENTS.delete().where(_EVENTS.c.run_id == run_id))
+
+
+def _executions(connection: Connection, run_id: str) -> Sequence[Any]:
+    """Those of a run's checks, with the id of their newest event.
+
+    Dagster's table has no index on runs, but one on check and run: which checks a run has, its events say.
+    """
+    events = [
+        json.loads(text)["dagster_event"]["event_specific_data"]
+        for text in connection.scalars(_CHECK_EVENTS, {"run_id": run_id})
+    ]
+    keys = {dg.AssetKey(event["asset_key"]["path"]).to_string() for event in events}
+    of_run = sa.select(_CHECKS.c.id, _CHECKS.c.evaluation_event_storage_id.label("event_id"), _IS_OLD.label("is_old"))
+    return connection.execute(
+        of_run.where(
+            _CHECKS.c.run_id == run_id, _CHECKS.c.asset_key.in_(keys),
+            _CHECKS.c.check_name.in_({event["check_name"] for event in events}),
+        )
+    ).all()  # fmt: skip
 
 
 def _newest(connection: Connection, kinds: Collection[str], asset_key: str, partition: str | None) -> int | None:

@@ -184,6 +184,27 @@ def test_partitions_and_checks_are_as_before_and_little_else_is_left(
     assert (again.events, again.runs, counts(history.instance)) == (0, 0, left)
 
 
+@pytest.mark.parametrize("instance", ["this project's SQLite"], indirect=True)
+def test_the_events_of_a_run_are_found_without_reading_those_of_all_runs(history: History) -> None:
+    play(history.instance, 1)
+    read = []
+    storage: Any = history.instance.event_log_storage
+    with storage.index_connection() as connection:
+        engine = connection.engine
+    sa.event.listen(engine, "before_cursor_execute", lambda conn, cursor, sql, values, *_: read.append((sql, values)))
+    for record in history.instance.get_run_records():
+        DagsterHistory(history.instance).delete_events(record.dagster_run.run_id)
+    with storage.index_connection() as connection:
+        plans = [
+            (row.detail, sql)
+            for sql, values in list(read)
+            if sql.startswith(("SELECT", "DELETE"))
+            for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values)
+        ]
+    assert any("asset_check_executions" in detail for detail, _ in plans)
+    assert [plan for plan in plans if plan[0].startswith("SCAN")] == []
+
+
 def red_runs(instance: dg.DagsterInstance, key: dg.AssetKey) -> set[str]:
     storage: Any = instance.event_log_storage
     attempts = storage.get_latest_asset_partition_materialization_attempts_without_materializations(key)
