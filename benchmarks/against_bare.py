@@ -302,9 +302,14 @@ def same_rows(opened: Ways, days: list[date]) -> int:
             assert found is not None
             assert found[0] == len(days), f"{table} has {found[0]} of {len(days)} days"
             compared += found[1]
+            described = connection.execute(f"SELECT column_name FROM (DESCRIBE bare.{table})").fetchall()
+            names = ", ".join(quoted(name) for (name,) in described)  # a table has them as declared, not as selected
             for way in ("warm", "cold"):
                 for one, other in ((way, "bare"), ("bare", way)):
-                    sql = f"SELECT count(*) FROM (FROM {one}.{table} EXCEPT ALL FROM {other}.{table})"
+                    sql = (
+                        f"SELECT count(*) FROM (SELECT {names} FROM {one}.{table}"
+                        f" EXCEPT ALL SELECT {names} FROM {other}.{table})"
+                    )
                     more = connection.execute(sql).fetchone()
                     assert more == (0,), f"{table}: {more} rows of {one} are not in {other}"
         return compared

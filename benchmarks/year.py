@@ -1,6 +1,6 @@
 """A simulated year of a deployment whose history is removed every day: what it holds, and how long it takes to look.
 
-`python -m benchmarks.year [--tenants 100] [--days 365]`: about 0.06 CPU-seconds a tenant-day. Each commit waits for
+`python -m benchmarks.year [--tenants 100] [--days 365]`: about 0.1 CPU-seconds a tenant-day. Each commit waits for
 the disk, unless TMPDIR is a folder in memory. With fewer days, all that is kept for a quarter or a year is kept for
 that part of them. Every month the removal is killed once, at random, and the states of some assets' partitions are
 compared; at the end, those of all.

@@ -62,10 +62,16 @@ def test_bigquery_counts_what_the_frame_holds_and_good_bills_cost_two_queries_a_
     assert_judged_alike(on_bigquery, tmp_path)
     on_bigquery.load_bills("acme", generate_bills(tmp_path / "good", ACME, *DAYS[::2], seed=11, rows_per_day=240))
     for table, report in on_bigquery.judging_in_warehouse().run("acme", DAYS).items():
-        assert [o.name for o in report.outcomes if not o.passed] == []
+        # FOCUS asks for more than Google's export has: some rules for information are broken by good bills too.
+        broken = [o for o in report.outcomes if not o.passed]
+        assert [o.name for o in broken if not (o.rules and o.severity == "info")] == []
         reads = [s for s in report.statements if s.kind.startswith("read")]
         queries = [s for s in reads if "AS marker" not in s.sql and "AS x_total" not in s.sql]
+        of_rules = [s for s in queries if "AS convergence_partition" in s.sql]
+        # One query counts the rows that break rules, and another one lists examples of those.
+        assert len(of_rules) == bool(any(o.rules for o in report.outcomes)) + bool(broken)
         # The question for late data, and that for a day's money, are no suite's.
         assert sum("AS marker" in s.sql for s in reads) == (table == "gcp_cost_line_items")
         assert sum("AS x_total" in s.sql for s in reads) <= 1
-        assert len(queries) <= 2, (table, len(report.outcomes), [q.sql for q in queries])
+        suites = [query.sql for query in queries if query not in of_rules]
+        assert len(suites) <= 2, (table, len(report.outcomes), suites)
