@@ -200,9 +200,9 @@ UNUSUAL: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "an adjustment without a quantity on a SKU with a price": (
         {"cost": -5.0, "cost_at_list": -5.0, "usage": NO_QUANTITY}, BESIDE_PRICES,
     ),
-    "a flat fee": ({"usage": NO_QUANTITY}, ("Purchase", "6", "5", "1", "None", "Hours", "AB12/0/6")),
+    "a flat fee": ({"usage": NO_QUANTITY}, ("Usage", "6", "5", "1", "0", "Hours", "AB12/0/6")),
     "no quantity at all": (
-        {"usage": dict.fromkeys(ROW["usage"])}, ("Purchase", "6", "5", "1", "None", "Units", "AB12/0/6"),
+        {"usage": dict.fromkeys(ROW["usage"])}, ("Usage", "6", "5", "1", "0", "Units", "AB12/0/6"),
     ),
     "money back for a quantity": (
         {"cost": -5.0, "cost_at_list": -6.0}, ("Usage", "6", "5", "-1", "-3600", "Hours", "AB12/0/6"),

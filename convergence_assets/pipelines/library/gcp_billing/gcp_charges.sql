@@ -69,7 +69,7 @@ directed AS (
 ),
 
 -- Usage and purchases are a price, not below 0, by a quantity, but for corrections of an invoiced month. So a flat fee
--- is a purchase of one, usage that is given back without a quantity an adjustment, and with one it has it below 0.
+-- is usage of one, usage that is given back without a quantity an adjustment, and with one it has it below 0.
 items AS (
     SELECT
         * EXCEPT (category, list_cost, negotiated_cost, consumed_amount, priced_amount),
@@ -77,12 +77,16 @@ items AS (
         CASE
             WHEN is_correction OR category != 'Usage' THEN category
             WHEN consumed_amount IS NOT NULL AND priced_amount IS NOT NULL AND NOT costs_without_quantity THEN category
-            WHEN direction >= 0 AND NOT is_adjusted THEN 'Purchase'
+            WHEN direction >= 0 AND NOT is_adjusted THEN category
             ELSE 'Adjustment'
         END AS category,
         IF(is_correction OR SIGN(list_cost) * direction >= 0, list_cost, cost) AS list_cost,
         IF(is_correction OR SIGN(negotiated_cost) * direction >= 0, negotiated_cost, cost) AS negotiated_cost,
-        IF(is_correction OR SIGN(priced_amount) * direction >= 0, consumed_amount, -consumed_amount) AS consumed_amount,
+        CASE
+            WHEN is_correction THEN consumed_amount
+            WHEN SIGN(priced_amount) * direction < 0 THEN -consumed_amount
+            ELSE COALESCE(consumed_amount, 0)
+        END AS consumed_amount,
         CASE
             WHEN is_correction THEN priced_amount
             WHEN priced_amount IS NULL OR costs_without_quantity THEN CAST(direction AS NUMERIC)
@@ -113,7 +117,7 @@ commitment_credits AS (
         i.usage_date,
         i.line_item_id,
         i.cost,
-        -- One of cores and of memory is two: gcp_commitment_fees tells them apart by the unit.
+        -- One of cores and of memory is two, as in gcp_commitment_fees.
         IF(
             c.type = 'COMMITTED_USAGE_DISCOUNT_DOLLAR_BASE', c.id, {{ by_resource('c.id', 'i.pricing_unit') }}
         ) AS credit_id,
