@@ -48,7 +48,7 @@ def test_each_refusal_is_a_line_once_a_week_and_a_plain_mistake_is_none(
     edit(tmp_path, "globex/tenant.yaml", "timezone:", "time zone:")
     edit(tmp_path, PIPELINE, "{{ landing }}/licences", "/etc")
     first = [
-        ("acme", "refused", "tenant.yaml:15: CONVERGENCE_ADMIN_KEY is the platform's own variable"),
+        ("acme", "refused", "tenant.yaml:16: CONVERGENCE_ADMIN_KEY is the platform's own variable"),
         ("initech", "refused", "pipeline.yaml:9: /etc is no folder of this tenant's"),
     ]
     assert noted(now) == first
