@@ -245,12 +245,21 @@ covered AS (
         CASE
             WHEN d.fee_part <= 0 THEN NUMERIC '0'
             WHEN
-                m.commitment_category = 'Usage' AND d.purchased_amount > 0
-                AND MIN(IF(m.piece_priced >= 0 AND m.pricing_unit = d.pricing_unit, 1, 0)) OVER of_the_day = 1
+                d.purchased_amount > 0 AND MIN(
+                    IF(
+                        m.commitment_category = 'Spend'
+                        OR (m.piece_priced >= 0 AND m.pricing_unit = d.pricing_unit), 1, 0
+                    )
+                ) OVER of_the_day = 1
                 THEN CAST(
-                    d.fee_part
-                    * LEAST(CAST(SUM(m.piece_priced) OVER of_the_day / d.purchased_amount AS NUMERIC), NUMERIC '1')
-                    AS NUMERIC
+                    d.fee_part * LEAST(
+                        CAST(
+                            GREATEST(
+                                SUM(IF(m.commitment_category = 'Spend', m.drawn, m.piece_priced)) OVER of_the_day,
+                                NUMERIC '0'
+                            ) / d.purchased_amount AS NUMERIC
+                        ), NUMERIC '1'
+                    ) AS NUMERIC
                 )
             ELSE LEAST(d.fee_part, GREATEST(SUM(m.drawn) OVER of_the_day, NUMERIC '0'))
         END AS used,
@@ -394,7 +403,7 @@ SELECT
     IF(m.is_covered, 'Used', NULL) AS commitment_status,
     CASE
         WHEN m.commitment_category = 'Usage' THEN m.piece_priced
-        WHEN m.is_covered THEN m.drawn
+        WHEN m.is_covered THEN IF(m.is_at_commitment_price, m.drawn, COALESCE(s.effective_cost, m.drawn))
         WHEN m.fee IS NOT NULL THEN m.cost
     END AS commitment_amount,
     IF(m.is_covered AND NOT m.has_fee, COALESCE(m.commitment_id, m.commitment_label), m.commitment_label) AS label,

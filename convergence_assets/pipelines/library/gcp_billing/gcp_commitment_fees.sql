@@ -12,6 +12,12 @@ WITH purchases AS (
         net_cost,
         pricing_amount,
         pricing_unit,
+        -- The former model prices each cent of an hour's usage at list prices.
+        CAST(
+            CAST(pricing_amount AS NUMERIC) * CAST(
+                COALESCE(currency_conversion_rate, IF(currency = 'USD', 1, NULL)) AS NUMERIC
+            ) / 100 AS NUMERIC
+        ) AS covered_list_cost,
         service_id,
         service_description,
         sku_id,
@@ -61,7 +67,11 @@ SELECT
     usage_end_time AS fee_end,
     net_cost - credits_afterwards - utilization_offset AS fee,
     utilization_offset,
-    CAST(pricing_amount AS NUMERIC) AS priced_amount,
+    CASE
+        WHEN commitment_category = 'Usage' THEN CAST(pricing_amount AS NUMERIC)
+        -- No commitment costs more than what it covers: this amount is one of other units.
+        WHEN ABS(covered_list_cost) > ABS(net_cost - credits_afterwards - utilization_offset) THEN covered_list_cost
+    END AS priced_amount,
     pricing_unit,
     service_id,
     service_description,
