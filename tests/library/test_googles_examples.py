@@ -10,6 +10,7 @@ usage at its own price and takes the fee back: https://docs.cloud.google.com/doc
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ CLOUD_SQL = {"service": {"id": "9662-B51E-5089", "description": "Cloud SQL"}}
 COMMITMENT = "//cloudcommerceconsumerprocurement/sql-50"
 
 
-def line(row: Row, cost: float, at_list: float, credits: list[Row], **changed: Row) -> Row:
+def line(row: Row, cost: float, at_list: float, credits: list[Row], **changed: Any) -> Row:
     """A line item of Cloud SQL in the hour, priced by the hour."""
     return at(row | CLOUD_SQL, HOUR_OF_USE, cost=cost, cost_at_list=at_list, credits=credits, **changed)
 
