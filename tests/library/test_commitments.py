@@ -309,12 +309,12 @@ def random_bills(rng: random.Random, days: list[date], places: tuple[int, ...] =
             costs = (amount(0, 20), *([-amount(0, 3)] if rng.random() < 0.3 else []))
             # Of a later day without a fee only earlier ones may reach into it.
             if number == 0 or rng.random() < 0.5:
-                rows += [
-                    at(kind, start, end, cost=cost, credits=[*back, *promotions], **present_fields) for cost in costs
-                ]
+                cents = {"usage": ROW["usage"] | {"amount_in_pricing_units": rng.choice((1.0, 900.0, 4000.0))}}
+                fee = at(kind, start, end, credits=[*back, *promotions], **present_fields, **cents)
+                rows += [fee | {"cost": cost} for cost in costs]
         for _ in range(8):
             others = [credit(-amount(0, 1), t) for t in ("RESELLER_MARGIN", "FREE_TIER") if rng.random() < 0.5]
-            if kind is FEE:
+            if name == "sub-1":
                 rows.append(usage(PRESENT_MODEL, **present_fields, credits=others))
             share, second = -amount(0, 4), rng.choice(("sub-1", "sub-2", "sub-3", "A label"))
             rows.append(usage(ROW, credits=[covers(name, share), covers(second, share), *others]))

@@ -246,10 +246,10 @@ covered AS (
             WHEN d.fee_part <= 0 THEN NUMERIC '0'
             WHEN
                 d.purchased_amount > 0 AND MIN(
-                    IF(
-                        m.commitment_category = 'Spend'
-                        OR (m.piece_priced >= 0 AND m.pricing_unit = d.pricing_unit), 1, 0
-                    )
+                    CASE
+                        WHEN m.commitment_category = 'Spend' THEN IF(m.is_at_commitment_price, 0, 1)
+                        ELSE IF(m.piece_priced >= 0 AND m.pricing_unit = d.pricing_unit, 1, 0)
+                    END
                 ) OVER of_the_day = 1
                 THEN CAST(
                     d.fee_part * LEAST(
