@@ -13,8 +13,8 @@ from convergence_assets.scheduling.late_data import ask_sources
 from convergence_assets.scheduling.planner import Planner
 from convergence_assets.scheduling.targets import Targets, targets_of
 from tests.dagster_homes import dagster_at
+from tests.library.exported_rows import BERLIN, HOUR, assert_sums_are_exact, at, focus, load
 from tests.library.platform_in_a_folder import Platform
-from tests.library.test_commitments import BERLIN, HOUR, assert_sums_are_exact, at, focus, load
 from tests.library.test_real_bills import FEE, TENANT
 
 # Long before the days that are always asked about.

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.library.exported_rows import assert_sums_are_exact, at, credit, focus, load, of, published
 from tests.library.platform_in_a_folder import Platform
-from tests.library.test_commitments import assert_sums_are_exact, at, credit, focus, load, of, published
 from tests.library.test_real_bills import FEE, PRESENT_MODEL, ROW, Row, told
 
 DAY, HOUR_OF_USE = date(2026, 10, 12), datetime(2026, 10, 12, 10, tzinfo=UTC)
@@ -52,18 +52,15 @@ def present_model(usage: float) -> list[Row]:
 PURCHASE = ("Purchase", "None", "37.5", "0")
 
 
+@pytest.mark.parametrize("model", [former_model, present_model])
 @pytest.mark.parametrize(
-    ("model", "usage", "billed", "expected"),
+    ("usage", "billed", "expected"),
     [
-        (model, usage, billed, expected)
-        for model in (former_model, present_model)
-        for usage, billed, expected in [
-            (50.0, "37.5", [PURCHASE, ("Usage", "Used", "0", "37.5")]),
-            (80.0, "67.5", [PURCHASE, ("Usage", "None", "30", "30"), ("Usage", "Used", "0", "37.5")]),
-            (40.0, "37.5", [PURCHASE, ("Usage", "Unused", "0", "7.5"), ("Usage", "Used", "0", "30")]),
-        ]
+        (50.0, "37.5", [PURCHASE, ("Usage", "Used", "0", "37.5")]),
+        (80.0, "67.5", [PURCHASE, ("Usage", "None", "30", "30"), ("Usage", "Used", "0", "37.5")]),
+        (40.0, "37.5", [PURCHASE, ("Usage", "Unused", "0", "7.5"), ("Usage", "Used", "0", "30")]),
     ],
-)  # fmt: skip
+)
 def test_an_hour_of_cloud_sql_under_a_commitment_to_50_of_it_is_billed_and_used_as_google_says(
     platform: Platform,
     tmp_path: Path,

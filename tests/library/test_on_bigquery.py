@@ -16,8 +16,9 @@ from convergence_assets.demo.tenants import DEMO_TENANTS
 from convergence_assets.pipelines.advice import advise
 from convergence_assets.tenancy.tenant import Step
 from convergence_assets.warehouse.interface import Statement
+from tests.library.exported_rows import load
 from tests.library.platform_in_a_folder import Platform
-from tests.library.test_commitments import load, random_bills
+from tests.library.test_commitments import random_bills
 from tests.library.test_real_bills import stopped_by
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
