@@ -48,6 +48,13 @@ WITH purchases AS (
         usage_date BETWEEN @first_partition_date AND @last_partition_date
         AND STARTS_WITH(sku_description, 'Commitment')
         AND NOT COALESCE(cost_type, '') IN ('tax', 'adjustment', 'rounding_error')
+),
+
+fees AS (
+    SELECT
+        *,
+        net_cost - credits_afterwards - utilization_offset AS fee
+    FROM purchases
 )
 
 SELECT
@@ -65,12 +72,12 @@ SELECT
     ) AS billing_month,
     usage_start_time AS fee_start,
     usage_end_time AS fee_end,
-    net_cost - credits_afterwards - utilization_offset AS fee,
+    fee,
     utilization_offset,
     CASE
         WHEN commitment_category = 'Usage' THEN CAST(pricing_amount AS NUMERIC)
         -- No commitment costs more than what it covers: this amount is one of other units.
-        WHEN ABS(covered_list_cost) > ABS(net_cost - credits_afterwards - utilization_offset) THEN covered_list_cost
+        WHEN ABS(covered_list_cost) > ABS(fee) THEN covered_list_cost
     END AS priced_amount,
     pricing_unit,
     service_id,
@@ -80,5 +87,5 @@ SELECT
     project_id,
     project_name,
     region
-FROM purchases
+FROM fees
 WHERE exported_id IS NOT NULL
